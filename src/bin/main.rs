@@ -1,0 +1,2 @@
+//! The `fcgipm` command.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Listening sockets, requests and Accept: `sys` and `conn` joined.
+
+pub mod supervision;

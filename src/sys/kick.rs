@@ -1,0 +1,217 @@
+//! The signals that reach into a wait for requests.
+//!
+//! Every loop that looks at a flag and then blocks in accept(2) has a window between the two. Here
+//! it is closed by the handler itself: when a signal arrives while a thread is about to wait or
+//! waits, the handler arms a timer that repeats the kick until that thread has taken notice.
+//!
+//! A kick is SIGURG: its default action is to be ignored, so it does no harm to a program that
+//! resets handlers, or to one that never asked for any of this.
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+use crate::error::{Error, Result};
+
+/// The signal of a kick.
+pub(crate) const KICK: i32 = libc::SIGURG;
+
+/// Signals that ask a worker to leave when somebody other than the manager sends them: a service
+/// manager that signals the whole group, a terminal, an administrator.
+pub(crate) const RETIRING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+
+const INTERVAL_NS: i64 = 10_000_000;
+const WAITERS: usize = 64;
+
+static KICKED: AtomicBool = AtomicBool::new(false);
+static RETIREMENT: AtomicBool = AtomicBool::new(false);
+static ARMED: AtomicBool = AtomicBool::new(false);
+static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
+static HAS_TIMER: AtomicBool = AtomicBool::new(false);
+/// The waiting threads (pthread_t), 0 where none waits.
+static WAITING: [AtomicUsize; WAITERS] = [const { AtomicUsize::new(0) }; WAITERS];
+static CLAIMED: [AtomicBool; WAITERS] = [const { AtomicBool::new(false) }; WAITERS];
+
+/// A place in the table of waiting threads, held by one request handle.
+#[derive(Debug)]
+pub(crate) struct Waiter(Option<usize>);
+
+impl Waiter {
+    /// Claims a place. Beyond 64 waiters in one process there is none left: such a thread notices a
+    /// kick with its next request.
+    pub(crate) fn claim() -> Self {
+        Self(
+            CLAIMED
+                .iter()
+                .position(|claimed| !claimed.swap(true, Ordering::AcqRel)),
+        )
+    }
+
+    /// From here on a kick repeats until [`leave`](Self::leave). Flags are looked at after this.
+    pub(crate) fn enter(&self) {
+        if let Some(place) = self.0 {
+            // SAFETY: pthread_self has no preconditions.
+            let thread = unsafe { libc::pthread_self() };
+            WAITING[place].store(thread as usize, Ordering::SeqCst);
+        }
+    }
+
+    /// The thread no longer waits.
+    pub(crate) fn leave(&self) {
+        if let Some(place) = self.0 {
+            WAITING[place].store(0, Ordering::Release);
+        }
+        if ARMED.load(Ordering::Relaxed)
+            && WAITING
+                .iter()
+                .all(|thread| thread.load(Ordering::Acquire) == 0)
+        {
+            ARMED.store(false, Ordering::Relaxed);
+            set_timer(0);
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some(place) = self.0 {
+            WAITING[place].store(0, Ordering::Release);
+            CLAIMED[place].store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Makes this process a kickable one: the handler for [`KICK`], and the timer that repeats it.
+///
+/// # Errors
+/// sigaction(2) or timer_create(2) failed.
+pub(crate) fn install_kick() -> Result<()> {
+    handle(KICK)?;
+    // SAFETY: zeroed is a valid sigevent; the fields that matter are set below.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_SIGNAL;
+    event.sigev_signo = KICK;
+    let mut timer: libc::timer_t = ptr::null_mut();
+    // SAFETY: both pointers are to live locals. Timers are not inherited by fork, so each worker
+    // makes its own.
+    if unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) } != 0 {
+        return Err(Error::system(
+            "worker: timer_create",
+            nix::errno::Errno::last_raw(),
+        ));
+    }
+    TIMER.store(timer, Ordering::Release);
+    HAS_TIMER.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// Installs handlers that turn [`RETIRING`] signals into a request to retire.
+///
+/// # Errors
+/// sigaction(2) failed.
+pub(crate) fn install_retiring() -> Result<()> {
+    RETIRING.into_iter().try_for_each(handle)
+}
+
+/// In a fresh worker: forgets what the parent's threads and signals left behind.
+pub(crate) fn reset() {
+    KICKED.store(false, Ordering::Relaxed);
+    RETIREMENT.store(false, Ordering::Relaxed);
+    ARMED.store(false, Ordering::Relaxed);
+    HAS_TIMER.store(false, Ordering::Relaxed);
+    WAITING
+        .iter()
+        .for_each(|thread| thread.store(0, Ordering::Relaxed));
+}
+
+/// Asks this process to retire, as a signal from outside does. Async-signal-safe.
+pub(crate) fn request_retirement() {
+    RETIREMENT.store(true, Ordering::SeqCst);
+    kick_waiters(false);
+}
+
+/// Whether somebody asked this process to retire.
+pub(crate) fn retirement_requested() -> bool {
+    RETIREMENT.load(Ordering::SeqCst)
+}
+
+/// Whether a kick arrived since the last look.
+pub(crate) fn take_kick() -> bool {
+    KICKED.load(Ordering::Relaxed) && KICKED.swap(false, Ordering::SeqCst)
+}
+
+fn handle(signal: i32) -> Result<()> {
+    // SAFETY: zeroed is a valid sigaction: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = on_signal as *const () as usize;
+    // Not SA_RESTART: accept(2) would go back to sleep.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // SAFETY: the handler only touches atomics and calls async-signal-safe functions.
+    if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+        return Err(Error::system(
+            format_args!("handler for signal {signal}: sigaction"),
+            nix::errno::Errno::last_raw(),
+        ));
+    }
+    Ok(())
+}
+
+extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: the thread's errno, restored below.
+    let errno = unsafe { *libc::__errno_location() };
+    if signal == KICK {
+        // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
+        let relayed = unsafe { (*info).si_code } == libc::SI_TKILL;
+        kick_waiters(relayed);
+    } else {
+        request_retirement();
+    }
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+/// Sets the flag and, if any thread waits, arms the repetition and reaches the other threads.
+fn kick_waiters(relayed: bool) {
+    KICKED.store(true, Ordering::SeqCst);
+    // SAFETY: pthread_self has no preconditions.
+    let this = unsafe { libc::pthread_self() } as usize;
+    let mut anybody = false;
+    for thread in &WAITING {
+        let thread = thread.load(Ordering::SeqCst);
+        if thread == 0 {
+            continue;
+        }
+        anybody = true;
+        if thread != this && !relayed {
+            // SAFETY: the thread is in a wait of this library, so it exists; pthread_kill is
+            // async-signal-safe.
+            unsafe { libc::pthread_kill(thread as libc::pthread_t, KICK) };
+        }
+    }
+    if anybody && HAS_TIMER.load(Ordering::Acquire) && !ARMED.swap(true, Ordering::SeqCst) {
+        set_timer(INTERVAL_NS);
+    }
+}
+
+fn set_timer(interval_ns: i64) {
+    if !HAS_TIMER.load(Ordering::Acquire) {
+        return;
+    }
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: interval_ns,
+    };
+    let spec = libc::itimerspec {
+        it_interval: time,
+        it_value: time,
+    };
+    // SAFETY: the timer exists in this process (HAS_TIMER is cleared in a fresh worker);
+    // timer_settime is async-signal-safe.
+    unsafe {
+        libc::timer_settime(
+            TIMER.load(Ordering::Acquire),
+            0,
+            &raw const spec,
+            ptr::null_mut(),
+        )
+    };
+}

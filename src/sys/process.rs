@@ -1,0 +1,70 @@
+//! Which process this is, without a system call in the steady state.
+
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use once_cell::sync::Lazy;
+
+/// A page that the kernel empties in every child of a fork (madvise(2), MADV_WIPEONFORK).
+struct WipedPage(*const AtomicI32);
+
+// SAFETY: the page is never unmapped, and is only touched through an atomic.
+unsafe impl Sync for WipedPage {}
+// SAFETY: as above.
+unsafe impl Send for WipedPage {}
+
+static PID: Lazy<Option<WipedPage>> = Lazy::new(|| {
+    let length = page_size();
+    // SAFETY: an anonymous mapping at an address of the kernel's choice.
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the range is the mapping just made.
+    if unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } != 0 {
+        // SAFETY: as above; nothing refers to it yet.
+        unsafe { libc::munmap(page, length) };
+        return None;
+    }
+    Some(WipedPage(page.cast()))
+});
+
+/// This process's id. A child of a fork gets its own without a system call per question, which
+/// getpid(2) would cost in glibc.
+pub(crate) fn pid() -> i32 {
+    let Some(page) = PID.as_ref() else {
+        return std::process::id() as i32;
+    };
+    // SAFETY: the page is mapped for the life of the process, aligned, and wiped to zero (a valid
+    // value) on fork.
+    let cell = unsafe { &*page.0 };
+    match cell.load(Ordering::Relaxed) {
+        0 => {
+            let pid = std::process::id() as i32;
+            cell.store(pid, Ordering::Relaxed);
+            pid
+        }
+        pid => pid,
+    }
+}
+
+/// The parent's process id.
+pub(crate) fn parent_pid() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// Size of a memory page in bytes.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf with a constant name has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
