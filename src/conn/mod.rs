@@ -1,1 +1,15 @@
-//! To come.
+//! One connection without its socket: bytes in to request events, response to bytes out.
+//!
+//! Pure: no descriptor, clock, environment or global.
+//!
+//! [`Inbound`] is fed what was received and tells what happened; [`Outbound`] collects what is to
+//! be sent. Answers that the protocol itself owes (GET_VALUES, UNKNOWN_TYPE, refusals) come out of
+//! [`Inbound::replies`] as whole records, to be sent between the application's.
+
+mod inbound;
+mod outbound;
+mod params;
+
+pub use inbound::{Event, Inbound, ProtocolError, Step, Suspended};
+pub use outbound::{Direct, Outbound, Stream};
+pub use params::{Params, Scope};

@@ -3,6 +3,8 @@
 //! Every function here is safe to call; each `unsafe` block says why it is sound.
 
 pub(crate) mod fd;
+pub(crate) mod io;
 pub(crate) mod kick;
+pub(crate) mod listen;
 pub(crate) mod process;
 pub(crate) mod scoreboard;

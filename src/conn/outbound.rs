@@ -1,0 +1,194 @@
+//! A response as bytes: small writes gathered into records, large ones framed in place.
+
+use crate::wire::{
+    EndRequest, HEADER_LEN, Header, MAX_ALIGNED_CONTENT, ProtocolStatus, RecordType, padding_for,
+};
+
+/// The application's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// The response.
+    Stdout,
+    /// Messages for the web server's log.
+    Stderr,
+}
+
+impl Stream {
+    const fn record_type(self) -> RecordType {
+        match self {
+            Self::Stdout => RecordType::Stdout,
+            Self::Stderr => RecordType::Stderr,
+        }
+    }
+}
+
+/// How the caller's own bytes leave as a record without a copy: header, content, padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// Goes in front of the content.
+    pub header: [u8; HEADER_LEN],
+    /// How much of the caller's bytes is the content.
+    pub content: usize,
+    /// Zero bytes that go behind it.
+    pub padding: usize,
+}
+
+/// Bytes that are gathered before they are sent.
+const GATHERED: usize = 32 * 1024;
+
+/// Room for the records that end a response: two empty ones and END_REQUEST.
+const END_ROOM: usize = 2 * HEADER_LEN + HEADER_LEN + EndRequest::LEN;
+
+/// The bytes of a connection that are to be sent.
+///
+/// Calling order: [`begin`](Self::begin), any number of [`gather`](Self::gather) and
+/// [`direct`](Self::direct), [`end`](Self::end); [`pending`](Self::pending) is what is to be sent
+/// now, [`sent`](Self::sent) that it was. Records of the protocol's own
+/// ([`append_records`](Self::append_records)) fit between any two calls.
+#[derive(Debug)]
+pub struct Outbound {
+    buffer: Vec<u8>,
+    /// The record at the buffer's end that still takes content: its stream, and where its header
+    /// will go.
+    open: Option<(Stream, usize)>,
+    request_id: u16,
+    stderr_used: bool,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Outbound {
+    /// Nothing to send.
+    #[must_use]
+    pub fn new() -> Self {
+        let buffer = Vec::with_capacity(GATHERED + 2 * HEADER_LEN + END_ROOM);
+        Self {
+            buffer,
+            open: None,
+            request_id: 0,
+            stderr_used: false,
+        }
+    }
+
+    /// Forgets everything: the connection is another one.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.buffer.shrink_to(2 * GATHERED);
+        self.open = None;
+        self.stderr_used = false;
+    }
+
+    /// A response starts.
+    pub fn begin(&mut self, request_id: u16) {
+        self.request_id = request_id;
+        self.open = None;
+        self.stderr_used = false;
+    }
+
+    /// Takes as much of `data` as the buffer has room for, and says how much. None left means: send
+    /// what is pending first.
+    pub fn gather(&mut self, stream: Stream, data: &[u8]) -> usize {
+        let room = GATHERED.saturating_sub(self.buffer.len());
+        let taken = data.len().min(room);
+        if taken == 0 {
+            return 0;
+        }
+        if self.open.is_none_or(|(open, _)| open != stream) {
+            self.close_record();
+            self.open = Some((stream, self.buffer.len()));
+            self.buffer.extend_from_slice(&[0; HEADER_LEN]);
+            self.stderr_used |= stream == Stream::Stderr;
+        }
+        self.buffer.extend_from_slice(&data[..taken]);
+        taken
+    }
+
+    /// Frames the caller's bytes in place. What is pending goes out before the header.
+    pub fn direct(&mut self, stream: Stream, length: usize) -> Direct {
+        self.close_record();
+        self.stderr_used |= stream == Stream::Stderr;
+        let content = length.min(MAX_ALIGNED_CONTENT);
+        let header = Header::new(stream.record_type(), self.request_id, content as u16);
+        Direct {
+            header: header.encode(),
+            content,
+            padding: usize::from(header.padding_length),
+        }
+    }
+
+    /// The response ends: an empty record closes each stream that was used (STDOUT always), then
+    /// END_REQUEST (section 5.5).
+    pub fn end(&mut self, app_status: u32) {
+        self.close_record();
+        let empty = |kind| Header::new(kind, self.request_id, 0).encode();
+        self.buffer.extend_from_slice(&empty(RecordType::Stdout));
+        if self.stderr_used {
+            self.buffer.extend_from_slice(&empty(RecordType::Stderr));
+        }
+        append_end_request(
+            &mut self.buffer,
+            self.request_id,
+            app_status,
+            ProtocolStatus::RequestComplete,
+        );
+    }
+
+    /// Appends whole records of the protocol's own.
+    pub fn append_records(&mut self, records: &[u8]) {
+        self.close_record();
+        self.buffer.extend_from_slice(records);
+    }
+
+    /// What is to be sent: whole records.
+    pub fn pending(&mut self) -> &[u8] {
+        self.close_record();
+        &self.buffer
+    }
+
+    /// Whether anything is to be sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// All that was pending has been sent.
+    pub fn sent(&mut self) {
+        self.buffer.clear();
+        self.open = None;
+    }
+
+    fn close_record(&mut self) {
+        let Some((stream, start)) = self.open.take() else {
+            return;
+        };
+        // GATHERED bounds the content below what a record can carry.
+        let content = (self.buffer.len() - start - HEADER_LEN) as u16;
+        let header = Header::new(stream.record_type(), self.request_id, content);
+        self.buffer[start..start + HEADER_LEN].copy_from_slice(&header.encode());
+        self.buffer
+            .resize(self.buffer.len() + usize::from(padding_for(content)), 0);
+    }
+}
+
+/// Appends an END_REQUEST record.
+pub(super) fn append_end_request(
+    out: &mut Vec<u8>,
+    request_id: u16,
+    app_status: u32,
+    status: ProtocolStatus,
+) {
+    out.extend_from_slice(
+        &Header::new(RecordType::EndRequest, request_id, EndRequest::LEN as u16).encode(),
+    );
+    out.extend_from_slice(
+        &EndRequest {
+            app_status,
+            protocol_status: status.number(),
+        }
+        .encode(),
+    );
+}

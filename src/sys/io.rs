@@ -1,0 +1,243 @@
+//! Reading and writing a connection: never blocking in the call itself, so that a deadline costs
+//! no system call until there is something to wait for.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, sendmsg};
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// So many bytes.
+    Bytes(usize),
+    /// The peer will send nothing more.
+    End,
+    /// Nothing yet.
+    Nothing,
+}
+
+/// Reads what is there.
+pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Received> {
+    loop {
+        match nix::sys::socket::recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => return Ok(Received::End),
+            Ok(count) => return Ok(Received::Bytes(count)),
+            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Which way a wait looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Until there is something to read, or the end.
+    Read,
+    /// Until the peer takes more.
+    Write,
+}
+
+/// Waits for a descriptor, through any signals. False: the deadline passed first.
+pub(crate) fn wait(
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> nix::Result<bool> {
+    let flags = match direction {
+        Direction::Read => PollFlags::POLLIN,
+        Direction::Write => PollFlags::POLLOUT,
+    };
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match poll(&mut [PollFd::new(fd, flags)], timeout(left)) {
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A wait as poll(2) and epoll_wait(2) take it: rounded up to milliseconds, so that a deadline is
+/// never met too early and then polled for.
+pub(crate) fn timeout(left: Option<Duration>) -> PollTimeout {
+    let Some(left) = left else {
+        return PollTimeout::NONE;
+    };
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
+}
+
+/// Why not everything was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// The peer took nothing for as long as was allowed.
+    TimedOut,
+    /// The connection failed.
+    Failed(Errno),
+}
+
+/// Sends all parts, waiting at most `patience` for each bit of progress. Raises no SIGPIPE.
+pub(crate) fn send_all(
+    fd: BorrowedFd<'_>,
+    mut parts: &mut [IoSlice<'_>],
+    patience: Option<Duration>,
+) -> Result<(), SendError> {
+    // Empty parts would make "nothing sent" look like "nothing left".
+    IoSlice::advance_slices(&mut parts, 0);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    while !parts.is_empty() {
+        let sent = match parts {
+            [only] => nix::sys::socket::send(fd.as_raw_fd(), only, flags),
+            several => sendmsg::<()>(fd.as_raw_fd(), several, &[], flags, None),
+        };
+        match sent {
+            Ok(count) => IoSlice::advance_slices(&mut parts, count),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let deadline = patience.map(|patience| Instant::now() + patience);
+                match wait(fd, Direction::Write, deadline) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(SendError::TimedOut),
+                    Err(error) => return Err(SendError::Failed(error)),
+                }
+            }
+            Err(error) => return Err(SendError::Failed(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads and throws away what is there, up to a bound. True: the peer's end was reached.
+pub(crate) fn discard(fd: BorrowedFd<'_>, scratch: &mut [u8], bound: usize) -> bool {
+    let mut discarded = 0;
+    while discarded < bound {
+        match receive(fd, scratch) {
+            Ok(Received::Bytes(count)) => discarded += count,
+            Ok(Received::Nothing) => return false,
+            // An error ends the connection as surely as its end does.
+            Ok(Received::End) | Err(_) => return true,
+        }
+    }
+    false
+}
+
+/// Writes a line to standard error in one write(2), so that lines of several processes do not mix.
+/// There is nobody to tell if that fails.
+pub(crate) fn log(line: &str) {
+    let text = format!("fcgipm: {line}\n");
+    // SAFETY: descriptor 2 is only borrowed for the call; if the host closed it, write fails.
+    let stderr = unsafe { BorrowedFd::borrow_raw(2) };
+    let _ = nix::unistd::write(stderr, text.as_bytes());
+}
+
+/// Passes a descriptor and one byte over a socket. False: the queue is full.
+pub(crate) fn pass_descriptor(
+    over: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    byte: u8,
+) -> nix::Result<bool> {
+    use nix::sys::socket::ControlMessage;
+    let fds = [fd.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&fds)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match sendmsg::<()>(
+            over.as_raw_fd(),
+            &[IoSlice::new(&[byte])],
+            &message,
+            flags,
+            None,
+        ) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            // ETOOMANYREFS: more descriptors in flight than the user may have open (unix(7)).
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Takes over a descriptor and its byte, if one waits.
+pub(crate) fn take_descriptor(
+    from: BorrowedFd<'_>,
+) -> nix::Result<Option<(std::os::fd::OwnedFd, u8)>> {
+    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+    use std::os::fd::FromRawFd as _;
+    let mut byte = [0];
+    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = loop {
+        match recvmsg::<()>(
+            from.as_raw_fd(),
+            &mut [IoSliceMut::new(&mut byte)],
+            Some(&mut space),
+            flags,
+        ) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(None),
+            other => break other?,
+        }
+    };
+    let fd = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        _ => None,
+    });
+    let Some(fd) = fd else { return Ok(None) };
+    // SAFETY: the kernel just installed this descriptor for the message, and nothing else owns it.
+    let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) };
+    Ok(Some((super::fd::above_standard(fd)?, byte[0])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn empty_parts_are_no_obstacle() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let mut parts = [&b""[..], b"a", b"", b"bc", b""].map(IoSlice::new);
+        send_all(far.as_fd(), &mut parts, None).unwrap();
+        drop(far);
+        let mut text = String::new();
+        near.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_given_up_after_the_patience() {
+        let (_near, far) = UnixStream::pair().unwrap();
+        let megabyte = vec![0; 1 << 20];
+        let outcome = send_all(
+            far.as_fd(),
+            &mut [IoSlice::new(&megabyte)],
+            Some(Duration::from_millis(20)),
+        );
+        assert_eq!(outcome, Err(SendError::TimedOut));
+    }
+
+    #[test]
+    fn descriptors_travel_with_their_byte_and_in_order() {
+        let (near, far) = UnixStream::pair().unwrap();
+        assert!(take_descriptor(near.as_fd()).unwrap().is_none());
+        let (one, two) = UnixStream::pair().unwrap();
+        assert!(pass_descriptor(far.as_fd(), one.as_fd(), b'1').unwrap());
+        assert!(pass_descriptor(far.as_fd(), two.as_fd(), b'2').unwrap());
+        let (first, byte) = take_descriptor(near.as_fd()).unwrap().unwrap();
+        assert_eq!(byte, b'1');
+        drop((one, two));
+        let (second, byte) = take_descriptor(near.as_fd()).unwrap().unwrap();
+        assert_eq!(byte, b'2');
+        nix::unistd::write(first.as_fd(), b"x").unwrap();
+        let mut buffer = [0; 4];
+        assert_eq!(receive(second.as_fd(), &mut buffer), Ok(Received::Bytes(1)));
+    }
+}

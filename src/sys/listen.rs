@@ -1,0 +1,270 @@
+//! Listening sockets: making them, accepting from them, asking what they are.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind,
+    connect, getsockname, listen, setsockopt, socket, sockopt,
+};
+use nix::unistd::{Gid, Group, Uid, User};
+
+use super::fd::above_standard;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP peer. IPv4-mapped addresses have been turned into IPv4.
+    Inet(SocketAddr),
+    /// A peer on the same machine.
+    Unix,
+}
+
+impl Peer {
+    fn of(storage: &SockaddrStorage) -> Self {
+        let inet = if let Some(v4) = storage.as_sockaddr_in() {
+            Some((IpAddr::V4(v4.ip()), v4.port()))
+        } else {
+            storage
+                .as_sockaddr_in6()
+                .map(|v6| (IpAddr::V6(v6.ip()).to_canonical(), v6.port()))
+        };
+        inet.map_or(Self::Unix, |(ip, port)| {
+            Self::Inet(SocketAddr::new(ip, port))
+        })
+    }
+}
+
+fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
+    above_standard(socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?)
+}
+
+fn start(fd: &OwnedFd, address: &dyn SockaddrLike, backlog: Backlog) -> nix::Result<()> {
+    bind(fd.as_raw_fd(), address)?;
+    listen(fd, backlog)
+}
+
+/// The listen(2) queue's length; the kernel caps it at net.core.somaxconn.
+pub(crate) fn backlog(length: i32) -> Backlog {
+    Backlog::new(length).unwrap_or(Backlog::MAXCONN)
+}
+
+/// Listens on a TCP address. `[::]` takes IPv4 peers, too.
+pub(crate) fn listen_inet(address: SocketAddr, backlog: Backlog) -> nix::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let fd = new_socket(family)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &!address.ip().is_unspecified())?;
+    }
+    start(&fd, &SockaddrStorage::from(address), backlog)?;
+    Ok(fd)
+}
+
+/// Listens on a name in the abstract namespace (unix(7)).
+pub(crate) fn listen_abstract(name: &[u8], backlog: Backlog) -> nix::Result<OwnedFd> {
+    let fd = new_socket(AddressFamily::Unix)?;
+    start(&fd, &UnixAddr::new_abstract(name)?, backlog)?;
+    Ok(fd)
+}
+
+/// Permissions and owners of a socket file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ownership {
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
+
+/// Listens on a socket file of this name, which must not exist.
+///
+/// The file is never more open than asked: Linux creates it with the mode of the socket's own
+/// inode less the umask (unix(7)), and that inode is given its final mode, or none at all while the
+/// owner is still to change, before bind(2). The umask is not touched: it belongs to the host.
+pub(crate) fn listen_path(
+    path: &Path,
+    ownership: Ownership,
+    backlog: Backlog,
+) -> nix::Result<OwnedFd> {
+    use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
+    let fd = new_socket(AddressFamily::Unix)?;
+    let changes_owner = ownership.uid.is_some() || ownership.gid.is_some();
+    match ownership.mode {
+        _ if changes_owner => fchmod(&fd, Mode::empty())?,
+        Some(mode) => fchmod(&fd, Mode::from_bits_truncate(mode))?,
+        None => {}
+    }
+    let usual = if changes_owner && ownership.mode.is_none() {
+        Some(mode_under_umask(path)?)
+    } else {
+        None
+    };
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let settled = (|| {
+        if changes_owner {
+            let (uid, gid) = (
+                ownership.uid.map(Uid::from_raw),
+                ownership.gid.map(Gid::from_raw),
+            );
+            nix::unistd::chown(path, uid, gid)?;
+        }
+        if let Some(mode) = ownership.mode.or(usual) {
+            // Also where the owner stays: the umask may have taken bits that were asked for.
+            fchmodat(
+                nix::fcntl::AT_FDCWD,
+                path,
+                Mode::from_bits_truncate(mode),
+                FchmodatFlags::FollowSymlink,
+            )?;
+        }
+        listen(&fd, backlog)
+    })();
+    if let Err(error) = settled {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(fd)
+}
+
+/// The permissions a socket file gets without an option: reading the umask is only possible by
+/// setting it, so the kernel is asked to make a file that nobody else sees.
+fn mode_under_umask(path: &Path) -> nix::Result<u32> {
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o777);
+    let probe = nix::fcntl::open(
+        folder,
+        OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+        mode,
+    )?;
+    Ok(nix::sys::stat::fstat(&probe)?.st_mode & 0o777)
+}
+
+/// Whether somebody answers on a socket file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occupant {
+    /// There is no file of this name.
+    None,
+    /// A socket whose owner is gone.
+    Dead,
+    /// A socket that answers.
+    Alive,
+    /// A file that is no socket.
+    NoSocket,
+}
+
+/// Asks who has a socket file.
+pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => return Ok(Occupant::NoSocket),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Occupant::None),
+        Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
+    }
+    // Non-blocking: a living server with a full queue must not make us wait.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = above_standard(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)?;
+    match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
+        Err(Errno::ECONNREFUSED) => Ok(Occupant::Dead),
+        Err(Errno::ENOENT) => Ok(Occupant::None),
+        // A queue that is full, another type of socket, or no permission: somebody is there.
+        Ok(()) | Err(_) => Ok(Occupant::Alive),
+    }
+}
+
+/// The id of a user, given by name or number.
+pub(crate) fn user_id(name: &str) -> nix::Result<Option<u32>> {
+    if let Ok(number) = name.parse() {
+        return Ok(Some(number));
+    }
+    Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+}
+
+/// The id of a group, given by name or number.
+pub(crate) fn group_id(name: &str) -> nix::Result<Option<u32>> {
+    if let Ok(number) = name.parse() {
+        return Ok(Some(number));
+    }
+    Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+}
+
+/// Whether a descriptor is a listening socket.
+pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+    nix::sys::socket::getsockopt(&fd, sockopt::AcceptConn)
+}
+
+/// Whether the socket's connections come over TCP.
+pub(crate) fn is_inet(fd: BorrowedFd<'_>) -> bool {
+    getsockname::<SockaddrStorage>(fd.as_raw_fd()).is_ok_and(|name| {
+        matches!(
+            name.family(),
+            Some(AddressFamily::Inet | AddressFamily::Inet6)
+        )
+    })
+}
+
+/// Makes accept(2) on the socket return instead of waiting, in every process that has it.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    if !flags.contains(OFlag::O_NONBLOCK) {
+        fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    }
+    Ok(())
+}
+
+/// Accepts a connection, in one system call.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> nix::Result<(OwnedFd, Peer)> {
+    // SAFETY: zeroed is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the address and its length are live locals of the stated size.
+    let fd = unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            (&raw mut storage).cast(),
+            &raw mut length,
+            libc::SOCK_CLOEXEC,
+        )
+    };
+    let fd = Errno::result(fd)?;
+    // SAFETY: accept4 just made this descriptor, and nothing else owns it.
+    let fd = above_standard(unsafe { OwnedFd::from_raw_fd(fd) })?;
+    // SAFETY: the kernel filled in an address of this length.
+    let address = unsafe { SockaddrStorage::from_raw((&raw const storage).cast(), Some(length)) };
+    Ok((fd, address.as_ref().map_or(Peer::Unix, Peer::of)))
+}
+
+/// A peer's address, where there is no accept(2) to ask.
+pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Peer {
+    nix::sys::socket::getpeername::<SockaddrStorage>(fd.as_raw_fd())
+        .as_ref()
+        .map_or(Peer::Unix, Peer::of)
+}
+
+/// Borrows a descriptor that a host handed in by its number.
+pub(crate) fn borrow(fd: i32) -> Option<BorrowedFd<'static>> {
+    // SAFETY: not -1, the only value that is never valid. Whether it is open is for the system call
+    // to find out: the host owns it, and may close it at any time, which at worst makes calls fail.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Takes over a descriptor that a host handed in by its number, to close it.
+pub(crate) fn close(fd: i32) -> nix::Result<()> {
+    nix::unistd::close(fd)
+}
