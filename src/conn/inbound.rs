@@ -237,6 +237,21 @@ impl Inbound {
         }
     }
 
+    /// Whether these next bytes begin another request, which is to be left alone while the active
+    /// one, of which all input has arrived, is served. Too few bytes to tell count as yes.
+    #[must_use]
+    pub fn begins_next(&self, bytes: &[u8]) -> bool {
+        let between_records = matches!(self.framing, Framing::Header { have: 0, .. });
+        match (bytes, self.phase) {
+            ([], _) => false,
+            ([_, kind, ..], Phase::Ended(_)) => {
+                between_records && *kind == RecordType::BeginRequest.to_byte()
+            }
+            ([_], Phase::Ended(_)) => true,
+            (_, Phase::Idle | Phase::Params(_) | Phase::Stdin(_) | Phase::Data(_)) => false,
+        }
+    }
+
     /// How many requests this application serves at once, the answer to GET_VALUES.
     pub fn set_capacity(&mut self, capacity: u32) {
         self.capacity = capacity.max(1);

@@ -1,3 +1,19 @@
 //! Listening sockets, requests and Accept: `sys` and `conn` joined.
+//!
+//! [`listener`] opens sockets. [`Request`] is one program's loop: `accept` waits for a connection
+//! (`waiting`), reads up to the end of the parameters, and the application then reads (`input`),
+//! writes and finishes (`output`). Connections that are open and silent stand aside in `parking`.
 
+pub mod address;
+mod input;
+pub mod listener;
+mod output;
+mod parking;
+mod request;
+mod settings;
 pub mod supervision;
+mod waiting;
+
+pub use crate::sys::listen::Peer;
+pub use request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
+pub use settings::WEB_SERVER_ADDRS;

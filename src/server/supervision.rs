@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::sync::OnceCell;
 
-use crate::sys;
 pub use crate::sys::scoreboard::{Activity, Order, Page, Scoreboard};
+use crate::sys::{kick, process};
 
 /// The ties between a worker and its manager.
 pub struct Supervision {
@@ -23,6 +24,13 @@ pub struct Supervision {
     pub handover: (OwnedFd, OwnedFd),
 }
 
+impl Supervision {
+    /// Makes the manager look at the scoreboard. A full pipe makes it look, too.
+    pub(super) fn wake_manager(&self) {
+        let _ = nix::unistd::write(&self.wake, &[0]);
+    }
+}
+
 impl fmt::Debug for Supervision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervision")
@@ -37,25 +45,61 @@ struct Installed {
 }
 
 static CURRENT: OnceCell<Installed> = OnceCell::new();
+static ORPHANED: AtomicBool = AtomicBool::new(false);
 
 /// Makes this process a supervised one.
 ///
 /// # Errors
 /// It is one already: the supervision is handed back.
 pub fn install(supervision: Supervision) -> Result<(), Supervision> {
+    let installed = Installed {
+        pid: process::pid(),
+        supervision,
+    };
     CURRENT
-        .set(Installed {
-            pid: sys::process::pid(),
-            supervision,
-        })
+        .set(installed)
         .map_err(|refused| refused.supervision)
 }
 
 /// The supervision of this process. A child that a worker forks is not supervised.
 #[must_use]
 pub fn current() -> Option<&'static Supervision> {
-    CURRENT
+    let installed = CURRENT
         .get()
-        .filter(|installed| installed.pid == sys::process::pid())
-        .map(|installed| &installed.supervision)
+        .filter(|installed| installed.pid == process::pid());
+    installed.map(|installed| &installed.supervision)
+}
+
+/// How a process that is to leave finds its surroundings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retirement {
+    /// Other workers go on.
+    PoolGoesOn,
+    /// The pool ends, or there is none.
+    PoolEnds,
+}
+
+/// Whether this process is to leave: its manager says so, the manager is gone, or somebody asked it
+/// directly. The parent is looked at only if `kicked`: its death kicks.
+#[must_use]
+pub fn retirement(kicked: bool) -> Option<Retirement> {
+    let Some(supervision) = current() else {
+        return kick::retirement_requested().then_some(Retirement::PoolEnds);
+    };
+    if kicked && process::parent_pid() != supervision.manager {
+        set_orphaned();
+    }
+    if ORPHANED.load(Ordering::Relaxed) {
+        return Some(Retirement::PoolEnds);
+    }
+    match supervision.page.order() {
+        Order::Retire => Some(Retirement::PoolGoesOn),
+        Order::RetireLast => Some(Retirement::PoolEnds),
+        Order::Serve => kick::retirement_requested().then_some(Retirement::PoolGoesOn),
+    }
+}
+
+/// The manager is gone.
+pub(super) fn set_orphaned() {
+    ORPHANED.store(true, Ordering::Relaxed);
 }

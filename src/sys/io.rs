@@ -92,7 +92,7 @@ pub(crate) fn send_all(
     IoSlice::advance_slices(&mut parts, 0);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     while !parts.is_empty() {
-        let sent = match parts {
+        let sent = match &*parts {
             [only] => nix::sys::socket::send(fd.as_raw_fd(), only, flags),
             several => sendmsg::<()>(fd.as_raw_fd(), several, &[], flags, None),
         };
@@ -172,22 +172,24 @@ pub(crate) fn take_descriptor(
     let mut byte = [0];
     let mut space = nix::cmsg_space!(std::os::fd::RawFd);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let received = loop {
-        match recvmsg::<()>(
-            from.as_raw_fd(),
-            &mut [IoSliceMut::new(&mut byte)],
-            Some(&mut space),
-            flags,
-        ) {
+    let mut part = [IoSliceMut::new(&mut byte)];
+    let (fd, count) = loop {
+        match recvmsg::<()>(from.as_raw_fd(), &mut part, Some(&mut space), flags) {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return Ok(None),
-            other => break other?,
+            Err(error) => return Err(error),
+            Ok(received) => {
+                let fd = received.cmsgs()?.find_map(|message| match message {
+                    ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+                    _ => None,
+                });
+                break (fd, received.bytes);
+            }
         }
     };
-    let fd = received.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-        _ => None,
-    });
+    if count == 0 {
+        return Ok(None);
+    }
     let Some(fd) = fd else { return Ok(None) };
     // SAFETY: the kernel just installed this descriptor for the message, and nothing else owns it.
     let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) };

@@ -8,7 +8,7 @@
 //! resets handlers, or to one that never asked for any of this.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -22,7 +22,8 @@ pub(crate) const RETIRING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT
 const INTERVAL_NS: i64 = 10_000_000;
 const WAITERS: usize = 64;
 
-static KICKED: AtomicBool = AtomicBool::new(false);
+/// Counts kicks, so that each waiting thread can tell whether one came since it last looked.
+static KICKS: AtomicU32 = AtomicU32::new(0);
 static RETIREMENT: AtomicBool = AtomicBool::new(false);
 static ARMED: AtomicBool = AtomicBool::new(false);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
@@ -33,31 +34,42 @@ static CLAIMED: [AtomicBool; WAITERS] = [const { AtomicBool::new(false) }; WAITE
 
 /// A place in the table of waiting threads, held by one request handle.
 #[derive(Debug)]
-pub(crate) struct Waiter(Option<usize>);
+pub(crate) struct Waiter {
+    place: Option<usize>,
+    seen: u32,
+}
 
 impl Waiter {
     /// Claims a place. Beyond 64 waiters in one process there is none left: such a thread notices a
     /// kick with its next request.
     pub(crate) fn claim() -> Self {
-        Self(
-            CLAIMED
-                .iter()
-                .position(|claimed| !claimed.swap(true, Ordering::AcqRel)),
-        )
+        let place = CLAIMED
+            .iter()
+            .position(|claimed| !claimed.swap(true, Ordering::AcqRel));
+        Self {
+            place,
+            seen: KICKS.load(Ordering::Relaxed),
+        }
     }
 
     /// From here on a kick repeats until [`leave`](Self::leave). Flags are looked at after this.
     pub(crate) fn enter(&self) {
-        if let Some(place) = self.0 {
+        if let Some(place) = self.place {
             // SAFETY: pthread_self has no preconditions.
             let thread = unsafe { libc::pthread_self() };
             WAITING[place].store(thread as usize, Ordering::SeqCst);
         }
     }
 
+    /// Whether a kick arrived since the last look.
+    pub(crate) fn kicked(&mut self) -> bool {
+        let kicks = KICKS.load(Ordering::SeqCst);
+        std::mem::replace(&mut self.seen, kicks) != kicks
+    }
+
     /// The thread no longer waits.
     pub(crate) fn leave(&self) {
-        if let Some(place) = self.0 {
+        if let Some(place) = self.place {
             WAITING[place].store(0, Ordering::Release);
         }
         if ARMED.load(Ordering::Relaxed)
@@ -73,7 +85,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        if let Some(place) = self.0 {
+        if let Some(place) = self.place {
             WAITING[place].store(0, Ordering::Release);
             CLAIMED[place].store(false, Ordering::Release);
         }
@@ -114,7 +126,6 @@ pub(crate) fn install_retiring() -> Result<()> {
 
 /// In a fresh worker: forgets what the parent's threads and signals left behind.
 pub(crate) fn reset() {
-    KICKED.store(false, Ordering::Relaxed);
     RETIREMENT.store(false, Ordering::Relaxed);
     ARMED.store(false, Ordering::Relaxed);
     HAS_TIMER.store(false, Ordering::Relaxed);
@@ -132,11 +143,6 @@ pub(crate) fn request_retirement() {
 /// Whether somebody asked this process to retire.
 pub(crate) fn retirement_requested() -> bool {
     RETIREMENT.load(Ordering::SeqCst)
-}
-
-/// Whether a kick arrived since the last look.
-pub(crate) fn take_kick() -> bool {
-    KICKED.load(Ordering::Relaxed) && KICKED.swap(false, Ordering::SeqCst)
 }
 
 fn handle(signal: i32) -> Result<()> {
@@ -171,7 +177,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, _context: *mut 
 
 /// Sets the flag and, if any thread waits, arms the repetition and reaches the other threads.
 fn kick_waiters(relayed: bool) {
-    KICKED.store(true, Ordering::SeqCst);
+    KICKS.fetch_add(1, Ordering::SeqCst);
     // SAFETY: pthread_self has no preconditions.
     let this = unsafe { libc::pthread_self() } as usize;
     let mut anybody = false;

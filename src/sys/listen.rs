@@ -8,8 +8,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind,
-    connect, getsockname, listen, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
+    getsockname, setsockopt, socket, sockopt,
 };
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -48,18 +48,20 @@ fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
     )?)
 }
 
-fn start(fd: &OwnedFd, address: &dyn SockaddrLike, backlog: Backlog) -> nix::Result<()> {
+fn start(fd: &OwnedFd, address: &dyn SockaddrLike, backlog: i32) -> nix::Result<()> {
     bind(fd.as_raw_fd(), address)?;
     listen(fd, backlog)
 }
 
-/// The listen(2) queue's length; the kernel caps it at net.core.somaxconn.
-pub(crate) fn backlog(length: i32) -> Backlog {
-    Backlog::new(length).unwrap_or(Backlog::MAXCONN)
+/// listen(2) with any length: the kernel caps it at net.core.somaxconn, which may be above the
+/// constant that nix checks against.
+fn listen(fd: &OwnedFd, backlog: i32) -> nix::Result<()> {
+    // SAFETY: no pointers.
+    Errno::result(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
 /// Listens on a TCP address. `[::]` takes IPv4 peers, too.
-pub(crate) fn listen_inet(address: SocketAddr, backlog: Backlog) -> nix::Result<OwnedFd> {
+pub(crate) fn listen_inet(address: SocketAddr, backlog: i32) -> nix::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -75,7 +77,7 @@ pub(crate) fn listen_inet(address: SocketAddr, backlog: Backlog) -> nix::Result<
 }
 
 /// Listens on a name in the abstract namespace (unix(7)).
-pub(crate) fn listen_abstract(name: &[u8], backlog: Backlog) -> nix::Result<OwnedFd> {
+pub(crate) fn listen_abstract(name: &[u8], backlog: i32) -> nix::Result<OwnedFd> {
     let fd = new_socket(AddressFamily::Unix)?;
     start(&fd, &UnixAddr::new_abstract(name)?, backlog)?;
     Ok(fd)
@@ -94,11 +96,7 @@ pub(crate) struct Ownership {
 /// The file is never more open than asked: Linux creates it with the mode of the socket's own
 /// inode less the umask (unix(7)), and that inode is given its final mode, or none at all while the
 /// owner is still to change, before bind(2). The umask is not touched: it belongs to the host.
-pub(crate) fn listen_path(
-    path: &Path,
-    ownership: Ownership,
-    backlog: Backlog,
-) -> nix::Result<OwnedFd> {
+pub(crate) fn listen_path(path: &Path, ownership: Ownership, backlog: i32) -> nix::Result<OwnedFd> {
     use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
     let fd = new_socket(AddressFamily::Unix)?;
     let changes_owner = ownership.uid.is_some() || ownership.gid.is_some();
@@ -108,7 +106,7 @@ pub(crate) fn listen_path(
         None => {}
     }
     let usual = if changes_owner && ownership.mode.is_none() {
-        Some(mode_under_umask(path)?)
+        Some(mode_under_umask()?)
     } else {
         None
     };
@@ -139,20 +137,18 @@ pub(crate) fn listen_path(
     Ok(fd)
 }
 
-/// The permissions a socket file gets without an option: reading the umask is only possible by
-/// setting it, so the kernel is asked to make a file that nobody else sees.
-fn mode_under_umask(path: &Path) -> nix::Result<u32> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mode = nix::sys::stat::Mode::from_bits_truncate(0o777);
-    let probe = nix::fcntl::open(
-        folder,
-        OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC,
-        mode,
-    )?;
-    Ok(nix::sys::stat::fstat(&probe)?.st_mode & 0o777)
+/// The permissions a socket file gets without an option. umask(2) can only be read by setting it,
+/// which other threads would see; /proc tells it without.
+fn mode_under_umask() -> nix::Result<u32> {
+    let status = fs::read_to_string("/proc/self/status").map_err(|_| Errno::ENOSYS)?;
+    let umask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))
+        .map(str::trim);
+    let umask = umask
+        .and_then(|umask| u32::from_str_radix(umask, 8).ok())
+        .ok_or(Errno::ENOSYS)?;
+    Ok(0o777 & !umask)
 }
 
 /// Whether somebody answers on a socket file.

@@ -1,0 +1,229 @@
+//! Reading a request's input.
+
+use std::os::fd::AsFd as _;
+use std::time::Instant;
+
+use super::request::{Input, Progress, Request};
+use crate::error::{Code, Error, Result};
+use crate::sys::io::{self, Direction, Received};
+use crate::wire::Role;
+
+impl Request {
+    /// Reads like read(2): waits for at least one byte, 0 at the end.
+    ///
+    /// # Errors
+    /// [`Code::Incomplete`] when the connection ended first, [`Code::Aborted`], [`Code::TimedOut`],
+    /// [`Code::Protocol`], [`Code::Closed`]: again at each further call. [`Code::State`] when there
+    /// is no request.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.check_active("read")?;
+        if buffer.is_empty() || !self.fill()? {
+            return Ok(0);
+        }
+        let available = self.body_bytes();
+        let count = available.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&available[..count]);
+        self.body.start += count;
+        Ok(count)
+    }
+
+    /// Reads until the buffer is full or the input is at its end.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), when nothing could be read before; else the error comes with the
+    /// next call.
+    pub fn read_full(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut count = 0;
+        while count < buffer.len() {
+            match self.read(&mut buffer[count..]) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(_) if count > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Reads up to and including the next newline, or until the buffer is full or the input is at
+    /// its end.
+    ///
+    /// # Errors
+    /// As [`read_full`](Self::read_full).
+    pub fn read_line(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.check_active("read line")?;
+        let mut count = 0;
+        while count < buffer.len() {
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if count > 0 => break,
+                Err(error) => return Err(error),
+            }
+            let available = self.body_bytes();
+            let most = available.len().min(buffer.len() - count);
+            let newline = available[..most].iter().position(|byte| *byte == b'\n');
+            let taken = newline.map_or(most, |position| position + 1);
+            buffer[count..count + taken].copy_from_slice(&available[..taken]);
+            self.body.start += taken;
+            count += taken;
+            if newline.is_some() {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Whether everything was read.
+    #[must_use]
+    pub fn input_ended(&self) -> bool {
+        self.body.is_empty() && matches!(self.input, Input::Ended)
+    }
+
+    /// The error that ended the input, if one did.
+    #[must_use]
+    pub const fn input_error(&self) -> Option<&Error> {
+        match &self.input {
+            Input::Failed(error) => Some(error),
+            Input::Open | Input::Ended => None,
+        }
+    }
+
+    /// A filter has read its standard input and goes on to its data (section 6.4).
+    ///
+    /// # Errors
+    /// [`Code::State`] when the role is another one, or the standard input is not at its end.
+    pub fn start_filter_data(&mut self) -> Result<()> {
+        self.check_active("start filter data")?;
+        if self.inbound.role() != Some(Role::Filter) {
+            return Err(Error::new(
+                Code::State,
+                "start filter data: the role is not filter",
+            ));
+        }
+        if !self.input_ended() || self.inbound.input_is_complete() {
+            return Err(Error::new(
+                Code::State,
+                "start filter data: the standard input is not at its end",
+            ));
+        }
+        self.input = Input::Open;
+        Ok(())
+    }
+
+    /// Whether the web server aborted the request. Looks at what has arrived, as far as it can
+    /// without reading past input that the application has not read.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn aborted(&mut self) -> Result<bool> {
+        self.check_active("aborted")?;
+        while !self.aborted && self.body.is_empty() && self.may_look_ahead() {
+            if !self.is_drained() {
+                self.advance();
+            } else if !matches!(self.receive(), Ok(Received::Bytes(_))) {
+                break;
+            }
+        }
+        Ok(self.aborted)
+    }
+
+    /// Makes sure that the application finds bytes to read. False: the input is at its end.
+    fn fill(&mut self) -> Result<bool> {
+        let mut deadline = None;
+        loop {
+            if !self.body.is_empty() {
+                return Ok(true);
+            }
+            match &self.input {
+                Input::Open => {}
+                Input::Ended => return Ok(false),
+                Input::Failed(error) => return Err(error.clone()),
+            }
+            if !self.is_drained() {
+                self.advance();
+                continue;
+            }
+            match self.receive() {
+                Ok(Received::Bytes(_)) => {}
+                Ok(Received::End) => self.fail(Error::new(
+                    Code::Incomplete,
+                    "request body: the connection ended before the end of the input",
+                )),
+                Ok(Received::Nothing) => self.wait_for_body(&mut deadline),
+                Err(errno) => self.fail(Error::caused(
+                    Code::Closed,
+                    "request body: recv",
+                    errno as i32,
+                )),
+            }
+        }
+    }
+
+    fn wait_for_body(&mut self, deadline: &mut Option<Instant>) {
+        let Some(link) = &self.link else { return };
+        let patience = self.settings.body_timeout;
+        if deadline.is_none() {
+            *deadline = patience.map(|patience| Instant::now() + patience);
+        }
+        match (
+            io::wait(link.fd.as_fd(), Direction::Read, *deadline),
+            patience,
+        ) {
+            (Ok(true), _) => {}
+            (Ok(false), patience) => {
+                let seconds = patience.unwrap_or_default().as_secs_f64();
+                self.fail(Error::new(
+                    Code::TimedOut,
+                    format!("request body: nothing arrived for body_timeout = {seconds} s"),
+                ));
+            }
+            (Err(errno), _) => self.fail(Error::caused(
+                Code::System,
+                "request body: poll",
+                errno as i32,
+            )),
+        }
+    }
+
+    /// Decodes on; what happens becomes the input's state. Answers that the protocol owes are sent.
+    fn advance(&mut self) {
+        match self.decode() {
+            Ok(Progress::End) => self.input = Input::Ended,
+            Ok(Progress::Aborted) => {
+                self.aborted = true;
+                self.fail(Error::new(
+                    Code::Aborted,
+                    "the web server aborted the request",
+                ));
+            }
+            // A second request cannot begin while this one is active.
+            Ok(
+                Progress::Body | Progress::Nothing | Progress::Request | Progress::Declined { .. },
+            ) => {}
+            Err(error) => self.fail(Error::new(Code::Protocol, format!("request body: {error}"))),
+        }
+        if !self.inbound.replies().is_empty() {
+            let _ = self.send_replies();
+        }
+    }
+
+    /// Whether decoding on could only tell of the active request: a filter's data waits until it is
+    /// asked for, and a next request that was sent ahead until this one is finished.
+    fn may_look_ahead(&self) -> bool {
+        match self.input {
+            Input::Open => true,
+            Input::Failed(_) => false,
+            Input::Ended => {
+                let between_streams =
+                    self.inbound.role() == Some(Role::Filter) && !self.inbound.input_is_complete();
+                !between_streams && !self.inbound.begins_next(self.unread_bytes())
+            }
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.body = 0..0;
+        self.input = Input::Failed(error);
+    }
+}

@@ -1,0 +1,193 @@
+//! OpenSocket: from an address to a listening descriptor.
+
+use std::os::fd::{IntoRawFd as _, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::address::Address;
+use crate::error::{Code, Error, Result};
+use crate::options::{Opt, Options};
+use crate::sys::listen::{self, Occupant, Ownership};
+
+/// The queue's length where the caller gives none.
+pub const DEFAULT_BACKLOG: i32 = 100;
+
+/// Opens a listening socket and returns its descriptor, which the caller owns. `fd:N` returns N.
+///
+/// # Errors
+/// [`Code::Address`] for an address that cannot be read or resolved, [`Code::InUse`] for one that
+/// somebody answers on, [`Code::Listener`] for a descriptor that does not listen, [`Code::Value`]
+/// for an owner or group that does not exist, [`Code::System`] for anything the system refuses.
+pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
+    let backlog = match backlog {
+        0 => DEFAULT_BACKLOG,
+        1.. => backlog,
+        _ => {
+            return Err(Error::new(
+                Code::Argument,
+                format!("listen backlog {backlog}: must not be negative"),
+            ));
+        }
+    };
+    let failed = |errno: Errno| {
+        let code = match errno {
+            Errno::EADDRINUSE => Code::InUse,
+            Errno::EMFILE | Errno::ENFILE => Code::Descriptors,
+            _ => Code::System,
+        };
+        Error::caused(
+            code,
+            format_args!("listen address '{address}'"),
+            errno as i32,
+        )
+    };
+    let opened = match Address::parse(address)? {
+        Address::Descriptor(fd) => {
+            check_listening(fd)?;
+            return Ok(fd);
+        }
+        Address::AllInterfaces(port) => {
+            match listen::listen_inet(Address::unspecified(port), backlog) {
+                // A kernel without IPv6.
+                Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
+                    listen::listen_inet((std::net::Ipv4Addr::UNSPECIFIED, port).into(), backlog)
+                        .map_err(failed)
+                }
+                other => other.map_err(failed),
+            }
+        }
+        Address::Inet(inet) => listen::listen_inet(inet, backlog).map_err(failed),
+        Address::Abstract(name) => {
+            listen::listen_abstract(name.as_bytes(), backlog).map_err(failed)
+        }
+        Address::Path(path) => open_path(address, &path, backlog, options, failed),
+    };
+    opened.map(OwnedFd::into_raw_fd)
+}
+
+fn open_path(
+    address: &str,
+    path: &Path,
+    backlog: i32,
+    options: &Options,
+    failed: impl Fn(Errno) -> Error,
+) -> Result<OwnedFd> {
+    let ownership = Ownership {
+        mode: options.mode(Opt::ListenMode),
+        uid: look_up(
+            options,
+            Opt::ListenOwner,
+            "listen_owner",
+            "user",
+            listen::user_id,
+        )?,
+        gid: look_up(
+            options,
+            Opt::ListenGroup,
+            "listen_group",
+            "group",
+            listen::group_id,
+        )?,
+    };
+    // Two starting at once must not both find the file of a dead owner and replace each other's.
+    let _lock = lock_folder(path);
+    match listen::occupant(path).map_err(&failed)? {
+        Occupant::None => {}
+        Occupant::NoSocket => {
+            return Err(Error::new(
+                Code::InUse,
+                format!("listen address '{address}': a file that is no socket is there"),
+            ));
+        }
+        Occupant::Alive if !options.flag(Opt::ListenReplace) => {
+            return Err(failed(Errno::EADDRINUSE));
+        }
+        Occupant::Alive | Occupant::Dead => nix::unistd::unlink(path).map_err(&failed)?,
+    }
+    listen::listen_path(path, ownership, backlog).map_err(failed)
+}
+
+fn look_up(
+    options: &Options,
+    opt: Opt,
+    name: &str,
+    what: &str,
+    find: impl Fn(&str) -> nix::Result<Option<u32>>,
+) -> Result<Option<u32>> {
+    let Some(text) = options.text(opt) else {
+        return Ok(None);
+    };
+    match find(&text) {
+        Ok(Some(id)) => Ok(Some(id)),
+        Ok(None) => Err(Error::new(
+            Code::Value,
+            format!("option {name}: no {what} '{text}'"),
+        )),
+        Err(errno) => Err(Error::caused(
+            Code::Value,
+            format_args!("option {name}: {what} '{text}'"),
+            errno as i32,
+        )),
+    }
+}
+
+/// An advisory lock on the folder of a socket file. Where it cannot be had at once, because the
+/// folder is not readable or somebody keeps it locked, the start goes on without.
+fn lock_folder(path: &Path) -> Option<Flock<std::fs::File>> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut folder = std::fs::File::open(folder).ok()?;
+    for _ in 0..20 {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((unlocked, _)) => folder = unlocked,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    None
+}
+
+/// Checks that a descriptor is a listening socket.
+///
+/// # Errors
+/// [`Code::Listener`], naming the descriptor.
+pub fn check_listening(fd: i32) -> Result<()> {
+    let Some(borrowed) = listen::borrow(fd) else {
+        return Err(Error::new(
+            Code::Listener,
+            format!("listening descriptor {fd}: must not be negative"),
+        ));
+    };
+    match listen::is_listening(borrowed) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(
+            Code::Listener,
+            format!("descriptor {fd}: a socket that does not listen"),
+        )),
+        Err(errno) => Err(Error::caused(
+            Code::Listener,
+            format_args!("listening descriptor {fd}"),
+            errno as i32,
+        )),
+    }
+}
+
+/// Closes a listening descriptor. A socket file stays: another process may listen on it.
+///
+/// # Errors
+/// [`Code::Listener`] when it is no open listening socket: closing something else would take away
+/// what the host opened.
+pub fn close(fd: i32) -> Result<()> {
+    check_listening(fd)?;
+    listen::close(fd).map_err(|errno| {
+        Error::caused(
+            Code::Listener,
+            format_args!("listening descriptor {fd}: close"),
+            errno as i32,
+        )
+    })
+}

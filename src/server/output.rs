@@ -1,0 +1,205 @@
+//! Writing a response and finishing a request.
+
+use std::io::IoSlice;
+use std::os::fd::AsFd as _;
+
+use nix::errno::Errno;
+
+use super::parking::Standing;
+use super::request::{Progress, Request};
+use super::supervision;
+use crate::conn::Stream;
+use crate::error::{Code, Error, Result};
+use crate::sys::io::{self, SendError};
+
+/// A write of at least so many bytes leaves from the caller's memory; a smaller one is gathered.
+const DIRECT: usize = 8 * 1024;
+
+/// Records of one large write that leave in one system call.
+const BATCH: usize = 16;
+
+impl Request {
+    /// Writes all of the data, or gathers it to be sent with what follows.
+    ///
+    /// # Errors
+    /// [`Code::Closed`] when the peer is gone, [`Code::TimedOut`] when it takes nothing: again at
+    /// each further call. [`Code::State`] when there is no request.
+    pub fn write(&mut self, stream: Stream, mut data: &[u8]) -> Result<()> {
+        self.check_active("write")?;
+        self.check_output()?;
+        while !data.is_empty() {
+            if data.len() >= DIRECT {
+                let sent = self.send_direct(stream, data)?;
+                data = &data[sent..];
+                continue;
+            }
+            let gathered = self.outbound.gather(stream, data);
+            data = &data[gathered..];
+            if !data.is_empty() {
+                self.send_pending()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was gathered.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn flush(&mut self) -> Result<()> {
+        self.check_active("flush")?;
+        self.check_output()?;
+        self.send_pending()
+    }
+
+    /// Ends the response. Afterwards there is no request, whatever is returned.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), when the response could not be sent to its end.
+    pub fn finish(&mut self) -> Result<()> {
+        self.check_active("finish")?;
+        self.active = false;
+        let outcome = self.check_output().and_then(|()| {
+            self.outbound.end(self.exit_status);
+            self.send_pending()
+        });
+        self.body = 0..0;
+        let usable = outcome.is_ok() && (self.input_error().is_none() || self.aborted);
+        if !usable {
+            self.close();
+        } else if self.inbound.keep_connection() && !self.draining {
+            self.inbound.finish();
+            // With bytes at hand the connection stays the current one: they may be the next request.
+            if self.is_drained()
+                && let Some(link) = self.link.take()
+            {
+                self.set_aside(link, Standing::Kept);
+            }
+        } else if self.input_has_arrived() {
+            self.close();
+        } else {
+            self.close_answered();
+        }
+        self.inbound.finish();
+        if let Some(supervision) = supervision::current() {
+            supervision.page.count_request();
+        }
+        outcome
+    }
+
+    /// Ends the request without an answer: the connection is closed.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn abandon(&mut self) -> Result<()> {
+        self.check_active("abandon")?;
+        self.active = false;
+        self.inbound.finish();
+        self.outbound.clear();
+        self.close();
+        Ok(())
+    }
+
+    /// Whether the request's input is complete, with what has been received: then a close resets
+    /// nothing away.
+    fn input_has_arrived(&mut self) -> bool {
+        while !self.inbound.input_is_complete() && !self.is_drained() {
+            if !matches!(
+                self.decode(),
+                Ok(Progress::Body | Progress::End | Progress::Nothing)
+            ) {
+                return false;
+            }
+        }
+        self.inbound.input_is_complete() && self.is_drained()
+    }
+
+    fn check_output(&self) -> Result<()> {
+        self.output_error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Sends the answers that the protocol itself owes. False: the connection failed.
+    pub(super) fn send_replies(&mut self) -> bool {
+        if !self.inbound.replies().is_empty() {
+            self.outbound.append_records(self.inbound.replies());
+            self.inbound.clear_replies();
+        }
+        self.outbound.is_empty() || self.send_pending().is_ok()
+    }
+
+    fn send_pending(&mut self) -> Result<()> {
+        if self.outbound.is_empty() {
+            return Ok(());
+        }
+        let outcome = match &self.link {
+            Some(link) => {
+                let mut parts = [IoSlice::new(self.outbound.pending())];
+                io::send_all(link.fd.as_fd(), &mut parts, self.settings.write_timeout)
+            }
+            None => Err(SendError::Failed(Errno::EPIPE)),
+        };
+        self.outbound.sent();
+        self.note(outcome)
+    }
+
+    /// Sends records that frame the caller's bytes where they are, behind what was gathered.
+    /// Returns how many of the caller's bytes left.
+    fn send_direct(&mut self, stream: Stream, data: &[u8]) -> Result<usize> {
+        const PADDING: [u8; 8] = [0; 8];
+        let mut records = [None; BATCH];
+        let mut framed = 0;
+        for record in &mut records {
+            if framed == data.len() {
+                break;
+            }
+            let direct = self.outbound.direct(stream, data.len() - framed);
+            framed += direct.content;
+            *record = Some(direct);
+        }
+        let outcome = match &self.link {
+            Some(link) => {
+                let mut parts = [IoSlice::new(&[]); 3 * BATCH + 1];
+                parts[0] = IoSlice::new(self.outbound.pending());
+                let (mut used, mut rest) = (1, data);
+                for direct in records.iter().flatten() {
+                    let (content, after) = rest.split_at(direct.content);
+                    parts[used] = IoSlice::new(&direct.header);
+                    parts[used + 1] = IoSlice::new(content);
+                    parts[used + 2] = IoSlice::new(&PADDING[..direct.padding]);
+                    used += 3;
+                    rest = after;
+                }
+                io::send_all(
+                    link.fd.as_fd(),
+                    &mut parts[..used],
+                    self.settings.write_timeout,
+                )
+            }
+            None => Err(SendError::Failed(Errno::EPIPE)),
+        };
+        self.outbound.sent();
+        self.note(outcome).map(|()| framed)
+    }
+
+    fn note(&mut self, outcome: std::result::Result<(), SendError>) -> Result<()> {
+        let error = match outcome {
+            Ok(()) => return Ok(()),
+            Err(SendError::TimedOut) => {
+                let seconds = self
+                    .settings
+                    .write_timeout
+                    .unwrap_or_default()
+                    .as_secs_f64();
+                Error::new(
+                    Code::TimedOut,
+                    format!("response: the peer took nothing for write_timeout = {seconds} s"),
+                )
+            }
+            Err(SendError::Failed(errno)) => {
+                Error::caused(Code::Closed, "response: send", errno as i32)
+            }
+        };
+        self.output_error = Some(error.clone());
+        Err(error)
+    }
+}

@@ -1,0 +1,272 @@
+//! Connections that are open and silent: kept ones between requests, new ones that have not said
+//! anything, and answered ones whose peer is still sending. They wait beside the listening socket,
+//! so that none of them keeps a worker.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use super::supervision::Supervision;
+use crate::conn::Suspended;
+use crate::sys::io;
+use crate::sys::listen::{self, Peer};
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) fd: OwnedFd,
+    pub(super) peer: Peer,
+    /// Registered with the epoll instance. It must be taken out before it is closed: a copy of the
+    /// descriptor in some child would keep the registration alive.
+    watched: bool,
+}
+
+impl Link {
+    pub(super) const fn new(fd: OwnedFd, peer: Peer) -> Self {
+        Self {
+            fd,
+            peer,
+            watched: false,
+        }
+    }
+}
+
+/// Why a connection stands aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Between two requests, for as long as the peer likes.
+    Kept,
+    /// Accepted, and nothing has arrived.
+    Silent { until: Instant },
+    /// Answered; what still arrives is thrown away until the peer has seen the answer and closes. A
+    /// plain close would reset the answer away (tcp(7), close with unread data).
+    Lingering { until: Instant },
+}
+
+impl Standing {
+    const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Kept => None,
+            Self::Silent { until } | Self::Lingering { until } => Some(until),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) link: Link,
+    pub(super) state: Suspended,
+    pub(super) standing: Standing,
+}
+
+/// What a wait found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The listening socket has a connection, if nobody else was faster.
+    Listener,
+    /// A connection was handed over, if nobody else was faster.
+    Handover,
+    /// The manager is gone.
+    Orphaned,
+    /// A connection has something to read, or its end.
+    Connection(Parked),
+    /// Nothing that concerns a request.
+    Nothing,
+}
+
+const LISTENER: u64 = u64::MAX;
+const HANDOVER: u64 = u64::MAX - 1;
+const LIFE: u64 = u64::MAX - 2;
+
+/// Bytes that one look at a lingering connection throws away at most.
+const DISCARD_BOUND: usize = 1 << 20;
+
+/// Lingering connections that are kept at most; the oldest goes first.
+const LINGERING_MAX: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Parking {
+    epoll: Epoll,
+    /// In the order in which they came.
+    parked: Vec<Parked>,
+    /// How many of them have a deadline: while none has, a wait asks no clock.
+    timed: usize,
+}
+
+impl Parking {
+    /// Watches the listening socket, and what a worker's manager has to tell. Accepting becomes
+    /// non-blocking for every process that shares the socket: whoever is woken by poll may find
+    /// that another was faster, and must not get stuck there.
+    pub(super) fn open(
+        listener: BorrowedFd<'_>,
+        supervision: Option<&Supervision>,
+    ) -> nix::Result<Self> {
+        listen::set_nonblocking(listener)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let epoll = Epoll(crate::sys::fd::above_standard(epoll.0)?);
+        epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        if let Some(supervision) = supervision {
+            epoll.add(
+                &supervision.handover.1,
+                EpollEvent::new(EpollFlags::EPOLLIN, HANDOVER),
+            )?;
+            epoll.add(
+                &supervision.life,
+                EpollEvent::new(EpollFlags::EPOLLIN, LIFE),
+            )?;
+        }
+        Ok(Self {
+            epoll,
+            parked: Vec::new(),
+            timed: 0,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parked.is_empty()
+    }
+
+    /// Puts a connection aside. Where it cannot be watched it is handed back.
+    pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Parked> {
+        if !parked.link.watched {
+            let token = parked.link.fd.as_raw_fd() as u64;
+            if self
+                .epoll
+                .add(&parked.link.fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+                .is_err()
+            {
+                return Err(parked);
+            }
+            parked.link.watched = true;
+        }
+        if matches!(parked.standing, Standing::Lingering { .. }) {
+            let is_lingering = |p: &Parked| matches!(p.standing, Standing::Lingering { .. });
+            if self.parked.iter().filter(|p| is_lingering(p)).count() >= LINGERING_MAX
+                && let Some(oldest) = self.parked.iter().position(is_lingering)
+            {
+                let oldest = self.remove(oldest);
+                self.close(oldest.link);
+            }
+        }
+        self.timed += usize::from(parked.standing.deadline().is_some());
+        self.parked.push(parked);
+        Ok(())
+    }
+
+    /// Closes a connection, whether it was ever parked or not.
+    pub(super) fn close(&self, link: Link) {
+        self.unwatch(&link);
+        drop(link);
+    }
+
+    fn unwatch(&self, link: &Link) {
+        if link.watched {
+            // It can only fail for a descriptor that is not registered.
+            let _ = self.epoll.delete(&link.fd);
+        }
+    }
+
+    /// Waits until something is to be done, or until `until`. A signal ends it with EINTR.
+    pub(super) fn wait(&mut self, until: Option<Instant>) -> nix::Result<Found> {
+        let deadline = self.expire().into_iter().chain(until).min();
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut events = [EpollEvent::empty()];
+        match self.epoll.wait(&mut events, io::timeout(left)) {
+            Ok(0) => return Ok(Found::Nothing),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(match events[0].data() {
+            LISTENER => Found::Listener,
+            HANDOVER => Found::Handover,
+            LIFE => Found::Orphaned,
+            token => match self
+                .parked
+                .iter()
+                .position(|p| p.link.fd.as_raw_fd() as u64 == token)
+            {
+                Some(position) => self.wake(position),
+                None => Found::Nothing,
+            },
+        })
+    }
+
+    fn wake(&mut self, position: usize) -> Found {
+        let parked = self.remove(position);
+        if let Standing::Lingering { .. } = parked.standing {
+            let mut scratch = [0; 8192];
+            if io::discard(parked.link.fd.as_fd(), &mut scratch, DISCARD_BOUND) {
+                self.close(parked.link);
+            } else {
+                // It is watched already, so parking it cannot fail.
+                let _ = self.park(parked);
+            }
+            return Found::Nothing;
+        }
+        Found::Connection(parked)
+    }
+
+    /// Closes what stands past its deadline; returns the next deadline.
+    fn expire(&mut self) -> Option<Instant> {
+        if self.timed == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        while let Some(position) = self
+            .parked
+            .iter()
+            .position(|p| p.standing.deadline().is_some_and(|d| d <= now))
+        {
+            let parked = self.remove(position);
+            self.close(parked.link);
+        }
+        self.parked
+            .iter()
+            .filter_map(|p| p.standing.deadline())
+            .min()
+    }
+
+    fn remove(&mut self, position: usize) -> Parked {
+        let parked = self.parked.remove(position);
+        self.timed -= usize::from(parked.standing.deadline().is_some());
+        parked
+    }
+
+    /// From here on watches connections only: the worker leaves.
+    pub(super) fn ignore_newcomers(&self, listener: BorrowedFd<'_>, supervision: &Supervision) {
+        for source in [
+            listener,
+            supervision.handover.1.as_fd(),
+            supervision.life.as_fd(),
+        ] {
+            // It fails for what is not watched any more.
+            let _ = self.epoll.delete(source);
+        }
+    }
+
+    /// Closes the connection that has stood longest, to get its descriptor back.
+    pub(super) fn evict(&mut self) -> bool {
+        if self.parked.is_empty() {
+            return false;
+        }
+        let oldest = self.remove(0);
+        self.close(oldest.link);
+        true
+    }
+
+    /// Takes out the connection that has stood longest and is not lingering; lingering ones before
+    /// it are closed after a last look.
+    pub(super) fn take_oldest(&mut self) -> Option<Parked> {
+        while !self.parked.is_empty() {
+            let parked = self.remove(0);
+            if !matches!(parked.standing, Standing::Lingering { .. }) {
+                return Some(parked);
+            }
+            let mut scratch = [0; 8192];
+            let _ = io::discard(parked.link.fd.as_fd(), &mut scratch, DISCARD_BOUND);
+            self.close(parked.link);
+        }
+        None
+    }
+}

@@ -1,0 +1,468 @@
+//! One program's loop: accept, read, write, finish, and again.
+
+use std::ffi::OsString;
+use std::ops::Range;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::{Duration, Instant};
+
+use super::listener::check_listening;
+use super::parking::{Link, Parking, Standing};
+use super::settings::{Settings, WEB_SERVER_ADDRS};
+use super::supervision::{self, Activity};
+use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError};
+use crate::error::{Code, Error, Result};
+use crate::options::Options;
+use crate::sys::io::{self, Direction, Received};
+use crate::sys::listen::Peer;
+use crate::sys::{kick, process};
+use crate::wire::Role;
+
+/// A signal that interrupts the wait for a request makes `accept` return [`Code::Interrupted`].
+pub const FAIL_ACCEPT_ON_INTR: u32 = 1;
+
+/// The same, for hosts that run their signal handlers later and then call `accept` again.
+pub const RETURN_ON_SIGNAL: u32 = 2;
+
+/// Takes a usual request, or the largest record, in one read.
+const BUFFER: usize = 64 * 1024;
+
+/// How long a new connection may say nothing before it stands aside. Long enough for a web server
+/// on the way from connect(2) to its first write.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// How the application's input stands.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    /// More may come.
+    Open,
+    /// Everything was read.
+    Ended,
+    /// It broke off.
+    Failed(Error),
+}
+
+/// What the buffered bytes led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The parameters are complete.
+    Request,
+    /// `body` holds bytes of the input.
+    Body,
+    /// The input, or a filter's first stream, is at its end.
+    End,
+    /// The web server aborted the request.
+    Aborted,
+    /// A request ended before it began.
+    Declined { close: bool },
+    /// More bytes are needed.
+    Nothing,
+}
+
+/// A FastCGI request loop on one listening socket.
+///
+/// Several of them, a thread each, may share the socket. None of them may be used after a fork in
+/// the other process; there it can only be dropped, which closes descriptors and sends nothing.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) listener: i32,
+    pub(super) flags: u32,
+    pub(super) settings: Settings,
+    pub(super) waiter: kick::Waiter,
+    pub(super) parking: Option<Parking>,
+    /// The connection that is being served.
+    pub(super) link: Option<Link>,
+    /// It is new: nothing has arrived on it.
+    pub(super) fresh: bool,
+    /// It was shut down for reading, because the worker leaves: it is not kept.
+    pub(super) draining: bool,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+    buffer: Box<[u8]>,
+    /// Received and not decoded yet.
+    unread: Range<usize>,
+    /// Decoded bytes of the input that the application has not read yet.
+    pub(super) body: Range<usize>,
+    pub(super) input: Input,
+    pub(super) output_error: Option<Error>,
+    pub(super) active: bool,
+    pub(super) aborted: bool,
+    pub(super) exit_status: u32,
+    pid: i32,
+}
+
+impl Request {
+    /// A loop on a listening socket, which stays the caller's. Of the environment,
+    /// `FCGI_WEB_SERVER_ADDRS` counts.
+    ///
+    /// # Errors
+    /// [`Code::Listener`] when the descriptor does not listen, [`Code::Argument`] for unknown
+    /// flags, [`Code::Value`] for an address list that cannot be read.
+    pub fn new(
+        listener: i32,
+        flags: u32,
+        options: &Options,
+        web_servers: Option<OsString>,
+    ) -> Result<Self> {
+        if flags & !(FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0 {
+            return Err(Error::new(
+                Code::Argument,
+                format!("request flags {flags:#x}: unknown bits"),
+            ));
+        }
+        check_listening(listener)?;
+        let web_servers = web_servers.map(|list| {
+            let bad = |_| {
+                Error::new(
+                    Code::Value,
+                    format!("environment variable {WEB_SERVER_ADDRS}: not UTF-8"),
+                )
+            };
+            list.into_string().map_err(bad)
+        });
+        let settings = Settings::new(options, web_servers.transpose()?.as_deref())?;
+        Ok(Self {
+            listener,
+            flags,
+            waiter: kick::Waiter::claim(),
+            parking: None,
+            link: None,
+            fresh: false,
+            draining: false,
+            inbound: Inbound::new(settings.limits),
+            outbound: Outbound::new(),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            unread: 0..0,
+            body: 0..0,
+            input: Input::Ended,
+            output_error: None,
+            active: false,
+            aborted: false,
+            exit_status: 0,
+            pid: process::pid(),
+            settings,
+        })
+    }
+
+    /// Whether a request is being served.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// The active request's parameters.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn params(&self) -> Result<&Params> {
+        self.check_active("params").map(|()| self.inbound.params())
+    }
+
+    /// The active request's role.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn role(&self) -> Result<Role> {
+        self.check_active("role")?;
+        self.inbound
+            .role()
+            .ok_or_else(|| Error::new(Code::State, "role: no request is active"))
+    }
+
+    /// Whether the peer asked to keep the connection.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn keep_connection(&self) -> Result<bool> {
+        self.check_active("keep connection")
+            .map(|()| self.inbound.keep_connection())
+    }
+
+    /// The connection's descriptor and peer. The descriptor stays the library's.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn connection(&self) -> Result<(i32, Peer)> {
+        self.check_active("connection")?;
+        let link = self
+            .link
+            .as_ref()
+            .ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))?;
+        Ok((link.fd.as_raw_fd(), link.peer))
+    }
+
+    /// Sets what END_REQUEST will say.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn set_exit_status(&mut self, status: u32) -> Result<()> {
+        self.check_active("set exit status")?;
+        self.exit_status = status;
+        Ok(())
+    }
+
+    /// Waits for the next request, finishing an unfinished one.
+    ///
+    /// # Errors
+    /// [`Code::Interrupted`] with one of the flags, [`Code::Retired`] when the worker is to leave,
+    /// [`Code::Listener`] when the listening socket is gone, [`Code::Descriptors`] when no
+    /// descriptor is left, [`Code::Forked`] in another process than the one that made this.
+    pub fn accept(&mut self) -> Result<()> {
+        self.check_process()?;
+        if self.active {
+            // What became of the old response has nothing to do with the next request.
+            let _ = self.finish();
+        }
+        loop {
+            if self.link.is_none() {
+                self.next_connection()?;
+            }
+            if let Some(supervision) = supervision::current() {
+                supervision.page.set_activity(Activity::Reading);
+                self.inbound.set_capacity(supervision.page.pool_size());
+            }
+            if self.read_request() {
+                break;
+            }
+        }
+        if let Some(supervision) = supervision::current() {
+            supervision.page.set_activity(Activity::Busy);
+        }
+        Ok(())
+    }
+
+    /// Reads the current connection up to the end of a request's parameters. False: there is none,
+    /// and the connection has been closed or stands aside.
+    fn read_request(&mut self) -> bool {
+        let mut deadline = None;
+        loop {
+            match self.decode() {
+                Ok(Progress::Request) => {
+                    self.outbound.clear();
+                    if let Some(id) = self.inbound.request_id() {
+                        self.outbound.begin(id);
+                    }
+                    self.start();
+                    return true;
+                }
+                Ok(Progress::Declined { close }) => {
+                    if !self.send_replies() || close {
+                        self.close_answered();
+                        return false;
+                    }
+                    continue;
+                }
+                Ok(Progress::Nothing) => {}
+                // Without a request there is no input that could be delivered.
+                Ok(Progress::Body | Progress::End | Progress::Aborted) => continue,
+                Err(error) => {
+                    self.log_peer(&error);
+                    self.close_answered();
+                    return false;
+                }
+            }
+            if !self.send_replies() {
+                self.close();
+                return false;
+            }
+            match self.receive() {
+                Ok(Received::Bytes(_)) => self.fresh = false,
+                Ok(Received::Nothing) => {
+                    if !self.wait_for_params(&mut deadline) {
+                        return false;
+                    }
+                }
+                Ok(Received::End) | Err(_) => {
+                    self.close();
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The connection has nothing to read, in front of or within the parameters. False: it was
+    /// closed or put aside.
+    fn wait_for_params(&mut self, deadline: &mut Option<Instant>) -> bool {
+        let Some(link) = &self.link else { return false };
+        let patience = self.settings.params_timeout;
+        if self.inbound.is_quiet() && !self.draining {
+            let standing = if self.fresh {
+                if let Ok(true) = io::wait(
+                    link.fd.as_fd(),
+                    Direction::Read,
+                    Some(Instant::now() + SILENCE),
+                ) {
+                    return true;
+                }
+                patience.map_or(Standing::Kept, |patience| Standing::Silent {
+                    until: Instant::now() + patience,
+                })
+            } else {
+                Standing::Kept
+            };
+            if let Some(link) = self.link.take() {
+                self.set_aside(link, standing);
+            }
+            return false;
+        }
+        if deadline.is_none() {
+            *deadline = patience.map(|patience| Instant::now() + patience);
+        }
+        if let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, *deadline) {
+            return true;
+        }
+        if let Some(patience) = patience {
+            io::log(&format!(
+                "a request is given up: its parameters took longer than params_timeout = {} s",
+                patience.as_secs_f64()
+            ));
+        }
+        self.close();
+        false
+    }
+
+    fn start(&mut self) {
+        self.active = true;
+        self.aborted = false;
+        self.exit_status = 0;
+        self.output_error = None;
+        self.body = 0..0;
+        self.input = if self.inbound.role() == Some(Role::Authorizer) {
+            Input::Ended
+        } else {
+            Input::Open
+        };
+        // Answers to what stood between the parameters must not wait for the response.
+        if !self.inbound.replies().is_empty() {
+            let _ = self.send_replies();
+        }
+    }
+
+    /// Decodes received bytes up to the next event.
+    pub(super) fn decode(&mut self) -> std::result::Result<Progress, ProtocolError> {
+        let step = self.inbound.handle(&self.buffer[self.unread.clone()])?;
+        self.unread.start += step.consumed;
+        Ok(match step.event {
+            None => Progress::Nothing,
+            Some(Event::Request) => Progress::Request,
+            Some(Event::Stdin(piece) | Event::Data(piece)) => {
+                self.body = self.unread.start - piece.len()..self.unread.start;
+                Progress::Body
+            }
+            Some(Event::StdinEnd | Event::DataEnd) => Progress::End,
+            Some(Event::Aborted) => Progress::Aborted,
+            Some(Event::Declined { close }) => Progress::Declined { close },
+        })
+    }
+
+    /// Receives into the buffer, of which everything was decoded and read.
+    pub(super) fn receive(&mut self) -> nix::Result<Received> {
+        let Some(link) = &self.link else {
+            return Ok(Received::End);
+        };
+        let received = io::receive(link.fd.as_fd(), &mut self.buffer)?;
+        if let Received::Bytes(count) = received {
+            self.unread = 0..count;
+        }
+        Ok(received)
+    }
+
+    /// Whether all received bytes were decoded.
+    pub(super) fn is_drained(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// What was received and not decoded.
+    pub(super) fn unread_bytes(&self) -> &[u8] {
+        &self.buffer[self.unread.clone()]
+    }
+
+    /// The decoded input that the application has not read.
+    pub(super) fn body_bytes(&self) -> &[u8] {
+        &self.buffer[self.body.clone()]
+    }
+
+    /// Closes the current connection at once.
+    pub(super) fn close(&mut self) {
+        self.forget_received();
+        if let Some(link) = self.link.take() {
+            match &self.parking {
+                Some(parking) => parking.close(link),
+                None => drop(link),
+            }
+        }
+    }
+
+    /// Closes the current connection so that the peer can read what was sent: when it may still be
+    /// sending, reading goes on for a while, beside other work.
+    pub(super) fn close_answered(&mut self) {
+        /// A peer that does not read its answer for so long does not want it.
+        const LINGER: Duration = Duration::from_secs(5);
+        /// What is thrown away before the connection stands aside.
+        const AT_ONCE: usize = 256 * 1024;
+        self.forget_received();
+        let Some(link) = self.link.take() else { return };
+        // It fails when the peer is gone, which reading will tell.
+        let _ = nix::sys::socket::shutdown(link.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
+        if io::discard(link.fd.as_fd(), &mut self.buffer, AT_ONCE) || self.draining {
+            self.link = Some(link);
+            self.close();
+        } else {
+            self.set_aside(
+                link,
+                Standing::Lingering {
+                    until: Instant::now() + LINGER,
+                },
+            );
+        }
+    }
+
+    fn forget_received(&mut self) {
+        self.unread = 0..0;
+        self.body = 0..0;
+    }
+
+    pub(super) fn log_peer(&self, error: &ProtocolError) {
+        let peer = match self.link.as_ref().map(|link| link.peer) {
+            Some(Peer::Inet(address)) => address.to_string(),
+            Some(Peer::Unix) | None => "unix:".to_owned(),
+        };
+        io::log(&format!("connection from {peer} ends: {error}"));
+    }
+
+    pub(super) fn check_process(&self) -> Result<()> {
+        if process::pid() == self.pid {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Forked,
+            format!(
+                "this request belongs to process {}, from before a fork",
+                self.pid
+            ),
+        ))
+    }
+
+    pub(super) fn check_active(&self, what: &str) -> Result<()> {
+        self.check_process()?;
+        if self.active {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::State,
+            format!("{what}: no request is active"),
+        ))
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if process::pid() == self.pid {
+            if self.active {
+                let _ = self.finish();
+            }
+        } else if let Some(parking) = self.parking.take() {
+            // The epoll instance is the parent's, too: only close.
+            drop(parking);
+        }
+    }
+}

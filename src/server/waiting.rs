@@ -1,0 +1,282 @@
+//! Waiting for the next connection, and leaving when the worker is to leave.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::parking::{Found, Link, Parked, Parking, Standing};
+use super::request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
+use super::supervision::{self, Activity, Retirement, Supervision};
+use crate::conn::Suspended;
+use crate::error::{Code, Error, Result};
+use crate::sys::{io, listen};
+
+/// The byte that travels with a handed-over connection: which standing it had.
+const KEPT: u8 = b'K';
+const SILENT: u8 = b'S';
+
+/// How often a full hand-over queue is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+
+impl Request {
+    /// Finds the next connection that may have something to read, and makes it the current one.
+    pub(super) fn next_connection(&mut self) -> Result<()> {
+        let supervision = supervision::current();
+        if let Some(supervision) = supervision {
+            let first = supervision.page.activity() == Some(Activity::Starting);
+            supervision.page.set_activity(Activity::Idle);
+            if first {
+                supervision.wake_manager();
+            }
+        }
+        let mut kicked = false;
+        loop {
+            // Entered before the flags are looked at: from here on a kick repeats until it is
+            // noticed.
+            self.waiter.enter();
+            kicked |= self.waiter.kicked();
+            if kicked && let Some(supervision) = supervision {
+                self.take_over(supervision);
+            }
+            if self.link.is_some() {
+                self.waiter.leave();
+                return Ok(());
+            }
+            if let Some(leave) = supervision::retirement(kicked) {
+                self.waiter.leave();
+                return self.leave(leave, supervision);
+            }
+            let outcome = self.wait_once(supervision);
+            self.waiter.leave();
+            kicked = self.waiter.kicked();
+            match outcome {
+                Ok(()) if self.link.is_some() => return Ok(()),
+                Ok(()) => {}
+                Err(Errno::EINTR) if kicked => {}
+                Err(Errno::EINTR) => {
+                    if self.flags & (FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0 {
+                        return Err(Error::caused(Code::Interrupted, "accept", libc::EINTR));
+                    }
+                }
+                Err(errno) => self.accept_failed(errno, supervision)?,
+            }
+        }
+    }
+
+    /// One wait. While no connection stands aside that is accept(2) itself: the kernel wakes one
+    /// worker for one connection, and nothing else costs a system call.
+    fn wait_once(&mut self, supervision: Option<&Supervision>) -> nix::Result<()> {
+        let Some(parking) = &mut self.parking else {
+            return self.accept_one();
+        };
+        match parking.wait(None)? {
+            Found::Listener => match self.accept_one() {
+                // Somebody was faster.
+                Err(Errno::EAGAIN) => {}
+                other => return other,
+            },
+            Found::Handover => {
+                if let Some(supervision) = supervision {
+                    self.take_over(supervision);
+                }
+            }
+            Found::Orphaned => supervision::set_orphaned(),
+            Found::Connection(parked) => self.make_current(parked),
+            Found::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn accept_one(&mut self) -> nix::Result<()> {
+        let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
+        let (fd, peer) = listen::accept(listener)?;
+        if self.settings.admits(peer) {
+            self.link = Some(Link::new(fd, peer));
+            self.inbound.resume(Suspended::fresh());
+            self.fresh = true;
+        } else if let listen::Peer::Inet(address) = peer {
+            io::log(&format!(
+                "connection from {address} refused: not in {}",
+                super::WEB_SERVER_ADDRS
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes over a connection that another worker handed on, if one waits.
+    fn take_over(&mut self, supervision: &Supervision) {
+        match io::take_descriptor(supervision.handover.1.as_fd()) {
+            Ok(None) => {}
+            Ok(Some((fd, standing))) => {
+                let peer = listen::peer_of(fd.as_fd());
+                self.link = Some(Link::new(fd, peer));
+                self.inbound.resume(Suspended::fresh());
+                self.fresh = standing == SILENT;
+            }
+            Err(errno) => io::log(&format!("taking over a kept connection: {}", errno.desc())),
+        }
+    }
+
+    fn make_current(&mut self, parked: Parked) {
+        self.inbound.resume(parked.state);
+        self.link = Some(parked.link);
+        self.fresh = false;
+    }
+
+    /// accept(2) failed: what is passing is tried again, what is not is an error.
+    fn accept_failed(&mut self, errno: Errno, supervision: Option<&Supervision>) -> Result<()> {
+        match errno {
+            // Another process made the listening socket non-blocking, because it watches kept
+            // connections beside it.
+            Errno::EAGAIN => self.open_parking(supervision).map(drop),
+            // Errors of the connection that was to be accepted (accept(2), "Error handling").
+            Errno::ECONNABORTED
+            | Errno::EPROTO
+            | Errno::ENOPROTOOPT
+            | Errno::EHOSTDOWN
+            | Errno::ENONET
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::ENETDOWN
+            | Errno::EPERM => Ok(()),
+            Errno::EMFILE | Errno::ENFILE => {
+                if self.parking.as_mut().is_some_and(Parking::evict) {
+                    return Ok(());
+                }
+                Err(Error::caused(Code::Descriptors, "accept", errno as i32))
+            }
+            Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP => {
+                let what = format_args!("accept on descriptor {}", self.listener);
+                Err(Error::caused(Code::Listener, what, errno as i32))
+            }
+            other => Err(Error::caused(Code::System, "accept", other as i32)),
+        }
+    }
+
+    pub(super) fn open_parking(
+        &mut self,
+        supervision: Option<&Supervision>,
+    ) -> Result<&mut Parking> {
+        if self.parking.is_none() {
+            let failed = |errno: Errno| {
+                let code = if errno == Errno::EMFILE {
+                    Code::Descriptors
+                } else {
+                    Code::System
+                };
+                Error::caused(code, "watching kept connections: epoll", errno as i32)
+            };
+            let listener = listen::borrow(self.listener)
+                .ok_or(Errno::EBADF)
+                .map_err(failed)?;
+            self.parking = Some(Parking::open(listener, supervision).map_err(failed)?);
+        }
+        self.parking
+            .as_mut()
+            .ok_or_else(|| Error::new(Code::State, "no parking"))
+    }
+
+    /// Puts a connection aside; where that is impossible it is closed, which costs its peer no
+    /// request: nothing of one has arrived.
+    pub(super) fn set_aside(&mut self, link: Link, standing: Standing) {
+        let state = self.inbound.suspend();
+        let supervision = supervision::current();
+        match self.open_parking(supervision) {
+            Ok(parking) => {
+                if let Err(refused) = parking.park(Parked {
+                    link,
+                    state,
+                    standing,
+                }) {
+                    io::log("a kept connection is closed: it cannot be watched");
+                    drop(refused);
+                }
+            }
+            Err(error) => io::log(&format!("a kept connection is closed: {error}")),
+        }
+    }
+
+    /// Leaves, one connection at a time: `Ok` with a current connection whose request is still to
+    /// be answered, and in the end [`Code::Retired`].
+    fn leave(&mut self, retirement: Retirement, supervision: Option<&Supervision>) -> Result<()> {
+        match (retirement, supervision) {
+            (Retirement::PoolGoesOn, Some(supervision)) => self.hand_over(supervision)?,
+            (Retirement::PoolGoesOn, None) | (Retirement::PoolEnds, _) => self.drain(supervision),
+        }
+        if self.link.is_some() {
+            return Ok(());
+        }
+        if let Some(supervision) = supervision {
+            supervision.page.set_activity(Activity::Leaving);
+            supervision.wake_manager();
+        }
+        Err(Error::new(Code::Retired, "this worker is to leave"))
+    }
+
+    /// Hands the connections that stand aside to the other workers. One that has something to say
+    /// before its turn comes is served here.
+    fn hand_over(&mut self, supervision: &Supervision) -> Result<()> {
+        let (Some(parking), Some(listener)) = (&mut self.parking, listen::borrow(self.listener))
+        else {
+            return Ok(());
+        };
+        supervision.page.set_activity(Activity::Leaving);
+        loop {
+            let mut kept_back = Vec::new();
+            while let Some(parked) = parking.take_oldest() {
+                let byte = if matches!(parked.standing, Standing::Silent { .. }) {
+                    SILENT
+                } else {
+                    KEPT
+                };
+                let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
+                if parked.state.is_between_records()
+                    && io::pass_descriptor(queue, fd, byte).unwrap_or(false)
+                {
+                    parking.close(parked.link);
+                } else {
+                    kept_back.push(parked);
+                }
+            }
+            if kept_back.is_empty() {
+                return Ok(());
+            }
+            // The queue is full, or a peer is in the middle of a record: go on with these alone.
+            parking.ignore_newcomers(listener, supervision);
+            for parked in kept_back {
+                // They are watched already, so parking them cannot fail.
+                let _ = parking.park(parked);
+            }
+            match parking.wait(Some(Instant::now() + RETRY)) {
+                Ok(Found::Connection(parked)) => {
+                    self.make_current(parked);
+                    return Ok(());
+                }
+                Ok(Found::Nothing | Found::Listener | Found::Handover | Found::Orphaned)
+                | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::system("leaving: epoll_wait", errno as i32)),
+            }
+        }
+    }
+
+    /// Makes the next connection current that stands aside, after the peer was told that nothing
+    /// more is read: what it sent before is still there to be read, and what it sends after fails
+    /// at once on a unix socket (shutdown(2) with SHUT_RD), so that the peer can tell that it was
+    /// not accepted.
+    fn drain(&mut self, supervision: Option<&Supervision>) {
+        let parked = self.parking.as_mut().and_then(Parking::take_oldest);
+        match (parked, supervision) {
+            (Some(parked), _) => self.make_current(parked),
+            (None, Some(supervision)) => self.take_over(supervision),
+            (None, None) => {}
+        }
+        if let Some(link) = &self.link {
+            // It fails when the peer is gone, which reading will tell.
+            let _ = shutdown(link.fd.as_raw_fd(), Shutdown::Read);
+            self.fresh = false;
+            self.draining = true;
+        }
+    }
+}
