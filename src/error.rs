@@ -3,85 +3,60 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What kind of thing went wrong. The number is part of the C ABI: it is never reused, and a
-/// retired one stays reserved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-#[non_exhaustive]
-pub enum Code {
-    /// An argument is NULL or out of range.
-    Argument = -1,
-    /// The handle is NULL, freed, or not one of this kind.
-    Handle = -2,
-    /// The handle belongs to another process: it was made before a fork.
-    Forked = -3,
-    /// A listen address cannot be understood or resolved.
-    Address = -4,
-    /// A listen address is in use.
-    InUse = -5,
-    /// No option has this name.
-    Option = -6,
-    /// An option has a bad value.
-    Value = -7,
-    /// A system call failed; errno tells why.
-    System = -8,
-    /// The call does not fit the state: read before accept, finish twice.
-    State = -9,
-    /// A signal interrupted the wait for a request.
-    Interrupted = -10,
-    /// This worker is to leave: it was retired, or its manager is gone.
-    Retired = -11,
-    /// The web server aborted the request.
-    Aborted = -12,
-    /// The input ended before its end marker arrived.
-    Incomplete = -13,
-    /// The peer broke the protocol.
-    Protocol = -14,
-    /// A deadline passed.
-    TimedOut = -15,
-    /// The connection is gone.
-    Closed = -16,
-    /// The descriptor is no listening socket, or was closed.
-    Listener = -17,
-    /// No descriptor is left, in the process or the system.
-    Descriptors = -18,
-    /// The pid file cannot be written or read.
-    PidFile = -19,
-    /// Another manager is running.
-    Running = -20,
-    /// The process has more than one thread, so it cannot fork workers.
-    Threads = -21,
-    /// A bug in the library, stopped at its boundary.
-    Panic = -22,
+macro_rules! codes {
+    ($( $id:ident = $number:literal, $name:literal, $meaning:literal; )*) => {
+        /// What kind of thing went wrong. The number is part of the C ABI: it is never reused, and
+        /// a retired one stays reserved.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(i32)]
+        #[non_exhaustive]
+        pub enum Code { $( #[doc = $meaning] $id = $number, )* }
+
+        impl Code {
+            /// All codes. The C header and its tests are made from this table.
+            pub const ALL: &[Self] = &[ $( Self::$id, )* ];
+
+            /// The name in the C header.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$id => $name, )* }
+            }
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $( Self::$id => $meaning, )* }
+            }
+        }
+    };
+}
+
+codes! {
+    Argument = -1, "FCGIPM_EARGUMENT", "An argument is NULL or out of range.";
+    Handle = -2, "FCGIPM_EHANDLE", "The handle is NULL, freed, of another kind, or in use by another thread.";
+    Forked = -3, "FCGIPM_EFORKED", "The handle belongs to another process: it was made before a fork.";
+    Address = -4, "FCGIPM_EADDRESS", "A listen address cannot be understood or resolved.";
+    InUse = -5, "FCGIPM_EINUSE", "A listen address is in use.";
+    Option = -6, "FCGIPM_EOPTION", "No option has this name.";
+    Value = -7, "FCGIPM_EVALUE", "An option or a variable has a bad value.";
+    System = -8, "FCGIPM_ESYSTEM", "A system call failed; errno tells why.";
+    State = -9, "FCGIPM_ESTATE", "The call does not fit the state: read before accept, finish twice.";
+    Interrupted = -10, "FCGIPM_EINTERRUPTED", "A signal interrupted the wait.";
+    Retired = -11, "FCGIPM_ERETIRED", "This worker is to leave: it was retired, or its manager is gone.";
+    Aborted = -12, "FCGIPM_EABORTED", "The web server aborted the request.";
+    Incomplete = -13, "FCGIPM_EINCOMPLETE", "The connection ended before the end of the input.";
+    Protocol = -14, "FCGIPM_EPROTOCOL", "The peer broke the protocol.";
+    TimedOut = -15, "FCGIPM_ETIMEDOUT", "A deadline passed.";
+    Closed = -16, "FCGIPM_ECLOSED", "The connection is gone.";
+    Listener = -17, "FCGIPM_ELISTENER", "The descriptor is no listening socket, or was closed.";
+    Descriptors = -18, "FCGIPM_EDESCRIPTORS", "No descriptor is left, in the process or the system.";
+    PidFile = -19, "FCGIPM_EPIDFILE", "The pid file cannot be written or read.";
+    Running = -20, "FCGIPM_ERUNNING", "Another manager is running.";
+    Threads = -21, "FCGIPM_ETHREADS", "The process has more than one thread, so it cannot fork workers.";
+    Panic = -22, "FCGIPM_EPANIC", "A bug in the library, stopped at its boundary.";
 }
 
 impl Code {
-    /// All codes, for tables and tests.
-    pub const ALL: [Self; 22] = [
-        Self::Argument,
-        Self::Handle,
-        Self::Forked,
-        Self::Address,
-        Self::InUse,
-        Self::Option,
-        Self::Value,
-        Self::System,
-        Self::State,
-        Self::Interrupted,
-        Self::Retired,
-        Self::Aborted,
-        Self::Incomplete,
-        Self::Protocol,
-        Self::TimedOut,
-        Self::Closed,
-        Self::Listener,
-        Self::Descriptors,
-        Self::PidFile,
-        Self::Running,
-        Self::Threads,
-        Self::Panic,
-    ];
-
     /// The number in the C ABI.
     #[must_use]
     pub const fn number(self) -> i32 {

@@ -456,13 +456,10 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if process::pid() == self.pid {
-            if self.active {
-                let _ = self.finish();
-            }
-        } else if let Some(parking) = self.parking.take() {
-            // The epoll instance is the parent's, too: only close.
-            drop(parking);
+        // In a child the descriptors are only closed: the connection, and the epoll instance, are
+        // the parent's, too.
+        if self.active && process::pid() == self.pid {
+            let _ = self.finish();
         }
     }
 }

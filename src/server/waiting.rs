@@ -93,9 +93,7 @@ impl Request {
         let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
         let (fd, peer) = listen::accept(listener)?;
         if self.settings.admits(peer) {
-            self.link = Some(Link::new(fd, peer));
-            self.inbound.resume(Suspended::fresh());
-            self.fresh = true;
+            self.set_current(Link::new(fd, peer), Suspended::fresh(), true);
         } else if let listen::Peer::Inet(address) = peer {
             io::log(&format!(
                 "connection from {address} refused: not in {}",
@@ -111,18 +109,21 @@ impl Request {
             Ok(None) => {}
             Ok(Some((fd, standing))) => {
                 let peer = listen::peer_of(fd.as_fd());
-                self.link = Some(Link::new(fd, peer));
-                self.inbound.resume(Suspended::fresh());
-                self.fresh = standing == SILENT;
+                self.set_current(Link::new(fd, peer), Suspended::fresh(), standing == SILENT);
             }
             Err(errno) => io::log(&format!("taking over a kept connection: {}", errno.desc())),
         }
     }
 
     fn make_current(&mut self, parked: Parked) {
-        self.inbound.resume(parked.state);
-        self.link = Some(parked.link);
-        self.fresh = false;
+        self.set_current(parked.link, parked.state, false);
+    }
+
+    fn set_current(&mut self, link: Link, state: Suspended, fresh: bool) {
+        self.link = Some(link);
+        self.inbound.resume(state);
+        self.fresh = fresh;
+        self.draining = false;
     }
 
     /// accept(2) failed: what is passing is tried again, what is not is an error.

@@ -145,6 +145,13 @@ pub(crate) fn retirement_requested() -> bool {
     RETIREMENT.load(Ordering::SeqCst)
 }
 
+/// Whether a kick arrived since this was last asked, by whichever thread.
+pub(crate) fn any_since_last_look() -> bool {
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    let kicks = KICKS.load(Ordering::SeqCst);
+    kicks != SEEN.swap(kicks, Ordering::Relaxed)
+}
+
 fn handle(signal: i32) -> Result<()> {
     // SAFETY: zeroed is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

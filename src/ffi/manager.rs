@@ -1,0 +1,179 @@
+//! The process manager, as C sees it.
+
+use std::ffi::{CString, c_char};
+
+use super::boundary::{enter, enter_quietly};
+use super::handle::{self, Noun};
+use super::options::{effective, fcgipm_options};
+use crate::error::{Code, Result};
+use crate::manager::{self, Event, EventKind, Manager};
+
+/// This process is a fresh worker now. The manager's handle is spent: free it.
+pub const FCGIPM_EVENT_IN_WORKER: i32 = 1;
+/// All workers are gone and the pid file is removed: the host should end.
+pub const FCGIPM_EVENT_STOPPED: i32 = 2;
+/// The manager is set up; nothing was forked yet.
+pub const FCGIPM_EVENT_MANAGING: i32 = 3;
+/// A worker was forked.
+pub const FCGIPM_EVENT_WORKER_STARTED: i32 = 4;
+/// A worker has entered its first accept.
+pub const FCGIPM_EVENT_WORKER_READY: i32 = 5;
+/// A worker is gone; the status is its wait status (waitpid(2)).
+pub const FCGIPM_EVENT_WORKER_EXITED: i32 = 6;
+/// A reload has begun.
+pub const FCGIPM_EVENT_RELOAD_BEGUN: i32 = 7;
+/// Every worker is a new one, and ready.
+pub const FCGIPM_EVENT_RELOAD_DONE: i32 = 8;
+/// The old workers go on; the message says why.
+pub const FCGIPM_EVENT_RELOAD_FAILED: i32 = 9;
+/// The workers were told to leave.
+pub const FCGIPM_EVENT_STOPPING: i32 = 10;
+/// A signal arrived; the status is its number.
+pub const FCGIPM_EVENT_SIGNAL: i32 = 11;
+/// Worth a line in a log, and nothing else.
+pub const FCGIPM_EVENT_NOTICE: i32 = 12;
+
+/// A process manager. Opaque.
+pub struct fcgipm_manager(());
+
+/// A manager and the last thing that happened to it.
+struct Managed {
+    manager: Manager,
+    event: Option<Event>,
+    message: CString,
+}
+
+impl Noun for Managed {
+    type Handle = fcgipm_manager;
+    const MAGIC: u32 = 0xfc91_0003;
+    const NAME: &'static str = "manager";
+}
+
+impl Managed {
+    fn next(&mut self) -> Result<EventKind> {
+        self.event = None;
+        self.message = CString::default();
+        let event = self.manager.next()?;
+        let kind = event.kind;
+        self.message = CString::new(event.message.replace('\0', "\\0")).unwrap_or_default();
+        self.event = Some(event);
+        Ok(kind)
+    }
+}
+
+/// Makes a manager. It starts nothing yet.
+///
+/// options may be NULL and is not needed afterwards; n_processes, die_timeout, start_timeout,
+/// start_delay, reload_surge, pid_fname, pm_title, no_signals and log count, and the environment
+/// wins over them.
+///
+/// Returns a handle that the caller frees with fcgipm_manager_free(), or NULL: FCGIPM_EOPTION or
+/// FCGIPM_EVALUE for the environment, FCGIPM_EHANDLE for options.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcgipm_manager {
+    enter(|| {
+        let manager = Manager::new(&effective(options)?)?;
+        Ok(handle::make(Managed { manager, event: None, message: CString::default() }))
+    })
+}
+
+/// Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for; in
+/// a worker, only memory is freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
+    enter(|| handle::free::<Managed>(manager));
+}
+
+/// Waits for the next thing that happens, and returns it: one of FCGIPM_EVENT_...
+///
+/// The first call starts the manager: pid file, signal handlers, the first workers. The workers are
+/// forked within these calls, so each of them returns more than once: in the parent, and in each
+/// worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once.
+///
+/// Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EPIDFILE,
+/// FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
+/// FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
+/// FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
+    enter(|| handle::with(manager, |managed: &mut Managed| managed.next().map(|kind| kind as i32)))
+}
+
+/// Runs the manager to its end, for hosts that do not care about events.
+///
+/// Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
+/// an error of fcgipm_manager_next().
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            loop {
+                match managed.next() {
+                    Ok(end @ (EventKind::InWorker | EventKind::Stopped)) => return Ok(end as i32),
+                    Ok(_) => {}
+                    Err(error) if error.code() == Code::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    })
+}
+
+/// The worker that the last event of this manager concerns: its pid, or 0. FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_event_pid(manager: *const fcgipm_manager) -> i32 {
+    enter(|| handle::with(manager, |m: &mut Managed| Ok(m.event.as_ref().map_or(0, |event| event.pid))))
+}
+
+/// The last event's number: a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for
+/// FCGIPM_EVENT_SIGNAL, else 0. FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) -> i32 {
+    enter(|| handle::with(manager, |m: &mut Managed| Ok(m.event.as_ref().map_or(0, |event| event.status))))
+}
+
+/// The last event as a line for people, without a prefix and without a newline; "" if there is
+/// nothing to say, NULL for FCGIPM_EHANDLE.
+///
+/// The string belongs to the library and lives until the manager's next call.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_event_message(manager: *const fcgipm_manager) -> *const c_char {
+    enter(|| handle::with(manager, |m: &mut Managed| Ok(m.message.as_ptr())))
+}
+
+/// Hands in a signal that the host caught, for hosts that set the option no_signals.
+///
+/// It reaches the manager that runs in this process, whichever handle is given; where none runs,
+/// nothing happens. Returns 0. Any thread; async-signal-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_signal(_manager: *const fcgipm_manager, signal: i32) -> i32 {
+    enter_quietly(|| {
+        manager::signal(signal);
+        0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_and_the_manager_agree_on_events() {
+        for (constant, kind) in [
+            (FCGIPM_EVENT_IN_WORKER, EventKind::InWorker),
+            (FCGIPM_EVENT_STOPPED, EventKind::Stopped),
+            (FCGIPM_EVENT_MANAGING, EventKind::Managing),
+            (FCGIPM_EVENT_WORKER_STARTED, EventKind::WorkerStarted),
+            (FCGIPM_EVENT_WORKER_READY, EventKind::WorkerReady),
+            (FCGIPM_EVENT_WORKER_EXITED, EventKind::WorkerExited),
+            (FCGIPM_EVENT_RELOAD_BEGUN, EventKind::ReloadBegun),
+            (FCGIPM_EVENT_RELOAD_DONE, EventKind::ReloadDone),
+            (FCGIPM_EVENT_RELOAD_FAILED, EventKind::ReloadFailed),
+            (FCGIPM_EVENT_STOPPING, EventKind::Stopping),
+            (FCGIPM_EVENT_SIGNAL, EventKind::Signal),
+            (FCGIPM_EVENT_NOTICE, EventKind::Notice),
+        ] {
+            assert_eq!(constant, kind as i32);
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! Requests, as C sees them.
+
+use std::ffi::c_char;
+
+use super::boundary::{bytes, bytes_mut, copy_text, enter};
+use super::handle::{self, Noun};
+use super::options::{effective, fcgipm_options};
+use crate::conn::{Scope, Stream};
+use crate::error::{Code, Error, Result};
+use crate::server::{Peer, Request, WEB_SERVER_ADDRS};
+
+/// fcgipm_request_new(): a signal that interrupts the wait for a request makes
+/// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
+pub const FCGIPM_FAIL_ACCEPT_ON_INTR: u32 = 1;
+/// fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does) and
+/// then call fcgipm_request_accept() again.
+pub const FCGIPM_RETURN_ON_SIGNAL: u32 = 2;
+
+/// The application's response.
+pub const FCGIPM_STDOUT: u32 = 1;
+/// Messages for the web server's log.
+pub const FCGIPM_STDERR: u32 = 2;
+
+/// Parameters that may be exported into a process environment: no HTTP_PROXY (httpoxy), no empty
+/// name, no '=' in a name, no NUL.
+pub const FCGIPM_PARAMS_ENVIRONMENT: u32 = 0;
+/// The above and HTTP_PROXY.
+pub const FCGIPM_PARAMS_WELL_FORMED: u32 = 1;
+/// Everything that the web server sent.
+pub const FCGIPM_PARAMS_ALL: u32 = 2;
+
+/// The role of a request: it wants a response.
+pub const FCGIPM_RESPONDER: i32 = 1;
+/// The role of a request: it wants a decision, and has no body.
+pub const FCGIPM_AUTHORIZER: i32 = 2;
+/// The role of a request: it wants a file filtered.
+pub const FCGIPM_FILTER: i32 = 3;
+
+/// A request loop on one listening socket. Opaque.
+pub struct fcgipm_request(());
+
+impl Noun for Request {
+    type Handle = fcgipm_request;
+    const MAGIC: u32 = 0xfc91_0002;
+    const NAME: &'static str = "request";
+}
+
+fn with<R>(request: *const fcgipm_request, body: impl FnOnce(&mut Request) -> Result<R>) -> Result<R> {
+    handle::with(request, body)
+}
+
+/// A length that was read or written. No object is longer than an i64 can say.
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Makes a request loop on a listening socket, which stays the caller's and must stay open.
+///
+/// flags is 0 or FCGIPM_FAIL_ACCEPT_ON_INTR, FCGIPM_RETURN_ON_SIGNAL, or both. options may be NULL
+/// and is not needed afterwards; params_timeout, body_timeout, write_timeout, max_params,
+/// max_param_size and max_params_size count, the environment wins over them, and
+/// FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
+///
+/// Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
+/// listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the
+/// environment. Several threads may have a loop each on one socket; a handle is for one call at a
+/// time. Make it in the process that uses it: after fork the child can only free it.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_new(
+    listen_fd: i32,
+    flags: u32,
+    options: *const fcgipm_options,
+) -> *mut fcgipm_request {
+    enter(|| {
+        let options = effective(options)?;
+        Ok(handle::make(Request::new(listen_fd, flags, &options, std::env::var_os(WEB_SERVER_ADDRS))?))
+    })
+}
+
+/// Frees a request loop; NULL is fine. A request that is being served is finished; kept
+/// connections are closed. In a child of the process that made it, its copies of the descriptors
+/// are closed and nothing is sent.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
+    enter(|| handle::free::<Request>(request));
+}
+
+/// Waits for the next request, and reads it up to the end of its parameters. One that is being
+/// served is finished first.
+///
+/// Returns 0; FCGIPM_ERETIRED when this process is to leave: end the loop; FCGIPM_EINTERRUPTED (see
+/// the flags) with errno EINTR; FCGIPM_ELISTENER when the socket was closed or does not listen,
+/// FCGIPM_EDESCRIPTORS when no descriptor is left, FCGIPM_ESYSTEM, each with errno; FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE. Connections that fail before their parameters are complete are logged where that
+/// is somebody's mistake, and never returned.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_accept(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.accept().map(|()| 0)))
+}
+
+/// Ends the response and the request: what was gathered is sent with END_REQUEST and the exit
+/// status (FastCGI 1.0, section 5.5).
+///
+/// Returns 0; FCGIPM_ECLOSED with errno, or FCGIPM_ETIMEDOUT, when the peer did not take it to its
+/// end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE. Afterwards no
+/// request is being served, whatever is returned.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_finish(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.finish().map(|()| 0)))
+}
+
+/// Writes the last bytes of the response and finishes, as fcgipm_request_write() with FCGIPM_STDOUT
+/// and fcgipm_request_finish() do; a small response leaves in one send(2).
+///
+/// # Safety
+/// data has length bytes, or is NULL with length 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_finish_with(
+    request: *mut fcgipm_request,
+    data: *const u8,
+    length: usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let data = unsafe { bytes(data, length, "data") }?;
+        with(request, |request| {
+            let written = request.write(Stream::Stdout, data);
+            // Finished in any case; of two errors the first is the cause.
+            let finished = request.finish();
+            written.and(finished).map(|()| 0)
+        })
+    })
+}
+
+/// Ends the request without an answer: its connection is closed.
+///
+/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_abandon(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.abandon().map(|()| 0)))
+}
+
+/// Whether a request is being served: 1 between accept and finish, else 0. FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_is_active(request: *const fcgipm_request) -> i32 {
+    enter(|| with(request, |request| Ok(i32::from(request.is_active()))))
+}
+
+/// Sets the exit status that END_REQUEST will carry; it is 0 at the start of each request.
+///
+/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_set_exit_status(request: *mut fcgipm_request, status: u32) -> i32 {
+    enter(|| with(request, |request| request.set_exit_status(status).map(|()| 0)))
+}
+
+/// The request's role: FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER. FCGIPM_ESTATE,
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_role(request: *const fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.role().map(|role| i32::from(role.number()))))
+}
+
+/// Whether the web server asked to keep the connection: 1 or 0. FCGIPM_ESTATE, FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_keep_connection(request: *const fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.keep_connection().map(i32::from)))
+}
+
+/// The descriptor of the request's connection, which stays the library's: do not close it, and read
+/// or write it only to take the protocol into your own hands. FCGIPM_ESTATE, FCGIPM_ECLOSED,
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_connection_fd(request: *const fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.connection().map(|(fd, _)| fd)))
+}
+
+/// The address of the connection's other end: "127.0.0.1:4711", "[::1]:4711", or "unix:".
+///
+/// Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
+/// snprintf(3) does. FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+///
+/// # Safety
+/// buffer has size writable bytes, or is NULL with size 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_peer_address(
+    request: *const fcgipm_request,
+    buffer: *mut c_char,
+    size: usize,
+) -> i32 {
+    enter(|| {
+        with(request, |request| {
+            let text = match request.connection()?.1 {
+                Peer::Inet(address) => address.to_string(),
+                Peer::Unix => "unix:".to_owned(),
+            };
+            // SAFETY: the caller's promise.
+            unsafe { copy_text(&text, buffer, size) }
+        })
+    })
+}
+
+/// Whether the web server aborted the request (FastCGI 1.0, section 5.4): 1 or 0. Looks at what has
+/// arrived without waiting; an abort behind input that has not been read is seen when it was read.
+/// FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_aborted(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.aborted().map(i32::from)))
+}
+
+/// The parameters in one piece.
+///
+/// Sets *data and *length to bytes that belong to the library and live until the request is
+/// finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
+/// length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
+/// FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
+/// are set to NULL and 0.
+///
+/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE.
+///
+/// # Safety
+/// data and length are NULL or point to writable variables.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_params(
+    request: *const fcgipm_request,
+    scope: u32,
+    data: *mut *const u8,
+    length: *mut usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::new(data, length) }?;
+        let scope = match scope {
+            FCGIPM_PARAMS_ENVIRONMENT => Scope::Environment,
+            FCGIPM_PARAMS_WELL_FORMED => Scope::WellFormed,
+            FCGIPM_PARAMS_ALL => Scope::All,
+            other => return Err(Error::new(Code::Argument, format!("argument scope: {other} is not in 0..2"))),
+        };
+        with(request, |request| {
+            out.set(request.params()?.flat(scope));
+            Ok(0)
+        })
+    })
+}
+
+/// Looks a parameter up by its name, among all that the web server sent; of several with one name
+/// the last counts.
+///
+/// Sets *value and *value_length to bytes that belong to the library, live until the request is
+/// finished, and have a NUL behind them; to NULL and 0 where there is no such parameter.
+///
+/// Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE.
+///
+/// # Safety
+/// name has name_length bytes; value and value_length are NULL or point to writable variables.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_param(
+    request: *const fcgipm_request,
+    name: *const u8,
+    name_length: usize,
+    value: *mut *const u8,
+    value_length: *mut usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let (out, name) = unsafe { (Out::new(value, value_length)?, bytes(name, name_length, "name")?) };
+        with(request, |request| match request.params()?.get(name) {
+            Some(value) => {
+                out.set(value);
+                Ok(1)
+            }
+            None => Ok(0),
+        })
+    })
+}
+
+/// Two variables of the host that tell it where bytes are.
+struct Out {
+    data: *mut *const u8,
+    length: *mut usize,
+}
+
+impl Out {
+    /// # Safety
+    /// Both are NULL or point to writable variables that live through the call.
+    unsafe fn new(data: *mut *const u8, length: *mut usize) -> Result<Self> {
+        if data.is_null() || length.is_null() {
+            return Err(Error::new(Code::Argument, "the arguments for the data and its length: NULL"));
+        }
+        let out = Self { data, length };
+        // SAFETY: the caller's promise; checked for NULL above.
+        unsafe {
+            out.data.write(std::ptr::null());
+            out.length.write(0);
+        }
+        Ok(out)
+    }
+
+    fn set(&self, bytes: &[u8]) {
+        // SAFETY: as in `new`.
+        unsafe {
+            self.data.write(bytes.as_ptr());
+            self.length.write(bytes.len());
+        }
+    }
+}
+
+/// Reads from the request's input, like read(2): waits for at least one byte.
+///
+/// Returns the number of bytes, 0 at the end of the input (or for size 0); FCGIPM_EINCOMPLETE when
+/// the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout),
+/// FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with errno, each again at every further call; FCGIPM_ESTATE,
+/// FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it.
+///
+/// # Safety
+/// buffer has size writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_read(request: *mut fcgipm_request, buffer: *mut u8, size: usize) -> i64 {
+    // SAFETY: the caller's promise.
+    unsafe { read_with(request, buffer, size, Request::read) }
+}
+
+/// Reads until size bytes are there or the input is at its end.
+///
+/// Returns as fcgipm_request_read(); after an error with some bytes read, those first, and the
+/// error with the next call.
+///
+/// # Safety
+/// buffer has size writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_read_full(request: *mut fcgipm_request, buffer: *mut u8, size: usize) -> i64 {
+    // SAFETY: the caller's promise.
+    unsafe { read_with(request, buffer, size, Request::read_full) }
+}
+
+/// Reads up to and including the next newline, or size bytes, or to the end of the input. Writes no
+/// NUL.
+///
+/// Returns as fcgipm_request_read_full().
+///
+/// # Safety
+/// buffer has size writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_read_line(request: *mut fcgipm_request, buffer: *mut u8, size: usize) -> i64 {
+    // SAFETY: the caller's promise.
+    unsafe { read_with(request, buffer, size, Request::read_line) }
+}
+
+/// # Safety
+/// buffer has size writable bytes.
+unsafe fn read_with(
+    request: *mut fcgipm_request,
+    buffer: *mut u8,
+    size: usize,
+    read: impl FnOnce(&mut Request, &mut [u8]) -> Result<usize>,
+) -> i64 {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let buffer = unsafe { bytes_mut(buffer, size, "buffer") }?;
+        with(request, |request| read(request, buffer).map(length))
+    })
+}
+
+/// Whether the input was read to its end: 1 or 0. FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_input_end(request: *const fcgipm_request) -> i32 {
+    enter(|| with(request, |request| Ok(i32::from(request.input_ended()))))
+}
+
+/// The error that broke the input off (see fcgipm_request_read()), or 0. FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_input_error(request: *const fcgipm_request) -> i32 {
+    enter(|| with(request, |request| Ok(request.input_error().map_or(0, |error| error.code().number()))))
+}
+
+/// Writes all of data to FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and sent when
+/// there are enough of them, at fcgipm_request_flush(), or at the end.
+///
+/// Returns length; FCGIPM_ECLOSED with errno when the peer is gone, FCGIPM_ETIMEDOUT when it took
+/// nothing for write_timeout, each again at every further call; FCGIPM_ESTATE, FCGIPM_EARGUMENT,
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it; no SIGPIPE is raised.
+///
+/// # Safety
+/// data has length bytes, or is NULL with length 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_write(
+    request: *mut fcgipm_request,
+    stream: u32,
+    data: *const u8,
+    length: usize,
+) -> i64 {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let data = unsafe { bytes(data, length, "data") }?;
+        let stream = match stream {
+            FCGIPM_STDOUT => Stream::Stdout,
+            FCGIPM_STDERR => Stream::Stderr,
+            other => return Err(Error::new(Code::Argument, format!("argument stream: {other} is not 1 or 2"))),
+        };
+        with(request, |request| request.write(stream, data))?;
+        Ok(self::length(data.len()))
+    })
+}
+
+/// Sends what was gathered of both streams.
+///
+/// Returns 0, or an error as fcgipm_request_write().
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_flush(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.flush().map(|()| 0)))
+}
+
+/// A filter has read its standard input and goes on to the file's data (FastCGI 1.0, section 6.4):
+/// fcgipm_request_read() reads that from here on.
+///
+/// Returns 0; FCGIPM_ESTATE when the role is another one or the standard input is not at its end;
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_start_filter_data(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.start_filter_data().map(|()| 0)))
+}

@@ -1,0 +1,38 @@
+//! A worker's own view, as C sees it.
+
+use super::boundary::{enter, enter_quietly};
+use crate::server::supervision;
+use crate::sys::kick;
+
+/// Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()
+/// returns FCGIPM_ERETIRED. Works without a manager, too.
+///
+/// Returns 0. Any thread; async-signal-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_worker_retire() -> i32 {
+    enter_quietly(|| {
+        kick::request_retirement();
+        0
+    })
+}
+
+/// Whether this process is to leave: it was retired, asked to, or its manager is gone.
+///
+/// Returns 1 or 0. Any thread; no system call unless a signal of this library arrived.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_worker_retiring() -> i32 {
+    enter(|| Ok(i32::from(supervision::retirement(kick::any_since_last_look()).is_some())))
+}
+
+/// Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how
+/// its manager reaches it. A fresh worker has them already, unless the option no_signals is set;
+/// hosts with a signal table of their own call this after they have filled it.
+///
+/// Returns 0, or FCGIPM_ESYSTEM with errno. After fork each process has its own handlers.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_worker_protect() -> i32 {
+    enter(|| {
+        kick::install_kick()?;
+        kick::install_retiring().map(|()| 0)
+    })
+}
