@@ -6,3 +6,11 @@ pub(crate) mod fd;
 pub(crate) mod kick;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
+
+pub(crate) mod channel;
+pub(crate) mod child;
+pub(crate) mod lock;
+pub(crate) mod readiness;
+pub(crate) mod signals;
+pub(crate) mod stderr;
+pub(crate) mod title;
