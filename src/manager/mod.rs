@@ -1,1 +1,130 @@
-//! To come.
+//! The process manager: `sys` and [`pool`](crate::pool) joined.
+//!
+//! A host makes a [`Manager`] and calls [`Manager::next`] until it finds itself in a worker or the
+//! manager has stopped. There is one thread and one loop: wait, tell the pool what was observed,
+//! perform what it answers. Whatever decides stands in the pool.
+
+mod event;
+mod pid_file;
+mod shell;
+mod start;
+mod worker;
+
+use crate::error::{Code, Error, Result};
+use crate::options::Options;
+use crate::sys;
+
+pub use event::{Event, EventKind};
+use shell::{Shell, Turn};
+use start::Settings;
+
+/// A prefork process manager.
+#[derive(Debug)]
+pub struct Manager {
+    settings: Settings,
+    state: State,
+    /// The process that this value belongs to.
+    owner: i32,
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    Running(Box<Shell>),
+    Stopped,
+    /// In a worker: there is nothing left to manage.
+    Spent,
+}
+
+impl Manager {
+    /// A manager with these options. It starts nothing yet.
+    ///
+    /// # Errors
+    /// None today; the result leaves room for checks of what only start-up can tell.
+    pub fn new(options: &Options) -> Result<Self> {
+        Ok(Self {
+            settings: Settings::new(options),
+            state: State::New,
+            owner: sys::process::pid(),
+        })
+    }
+
+    /// Waits for the next thing that happens, and returns it. The first call starts the manager.
+    ///
+    /// With `n_processes` 0 there is nothing to manage: the caller is its own only worker, at once.
+    ///
+    /// # Errors
+    /// [`Code::Threads`], [`Code::PidFile`], [`Code::Running`], [`Code::Descriptors`] or
+    /// [`Code::System`] when the manager cannot start; it may be tried again. [`Code::State`] after
+    /// the end. [`Code::Forked`] in another process than the one that made the manager, a worker
+    /// included.
+    pub fn next(&mut self) -> Result<Event> {
+        if self.owner != sys::process::pid() {
+            return Err(Error::new(
+                Code::Forked,
+                "this manager belongs to the process before the fork",
+            ));
+        }
+        loop {
+            match &mut self.state {
+                State::New if self.settings.processes == 0 => {
+                    self.state = State::Spent;
+                    return Ok(Event::in_worker());
+                }
+                State::New => {
+                    self.state = State::Running(Box::new(start::start(&self.settings)?));
+                }
+                State::Running(shell) => {
+                    if let Some(event) = shell.next_event() {
+                        return Ok(event);
+                    }
+                    match shell.turn() {
+                        Turn::Again => {}
+                        Turn::InWorker { slot } => return self.become_worker(slot),
+                        Turn::Stopped => {
+                            self.state = State::Stopped;
+                            return Ok(event::log(self.settings.log, Event::stopped()));
+                        }
+                    }
+                }
+                State::Stopped => {
+                    return Err(Error::new(Code::State, "this manager has stopped"));
+                }
+                State::Spent => {
+                    return Err(Error::new(
+                        Code::State,
+                        "n_processes is 0: there is nothing to manage",
+                    ));
+                }
+            }
+        }
+    }
+
+    fn become_worker(&mut self, slot: usize) -> Result<Event> {
+        match std::mem::replace(&mut self.state, State::Spent) {
+            State::Running(shell) => {
+                worker::become_worker(*shell, slot, self.owner, &self.settings)?;
+            }
+            State::New | State::Stopped | State::Spent => {}
+        }
+        Ok(Event::in_worker())
+    }
+}
+
+impl Drop for Manager {
+    /// Tells the workers of a manager that was running to leave; does not wait for them. Does nothing
+    /// of the kind in another process.
+    fn drop(&mut self) {
+        if let State::Running(shell) = &mut self.state
+            && self.owner == sys::process::pid()
+        {
+            shell.abandon();
+        }
+    }
+}
+
+/// Hands in a signal that the host caught, as if the manager of this process had. Nothing happens
+/// where none is running. Async-signal-safe.
+pub fn signal(signal: i32) {
+    sys::signals::arrive(signal);
+}

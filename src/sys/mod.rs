@@ -9,3 +9,11 @@ pub(crate) mod kick;
 pub(crate) mod listen;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
+
+pub(crate) mod channel;
+pub(crate) mod child;
+pub(crate) mod lock;
+pub(crate) mod readiness;
+pub(crate) mod signals;
+pub(crate) mod stderr;
+pub(crate) mod title;

@@ -1,0 +1,164 @@
+//! What a host may care about, and the line that a log gets of it.
+
+use std::time::Duration;
+
+use crate::pool::{Cause, Exit, Overdue};
+use crate::sys;
+
+/// The kinds of events. The numbers are part of the C ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum EventKind {
+    /// This is a fresh worker; its manager value is spent.
+    InWorker = 1,
+    /// All workers are gone, and the pid file is removed.
+    Stopped = 2,
+    /// The manager is set up; nothing was forked yet.
+    Managing = 3,
+    /// A worker was forked.
+    WorkerStarted = 4,
+    /// A worker has entered its first Accept.
+    WorkerReady = 5,
+    /// A worker is gone.
+    WorkerExited = 6,
+    /// A reload has begun.
+    ReloadBegun = 7,
+    /// Every worker is a new one, and ready.
+    ReloadDone = 8,
+    /// The old workers go on.
+    ReloadFailed = 9,
+    /// The workers were told to leave.
+    Stopping = 10,
+    /// A signal arrived.
+    Signal = 11,
+    /// Worth a line in the log, and nothing else.
+    Notice = 12,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// The worker concerned, or 0.
+    pub pid: i32,
+    /// The wait status of a worker that is gone, or the number of a signal that arrived.
+    pub status: i32,
+    /// One line for people, without a prefix.
+    pub message: String,
+}
+
+/// Passes an event on, and writes its line if there is a log to be written.
+pub(super) fn log(wanted: bool, event: Event) -> Event {
+    if wanted && !event.message.is_empty() {
+        let pid = sys::process::pid();
+        sys::stderr::line(&format!("fcgipm: manager (pid {pid}): {}", event.message));
+    }
+    event
+}
+
+impl Event {
+    fn new(kind: EventKind, pid: i32, status: i32, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            pid,
+            status,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn in_worker() -> Self {
+        Self::new(EventKind::InWorker, sys::process::pid(), 0, "")
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self::new(EventKind::Stopped, 0, 0, "stopped")
+    }
+
+    pub(super) fn managing(workers: usize) -> Self {
+        Self::new(
+            EventKind::Managing,
+            0,
+            0,
+            format!("managing {workers} worker{}", plural(workers)),
+        )
+    }
+
+    pub(super) fn started(pid: i32) -> Self {
+        let message = format!("worker (pid {pid}) started");
+        Self::new(EventKind::WorkerStarted, pid, 0, message)
+    }
+
+    pub(super) fn ready(pid: i32) -> Self {
+        let message = format!("worker (pid {pid}) ready");
+        Self::new(EventKind::WorkerReady, pid, 0, message)
+    }
+
+    pub(super) fn exited(pid: i32, status: i32, exit: Exit) -> Self {
+        let message = format!("worker (pid {pid}) {}", Ending(exit));
+        Self::new(EventKind::WorkerExited, pid, status, message)
+    }
+
+    pub(super) fn reload_begun() -> Self {
+        Self::new(EventKind::ReloadBegun, 0, 0, "reload begun")
+    }
+
+    pub(super) fn reload_done() -> Self {
+        Self::new(EventKind::ReloadDone, 0, 0, "reload done")
+    }
+
+    pub(super) fn reload_failed(pid: i32, cause: Cause, start_timeout: Option<Duration>) -> Self {
+        let what = match cause {
+            Cause::NeverReady(exit) => format!("{} before it was ready", Ending(exit)),
+            Cause::DiedYoung(exit) => format!("{} soon after it was ready", Ending(exit)),
+            Cause::TimedOut => {
+                let limit = start_timeout.unwrap_or_default();
+                format!("was not ready within {limit:?}")
+            }
+        };
+        let message = format!("reload failed: worker (pid {pid}) {what}");
+        Self::new(EventKind::ReloadFailed, pid, 0, message)
+    }
+
+    pub(super) fn killing(pid: i32, overdue: Overdue, limit: Option<Duration>) -> Self {
+        let limit = limit.unwrap_or_default();
+        let what = match overdue {
+            Overdue::Start => "was not ready",
+            Overdue::Leave => "did not leave",
+        };
+        let message = format!("killing worker (pid {pid}): it {what} within {limit:?}");
+        Self::new(EventKind::Notice, pid, 0, message)
+    }
+
+    pub(super) fn stopping(workers: usize) -> Self {
+        let message = format!("stopping {workers} worker{}", plural(workers));
+        Self::new(EventKind::Stopping, 0, 0, message)
+    }
+
+    pub(super) fn signal(signal: i32) -> Self {
+        let message = format!("received {}", sys::signals::name(signal));
+        Self::new(EventKind::Signal, 0, signal, message)
+    }
+
+    pub(super) fn notice(message: impl Into<String>) -> Self {
+        Self::new(EventKind::Notice, 0, 0, message)
+    }
+}
+
+struct Ending(Exit);
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Exit::Code(status) => write!(f, "exited with status {status}"),
+            Exit::Signal(signal) => write!(f, "killed by {}", sys::signals::name(signal)),
+            Exit::Unknown => {
+                f.write_str("is gone, and another part of this program took its status")
+            }
+        }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,177 @@
+//! The pid file: says where the manager is, and that there is one.
+//!
+//! The manager holds a lock on the file for as long as it lives, so a file whose manager was killed
+//! is known to be stale although its pid may be in use again. It is written in place, since its
+//! directory (/run, say) need not be writable for the one who may write the file.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, Result};
+use crate::sys;
+use crate::sys::lock::{Lock, process_exists, try_exclusive};
+
+/// A pid has at most 10 digits; more than this is no pid file.
+const LENGTH_MAX: usize = 32;
+
+/// How often a file may be removed under our hands before we give up.
+const ATTEMPTS: usize = 100;
+
+/// A pid file that names this process.
+#[derive(Debug)]
+pub(super) struct PidFile {
+    path: PathBuf,
+    file: File,
+    owner: i32,
+}
+
+enum Content {
+    Empty,
+    Pid(i32),
+    Other,
+}
+
+impl PidFile {
+    /// Writes the file, unless a live manager has it.
+    pub(super) fn acquire(path: &Path) -> Result<Self> {
+        // The host may change its directory while it runs.
+        let path = std::path::absolute(path).map_err(|e| failed(path, "", &e))?;
+        for _ in 0..ATTEMPTS {
+            if let Some(acquired) = Self::try_acquire(&path)? {
+                return Ok(acquired);
+            }
+        }
+        Err(Error::new(
+            Code::PidFile,
+            format!("pid file {}: others keep replacing it", path.display()),
+        ))
+    }
+
+    /// `None` when the file that was opened is no longer the one at the path.
+    fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            // Opening a FIFO that nobody reads must not hang.
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)
+            .map_err(|e| failed(path, "open: ", &e))?;
+        let opened = file.metadata().map_err(|e| failed(path, "stat: ", &e))?;
+        if !opened.is_file() {
+            return Err(Error::new(
+                Code::PidFile,
+                format!("pid file {}: not a regular file", path.display()),
+            ));
+        }
+        let lock = try_exclusive(&file);
+        if !is_at(path, &opened) {
+            return Ok(None);
+        }
+        let owner = sys::process::pid();
+        match read(&file).map_err(|e| failed(path, "read: ", &e))? {
+            Content::Empty if lock == Lock::Refused => {
+                return Err(running(path, "another process is about to write it"));
+            }
+            Content::Pid(pid) if lock == Lock::Refused && process_exists(pid) => {
+                return Err(running(path, &format!("a manager is running (pid {pid})")));
+            }
+            // A manager that takes no lock, as FCGI::ProcManager, may have written it. The pid alone
+            // proves nothing: after a reboot it may be anybody's.
+            Content::Pid(pid) if pid != owner && runs_our_program(pid) => {
+                return Err(running(path, &format!("a manager is running (pid {pid})")));
+            }
+            // A lock on a file whose manager is gone is held by a child that the host forked.
+            Content::Empty | Content::Pid(_) => {}
+            Content::Other => {
+                return Err(Error::new(
+                    Code::PidFile,
+                    format!(
+                        "pid file {}: it holds something else than a pid, and is left alone",
+                        path.display()
+                    ),
+                ));
+            }
+        }
+        let line = format!("{owner}\n");
+        file.write_all_at(line.as_bytes(), 0)
+            .and_then(|()| file.set_len(line.len() as u64))
+            .map_err(|e| failed(path, "write: ", &e))?;
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file,
+            owner,
+        }))
+    }
+}
+
+impl Drop for PidFile {
+    /// Removes the file if it is still ours; in a forked child it only closes the descriptor.
+    fn drop(&mut self) {
+        if self.owner != sys::process::pid() {
+            return;
+        }
+        let ours = self
+            .file
+            .metadata()
+            .is_ok_and(|opened| is_at(&self.path, &opened))
+            && matches!(read(&self.file), Ok(Content::Pid(pid)) if pid == self.owner);
+        if ours && std::fs::remove_file(&self.path).is_err() {
+            // The directory is not ours to write in: at least name nobody who is gone.
+            let _ = self.file.set_len(0);
+        }
+    }
+}
+
+fn read(file: &File) -> io::Result<Content> {
+    let mut bytes = Vec::with_capacity(LENGTH_MAX);
+    let mut start = file.try_clone()?;
+    io::Seek::rewind(&mut start)?;
+    start.take(LENGTH_MAX as u64).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim();
+    Ok(match text.parse() {
+        _ if text.is_empty() => Content::Empty,
+        Ok(pid) if pid > 0 && bytes.len() < LENGTH_MAX => Content::Pid(pid),
+        Ok(_) | Err(_) => Content::Other,
+    })
+}
+
+fn is_at(path: &Path, opened: &Metadata) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|there| there.dev() == opened.dev() && there.ino() == opened.ino())
+}
+
+/// Whether a process runs the program that this one runs. One that we may not look at does not: it
+/// is another user's.
+fn runs_our_program(pid: i32) -> bool {
+    let program = |process: &str| {
+        let path = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
+        let path = path.into_os_string().into_string().ok()?;
+        // So it reads after an update of the program.
+        Some(path.trim_end_matches(" (deleted)").to_owned())
+    };
+    match (program("self"), program(&pid.to_string())) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        // Without /proc, only its existence can be asked for.
+        (None, _) => process_exists(pid),
+        (Some(_), None) => false,
+    }
+}
+
+fn running(path: &Path, who: &str) -> Error {
+    Error::new(Code::Running, format!("pid file {}: {who}", path.display()))
+}
+
+fn failed(path: &Path, call: &str, error: &io::Error) -> Error {
+    let what = format!("pid file {}: {call}", path.display());
+    Error::caused(
+        Code::PidFile,
+        what.trim_end_matches([':', ' ']),
+        error.raw_os_error().unwrap_or(libc::EIO),
+    )
+}

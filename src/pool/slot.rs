@@ -1,0 +1,151 @@
+//! One worker's place in the pool.
+
+use std::time::Duration;
+
+/// The first pause before a kick is repeated; it doubles up to [`KICK_PAUSE_MAX`].
+const KICK_PAUSE: Duration = Duration::from_millis(10);
+const KICK_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// What a slot holds, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// Nothing.
+    Empty,
+    /// A worker that has not entered its first Accept.
+    Starting,
+    /// A worker that has, and serves.
+    Ready,
+    /// A worker that was told to leave.
+    Retiring,
+    /// A worker that was killed, and is about to be reaped.
+    Gone,
+}
+
+/// Why a fork is made, which decides when it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// To fill the pool for the first time.
+    First,
+    /// To replace a worker that died young.
+    Replacement,
+    /// Anything else: a worker that had lived, a reload, a larger pool.
+    Free,
+}
+
+/// What a slot holds.
+#[derive(Clone, Debug)]
+pub(super) enum Slot {
+    Empty,
+    /// The fork was asked for and has not been reported.
+    Forking {
+        generation: u64,
+        reason: Reason,
+        /// The worker is no longer wanted.
+        doomed: bool,
+    },
+    Starting {
+        generation: u64,
+        born: Duration,
+        /// When it must be ready.
+        deadline: Option<Duration>,
+    },
+    Ready {
+        generation: u64,
+        born: Duration,
+    },
+    Retiring(Retirement),
+    Killed,
+}
+
+/// The state of a worker on its way out.
+#[derive(Clone, Debug)]
+pub(super) struct Retirement {
+    /// No successor will be left.
+    pub(super) last: bool,
+    /// It waits for a request, so a kick reaches it.
+    pub(super) idle: bool,
+    /// When to kick it again.
+    pub(super) kick_at: Duration,
+    pause: Duration,
+    /// When it is killed.
+    pub(super) kill_at: Option<Duration>,
+}
+
+impl Retirement {
+    pub(super) fn new(now: Duration, last: bool, idle: bool, limit: Option<Duration>) -> Self {
+        Self {
+            last,
+            idle,
+            kick_at: now + KICK_PAUSE,
+            pause: KICK_PAUSE,
+            kill_at: limit.map(|limit| now.saturating_add(limit)),
+        }
+    }
+
+    /// Sets the time of the next kick.
+    pub(super) fn kicked(&mut self, now: Duration) {
+        self.pause = (self.pause * 2).min(KICK_PAUSE_MAX);
+        self.kick_at = now + self.pause;
+    }
+}
+
+impl Slot {
+    /// The generation of a worker that counts towards the pool, and whether it is ready.
+    pub(super) fn member(&self) -> Option<(u64, bool)> {
+        match self {
+            Self::Forking {
+                generation,
+                doomed: false,
+                ..
+            }
+            | Self::Starting { generation, .. } => Some((*generation, false)),
+            Self::Ready { generation, .. } => Some((*generation, true)),
+            Self::Forking { doomed: true, .. } | Self::Empty | Self::Retiring(_) | Self::Killed => {
+                None
+            }
+        }
+    }
+
+    pub(super) fn state(&self) -> SlotState {
+        match self {
+            Self::Empty => SlotState::Empty,
+            Self::Forking { .. } | Self::Starting { .. } => SlotState::Starting,
+            Self::Ready { .. } => SlotState::Ready,
+            Self::Retiring(_) => SlotState::Retiring,
+            Self::Killed => SlotState::Gone,
+        }
+    }
+
+    /// The earliest time at which a tick has something to do here.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Starting { deadline, .. } => *deadline,
+            Self::Retiring(retirement) => Some(
+                retirement
+                    .kill_at
+                    .map_or(retirement.kick_at, |kill| kill.min(retirement.kick_at)),
+            ),
+            Self::Empty | Self::Forking { .. } | Self::Ready { .. } | Self::Killed => None,
+        }
+    }
+
+    /// Gives the worker back the time during which the manager was not there.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        match self {
+            Self::Starting {
+                deadline: Some(at), ..
+            } => *at += by,
+            Self::Retiring(retirement) => {
+                retirement.kick_at += by;
+                if let Some(at) = &mut retirement.kill_at {
+                    *at += by;
+                }
+            }
+            Self::Starting { deadline: None, .. }
+            | Self::Empty
+            | Self::Forking { .. }
+            | Self::Ready { .. }
+            | Self::Killed => {}
+        }
+    }
+}

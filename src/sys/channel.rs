@@ -1,0 +1,68 @@
+//! Pipes and socket pairs of the manager, close-on-exec and never on a standard descriptor.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::fd::{above_standard, errno};
+use crate::error::{Code, Error, Result};
+
+/// An end that is read and an end that is written.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) read: OwnedFd,
+    pub(crate) write: OwnedFd,
+}
+
+/// A pipe; `nonblocking` applies to both ends.
+pub(crate) fn pipe(what: &str, nonblocking: bool) -> Result<Pipe> {
+    let mut flags = OFlag::O_CLOEXEC;
+    flags.set(OFlag::O_NONBLOCK, nonblocking);
+    let made = nix::unistd::pipe2(flags)
+        .and_then(|(read, write)| Ok((above_standard(read)?, above_standard(write)?)));
+    let (read, write) = made.map_err(|e| failed(what, "pipe2", e))?;
+    Ok(Pipe { read, write })
+}
+
+/// A connected pair of non-blocking stream sockets.
+pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
+    socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+    )
+    .and_then(|(one, other)| Ok((above_standard(one)?, above_standard(other)?)))
+    .map_err(|e| failed(what, "socketpair", e))
+}
+
+/// Reads whatever is there from a non-blocking descriptor; whether there was anything.
+pub(crate) fn drain(fd: impl AsFd) -> bool {
+    let mut buffer = [0; 512];
+    let mut any = false;
+    // Bounded: a writer that never stops must not hold the manager. The rest is there next time.
+    for _ in 0..16 {
+        match nix::unistd::read(&fd, &mut buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                any = true;
+                if length < buffer.len() {
+                    break;
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(_) => break,
+        }
+    }
+    any
+}
+
+fn failed(what: &str, call: &str, error: Errno) -> Error {
+    let code = match error {
+        Errno::EMFILE | Errno::ENFILE => Code::Descriptors,
+        _ => Code::System,
+    };
+    Error::caused(code, format_args!("{what}: {call}"), errno(error))
+}
