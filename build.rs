@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs, io};
 
-#[allow(dead_code, reason = "only the table of codes is wanted here")]
+#[allow(dead_code, unreachable_pub, reason = "only the table of codes is wanted here")]
 #[path = "src/error.rs"]
 mod error;
 
@@ -21,13 +21,22 @@ const EXPORTS: [&str; 6] = [
 ];
 
 fn main() -> io::Result<()> {
-    for source in EXPORTS.iter().chain(&["build.rs", "src/error.rs", "include/fcgipm.h", "Cargo.toml"]) {
+    for source in
+        EXPORTS
+            .iter()
+            .chain(&["build.rs", "src/error.rs", "include/fcgipm.h", "Cargo.toml"])
+    {
         println!("cargo:rerun-if-changed={source}");
     }
     // What `make build` does to the shared library that it installs holds for cargo's, too: its
     // name, no unloading (a handler or a thread's data may outlive a dlclose), and tables that
     // cannot be overwritten.
-    for argument in ["-soname,libfcgipm.so.0", "-z,nodelete", "-z,relro", "-z,now"] {
+    for argument in [
+        "-soname,libfcgipm.so.0",
+        "-z,nodelete",
+        "-z,relro",
+        "-z,now",
+    ] {
         println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
     }
     let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
@@ -67,8 +76,16 @@ fn generate(root: &Path) -> io::Result<String> {
 }
 
 fn error_numbers() -> String {
-    error::Code::ALL.iter().fold(String::new(), |mut text, code| {
-        let _ = write!(text, "\n/** {} */\n#define {} ({})\n", code.meaning(), code.name(), code.number());
-        text
-    })
+    error::Code::ALL
+        .iter()
+        .fold(String::new(), |mut text, code| {
+            let _ = write!(
+                text,
+                "\n/** {} */\n#define {} ({})\n",
+                code.meaning(),
+                code.name(),
+                code.number()
+            );
+            text
+        })
 }

@@ -50,8 +50,14 @@ pub(super) fn enter<T: Failure>(body: impl FnOnce() -> Result<T>) -> T {
     let before = errno::get();
     // A handle that a panic left half-way stays marked as in use, so nobody sees it again.
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        Err(Error::new(Code::Panic, format!("a bug in libfcgipm: {}", what.unwrap_or("panic"))))
+        let what = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or(panic.downcast_ref::<String>().map(String::as_str));
+        Err(Error::new(
+            Code::Panic,
+            format!("a bug in libfcgipm: {}", what.unwrap_or("panic")),
+        ))
     });
     match outcome {
         Ok(value) => {
@@ -84,7 +90,8 @@ fn remember(error: &Error) {
 
 /// The last error's message; valid until the thread's next error.
 pub(super) fn last_message() -> *const c_char {
-    LAST.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr())
+    LAST.try_with(|last| last.borrow().as_ptr())
+        .unwrap_or(c"".as_ptr())
 }
 
 /// A string argument.
@@ -100,7 +107,12 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
     }
     // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map_err(|_| Error::new(Code::Argument, format!("argument {name}: {text:?} is not UTF-8")))
+    text.to_str().map_err(|_| {
+        Error::new(
+            Code::Argument,
+            format!("argument {name}: {text:?} is not UTF-8"),
+        )
+    })
 }
 
 /// Bytes to read from.
@@ -126,7 +138,11 @@ pub(super) unsafe fn bytes<'a>(pointer: *const u8, length: usize, name: &str) ->
 ///
 /// # Safety
 /// `pointer` is NULL or points to `length` writable bytes that nobody else uses through the call.
-pub(super) unsafe fn bytes_mut<'a>(pointer: *mut u8, length: usize, name: &str) -> Result<&'a mut [u8]> {
+pub(super) unsafe fn bytes_mut<'a>(
+    pointer: *mut u8,
+    length: usize,
+    name: &str,
+) -> Result<&'a mut [u8]> {
     check_range(pointer, length, name)?;
     if length == 0 {
         return Ok(&mut []);
@@ -138,10 +154,16 @@ pub(super) unsafe fn bytes_mut<'a>(pointer: *mut u8, length: usize, name: &str) 
 
 fn check_range(pointer: *const u8, length: usize, name: &str) -> Result<()> {
     if pointer.is_null() && length != 0 {
-        return Err(Error::new(Code::Argument, format!("argument {name}: NULL with a length of {length}")));
+        return Err(Error::new(
+            Code::Argument,
+            format!("argument {name}: NULL with a length of {length}"),
+        ));
     }
     if isize::try_from(length).is_err() {
-        return Err(Error::new(Code::Argument, format!("argument {name}: a length of {length}")));
+        return Err(Error::new(
+            Code::Argument,
+            format!("argument {name}: a length of {length}"),
+        ));
     }
     Ok(())
 }

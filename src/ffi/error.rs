@@ -12,7 +12,8 @@ use crate::error::Code;
 /// Returns a string that lives as long as the process. Any thread, any time, also after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_version() -> *const c_char {
-    static VERSION: Lazy<CString> = Lazy::new(|| CString::new(env!("CARGO_PKG_VERSION")).unwrap_or_default());
+    static VERSION: Lazy<CString> =
+        Lazy::new(|| CString::new(env!("CARGO_PKG_VERSION")).unwrap_or_default());
     enter(|| Ok(VERSION.as_ptr()))
 }
 
@@ -31,7 +32,10 @@ pub extern "C" fn fcgipm_last_error_message() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_error_name(code: i32) -> *const c_char {
     static NAMES: Lazy<Vec<(i32, CString)>> = Lazy::new(|| {
-        Code::ALL.iter().map(|code| (code.number(), CString::new(code.name()).unwrap_or_default())).collect()
+        Code::ALL
+            .iter()
+            .map(|code| (code.number(), CString::new(code.name()).unwrap_or_default()))
+            .collect()
     });
     enter(|| {
         let name = NAMES.iter().find(|(number, _)| *number == code);

@@ -40,7 +40,12 @@ static FREED_HEADERS: Mutex<VecDeque<usize>> = Mutex::new(VecDeque::new());
 /// Makes a handle.
 pub(super) fn make<T: Noun>(value: T) -> *mut T::Handle {
     let value = Box::into_raw(Box::new(value)).cast();
-    Box::into_raw(Box::new(Header { magic: AtomicU32::new(T::MAGIC), busy: AtomicBool::new(false), value })).cast()
+    Box::into_raw(Box::new(Header {
+        magic: AtomicU32::new(T::MAGIC),
+        busy: AtomicBool::new(false),
+        value,
+    }))
+    .cast()
 }
 
 /// Exclusive use of a handle's value, for one call.
@@ -78,7 +83,10 @@ fn borrow<'a, T: Noun>(handle: *const T::Handle) -> Result<Borrowed<'a>> {
 ///
 /// # Errors
 /// [`Code::Handle`] when it is NULL, freed, of another kind, or in use by another thread.
-pub(super) fn with<T: Noun, R>(handle: *const T::Handle, body: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
+pub(super) fn with<T: Noun, R>(
+    handle: *const T::Handle,
+    body: impl FnOnce(&mut T) -> Result<R>,
+) -> Result<R> {
     let borrowed = borrow::<T>(handle)?;
     // SAFETY: the magic says that the header is alive and its value a T; `busy` says that nobody
     // else uses it.

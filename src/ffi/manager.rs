@@ -73,7 +73,11 @@ impl Managed {
 pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcgipm_manager {
     enter(|| {
         let manager = Manager::new(&effective(options)?)?;
-        Ok(handle::make(Managed { manager, event: None, message: CString::default() }))
+        Ok(handle::make(Managed {
+            manager,
+            event: None,
+            message: CString::default(),
+        }))
     })
 }
 
@@ -96,7 +100,11 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 /// FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
-    enter(|| handle::with(manager, |managed: &mut Managed| managed.next().map(|kind| kind as i32)))
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            managed.next().map(|kind| kind as i32)
+        })
+    })
 }
 
 /// Runs the manager to its end, for hosts that do not care about events.
@@ -122,14 +130,22 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
 /// The worker that the last event of this manager concerns: its pid, or 0. FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_pid(manager: *const fcgipm_manager) -> i32 {
-    enter(|| handle::with(manager, |m: &mut Managed| Ok(m.event.as_ref().map_or(0, |event| event.pid))))
+    enter(|| {
+        handle::with(manager, |m: &mut Managed| {
+            Ok(m.event.as_ref().map_or(0, |event| event.pid))
+        })
+    })
 }
 
 /// The last event's number: a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for
 /// FCGIPM_EVENT_SIGNAL, else 0. FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) -> i32 {
-    enter(|| handle::with(manager, |m: &mut Managed| Ok(m.event.as_ref().map_or(0, |event| event.status))))
+    enter(|| {
+        handle::with(manager, |m: &mut Managed| {
+            Ok(m.event.as_ref().map_or(0, |event| event.status))
+        })
+    })
 }
 
 /// The last event as a line for people, without a prefix and without a newline; "" if there is

@@ -21,7 +21,9 @@ pub(super) fn effective(options: *const fcgipm_options) -> Result<Options> {
     if options.is_null() {
         return Options::new().with_environment(std::env::vars_os());
     }
-    handle::with(options, |options: &mut Options| options.with_environment(std::env::vars_os()))
+    handle::with(options, |options: &mut Options| {
+        options.with_environment(std::env::vars_os())
+    })
 }
 
 /// Makes an empty set of options: every one has its default.
@@ -58,7 +60,9 @@ pub unsafe extern "C" fn fcgipm_options_set(
     enter(|| {
         // SAFETY: the caller's promise.
         let (name, value) = unsafe { (text(name, "name")?, text(value, "value")?) };
-        handle::with(options, |options: &mut Options| options.set(name, value).map(|()| 0))
+        handle::with(options, |options: &mut Options| {
+            options.set(name, value).map(|()| 0)
+        })
     })
 }
 

@@ -45,7 +45,10 @@ impl Noun for Request {
     const NAME: &'static str = "request";
 }
 
-fn with<R>(request: *const fcgipm_request, body: impl FnOnce(&mut Request) -> Result<R>) -> Result<R> {
+fn with<R>(
+    request: *const fcgipm_request,
+    body: impl FnOnce(&mut Request) -> Result<R>,
+) -> Result<R> {
     handle::with(request, body)
 }
 
@@ -73,7 +76,12 @@ pub extern "C" fn fcgipm_request_new(
 ) -> *mut fcgipm_request {
     enter(|| {
         let options = effective(options)?;
-        Ok(handle::make(Request::new(listen_fd, flags, &options, std::env::var_os(WEB_SERVER_ADDRS))?))
+        Ok(handle::make(Request::new(
+            listen_fd,
+            flags,
+            &options,
+            std::env::var_os(WEB_SERVER_ADDRS),
+        )?))
     })
 }
 
@@ -151,14 +159,22 @@ pub extern "C" fn fcgipm_request_is_active(request: *const fcgipm_request) -> i3
 /// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_set_exit_status(request: *mut fcgipm_request, status: u32) -> i32 {
-    enter(|| with(request, |request| request.set_exit_status(status).map(|()| 0)))
+    enter(|| {
+        with(request, |request| {
+            request.set_exit_status(status).map(|()| 0)
+        })
+    })
 }
 
 /// The request's role: FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER. FCGIPM_ESTATE,
 /// FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_role(request: *const fcgipm_request) -> i32 {
-    enter(|| with(request, |request| request.role().map(|role| i32::from(role.number()))))
+    enter(|| {
+        with(request, |request| {
+            request.role().map(|role| i32::from(role.number()))
+        })
+    })
 }
 
 /// Whether the web server asked to keep the connection: 1 or 0. FCGIPM_ESTATE, FCGIPM_EFORKED,
@@ -236,7 +252,12 @@ pub unsafe extern "C" fn fcgipm_request_params(
             FCGIPM_PARAMS_ENVIRONMENT => Scope::Environment,
             FCGIPM_PARAMS_WELL_FORMED => Scope::WellFormed,
             FCGIPM_PARAMS_ALL => Scope::All,
-            other => return Err(Error::new(Code::Argument, format!("argument scope: {other} is not in 0..2"))),
+            other => {
+                return Err(Error::new(
+                    Code::Argument,
+                    format!("argument scope: {other} is not in 0..2"),
+                ));
+            }
         };
         with(request, |request| {
             out.set(request.params()?.flat(scope));
@@ -266,7 +287,12 @@ pub unsafe extern "C" fn fcgipm_request_param(
 ) -> i32 {
     enter(|| {
         // SAFETY: the caller's promise.
-        let (out, name) = unsafe { (Out::new(value, value_length)?, bytes(name, name_length, "name")?) };
+        let (out, name) = unsafe {
+            (
+                Out::new(value, value_length)?,
+                bytes(name, name_length, "name")?,
+            )
+        };
         with(request, |request| match request.params()?.get(name) {
             Some(value) => {
                 out.set(value);
@@ -288,7 +314,10 @@ impl Out {
     /// Both are NULL or point to writable variables that live through the call.
     unsafe fn new(data: *mut *const u8, length: *mut usize) -> Result<Self> {
         if data.is_null() || length.is_null() {
-            return Err(Error::new(Code::Argument, "the arguments for the data and its length: NULL"));
+            return Err(Error::new(
+                Code::Argument,
+                "the arguments for the data and its length: NULL",
+            ));
         }
         let out = Self { data, length };
         // SAFETY: the caller's promise; checked for NULL above.
@@ -318,7 +347,11 @@ impl Out {
 /// # Safety
 /// buffer has size writable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcgipm_request_read(request: *mut fcgipm_request, buffer: *mut u8, size: usize) -> i64 {
+pub unsafe extern "C" fn fcgipm_request_read(
+    request: *mut fcgipm_request,
+    buffer: *mut u8,
+    size: usize,
+) -> i64 {
     // SAFETY: the caller's promise.
     unsafe { read_with(request, buffer, size, Request::read) }
 }
@@ -331,7 +364,11 @@ pub unsafe extern "C" fn fcgipm_request_read(request: *mut fcgipm_request, buffe
 /// # Safety
 /// buffer has size writable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcgipm_request_read_full(request: *mut fcgipm_request, buffer: *mut u8, size: usize) -> i64 {
+pub unsafe extern "C" fn fcgipm_request_read_full(
+    request: *mut fcgipm_request,
+    buffer: *mut u8,
+    size: usize,
+) -> i64 {
     // SAFETY: the caller's promise.
     unsafe { read_with(request, buffer, size, Request::read_full) }
 }
@@ -344,7 +381,11 @@ pub unsafe extern "C" fn fcgipm_request_read_full(request: *mut fcgipm_request, 
 /// # Safety
 /// buffer has size writable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcgipm_request_read_line(request: *mut fcgipm_request, buffer: *mut u8, size: usize) -> i64 {
+pub unsafe extern "C" fn fcgipm_request_read_line(
+    request: *mut fcgipm_request,
+    buffer: *mut u8,
+    size: usize,
+) -> i64 {
     // SAFETY: the caller's promise.
     unsafe { read_with(request, buffer, size, Request::read_line) }
 }
@@ -373,7 +414,13 @@ pub extern "C" fn fcgipm_request_input_end(request: *const fcgipm_request) -> i3
 /// The error that broke the input off (see fcgipm_request_read()), or 0. FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_input_error(request: *const fcgipm_request) -> i32 {
-    enter(|| with(request, |request| Ok(request.input_error().map_or(0, |error| error.code().number()))))
+    enter(|| {
+        with(request, |request| {
+            Ok(request
+                .input_error()
+                .map_or(0, |error| error.code().number()))
+        })
+    })
 }
 
 /// Writes all of data to FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and sent when
@@ -398,7 +445,12 @@ pub unsafe extern "C" fn fcgipm_request_write(
         let stream = match stream {
             FCGIPM_STDOUT => Stream::Stdout,
             FCGIPM_STDERR => Stream::Stderr,
-            other => return Err(Error::new(Code::Argument, format!("argument stream: {other} is not 1 or 2"))),
+            other => {
+                return Err(Error::new(
+                    Code::Argument,
+                    format!("argument stream: {other} is not 1 or 2"),
+                ));
+            }
         };
         with(request, |request| request.write(stream, data))?;
         Ok(self::length(data.len()))

@@ -21,7 +21,11 @@ pub extern "C" fn fcgipm_worker_retire() -> i32 {
 /// Returns 1 or 0. Any thread; no system call unless a signal of this library arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_retiring() -> i32 {
-    enter(|| Ok(i32::from(supervision::retirement(kick::any_since_last_look()).is_some())))
+    enter(|| {
+        Ok(i32::from(
+            supervision::retirement(kick::any_since_last_look()).is_some(),
+        ))
+    })
 }
 
 /// Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how

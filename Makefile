@@ -1,0 +1,37 @@
+# The build's products and commands. Cargo builds; make adds what cargo cannot: the version node of
+# the shared library, other languages, and the set-up of a fresh machine.
+
+CARGO   ?= cargo
+CC      ?= cc
+CXX     ?= c++
+RELEASE := target/release
+LIBRARY := $(RELEASE)/libfcgipm.so
+SONAME  := libfcgipm.so.0
+COMMAND := $(RELEASE)/fcgipm
+HELLO   := $(RELEASE)/examples/hello
+
+.PHONY: build run test check fuzz clean setup-run setup-test
+.DEFAULT_GOAL := build
+
+build: $(HELLO)
+
+# Cargo decides what is out of date. It links a libfcgipm.so of its own, whose symbols carry no
+# version: rustc hands the linker an anonymous version script, which cannot be combined with a named
+# one. So the library that is used and installed is linked here, from the static one.
+$(RELEASE)/.cargo: FORCE
+	$(CARGO) build --release --workspace --locked
+	@touch $@
+
+$(LIBRARY): $(RELEASE)/.cargo src/ffi/fcgipm.map
+	$(CC) -shared -o $(RELEASE)/linked.so -Wl,--whole-archive $(RELEASE)/libfcgipm.a -Wl,--no-whole-archive \
+	  -Wl,--version-script=src/ffi/fcgipm.map -Wl,-soname,$(SONAME) -Wl,--gc-sections -Wl,-z,nodelete \
+	  -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -Wl,-s -lgcc_s -lc
+	mv -f $(RELEASE)/linked.so $@
+	ln -sf libfcgipm.so $(RELEASE)/$(SONAME)
+
+$(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -pedantic -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm \
+	  -Wl,-rpath,'$$ORIGIN/..'
+
+FORCE:

@@ -1,0 +1,224 @@
+/* A FastCGI application in C under the fcgipm manager.
+ *
+ *     hello [ADDRESS]            listens on ADDRESS, or on FCGI_SOCKET_PATH, or on :9005
+ *     FCGIPM_N_PROCESSES=5       workers (2 here, if the variable is not set)
+ *
+ * Paths:
+ *     /             a greeting with the worker's pid
+ *     /env          the parameters, a line each
+ *     /echo         the body, as it came
+ *     /hash         the body's length and its FNV-1a hash
+ *     /bytes?n=N    N bytes
+ *     /headers?n=N  N header lines
+ *     /stderr       a line for the web server's error log
+ *     /status?n=N   exit status N
+ *     /pause        answers when a byte can be read from the file named by FCGIPM_EXAMPLE_GATE
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fcgipm.h"
+
+/* The last error, and the end. */
+static int fail(const char *what)
+{
+    fprintf(stderr, "hello: %s: %s\n", what, fcgipm_last_error_message());
+    return 1;
+}
+
+/* A parameter, or "" where there is none. It lives until the request is finished. */
+static const char *parameter(const fcgipm_request *request, const char *name)
+{
+    const uint8_t *value = NULL;
+    size_t length = 0;
+    if (fcgipm_request_param(request, (const uint8_t *)name, strlen(name), &value, &length) != 1)
+        return "";
+    return (const char *)value;
+}
+
+static void put(fcgipm_request *request, const void *data, size_t length)
+{
+    /* A failed write fails again at the next call, and at the end: one check there is enough. */
+    (void)fcgipm_request_write(request, FCGIPM_STDOUT, data, length);
+}
+
+static void print(fcgipm_request *request, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (length > 0)
+        put(request, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+}
+
+/* The number behind "n=" in the query, or a default. */
+static unsigned long long number(const fcgipm_request *request, unsigned long long otherwise)
+{
+    const char *query = parameter(request, "QUERY_STRING");
+    return strncmp(query, "n=", 2) == 0 ? strtoull(query + 2, NULL, 10) : otherwise;
+}
+
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void answer_env(fcgipm_request *request)
+{
+    const uint8_t *at = NULL;
+    size_t left = 0;
+    print(request, "Content-Type: text/plain\r\n\r\n");
+    if (fcgipm_request_params(request, FCGIPM_PARAMS_ENVIRONMENT, &at, &left) != 0)
+        return;
+    while (left > 0) {
+        for (int part = 0; part < 2; part++) {
+            uint32_t length = big_endian(at);
+            put(request, at + 4, length);
+            put(request, part == 0 ? "=" : "\n", 1);
+            at += 4 + length + 1;
+            left -= 4 + (size_t)length + 1;
+        }
+    }
+}
+
+static void answer_echo(fcgipm_request *request)
+{
+    static uint8_t buffer[65536];
+    int64_t count;
+    print(request, "Content-Type: application/octet-stream\r\n\r\n");
+    while ((count = fcgipm_request_read(request, buffer, sizeof buffer)) > 0)
+        put(request, buffer, (size_t)count);
+}
+
+static void answer_hash(fcgipm_request *request)
+{
+    static uint8_t buffer[65536];
+    uint64_t hash = 14695981039346656037u;
+    unsigned long long total = 0;
+    int64_t count;
+    while ((count = fcgipm_request_read(request, buffer, sizeof buffer)) > 0) {
+        for (int64_t i = 0; i < count; i++)
+            hash = (hash ^ buffer[i]) * 1099511628211u;
+        total += (unsigned long long)count;
+    }
+    if (count < 0) {
+        print(request, "Status: 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n%s\n", fcgipm_last_error_message());
+        return;
+    }
+    print(request, "Content-Type: text/plain\r\n\r\n%llu %016llx\n", total, (unsigned long long)hash);
+}
+
+static void answer_bytes(fcgipm_request *request)
+{
+    static uint8_t buffer[65536];
+    unsigned long long left = number(request, 0);
+    print(request, "Content-Type: application/octet-stream\r\nContent-Length: %llu\r\n\r\n", left);
+    memset(buffer, 'x', sizeof buffer);
+    while (left > 0) {
+        size_t count = left < sizeof buffer ? (size_t)left : sizeof buffer;
+        if (fcgipm_request_write(request, FCGIPM_STDOUT, buffer, count) < 0)
+            return;
+        left -= count;
+    }
+}
+
+static void answer_headers(fcgipm_request *request)
+{
+    unsigned long long count = number(request, 10);
+    for (unsigned long long i = 0; i < count; i++)
+        print(request, "X-Header-%llu: value %llu\r\n", i, i);
+    print(request, "Content-Type: text/plain\r\n\r\n%llu headers\n", count);
+}
+
+static void answer_stderr(fcgipm_request *request)
+{
+    static const char line[] = "a line for the error log\n";
+    (void)fcgipm_request_write(request, FCGIPM_STDERR, (const uint8_t *)line, sizeof line - 1);
+    print(request, "Content-Type: text/plain\r\n\r\nlogged\n");
+}
+
+static void answer_pause(fcgipm_request *request)
+{
+    char byte;
+    const char *gate = getenv("FCGIPM_EXAMPLE_GATE");
+    int fd = gate != NULL ? open(gate, O_RDONLY) : -1;
+    ssize_t count = fd >= 0 ? read(fd, &byte, 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    print(request, "Content-Type: text/plain\r\n\r\nwaited, %ld\n", (long)count);
+}
+
+static void answer(fcgipm_request *request, unsigned long long served)
+{
+    const char *path = parameter(request, "PATH_INFO");
+    if (*path == '\0')
+        path = parameter(request, "SCRIPT_NAME");
+    if (strcmp(path, "/env") == 0)
+        answer_env(request);
+    else if (strcmp(path, "/echo") == 0)
+        answer_echo(request);
+    else if (strcmp(path, "/hash") == 0)
+        answer_hash(request);
+    else if (strcmp(path, "/bytes") == 0)
+        answer_bytes(request);
+    else if (strcmp(path, "/headers") == 0)
+        answer_headers(request);
+    else if (strcmp(path, "/stderr") == 0)
+        answer_stderr(request);
+    else if (strcmp(path, "/pause") == 0)
+        answer_pause(request);
+    else {
+        if (strcmp(path, "/status") == 0)
+            fcgipm_request_set_exit_status(request, (uint32_t)number(request, 0));
+        print(request, "Content-Type: text/plain\r\n\r\nHello from worker %ld, request %llu\n", (long)getpid(), served);
+    }
+}
+
+static int serve(int listener, const fcgipm_options *options)
+{
+    unsigned long long served = 0;
+    int result;
+    fcgipm_request *request = fcgipm_request_new(listener, 0, options);
+    if (request == NULL)
+        return fail("request");
+    while ((result = fcgipm_request_accept(request)) == 0) {
+        answer(request, ++served);
+        if (fcgipm_request_finish(request) < 0)
+            fail("a response was not taken to its end");
+    }
+    fcgipm_request_free(request);
+    return result == FCGIPM_ERETIRED ? 0 : fail("accept");
+}
+
+int main(int argc, char **argv)
+{
+    const char *address = argc > 1 ? argv[1] : getenv("FCGI_SOCKET_PATH");
+    fcgipm_options *options = fcgipm_options_new();
+    if (options == NULL || fcgipm_options_set(options, "n_processes", "2") < 0)
+        return fail("options");
+
+    int listener = fcgipm_socket_open(address != NULL ? address : ":9005", 100, options);
+    if (listener < 0)
+        return fail("socket");
+
+    fcgipm_manager *manager = fcgipm_manager_new(options);
+    if (manager == NULL)
+        return fail("manager");
+    int result = fcgipm_manager_run(manager);
+    fcgipm_manager_free(manager);
+    if (result < 0)
+        return fail("manager");
+    if (result == FCGIPM_EVENT_IN_WORKER)
+        result = serve(listener, options);
+    else
+        result = 0;
+    fcgipm_options_free(options);
+    return result;
+}

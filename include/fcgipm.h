@@ -1,0 +1,662 @@
+/* fcgipm.h, version 0.1.0: the server side of FastCGI 1.0 and a process manager.
+ *
+ * Generated from src/ffi by the build. Do not edit.
+ *
+ * Functions return 0 or a non-negative result, or one of the negative FCGIPM_E... numbers; what
+ * went wrong stands in fcgipm_last_error_message(). Functions that return a handle return NULL
+ * instead. errno is set where it is the cause, and otherwise left as it was.
+ *
+ * The ABI only grows: functions and numbers keep their meaning. */
+
+#ifndef FCGIPM_H
+#define FCGIPM_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/** An argument is NULL or out of range. */
+#define FCGIPM_EARGUMENT (-1)
+
+/** The handle is NULL, freed, of another kind, or in use by another thread. */
+#define FCGIPM_EHANDLE (-2)
+
+/** The handle belongs to another process: it was made before a fork. */
+#define FCGIPM_EFORKED (-3)
+
+/** A listen address cannot be understood or resolved. */
+#define FCGIPM_EADDRESS (-4)
+
+/** A listen address is in use. */
+#define FCGIPM_EINUSE (-5)
+
+/** No option has this name. */
+#define FCGIPM_EOPTION (-6)
+
+/** An option or a variable has a bad value. */
+#define FCGIPM_EVALUE (-7)
+
+/** A system call failed; errno tells why. */
+#define FCGIPM_ESYSTEM (-8)
+
+/** The call does not fit the state: read before accept, finish twice. */
+#define FCGIPM_ESTATE (-9)
+
+/** A signal interrupted the wait. */
+#define FCGIPM_EINTERRUPTED (-10)
+
+/** This worker is to leave: it was retired, or its manager is gone. */
+#define FCGIPM_ERETIRED (-11)
+
+/** The web server aborted the request. */
+#define FCGIPM_EABORTED (-12)
+
+/** The connection ended before the end of the input. */
+#define FCGIPM_EINCOMPLETE (-13)
+
+/** The peer broke the protocol. */
+#define FCGIPM_EPROTOCOL (-14)
+
+/** A deadline passed. */
+#define FCGIPM_ETIMEDOUT (-15)
+
+/** The connection is gone. */
+#define FCGIPM_ECLOSED (-16)
+
+/** The descriptor is no listening socket, or was closed. */
+#define FCGIPM_ELISTENER (-17)
+
+/** No descriptor is left, in the process or the system. */
+#define FCGIPM_EDESCRIPTORS (-18)
+
+/** The pid file cannot be written or read. */
+#define FCGIPM_EPIDFILE (-19)
+
+/** Another manager is running. */
+#define FCGIPM_ERUNNING (-20)
+
+/** The process has more than one thread, so it cannot fork workers. */
+#define FCGIPM_ETHREADS (-21)
+
+/** A bug in the library, stopped at its boundary. */
+#define FCGIPM_EPANIC (-22)
+
+
+/**
+ * fcgipm_request_new(): a signal that interrupts the wait for a request makes
+ * fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
+ */
+#define FCGIPM_FAIL_ACCEPT_ON_INTR 1
+
+/**
+ * fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does) and
+ * then call fcgipm_request_accept() again.
+ */
+#define FCGIPM_RETURN_ON_SIGNAL 2
+
+/**
+ * The application's response.
+ */
+#define FCGIPM_STDOUT 1
+
+/**
+ * Messages for the web server's log.
+ */
+#define FCGIPM_STDERR 2
+
+/**
+ * Parameters that may be exported into a process environment: no HTTP_PROXY (httpoxy), no empty
+ * name, no '=' in a name, no NUL.
+ */
+#define FCGIPM_PARAMS_ENVIRONMENT 0
+
+/**
+ * The above and HTTP_PROXY.
+ */
+#define FCGIPM_PARAMS_WELL_FORMED 1
+
+/**
+ * Everything that the web server sent.
+ */
+#define FCGIPM_PARAMS_ALL 2
+
+/**
+ * The role of a request: it wants a response.
+ */
+#define FCGIPM_RESPONDER 1
+
+/**
+ * The role of a request: it wants a decision, and has no body.
+ */
+#define FCGIPM_AUTHORIZER 2
+
+/**
+ * The role of a request: it wants a file filtered.
+ */
+#define FCGIPM_FILTER 3
+
+/**
+ * This process is a fresh worker now. The manager's handle is spent: free it.
+ */
+#define FCGIPM_EVENT_IN_WORKER 1
+
+/**
+ * All workers are gone and the pid file is removed: the host should end.
+ */
+#define FCGIPM_EVENT_STOPPED 2
+
+/**
+ * The manager is set up; nothing was forked yet.
+ */
+#define FCGIPM_EVENT_MANAGING 3
+
+/**
+ * A worker was forked.
+ */
+#define FCGIPM_EVENT_WORKER_STARTED 4
+
+/**
+ * A worker has entered its first accept.
+ */
+#define FCGIPM_EVENT_WORKER_READY 5
+
+/**
+ * A worker is gone; the status is its wait status (waitpid(2)).
+ */
+#define FCGIPM_EVENT_WORKER_EXITED 6
+
+/**
+ * A reload has begun.
+ */
+#define FCGIPM_EVENT_RELOAD_BEGUN 7
+
+/**
+ * Every worker is a new one, and ready.
+ */
+#define FCGIPM_EVENT_RELOAD_DONE 8
+
+/**
+ * The old workers go on; the message says why.
+ */
+#define FCGIPM_EVENT_RELOAD_FAILED 9
+
+/**
+ * The workers were told to leave.
+ */
+#define FCGIPM_EVENT_STOPPING 10
+
+/**
+ * A signal arrived; the status is its number.
+ */
+#define FCGIPM_EVENT_SIGNAL 11
+
+/**
+ * Worth a line in a log, and nothing else.
+ */
+#define FCGIPM_EVENT_NOTICE 12
+
+/**
+ * A process manager. Opaque.
+ */
+typedef struct fcgipm_manager fcgipm_manager;
+
+/**
+ * A set of options. Opaque.
+ */
+typedef struct fcgipm_options fcgipm_options;
+
+/**
+ * A request loop on one listening socket. Opaque.
+ */
+typedef struct fcgipm_request fcgipm_request;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The library's version, as "0.1.0".
+ *
+ * Returns a string that lives as long as the process. Any thread, any time, also after fork.
+ */
+const char *fcgipm_version(void);
+
+/**
+ * What the calling thread's last failed call of this library had to say; "" when none failed.
+ *
+ * Returns a string that belongs to the library and lives until the thread's next failed call.
+ * Per thread. A fork keeps it.
+ */
+const char *fcgipm_last_error_message(void);
+
+/**
+ * The name of an error number, as "FCGIPM_EINUSE"; NULL for a number that is none.
+ *
+ * Returns a string that lives as long as the process. Any thread, any time, also after fork.
+ */
+const char *fcgipm_error_name(int32_t code);
+
+/**
+ * Makes an empty set of options: every one has its default.
+ *
+ * Returns a handle that the caller frees with fcgipm_options_free(). Any thread. A handle may be
+ * used by one call at a time; after fork both processes have one of their own.
+ */
+struct fcgipm_options *fcgipm_options_new(void);
+
+/**
+ * Frees a set of options; NULL is fine. What was made with it stays as it is.
+ */
+void fcgipm_options_free(struct fcgipm_options *options);
+
+/**
+ * Sets an option from text.
+ *
+ * The names and what they take are on the page OPTIONS of the documentation. The strings are
+ * copied. An environment variable FCGIPM_<NAME> wins over what is set here.
+ *
+ * Returns 0, FCGIPM_EOPTION for a name that is none, FCGIPM_EVALUE for a value that the option
+ * does not take, FCGIPM_EARGUMENT for NULL, FCGIPM_EHANDLE.
+ *
+ * # Safety
+ * The strings are NULL or NUL-terminated.
+ */
+int32_t fcgipm_options_set(struct fcgipm_options *options, const char *name, const char *value);
+
+/**
+ * Reads an option as text: what was set, or the default.
+ *
+ * Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
+ * snprintf(3) does. FCGIPM_EOPTION for a name that is none, FCGIPM_EARGUMENT, FCGIPM_EHANDLE.
+ *
+ * # Safety
+ * name is NULL or NUL-terminated; buffer has size writable bytes, or is NULL with size 0.
+ */
+int32_t fcgipm_options_get(const struct fcgipm_options *options,
+                           const char *name,
+                           char *buffer,
+                           uintptr_t size);
+
+/**
+ * Reads an option as it will be used: the environment, else what was set, else the default.
+ *
+ * options may be NULL. Returns as fcgipm_options_get(), and FCGIPM_EOPTION or FCGIPM_EVALUE for a
+ * variable FCGIPM_... that names no option or has a bad value.
+ *
+ * # Safety
+ * As fcgipm_options_get().
+ */
+int32_t fcgipm_options_effective(const struct fcgipm_options *options,
+                                 const char *name,
+                                 char *buffer,
+                                 uintptr_t size);
+
+/**
+ * Opens a listening socket.
+ *
+ * address is one of: ":9005" (all interfaces, IPv6 and IPv4), "127.0.0.1:9005", "host:9005",
+ * "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name" (abstract, unix(7)), "fd:N" (the
+ * inherited descriptor N, which must listen already).
+ *
+ * backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
+ *
+ * options may be NULL; listen_mode, listen_owner, listen_group and listen_replace count. A socket
+ * file is never more open than they say, and the umask is not touched. A socket file on which
+ * nobody answers is replaced.
+ *
+ * Returns a descriptor above 2, close-on-exec, which the caller owns (for "fd:N" N itself), or
+ * FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EVALUE, FCGIPM_EDESCRIPTORS,
+ * FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The descriptor is
+ * inherited by fork, and meant to be.
+ *
+ * # Safety
+ * address is NULL or NUL-terminated.
+ */
+int32_t fcgipm_socket_open(const char *address,
+                           int32_t backlog,
+                           const struct fcgipm_options *options);
+
+/**
+ * Closes a listening socket. A socket file stays: other processes may listen on it.
+ *
+ * Returns 0, or FCGIPM_ELISTENER when fd is no open listening socket. Any thread that does not
+ * leave another one waiting on it: accept(2) there would go on.
+ */
+int32_t fcgipm_socket_close(int32_t fd);
+
+/**
+ * Whether a descriptor is a listening socket: how a program finds out that it was started by a
+ * FastCGI web server, which hands one in as descriptor 0 (FastCGI 1.0, section 2.2).
+ *
+ * Returns 1 or 0. Any thread, also after fork.
+ */
+int32_t fcgipm_socket_is_listening(int32_t fd);
+
+/**
+ * Makes a request loop on a listening socket, which stays the caller's and must stay open.
+ *
+ * flags is 0 or FCGIPM_FAIL_ACCEPT_ON_INTR, FCGIPM_RETURN_ON_SIGNAL, or both. options may be NULL
+ * and is not needed afterwards; params_timeout, body_timeout, write_timeout, max_params,
+ * max_param_size and max_params_size count, the environment wins over them, and
+ * FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
+ *
+ * Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
+ * listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the
+ * environment. Several threads may have a loop each on one socket; a handle is for one call at a
+ * time. Make it in the process that uses it: after fork the child can only free it.
+ */
+struct fcgipm_request *fcgipm_request_new(int32_t listen_fd,
+                                          uint32_t flags,
+                                          const struct fcgipm_options *options);
+
+/**
+ * Frees a request loop; NULL is fine. A request that is being served is finished; kept
+ * connections are closed. In a child of the process that made it, its copies of the descriptors
+ * are closed and nothing is sent.
+ */
+void fcgipm_request_free(struct fcgipm_request *request);
+
+/**
+ * Waits for the next request, and reads it up to the end of its parameters. One that is being
+ * served is finished first.
+ *
+ * Returns 0; FCGIPM_ERETIRED when this process is to leave: end the loop; FCGIPM_EINTERRUPTED (see
+ * the flags) with errno EINTR; FCGIPM_ELISTENER when the socket was closed or does not listen,
+ * FCGIPM_EDESCRIPTORS when no descriptor is left, FCGIPM_ESYSTEM, each with errno; FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE. Connections that fail before their parameters are complete are logged where that
+ * is somebody's mistake, and never returned.
+ */
+int32_t fcgipm_request_accept(struct fcgipm_request *request);
+
+/**
+ * Ends the response and the request: what was gathered is sent with END_REQUEST and the exit
+ * status (FastCGI 1.0, section 5.5).
+ *
+ * Returns 0; FCGIPM_ECLOSED with errno, or FCGIPM_ETIMEDOUT, when the peer did not take it to its
+ * end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE. Afterwards no
+ * request is being served, whatever is returned.
+ */
+int32_t fcgipm_request_finish(struct fcgipm_request *request);
+
+/**
+ * Writes the last bytes of the response and finishes, as fcgipm_request_write() with FCGIPM_STDOUT
+ * and fcgipm_request_finish() do; a small response leaves in one send(2).
+ *
+ * # Safety
+ * data has length bytes, or is NULL with length 0.
+ */
+int32_t fcgipm_request_finish_with(struct fcgipm_request *request,
+                                   const uint8_t *data,
+                                   uintptr_t length);
+
+/**
+ * Ends the request without an answer: its connection is closed.
+ *
+ * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_abandon(struct fcgipm_request *request);
+
+/**
+ * Whether a request is being served: 1 between accept and finish, else 0. FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_is_active(const struct fcgipm_request *request);
+
+/**
+ * Sets the exit status that END_REQUEST will carry; it is 0 at the start of each request.
+ *
+ * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_set_exit_status(struct fcgipm_request *request, uint32_t status);
+
+/**
+ * The request's role: FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER. FCGIPM_ESTATE,
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_role(const struct fcgipm_request *request);
+
+/**
+ * Whether the web server asked to keep the connection: 1 or 0. FCGIPM_ESTATE, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_keep_connection(const struct fcgipm_request *request);
+
+/**
+ * The descriptor of the request's connection, which stays the library's: do not close it, and read
+ * or write it only to take the protocol into your own hands. FCGIPM_ESTATE, FCGIPM_ECLOSED,
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_connection_fd(const struct fcgipm_request *request);
+
+/**
+ * The address of the connection's other end: "127.0.0.1:4711", "[::1]:4711", or "unix:".
+ *
+ * Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
+ * snprintf(3) does. FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ *
+ * # Safety
+ * buffer has size writable bytes, or is NULL with size 0.
+ */
+int32_t fcgipm_request_peer_address(const struct fcgipm_request *request,
+                                    char *buffer,
+                                    uintptr_t size);
+
+/**
+ * Whether the web server aborted the request (FastCGI 1.0, section 5.4): 1 or 0. Looks at what has
+ * arrived without waiting; an abort behind input that has not been read is seen when it was read.
+ * FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_aborted(struct fcgipm_request *request);
+
+/**
+ * The parameters in one piece.
+ *
+ * Sets *data and *length to bytes that belong to the library and live until the request is
+ * finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
+ * length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
+ * FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
+ * are set to NULL and 0.
+ *
+ * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE.
+ *
+ * # Safety
+ * data and length are NULL or point to writable variables.
+ */
+int32_t fcgipm_request_params(const struct fcgipm_request *request,
+                              uint32_t scope,
+                              const uint8_t **data,
+                              uintptr_t *length);
+
+/**
+ * Looks a parameter up by its name, among all that the web server sent; of several with one name
+ * the last counts.
+ *
+ * Sets *value and *value_length to bytes that belong to the library, live until the request is
+ * finished, and have a NUL behind them; to NULL and 0 where there is no such parameter.
+ *
+ * Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE.
+ *
+ * # Safety
+ * name has name_length bytes; value and value_length are NULL or point to writable variables.
+ */
+int32_t fcgipm_request_param(const struct fcgipm_request *request,
+                             const uint8_t *name,
+                             uintptr_t name_length,
+                             const uint8_t **value,
+                             uintptr_t *value_length);
+
+/**
+ * Reads from the request's input, like read(2): waits for at least one byte.
+ *
+ * Returns the number of bytes, 0 at the end of the input (or for size 0); FCGIPM_EINCOMPLETE when
+ * the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout),
+ * FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with errno, each again at every further call; FCGIPM_ESTATE,
+ * FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it.
+ *
+ * # Safety
+ * buffer has size writable bytes.
+ */
+int64_t fcgipm_request_read(struct fcgipm_request *request, uint8_t *buffer, uintptr_t size);
+
+/**
+ * Reads until size bytes are there or the input is at its end.
+ *
+ * Returns as fcgipm_request_read(); after an error with some bytes read, those first, and the
+ * error with the next call.
+ *
+ * # Safety
+ * buffer has size writable bytes.
+ */
+int64_t fcgipm_request_read_full(struct fcgipm_request *request, uint8_t *buffer, uintptr_t size);
+
+/**
+ * Reads up to and including the next newline, or size bytes, or to the end of the input. Writes no
+ * NUL.
+ *
+ * Returns as fcgipm_request_read_full().
+ *
+ * # Safety
+ * buffer has size writable bytes.
+ */
+int64_t fcgipm_request_read_line(struct fcgipm_request *request, uint8_t *buffer, uintptr_t size);
+
+/**
+ * Whether the input was read to its end: 1 or 0. FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_input_end(const struct fcgipm_request *request);
+
+/**
+ * The error that broke the input off (see fcgipm_request_read()), or 0. FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_input_error(const struct fcgipm_request *request);
+
+/**
+ * Writes all of data to FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and sent when
+ * there are enough of them, at fcgipm_request_flush(), or at the end.
+ *
+ * Returns length; FCGIPM_ECLOSED with errno when the peer is gone, FCGIPM_ETIMEDOUT when it took
+ * nothing for write_timeout, each again at every further call; FCGIPM_ESTATE, FCGIPM_EARGUMENT,
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it; no SIGPIPE is raised.
+ *
+ * # Safety
+ * data has length bytes, or is NULL with length 0.
+ */
+int64_t fcgipm_request_write(struct fcgipm_request *request,
+                             uint32_t stream,
+                             const uint8_t *data,
+                             uintptr_t length);
+
+/**
+ * Sends what was gathered of both streams.
+ *
+ * Returns 0, or an error as fcgipm_request_write().
+ */
+int32_t fcgipm_request_flush(struct fcgipm_request *request);
+
+/**
+ * A filter has read its standard input and goes on to the file's data (FastCGI 1.0, section 6.4):
+ * fcgipm_request_read() reads that from here on.
+ *
+ * Returns 0; FCGIPM_ESTATE when the role is another one or the standard input is not at its end;
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_start_filter_data(struct fcgipm_request *request);
+
+/**
+ * Makes a manager. It starts nothing yet.
+ *
+ * options may be NULL and is not needed afterwards; n_processes, die_timeout, start_timeout,
+ * start_delay, reload_surge, pid_fname, pm_title, no_signals and log count, and the environment
+ * wins over them.
+ *
+ * Returns a handle that the caller frees with fcgipm_manager_free(), or NULL: FCGIPM_EOPTION or
+ * FCGIPM_EVALUE for the environment, FCGIPM_EHANDLE for options.
+ */
+struct fcgipm_manager *fcgipm_manager_new(const struct fcgipm_options *options);
+
+/**
+ * Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for; in
+ * a worker, only memory is freed.
+ */
+void fcgipm_manager_free(struct fcgipm_manager *manager);
+
+/**
+ * Waits for the next thing that happens, and returns it: one of FCGIPM_EVENT_...
+ *
+ * The first call starts the manager: pid file, signal handlers, the first workers. The workers are
+ * forked within these calls, so each of them returns more than once: in the parent, and in each
+ * worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once.
+ *
+ * Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EPIDFILE,
+ * FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
+ * FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
+ * FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
+ */
+int32_t fcgipm_manager_next(struct fcgipm_manager *manager);
+
+/**
+ * Runs the manager to its end, for hosts that do not care about events.
+ *
+ * Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
+ * an error of fcgipm_manager_next().
+ */
+int32_t fcgipm_manager_run(struct fcgipm_manager *manager);
+
+/**
+ * The worker that the last event of this manager concerns: its pid, or 0. FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_manager_event_pid(const struct fcgipm_manager *manager);
+
+/**
+ * The last event's number: a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for
+ * FCGIPM_EVENT_SIGNAL, else 0. FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_manager_event_status(const struct fcgipm_manager *manager);
+
+/**
+ * The last event as a line for people, without a prefix and without a newline; "" if there is
+ * nothing to say, NULL for FCGIPM_EHANDLE.
+ *
+ * The string belongs to the library and lives until the manager's next call.
+ */
+const char *fcgipm_manager_event_message(const struct fcgipm_manager *manager);
+
+/**
+ * Hands in a signal that the host caught, for hosts that set the option no_signals.
+ *
+ * It reaches the manager that runs in this process, whichever handle is given; where none runs,
+ * nothing happens. Returns 0. Any thread; async-signal-safe.
+ */
+int32_t fcgipm_manager_signal(const struct fcgipm_manager *_manager, int32_t signal);
+
+/**
+ * Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()
+ * returns FCGIPM_ERETIRED. Works without a manager, too.
+ *
+ * Returns 0. Any thread; async-signal-safe.
+ */
+int32_t fcgipm_worker_retire(void);
+
+/**
+ * Whether this process is to leave: it was retired, asked to, or its manager is gone.
+ *
+ * Returns 1 or 0. Any thread; no system call unless a signal of this library arrived.
+ */
+int32_t fcgipm_worker_retiring(void);
+
+/**
+ * Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how
+ * its manager reaches it. A fresh worker has them already, unless the option no_signals is set;
+ * hosts with a signal table of their own call this after they have filled it.
+ *
+ * Returns 0, or FCGIPM_ESYSTEM with errno. After fork each process has its own handlers.
+ */
+int32_t fcgipm_worker_protect(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* FCGIPM_H */
