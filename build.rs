@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs, io};
 
-#[allow(dead_code, unreachable_pub, reason = "only the table of codes is wanted here")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "only the table of codes is wanted here"
+)]
 #[path = "src/error.rs"]
 mod error;
 

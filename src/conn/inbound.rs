@@ -217,13 +217,20 @@ impl Inbound {
             .is_some_and(|active| active.keep_connection)
     }
 
-    /// Whether no request is active and no record is half-way through.
+    /// Whether nothing of a request has arrived that would be lost with the connection: at most the
+    /// rest of what a finished one did not read.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
-        matches!(
-            (self.phase, &self.framing),
-            (Phase::Idle, Framing::Header { have: 0, .. })
-        )
+        let nothing_begun = matches!(
+            self.framing,
+            Framing::Header { have: 0, .. }
+                | Framing::Content {
+                    kind: Content::Skipped,
+                    ..
+                }
+                | Framing::Padding { .. }
+        );
+        matches!(self.phase, Phase::Idle) && nothing_begun
     }
 
     /// Whether the peer has nothing more to send for the active request, as far as can be known: a

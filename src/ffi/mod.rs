@@ -7,10 +7,10 @@
 #![allow(non_camel_case_types)]
 
 mod boundary;
-mod error;
+pub mod error;
 mod handle;
-mod manager;
-mod options;
-mod request;
-mod socket;
-mod worker;
+pub mod manager;
+pub mod options;
+pub mod request;
+pub mod socket;
+pub mod worker;

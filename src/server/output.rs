@@ -64,23 +64,25 @@ impl Request {
             self.send_pending()
         });
         self.body = 0..0;
-        let usable = outcome.is_ok() && (self.input_error().is_none() || self.aborted);
-        if !usable {
-            self.close();
-        } else if self.inbound.keep_connection() && !self.draining {
-            self.inbound.finish();
-            // With bytes at hand the connection stays the current one: they may be the next request.
-            if self.is_drained()
-                && let Some(link) = self.link.take()
-            {
-                self.set_aside(link, Standing::Kept);
-            }
-        } else if self.input_has_arrived() {
-            self.close();
-        } else {
-            self.close_answered();
-        }
+        let usable = self.take_in_rest() && outcome.is_ok();
+        let complete = self.inbound.input_is_complete() && self.is_drained();
+        let keep = self.inbound.keep_connection() && !self.draining;
         self.inbound.finish();
+        match self.link.take() {
+            None => {}
+            // With bytes at hand the connection stays the current one: the next request was sent
+            // ahead.
+            Some(link) if usable && keep && !self.is_drained() => self.link = Some(link),
+            Some(link) if usable && keep => self.set_aside(link, Standing::Kept),
+            link => {
+                self.link = link;
+                if usable && !complete {
+                    self.close_answered()
+                } else {
+                    self.close()
+                }
+            }
+        }
         if let Some(supervision) = supervision::current() {
             supervision.page.count_request();
         }
@@ -100,18 +102,17 @@ impl Request {
         Ok(())
     }
 
-    /// Whether the request's input is complete, with what has been received: then a close resets
-    /// nothing away.
-    fn input_has_arrived(&mut self) -> bool {
-        while !self.inbound.input_is_complete() && !self.is_drained() {
-            if !matches!(
-                self.decode(),
-                Ok(Progress::Body | Progress::End | Progress::Nothing)
-            ) {
-                return false;
+    /// Decodes what was received of the request's input and not read. What begins a next request
+    /// stays. False: the connection is of no further use.
+    fn take_in_rest(&mut self) -> bool {
+        while !self.is_drained() && !self.inbound.begins_next(self.unread_bytes()) {
+            match self.decode() {
+                Ok(Progress::Aborted) => self.aborted = true,
+                Ok(_) => {}
+                Err(_) => return false,
             }
         }
-        self.inbound.input_is_complete() && self.is_drained()
+        self.input_error().is_none() || self.aborted
     }
 
     fn check_output(&self) -> Result<()> {

@@ -123,10 +123,6 @@ impl Parking {
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.parked.is_empty()
-    }
-
     /// Puts a connection aside. Where it cannot be watched it is handed back.
     pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Parked> {
         if !parked.link.watched {

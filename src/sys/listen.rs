@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
-    getsockname, setsockopt, socket, sockopt,
+    setsockopt, socket, sockopt,
 };
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -203,16 +203,6 @@ pub(crate) fn group_id(name: &str) -> nix::Result<Option<u32>> {
 /// Whether a descriptor is a listening socket.
 pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> nix::Result<bool> {
     nix::sys::socket::getsockopt(&fd, sockopt::AcceptConn)
-}
-
-/// Whether the socket's connections come over TCP.
-pub(crate) fn is_inet(fd: BorrowedFd<'_>) -> bool {
-    getsockname::<SockaddrStorage>(fd.as_raw_fd()).is_ok_and(|name| {
-        matches!(
-            name.family(),
-            Some(AddressFamily::Inet | AddressFamily::Inet6)
-        )
-    })
 }
 
 /// Makes accept(2) on the socket return instead of waiting, in every process that has it.
