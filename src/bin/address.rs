@@ -83,7 +83,11 @@ impl FromStr for HttpAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let place = place(text)?;
+        let place = if text.contains(':') {
+            place(text)?
+        } else {
+            return Err("neither HOST:PORT, :PORT nor [IPV6]:PORT".into());
+        };
         match place {
             Place::Tcp { .. } | Place::Loopback { .. } => Ok(Self(Address {
                 text: text.into(),

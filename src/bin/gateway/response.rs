@@ -37,6 +37,7 @@ impl ResponseBody {
             length,
             seen: 0,
             tail: Some(tail),
+            broken: false,
         }))
     }
 }
@@ -92,6 +93,8 @@ pub(super) struct Stream {
     seen: u64,
     /// There until the request has come to its end.
     tail: Option<Tail>,
+    /// The response broke off, which hyper has yet to learn.
+    broken: bool,
 }
 
 impl Stream {
@@ -101,7 +104,7 @@ impl Stream {
             return Poll::Ready(Some(Ok(self.data(start))));
         }
         let Some(tail) = &mut self.tail else {
-            return Poll::Ready(None);
+            return Poll::Ready(self.broken.then_some(Err(BrokenOff)));
         };
         let end = loop {
             match ready!(tail.poll_output(context)) {
@@ -114,21 +117,25 @@ impl Stream {
         let end = match end {
             Ok(()) if self.seen == announced => Ok(()),
             Ok(()) => Err("the application ended the request".to_owned()),
-            // All that the client was promised has arrived; only the end mark is missing.
             Err(reason) => Err(reason),
         };
-        let result = end.map_err(|reason| {
-            let of = self
-                .length
-                .map_or_else(String::new, |length| format!(" of {length}"));
-            tail.log(&format!(
-                "{reason}, after {}{of} bytes of the response's body",
-                self.seen
-            ));
-            BrokenOff
-        });
+        let Err(reason) = end else {
+            self.tail = None;
+            return Poll::Ready(None);
+        };
+        let of = self
+            .length
+            .map_or_else(String::new, |length| format!(" of {length}"));
+        tail.log(&format!(
+            "{reason}, after {}{of} bytes of the response's body",
+            self.seen
+        ));
         self.tail = None;
-        Poll::Ready(result.err().map(Err))
+        self.broken = true;
+        // On an error hyper closes the connection with what it has buffered. It writes that out
+        // when it has to wait, so it is made to wait once: the client gets what there is.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn data(&mut self, bytes: Bytes) -> Frame<Bytes> {
