@@ -160,6 +160,8 @@ pub(crate) struct Spool {
 pub(crate) enum SpoolError {
     /// The sender broke off, or sent what is no body.
     Source(String),
+    /// The sender sent nothing for too long.
+    Silence,
     /// More than the limit.
     TooLarge,
     /// The temporary file.
@@ -167,12 +169,16 @@ pub(crate) enum SpoolError {
 }
 
 impl Spool {
-    /// Reads all that an HTTP client sends.
-    pub(crate) async fn client(body: Incoming) -> Result<(RequestBody, u64), SpoolError> {
+    /// Reads all that an HTTP client sends, as long as it sends.
+    pub(crate) async fn client(
+        body: Incoming,
+        silence: Duration,
+    ) -> Result<(RequestBody, u64), SpoolError> {
         let mut source = RequestBody::incoming(body);
         let mut spool = Self::default();
         loop {
-            match source.next().await {
+            let next = tokio::time::timeout(silence, source.next());
+            match next.await.map_err(|_| SpoolError::Silence)? {
                 Ok(Some(bytes)) => {
                     if let Err(error) = spool.push(&bytes).await {
                         tokio::spawn(source.linger());
@@ -244,6 +250,7 @@ impl std::fmt::Display for SpoolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Source(reason) => f.write_str(reason),
+            Self::Silence => f.write_str("the rest of the body did not come"),
             Self::TooLarge => write!(
                 f,
                 "a body of unknown length is taken up to {SPOOL_DISK} bytes"

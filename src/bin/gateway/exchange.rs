@@ -166,16 +166,12 @@ impl Asked {
             }
             Some(length) => Ok((RequestBody::incoming(body), Some(length))),
             None => {
-                // The client, and not the application, is what this waits for.
-                let spooled = tokio::time::timeout(self.gateway.timeout, Spool::client(body));
-                let spooled = spooled.await.map_err(|_| self.slow_client())?;
-                let (body, length) = spooled.map_err(|error| {
-                    let status = match &error {
-                        SpoolError::Source(_) => StatusCode::BAD_REQUEST,
-                        SpoolError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                        SpoolError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                    };
-                    Refusal::new(status, error)
+                let spooled = Spool::client(body, self.gateway.timeout).await;
+                let (body, length) = spooled.map_err(|error| match error {
+                    SpoolError::Source(_) => Refusal::new(StatusCode::BAD_REQUEST, error),
+                    SpoolError::Silence => self.slow_client(),
+                    SpoolError::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error),
+                    SpoolError::File(_) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error),
                 })?;
                 Ok((body, Some(length)))
             }

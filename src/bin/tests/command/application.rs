@@ -3,10 +3,28 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 
 use fcgipm::wire::{BeginRequest, EndRequest, HEADER_LEN, Header, Pairs, RecordType};
+
+/// A connected socket of either family.
+trait Socket: Read + Write + Send {
+    fn hang_up(&self);
+}
+
+impl Socket for TcpStream {
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Socket for UnixStream {
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
 
 /// The listening application; it ends with the test's process.
 pub(crate) struct Application {
@@ -24,10 +42,24 @@ impl Application {
                 let stream = stream.unwrap();
                 stream.set_nodelay(true).unwrap();
                 let serve = Arc::clone(&serve);
+                let stream = Box::new(stream);
                 thread::spawn(move || serve(Conversation { stream, id: 1 }));
             }
         });
         Self { address }
+    }
+
+    /// Runs `serve` for every connection of a unix socket, one after another.
+    pub(crate) fn unix(
+        listener: UnixListener,
+        serve: impl Fn(Conversation) + Send + Sync + 'static,
+    ) {
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = Box::new(stream.unwrap());
+                serve(Conversation { stream, id: 1 });
+            }
+        });
     }
 
     /// Answers every request on every connection with what `answer` returns.
@@ -68,7 +100,7 @@ impl Request {
 
 /// One connection.
 pub(crate) struct Conversation {
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
     id: u16,
 }
 
@@ -168,7 +200,7 @@ impl Conversation {
 
     /// Ends what is sent, so that the peer sees the end and no reset.
     pub(crate) fn hang_up(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.hang_up();
     }
 
     /// Reads until the peer closes or resets; whether an ABORT_REQUEST came first.

@@ -1,6 +1,7 @@
 //! An application that fails, in every place where it can.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::application::{Application, Conversation};
@@ -8,19 +9,22 @@ use crate::process::Gateway;
 use crate::web::{self, Response};
 
 /// What a client gets, and what is logged, when the application does this with a request.
-fn after(act: impl Fn(&mut Conversation) + Send + Sync + 'static) -> (Gateway, Response) {
+fn after(
+    options: &[&str],
+    act: impl Fn(&mut Conversation) + Send + Sync + 'static,
+) -> (Gateway, Response) {
     let application = Application::start(move |mut conversation| {
         conversation.request();
         conversation.stdin();
         act(&mut conversation);
     });
-    let gateway = Gateway::to(&application.address, &["--timeout", "0.3"]);
+    let gateway = Gateway::to(&application.address, options);
     let response = web::get(&gateway.http, "/path");
     (gateway, response)
 }
 
 fn refused(act: impl Fn(&mut Conversation) + Send + Sync + 'static, status: u16, reason: &str) {
-    let (gateway, response) = after(act);
+    let (gateway, response) = after(&[], act);
     assert_eq!(response.status, status, "{}", response.text());
     let text = response.text();
     assert!(text.contains(reason), "{text}");
@@ -120,7 +124,7 @@ fn a_header_that_is_none_or_too_large_is_a_502_that_says_so() {
 fn an_application_that_never_answers_is_a_504_and_is_aborted() {
     let (sender, aborted) = channel();
     let sender = Mutex::new(sender);
-    let (_gateway, response) = after(move |conversation| {
+    let (_gateway, response) = after(&["--timeout", "0.3"], move |conversation| {
         let aborted = conversation.wait_for_end();
         sender.lock().unwrap().send(aborted).unwrap();
     });
@@ -133,7 +137,7 @@ fn an_application_that_never_answers_is_a_504_and_is_aborted() {
 fn a_response_that_breaks_off_in_its_body_never_looks_complete() {
     for header in ["X: 1\n\n", "Content-Length: 100\n\n"] {
         for ends in [false, true] {
-            let (gateway, response) = after(move |conversation| {
+            let (gateway, response) = after(&[], move |conversation| {
                 conversation.stdout(format!("{header}half").as_bytes());
                 if ends && header.starts_with('C') {
                     conversation.end(0);
@@ -150,9 +154,35 @@ fn a_response_that_breaks_off_in_its_body_never_looks_complete() {
 
 #[test]
 fn a_response_longer_than_announced_is_cut_there() {
-    let (_gateway, response) = after(|conversation| {
+    let (_gateway, response) = after(&[], |conversation| {
         conversation.stdout(b"Content-Length: 4\n\nfour and more");
         conversation.end(0);
     });
     assert_eq!(response.text(), "four");
+}
+
+#[test]
+fn no_bytes_of_an_application_end_the_gateway() {
+    let seed = AtomicU64::new(1);
+    let application = Application::start(move |mut conversation| {
+        conversation.request();
+        let mut state = seed.fetch_add(1, Ordering::SeqCst);
+        let mut noise = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 56) as u8
+        };
+        // Half of it looks like records, so that the noise gets beyond the first header.
+        let kind = [3, 6, 7, 10, noise()][usize::from(noise()) % 5];
+        let mut bytes = vec![1, kind, 0, 1, 0, noise() % 64, noise(), noise()];
+        bytes.extend((0..300).map(|_| noise()));
+        conversation.raw(&bytes);
+        conversation.hang_up();
+    });
+    let gateway = Gateway::to(&application.address, &["--keep-conn"]);
+    for _ in 0..200 {
+        let response = web::get(&gateway.http, "/");
+        assert!(response.status == 502 || response.status == 503 || !response.complete);
+    }
 }
