@@ -12,9 +12,9 @@ use FCGIPM::FFI;
 
 our $VERSION = '0.1.0';
 
-# END is true once a read met the end of the input (not when the last byte was taken: that is what
+# AT_END is true once a read met the end of the input (not when the last byte was taken: that is what
 # eof() has always meant on these handles). FAILURE is the library's error that ended the input.
-use constant { BUFFER => 0, HANDLE => 1, END => 2, FAILURE => 3, CLOSED => 4 };
+use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, CLOSED => 4 };
 
 use constant CHUNK => 64 * 1024;
 
@@ -31,13 +31,13 @@ sub new {
 
 sub begin {
     my ($stream) = @_;
-    @$stream[ BUFFER, END, FAILURE, CLOSED ] = ('', 0, 0, 0);
+    @$stream[ BUFFER, AT_END, FAILURE, CLOSED ] = ('', 0, 0, 0);
     return;
 }
 
 sub end {
     my ($stream) = @_;
-    @$stream[ BUFFER, END, CLOSED ] = ('', 1, 1);
+    @$stream[ BUFFER, AT_END, CLOSED ] = ('', 1, 1);
     return;
 }
 
@@ -48,7 +48,7 @@ sub refuse {
     return;
 }
 
-sub at_end { return $_[0][END] }
+sub at_end { return $_[0][AT_END] }
 
 # What the built-in functions call.
 
@@ -165,7 +165,7 @@ sub _take {
 sub _fill {
     my ($stream) = @_;
     return 0 if $stream->[CLOSED];
-    if ($stream->[END]) {
+    if ($stream->[AT_END]) {
         FCGIPM::FFI::set_errno($stream->[FAILURE]) if $stream->[FAILURE];
         return 0;
     }
@@ -174,7 +174,7 @@ sub _fill {
         $stream->[BUFFER] .= substr $chunk, 0, $length;
         return 1;
     }
-    $stream->[END] = 1;
+    $stream->[AT_END] = 1;
     if ($length < 0) {
         FCGIPM::FFI::set_errno($length);
         $stream->[FAILURE] = $length;
