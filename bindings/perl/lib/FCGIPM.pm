@@ -7,6 +7,7 @@ use warnings;
 
 use FCGIPM::FFI;
 use FCGIPM::Request;
+use FCGIPM::Stream::Format;
 
 our $VERSION = '0.1.0';
 

@@ -264,7 +264,6 @@ sub _bind {
 sub _unbind {
     my ($self) = @_;
     $self->{bound} = 0;
-    no warnings 'untie';    # who kept tied(*STDOUT) gets a closed stream
     defined and untie *$_ for @{ $self->{handles} };
     return;
 }

@@ -14,6 +14,9 @@ sub TIEHANDLE {
     return ref $stream ? $stream : _unsupported('TIEHANDLE');
 }
 
+# Without it perl warns that the object is still held elsewhere; it always is.
+sub UNTIE { return }
+
 sub OPEN { return _unsupported('OPEN') }
 sub SEEK { return _unsupported('SEEK') }
 sub TELL { return _unsupported('TELL') }
