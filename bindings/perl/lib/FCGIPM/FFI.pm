@@ -1,0 +1,210 @@
+package FCGIPM::FFI;
+
+# Finds libfcgipm and attaches its functions, each under its C name without the prefix. Nothing here
+# decides anything; what the numbers mean to a Perl program is the business of the other modules.
+
+use strict;
+use warnings;
+
+use Cwd ();
+use Errno ();
+use FFI::Platypus 2.00;
+use FFI::Platypus::DL qw(dlopen dlerror dlclose RTLD_PLATYPUS_DEFAULT);
+use File::Basename ();
+use File::Spec ();
+
+our $VERSION = '0.1.0';
+
+my @SYSTEM_NAMES = qw(libfcgipm.so.0 libfcgipm.so);
+
+my %ERROR;
+
+BEGIN {
+    %ERROR = (
+        EARGUMENT => -1,  EHANDLE => -2,      EFORKED => -3,    EADDRESS => -4,   EINUSE => -5,
+        EOPTION => -6,    EVALUE => -7,       ESYSTEM => -8,    ESTATE => -9,     EINTERRUPTED => -10,
+        ERETIRED => -11,  EABORTED => -12,    EINCOMPLETE => -13, EPROTOCOL => -14, ETIMEDOUT => -15,
+        ECLOSED => -16,   ELISTENER => -17,   EDESCRIPTORS => -18, EPIDFILE => -19, ERUNNING => -20,
+        ETHREADS => -21,  EPANIC => -22,
+    );
+}
+
+use constant \%ERROR;
+use constant {
+    FAIL_ACCEPT_ON_INTR => 1,
+    RETURN_ON_SIGNAL    => 2,
+
+    PARAMS_ENVIRONMENT => 0,
+    PARAMS_WELL_FORMED => 1,
+    PARAMS_ALL         => 2,
+
+    STREAM_STDOUT => 1,
+    STREAM_STDERR => 2,
+
+    EVENT_IN_WORKER      => 1,
+    EVENT_STOPPED        => 2,
+    EVENT_MANAGING       => 3,
+    EVENT_WORKER_STARTED => 4,
+    EVENT_WORKER_READY   => 5,
+    EVENT_WORKER_EXITED  => 6,
+    EVENT_RELOAD_BEGUN   => 7,
+    EVENT_RELOAD_DONE    => 8,
+    EVENT_RELOAD_FAILED  => 9,
+    EVENT_STOPPING       => 10,
+    EVENT_SIGNAL         => 11,
+    EVENT_NOTICE         => 12,
+};
+
+# What a program finds in $! where the library's error has no errno of its own.
+my %ERRNO = (
+    EARGUMENT,    Errno::EINVAL,       EHANDLE,   Errno::EBADF,     EFORKED,     Errno::EPERM,
+    EADDRESS,     Errno::EINVAL,       EINUSE,    Errno::EADDRINUSE, EOPTION,    Errno::EINVAL,
+    EVALUE,       Errno::EINVAL,       ESTATE,    Errno::EINVAL,    EINTERRUPTED, Errno::EINTR,
+    ERETIRED,     Errno::EINTR,        EABORTED,  Errno::ECONNABORTED, EINCOMPLETE, Errno::ECONNRESET,
+    EPROTOCOL,    Errno::EPROTO,       ETIMEDOUT, Errno::ETIMEDOUT, ECLOSED,     Errno::EPIPE,
+    ELISTENER,    Errno::EBADF,        EDESCRIPTORS, Errno::EMFILE, ERUNNING,    Errno::EEXIST,
+);
+
+# A buffer that the library fills is declared as a string too: Platypus then passes the address of the
+# scalar's own bytes, with no copy and no packing per call.
+my @FUNCTIONS = (
+    version            => []                                 => 'string',
+    last_error_message => []                                 => 'string',
+    error_name         => ['sint32']                         => 'string',
+    options_new        => []                                 => 'opaque',
+    options_free       => ['opaque']                         => 'void',
+    options_set        => [ 'opaque', 'string', 'string' ]   => 'sint32',
+    options_get        => [ 'opaque', 'string', 'string', 'size_t' ] => 'sint32',
+    socket_open        => [ 'string', 'sint32', 'opaque' ]   => 'sint32',
+    socket_close       => ['sint32']                         => 'sint32',
+
+    request_new             => [ 'sint32', 'uint32', 'opaque' ]           => 'opaque',
+    request_free            => ['opaque']                                 => 'void',
+    request_accept          => ['opaque']                                 => 'sint32',
+    request_finish_with     => [ 'opaque', 'string', 'size_t' ]           => 'sint32',
+    request_abandon         => ['opaque']                                 => 'sint32',
+    request_set_exit_status => [ 'opaque', 'uint32' ]                     => 'sint32',
+    request_peer_address    => [ 'opaque', 'string', 'size_t' ]           => 'sint32',
+    request_aborted         => ['opaque']                                 => 'sint32',
+    request_params          => [ 'opaque', 'uint32', 'opaque*', 'size_t*' ] => 'sint32',
+    request_param      => [ 'opaque', 'string', 'size_t', 'opaque*', 'size_t*' ] => 'sint32',
+    request_read       => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
+    request_write      => [ 'opaque', 'uint32', 'string', 'size_t' ] => 'sint64',
+    request_flush      => ['opaque']                                 => 'sint32',
+    request_start_filter_data => ['opaque']                          => 'sint32',
+
+    manager_new           => ['opaque']             => 'opaque',
+    manager_free          => ['opaque']             => 'void',
+    manager_next          => ['opaque']             => 'sint32',
+    manager_event_pid     => ['opaque']             => 'sint32',
+    manager_event_status  => ['opaque']             => 'sint32',
+    manager_event_message => ['opaque']             => 'string',
+    manager_signal        => [ 'opaque', 'sint32' ] => 'sint32',
+    worker_retire         => []                     => 'sint32',
+    worker_retiring       => []                     => 'sint32',
+    worker_protect        => []                     => 'sint32',
+);
+
+# Inputs: where the library may be.
+
+sub build_tree_library {
+    my $lib = File::Basename::dirname(File::Basename::dirname(Cwd::abs_path(__FILE__)));
+    return File::Spec->catfile($lib, qw(.. .. .. target release libfcgipm.so));
+}
+
+# The places in order. A path that the environment names is the only one then: whoever set it must
+# not get another library because of a misspelling.
+sub candidates {
+    return (defined $ENV{FCGIPM_LIB} && length $ENV{FCGIPM_LIB})
+        ? [ 'FCGIPM_LIB', $ENV{FCGIPM_LIB} ]
+        : ([ 'the build tree', build_tree_library() ], map { [ 'the system', $_ ] } @SYSTEM_NAMES);
+}
+
+sub find_library {
+    my @looked_at;
+    for my $candidate (candidates()) {
+        my ($place, $name) = @$candidate;
+        if (my $handle = dlopen($name, RTLD_PLATYPUS_DEFAULT)) {
+            dlclose($handle);
+            return $name;
+        }
+        push @looked_at, "  $place: $name (" . dlerror() . ")\n";
+    }
+    die "libfcgipm cannot be loaded; looked at\n", @looked_at,
+        "Build it (make build), install it, or set FCGIPM_LIB to its file.\n";
+}
+
+# Outputs: the functions.
+
+sub attach_functions {
+    my ($library) = @_;
+    my $ffi = FFI::Platypus->new(api => 2, lib => $library);
+    for (my $i = 0; $i < @FUNCTIONS; $i += 3) {
+        my ($name, $arguments, $result) = @FUNCTIONS[ $i .. $i + 2 ];
+        defined $ffi->find_symbol("fcgipm_$name")
+            or die "$library has no function fcgipm_$name: it is another version than FCGIPM $VERSION needs\n";
+        $ffi->attach([ "fcgipm_$name" => $name ] => $arguments => $result);
+    }
+    return;
+}
+
+our $LIBRARY = find_library();
+attach_functions($LIBRARY);
+
+# Sets $! for an error: the cause the library left in errno, or the nearest there is.
+sub set_errno {
+    my ($code) = @_;
+    $! = $ERRNO{$code} if exists $ERRNO{$code};
+    return;
+}
+
+# The bytes of a (pointer, length) pair the library returned.
+sub bytes_at {
+    my ($pointer, $length) = @_;
+    return unpack "P$length", pack 'J', $pointer;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::FFI - the library behind FCGIPM, found and attached
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM::FFI;
+
+    print "libfcgipm ", FCGIPM::FFI::version(), " from $FCGIPM::FFI::LIBRARY\n";
+
+=head1 DESCRIPTION
+
+This module is for the other modules of the distribution. It looks for the library
+
+=over 4
+
+=item 1.
+
+in the file that the environment variable C<FCGIPM_LIB> names; when it is set, nowhere else,
+
+=item 2.
+
+in the build tree that the module stands in (F<target/release/libfcgipm.so>),
+
+=item 3.
+
+where the system's loader finds it (F<libfcgipm.so.0>, F<libfcgipm.so>).
+
+=back
+
+When it cannot be loaded, C<use FCGIPM> dies with one message that names every place and why it failed.
+
+=head1 SEE ALSO
+
+L<FCGIPM>
+
+=cut

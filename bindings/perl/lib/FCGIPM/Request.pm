@@ -1,0 +1,406 @@
+package FCGIPM::Request;
+
+# One request after another on a listening socket: Accept fills the environment and ties the handles,
+# Finish unties them and ends the response.
+
+use strict;
+use warnings;
+
+use Carp ();
+use Errno ();
+use Scalar::Util ();
+
+use FCGIPM::FFI;
+use FCGIPM::Stream::Input;
+use FCGIPM::Stream::Output;
+
+our $VERSION = '0.1.0';
+
+# What Accept returns where the library names no errno, as FCGI does.
+use constant NO_ERRNO => -9999;
+
+my $last_call = 0;
+my $served_as_cgi = 0;
+my %is_fastcgi;    # by descriptor
+
+# The request's fields:
+#   handle       the library's request, made by the first Accept: most programs make the request
+#                before they fork, and a handle serves only the process that made it
+#   out, err     what the streams have gathered, shared with them
+#   active       between Accept and Finish;  bound: the handles are tied
+sub create {
+    my ($class, $in, $out, $err, $environment, $socket, $flags) = @_;
+    my %handle = (in => $in, out => $out, err => $err);
+    for (qw(in out err)) {
+        _is($handle{$_}, 'GLOB') or Carp::croak("$_ is not a GLOB reference: ", _shown($handle{$_}));
+    }
+    _is($environment, 'HASH') or Carp::croak('env is not a reference to a hash: ', _shown($environment));
+    defined $socket && $socket =~ /\A\s*-?\d+\s*\z/
+        or Carp::croak('socket is not a descriptor: ', _shown($socket));
+
+    my ($handle, $gathered_out, $gathered_err) = (undef, '', '');
+    return bless {
+        handles     => [ $in, $out, $err ],
+        environment => $environment,
+        socket      => $socket,
+        flags       => $flags || 0,
+        handle      => \$handle,
+        out         => \$gathered_out,
+        err         => \$gathered_err,
+        streams     => [
+            FCGIPM::Stream::Input->new(\$handle),
+            FCGIPM::Stream::Output->new(\$gathered_out, \$handle, FCGIPM::FFI::STREAM_STDOUT),
+            FCGIPM::Stream::Output->new(\$gathered_err, \$handle, FCGIPM::FFI::STREAM_STDERR),
+        ],
+        scope => $environment == \%ENV ? FCGIPM::FFI::PARAMS_ENVIRONMENT : FCGIPM::FFI::PARAMS_WELL_FORMED,
+    }, $class;
+}
+
+sub _is {
+    my ($reference, $type) = @_;
+    return ref $reference && (Scalar::Util::reftype($reference) || '') eq $type;
+}
+
+sub _shown {
+    my ($value) = @_;
+    return defined $value ? "'$value'" : 'undef';
+}
+
+# Getters.
+
+sub GetEnvironment($) { return $_[0]{environment} }
+sub GetHandles($)     { return @{ $_[0]{handles} } }
+
+# Descriptor 0 may be a plain standard input: then the program was started as CGI.
+sub IsFastCGI($) {
+    my ($self) = @_;
+    return 1 if $self->{socket} != 0;
+    $is_fastcgi{0} = _is_listening(0) if !defined $is_fastcgi{0};
+    return $is_fastcgi{0};
+}
+
+sub _is_listening {
+    my ($descriptor) = @_;
+    # A duplicate, because closing a Perl handle closes its descriptor.
+    open my $probe, '+<&', $descriptor or return 0;
+    return !defined getpeername($probe) && $!{ENOTCONN} ? 1 : 0;
+}
+
+sub Params {
+    my ($self) = @_;
+    return if !$self->{active};
+    return _pairs($self, FCGIPM::FFI::PARAMS_ALL);
+}
+
+sub Param {
+    my ($self, $name) = @_;
+    return undef if !$self->{active};
+    utf8::encode($name) if utf8::is_utf8($name) && !utf8::downgrade($name, 1);
+    my $found = FCGIPM::FFI::request_param(${ $self->{handle} }, $name, length $name, \my $value, \my $length);
+    return $found > 0 ? FCGIPM::FFI::bytes_at($value, $length) : undef;
+}
+
+sub Aborted {
+    my ($self) = @_;
+    return $self->{active} && FCGIPM::FFI::request_aborted(${ $self->{handle} }) == 1;
+}
+
+sub PeerAddress {
+    my ($self) = @_;
+    return undef if !$self->{active};
+    my $address = '';
+    vec($address, 127, 8) = 0;
+    my $length = FCGIPM::FFI::request_peer_address(${ $self->{handle} }, $address, length $address);
+    return $length < 0 ? undef : substr $address, 0, $length;
+}
+
+# Inputs: the loop.
+
+sub Accept($) {
+    my ($self) = @_;
+    return _accept_as_cgi() if !$self->IsFastCGI;
+    $self->Finish if $self->{active};
+
+    my $handle = $self->{handle};
+    for (;;) {
+        return NO_ERRNO if $last_call;
+        return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !_make_handle($self);
+        my $result = FCGIPM::FFI::request_accept($$handle);
+        last if $result == 0;
+        # Perl runs the handlers of signals that came meanwhile now, between two statements.
+        if ($result == FCGIPM::FFI::EINTERRUPTED) {
+            return _failure($result) if $self->{flags} & FCGIPM::FFI::FAIL_ACCEPT_ON_INTR;
+        }
+        elsif ($result == FCGIPM::FFI::EFORKED) { _forget_handle($self) }
+        else                                    { return _failure($result) }
+    }
+
+    my ($in, $out, $err) = @{ $self->{streams} };
+    $in->begin;
+    $out->begin;
+    $err->begin;
+    $self->{active} = 1;
+    %{ $self->{environment} } = _pairs($self, $self->{scope});
+    $self->_bind;
+    return 0;
+}
+
+sub Finish($) {
+    my ($self) = @_;
+    return if !$self->{active};
+    my $bound = $self->{bound};
+    $self->_unbind if $bound;
+    $self->{active} = 0;
+
+    my ($handle, $out, $err) = @$self{qw(handle out err)};
+    if ($bound) {
+        FCGIPM::FFI::request_write($$handle, FCGIPM::FFI::STREAM_STDERR, $$err, length $$err) if length $$err;
+        FCGIPM::FFI::request_finish_with($$handle, $$out, length $$out);
+    }
+    else {
+        # Detached: the connection is somebody else's now.
+        FCGIPM::FFI::request_abandon($$handle);
+    }
+    $$out = $$err = '';
+    # In global destruction the streams may be gone before their request.
+    defined and $_->end for @{ $self->{streams} };
+    return;
+}
+
+sub Flush($) {
+    my ($self) = @_;
+    return if !$self->{bound};
+    $_->flush for @{ $self->{streams} }[ 1, 2 ];
+    return;
+}
+
+sub Detach($) {
+    my ($self) = @_;
+    $self->_unbind if $self->{active} && $self->{bound};
+    return;
+}
+
+sub Attach($) {
+    my ($self) = @_;
+    $self->_bind if $self->{active} && !$self->{bound};
+    return;
+}
+
+# For every request of the process, as with FCGI; signal handlers call it.
+sub LastCall($) {
+    $last_call = 1;
+    return;
+}
+
+sub StartFilterData($) {
+    my ($self) = @_;
+    return -1 if !$self->{active};
+    my $result = FCGIPM::FFI::request_start_filter_data(${ $self->{handle} });
+    my $in = $self->{streams}[0];
+    if ($result == 0) {
+        $in->begin;
+        return 0;
+    }
+    $in->refuse;
+    return -1;
+}
+
+sub SetExitStatus {
+    my ($self, $status) = @_;
+    return -1 if !$self->{active};
+    return FCGIPM::FFI::request_set_exit_status(${ $self->{handle} }, $status);
+}
+
+# A `die` or `exit` in the middle of a request comes by here.
+sub DESTROY {
+    my ($self) = @_;
+    local ($., $@, $!, $^E, $?);
+    $self->Finish;
+    _forget_handle($self);
+    return;
+}
+
+# The library's handle is no memory of perl's: a new thread must not free it again.
+sub CLONE_SKIP { return 1 }
+
+sub _make_handle {
+    my ($self) = @_;
+    # Waiting must end for a signal in any case, so that perl can run its handlers.
+    my $flags = $self->{flags} | FCGIPM::FFI::RETURN_ON_SIGNAL;
+    return ${ $self->{handle} } = FCGIPM::FFI::request_new($self->{socket}, $flags, undef);
+}
+
+sub _forget_handle {
+    my ($self) = @_;
+    my $handle = $self->{handle};
+    FCGIPM::FFI::request_free($$handle) if defined $$handle;
+    $$handle = undef;
+    return;
+}
+
+sub _failure {
+    my ($code) = @_;
+    FCGIPM::FFI::set_errno($code);
+    return $! ? -$! : NO_ERRNO;
+}
+
+sub _accept_as_cgi {
+    return -1 if $served_as_cgi;
+    $served_as_cgi = 1;
+    return 0;
+}
+
+sub _bind {
+    my ($self) = @_;
+    my $streams = $self->{streams};
+    my ($in, $out, $err) = @{ $self->{handles} };
+    tie *$in,  $streams->[0];
+    tie *$out, $streams->[1];
+    tie *$err, $streams->[2];
+    $self->{bound} = 1;
+    return;
+}
+
+sub _unbind {
+    my ($self) = @_;
+    $self->{bound} = 0;
+    defined and untie *$_ for @{ $self->{handles} };
+    return;
+}
+
+sub _pairs {
+    my ($self, $scope) = @_;
+    FCGIPM::FFI::request_params(${ $self->{handle} }, $scope, \my $data, \my $length);
+    return unpack '(N/ax N/ax)*', unpack "P$length", pack 'J', $data;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Request - requests of a FastCGI program, one after another
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM;
+
+    my $socket = FCGIPM::OpenSocket('/run/app.sock', 100);
+    $socket >= 0 or die FCGIPM::last_error(), "\n";
+
+    my %environment;
+    my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%environment, $socket);
+
+    while ($request->Accept >= 0) {
+        print "Content-Type: text/plain\r\n\r\n",
+            "Hello, ", $request->PeerAddress, ": $environment{REQUEST_METHOD}\n";
+    }
+
+=head1 DESCRIPTION
+
+C<FCGIPM::Request(...)> (see L<FCGIPM>) makes the object; the methods are those of FCGI 0.82, and some more.
+
+=head2 Methods that FCGI has
+
+=over 4
+
+=item Accept
+
+Ends the request before, if there is one, waits for the next, fills the environment and ties the handles. Returns 0, or a number
+below 0 when there will be none: C<-EINTR> when a signal came and the request was made with
+C<FCGIPM::FAIL_ACCEPT_ON_INTR> (the signal's handler has run), or when the process manager retired this worker; -9999 after C<LastCall>.
+C<$!> tells the cause, and L<FCGIPM/last_error> says it.
+
+Without C<FAIL_ACCEPT_ON_INTR>, handlers run as well, and Accept goes on waiting.
+
+=item Finish
+
+Unties the handles and ends the response. While the handles are detached it closes the connection without an answer.
+
+=item Flush
+
+Sends what was written so far.
+
+=item Detach, Attach
+
+Untie the handles during a request, and tie them again.
+
+=item LastCall
+
+No request of this process is accepted any more.
+
+=item GetEnvironment, GetHandles
+
+The hash reference, and the three handles, that the request was made with.
+
+=item IsFastCGI
+
+False when the socket is descriptor 0 and that is no listening socket: the program was started as CGI. Accept returns 0 once then,
+touches nothing, and then -1.
+
+=item StartFilterData
+
+In a filter, after the end of STDIN: 0, and STDIN reads the data. Otherwise -1.
+
+=back
+
+=head2 Methods of its own
+
+=over 4
+
+=item Params
+
+The request's parameters as a list of names and values, all of them, unfiltered.
+
+=item Param(NAME)
+
+One parameter, or undef.
+
+=item Aborted
+
+True when the web server has aborted the request.
+
+=item PeerAddress
+
+C<127.0.0.1:4711>, C<[::1]:4711>, or C<unix:>.
+
+=item SetExitStatus(N)
+
+The status that the web server gets with the end of the response; 0 if never set.
+
+=back
+
+=head2 The environment
+
+At each Accept the hash is emptied and filled with the request's parameters; after Finish it stays as it is. When it is C<%ENV>, it
+is the process's environment as well, so programs that the request starts see it. A parameter
+C<HTTP_PROXY> is not put into C<%ENV>, where programs would take it for their own setting; C<Param>, and a hash
+of one's own, have it. Names with C<=> and anything with a NUL byte stay out.
+
+=head1 DIFFERENCES FROM FCGI 0.82
+
+=over 4
+
+=item *
+
+C<HTTP_PROXY>, and names and values that no environment can carry, as above.
+
+=item *
+
+A child that was forked during a request and ends does not touch the connection; FCGI answers a second time.
+
+=item *
+
+Messages about wrong arguments of C<Request> also show the value.
+
+=back
+
+=head1 SEE ALSO
+
+L<FCGIPM>, L<FCGIPM::Stream>, L<FCGIPM::ProcManager>
+
+=cut

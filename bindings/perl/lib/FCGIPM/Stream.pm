@@ -1,0 +1,174 @@
+package FCGIPM::Stream;
+
+# What STDIN, STDOUT and STDERR are tied to during a request. This is what the two directions have in
+# common, and what each says when it is used the wrong way round; the work is in Input and Output.
+
+use strict;
+use warnings;
+
+our $VERSION = '0.1.0';
+
+# A stream outlives its requests and is tied anew for each, so tying it yields the object itself.
+sub TIEHANDLE {
+    my ($stream) = @_;
+    return ref $stream ? $stream : _unsupported('TIEHANDLE');
+}
+
+# Without it perl warns that the object is still held elsewhere; it always is.
+sub UNTIE { return }
+
+sub OPEN { return _unsupported('OPEN') }
+sub SEEK { return _unsupported('SEEK') }
+sub TELL { return _unsupported('TELL') }
+
+# Streams carry bytes; a layer has nothing to say to them.
+sub BINMODE { return }
+
+sub FILENO { return $_[0]->at_end ? undef : -1 }
+sub EOF    { return !!$_[0]->at_end }
+
+# The wrong direction.
+sub PRINT    { return undef }    ## no critic (ProhibitExplicitReturnUndef): lists of results count on one value
+sub PRINTF   { return undef }
+sub WRITE    { return undef }
+sub READ     { return 0 }
+sub READLINE { return }
+sub GETC     { return undef }
+
+# Programs know these messages, so they name the class that they have always named.
+sub _unsupported {
+    my ($operation) = @_;
+    require Carp;
+    Carp::croak("Operation '$operation' not supported on FCGI::Stream handle");
+}
+
+# The statement of the program that used the handle: file, line, warnings in force there, hints.
+sub _user {
+    for (my $level = 1;; $level++) {
+        my @frame = caller $level;
+        return @frame[ 1, 2, 9, 8 ] if !@frame || $frame[0] !~ /^FCGIPM::Stream(?:::|\z)/;
+    }
+}
+
+# " at FILE line N.", with the handle that was read last, as perl itself ends its messages.
+sub _place {
+    my ($file, $line) = @_;
+    my $place = " at $file line $line";
+    if (my $handle = ${^LAST_FH}) {
+        my $unit = defined $/ && $/ eq "\n" ? 'line' : 'chunk';
+        $place .= sprintf ', <%s> %s %d', *{$handle}{NAME}, $unit, $. if $.;
+    }
+    return "$place.\n";
+}
+
+sub _die {
+    my ($message) = @_;
+    die $message . _place(_user());
+}
+
+# A warning as the built-in functions give it: at the program's line, obeying the program's pragmas,
+# on where none is in force.
+sub _warn {
+    my ($category, $message) = @_;
+    my ($file, $line, $mask) = _user();
+    my $offset = $warnings::Offsets{$category};
+    my $default = $category eq 'utf8' || $^W;
+    my $on = defined $mask ? vec($mask, $offset, 1) : $default;
+    return if !$on;
+    die $message . _place($file, $line) if defined $mask && vec $mask, $offset + 1, 1;
+    warn $message . _place($file, $line);
+    return;
+}
+
+# Bytes of a string that perl keeps as UTF-8: one byte for each character, or, where a character does
+# not fit, the UTF-8 itself after a warning. Under `use bytes` it is the UTF-8 without a word.
+sub _bytes {
+    my ($operation, $string) = @_;
+    my $hints = (_user())[3];
+    if (!($hints & $bytes::hint_bits)) {
+        return $string if utf8::downgrade($string, 1);
+        _warn(utf8 => "Use of wide characters in FCGI::Stream::$operation is deprecated"
+                . ' and will stop working in a future version of FCGI');
+    }
+    utf8::encode($string);
+    return $string;
+}
+
+require bytes;    # for $bytes::hint_bits; loading is not enabling
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Stream - the handles of a request
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM;
+
+    my $socket  = FCGIPM::OpenSocket(':9005', 100);
+    my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket);
+
+    while ($request->Accept >= 0) {
+        print "Content-Type: text/plain\r\n\r\n";
+        while (my $line = <STDIN>) {
+            print length $line, "\n";
+        }
+        print STDERR "this lands in the web server's error log\n";
+    }
+
+=head1 DESCRIPTION
+
+Between C<Accept> and C<Finish> the three handles of a request are tied to objects of this class:
+L<FCGIPM::Stream::Input> and L<FCGIPM::Stream::Output>. All of C<print>, C<printf>, C<say>, C<write>, C<syswrite>,
+C<read>, C<sysread>, C<getc>, C<readline>, C<eof>, C<fileno>, C<binmode> and C<close> work on them as on the handles
+of FCGI 0.82. C<open>, C<seek> and C<tell> croak, as there.
+
+Streams carry bytes. A string with a character above 0xFF is sent as UTF-8 after the warning
+C<Use of wide characters in FCGI::Stream::PRINT is deprecated and will stop working in a future version of FCGI> (category C<utf8>);
+C<binmode> and its layers change nothing and return nothing. Encode before you print.
+
+Output is gathered and handed to the library in pieces of 32 KiB, on C<< $request->Flush >>, after each C<print> while
+C<$|> of the selected handle is true, and when the request ends.
+
+=head1 DIFFERENCES FROM FCGI 0.82
+
+=over 4
+
+=item *
+
+C<say> ends its line, and C<print> honours C<$,> and C<$\>.
+
+=item *
+
+C<readline> in list context returns all lines.
+
+=item *
+
+C<$/ = \N> reads records of N bytes.
+
+=item *
+
+C<write> (formats) goes to the response.
+
+=item *
+
+An input that ends before the web server has sent its end (it went away, aborted the request or was too slow) makes
+C<read> and C<sysread> return undef with C<$!> set, where FCGI shows a normal end.
+
+=item *
+
+Warnings of C<printf> name the program's line.
+
+=back
+
+=head1 SEE ALSO
+
+L<FCGIPM>, L<FCGIPM::Request>
+
+=cut

@@ -1,0 +1,211 @@
+package FCGIPM::Stream::Input;
+
+# STDIN of a request. Bytes come from the library in chunks and are given out of a buffer, so that
+# reading by lines or characters costs no crossing for each.
+
+use strict;
+use warnings;
+
+use parent 'FCGIPM::Stream';
+
+use FCGIPM::FFI;
+
+our $VERSION = '0.1.0';
+
+# AT_END is true once a read met the end of the input (not when the last byte was taken: that is what
+# eof() has always meant on these handles). FAILURE is the library's error that ended the input.
+use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, CLOSED => 4 };
+
+use constant CHUNK => 64 * 1024;
+
+# Where the library puts a chunk. vec() gives the scalar bytes of its own, shared with no constant.
+my $chunk = '';
+vec($chunk, CHUNK - 1, 8) = 0;
+
+sub new {
+    my ($class, $handle) = @_;
+    return bless [ '', $handle, 1, 0, 1 ], $class;
+}
+
+# Inputs: the life of a request.
+
+sub begin {
+    my ($stream) = @_;
+    @$stream[ BUFFER, AT_END, FAILURE, CLOSED ] = ('', 0, 0, 0);
+    return;
+}
+
+sub end {
+    my ($stream) = @_;
+    @$stream[ BUFFER, AT_END, CLOSED ] = ('', 1, 1);
+    return;
+}
+
+# A call out of order: from now on close() reports failure.
+sub refuse {
+    my ($stream) = @_;
+    $stream->[FAILURE] ||= FCGIPM::FFI::ESTATE;
+    return;
+}
+
+sub at_end { return $_[0][AT_END] }
+
+# What the built-in functions call.
+
+sub READ {
+    my ($stream, undef, $length, $offset) = @_;
+    FCGIPM::Stream::_die('Negative length') if $length < 0;
+    $_[1] = '' if !defined $_[1];
+    $_[1] = FCGIPM::Stream::_bytes(READ => $_[1]) if utf8::is_utf8($_[1]);
+    $offset = defined $offset ? int $offset : 0;
+    my $held = length $_[1];
+    FCGIPM::Stream::_die('Offset outside string') if $offset < -$held;
+    $offset += $held if $offset < 0;
+    if   ($offset > $held) { $_[1] .= "\0" x ($offset - $held) }
+    else                   { substr($_[1], $offset) = '' }
+    return $stream->_take($length, $_[1]);
+}
+
+sub GETC {
+    my ($stream) = @_;
+    return undef if !length $stream->[BUFFER] && !_fill($stream);
+    return substr $stream->[BUFFER], 0, 1, '';
+}
+
+sub READLINE {
+    my ($stream) = @_;
+    my $separator = $/;
+    if (wantarray) {
+        return _all_lines($stream, $separator) if defined $separator && !ref $separator && length $separator;
+        my @units;
+        while (defined(my $unit = _unit($stream, $separator))) { push @units, $unit }
+        return @units;
+    }
+    return _unit($stream, $separator);
+}
+
+sub CLOSE {
+    my ($stream) = @_;
+    my $failure = $stream->[FAILURE];
+    $stream->end;
+    return !$failure;
+}
+
+# One line, paragraph, record, or all, as $/ asks.
+sub _unit {
+    my ($stream, $separator) = @_;
+    return _slurp($stream) if !defined $separator;
+    return _record($stream, $$separator) if ref $separator;
+    if (!length $separator) {
+        do { $stream->[BUFFER] =~ s/\A\n+// } while !length $stream->[BUFFER] && _fill($stream);
+        $separator = "\n\n";
+    }
+    my ($from, $width, $at) = (0, length $separator);
+    while (($at = index $stream->[BUFFER], $separator, $from) < 0) {
+        # A separator may begin at the very end of what is here.
+        $from = length($stream->[BUFFER]) - $width + 1;
+        $from = 0 if $from < 0;
+        _fill($stream) or return _rest($stream);
+    }
+    return substr $stream->[BUFFER], 0, $at + $width, '';
+}
+
+sub _all_lines {
+    my ($stream, $separator) = @_;
+    my $all = _slurp($stream);
+    return if !defined $all;
+    return $all =~ /[^\n]*\n|[^\n]+/g if $separator eq "\n";
+    my ($from, $width, @lines) = (0, length $separator);
+    while ((my $at = index $all, $separator, $from) >= 0) {
+        push @lines, substr $all, $from, $at + $width - $from;
+        $from = $at + $width;
+    }
+    push @lines, substr $all, $from if $from < length $all;
+    return @lines;
+}
+
+sub _slurp {
+    my ($stream) = @_;
+    1 while _fill($stream);
+    return _rest($stream);
+}
+
+sub _record {
+    my ($stream, $length) = @_;
+    my $record = '';
+    return $stream->_take($length, $record) ? $record : undef;
+}
+
+# All that is left, or undef for nothing.
+sub _rest {
+    my ($stream) = @_;
+    my $rest = $stream->[BUFFER];
+    $stream->[BUFFER] = '';
+    return length $rest ? $rest : undef;
+}
+
+# Appends $length bytes to the second argument, fewer at the end; returns how many, undef on failure.
+# Straight to the caller's scalar, so that a large body is in memory once.
+sub _take {
+    my ($stream, $length) = @_;
+    my $missing = $length;
+    while ($missing > 0) {
+        if (!length $stream->[BUFFER] && !_fill($stream)) {
+            return undef if $missing == $length && $stream->[FAILURE];
+            last;
+        }
+        my $piece = substr $stream->[BUFFER], 0, $missing, '';
+        $missing -= length $piece;
+        $_[2] .= $piece;
+    }
+    return $length - $missing;
+}
+
+# One more chunk into the buffer. False at the end, and on failure with $! set.
+sub _fill {
+    my ($stream) = @_;
+    return 0 if $stream->[CLOSED];
+    if ($stream->[AT_END]) {
+        FCGIPM::FFI::set_errno($stream->[FAILURE]) if $stream->[FAILURE];
+        return 0;
+    }
+    my $length = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
+    if ($length > 0) {
+        $stream->[BUFFER] .= substr $chunk, 0, $length;
+        return 1;
+    }
+    $stream->[AT_END] = 1;
+    if ($length < 0) {
+        FCGIPM::FFI::set_errno($length);
+        $stream->[FAILURE] = $length;
+    }
+    return 0;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Stream::Input - STDIN of a request
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM;
+
+    my $request = FCGIPM::Request();
+    while ($request->Accept >= 0) {
+        my @lines = <STDIN>;
+        print "Content-Type: text/plain\r\n\r\n", scalar @lines, " lines\n";
+    }
+
+=head1 DESCRIPTION
+
+See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the stream: C<begin> and
+C<end>.
+
+=cut

@@ -1,0 +1,158 @@
+package FCGIPM::Stream::Output;
+
+# STDOUT or STDERR of a request. Small writes are gathered here and cross to the library together.
+
+use strict;
+use warnings;
+
+use parent 'FCGIPM::Stream';
+
+use FCGIPM::FFI;
+
+our $VERSION = '0.1.0';
+
+# The gathered bytes stand in a scalar of their own, which the request holds too: in global destruction
+# perl clears references to objects first, and the request must still find what to send.
+use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3 };
+
+use constant ENOUGH => 32 * 1024;
+
+sub new {
+    my ($class, $gathered, $handle, $number) = @_;
+    return bless [ $gathered, $handle, $number, 1 ], $class;
+}
+
+# Inputs: the life of a request.
+
+sub begin {
+    my ($stream) = @_;
+    ${ $stream->[GATHERED] } = '';
+    $stream->[CLOSED] = 0;
+    return;
+}
+
+sub end {
+    my ($stream) = @_;
+    $stream->[CLOSED] = 1;
+    return;
+}
+
+sub at_end { return $_[0][CLOSED] }
+
+# Hands over what was gathered. False, with $! set, when the connection is gone.
+sub pass {
+    my ($stream) = @_;
+    my $gathered = $stream->[GATHERED];
+    return 1 if !length $$gathered;
+    my $passed = _cross($stream, $$gathered);
+    $$gathered = '';
+    return $passed;
+}
+
+sub flush {
+    my ($stream) = @_;
+    return if !$stream->pass;
+    my $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
+    return 1 if $result == 0;
+    return _fail($stream, $result);
+}
+
+# What the built-in functions call.
+
+sub PRINT {
+    my $stream = shift;
+    for (@_) {
+        defined or FCGIPM::Stream::_warn(uninitialized => 'Use of uninitialized value in subroutine entry');
+    }
+    no warnings 'uninitialized';
+    my $bytes = @_ == 1 ? "$_[0]" : join $,, @_;
+    if (utf8::is_utf8($bytes)) {
+        # Each item by itself: one wide character must not turn its neighbours into UTF-8.
+        $bytes = @_ == 1
+            ? FCGIPM::Stream::_bytes(PRINT => $bytes)
+            : join $,, map { utf8::is_utf8($_) ? FCGIPM::Stream::_bytes(PRINT => $_) : $_ } map {"$_"} @_;
+    }
+    $bytes .= $\ if defined $\;    # perl sets it for say
+    return _put($stream, $bytes);
+}
+
+sub PRINTF {
+    my $stream = shift;
+    my $bytes = sprintf shift, @_;
+    $bytes = FCGIPM::Stream::_bytes(PRINT => $bytes) if utf8::is_utf8($bytes);
+    return _put($stream, $bytes);
+}
+
+# A negative length means all there is, and so does one that is too large: FCGI's reading of them.
+sub WRITE {
+    my ($stream, $bytes, $length, $offset) = @_;
+    $bytes = FCGIPM::Stream::_bytes(WRITE => $bytes) if utf8::is_utf8($bytes);
+    $offset = defined $offset ? int $offset : 0;
+    $offset += length $bytes if $offset < 0;
+    return undef if $offset < 0 || $offset >= length $bytes;
+    my $rest = length($bytes) - $offset;
+    $length = $rest if $length < 0 || $length > $rest;
+    return _put($stream, substr $bytes, $offset, $length) ? int $length : undef;
+}
+
+sub CLOSE {
+    my ($stream) = @_;
+    my $passed = $stream->[CLOSED] || $stream->pass;
+    $stream->[CLOSED] = 1;
+    return !!$passed;
+}
+
+sub _put {
+    my ($stream, $bytes) = @_;
+    return length $bytes ? undef : 1 if $stream->[CLOSED];
+    my $gathered = $stream->[GATHERED];
+    if (length($$gathered) + length($bytes) < ENOUGH) {
+        $$gathered .= $bytes;
+    }
+    else {
+        return undef if !$stream->pass || !_cross($stream, $bytes);
+    }
+    return $| ? $stream->flush : 1;
+}
+
+sub _cross {
+    my ($stream) = @_;    # and the bytes, which are large and so not copied
+    my $written = FCGIPM::FFI::request_write(${ $stream->[HANDLE] }, $stream->[NUMBER], $_[1], length $_[1]);
+    return $written < 0 ? _fail($stream, $written) : 1;
+}
+
+# After an error nothing more can be sent, so the stream stays closed until the next request.
+sub _fail {
+    my ($stream, $code) = @_;
+    FCGIPM::FFI::set_errno($code);
+    $stream->[CLOSED] = 1;
+    return undef;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Stream::Output - STDOUT and STDERR of a request
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM;
+
+    my $request = FCGIPM::Request();
+    while ($request->Accept >= 0) {
+        print "Content-Type: text/plain\r\n\r\n";
+        printf "%s\n", ref tied *STDOUT;    # FCGIPM::Stream::Output
+    }
+
+=head1 DESCRIPTION
+
+See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the stream: C<pass> hands
+what was gathered to the library, C<flush> also has the library send it.
+
+=cut

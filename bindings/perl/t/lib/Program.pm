@@ -1,0 +1,80 @@
+package Program;
+
+# Runs a Perl program as a web server would: its descriptor 0 is the listening socket. Connections wait in
+# the socket's queue until the program accepts, so there is nothing to wait for before asking.
+
+use strict;
+use warnings;
+
+use Cwd ();
+use File::Spec ();
+use File::Temp ();
+use IO::Socket::UNIX;
+
+use FastCGIClient;
+
+my $LIB = File::Spec->rel2abs('lib');
+
+# %with: text (the program), requests (each the arguments of FastCGIClient->ask, or a subroutine that
+# is called with the socket's path and returns responses), environment, signal_at_end.
+# Returns the responses, what came out of the program's own stdout and stderr, and its wait status.
+sub run {
+    my (%with) = @_;
+    my $dir = File::Temp->newdir;
+    _spew("$dir/program.pl", $with{text});
+    my $listener = IO::Socket::UNIX->new(Local => "$dir/socket", Listen => 10) or die "listen: $!";
+    my $pid = fork;
+    defined $pid or die "fork: $!";
+    if (!$pid) {
+        eval { _become($dir, $listener, $with{environment}) };
+        print STDERR $@;
+        require POSIX;
+        POSIX::_exit(127);
+    }
+    close $listener;    # so that a dead program is a refused connection, not an endless wait
+    my @responses = map { ref eq 'CODE' ? $_->("$dir/socket", $pid) : _ask("$dir/socket", $_) } @{ $with{requests} || [] };
+    kill $with{signal_at_end}, $pid if $with{signal_at_end};
+    waitpid $pid, 0;
+    my $status = $?;
+    return {
+        responses => \@responses,
+        stdout    => _slurp("$dir/stdout"),
+        stderr    => _slurp("$dir/stderr"),
+        status    => $status,
+    };
+}
+
+sub _ask {
+    my ($socket, $request) = @_;
+    my $response = eval { FastCGIClient->ask($socket, %$request) };
+    return $response || { refused => $@ };
+}
+
+sub _become {
+    my ($dir, $listener, $environment) = @_;
+    open STDIN, '<&', $listener or die "stdin: $!";
+    open STDOUT, '>', "$dir/stdout" or die "stdout: $!";
+    open STDERR, '>', "$dir/stderr" or die "stderr: $!";
+    $ENV{PERL5LIB} = join ':', $LIB, grep { defined } $ENV{PERL5LIB};
+    @ENV{ keys %$environment } = values %$environment if $environment;
+    chdir $dir or die "chdir: $!";
+    exec $^X, 'program.pl' or die "exec: $!";
+}
+
+sub _spew {
+    my ($path, $text) = @_;
+    open my $file, '>', $path or die "$path: $!";
+    print {$file} $text;
+    close $file or die "$path: $!";
+    return;
+}
+
+sub _slurp {
+    my ($path) = @_;
+    open my $file, '<', $path or return '';
+    local $/;
+    my $text = <$file>;
+    return defined $text ? $text : '';
+}
+
+1;
