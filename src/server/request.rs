@@ -458,8 +458,12 @@ impl Drop for Request {
     fn drop(&mut self) {
         // In a child the descriptors are only closed: the connection, and the epoll instance, are
         // the parent's, too.
-        if self.active && process::pid() == self.pid {
+        if process::pid() != self.pid {
+            return;
+        }
+        if self.active {
             let _ = self.finish();
         }
+        self.bequeath();
     }
 }
