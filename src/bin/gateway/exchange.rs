@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fcgipm::wire::{ProtocolStatus, Role};
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval_at, sleep_until};
 
 use super::Gateway;
 use super::response::{ResponseBody, Tail};
@@ -18,6 +19,9 @@ use crate::client::{self, Connection, Event, Exchange, Failure};
 use crate::error_lines::{ErrorLines, log};
 use crate::reply::{Head, HeadReader};
 use crate::variables::{Subject, Variables};
+
+/// How long a request waits before it suspects that idle connections hold the workers.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How many local redirects may follow one another.
 const MAX_REDIRECTS: usize = 10;
@@ -255,10 +259,19 @@ impl Asked {
         } = exchange;
         let mut lines = ErrorLines::new(self.label.clone());
         let mut reader = HeadReader::default();
+        let mut impatience = interval_at(Instant::now() + PATIENCE, PATIENCE);
         loop {
             let deadline = progress.last() + self.gateway.timeout;
             let event = tokio::select! {
                 event = events.recv() => event,
+                // An application that serves one connection at a time does not accept this one
+                // while its workers wait for more on those that are kept.
+                _ = impatience.tick(), if self.gateway.idle.is_some() => {
+                    if let Some(pool) = &self.gateway.idle {
+                        pool.clear();
+                    }
+                    continue;
+                }
                 () = sleep_until(deadline) => {
                     if progress.last() + self.gateway.timeout > Instant::now() {
                         continue;
