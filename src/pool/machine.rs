@@ -10,6 +10,9 @@ use super::{Action, Cause, Config, Counts, Event, Notice, Overdue, Report, Resiz
 /// was stopped, or the machine slept.
 const LATE: Duration = Duration::from_secs(1);
 
+/// The longest sleep while a deadline runs.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// After a failed fork nothing is forked for this long.
 const FORK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -135,10 +138,12 @@ impl Pool {
             actions.push(Action::Stopped);
         }
         self.last_call = now;
+        // While a deadline runs, a tick per second shows whether the manager was away.
         self.asked = self
             .slots
             .iter()
             .filter_map(Slot::deadline)
+            .map(|at| at.min(now + HEARTBEAT))
             .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
             .min();
     }
