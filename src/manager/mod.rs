@@ -58,6 +58,7 @@ impl Manager {
     /// [`Code::System`] when the manager cannot start; it may be tried again. [`Code::State`] after
     /// the end. [`Code::Forked`] in another process than the one that made the manager, a worker
     /// included.
+    #[allow(clippy::should_implement_trait)] // It is the name in the C ABI, and it never ends.
     pub fn next(&mut self) -> Result<Event> {
         if self.owner != sys::process::pid() {
             return Err(Error::new(

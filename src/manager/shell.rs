@@ -18,6 +18,9 @@ use crate::sys::{kick, readiness};
 /// How often children are looked at that neither a descriptor nor a signal tells of.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// A reload of many workers must not kick all for each that leaves.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
+
 /// Everything that a running manager has.
 #[derive(Debug)]
 pub(super) struct Shell {
@@ -41,6 +44,8 @@ pub(super) struct Shell {
     actions: Vec<Action>,
     /// Connections may wait in the hand-over queue for somebody who looks.
     handed_over: bool,
+    /// Nobody is kicked to look before this time.
+    handover_gate: Duration,
     stopped: bool,
 }
 
@@ -97,6 +102,7 @@ impl Shell {
             events: VecDeque::new(),
             actions: Vec::new(),
             handed_over: false,
+            handover_gate: Duration::ZERO,
             stopped: false,
         };
         this.tell_pool(pool::Event::Start);
@@ -140,18 +146,19 @@ impl Shell {
     }
 
     fn wait(&self, ready: &mut Vec<usize>) {
-        let timeout = match self.pool.deadline() {
-            _ if self.stopped => Some(Duration::ZERO),
-            Some(deadline) => Some(deadline.saturating_sub(self.now())),
-            None => None,
-        };
         let blind = !self.settings.handles_signals
             && self.children().any(|(_, child)| child.pidfd().is_none());
-        let timeout = if blind {
-            Some(timeout.map_or(LOOK, |timeout| timeout.min(LOOK)))
-        } else {
-            timeout
-        };
+        let now = self.now();
+        let timeout = [
+            self.pool.deadline(),
+            self.handed_over.then_some(self.handover_gate),
+            self.stopped.then_some(now),
+            blind.then_some(now + LOOK),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.saturating_sub(now));
         let pidfds = self.children().filter_map(|(_, child)| child.pidfd());
         let descriptors = [self.signal_pipe.as_fd(), self.wake.read.as_fd()];
         readiness::wait(descriptors.into_iter().chain(pidfds), timeout, ready);
@@ -325,16 +332,25 @@ impl Shell {
         false
     }
 
-    /// Has every worker that waits look at the hand-over queue. Not when a worker is told to leave:
-    /// only when it has looked at that order can anything be in the queue.
+    /// Has every worker that waits look at the hand-over queue, if something is in it. Not when a
+    /// worker is told to leave: only when it has looked at that order can anything be there.
     fn kick_for_handover(&mut self) {
-        if std::mem::take(&mut self.handed_over) {
-            for (slot, child) in self.children() {
-                if self.pool.state(slot) == SlotState::Ready
-                    && self.page(slot).activity() == Some(Activity::Idle)
-                {
-                    child.signal(kick::KICK);
-                }
+        if !self.handed_over || self.now() < self.handover_gate {
+            return;
+        }
+        self.handed_over = false;
+        let mut queued = Vec::new();
+        let queue = std::iter::once(self.handover.1.as_fd());
+        readiness::wait(queue, Some(Duration::ZERO), &mut queued);
+        if queued.is_empty() {
+            return;
+        }
+        self.handover_gate = self.now() + HANDOVER_PAUSE;
+        for (slot, child) in self.children() {
+            if self.pool.state(slot) == SlotState::Ready
+                && self.page(slot).activity() == Some(Activity::Idle)
+            {
+                child.signal(kick::KICK);
             }
         }
     }
