@@ -11,7 +11,7 @@ use super::request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
 use super::supervision::{self, Activity, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
-use crate::sys::{io, listen};
+use crate::sys::{io, listen, stderr};
 
 /// The byte that travels with a handed-over connection: which standing it had.
 const KEPT: u8 = b'K';
@@ -95,7 +95,7 @@ impl Request {
         if self.settings.admits(peer) {
             self.set_current(Link::new(fd, peer), Suspended::fresh(), true);
         } else if let listen::Peer::Inet(address) = peer {
-            io::log(&format!(
+            stderr::log(&format!(
                 "connection from {address} refused: not in {}",
                 super::WEB_SERVER_ADDRS
             ));
@@ -111,7 +111,7 @@ impl Request {
                 let peer = listen::peer_of(fd.as_fd());
                 self.set_current(Link::new(fd, peer), Suspended::fresh(), standing == SILENT);
             }
-            Err(errno) => io::log(&format!("taking over a kept connection: {}", errno.desc())),
+            Err(errno) => stderr::log(&format!("taking over a kept connection: {}", errno.desc())),
         }
     }
 
@@ -191,11 +191,11 @@ impl Request {
                     state,
                     standing,
                 }) {
-                    io::log("a kept connection is closed: it cannot be watched");
+                    stderr::log("a kept connection is closed: it cannot be watched");
                     drop(refused);
                 }
             }
-            Err(error) => io::log(&format!("a kept connection is closed: {error}")),
+            Err(error) => stderr::log(&format!("a kept connection is closed: {error}")),
         }
     }
 
