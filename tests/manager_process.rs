@@ -69,6 +69,7 @@ tests! {
     a_stale_pid_file_is_replaced
     a_file_that_holds_no_pid_is_left_alone
     workers_leave_when_the_manager_is_killed
+    idle_workers_look_when_something_was_handed_over
     garbage_in_a_page_changes_nothing
     two_hundred_workers_start_and_stop
     two_hundred_workers_with_few_descriptors
@@ -189,6 +190,11 @@ fn worker(mut manager: Manager) -> ! {
         _ => {
             enter(Activity::Idle);
             wait_for_life(Some(supervision.page));
+            if code == "handover" {
+                nix::unistd::write(&supervision.handover.0, b"x").unwrap();
+                supervision.page.set_activity(Activity::Leaving);
+                nix::unistd::write(&supervision.wake, &[0]).unwrap();
+            }
         }
     }
     std::process::exit(0)
@@ -200,6 +206,9 @@ fn wait_for_life(page: Option<&supervision::Page>) {
     loop {
         if page.is_some_and(|page| page.order() != Order::Serve) {
             return;
+        }
+        if nix::unistd::read(&supervision.handover.1, &mut [0]) == Ok(1) {
+            say(&format!("Taken {} 0 -", std::process::id()));
         }
         let mut life = [PollFd::new(supervision.life.as_fd(), PollFlags::POLLIN)];
         if poll(&mut life, PollTimeout::NONE).is_ok() {
@@ -649,6 +658,17 @@ fn workers_leave_when_the_manager_is_killed() {
     host.send(Signal::SIGKILL);
     // The pipe ends when the last worker has closed it.
     while host.line().is_some() {}
+}
+
+fn idle_workers_look_when_something_was_handed_over() {
+    let folder = Folder::new();
+    folder.deploy("handover");
+    let mut host = Host::start(&folder, &["n_processes=3"]);
+    let ready = host.until_ready(3);
+    host.send(Signal::SIGTTOU);
+    let taker = host.until_kind("Taken").pid;
+    assert!(ready.contains(&taker));
+    host.stop();
 }
 
 fn garbage_in_a_page_changes_nothing() {
