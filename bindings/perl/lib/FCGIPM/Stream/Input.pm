@@ -18,6 +18,10 @@ use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, ERRNO => 4, 
 
 use constant CHUNK => 64 * 1024;
 
+# Between these sizes a read goes straight into the program's scalar. Not above: a length may be what the peer
+# claimed, and memory is for what has arrived.
+use constant { DIRECT_FROM => 4 * 1024, DIRECT_TO => 1024 * 1024 };
+
 # Where the library puts a chunk. vec() gives the scalar bytes of its own, shared with no constant.
 my $chunk = '';
 vec($chunk, CHUNK - 1, 8) = 0;
@@ -153,6 +157,9 @@ sub _take {
         $_[2] .= substr $stream->[BUFFER], 0, $missing, '';
         $missing -= $held < $missing ? $held : $missing;
     }
+    elsif ($length >= DIRECT_FROM && $length <= DIRECT_TO && !length $_[2] && !$stream->[AT_END] && !tied $_[2]) {
+        $missing -= _read_directly($stream, $length, $_[2]);
+    }
     while ($missing > 0) {
         my $got = _read_chunk($stream);
         if (!$got) {
@@ -178,6 +185,20 @@ sub _fill {
     my $got = _read_chunk($stream) or return 0;
     $stream->[BUFFER] .= substr $chunk, 0, $got;
     return 1;
+}
+
+sub _read_directly {
+    my ($stream, $length) = @_;
+    vec($_[2], $length - 1, 8) = 0;
+    my $got;
+    {
+        local $!;
+        $got = FCGIPM::FFI::request_read_full(${ $stream->[HANDLE] }, $_[2], $length);
+    }
+    # What ended a short read, the next one tells.
+    $got = 0 if $got < 0;
+    substr($_[2], $got) = '';
+    return $got;
 }
 
 sub _read_chunk {

@@ -67,7 +67,10 @@ sub flush {
 sub PRINT {
     my $stream = shift;
     return _print_separated($stream, @_) if defined $, || defined $\;
-    return _put($stream, join '', map { _item($_) } @_) if $stream->[CLOSED] || @_ == 1 && length($_[0] // '') >= ENOUGH;
+    if (@_ == 1 && length($_[0] // '') >= ENOUGH) {
+        return _put($stream, ref $_[0] || utf8::is_utf8($_[0]) ? _item($_[0]) : $_[0]);
+    }
+    return _put($stream, join '', map { _item($_) } @_) if $stream->[CLOSED];
     my $gathered = $stream->[GATHERED];
     $$gathered .= !defined || ref || utf8::is_utf8($_) ? _item($_) : $_ for @_;
     return undef if length $$gathered >= ENOUGH && !$stream->pass;
@@ -118,22 +121,24 @@ sub CLOSE {
     return !!$passed;
 }
 
+# The bytes stay where they are ($_[1]): they may be many.
 sub _put {
-    my ($stream, $bytes) = @_;
-    return length $bytes ? undef : 1 if $stream->[CLOSED];
+    my ($stream) = @_;
+    my $length = length $_[1];
+    return $length ? undef : 1 if $stream->[CLOSED];
     my $gathered = $stream->[GATHERED];
-    if (length($$gathered) + length($bytes) < ENOUGH) {
-        $$gathered .= $bytes;
+    if (length($$gathered) + $length < ENOUGH) {
+        $$gathered .= $_[1];
     }
     else {
-        return undef if !$stream->pass || !_cross($stream, $bytes);
+        return undef if !$stream->pass || !_cross($stream, $_[1]);
     }
     return $| ? $stream->flush : 1;
 }
 
 # Printing that succeeds leaves $! alone, so that a program may print before it reports another failure.
 sub _cross {
-    my ($stream) = @_;    # and the bytes, which are large and so not copied
+    my ($stream) = @_;
     my ($written, $errno) = (0, 0);
     {
         local $! = 0;
