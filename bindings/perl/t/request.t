@@ -69,8 +69,11 @@ PROGRAM
         });
     is($outcome->{responses}[0]{stderr}, '4 aborted', 'an aborted request: what came before is read, and the abort seen');
 }
-{
-    my $outcome = serve(q{my $n = read STDIN, my $b, 3; my $m = read STDIN, $b, 100; my $k = read STDIN, $b, 1; my $why = $!{ECONNRESET} ? 1 : $!; $request->Finish; print "$n $m ", $k // 'undef', " $why"},
+for ([ 3, 4, 'in small pieces' ], [ 10_000, 0, 'in large ones' ]) {
+    my ($size, $second, $how) = @$_;
+    my $outcome = serve(
+        "my \$n = read STDIN, my \$b, $size; my \$m = $second ? read(STDIN, \$b, 100) : 0; my \$k = read STDIN, \$b, $size;"
+            . q{ my $why = $!{ECONNRESET} ? 'reset' : $!; my $eof = eof STDIN; $request->Finish; print join ' ', $n + $m, $k // 'undef', $why, $eof},
         sub {
             my ($socket) = @_;
             my $client = FastCGIClient->new($socket);
@@ -79,7 +82,7 @@ PROGRAM
             shutdown $client->socket, 1;
             return $client->response;
         });
-    like($outcome->{stdout}, qr/\A3 4 undef 1\z/, 'an input that breaks off differs from one that ends');
+    is($outcome->{stdout}, '7 undef reset 1', "an input that breaks off differs from one that ends, read $how");
 }
 {
     my $outcome = serve(q{$SIG{PIPE} = sub { print STDERR "SIGPIPE\n" }; my $ok = 1; for (1 .. 2_000) { $ok = print('x' x 50_000) or last }

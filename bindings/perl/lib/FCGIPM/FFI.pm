@@ -90,6 +90,7 @@ my @FUNCTIONS = (
     request_params          => [ 'opaque', 'uint32', 'opaque*', 'size_t*' ] => 'sint32',
     request_param      => [ 'opaque', 'string', 'size_t', 'opaque*', 'size_t*' ] => 'sint32',
     request_read       => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
+    request_read_full  => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
     request_write      => [ 'opaque', 'uint32', 'string', 'size_t' ] => 'sint64',
     request_flush      => ['opaque']                                 => 'sint32',
     request_start_filter_data => ['opaque']                          => 'sint32',
