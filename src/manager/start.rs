@@ -64,17 +64,18 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         ));
     }
     check_threads()?;
-    let pid_file = settings
-        .pid_file
-        .as_deref()
-        .map(PidFile::acquire)
-        .transpose()?;
     let signal_pipe = channel::pipe("signal pipe of the manager", true)?;
     let wake = channel::pipe("wake pipe of the manager", true)?;
     let life = channel::pipe("life pipe of the manager", false)?;
     let handover = channel::pair("hand-over queue of the manager")?;
     let scoreboard = Scoreboard::new(SLOTS)?;
     let signals = Signals::install(signal_pipe.write, settings.handles_signals)?;
+    // After the handlers: whoever reads the pid may send a signal at once.
+    let pid_file = settings
+        .pid_file
+        .as_deref()
+        .map(PidFile::acquire)
+        .transpose()?;
     if let Some(title) = settings.title(false) {
         crate::sys::title::set(&title);
     }
