@@ -13,7 +13,7 @@ use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::io::{self, Direction, Received};
-use crate::sys::listen::Peer;
+use crate::sys::listen::{self, Peer};
 use crate::sys::{kick, process, stderr};
 use crate::wire::Role;
 
@@ -110,6 +110,9 @@ impl Request {
             ));
         }
         check_listening(listener)?;
+        if let Some(fd) = listen::borrow(listener) {
+            listen::tune_inherited(fd);
+        }
         let web_servers = web_servers.map(|list| {
             let bad = |_| {
                 Error::new(
