@@ -37,7 +37,8 @@ pub enum Event<'i> {
 pub struct Step<'i> {
     /// So many bytes of the input are done with.
     pub consumed: usize,
-    /// What they led to; `None` when all input was consumed and nothing happened.
+    /// What they led to. `None`: nothing happened, and either all input was consumed or what is
+    /// left [begins the next request](Inbound::begins_next).
     pub event: Option<Event<'i>>,
 }
 
@@ -290,7 +291,8 @@ impl Inbound {
         }
     }
 
-    /// Takes input, up to the next event or to its end.
+    /// Takes input, up to the next event, to its end, or to where the
+    /// [next request begins](Self::begins_next).
     ///
     /// # Errors
     /// The rest of the connection cannot be understood.
@@ -305,9 +307,13 @@ impl Inbound {
                     event,
                 });
             }
+            // Padding or an answered question may stand in front of it.
+            if self.begins_next(rest) {
+                break;
+            }
         }
         Ok(Step {
-            consumed: input.len(),
+            consumed: input.len() - rest.len(),
             event: None,
         })
     }
