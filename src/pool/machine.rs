@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backoff::{Backoff, MATURE};
 use super::slot::{Reason, Retirement, Slot, SlotState};
-use super::{Action, Cause, Config, Counts, Event, Exit, Notice, Overdue, Report, Resize};
+use super::{Action, Cause, Config, Counts, Event, Notice, Overdue, Report, Resize};
 
 /// A tick that comes later than this after the deadline says that the manager was not there: it
 /// was stopped, or the machine slept.
