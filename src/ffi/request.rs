@@ -5,9 +5,8 @@ use std::ffi::c_char;
 use super::boundary::{bytes, bytes_mut, copy_text, enter};
 use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
-use crate::conn::{Scope, Stream};
 use crate::error::{Code, Error, Result};
-use crate::server::{Peer, Request, WEB_SERVER_ADDRS};
+use crate::server::{Peer, Request, Scope, Stream, WEB_SERVER_ADDRS};
 
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
 /// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
