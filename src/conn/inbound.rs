@@ -131,13 +131,13 @@ impl Inbound {
     #[must_use]
     pub fn begins_next(&self, bytes: &[u8]) -> bool {
         let between_records = matches!(self.framing, Framing::Header { have: 0, .. });
-        match (bytes, self.phase) {
-            ([], _) => false,
-            ([_, kind, ..], Phase::Ended(_)) => {
-                between_records && *kind == RecordType::BeginRequest.to_byte()
-            }
-            ([_], Phase::Ended(_)) => true,
-            (_, Phase::Idle | Phase::Params(_) | Phase::Stdin(_) | Phase::Data(_)) => false,
+        if !between_records || !matches!(self.phase, Phase::Ended(_)) {
+            return false;
+        }
+        match bytes {
+            [] => false,
+            [_] => true,
+            [_, kind, ..] => *kind == RecordType::BeginRequest.to_byte(),
         }
     }
 
