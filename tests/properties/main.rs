@@ -17,7 +17,7 @@ use checks::{conn, records, wire};
 use sessions::{hosts, limits, sessions};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_session_in_any_pieces_gives_the_same_events_and_replies(
@@ -246,4 +246,19 @@ fn a_request_sent_ahead_is_kept_behind_padding_and_behind_questions() {
             .count();
         assert_eq!(requests, 2, "{seen:?}");
     }
+}
+/// One byte in the middle of a record was taken for the first of a next request.
+#[test]
+fn a_record_behind_the_end_that_arrives_byte_by_byte_is_read_to_its_end() {
+    let mut session = Vec::new();
+    records::put_begin(&mut session, 1, 1, false, 0);
+    records::put(&mut session, records::PARAMS, 1, &[], 0);
+    records::put(&mut session, records::STDIN, 1, &[], 0);
+    records::put(&mut session, records::GET_VALUES, 0, b"x", 0);
+    let pieces = observe(READS_ALL, cut(&session, vec![1; session.len()]));
+    assert!(
+        matches!(pieces.last(), Some(Seen::Replied(_))),
+        "{pieces:?}"
+    );
+    assert_eq!(pieces, observe(READS_ALL, [&session[..]]));
 }
