@@ -26,10 +26,7 @@ fn replay(target: &str, check: fn(&[u8])) {
     }
     assert!(files >= 10, "only {files} files in the corpus of {target}");
     assert!(files < 200, "{files} files: merge them, see above");
-    assert!(
-        bytes < 1 << 19,
-        "{bytes} bytes: merge them, see above"
-    );
+    assert!(bytes < 1 << 19, "{bytes} bytes: merge them, see above");
 }
 
 fn folder(target: &str) -> PathBuf {
