@@ -4,7 +4,7 @@
 CARGO   ?= cargo
 CC      ?= cc
 CXX     ?= c++
-RELEASE := target/release
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 LIBRARY := $(RELEASE)/libfcgipm.so
 SONAME  := libfcgipm.so.0
 COMMAND := $(RELEASE)/fcgipm
@@ -36,6 +36,11 @@ $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -pedantic -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm \
 	  -Wl,-rpath,'$$ORIGIN/..'
+
+# Looks for new inputs for a while; what fails stands in fuzz/artifacts. Needs nightly and cargo-fuzz.
+fuzz:
+	cd fuzz && for target in wire conn; do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),300) -max_len=4096 || exit 1; done
 
 FORCE:
 

@@ -6,79 +6,59 @@
  * went wrong stands in fcgipm_last_error_message(). Functions that return a handle return NULL
  * instead. errno is set where it is the cause, and otherwise left as it was.
  *
+ * NULL, freed and mixed-up handles are errors, not crashes. Other pointers are to point to what the
+ * comment says, and may be NULL where it says so.
+ *
  * The ABI only grows: functions and numbers keep their meaning. */
 
 #ifndef FCGIPM_H
 #define FCGIPM_H
 
-#include <stdarg.h>
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 /** An argument is NULL or out of range. */
 #define FCGIPM_EARGUMENT (-1)
-
 /** The handle is NULL, freed, of another kind, or in use by another thread. */
 #define FCGIPM_EHANDLE (-2)
-
 /** The handle belongs to another process: it was made before a fork. */
 #define FCGIPM_EFORKED (-3)
-
 /** A listen address cannot be understood or resolved. */
 #define FCGIPM_EADDRESS (-4)
-
 /** A listen address is in use. */
 #define FCGIPM_EINUSE (-5)
-
 /** No option has this name. */
 #define FCGIPM_EOPTION (-6)
-
 /** An option or a variable has a bad value. */
 #define FCGIPM_EVALUE (-7)
-
 /** A system call failed; errno tells why. */
 #define FCGIPM_ESYSTEM (-8)
-
 /** The call does not fit the state: read before accept, finish twice. */
 #define FCGIPM_ESTATE (-9)
-
 /** A signal interrupted the wait. */
 #define FCGIPM_EINTERRUPTED (-10)
-
 /** This worker is to leave: it was retired, or its manager is gone. */
 #define FCGIPM_ERETIRED (-11)
-
 /** The web server aborted the request. */
 #define FCGIPM_EABORTED (-12)
-
 /** The connection ended before the end of the input. */
 #define FCGIPM_EINCOMPLETE (-13)
-
 /** The peer broke the protocol. */
 #define FCGIPM_EPROTOCOL (-14)
-
 /** A deadline passed. */
 #define FCGIPM_ETIMEDOUT (-15)
-
 /** The connection is gone. */
 #define FCGIPM_ECLOSED (-16)
-
 /** The descriptor is no listening socket, or was closed. */
 #define FCGIPM_ELISTENER (-17)
-
 /** No descriptor is left, in the process or the system. */
 #define FCGIPM_EDESCRIPTORS (-18)
-
 /** The pid file cannot be written or read. */
 #define FCGIPM_EPIDFILE (-19)
-
 /** Another manager is running. */
 #define FCGIPM_ERUNNING (-20)
-
 /** The process has more than one thread, so it cannot fork workers. */
 #define FCGIPM_ETHREADS (-21)
-
 /** A bug in the library, stopped at its boundary. */
 #define FCGIPM_EPANIC (-22)
 
@@ -243,61 +223,56 @@ const char *fcgipm_error_name(int32_t code);
  * Returns a handle that the caller frees with fcgipm_options_free(). Any thread. A handle may be
  * used by one call at a time; after fork both processes have one of their own.
  */
-struct fcgipm_options *fcgipm_options_new(void);
+fcgipm_options *fcgipm_options_new(void);
 
 /**
  * Frees a set of options; NULL is fine. What was made with it stays as it is.
  */
-void fcgipm_options_free(struct fcgipm_options *options);
+void fcgipm_options_free(fcgipm_options *options);
 
 /**
  * Sets an option from text.
  *
- * The names and what they take are on the page OPTIONS of the documentation. The strings are
- * copied. An environment variable FCGIPM_<NAME> wins over what is set here.
+ * The names and what they take are on the page OPTIONS of the documentation. name and value are
+ * NUL-terminated strings, and copied. An environment variable FCGIPM_<NAME> wins over what is set
+ * here.
  *
  * Returns 0, FCGIPM_EOPTION for a name that is none, FCGIPM_EVALUE for a value that the option
  * does not take, FCGIPM_EARGUMENT for NULL, FCGIPM_EHANDLE.
- *
- * # Safety
- * The strings are NULL or NUL-terminated.
  */
-int32_t fcgipm_options_set(struct fcgipm_options *options, const char *name, const char *value);
+int32_t fcgipm_options_set(fcgipm_options *options, const char *name, const char *value);
 
 /**
  * Reads an option as text: what was set, or the default.
  *
- * Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
- * snprintf(3) does. FCGIPM_EOPTION for a name that is none, FCGIPM_EARGUMENT, FCGIPM_EHANDLE.
+ * name is a NUL-terminated string. Copies at most size bytes to buffer, the last of them a NUL, as
+ * snprintf(3) does; buffer may be NULL with size 0.
  *
- * # Safety
- * name is NULL or NUL-terminated; buffer has size writable bytes, or is NULL with size 0.
+ * Returns the full length without the NUL; FCGIPM_EOPTION for a name that is none,
+ * FCGIPM_EARGUMENT, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_options_get(const struct fcgipm_options *options,
+int32_t fcgipm_options_get(const fcgipm_options *options,
                            const char *name,
                            char *buffer,
-                           uintptr_t size);
+                           size_t size);
 
 /**
  * Reads an option as it will be used: the environment, else what was set, else the default.
  *
  * options may be NULL. Returns as fcgipm_options_get(), and FCGIPM_EOPTION or FCGIPM_EVALUE for a
  * variable FCGIPM_... that names no option or has a bad value.
- *
- * # Safety
- * As fcgipm_options_get().
  */
-int32_t fcgipm_options_effective(const struct fcgipm_options *options,
+int32_t fcgipm_options_effective(const fcgipm_options *options,
                                  const char *name,
                                  char *buffer,
-                                 uintptr_t size);
+                                 size_t size);
 
 /**
  * Opens a listening socket.
  *
- * address is one of: ":9005" (all interfaces, IPv6 and IPv4), "127.0.0.1:9005", "host:9005",
- * "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name" (abstract, unix(7)), "fd:N" (the
- * inherited descriptor N, which must listen already).
+ * address is a NUL-terminated string, one of: ":9005" (all interfaces, IPv6 and IPv4),
+ * "127.0.0.1:9005", "host:9005", "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name"
+ * (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already).
  *
  * backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
  *
@@ -309,13 +284,8 @@ int32_t fcgipm_options_effective(const struct fcgipm_options *options,
  * FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EVALUE, FCGIPM_EDESCRIPTORS,
  * FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The descriptor is
  * inherited by fork, and meant to be.
- *
- * # Safety
- * address is NULL or NUL-terminated.
  */
-int32_t fcgipm_socket_open(const char *address,
-                           int32_t backlog,
-                           const struct fcgipm_options *options);
+int32_t fcgipm_socket_open(const char *address, int32_t backlog, const fcgipm_options *options);
 
 /**
  * Closes a listening socket. A socket file stays: other processes may listen on it.
@@ -346,16 +316,16 @@ int32_t fcgipm_socket_is_listening(int32_t fd);
  * environment. Several threads may have a loop each on one socket; a handle is for one call at a
  * time. Make it in the process that uses it: after fork the child can only free it.
  */
-struct fcgipm_request *fcgipm_request_new(int32_t listen_fd,
-                                          uint32_t flags,
-                                          const struct fcgipm_options *options);
+fcgipm_request *fcgipm_request_new(int32_t listen_fd,
+                                   uint32_t flags,
+                                   const fcgipm_options *options);
 
 /**
  * Frees a request loop; NULL is fine. A request that is being served is finished; kept
  * connections are closed. In a child of the process that made it, its copies of the descriptors
  * are closed and nothing is sent.
  */
-void fcgipm_request_free(struct fcgipm_request *request);
+void fcgipm_request_free(fcgipm_request *request);
 
 /**
  * Waits for the next request, and reads it up to the end of its parameters. One that is being
@@ -367,7 +337,7 @@ void fcgipm_request_free(struct fcgipm_request *request);
  * FCGIPM_EHANDLE. Connections that fail before their parameters are complete are logged where that
  * is somebody's mistake, and never returned.
  */
-int32_t fcgipm_request_accept(struct fcgipm_request *request);
+int32_t fcgipm_request_accept(fcgipm_request *request);
 
 /**
  * Ends the response and the request: what was gathered is sent with END_REQUEST and the exit
@@ -377,76 +347,79 @@ int32_t fcgipm_request_accept(struct fcgipm_request *request);
  * end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE. Afterwards no
  * request is being served, whatever is returned.
  */
-int32_t fcgipm_request_finish(struct fcgipm_request *request);
+int32_t fcgipm_request_finish(fcgipm_request *request);
 
 /**
  * Writes the last bytes of the response and finishes, as fcgipm_request_write() with FCGIPM_STDOUT
- * and fcgipm_request_finish() do; a small response leaves in one send(2).
+ * and fcgipm_request_finish() do; a small response leaves in one send(2). data may be NULL with
+ * length 0.
  *
- * # Safety
- * data has length bytes, or is NULL with length 0.
+ * Returns 0, or the first error of the two.
  */
-int32_t fcgipm_request_finish_with(struct fcgipm_request *request,
-                                   const uint8_t *data,
-                                   uintptr_t length);
+int32_t fcgipm_request_finish_with(fcgipm_request *request, const uint8_t *data, size_t length);
 
 /**
  * Ends the request without an answer: its connection is closed.
  *
  * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_abandon(struct fcgipm_request *request);
+int32_t fcgipm_request_abandon(fcgipm_request *request);
 
 /**
- * Whether a request is being served: 1 between accept and finish, else 0. FCGIPM_EHANDLE.
+ * Whether a request is being served.
+ *
+ * Returns 1 between accept and finish, else 0; FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_is_active(const struct fcgipm_request *request);
+int32_t fcgipm_request_is_active(const fcgipm_request *request);
 
 /**
  * Sets the exit status that END_REQUEST will carry; it is 0 at the start of each request.
  *
  * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_set_exit_status(struct fcgipm_request *request, uint32_t status);
+int32_t fcgipm_request_set_exit_status(fcgipm_request *request, uint32_t status);
 
 /**
- * The request's role: FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER. FCGIPM_ESTATE,
- * FCGIPM_EFORKED, FCGIPM_EHANDLE.
- */
-int32_t fcgipm_request_role(const struct fcgipm_request *request);
-
-/**
- * Whether the web server asked to keep the connection: 1 or 0. FCGIPM_ESTATE, FCGIPM_EFORKED,
+ * The request's role.
+ *
+ * Returns FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER; FCGIPM_ESTATE, FCGIPM_EFORKED,
  * FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_keep_connection(const struct fcgipm_request *request);
+int32_t fcgipm_request_role(const fcgipm_request *request);
+
+/**
+ * Whether the web server asked to keep the connection.
+ *
+ * Returns 1 or 0; FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_keep_connection(const fcgipm_request *request);
 
 /**
  * The descriptor of the request's connection, which stays the library's: do not close it, and read
- * or write it only to take the protocol into your own hands. FCGIPM_ESTATE, FCGIPM_ECLOSED,
- * FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ * or write it only to take the protocol into your own hands.
+ *
+ * Returns the descriptor; FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_connection_fd(const struct fcgipm_request *request);
+int32_t fcgipm_request_connection_fd(const fcgipm_request *request);
 
 /**
  * The address of the connection's other end: "127.0.0.1:4711", "[::1]:4711", or "unix:".
  *
- * Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
- * snprintf(3) does. FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ * Copies at most size bytes to buffer, the last of them a NUL, as snprintf(3) does; buffer may be
+ * NULL with size 0.
  *
- * # Safety
- * buffer has size writable bytes, or is NULL with size 0.
+ * Returns the full length without the NUL; FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EARGUMENT,
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_peer_address(const struct fcgipm_request *request,
-                                    char *buffer,
-                                    uintptr_t size);
+int32_t fcgipm_request_peer_address(const fcgipm_request *request, char *buffer, size_t size);
 
 /**
- * Whether the web server aborted the request (FastCGI 1.0, section 5.4): 1 or 0. Looks at what has
- * arrived without waiting; an abort behind input that has not been read is seen when it was read.
- * FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ * Whether the web server aborted the request (FastCGI 1.0, section 5.4). Looks at what has arrived
+ * without waiting; an abort behind input that has not been read is seen when it was read.
+ *
+ * Returns 1 or 0; FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_aborted(struct fcgipm_request *request);
+int32_t fcgipm_request_aborted(fcgipm_request *request);
 
 /**
  * The parameters in one piece.
@@ -455,105 +428,94 @@ int32_t fcgipm_request_aborted(struct fcgipm_request *request);
  * finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
  * length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
  * FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
- * are set to NULL and 0.
+ * are set to NULL and 0. Neither pointer may be NULL.
  *
  * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
  * FCGIPM_EHANDLE.
- *
- * # Safety
- * data and length are NULL or point to writable variables.
  */
-int32_t fcgipm_request_params(const struct fcgipm_request *request,
+int32_t fcgipm_request_params(const fcgipm_request *request,
                               uint32_t scope,
                               const uint8_t **data,
-                              uintptr_t *length);
+                              size_t *length);
 
 /**
  * Looks a parameter up by its name, among all that the web server sent; of several with one name
  * the last counts.
  *
  * Sets *value and *value_length to bytes that belong to the library, live until the request is
- * finished, and have a NUL behind them; to NULL and 0 where there is no such parameter.
+ * finished, and have a NUL behind them; to NULL and 0 where there is no such parameter. Neither
+ * pointer may be NULL. name has name_length bytes and needs no NUL.
  *
  * Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
  * FCGIPM_EHANDLE.
- *
- * # Safety
- * name has name_length bytes; value and value_length are NULL or point to writable variables.
  */
-int32_t fcgipm_request_param(const struct fcgipm_request *request,
+int32_t fcgipm_request_param(const fcgipm_request *request,
                              const uint8_t *name,
-                             uintptr_t name_length,
+                             size_t name_length,
                              const uint8_t **value,
-                             uintptr_t *value_length);
+                             size_t *value_length);
 
 /**
- * Reads from the request's input, like read(2): waits for at least one byte.
+ * Reads from the request's input into size bytes at buffer, like read(2): waits for at least one
+ * byte.
  *
  * Returns the number of bytes, 0 at the end of the input (or for size 0); FCGIPM_EINCOMPLETE when
  * the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout),
  * FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with errno, each again at every further call; FCGIPM_ESTATE,
  * FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it.
- *
- * # Safety
- * buffer has size writable bytes.
  */
-int64_t fcgipm_request_read(struct fcgipm_request *request, uint8_t *buffer, uintptr_t size);
+int64_t fcgipm_request_read(fcgipm_request *request, uint8_t *buffer, size_t size);
 
 /**
  * Reads until size bytes are there or the input is at its end.
  *
  * Returns as fcgipm_request_read(); after an error with some bytes read, those first, and the
  * error with the next call.
- *
- * # Safety
- * buffer has size writable bytes.
  */
-int64_t fcgipm_request_read_full(struct fcgipm_request *request, uint8_t *buffer, uintptr_t size);
+int64_t fcgipm_request_read_full(fcgipm_request *request, uint8_t *buffer, size_t size);
 
 /**
  * Reads up to and including the next newline, or size bytes, or to the end of the input. Writes no
  * NUL.
  *
  * Returns as fcgipm_request_read_full().
+ */
+int64_t fcgipm_request_read_line(fcgipm_request *request, uint8_t *buffer, size_t size);
+
+/**
+ * Whether the input was read to its end.
  *
- * # Safety
- * buffer has size writable bytes.
+ * Returns 1 or 0; FCGIPM_EHANDLE.
  */
-int64_t fcgipm_request_read_line(struct fcgipm_request *request, uint8_t *buffer, uintptr_t size);
+int32_t fcgipm_request_input_end(const fcgipm_request *request);
 
 /**
- * Whether the input was read to its end: 1 or 0. FCGIPM_EHANDLE.
+ * The error that broke the input off (see fcgipm_request_read()).
+ *
+ * Returns its number, or 0; FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_input_end(const struct fcgipm_request *request);
+int32_t fcgipm_request_input_error(const fcgipm_request *request);
 
 /**
- * The error that broke the input off (see fcgipm_request_read()), or 0. FCGIPM_EHANDLE.
- */
-int32_t fcgipm_request_input_error(const struct fcgipm_request *request);
-
-/**
- * Writes all of data to FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and sent when
- * there are enough of them, at fcgipm_request_flush(), or at the end.
+ * Writes all of data to the stream FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and
+ * sent when there are enough of them, at fcgipm_request_flush(), or at the end. data may be NULL
+ * with length 0.
  *
  * Returns length; FCGIPM_ECLOSED with errno when the peer is gone, FCGIPM_ETIMEDOUT when it took
  * nothing for write_timeout, each again at every further call; FCGIPM_ESTATE, FCGIPM_EARGUMENT,
  * FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it; no SIGPIPE is raised.
- *
- * # Safety
- * data has length bytes, or is NULL with length 0.
  */
-int64_t fcgipm_request_write(struct fcgipm_request *request,
+int64_t fcgipm_request_write(fcgipm_request *request,
                              uint32_t stream,
                              const uint8_t *data,
-                             uintptr_t length);
+                             size_t length);
 
 /**
  * Sends what was gathered of both streams.
  *
  * Returns 0, or an error as fcgipm_request_write().
  */
-int32_t fcgipm_request_flush(struct fcgipm_request *request);
+int32_t fcgipm_request_flush(fcgipm_request *request);
 
 /**
  * A filter has read its standard input and goes on to the file's data (FastCGI 1.0, section 6.4):
@@ -562,7 +524,7 @@ int32_t fcgipm_request_flush(struct fcgipm_request *request);
  * Returns 0; FCGIPM_ESTATE when the role is another one or the standard input is not at its end;
  * FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
-int32_t fcgipm_request_start_filter_data(struct fcgipm_request *request);
+int32_t fcgipm_request_start_filter_data(fcgipm_request *request);
 
 /**
  * Makes a manager. It starts nothing yet.
@@ -574,13 +536,13 @@ int32_t fcgipm_request_start_filter_data(struct fcgipm_request *request);
  * Returns a handle that the caller frees with fcgipm_manager_free(), or NULL: FCGIPM_EOPTION or
  * FCGIPM_EVALUE for the environment, FCGIPM_EHANDLE for options.
  */
-struct fcgipm_manager *fcgipm_manager_new(const struct fcgipm_options *options);
+fcgipm_manager *fcgipm_manager_new(const fcgipm_options *options);
 
 /**
  * Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for; in
  * a worker, only memory is freed.
  */
-void fcgipm_manager_free(struct fcgipm_manager *manager);
+void fcgipm_manager_free(fcgipm_manager *manager);
 
 /**
  * Waits for the next thing that happens, and returns it: one of FCGIPM_EVENT_...
@@ -594,7 +556,7 @@ void fcgipm_manager_free(struct fcgipm_manager *manager);
  * FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
  * FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
  */
-int32_t fcgipm_manager_next(struct fcgipm_manager *manager);
+int32_t fcgipm_manager_next(fcgipm_manager *manager);
 
 /**
  * Runs the manager to its end, for hosts that do not care about events.
@@ -602,34 +564,40 @@ int32_t fcgipm_manager_next(struct fcgipm_manager *manager);
  * Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
  * an error of fcgipm_manager_next().
  */
-int32_t fcgipm_manager_run(struct fcgipm_manager *manager);
+int32_t fcgipm_manager_run(fcgipm_manager *manager);
 
 /**
- * The worker that the last event of this manager concerns: its pid, or 0. FCGIPM_EHANDLE.
- */
-int32_t fcgipm_manager_event_pid(const struct fcgipm_manager *manager);
-
-/**
- * The last event's number: a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for
- * FCGIPM_EVENT_SIGNAL, else 0. FCGIPM_EHANDLE.
- */
-int32_t fcgipm_manager_event_status(const struct fcgipm_manager *manager);
-
-/**
- * The last event as a line for people, without a prefix and without a newline; "" if there is
- * nothing to say, NULL for FCGIPM_EHANDLE.
+ * The worker that the last event of this manager concerns.
  *
- * The string belongs to the library and lives until the manager's next call.
+ * Returns its pid, or 0 when it concerns none; FCGIPM_EHANDLE.
  */
-const char *fcgipm_manager_event_message(const struct fcgipm_manager *manager);
+int32_t fcgipm_manager_event_pid(const fcgipm_manager *manager);
+
+/**
+ * The last event's number.
+ *
+ * Returns a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for FCGIPM_EVENT_SIGNAL, else 0;
+ * FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_manager_event_status(const fcgipm_manager *manager);
+
+/**
+ * The last event as a line for people, without a prefix and without a newline.
+ *
+ * Returns a string that belongs to the library and lives until the next call with this manager; ""
+ * if there is nothing to say, NULL for FCGIPM_EHANDLE.
+ */
+const char *fcgipm_manager_event_message(const fcgipm_manager *manager);
 
 /**
  * Hands in a signal that the host caught, for hosts that set the option no_signals.
  *
  * It reaches the manager that runs in this process, whichever handle is given; where none runs,
- * nothing happens. Returns 0. Any thread; async-signal-safe.
+ * nothing happens.
+ *
+ * Returns 0. Any thread; async-signal-safe.
  */
-int32_t fcgipm_manager_signal(const struct fcgipm_manager *_manager, int32_t signal);
+int32_t fcgipm_manager_signal(const fcgipm_manager *manager, int32_t signal);
 
 /**
  * Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()

@@ -1,113 +1,13 @@
 //! What a peer sends, as events of at most one request at a time.
 
-use std::fmt;
-
-use super::outbound::append_end_request;
+use super::answers;
+use super::event::{Event, ProtocolError, Step};
+use super::framing::{BETWEEN_RECORDS, Content, Framing, Suspended, after_content};
 use super::params::Params;
 use crate::wire::{
-    BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, PairDecoder, PairError, PairLimits, Pairs,
-    ProtocolStatus, RecordType, Role, VERSION, encode_pair, unknown_type_body,
+    BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, PairDecoder, PairLimits, ProtocolStatus,
+    RecordType, Role, VERSION,
 };
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'i> {
-    /// A request's parameters are complete: the application may run.
-    Request,
-    /// Bytes of the standard input.
-    Stdin(&'i [u8]),
-    /// The standard input is at its end.
-    StdinEnd,
-    /// Bytes of a filter's data.
-    Data(&'i [u8]),
-    /// The filter's data is at its end.
-    DataEnd,
-    /// The web server aborted the running request (section 5.4).
-    Aborted,
-    /// A request ended before the application ran: its role is unknown, or it was aborted. The
-    /// answer is among the replies; with `close`, the connection ends after it.
-    Declined {
-        /// The peer did not ask to keep the connection.
-        close: bool,
-    },
-}
-
-/// What [`Inbound::handle`] did with its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step<'i> {
-    /// So many bytes of the input are done with.
-    pub consumed: usize,
-    /// What they led to; `None` when all input was consumed and nothing happened.
-    pub event: Option<Event<'i>>,
-}
-
-/// Why the rest of a connection cannot be understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolError {
-    /// A record of another protocol version.
-    Version(u8),
-    /// A BEGIN_REQUEST whose content is not 8 bytes.
-    BeginLength(u16),
-    /// A record of another stream before PARAMS was closed, or of PARAMS after it was.
-    OutOfOrder(RecordType),
-    /// PARAMS was closed in the middle of a pair.
-    TruncatedParams,
-    /// The parameters go over a limit.
-    Limit(PairError),
-}
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => {
-                write!(f, "a record of protocol version {version}, not {VERSION}")
-            }
-            Self::BeginLength(length) => {
-                write!(f, "a BEGIN_REQUEST record of {length} bytes, not 8")
-            }
-            Self::OutOfOrder(kind) => write!(f, "a record of type {} out of order", kind.to_byte()),
-            Self::TruncatedParams => f.write_str("PARAMS ends in the middle of a parameter"),
-            Self::Limit(limit) => limit.fmt(f),
-        }
-    }
-}
-
-/// Where in a record the input stands.
-#[derive(Clone, Debug)]
-enum Framing {
-    Header {
-        have: usize,
-        bytes: [u8; HEADER_LEN],
-    },
-    Content {
-        kind: Content,
-        left: usize,
-        padding: u8,
-    },
-    Padding {
-        left: u8,
-    },
-}
-
-const BETWEEN_RECORDS: Framing = Framing::Header {
-    have: 0,
-    bytes: [0; HEADER_LEN],
-};
-
-#[derive(Clone, Debug)]
-enum Content {
-    Skipped,
-    Begin {
-        id: u16,
-        have: usize,
-        bytes: [u8; BeginRequest::LEN],
-    },
-    Params,
-    Stdin,
-    Data,
-    /// Collected as it arrives, never ahead of it; a record bounds it to 65,535 bytes.
-    GetValues(Vec<u8>),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Active {
@@ -139,24 +39,6 @@ impl Phase {
             | Self::Data(active)
             | Self::Ended(active) => Some(active),
         }
-    }
-}
-
-/// The state of a connection without an active request: small, so that many can be kept.
-#[derive(Clone, Debug)]
-pub struct Suspended(Framing);
-
-impl Suspended {
-    /// A new connection.
-    #[must_use]
-    pub const fn fresh() -> Self {
-        Self(BETWEEN_RECORDS)
-    }
-
-    /// Whether the connection stands between two records, so that anybody can go on with it.
-    #[must_use]
-    pub const fn is_between_records(&self) -> bool {
-        matches!(self.0, Framing::Header { have: 0, .. })
     }
 }
 
@@ -249,13 +131,13 @@ impl Inbound {
     #[must_use]
     pub fn begins_next(&self, bytes: &[u8]) -> bool {
         let between_records = matches!(self.framing, Framing::Header { have: 0, .. });
-        match (bytes, self.phase) {
-            ([], _) => false,
-            ([_, kind, ..], Phase::Ended(_)) => {
-                between_records && *kind == RecordType::BeginRequest.to_byte()
-            }
-            ([_], Phase::Ended(_)) => true,
-            (_, Phase::Idle | Phase::Params(_) | Phase::Stdin(_) | Phase::Data(_)) => false,
+        if !between_records || !matches!(self.phase, Phase::Ended(_)) {
+            return false;
+        }
+        match bytes {
+            [] => false,
+            [_] => true,
+            [_, kind, ..] => *kind == RecordType::BeginRequest.to_byte(),
         }
     }
 
@@ -290,7 +172,8 @@ impl Inbound {
         }
     }
 
-    /// Takes input, up to the next event or to its end.
+    /// Takes input, up to the next event, to its end, or to where the
+    /// [next request begins](Self::begins_next).
     ///
     /// # Errors
     /// The rest of the connection cannot be understood.
@@ -305,9 +188,13 @@ impl Inbound {
                     event,
                 });
             }
+            // Padding or an answered question may stand in front of it.
+            if self.begins_next(rest) {
+                break;
+            }
         }
         Ok(Step {
-            consumed: input.len(),
+            consumed: input.len() - rest.len(),
             event: None,
         })
     }
@@ -374,7 +261,7 @@ impl Inbound {
                         collected.extend_from_slice(piece);
                         if complete {
                             let asked = std::mem::take(collected);
-                            self.answer_get_values(&asked);
+                            answers::put_values(&mut self.replies, &asked, self.capacity);
                         }
                         None
                     }
@@ -432,7 +319,7 @@ impl Inbound {
     fn management(&mut self, header: Header) -> Content {
         match header.kind {
             RecordType::GetValues if header.content_length == 0 => {
-                self.answer_get_values(&[]);
+                answers::put_values(&mut self.replies, &[], self.capacity);
                 Content::Skipped
             }
             RecordType::GetValues => Content::GetValues(Vec::new()),
@@ -448,11 +335,7 @@ impl Inbound {
             | RecordType::Stderr
             | RecordType::Data
             | RecordType::Other(_) => {
-                let body = unknown_type_body(header.kind.to_byte());
-                let reply =
-                    Header::new(RecordType::UnknownType, NULL_REQUEST_ID, body.len() as u16);
-                self.replies.extend_from_slice(&reply.encode());
-                self.replies.extend_from_slice(&body);
+                answers::put_unknown_type(&mut self.replies, header.kind);
                 Content::Skipped
             }
         }
@@ -503,7 +386,7 @@ impl Inbound {
             (RecordType::Stdin, Phase::Data(_) | Phase::Ended(_))
             | (RecordType::Data, Phase::Stdin(_) | Phase::Ended(_)) => nothing,
             (RecordType::AbortRequest, Phase::Params(_)) => {
-                append_end_request(
+                answers::put_end_request(
                     &mut self.replies,
                     active.id,
                     0,
@@ -540,12 +423,12 @@ impl Inbound {
         if let Some(active) = self.phase.active() {
             // The same id again cannot be refused without ending the request that has it.
             if active.id != id {
-                append_end_request(&mut self.replies, id, 0, ProtocolStatus::CantMultiplex);
+                answers::put_end_request(&mut self.replies, id, 0, ProtocolStatus::CantMultiplex);
             }
             return None;
         }
         let Some(role) = Role::from_number(begin.role) else {
-            append_end_request(&mut self.replies, id, 0, ProtocolStatus::UnknownRole);
+            answers::put_end_request(&mut self.replies, id, 0, ProtocolStatus::UnknownRole);
             return Some(Event::Declined {
                 close: !begin.keep_connection,
             });
@@ -571,41 +454,5 @@ impl Inbound {
             Role::Authorizer => Phase::Ended(active),
         };
         Ok(Event::Request)
-    }
-
-    /// Answers with the variables asked for that are known, each once, so that the answer fits one
-    /// record whatever was asked (section 4.1). What follows a truncated pair is not looked at.
-    fn answer_get_values(&mut self, asked: &[u8]) {
-        let capacity = self.capacity.to_string();
-        let known = [
-            ("FCGI_MAX_CONNS", capacity.as_str()),
-            ("FCGI_MAX_REQS", capacity.as_str()),
-            ("FCGI_MPXS_CONNS", "0"),
-        ];
-        let mut body = Vec::new();
-        for (name, value) in known {
-            if Pairs::new(asked)
-                .map_while(Result::ok)
-                .any(|(wanted, _)| wanted == name.as_bytes())
-            {
-                encode_pair(name.as_bytes(), value.as_bytes(), &mut body);
-            }
-        }
-        let header = Header::new(
-            RecordType::GetValuesResult,
-            NULL_REQUEST_ID,
-            body.len() as u16,
-        );
-        self.replies.extend_from_slice(&header.encode());
-        self.replies.extend_from_slice(&body);
-        self.replies
-            .resize(self.replies.len() + usize::from(header.padding_length), 0);
-    }
-}
-
-const fn after_content(padding: u8) -> Framing {
-    match padding {
-        0 => BETWEEN_RECORDS,
-        left => Framing::Padding { left },
     }
 }

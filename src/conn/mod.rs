@@ -6,10 +6,18 @@
 //! be sent. Answers that the protocol itself owes (GET_VALUES, UNKNOWN_TYPE, refusals) come out of
 //! [`Inbound::replies`] as whole records, to be sent between the application's.
 
+mod answers;
+mod event;
+mod framing;
 mod inbound;
 mod outbound;
 mod params;
 
-pub use inbound::{Event, Inbound, ProtocolError, Step, Suspended};
+pub use event::{Event, ProtocolError, Step};
+pub use framing::Suspended;
+pub use inbound::Inbound;
 pub use outbound::{Direct, Outbound, Stream};
 pub use params::{Params, Scope};
+
+// Of the wire format, what a user of connections names.
+pub use crate::wire::{PairLimits, Role};

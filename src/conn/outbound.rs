@@ -1,5 +1,6 @@
 //! A response as bytes: small writes gathered into records, large ones framed in place.
 
+use super::answers::put_end_request;
 use crate::wire::{
     EndRequest, HEADER_LEN, Header, MAX_ALIGNED_CONTENT, ProtocolStatus, RecordType, padding_for,
 };
@@ -129,7 +130,7 @@ impl Outbound {
         if self.stderr_used {
             self.buffer.extend_from_slice(&empty(RecordType::Stderr));
         }
-        append_end_request(
+        put_end_request(
             &mut self.buffer,
             self.request_id,
             app_status,
@@ -172,23 +173,4 @@ impl Outbound {
         self.buffer
             .resize(self.buffer.len() + usize::from(padding_for(content)), 0);
     }
-}
-
-/// Appends an END_REQUEST record.
-pub(super) fn append_end_request(
-    out: &mut Vec<u8>,
-    request_id: u16,
-    app_status: u32,
-    status: ProtocolStatus,
-) {
-    out.extend_from_slice(
-        &Header::new(RecordType::EndRequest, request_id, EndRequest::LEN as u16).encode(),
-    );
-    out.extend_from_slice(
-        &EndRequest {
-            app_status,
-            protocol_status: status.number(),
-        }
-        .encode(),
-    );
 }

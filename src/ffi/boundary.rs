@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nix::errno::Errno;
+
 use crate::error::{Code, Error, Result};
-use crate::sys::errno;
 
 thread_local! {
     static LAST: RefCell<CString> = RefCell::new(CString::default());
@@ -47,7 +48,7 @@ impl Failure for () {
 /// Runs an export's body. A panic becomes [`Code::Panic`]; an error is remembered for
 /// `fcgipm_last_error_message`; errno is set where it is the cause, and otherwise left as it was.
 pub(super) fn enter<T: Failure>(body: impl FnOnce() -> Result<T>) -> T {
-    let before = errno::get();
+    let before = Errno::last_raw();
     // A handle that a panic left half-way stays marked as in use, so nobody sees it again.
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let what = panic
@@ -61,14 +62,14 @@ pub(super) fn enter<T: Failure>(body: impl FnOnce() -> Result<T>) -> T {
     });
     match outcome {
         Ok(value) => {
-            errno::set(before);
+            Errno::set_raw(before);
             value
         }
         Err(error) => {
             let code = error.code();
             let cause = error.errno();
             remember(&error);
-            errno::set(if cause == 0 { before } else { cause });
+            Errno::set_raw(if cause == 0 { before } else { cause });
             T::failure(code)
         }
     }
@@ -76,9 +77,9 @@ pub(super) fn enter<T: Failure>(body: impl FnOnce() -> Result<T>) -> T {
 
 /// For exports that cannot fail and may be called in a signal handler: no allocation, no lock.
 pub(super) fn enter_quietly<T>(body: impl FnOnce() -> T) -> T {
-    let before = errno::get();
+    let before = Errno::last_raw();
     let value = body();
-    errno::set(before);
+    Errno::set_raw(before);
     value
 }
 

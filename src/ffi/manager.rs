@@ -127,7 +127,9 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
     })
 }
 
-/// The worker that the last event of this manager concerns: its pid, or 0. FCGIPM_EHANDLE.
+/// The worker that the last event of this manager concerns.
+///
+/// Returns its pid, or 0 when it concerns none; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_pid(manager: *const fcgipm_manager) -> i32 {
     enter(|| {
@@ -137,8 +139,10 @@ pub extern "C" fn fcgipm_manager_event_pid(manager: *const fcgipm_manager) -> i3
     })
 }
 
-/// The last event's number: a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for
-/// FCGIPM_EVENT_SIGNAL, else 0. FCGIPM_EHANDLE.
+/// The last event's number.
+///
+/// Returns a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for FCGIPM_EVENT_SIGNAL, else 0;
+/// FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) -> i32 {
     enter(|| {
@@ -148,10 +152,10 @@ pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) ->
     })
 }
 
-/// The last event as a line for people, without a prefix and without a newline; "" if there is
-/// nothing to say, NULL for FCGIPM_EHANDLE.
+/// The last event as a line for people, without a prefix and without a newline.
 ///
-/// The string belongs to the library and lives until the manager's next call.
+/// Returns a string that belongs to the library and lives until the next call with this manager; ""
+/// if there is nothing to say, NULL for FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_message(manager: *const fcgipm_manager) -> *const c_char {
     enter(|| handle::with(manager, |m: &mut Managed| Ok(m.message.as_ptr())))
@@ -160,10 +164,14 @@ pub extern "C" fn fcgipm_manager_event_message(manager: *const fcgipm_manager) -
 /// Hands in a signal that the host caught, for hosts that set the option no_signals.
 ///
 /// It reaches the manager that runs in this process, whichever handle is given; where none runs,
-/// nothing happens. Returns 0. Any thread; async-signal-safe.
+/// nothing happens.
+///
+/// Returns 0. Any thread; async-signal-safe.
 #[unsafe(no_mangle)]
-pub extern "C" fn fcgipm_manager_signal(_manager: *const fcgipm_manager, signal: i32) -> i32 {
+pub extern "C" fn fcgipm_manager_signal(manager: *const fcgipm_manager, signal: i32) -> i32 {
     enter_quietly(|| {
+        // In a signal handler a handle may be half-way through another call.
+        let _ = manager;
         manager::signal(signal);
         0
     })

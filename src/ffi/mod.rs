@@ -5,6 +5,10 @@
 //! comments into `include/fcgipm.h`; they are written for its readers.
 
 #![allow(non_camel_case_types)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the comments become the C header, where every pointer is the caller's promise"
+)]
 
 mod boundary;
 pub mod error;

@@ -43,14 +43,12 @@ pub extern "C" fn fcgipm_options_free(options: *mut fcgipm_options) {
 
 /// Sets an option from text.
 ///
-/// The names and what they take are on the page OPTIONS of the documentation. The strings are
-/// copied. An environment variable FCGIPM_<NAME> wins over what is set here.
+/// The names and what they take are on the page OPTIONS of the documentation. name and value are
+/// NUL-terminated strings, and copied. An environment variable FCGIPM_<NAME> wins over what is set
+/// here.
 ///
 /// Returns 0, FCGIPM_EOPTION for a name that is none, FCGIPM_EVALUE for a value that the option
 /// does not take, FCGIPM_EARGUMENT for NULL, FCGIPM_EHANDLE.
-///
-/// # Safety
-/// The strings are NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_options_set(
     options: *mut fcgipm_options,
@@ -68,11 +66,11 @@ pub unsafe extern "C" fn fcgipm_options_set(
 
 /// Reads an option as text: what was set, or the default.
 ///
-/// Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
-/// snprintf(3) does. FCGIPM_EOPTION for a name that is none, FCGIPM_EARGUMENT, FCGIPM_EHANDLE.
+/// name is a NUL-terminated string. Copies at most size bytes to buffer, the last of them a NUL, as
+/// snprintf(3) does; buffer may be NULL with size 0.
 ///
-/// # Safety
-/// name is NULL or NUL-terminated; buffer has size writable bytes, or is NULL with size 0.
+/// Returns the full length without the NUL; FCGIPM_EOPTION for a name that is none,
+/// FCGIPM_EARGUMENT, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_options_get(
     options: *const fcgipm_options,
@@ -94,9 +92,6 @@ pub unsafe extern "C" fn fcgipm_options_get(
 ///
 /// options may be NULL. Returns as fcgipm_options_get(), and FCGIPM_EOPTION or FCGIPM_EVALUE for a
 /// variable FCGIPM_... that names no option or has a bad value.
-///
-/// # Safety
-/// As fcgipm_options_get().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_options_effective(
     options: *const fcgipm_options,

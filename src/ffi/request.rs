@@ -5,9 +5,8 @@ use std::ffi::c_char;
 use super::boundary::{bytes, bytes_mut, copy_text, enter};
 use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
-use crate::conn::{Scope, Stream};
 use crate::error::{Code, Error, Result};
-use crate::server::{Peer, Request, WEB_SERVER_ADDRS};
+use crate::server::{Peer, Request, Scope, Stream, WEB_SERVER_ADDRS};
 
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
 /// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
@@ -118,10 +117,10 @@ pub extern "C" fn fcgipm_request_finish(request: *mut fcgipm_request) -> i32 {
 }
 
 /// Writes the last bytes of the response and finishes, as fcgipm_request_write() with FCGIPM_STDOUT
-/// and fcgipm_request_finish() do; a small response leaves in one send(2).
+/// and fcgipm_request_finish() do; a small response leaves in one send(2). data may be NULL with
+/// length 0.
 ///
-/// # Safety
-/// data has length bytes, or is NULL with length 0.
+/// Returns 0, or the first error of the two.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_finish_with(
     request: *mut fcgipm_request,
@@ -148,7 +147,9 @@ pub extern "C" fn fcgipm_request_abandon(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.abandon().map(|()| 0)))
 }
 
-/// Whether a request is being served: 1 between accept and finish, else 0. FCGIPM_EHANDLE.
+/// Whether a request is being served.
+///
+/// Returns 1 between accept and finish, else 0; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_is_active(request: *const fcgipm_request) -> i32 {
     enter(|| with(request, |request| Ok(i32::from(request.is_active()))))
@@ -166,8 +167,10 @@ pub extern "C" fn fcgipm_request_set_exit_status(request: *mut fcgipm_request, s
     })
 }
 
-/// The request's role: FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER. FCGIPM_ESTATE,
-/// FCGIPM_EFORKED, FCGIPM_EHANDLE.
+/// The request's role.
+///
+/// Returns FCGIPM_RESPONDER, FCGIPM_AUTHORIZER or FCGIPM_FILTER; FCGIPM_ESTATE, FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_role(request: *const fcgipm_request) -> i32 {
     enter(|| {
@@ -177,16 +180,18 @@ pub extern "C" fn fcgipm_request_role(request: *const fcgipm_request) -> i32 {
     })
 }
 
-/// Whether the web server asked to keep the connection: 1 or 0. FCGIPM_ESTATE, FCGIPM_EFORKED,
-/// FCGIPM_EHANDLE.
+/// Whether the web server asked to keep the connection.
+///
+/// Returns 1 or 0; FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_keep_connection(request: *const fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.keep_connection().map(i32::from)))
 }
 
 /// The descriptor of the request's connection, which stays the library's: do not close it, and read
-/// or write it only to take the protocol into your own hands. FCGIPM_ESTATE, FCGIPM_ECLOSED,
-/// FCGIPM_EFORKED, FCGIPM_EHANDLE.
+/// or write it only to take the protocol into your own hands.
+///
+/// Returns the descriptor; FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_connection_fd(request: *const fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.connection().map(|(fd, _)| fd)))
@@ -194,11 +199,11 @@ pub extern "C" fn fcgipm_request_connection_fd(request: *const fcgipm_request) -
 
 /// The address of the connection's other end: "127.0.0.1:4711", "[::1]:4711", or "unix:".
 ///
-/// Copies at most size bytes to buffer, the last of them a NUL, and returns the full length, as
-/// snprintf(3) does. FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+/// Copies at most size bytes to buffer, the last of them a NUL, as snprintf(3) does; buffer may be
+/// NULL with size 0.
 ///
-/// # Safety
-/// buffer has size writable bytes, or is NULL with size 0.
+/// Returns the full length without the NUL; FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EARGUMENT,
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_peer_address(
     request: *const fcgipm_request,
@@ -217,9 +222,10 @@ pub unsafe extern "C" fn fcgipm_request_peer_address(
     })
 }
 
-/// Whether the web server aborted the request (FastCGI 1.0, section 5.4): 1 or 0. Looks at what has
-/// arrived without waiting; an abort behind input that has not been read is seen when it was read.
-/// FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
+/// Whether the web server aborted the request (FastCGI 1.0, section 5.4). Looks at what has arrived
+/// without waiting; an abort behind input that has not been read is seen when it was read.
+///
+/// Returns 1 or 0; FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_aborted(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.aborted().map(i32::from)))
@@ -231,13 +237,10 @@ pub extern "C" fn fcgipm_request_aborted(request: *mut fcgipm_request) -> i32 {
 /// finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
 /// length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
 /// FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
-/// are set to NULL and 0.
+/// are set to NULL and 0. Neither pointer may be NULL.
 ///
 /// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
 /// FCGIPM_EHANDLE.
-///
-/// # Safety
-/// data and length are NULL or point to writable variables.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_params(
     request: *const fcgipm_request,
@@ -270,13 +273,11 @@ pub unsafe extern "C" fn fcgipm_request_params(
 /// the last counts.
 ///
 /// Sets *value and *value_length to bytes that belong to the library, live until the request is
-/// finished, and have a NUL behind them; to NULL and 0 where there is no such parameter.
+/// finished, and have a NUL behind them; to NULL and 0 where there is no such parameter. Neither
+/// pointer may be NULL. name has name_length bytes and needs no NUL.
 ///
 /// Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
 /// FCGIPM_EHANDLE.
-///
-/// # Safety
-/// name has name_length bytes; value and value_length are NULL or point to writable variables.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_param(
     request: *const fcgipm_request,
@@ -337,15 +338,13 @@ impl Out {
     }
 }
 
-/// Reads from the request's input, like read(2): waits for at least one byte.
+/// Reads from the request's input into size bytes at buffer, like read(2): waits for at least one
+/// byte.
 ///
 /// Returns the number of bytes, 0 at the end of the input (or for size 0); FCGIPM_EINCOMPLETE when
 /// the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout),
 /// FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with errno, each again at every further call; FCGIPM_ESTATE,
 /// FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it.
-///
-/// # Safety
-/// buffer has size writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_read(
     request: *mut fcgipm_request,
@@ -360,9 +359,6 @@ pub unsafe extern "C" fn fcgipm_request_read(
 ///
 /// Returns as fcgipm_request_read(); after an error with some bytes read, those first, and the
 /// error with the next call.
-///
-/// # Safety
-/// buffer has size writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_read_full(
     request: *mut fcgipm_request,
@@ -377,9 +373,6 @@ pub unsafe extern "C" fn fcgipm_request_read_full(
 /// NUL.
 ///
 /// Returns as fcgipm_request_read_full().
-///
-/// # Safety
-/// buffer has size writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_read_line(
     request: *mut fcgipm_request,
@@ -405,13 +398,17 @@ unsafe fn read_with(
     })
 }
 
-/// Whether the input was read to its end: 1 or 0. FCGIPM_EHANDLE.
+/// Whether the input was read to its end.
+///
+/// Returns 1 or 0; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_input_end(request: *const fcgipm_request) -> i32 {
     enter(|| with(request, |request| Ok(i32::from(request.input_ended()))))
 }
 
-/// The error that broke the input off (see fcgipm_request_read()), or 0. FCGIPM_EHANDLE.
+/// The error that broke the input off (see fcgipm_request_read()).
+///
+/// Returns its number, or 0; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_input_error(request: *const fcgipm_request) -> i32 {
     enter(|| {
@@ -423,15 +420,13 @@ pub extern "C" fn fcgipm_request_input_error(request: *const fcgipm_request) -> 
     })
 }
 
-/// Writes all of data to FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and sent when
-/// there are enough of them, at fcgipm_request_flush(), or at the end.
+/// Writes all of data to the stream FCGIPM_STDOUT or FCGIPM_STDERR. Small writes are gathered, and
+/// sent when there are enough of them, at fcgipm_request_flush(), or at the end. data may be NULL
+/// with length 0.
 ///
 /// Returns length; FCGIPM_ECLOSED with errno when the peer is gone, FCGIPM_ETIMEDOUT when it took
 /// nothing for write_timeout, each again at every further call; FCGIPM_ESTATE, FCGIPM_EARGUMENT,
 /// FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it; no SIGPIPE is raised.
-///
-/// # Safety
-/// data has length bytes, or is NULL with length 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_write(
     request: *mut fcgipm_request,

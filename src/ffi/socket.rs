@@ -8,9 +8,9 @@ use crate::server::listener;
 
 /// Opens a listening socket.
 ///
-/// address is one of: ":9005" (all interfaces, IPv6 and IPv4), "127.0.0.1:9005", "host:9005",
-/// "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name" (abstract, unix(7)), "fd:N" (the
-/// inherited descriptor N, which must listen already).
+/// address is a NUL-terminated string, one of: ":9005" (all interfaces, IPv6 and IPv4),
+/// "127.0.0.1:9005", "host:9005", "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name"
+/// (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already).
 ///
 /// backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
 ///
@@ -22,9 +22,6 @@ use crate::server::listener;
 /// FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EVALUE, FCGIPM_EDESCRIPTORS,
 /// FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The descriptor is
 /// inherited by fork, and meant to be.
-///
-/// # Safety
-/// address is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_socket_open(
     address: *const c_char,

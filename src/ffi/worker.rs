@@ -2,7 +2,6 @@
 
 use super::boundary::{enter, enter_quietly};
 use crate::server::supervision;
-use crate::sys::kick;
 
 /// Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()
 /// returns FCGIPM_ERETIRED. Works without a manager, too.
@@ -11,7 +10,7 @@ use crate::sys::kick;
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_retire() -> i32 {
     enter_quietly(|| {
-        kick::request_retirement();
+        supervision::retire();
         0
     })
 }
@@ -21,11 +20,7 @@ pub extern "C" fn fcgipm_worker_retire() -> i32 {
 /// Returns 1 or 0. Any thread; no system call unless a signal of this library arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_retiring() -> i32 {
-    enter(|| {
-        Ok(i32::from(
-            supervision::retirement(kick::any_since_last_look()).is_some(),
-        ))
-    })
+    enter(|| Ok(i32::from(supervision::is_retiring())))
 }
 
 /// Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how
@@ -35,8 +30,5 @@ pub extern "C" fn fcgipm_worker_retiring() -> i32 {
 /// Returns 0, or FCGIPM_ESYSTEM with errno. After fork each process has its own handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_protect() -> i32 {
-    enter(|| {
-        kick::install_kick()?;
-        kick::install_retiring().map(|()| 0)
-    })
+    enter(|| supervision::protect().map(|()| 0))
 }

@@ -4,9 +4,9 @@ use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use super::request::{Input, Progress, Request};
+use crate::conn::Role;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction, Received};
-use crate::wire::Role;
 
 impl Request {
     /// Reads like read(2): waits for at least one byte, 0 at the end.

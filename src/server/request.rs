@@ -9,13 +9,12 @@ use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
 use super::supervision::{self, Activity};
-use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError};
+use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::io::{self, Direction, Received};
 use crate::sys::listen::{self, Peer};
 use crate::sys::{kick, process, stderr};
-use crate::wire::Role;
 
 /// A signal that interrupts the wait for a request makes `accept` return [`Code::Interrupted`].
 pub const FAIL_ACCEPT_ON_INTR: u32 = 1;

@@ -99,6 +99,27 @@ pub fn retirement(kicked: bool) -> Option<Retirement> {
     }
 }
 
+/// Whether this process is to leave, for code outside Accept. No system call unless a signal of this
+/// library arrived.
+#[must_use]
+pub fn is_retiring() -> bool {
+    retirement(kick::any_since_last_look()).is_some()
+}
+
+/// Asks this process to leave, as a signal from outside does. Async-signal-safe.
+pub fn retire() {
+    kick::request_retirement();
+}
+
+/// Installs a worker's signal handlers: those that ask it to leave, and that of the kick.
+///
+/// # Errors
+/// [`Code::System`](crate::error::Code::System): sigaction(2) or timer_create(2) failed.
+pub fn protect() -> crate::error::Result<()> {
+    kick::install_kick()?;
+    kick::install_retiring()
+}
+
 /// The manager is gone.
 pub(super) fn set_orphaned() {
     ORPHANED.store(true, Ordering::Relaxed);

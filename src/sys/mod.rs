@@ -2,7 +2,6 @@
 //!
 //! Every function here is safe to call; each `unsafe` block says why it is sound.
 
-pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod io;
 pub(crate) mod kick;

@@ -1,0 +1,47 @@
+/* The header, in C11: every function that needs no connection. */
+
+#include <fcgipm.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: %s (%s)\n", __LINE__, #condition,                            \
+                    fcgipm_last_error_message());                                                  \
+            return 1;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+int main(void) {
+    char text[8];
+    const uint8_t *data = (const uint8_t *)text;
+    size_t length = 1;
+    fcgipm_options *options = fcgipm_options_new();
+    CHECK(options != NULL);
+    CHECK(fcgipm_options_set(options, "n_processes", "12") == 0);
+    CHECK(fcgipm_options_get(options, "n_processes", text, sizeof text) == 2);
+    CHECK(strcmp(text, "12") == 0);
+    CHECK(fcgipm_options_get(options, "n_processes", NULL, 0) == 2);
+    CHECK(fcgipm_options_set(options, "n_proceses", "12") == FCGIPM_EOPTION);
+    CHECK(strcmp(fcgipm_last_error_message(), "unknown option 'n_proceses'") == 0);
+    CHECK(fcgipm_options_set(options, NULL, "12") == FCGIPM_EARGUMENT);
+    CHECK(fcgipm_options_set(NULL, "n_processes", "12") == FCGIPM_EHANDLE);
+    CHECK(strcmp(fcgipm_error_name(FCGIPM_EOPTION), "FCGIPM_EOPTION") == 0);
+    CHECK(fcgipm_error_name(1) == NULL);
+    CHECK(fcgipm_request_params(NULL, FCGIPM_PARAMS_ALL, &data, &length) == FCGIPM_EHANDLE);
+    CHECK(data == NULL && length == 0);
+    CHECK(fcgipm_request_params(NULL, FCGIPM_PARAMS_ALL, NULL, NULL) == FCGIPM_EARGUMENT);
+    CHECK(fcgipm_request_read(NULL, NULL, 0) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_socket_is_listening(-1) == 0);
+    CHECK(fcgipm_socket_open(":99999", 0, options) == FCGIPM_EADDRESS);
+    CHECK(fcgipm_request_new(-1, 0, options) == NULL);
+    fcgipm_options_free(options);
+    fcgipm_options_free(NULL);
+    CHECK(fcgipm_options_set(options, "n_processes", "12") == FCGIPM_EHANDLE);
+    CHECK(fcgipm_manager_next(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_worker_retiring() == 0);
+    puts(fcgipm_version());
+    return 0;
+}

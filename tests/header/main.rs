@@ -1,0 +1,209 @@
+//! What the outside sees: the C header, the reference of the options, and the shared library, each
+//! in step with the sources.
+//!
+//! With `FCGIPM_WRITE=1` the pages that are out of step are rewritten. The tests of the shared
+//! library need the one that `make build` links.
+
+#[path = "../../build/header.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod header;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fcgipm::error::Code;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A committed page says what its source says, on disk and in what will be committed.
+fn assert_in_step(page: &str, text: &str) {
+    let path = root().join(page);
+    if std::env::var_os("FCGIPM_WRITE").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "{page} is out of step: FCGIPM_WRITE=1 cargo test --test header"
+    );
+    let staged = Command::new("git")
+        .args(["show", &format!(":{page}")])
+        .current_dir(root())
+        .output();
+    // Outside a git checkout there is nothing else to compare with.
+    if let Ok(staged) = staged
+        && staged.status.success()
+    {
+        assert!(
+            staged.stdout == text.as_bytes(),
+            "{page} is in step, but not added to git"
+        );
+    }
+}
+
+#[test]
+fn the_header_is_in_step() {
+    assert_in_step("include/fcgipm.h", &header::generate(root()).unwrap());
+}
+
+#[test]
+fn the_reference_of_the_options_is_in_step() {
+    assert_in_step("docs/OPTIONS.md", &fcgipm::options::reference());
+}
+
+#[test]
+fn error_numbers_and_names_are_unique_and_match() {
+    let header = fs::read_to_string(root().join("include/fcgipm.h")).unwrap();
+    let numbers: BTreeSet<_> = Code::ALL.iter().map(|code| code.number()).collect();
+    let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(
+        (numbers.len(), names.len()),
+        (Code::ALL.len(), Code::ALL.len())
+    );
+    for code in Code::ALL {
+        assert!(code.number() < 0 && code.name().starts_with("FCGIPM_E"));
+        let name = format!("FCGIPM_E{}", format!("{code:?}").to_uppercase());
+        assert_eq!(code.name(), name);
+        assert!(header.contains(&format!("#define {name} ({})\n", code.number())));
+    }
+}
+
+#[test]
+fn the_header_is_written_for_readers_of_c() {
+    let header = fs::read_to_string(root().join("include/fcgipm.h")).unwrap();
+    for line in header.lines() {
+        assert!(
+            line.len() <= 100,
+            "a line of {} columns: {line}",
+            line.len()
+        );
+        for rust in ["# Safety", "# Errors", "uintptr_t", "[`", "::", "usize"] {
+            assert!(
+                !line.contains(rust) || line.contains("[::1]"),
+                "{rust}: {line}"
+            );
+        }
+    }
+}
+
+/// The library that `make build` links, beside the folder of this test.
+fn library() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let library = target.join("release/libfcgipm.so");
+    assert!(
+        library.exists(),
+        "{} is missing: make build",
+        library.display()
+    );
+    library
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{out}{err}",
+        output.status
+    );
+    out.into_owned()
+}
+
+fn compiles_and_runs(compiler: &str, standard: &str, source: &str) {
+    let library = library();
+    let folder = library.parent().unwrap();
+    let program = std::env::temp_dir().join(format!("fcgipm-{}-{}", standard, std::process::id()));
+    run(Command::new(compiler)
+        .arg(format!("-std={standard}"))
+        .args(["-Wall", "-Wextra", "-Werror", "-pedantic"])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-o")
+        .arg(&program)
+        .arg(root().join("tests/header").join(source))
+        .arg("-L")
+        .arg(folder)
+        .arg("-lfcgipm")
+        .arg(format!("-Wl,-rpath,{}", folder.display())));
+    let said = run(&mut Command::new(&program));
+    fs::remove_file(&program).unwrap();
+    assert_eq!(said, format!("{}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_c11_program_compiles_and_runs() {
+    compiles_and_runs("cc", "c11", "c11.c");
+}
+
+#[test]
+fn a_cpp17_program_compiles_and_runs() {
+    compiles_and_runs("c++", "c++17", "cpp17.cpp");
+}
+
+#[test]
+fn the_exported_symbols_are_the_listed_ones() {
+    let page = fs::read_to_string(root().join("docs/ABI.md")).unwrap();
+    let listed: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `fcgipm_"))
+        .map(|line| format!("fcgipm_{}", line.split('`').next().unwrap()))
+        .collect();
+    let table = run(Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(library()));
+    let mut exported = BTreeSet::new();
+    for line in table.lines() {
+        let symbol = line.split_whitespace().last().unwrap();
+        if symbol == "FCGIPM_0" {
+            continue;
+        }
+        let (name, version) = symbol.split_once("@@").unwrap_or((symbol, "none"));
+        assert_eq!(version, "FCGIPM_0", "the version node of {name}");
+        exported.insert(name.to_owned());
+    }
+    assert_eq!(exported, listed, "exported, and listed in docs/ABI.md");
+    let header = fs::read_to_string(root().join("include/fcgipm.h")).unwrap();
+    for symbol in &listed {
+        assert!(
+            header.contains(&format!("{symbol}(")),
+            "{symbol} is not in the header"
+        );
+    }
+}
+
+#[test]
+fn the_shared_library_is_linked_as_promised() {
+    let dynamic = run(Command::new("readelf").args(["-Wd"]).arg(library()));
+    assert!(
+        dynamic.contains("Library soname: [libfcgipm.so.0]"),
+        "{dynamic}"
+    );
+    for flag in ["NOW", "NODELETE"] {
+        assert!(
+            dynamic
+                .lines()
+                .any(|line| line.contains("FLAGS") && line.contains(flag)),
+            "{flag} is missing:\n{dynamic}"
+        );
+    }
+    for needed in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
+        assert!(
+            ["[libc.so.", "[libgcc_s.so.", "[ld-linux"]
+                .iter()
+                .any(|name| needed.contains(name)),
+            "{needed}"
+        );
+    }
+    let segments = run(Command::new("readelf").args(["-Wl"]).arg(library()));
+    assert!(segments.contains("GNU_RELRO"), "{segments}");
+}
