@@ -58,10 +58,10 @@ check: build
 	@packaging/setup.sh run
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet
 	git diff --exit-code --stat include docs Cargo.lock
-	podchecker -warnings $$(git ls-files 'bindings/perl/*.pm' 'bindings/perl/*.pod')
-	for file in $$(git ls-files 'bindings/perl/*.pm'); do \
+	podchecker -warnings $$(git ls-files 'bindings/perl/lib/*.pm')
+	for file in $$(git ls-files 'bindings/perl/lib/*.pm'); do \
 	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib -wc $$file || exit 1; done
 	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done
 

@@ -234,8 +234,8 @@ void fcgipm_options_free(fcgipm_options *options);
  * Sets an option from text.
  *
  * The names and what they take are on the page OPTIONS of the documentation. name and value are
- * NUL-terminated strings, and copied. An environment variable FCGIPM_<NAME> wins over what is set
- * here.
+ * NUL-terminated strings, and copied. The environment wins over what is set here: the variable for
+ * "n_processes", say, is FCGIPM_N_PROCESSES.
  *
  * Returns 0, FCGIPM_EOPTION for a name that is none, FCGIPM_EVALUE for a value that the option
  * does not take, FCGIPM_EARGUMENT for NULL, FCGIPM_EHANDLE.
