@@ -6,13 +6,13 @@
 use std::path::Path;
 use std::{env, fs, io};
 
-#[path = "build/header.rs"]
+#[path = "include/generate.rs"]
 mod header;
 
 fn main() -> io::Result<()> {
     for source in header::EXPORTS.iter().chain(&[
         "build.rs",
-        "build/header.rs",
+        "include/generate.rs",
         "src/error.rs",
         "include/fcgipm.h",
         "Cargo.toml",

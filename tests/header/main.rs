@@ -4,7 +4,7 @@
 //! With `FCGIPM_WRITE=1` the pages that are out of step are rewritten. The tests of the shared
 //! library need the one that `make build` links.
 
-#[path = "../../build/header.rs"]
+#[path = "../../include/generate.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod header;
 
