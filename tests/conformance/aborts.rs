@@ -15,13 +15,29 @@ fn an_abort_before_the_application_runs_ends_the_request() {
         for keep in [true, false] {
             let before = program.served();
             let params = echo(b"").pairs();
-            for open in [vec![], record(PARAMS, ID, &params), record(PARAMS, ID, &params[..4])] {
+            for open in [
+                vec![],
+                record(PARAMS, ID, &params),
+                record(PARAMS, ID, &params[..4]),
+            ] {
                 let mut connection = program.connect();
-                connection.send_in(&[begin(ID, RESPONDER, keep), open, record(ABORT, ID, &[])].concat(), piece);
+                connection.send_in(
+                    &[begin(ID, RESPONDER, keep), open, record(ABORT, ID, &[])].concat(),
+                    piece,
+                );
                 let end = connection.response();
-                assert_eq!((end.protocol_status, end.records.len()), (REQUEST_COMPLETE, 1));
+                assert_eq!(
+                    (end.protocol_status, end.records.len()),
+                    (REQUEST_COMPLETE, 1)
+                );
                 if keep {
-                    assert_eq!(connection.call(&request("/params?2").keep(true)).params().len(), 3);
+                    assert_eq!(
+                        connection
+                            .call(&request("/params?2").keep(true))
+                            .params()
+                            .len(),
+                        3
+                    );
                     assert_kept(&mut connection);
                 } else {
                     connection.assert_closed();
@@ -37,7 +53,10 @@ fn an_abort_while_the_application_reads_is_seen_by_it() {
     every_way(|program, piece| {
         for keep in [true, false] {
             let mut connection = program.connect();
-            connection.send_in(&request("/announce").body("0123456789").keep(keep).head(), piece);
+            connection.send_in(
+                &request("/announce").body("0123456789").keep(keep).head(),
+                piece,
+            );
             assert_eq!(connection.record().content, b"started ");
             connection.send_in(&record(STDIN, ID, b"0123"), piece);
             connection.send_in(&padded(ABORT, ID, &[], 5), piece);
@@ -66,7 +85,10 @@ fn an_abort_is_told_to_who_asks_also_when_the_input_is_at_its_end() {
             }
             assert_eq!(connection.record().content, b"before=0 ");
             connection.send_in(&record(ABORT, ID, &[]), piece);
-            assert_eq!(connection.response().text(), "aborted=1 read=FCGIPM_EABORTED");
+            assert_eq!(
+                connection.response().text(),
+                "aborted=1 read=FCGIPM_EABORTED"
+            );
             assert_kept(&mut connection);
         }
     });
@@ -82,7 +104,14 @@ fn an_abort_that_nobody_looks_for_harms_nothing() {
             // The response was on its way: the request is no longer active.
             connection.send_in(&record(ABORT, ID, &[]), piece);
         }
-        connection.send_in(&[request("/status?4").keep(true).head(), record(ABORT, ID, &[])].concat(), piece);
+        connection.send_in(
+            &[
+                request("/status?4").keep(true).head(),
+                record(ABORT, ID, &[]),
+            ]
+            .concat(),
+            piece,
+        );
         assert_eq!(connection.response().app_status, 4);
         assert_kept(&mut connection);
     });

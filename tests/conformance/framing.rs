@@ -76,7 +76,10 @@ fn another_version_within_the_input_is_an_error_for_the_reader() {
         bad[0] = 2;
         let bytes = [echo(b"onetwo").head(), record(STDIN, ID, b"one"), bad].concat();
         let text = exchange(program, &bytes, piece).text();
-        assert_eq!(text, "one|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0");
+        assert_eq!(
+            text,
+            "one|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0"
+        );
     });
 }
 

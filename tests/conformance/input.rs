@@ -33,7 +33,8 @@ fn reads_stop_where_they_were_told_to() {
     every_way(|program, piece| {
         let body = b"one\ntwo\n\nfour, which is longer than the buffer\nno newline";
         let text = exchange(program, &request("/lines?20").body(body).bytes(), piece).text();
-        let lines = "4:one\n4:two\n1:\n20:four, which is long20:er than the buffer\n10:no newline|ok";
+        let lines =
+            "4:one\n4:two\n1:\n20:four, which is longe18:r than the buffer\n10:no newline|ok";
         assert_eq!(text, lines);
         let part = |size: usize| {
             let request = request(&format!("/read?{size}")).body("0123456789");
@@ -75,7 +76,10 @@ fn a_body_that_arrives_after_the_response_is_drained_too() {
             connection.send_in(&whole[..start], piece);
             assert_eq!(connection.response().app_status, 5);
             connection.send_in(&whole[start..], piece);
-            assert_eq!(connection.call(&echo(b"next").keep(true)).stdout, echoed(b"next"));
+            assert_eq!(
+                connection.call(&echo(b"next").keep(true)).stdout,
+                echoed(b"next")
+            );
         }
         assert_eq!(program.served(), before + 9);
     });
@@ -95,7 +99,11 @@ fn requests_that_were_sent_ahead_are_kept() {
         for i in 0..20_u16 {
             let body = format!("body {i}");
             let response = connection.response_to(i + 1);
-            let expected = if i % 3 == 0 { b"bo|ok end=0".to_vec() } else { echoed(body.as_bytes()) };
+            let expected = if i % 3 == 0 {
+                b"bo|ok end=0".to_vec()
+            } else {
+                echoed(body.as_bytes())
+            };
             assert_eq!(response.stdout, expected);
         }
         connection.assert_closed();

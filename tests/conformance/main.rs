@@ -46,7 +46,11 @@ fn refused(program: &Program, bytes: &[u8]) {
     let _ = connection.try_send(bytes);
     connection.end();
     connection.assert_closed();
-    assert_eq!(program.served(), before + 1, "the application did not run in between");
+    assert_eq!(
+        program.served(),
+        before + 1,
+        "the application did not run in between"
+    );
 }
 
 /// A request whose response is its body.

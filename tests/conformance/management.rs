@@ -9,6 +9,9 @@ const MAX_CONNS: (&[u8], &[u8]) = (b"FCGI_MAX_CONNS", b"1");
 const MAX_REQS: (&[u8], &[u8]) = (b"FCGI_MAX_REQS", b"1");
 const MPXS_CONNS: (&[u8], &[u8]) = (b"FCGI_MPXS_CONNS", b"0");
 
+/// What a request that reads the four bytes "body", and writes nothing before, answers.
+const READ: &str = "body|ok end=0";
+
 fn question(names: &[&[u8]]) -> Vec<u8> {
     let list: Vec<_> = names.iter().map(|name| (*name, &b""[..])).collect();
     record(GET_VALUES, 0, &pairs(&list))
@@ -27,7 +30,7 @@ fn assert_everything(connection: &mut Connection) {
 #[test]
 fn get_values_is_answered_at_once_in_every_phase() {
     every_way(|program, piece| {
-        let request = echo(b"body").keep(true);
+        let request = request("/read?4").body("body").keep(true);
         let mut connection = program.connect();
         // Before a request.
         connection.send_in(&everything(), piece);
@@ -48,7 +51,7 @@ fn get_values_is_answered_at_once_in_every_phase() {
         connection.send_in(&everything(), piece);
         assert_everything(&mut connection);
         connection.send_in(&stream(STDIN, ID, b"dy"), piece);
-        assert_eq!(connection.response().stdout, echoed(b"body"));
+        assert_eq!(connection.response().text(), READ);
         // Between two requests.
         connection.send_in(&everything(), piece);
         assert_everything(&mut connection);
@@ -80,15 +83,34 @@ fn get_values_leaves_out_unknown_names_and_answers_repeated_ones_once() {
         let mut connection = program.connect();
         for (asked, answered) in [
             (question(&[]), pairs(&[])),
-            (question(&[b"FCGI_SECRET", b"", b"fcgi_max_conns"]), pairs(&[])),
-            (question(&[MPXS_CONNS.0, b"X", MPXS_CONNS.0]), pairs(&[MPXS_CONNS])),
+            (
+                question(&[b"FCGI_SECRET", b"", b"fcgi_max_conns"]),
+                pairs(&[]),
+            ),
+            (
+                question(&[MPXS_CONNS.0, b"X", MPXS_CONNS.0]),
+                pairs(&[MPXS_CONNS]),
+            ),
             // A value is no name, and a pair that is cut off ends the list.
-            (record(GET_VALUES, 0, &pairs(&[(b"A", MAX_REQS.0)])), pairs(&[])),
-            (record(GET_VALUES, 0, &[pairs(&[(MAX_REQS.0, b"")]), vec![200]].concat()), pairs(&[MAX_REQS])),
+            (
+                record(GET_VALUES, 0, &pairs(&[(b"A", MAX_REQS.0)])),
+                pairs(&[]),
+            ),
+            (
+                record(
+                    GET_VALUES,
+                    0,
+                    &[pairs(&[(MAX_REQS.0, b"")]), vec![200]].concat(),
+                ),
+                pairs(&[MAX_REQS]),
+            ),
         ] {
             connection.send_in(&asked, piece);
             let answer = connection.record();
-            assert_eq!((answer.kind, answer.id, answer.content), (GET_VALUES_RESULT, 0, answered));
+            assert_eq!(
+                (answer.kind, answer.id, answer.content),
+                (GET_VALUES_RESULT, 0, answered)
+            );
         }
         assert_eq!(connection.call(&echo(b"")).stdout, echoed(b""));
     });
@@ -101,7 +123,10 @@ fn any_number_of_names_gets_one_record() {
     let many: Vec<&[u8]> = vec![MAX_CONNS.0; 65_535 / 16];
     connection.send(&question(&many));
     let answer = connection.record();
-    assert_eq!((answer.kind, answer.content), (GET_VALUES_RESULT, pairs(&[MAX_CONNS])));
+    assert_eq!(
+        (answer.kind, answer.content),
+        (GET_VALUES_RESULT, pairs(&[MAX_CONNS]))
+    );
     assert_eq!(connection.call(&echo(b"")).stdout, echoed(b""));
 }
 
@@ -135,7 +160,7 @@ fn an_unknown_management_type_is_answered_in_every_phase_and_its_payload_goes_no
             assert_eq!((answer.kind, answer.id), (UNKNOWN_TYPE, 0));
             assert_eq!(answer.content, [kind, 0, 0, 0, 0, 0, 0, 0]);
         };
-        let params = echo(b"body").pairs();
+        let params = request("/read?4").body("body").pairs();
         let mut connection = program.connect();
         connection.send_in(&unknown(12), piece);
         expect(&mut connection, 12);
@@ -150,7 +175,7 @@ fn an_unknown_management_type_is_answered_in_every_phase_and_its_payload_goes_no
         connection.send_in(&unknown(0), piece);
         expect(&mut connection, 0);
         connection.send_in(&stream(STDIN, ID, b"dy"), piece);
-        assert_eq!(connection.response().stdout, echoed(b"body"));
+        assert_eq!(connection.response().text(), READ);
     });
 }
 

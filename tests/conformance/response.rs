@@ -4,7 +4,11 @@ use super::peer::records::*;
 use super::{every_way, exchange};
 
 fn kinds(response: &Response) -> Vec<(u8, usize)> {
-    response.records.iter().map(|record| (record.kind, record.content.len())).collect()
+    response
+        .records
+        .iter()
+        .map(|record| (record.kind, record.content.len()))
+        .collect()
 }
 
 #[test]
@@ -12,7 +16,10 @@ fn an_empty_response_is_an_empty_stdout_and_the_end() {
     every_way(|program, piece| {
         let response = exchange(program, &request("/nothing").bytes(), piece);
         assert_eq!(kinds(&response), [(STDOUT, 0), (END, 8)]);
-        assert_eq!((response.app_status, response.protocol_status), (0, REQUEST_COMPLETE));
+        assert_eq!(
+            (response.app_status, response.protocol_status),
+            (0, REQUEST_COMPLETE)
+        );
     });
 }
 
@@ -20,7 +27,10 @@ fn an_empty_response_is_an_empty_stdout_and_the_end() {
 fn each_stream_that_was_used_is_closed() {
     every_way(|program, piece| {
         let response = exchange(program, &request("/mixed").bytes(), piece);
-        assert_eq!((response.stdout.as_slice(), response.stderr.as_slice()), (&b"ac"[..], &b"b"[..]));
+        assert_eq!(
+            (response.stdout.as_slice(), response.stderr.as_slice()),
+            (&b"ac"[..], &b"b"[..])
+        );
         let kinds = kinds(&response);
         assert_eq!(kinds[..3], [(STDOUT, 1), (STDERR, 1), (STDOUT, 1)]);
         assert!(kinds.contains(&(STDOUT, 0)) && kinds.contains(&(STDERR, 0)));
@@ -35,8 +45,15 @@ fn each_stream_that_was_used_is_closed() {
 fn the_exit_status_travels_whole() {
     every_way(|program, piece| {
         for status in [0_u32, 1, 255, 256, 65_536, u32::MAX] {
-            let response = exchange(program, &request(&format!("/status?{status}")).bytes(), piece);
-            assert_eq!((response.app_status, response.protocol_status), (status, REQUEST_COMPLETE));
+            let response = exchange(
+                program,
+                &request(&format!("/status?{status}")).bytes(),
+                piece,
+            );
+            assert_eq!(
+                (response.app_status, response.protocol_status),
+                (status, REQUEST_COMPLETE)
+            );
         }
     });
 }
@@ -55,7 +72,9 @@ fn the_response_has_the_id_of_the_request() {
 #[test]
 fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
     let pattern = |total: usize, piece: usize| -> Vec<u8> {
-        (0..total).map(|i| b'a' + ((i % piece) % 26) as u8).collect()
+        (0..total)
+            .map(|i| b'a' + ((i % piece) % 26) as u8)
+            .collect()
     };
     every_way(|program, _| {
         for (total, piece) in [
@@ -73,15 +92,37 @@ fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
             (3_000_000, 3_000_000),
         ] {
             for (kind, number) in [(STDOUT, 1), (STDERR, 2)] {
-                let response = exchange(program, &request(&format!("/write?{number}-{total}-{piece}")).bytes(), usize::MAX);
-                let stream = if kind == STDOUT { &response.stdout } else { &response.stderr };
-                assert!(*stream == pattern(total, piece), "{total} bytes in writes of {piece}");
+                let response = exchange(
+                    program,
+                    &request(&format!("/write?{number}-{total}-{piece}")).bytes(),
+                    usize::MAX,
+                );
+                let stream = if kind == STDOUT {
+                    &response.stdout
+                } else {
+                    &response.stderr
+                };
+                assert!(
+                    *stream == pattern(total, piece),
+                    "{total} bytes in writes of {piece}"
+                );
                 for record in &response.records {
-                    assert_eq!((record.content.len() + record.padding) % 8, 0, "aligned to 8");
+                    assert_eq!(
+                        (record.content.len() + record.padding) % 8,
+                        0,
+                        "aligned to 8"
+                    );
                     assert!(record.padding < 8);
                 }
-                let empty = response.records.iter().filter(|r| r.kind == kind && r.content.is_empty());
-                assert_eq!(empty.count(), 1, "an empty record ends the stream, and only that");
+                let empty = response
+                    .records
+                    .iter()
+                    .filter(|r| r.kind == kind && r.content.is_empty());
+                assert_eq!(
+                    empty.count(),
+                    1,
+                    "an empty record ends the stream, and only that"
+                );
             }
         }
     });
@@ -96,7 +137,10 @@ fn a_peer_that_is_gone_ends_no_program() {
             connection.record();
             drop(connection);
         }
-        assert_eq!(exchange(program, &request("/mixed").bytes(), usize::MAX).stdout, b"ac");
+        assert_eq!(
+            exchange(program, &request("/mixed").bytes(), usize::MAX).stdout,
+            b"ac"
+        );
     });
 }
 

@@ -69,7 +69,11 @@ fn thousands_of_empty_connections_leave_the_next_request_unharmed() {
             drop(program.connect());
         }
         assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            start.elapsed()
+        );
         assert_eq!(program.served(), 2);
     }
 }
@@ -82,7 +86,11 @@ fn connections_that_say_nothing_hold_nobody_up() {
         let start = Instant::now();
         assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
         // Each of them may be waited for while nothing else is to do, but not one after the other.
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
         drop(silent);
         assert_eq!(program.served(), 2);
     }
@@ -108,19 +116,32 @@ fn a_kept_connection_with_half_a_record_holds_nobody_up() {
 #[test]
 fn a_peer_that_never_stops_sending_what_nobody_wants_is_given_up() {
     for transport in TRANSPORTS {
-        let timeouts = [("FCGIPM_PARAMS_TIMEOUT", "0.3"), ("FCGIPM_BODY_TIMEOUT", "0.3")];
-        for begun in [Vec::new(), begin(ID, RESPONDER, true), request("/echo").body("x").head()] {
+        let timeouts = [
+            ("FCGIPM_PARAMS_TIMEOUT", "0.3"),
+            ("FCGIPM_BODY_TIMEOUT", "0.3"),
+        ];
+        for begun in [
+            Vec::new(),
+            begin(ID, RESPONDER, true),
+            request("/echo").body("x").head(),
+        ] {
             let program = Program::app(transport, &timeouts);
             let mut flood = program.connect();
             flood.send(&begun);
             let junk = record(STDIN, 9, &[b'x'; 65_528]).repeat(8);
             let (done, stop) = std::sync::mpsc::channel::<()>();
             let flooding = std::thread::spawn(move || {
-                while stop.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) && flood.try_send(&junk).is_ok() {}
+                while stop.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty)
+                    && flood.try_send(&junk).is_ok()
+                {}
             });
             let start = Instant::now();
             assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
-            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                start.elapsed()
+            );
             drop(done);
             flooding.join().unwrap();
         }

@@ -32,7 +32,8 @@ pub(crate) struct Connection {
 
 impl Address {
     pub(crate) fn connect(&self) -> Connection {
-        self.try_connect().unwrap_or_else(|error| panic!("connect to {self:?}: {error}"))
+        self.try_connect()
+            .unwrap_or_else(|error| panic!("connect to {self:?}: {error}"))
     }
 
     pub(crate) fn try_connect(&self) -> std::io::Result<Connection> {
@@ -51,7 +52,10 @@ impl Address {
                 Socket::Tcp(socket)
             }
         };
-        Ok(Connection { socket, received: Vec::new() })
+        Ok(Connection {
+            socket,
+            received: Vec::new(),
+        })
     }
 
     /// One request on a connection of its own, which must be closed behind the response.
@@ -66,7 +70,8 @@ impl Address {
 
 impl Connection {
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.try_send(bytes).unwrap_or_else(|error| panic!("send: {error}"));
+        self.try_send(bytes)
+            .unwrap_or_else(|error| panic!("send: {error}"));
     }
 
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
@@ -103,7 +108,11 @@ impl Connection {
         loop {
             if let Some(header) = self.received.first_chunk::<8>() {
                 let [version, kind, id1, id0, len1, len0, padding, reserved] = *header;
-                assert_eq!((version, reserved), (1, 0), "a header of version 1 with reserved bytes of zero");
+                assert_eq!(
+                    (version, reserved),
+                    (1, 0),
+                    "a header of version 1 with reserved bytes of zero"
+                );
                 let content = usize::from(u16::from_be_bytes([len1, len0]));
                 let whole = 8 + content + usize::from(padding);
                 if self.received.len() >= whole {
@@ -117,7 +126,11 @@ impl Connection {
                 }
             }
             if self.receive()? == 0 {
-                assert!(self.received.is_empty(), "half a record: {:?}", self.received);
+                assert!(
+                    self.received.is_empty(),
+                    "half a record: {:?}",
+                    self.received
+                );
                 return Ok(None);
             }
         }
@@ -136,12 +149,18 @@ impl Connection {
     }
 
     pub(crate) fn response_to(&mut self, id: u16) -> Response {
-        self.try_response_to(id).unwrap_or_else(|error| panic!("a response was expected: {error}"))
+        self.try_response_to(id)
+            .unwrap_or_else(|error| panic!("a response was expected: {error}"))
     }
 
     pub(crate) fn try_response_to(&mut self, id: u16) -> std::io::Result<Response> {
-        let mut response =
-            Response { stdout: Vec::new(), stderr: Vec::new(), app_status: 0, protocol_status: 0, records: Vec::new() };
+        let mut response = Response {
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            app_status: 0,
+            protocol_status: 0,
+            records: Vec::new(),
+        };
         loop {
             let record = self.try_record()?.ok_or(ErrorKind::UnexpectedEof)?;
             assert_eq!(record.id, id, "a record of the request: {record:?}");

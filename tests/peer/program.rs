@@ -29,15 +29,25 @@ pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Unix, Transport::Tcp];
 
 /// A product of the build.
 pub(crate) fn product(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release").join(name);
-    assert!(path.exists(), "{} is missing: run `make build` first", path.display());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/release")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run `make build` first",
+        path.display()
+    );
     path
 }
 
 /// A fresh folder, short enough in name for a socket in it.
 pub(crate) fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("fcgipm-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "fcgipm-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     let path = std::env::temp_dir().join(name);
     std::fs::create_dir(&path).unwrap();
     path
@@ -55,14 +65,26 @@ pub(crate) fn compiled(source: &str) -> PathBuf {
     let stem = Path::new(source).file_stem().unwrap().to_str().unwrap();
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{stem}-{}", std::process::id()));
     let status = Command::new("cc")
-        .args(["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread"])
+        .args([
+            "-std=c11",
+            "-O1",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-pthread",
+        ])
         .arg("-I")
         .arg(root.join("include"))
         .arg("-o")
         .arg(&out)
         .arg(root.join("tests").join(source))
         .arg(&library)
-        .arg(format!("-Wl,-rpath,{}", library.parent().unwrap().display()))
+        .arg(format!(
+            "-Wl,-rpath,{}",
+            library.parent().unwrap().display()
+        ))
         .status()
         .expect("cc, the C compiler");
     assert!(status.success(), "tests/{source} does not compile");
@@ -116,7 +138,13 @@ impl Program {
                 }
             }
         });
-        Self { child, address, errors, seen: Vec::new(), reaped: false }
+        Self {
+            child,
+            address,
+            errors,
+            seen: Vec::new(),
+            reaped: false,
+        }
     }
 
     /// The test application, ready.
@@ -148,14 +176,20 @@ impl Program {
     pub(crate) fn line(&mut self, text: &str) -> String {
         let until = Instant::now() + LIMIT;
         loop {
-            match self.errors.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .errors
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(text) {
                         return line;
                     }
                 }
-                Err(error) => panic!("no line with '{text}' ({error}); there was {:#?}", self.seen),
+                Err(error) => panic!(
+                    "no line with '{text}' ({error}); there was {:#?}",
+                    self.seen
+                ),
             }
         }
     }
@@ -180,14 +214,22 @@ impl Program {
     }
 
     pub(crate) fn wait_for(&mut self, limit: Duration) -> ExitStatus {
-        assert!(ended_within(self.pid(), limit), "pid {} goes on; there was {:#?}", self.pid(), self.lines());
+        assert!(
+            ended_within(self.pid(), limit),
+            "pid {} goes on; there was {:#?}",
+            self.pid(),
+            self.lines()
+        );
         self.reaped = true;
         self.child.wait().unwrap()
     }
 
     /// How often the application ran, this request included.
     pub(crate) fn served(&self) -> u32 {
-        self.call(&super::records::request("/served")).text().parse().unwrap()
+        self.call(&super::records::request("/served"))
+            .text()
+            .parse()
+            .unwrap()
     }
 }
 
@@ -244,6 +286,9 @@ impl Program {
 /// A process's resident memory in KiB.
 pub(crate) fn memory(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -50,7 +50,11 @@ pub(crate) fn record(kind: u8, id: u16, content: &[u8]) -> Vec<u8> {
 
 pub(crate) fn begin(id: u16, role: u16, keep: bool) -> Vec<u8> {
     let role = role.to_be_bytes();
-    record(BEGIN, id, &[role[0], role[1], u8::from(keep), 0, 0, 0, 0, 0])
+    record(
+        BEGIN,
+        id,
+        &[role[0], role[1], u8::from(keep), 0, 0, 0, 0, 0],
+    )
 }
 
 fn length(n: usize) -> Vec<u8> {
@@ -74,7 +78,10 @@ pub(crate) fn pairs(list: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 /// A stream in records of the largest size, with the empty one that closes it.
 pub(crate) fn stream(kind: u8, id: u16, content: &[u8]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = content.chunks(65_535).flat_map(|piece| record(kind, id, piece)).collect();
+    let mut bytes: Vec<u8> = content
+        .chunks(65_535)
+        .flat_map(|piece| record(kind, id, piece))
+        .collect();
     bytes.extend(record(kind, id, &[]));
     bytes
 }
@@ -92,14 +99,21 @@ pub(crate) struct Request {
 /// A request for a command of the test application, "/command?argument".
 pub(crate) fn request(path: &str) -> Request {
     let (command, query) = path.split_once('?').unwrap_or((path, ""));
-    Request { id: ID, role: RESPONDER, keep: false, params: Vec::new(), body: Vec::new() }
-        .param("PATH_INFO", command)
-        .param("QUERY_STRING", query)
+    Request {
+        id: ID,
+        role: RESPONDER,
+        keep: false,
+        params: Vec::new(),
+        body: Vec::new(),
+    }
+    .param("PATH_INFO", command)
+    .param("QUERY_STRING", query)
 }
 
 impl Request {
     pub(crate) fn param(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        self.params.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
+        self.params
+            .push((name.as_ref().to_vec(), value.as_ref().to_vec()));
         self
     }
 
@@ -126,13 +140,21 @@ impl Request {
     }
 
     pub(crate) fn pairs(&self) -> Vec<u8> {
-        let list: Vec<_> = self.params.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
+        let list: Vec<_> = self
+            .params
+            .iter()
+            .map(|(n, v)| (n.as_slice(), v.as_slice()))
+            .collect();
         pairs(&list)
     }
 
     /// BEGIN_REQUEST and the parameters to their end.
     pub(crate) fn head(&self) -> Vec<u8> {
-        [begin(self.id, self.role, self.keep), stream(PARAMS, self.id, &self.pairs())].concat()
+        [
+            begin(self.id, self.role, self.keep),
+            stream(PARAMS, self.id, &self.pairs()),
+        ]
+        .concat()
     }
 
     /// All of it.
@@ -166,12 +188,18 @@ impl Response {
             fields.push(field.to_vec());
             rest = &after[1..];
         }
-        fields.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+        fields
+            .chunks(2)
+            .map(|pair| (pair[0].clone(), pair[1].clone()))
+            .collect()
     }
 
     /// The value of a parameter that was sent back.
     pub(crate) fn param(&self, name: &str) -> Option<Vec<u8>> {
-        let found = self.params().into_iter().find(|(n, _)| n == name.as_bytes());
+        let found = self
+            .params()
+            .into_iter()
+            .find(|(n, _)| n == name.as_bytes());
         found.map(|(_, value)| value)
     }
 }
