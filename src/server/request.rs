@@ -14,7 +14,7 @@ use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::io::{self, Direction, Received};
-use crate::sys::listen::Peer;
+use crate::sys::listen::{self, Peer};
 use crate::sys::{kick, process};
 use crate::wire::Role;
 
@@ -111,6 +111,10 @@ impl Request {
             ));
         }
         check_listening(listener)?;
+        if let Some(listener) = listen::borrow(listener) {
+            // Where it is refused, a worker that is to leave does so with its next connection.
+            let _ = listen::make_interruptible(listener);
+        }
         let web_servers = web_servers.map(|list| {
             let bad = |_| {
                 Error::new(

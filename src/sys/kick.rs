@@ -156,8 +156,9 @@ fn handle(signal: i32) -> Result<()> {
     // SAFETY: zeroed is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as *const () as usize;
-    // Not SA_RESTART: accept(2) would go back to sleep.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // The application's own calls go on; the library's waits end nevertheless: epoll_wait(2) always
+    // does, and accept(2) on a listening socket that was made interruptible.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
     // SAFETY: the handler only touches atomics and calls async-signal-safe functions.
     if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
         return Err(Error::system(
