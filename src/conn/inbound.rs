@@ -260,7 +260,7 @@ impl Inbound {
             ([_, kind, ..], Phase::Ended(_)) => {
                 between_records && *kind == RecordType::BeginRequest.to_byte()
             }
-            ([_], Phase::Ended(_)) => true,
+            ([_], Phase::Ended(_)) => between_records,
             (_, Phase::Idle | Phase::Params(_) | Phase::Stdin(_) | Phase::Data(_)) => false,
         }
     }

@@ -124,8 +124,8 @@ impl Request {
         self.check_active("aborted")?;
         let mut reads = 0;
         while !self.aborted && self.body.is_empty() && reads < READS {
-            let undecided = matches!(self.input, Input::Ended) && self.unread_bytes().len() == 1;
-            let received = if undecided && !self.inbound.data_is_open() {
+            let unread = self.unread_bytes();
+            let received = if unread.len() == 1 && self.inbound.begins_next(unread) {
                 // One byte does not tell an abort from a next request.
                 self.receive_behind()
             } else if !self.may_look_ahead() {

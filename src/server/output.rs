@@ -77,7 +77,8 @@ impl Request {
             Some(link) if usable && keep => self.set_aside(link, Standing::Kept),
             link => {
                 self.link = link;
-                if usable && !complete {
+                // Also behind an input that broke off: its response went out.
+                if outcome.is_ok() && !complete {
                     self.close_answered()
                 } else {
                     self.close()
