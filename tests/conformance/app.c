@@ -19,7 +19,6 @@
 #include "fcgipm.h"
 
 static int listener;
-static fcgipm_options *options;
 static atomic_uint served;
 
 static const char *name_of(int64_t result)
@@ -207,7 +206,7 @@ static void *serve(void *unused)
 {
     (void)unused;
     int result;
-    fcgipm_request *request = fcgipm_request_new(listener, 0, options);
+    fcgipm_request *request = fcgipm_request_new(listener, 0, NULL);
     if (request == NULL) {
         fprintf(stderr, "app: request: %s\n", fcgipm_last_error_message());
         return "request";
@@ -251,13 +250,11 @@ int main(int argc, char **argv)
     for (int i = crowd != NULL ? atoi(crowd) : 0; i > 0; i--)
         if (dup(2) < 0)
             return 1;
-    options = fcgipm_options_new();
-    listener = fcgipm_socket_open(argc > 1 ? argv[1] : "fd:0", 0, options);
+    listener = fcgipm_socket_open(argc > 1 ? argv[1] : "fd:0", 0, NULL);
     if (listener < 0) {
         fprintf(stderr, "app: socket: %s\n", fcgipm_last_error_message());
         return 1;
     }
     int failed = argc > 2 ? serve_in_threads(atoi(argv[2])) : serve(NULL) != NULL;
-    fcgipm_options_free(options);
     return failed;
 }

@@ -33,7 +33,7 @@ fn every_way(test: impl Fn(&Program, usize)) {
 /// Sends bytes on a new connection in pieces and takes the response of the usual request.
 fn exchange(program: &Program, bytes: &[u8], piece: usize) -> Response {
     let mut connection = program.connect();
-    connection.send_in(bytes, piece);
+    connection.offer_in(bytes, piece);
     connection.response()
 }
 
@@ -42,8 +42,7 @@ fn exchange(program: &Program, bytes: &[u8], piece: usize) -> Response {
 fn refused(program: &Program, bytes: &[u8]) {
     let before = program.served();
     let mut connection = program.connect();
-    // It may close before everything was sent.
-    let _ = connection.try_send(bytes);
+    connection.offer_in(bytes, usize::MAX);
     connection.end();
     connection.assert_closed();
     assert_eq!(

@@ -81,6 +81,13 @@ impl Connection {
         }
     }
 
+    /// Sends what the program takes of it: it may have closed the connection before the end.
+    pub(crate) fn offer_in(&mut self, bytes: &[u8], piece: usize) {
+        let _ = bytes
+            .chunks(piece)
+            .try_for_each(|piece| self.try_send(piece));
+    }
+
     pub(crate) fn send_in(&mut self, bytes: &[u8], piece: usize) {
         bytes.chunks(piece).for_each(|piece| self.send(piece));
     }

@@ -116,12 +116,21 @@ pub(crate) struct Program {
     errors: Receiver<String>,
     seen: Vec<String>,
     reaped: bool,
+    /// The socket file is to be removed with it.
+    owns_socket: bool,
 }
 
 impl Program {
     /// Starts a program and does not wait for it.
-    pub(crate) fn start(mut command: Command, transport: Transport) -> Self {
+    pub(crate) fn start(command: Command, transport: Transport) -> Self {
         let (listener, address) = listen(transport);
+        let mut program = Self::start_on(command, listener, address);
+        program.owns_socket = true;
+        program
+    }
+
+    /// The same, on a listening socket that there is.
+    pub(crate) fn start_on(mut command: Command, listener: OwnedFd, address: Address) -> Self {
         // In a process group of its own, so that whatever it starts ends with the test.
         let mut child = command
             .process_group(0)
@@ -144,6 +153,7 @@ impl Program {
             errors,
             seen: Vec::new(),
             reaped: false,
+            owns_socket: false,
         }
     }
 
@@ -244,6 +254,7 @@ impl Drop for Program {
             }
         }
         if let Address::Unix(path) = &self.address
+            && self.owns_socket
             && let Some(folder) = path.parent()
         {
             let _ = std::fs::remove_dir_all(folder);
