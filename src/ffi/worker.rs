@@ -5,13 +5,14 @@ use crate::server::supervision;
 use crate::sys::kick;
 
 /// Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()
-/// returns FCGIPM_ERETIRED. Works without a manager, too.
+/// returns FCGIPM_ERETIRED, in every thread that has a loop. Works without a manager, too; where
+/// SIGURG has no handler, one is installed, to reach the threads that wait.
 ///
 /// Returns 0. Any thread; async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_retire() -> i32 {
     enter_quietly(|| {
-        kick::request_retirement();
+        kick::request_retirement_from_host();
         0
     })
 }

@@ -8,7 +8,9 @@
 //! resets handlers, or to one that never asked for any of this.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 
@@ -27,7 +29,8 @@ static KICKS: AtomicU32 = AtomicU32::new(0);
 static RETIREMENT: AtomicBool = AtomicBool::new(false);
 static ARMED: AtomicBool = AtomicBool::new(false);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
-static HAS_TIMER: AtomicBool = AtomicBool::new(false);
+/// The process that has the timer: a fork inherits none.
+static TIMER_OWNER: AtomicI32 = AtomicI32::new(0);
 /// The waiting threads (pthread_t), 0 where none waits.
 static WAITING: [AtomicUsize; WAITERS] = [const { AtomicUsize::new(0) }; WAITERS];
 static CLAIMED: [AtomicBool; WAITERS] = [const { AtomicBool::new(false) }; WAITERS];
@@ -43,6 +46,8 @@ impl Waiter {
     /// Claims a place. Beyond 64 waiters in one process there is none left: such a thread notices a
     /// kick with its next request.
     pub(crate) fn claim() -> Self {
+        // A handler may not make it. Without one a kick is still seen, but for a tiny window.
+        let _ = ensure_timer();
         let place = CLAIMED
             .iter()
             .position(|claimed| !claimed.swap(true, Ordering::AcqRel));
@@ -98,6 +103,20 @@ impl Drop for Waiter {
 /// sigaction(2) or timer_create(2) failed.
 pub(crate) fn install_kick() -> Result<()> {
     handle(KICK)?;
+    ensure_timer()
+}
+
+fn has_timer() -> bool {
+    TIMER_OWNER.load(Ordering::Acquire) == super::process::pid()
+}
+
+/// Makes this process's timer, once.
+fn ensure_timer() -> Result<()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock();
+    if has_timer() {
+        return Ok(());
+    }
     // SAFETY: zeroed is a valid sigevent; the fields that matter are set below.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
     event.sigev_notify = libc::SIGEV_SIGNAL;
@@ -112,7 +131,7 @@ pub(crate) fn install_kick() -> Result<()> {
         ));
     }
     TIMER.store(timer, Ordering::Release);
-    HAS_TIMER.store(true, Ordering::Release);
+    TIMER_OWNER.store(super::process::pid(), Ordering::Release);
     Ok(())
 }
 
@@ -128,10 +147,25 @@ pub(crate) fn install_retiring() -> Result<()> {
 pub(crate) fn reset() {
     RETIREMENT.store(false, Ordering::Relaxed);
     ARMED.store(false, Ordering::Relaxed);
-    HAS_TIMER.store(false, Ordering::Relaxed);
+    TIMER_OWNER.store(0, Ordering::Relaxed);
     WAITING
         .iter()
         .for_each(|thread| thread.store(0, Ordering::Relaxed));
+}
+
+/// Asks this process to retire because the host says so: there may be no handler yet, and without one
+/// the kick would reach no waiting thread. Async-signal-safe.
+pub(crate) fn request_retirement_from_host() {
+    // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
+    let unhandled = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(KICK, ptr::null(), &raw mut action) == 0
+            && [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
+    };
+    if unhandled {
+        let _ = handle(KICK);
+    }
+    request_retirement();
 }
 
 /// Asks this process to retire, as a signal from outside does. Async-signal-safe.
@@ -201,13 +235,13 @@ fn kick_waiters(relayed: bool) {
             unsafe { libc::pthread_kill(thread as libc::pthread_t, KICK) };
         }
     }
-    if anybody && HAS_TIMER.load(Ordering::Acquire) && !ARMED.swap(true, Ordering::SeqCst) {
+    if anybody && has_timer() && !ARMED.swap(true, Ordering::SeqCst) {
         set_timer(INTERVAL_NS);
     }
 }
 
 fn set_timer(interval_ns: i64) {
-    if !HAS_TIMER.load(Ordering::Acquire) {
+    if !has_timer() {
         return;
     }
     let time = libc::timespec {
@@ -218,7 +252,7 @@ fn set_timer(interval_ns: i64) {
         it_interval: time,
         it_value: time,
     };
-    // SAFETY: the timer exists in this process (HAS_TIMER is cleared in a fresh worker);
+    // SAFETY: the timer exists in this process (its owner was compared);
     // timer_settime is async-signal-safe.
     unsafe {
         libc::timer_settime(

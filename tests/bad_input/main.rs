@@ -29,11 +29,25 @@ fn run(mut command: Command, group: &str) {
     }
     let status = child.wait().unwrap();
     let (mut out, mut err) = (String::new(), String::new());
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut err)
+        .unwrap();
     let _ = std::fs::remove_dir_all(folder);
     assert!(ended_in_time, "group {group} hangs\n{out}{err}");
-    assert!(status.success(), "group {group}: {}\n{out}{err}", ended(status));
+    assert!(
+        status.success(),
+        "group {group}: {}\n{out}{err}",
+        ended(status)
+    );
     assert!(out.ends_with(&format!("{group}: done\n")), "{out}{err}");
 }
 
