@@ -601,7 +601,8 @@ int32_t fcgipm_manager_signal(const fcgipm_manager *manager, int32_t signal);
 
 /**
  * Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()
- * returns FCGIPM_ERETIRED. Works without a manager, too.
+ * returns FCGIPM_ERETIRED, in every thread that has a loop. Works without a manager, too; where
+ * SIGURG has no handler, one is installed, to reach the threads that wait.
  *
  * Returns 0. Any thread; async-signal-safe.
  */

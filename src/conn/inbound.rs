@@ -126,6 +126,12 @@ impl Inbound {
         }
     }
 
+    /// Whether a filter's standard input has ended and its data has not.
+    #[must_use]
+    pub const fn data_is_open(&self) -> bool {
+        matches!(self.phase, Phase::Data(_))
+    }
+
     /// Whether these next bytes begin another request, which is to be left alone while the active
     /// one, of which all input has arrived, is served. Too few bytes to tell count as yes.
     #[must_use]

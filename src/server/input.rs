@@ -1,12 +1,16 @@
 //! Reading a request's input.
 
 use std::os::fd::AsFd as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::request::{Input, Progress, Request};
 use crate::conn::Role;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction, Received};
+
+/// After so many reads in a row that brought nothing for the application the clock is looked at: a
+/// peer that never pauses must not outlast a deadline that only counts while waiting.
+const READS: u32 = 64;
 
 impl Request {
     /// Reads like read(2): waits for at least one byte, 0 at the end.
@@ -101,7 +105,7 @@ impl Request {
                 "start filter data: the role is not filter",
             ));
         }
-        if !self.input_ended() || self.inbound.input_is_complete() {
+        if !self.input_ended() || !self.inbound.data_is_open() {
             return Err(Error::new(
                 Code::State,
                 "start filter data: the standard input is not at its end",
@@ -118,12 +122,24 @@ impl Request {
     /// [`Code::State`] when there is no request.
     pub fn aborted(&mut self) -> Result<bool> {
         self.check_active("aborted")?;
-        while !self.aborted && self.body.is_empty() && self.may_look_ahead() {
-            if !self.is_drained() {
+        let mut reads = 0;
+        while !self.aborted && self.body.is_empty() && reads < READS {
+            let unread = self.unread_bytes();
+            let received = if unread.len() == 1 && self.inbound.begins_next(unread) {
+                // One byte does not tell an abort from a next request.
+                self.receive_behind()
+            } else if !self.may_look_ahead() {
+                break;
+            } else if !self.is_drained() {
                 self.advance();
-            } else if !matches!(self.receive(), Ok(Received::Bytes(_))) {
+                continue;
+            } else {
+                self.receive()
+            };
+            if !matches!(received, Ok(Received::Bytes(_))) {
                 break;
             }
+            reads += 1;
         }
         Ok(self.aborted)
     }
@@ -131,6 +147,7 @@ impl Request {
     /// Makes sure that the application finds bytes to read. False: the input is at its end.
     fn fill(&mut self) -> Result<bool> {
         let mut deadline = None;
+        let mut reads = 0;
         loop {
             if !self.body.is_empty() {
                 return Ok(true);
@@ -145,7 +162,11 @@ impl Request {
                 continue;
             }
             match self.receive() {
-                Ok(Received::Bytes(_)) => {}
+                Ok(Received::Bytes(_)) => {
+                    if is_overdue(&mut reads, &mut deadline, self.settings.body_timeout) {
+                        self.fail_late();
+                    }
+                }
                 Ok(Received::End) => self.fail(Error::new(
                     Code::Incomplete,
                     "request body: the connection ended before the end of the input",
@@ -166,24 +187,23 @@ impl Request {
         if deadline.is_none() {
             *deadline = patience.map(|patience| Instant::now() + patience);
         }
-        match (
-            io::wait(link.fd.as_fd(), Direction::Read, *deadline),
-            patience,
-        ) {
-            (Ok(true), _) => {}
-            (Ok(false), patience) => {
-                let seconds = patience.unwrap_or_default().as_secs_f64();
-                self.fail(Error::new(
-                    Code::TimedOut,
-                    format!("request body: nothing arrived for body_timeout = {seconds} s"),
-                ));
-            }
-            (Err(errno), _) => self.fail(Error::caused(
+        match io::wait(link.fd.as_fd(), Direction::Read, *deadline) {
+            Ok(true) => {}
+            Ok(false) => self.fail_late(),
+            Err(errno) => self.fail(Error::caused(
                 Code::System,
                 "request body: poll",
                 errno as i32,
             )),
         }
+    }
+
+    fn fail_late(&mut self) {
+        let seconds = self.settings.body_timeout.unwrap_or_default().as_secs_f64();
+        self.fail(Error::new(
+            Code::TimedOut,
+            format!("request body: nothing arrived for body_timeout = {seconds} s"),
+        ));
     }
 
     /// Decodes on; what happens becomes the input's state. Answers that the protocol owes are sent.
@@ -203,7 +223,10 @@ impl Request {
             ) => {}
             Err(error) => self.fail(Error::new(Code::Protocol, format!("request body: {error}"))),
         }
-        if !self.inbound.replies().is_empty() {
+        if self.output_error.is_some() {
+            // Not tried again: each try may wait for as long as a write may.
+            self.inbound.clear_replies();
+        } else if !self.inbound.replies().is_empty() {
             let _ = self.send_replies();
         }
     }
@@ -215,9 +238,7 @@ impl Request {
             Input::Open => true,
             Input::Failed(_) => false,
             Input::Ended => {
-                let between_streams =
-                    self.inbound.role() == Some(Role::Filter) && !self.inbound.input_is_complete();
-                !between_streams && !self.inbound.begins_next(self.unread_bytes())
+                !self.inbound.data_is_open() && !self.inbound.begins_next(self.unread_bytes())
             }
         }
     }
@@ -226,4 +247,19 @@ impl Request {
         self.body = 0..0;
         self.input = Input::Failed(error);
     }
+}
+
+/// Counts a read that brought nothing, and now and then looks at the clock: true past the deadline,
+/// which starts with the first look.
+pub(super) fn is_overdue(
+    reads: &mut u32,
+    deadline: &mut Option<Instant>,
+    patience: Option<Duration>,
+) -> bool {
+    *reads += 1;
+    let Some(patience) = patience.filter(|_| reads.is_multiple_of(READS)) else {
+        return false;
+    };
+    let now = Instant::now();
+    now >= *deadline.get_or_insert_with(|| now + patience)
 }

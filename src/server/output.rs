@@ -64,7 +64,8 @@ impl Request {
             self.send_pending()
         });
         self.body = 0..0;
-        let usable = self.take_in_rest() && outcome.is_ok();
+        // Questions that arrived behind the input are answered, too: nobody will ask again.
+        let usable = self.take_in_rest() && outcome.is_ok() && self.send_replies();
         let complete = self.inbound.input_is_complete() && self.is_drained();
         let keep = self.inbound.keep_connection() && !self.draining;
         self.inbound.finish();
@@ -76,7 +77,8 @@ impl Request {
             Some(link) if usable && keep => self.set_aside(link, Standing::Kept),
             link => {
                 self.link = link;
-                if usable && !complete {
+                // Also behind an input that broke off: its response went out.
+                if outcome.is_ok() && !complete {
                     self.close_answered()
                 } else {
                     self.close()

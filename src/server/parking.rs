@@ -38,7 +38,11 @@ pub(super) enum Standing {
     /// Between two requests, for as long as the peer likes.
     Kept,
     /// Accepted, and nothing has arrived.
-    Silent { until: Instant },
+    Silent {
+        until: Option<Instant>,
+        /// A peer on the way from connect(2) to its first write has made it by then.
+        spoken_by: Instant,
+    },
     /// Answered; what still arrives is thrown away until the peer has seen the answer and closes. A
     /// plain close would reset the answer away (tcp(7), close with unread data).
     Lingering { until: Instant },
@@ -48,7 +52,8 @@ impl Standing {
     const fn deadline(self) -> Option<Instant> {
         match self {
             Self::Kept => None,
-            Self::Silent { until } | Self::Lingering { until } => Some(until),
+            Self::Silent { until, .. } => until,
+            Self::Lingering { until } => Some(until),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
+use super::input::is_overdue;
 use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
@@ -111,6 +112,8 @@ impl Request {
         check_listening(listener)?;
         if let Some(fd) = listen::borrow(listener) {
             listen::tune_inherited(fd);
+            // Where it is refused, a worker that is to leave does so with its next connection.
+            let _ = listen::make_interruptible(fd);
         }
         let web_servers = web_servers.map(|list| {
             let bad = |_| {
@@ -236,6 +239,7 @@ impl Request {
     /// and the connection has been closed or stands aside.
     fn read_request(&mut self) -> bool {
         let mut deadline = None;
+        let mut reads = 0;
         loop {
             match self.decode() {
                 Ok(Progress::Request) => {
@@ -267,7 +271,13 @@ impl Request {
                 return false;
             }
             match self.receive() {
-                Ok(Received::Bytes(_)) => self.fresh = false,
+                Ok(Received::Bytes(_)) => {
+                    self.fresh = false;
+                    if is_overdue(&mut reads, &mut deadline, self.settings.params_timeout) {
+                        self.give_up();
+                        return false;
+                    }
+                }
                 Ok(Received::Nothing) => {
                     if !self.wait_for_params(&mut deadline) {
                         return false;
@@ -288,16 +298,19 @@ impl Request {
         let patience = self.settings.params_timeout;
         if self.inbound.is_quiet() && !self.draining {
             let standing = if self.fresh {
-                if let Ok(true) = io::wait(
-                    link.fd.as_fd(),
-                    Direction::Read,
-                    Some(Instant::now() + SILENCE),
-                ) {
+                let now = Instant::now();
+                let spoken_by = now + SILENCE;
+                // Once connections are watched beside the listening socket this one can be, too: any
+                // number of silent ones must not be waited for one after the other.
+                if self.parking.is_none()
+                    && let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, Some(spoken_by))
+                {
                     return true;
                 }
-                patience.map_or(Standing::Kept, |patience| Standing::Silent {
-                    until: Instant::now() + patience,
-                })
+                Standing::Silent {
+                    until: patience.map(|patience| now + patience),
+                    spoken_by,
+                }
             } else {
                 Standing::Kept
             };
@@ -312,14 +325,19 @@ impl Request {
         if let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, *deadline) {
             return true;
         }
-        if let Some(patience) = patience {
+        self.give_up();
+        false
+    }
+
+    /// The parameters took too long.
+    fn give_up(&mut self) {
+        if let Some(patience) = self.settings.params_timeout {
             stderr::log(&format!(
                 "a request is given up: its parameters took longer than params_timeout = {} s",
                 patience.as_secs_f64()
             ));
         }
         self.close();
-        false
     }
 
     fn start(&mut self) {
@@ -364,6 +382,20 @@ impl Request {
         let received = io::receive(link.fd.as_fd(), &mut self.buffer)?;
         if let Received::Bytes(count) = received {
             self.unread = 0..count;
+        }
+        Ok(received)
+    }
+
+    /// Receives more behind the bytes that were not decoded.
+    pub(super) fn receive_behind(&mut self) -> nix::Result<Received> {
+        let Some(link) = &self.link else {
+            return Ok(Received::End);
+        };
+        self.buffer.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        let received = io::receive(link.fd.as_fd(), &mut self.buffer[self.unread.end..])?;
+        if let Received::Bytes(count) = received {
+            self.unread.end += count;
         }
         Ok(received)
     }

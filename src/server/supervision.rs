@@ -108,7 +108,7 @@ pub fn is_retiring() -> bool {
 
 /// Asks this process to leave, as a signal from outside does. Async-signal-safe.
 pub fn retire() {
-    kick::request_retirement();
+    kick::request_retirement_from_host();
 }
 
 /// Installs a worker's signal handlers: those that ask it to leave, and that of the kick.

@@ -11,7 +11,8 @@ use super::request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
 use super::supervision::{self, Activity, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
-use crate::sys::{io, listen, stderr};
+use crate::sys::io::{self, Direction};
+use crate::sys::{listen, stderr};
 
 /// The byte that travels with a handed-over connection: which standing it had.
 const KEPT: u8 = b'K';
@@ -225,6 +226,12 @@ impl Request {
         };
         supervision.page.set_activity(Activity::Leaving);
         loop {
+            // Looked at in each round: a peer may stay in the middle of a record for ever, and then
+            // the end of the pool, or of the manager, must not be missed.
+            if supervision::retirement(true) == Some(Retirement::PoolEnds) {
+                self.drain(Some(supervision));
+                return Ok(());
+            }
             let mut kept_back = Vec::new();
             while let Some(parked) = parking.take_oldest() {
                 if let Err(refused) = hand_on(parking, parked, supervision) {
@@ -277,7 +284,13 @@ impl Request {
     fn drain(&mut self, supervision: Option<&Supervision>) {
         let parked = self.parking.as_mut().and_then(Parking::take_oldest);
         match (parked, supervision) {
-            (Some(parked), _) => self.make_current(parked),
+            (Some(parked), _) => {
+                if let Standing::Silent { spoken_by, .. } = parked.standing {
+                    // The peer was accepted, and may be about to write.
+                    let _ = io::wait(parked.link.fd.as_fd(), Direction::Read, Some(spoken_by));
+                }
+                self.make_current(parked);
+            }
             (None, Some(supervision)) => self.take_over(supervision),
             (None, None) => {}
         }

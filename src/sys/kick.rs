@@ -10,6 +10,8 @@
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use parking_lot::Mutex;
+
 use super::process;
 use crate::error::{Error, Result};
 
@@ -31,7 +33,8 @@ static NEWS: AtomicU32 = AtomicU32::new(0);
 static RETIREMENT: AtomicBool = AtomicBool::new(false);
 static ARMED: AtomicBool = AtomicBool::new(false);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
-static HAS_TIMER: AtomicBool = AtomicBool::new(false);
+/// The process that has the timer: a fork inherits none.
+static TIMER_OWNER: AtomicI32 = AtomicI32::new(0);
 /// The waiting threads' ids, 0 where none waits.
 static WAITING: [AtomicI32; WAITERS] = [const { AtomicI32::new(0) }; WAITERS];
 /// Up to which news each of them has looked.
@@ -49,6 +52,8 @@ impl Waiter {
     /// Claims a place. Beyond 64 waiters in one process there is none left: such a thread notices a
     /// kick with its next request.
     pub(crate) fn claim() -> Self {
+        // A handler may not make it. Without one a kick is still seen, but for a tiny window.
+        let _ = ensure_timer();
         let place = CLAIMED
             .iter()
             .position(|claimed| !claimed.swap(true, Ordering::AcqRel));
@@ -113,7 +118,18 @@ impl Drop for Waiter {
 /// sigaction(2) or timer_create(2) failed.
 pub(crate) fn install_kick() -> Result<()> {
     handle(KICK)?;
-    if HAS_TIMER.load(Ordering::Acquire) {
+    ensure_timer()
+}
+
+fn has_timer() -> bool {
+    TIMER_OWNER.load(Ordering::Acquire) == process::pid()
+}
+
+/// Makes this process's timer, once.
+fn ensure_timer() -> Result<()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock();
+    if has_timer() {
         return Ok(());
     }
     // SAFETY: zeroed is a valid sigevent; the fields that matter are set below.
@@ -130,7 +146,7 @@ pub(crate) fn install_kick() -> Result<()> {
         ));
     }
     TIMER.store(timer, Ordering::Release);
-    HAS_TIMER.store(true, Ordering::Release);
+    TIMER_OWNER.store(process::pid(), Ordering::Release);
     Ok(())
 }
 
@@ -146,10 +162,25 @@ pub(crate) fn install_retiring() -> Result<()> {
 pub(crate) fn reset() {
     RETIREMENT.store(false, Ordering::Relaxed);
     ARMED.store(false, Ordering::Relaxed);
-    HAS_TIMER.store(false, Ordering::Relaxed);
+    TIMER_OWNER.store(0, Ordering::Relaxed);
     WAITING
         .iter()
         .for_each(|thread| thread.store(0, Ordering::Relaxed));
+}
+
+/// Asks this process to retire because the host says so: there may be no handler yet, and without one
+/// the kick would reach no waiting thread. Async-signal-safe.
+pub(crate) fn request_retirement_from_host() {
+    // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
+    let unhandled = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(KICK, ptr::null(), &raw mut action) == 0
+            && [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
+    };
+    if unhandled {
+        let _ = handle(KICK);
+    }
+    request_retirement();
 }
 
 /// Asks this process to retire, as a signal from outside does. Async-signal-safe.
@@ -174,8 +205,9 @@ fn handle(signal: i32) -> Result<()> {
     // SAFETY: zeroed is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as *const () as usize;
-    // Not SA_RESTART: accept(2) would go back to sleep.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // The application's own calls go on; the library's waits end nevertheless: epoll_wait(2) always
+    // does, and accept(2) on a listening socket that was made interruptible.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
     // SAFETY: the handler only touches atomics and calls async-signal-safe functions.
     if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
         return Err(Error::system(
@@ -236,17 +268,13 @@ fn kick_waiters(origin: Origin) {
             unsafe { libc::syscall(libc::SYS_tgkill, process, thread, KICK) };
         }
     }
-    if anybody
-        && origin == Origin::News
-        && HAS_TIMER.load(Ordering::Acquire)
-        && !ARMED.swap(true, Ordering::SeqCst)
-    {
+    if anybody && origin == Origin::News && has_timer() && !ARMED.swap(true, Ordering::SeqCst) {
         set_timer(INTERVAL_NS);
     }
 }
 
 fn set_timer(interval_ns: i64) {
-    if !HAS_TIMER.load(Ordering::Acquire) {
+    if !has_timer() {
         return;
     }
     let time = libc::timespec {
@@ -257,7 +285,7 @@ fn set_timer(interval_ns: i64) {
         it_interval: time,
         it_value: time,
     };
-    // SAFETY: the timer exists in this process (HAS_TIMER is cleared in a fresh worker);
+    // SAFETY: the timer exists in this process (its owner was compared);
     // timer_settime is async-signal-safe.
     unsafe {
         libc::timer_settime(

@@ -9,8 +9,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
-    setsockopt, socket, sockopt,
+    getsockopt, setsockopt, socket, sockopt,
 };
+use nix::sys::time::TimeVal;
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::fd::above_standard;
@@ -221,6 +222,19 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     }
     Ok(())
 }
+
+/// Lets signals end accept(2) on the socket, whatever their handlers were installed with: with a
+/// time limit, however long, the call is not restarted (signal(7)).
+pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let limit = getsockopt(&fd, sockopt::ReceiveTimeout)?;
+    if limit.tv_sec() == 0 && limit.tv_usec() == 0 {
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(YEARS, 0))?;
+    }
+    Ok(())
+}
+
+/// Three years, in seconds.
+const YEARS: i64 = 100_000_000;
 
 /// Accepts a connection, in one system call.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> nix::Result<(OwnedFd, Peer)> {

@@ -12,7 +12,7 @@
  *     /headers?n=N  N header lines
  *     /stderr       a line for the web server's error log
  *     /status?n=N   exit status N
- *     /pause        answers when a byte can be read from the file named by FCGIPM_EXAMPLE_GATE
+ *     /pause        answers when a byte can be read from the file named by HELLO_GATE
  */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
@@ -147,7 +147,7 @@ static void answer_stderr(fcgipm_request *request)
 static void answer_pause(fcgipm_request *request)
 {
     char byte;
-    const char *gate = getenv("FCGIPM_EXAMPLE_GATE");
+    const char *gate = getenv("HELLO_GATE");
     int fd = gate != NULL ? open(gate, O_RDONLY) : -1;
     ssize_t count = fd >= 0 ? read(fd, &byte, 1) : -1;
     if (fd >= 0)

@@ -1,0 +1,63 @@
+//! What a FastCGI 1.0 peer may expect, checked from outside: bytes in, bytes out.
+//!
+//! The other side is `app.c`, which runs one request at a time and does what a request asks for.
+
+#[path = "../peer/mod.rs"]
+mod peer;
+
+mod aborts;
+mod framing;
+mod input;
+mod management;
+mod parameters;
+mod peers;
+mod requests;
+mod response;
+mod roles;
+mod starting;
+mod storms;
+
+use peer::program::{Program, TRANSPORTS};
+use peer::records::{Request, Response};
+
+/// Does the same over both transports, with the bytes sent at once and one at a time.
+fn every_way(test: impl Fn(&Program, usize)) {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        for piece in [usize::MAX, 1] {
+            test(&program, piece);
+        }
+    }
+}
+
+/// Sends bytes on a new connection in pieces and takes the response of the usual request.
+fn exchange(program: &Program, bytes: &[u8], piece: usize) -> Response {
+    let mut connection = program.connect();
+    connection.offer_in(bytes, piece);
+    connection.response()
+}
+
+/// Sends bytes that must not lead to a run of the application, and then nothing more; returns when
+/// the program has closed the connection.
+fn refused(program: &Program, bytes: &[u8]) {
+    let before = program.served();
+    let mut connection = program.connect();
+    connection.offer_in(bytes, usize::MAX);
+    connection.end();
+    connection.assert_closed();
+    assert_eq!(
+        program.served(),
+        before + 1,
+        "the application did not run in between"
+    );
+}
+
+/// A request whose response is its body.
+fn echo(body: &[u8]) -> Request {
+    peer::records::request("/echo").body(body)
+}
+
+/// What `echo` answers when everything went well.
+fn echoed(body: &[u8]) -> Vec<u8> {
+    [body, b"|ok ok ok end=1"].concat()
+}

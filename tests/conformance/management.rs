@@ -1,0 +1,201 @@
+//! Management records: GET_VALUES and types that nobody knows (section 4).
+
+use super::peer::connection::Connection;
+use super::peer::program::{Program, Transport};
+use super::peer::records::*;
+use super::{echo, echoed, every_way};
+
+const MAX_CONNS: (&[u8], &[u8]) = (b"FCGI_MAX_CONNS", b"1");
+const MAX_REQS: (&[u8], &[u8]) = (b"FCGI_MAX_REQS", b"1");
+const MPXS_CONNS: (&[u8], &[u8]) = (b"FCGI_MPXS_CONNS", b"0");
+
+/// What a request that reads the four bytes "body", and writes nothing before, answers.
+const READ: &str = "body|ok end=0";
+
+fn question(names: &[&[u8]]) -> Vec<u8> {
+    let list: Vec<_> = names.iter().map(|name| (*name, &b""[..])).collect();
+    record(GET_VALUES, 0, &pairs(&list))
+}
+
+fn everything() -> Vec<u8> {
+    question(&[MAX_CONNS.0, MAX_REQS.0, MPXS_CONNS.0])
+}
+
+fn assert_everything(connection: &mut Connection) {
+    let answer = connection.record();
+    assert_eq!((answer.kind, answer.id), (GET_VALUES_RESULT, 0));
+    assert_eq!(answer.content, pairs(&[MAX_CONNS, MAX_REQS, MPXS_CONNS]));
+}
+
+#[test]
+fn get_values_is_answered_at_once_in_every_phase() {
+    every_way(|program, piece| {
+        let request = request("/read?4").body("body").keep(true);
+        let mut connection = program.connect();
+        // Before a request.
+        connection.send_in(&everything(), piece);
+        assert_everything(&mut connection);
+        // Behind BEGIN_REQUEST, and between two halves of a parameter.
+        connection.send_in(&begin(ID, RESPONDER, true), piece);
+        connection.send_in(&everything(), piece);
+        assert_everything(&mut connection);
+        let params = request.pairs();
+        connection.send_in(&record(PARAMS, ID, &params[..5]), piece);
+        connection.send_in(&everything(), piece);
+        assert_everything(&mut connection);
+        connection.send_in(&stream(PARAMS, ID, &params[5..]), piece);
+        // While the application reads its input.
+        connection.send_in(&everything(), piece);
+        assert_everything(&mut connection);
+        connection.send_in(&record(STDIN, ID, b"bo"), piece);
+        connection.send_in(&everything(), piece);
+        assert_everything(&mut connection);
+        connection.send_in(&stream(STDIN, ID, b"dy"), piece);
+        assert_eq!(connection.response().text(), READ);
+        // Between two requests.
+        connection.send_in(&everything(), piece);
+        assert_everything(&mut connection);
+        assert_eq!(connection.call(&echo(b"")).stdout, echoed(b""));
+        connection.assert_closed();
+    });
+}
+
+#[test]
+fn get_values_behind_the_end_of_a_request_in_the_same_segment_is_answered() {
+    every_way(|program, piece| {
+        for command in ["/echo", "/status?3"] {
+            let mut connection = program.connect();
+            let request = request(command).body("body").keep(true);
+            connection.send_in(&[request.bytes(), everything()].concat(), piece);
+            // Either may come first.
+            let mut kinds = Vec::new();
+            while !(kinds.contains(&END) && kinds.contains(&GET_VALUES_RESULT)) {
+                kinds.push(connection.record().kind);
+            }
+            assert_eq!(connection.call(&echo(b"next")).stdout, echoed(b"next"));
+        }
+    });
+}
+
+#[test]
+fn get_values_leaves_out_unknown_names_and_answers_repeated_ones_once() {
+    every_way(|program, piece| {
+        let mut connection = program.connect();
+        for (asked, answered) in [
+            (question(&[]), pairs(&[])),
+            (
+                question(&[b"FCGI_SECRET", b"", b"fcgi_max_conns"]),
+                pairs(&[]),
+            ),
+            (
+                question(&[MPXS_CONNS.0, b"X", MPXS_CONNS.0]),
+                pairs(&[MPXS_CONNS]),
+            ),
+            // A value is no name, and a pair that is cut off ends the list.
+            (
+                record(GET_VALUES, 0, &pairs(&[(b"A", MAX_REQS.0)])),
+                pairs(&[]),
+            ),
+            (
+                record(
+                    GET_VALUES,
+                    0,
+                    &[pairs(&[(MAX_REQS.0, b"")]), vec![200]].concat(),
+                ),
+                pairs(&[MAX_REQS]),
+            ),
+        ] {
+            connection.send_in(&asked, piece);
+            let answer = connection.record();
+            assert_eq!(
+                (answer.kind, answer.id, answer.content),
+                (GET_VALUES_RESULT, 0, answered)
+            );
+        }
+        assert_eq!(connection.call(&echo(b"")).stdout, echoed(b""));
+    });
+}
+
+#[test]
+fn any_number_of_names_gets_one_record() {
+    let program = Program::app(Transport::Unix, &[]);
+    let mut connection = program.connect();
+    let many: Vec<&[u8]> = vec![MAX_CONNS.0; 65_535 / 16];
+    connection.send(&question(&many));
+    let answer = connection.record();
+    assert_eq!(
+        (answer.kind, answer.content),
+        (GET_VALUES_RESULT, pairs(&[MAX_CONNS]))
+    );
+    assert_eq!(connection.call(&echo(b"")).stdout, echoed(b""));
+}
+
+#[test]
+fn a_flood_of_questions_that_nobody_waits_for_harms_nothing() {
+    every_way(|program, piece| {
+        let mut connection = program.connect();
+        let count = if piece == 1 { 20 } else { 3_000 };
+        let flood = everything().repeat(count);
+        connection.send(&begin(ID, RESPONDER, true));
+        connection.send_in(&flood, piece);
+        connection.send(&stream(PARAMS, ID, &echo(b"body").pairs()));
+        for _ in 0..count {
+            assert_everything(&mut connection);
+        }
+        connection.send_in(&flood, piece);
+        connection.send(&stream(STDIN, ID, b"body"));
+        for _ in 0..count {
+            assert_everything(&mut connection);
+        }
+        assert_eq!(connection.response().stdout, echoed(b"body"));
+    });
+}
+
+#[test]
+fn an_unknown_management_type_is_answered_in_every_phase_and_its_payload_goes_nowhere() {
+    every_way(|program, piece| {
+        let unknown = |kind: u8| padded(kind, 0, b"payload of nobody", 3);
+        let expect = |connection: &mut Connection, kind: u8| {
+            let answer = connection.record();
+            assert_eq!((answer.kind, answer.id), (UNKNOWN_TYPE, 0));
+            assert_eq!(answer.content, [kind, 0, 0, 0, 0, 0, 0, 0]);
+        };
+        let params = request("/read?4").body("body").pairs();
+        let mut connection = program.connect();
+        connection.send_in(&unknown(12), piece);
+        expect(&mut connection, 12);
+        connection.send_in(&begin(ID, RESPONDER, false), piece);
+        connection.send_in(&record(PARAMS, ID, &params[..3]), piece);
+        connection.send_in(&unknown(200), piece);
+        expect(&mut connection, 200);
+        connection.send_in(&stream(PARAMS, ID, &params[3..]), piece);
+        connection.send_in(&record(STDIN, ID, b"bo"), piece);
+        connection.send_in(&unknown(255), piece);
+        expect(&mut connection, 255);
+        connection.send_in(&unknown(0), piece);
+        expect(&mut connection, 0);
+        connection.send_in(&stream(STDIN, ID, b"dy"), piece);
+        assert_eq!(connection.response().text(), READ);
+    });
+}
+
+#[test]
+fn unknown_application_types_of_the_active_request_are_ignored() {
+    every_way(|program, piece| {
+        let params = echo(b"body").pairs();
+        let mut connection = program.connect();
+        for bytes in [
+            begin(ID, RESPONDER, false),
+            record(PARAMS, ID, &params[..3]),
+            record(42, ID, b"payload of nobody"),
+            record(STDERR, ID, b"not for an application"),
+            stream(PARAMS, ID, &params[3..]),
+            record(STDIN, ID, b"bo"),
+            padded(42, ID, b"payload of nobody", 9),
+            stream(STDIN, ID, b"dy"),
+        ] {
+            connection.send_in(&bytes, piece);
+        }
+        assert_eq!(connection.response().stdout, echoed(b"body"));
+    });
+}

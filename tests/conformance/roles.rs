@@ -1,0 +1,125 @@
+//! Filter and authorizer (sections 6.3 and 6.4).
+
+use super::peer::records::*;
+use super::{every_way, exchange};
+
+const WENT_WELL: &str = "early=FCGIPM_ESTATE 0 half=FCGIPM_ESTATE stdin=123|ok ok ok end=1 start=ok data=file|ok ok ok end=1 late=FCGIPM_ESTATE";
+
+#[test]
+fn a_filter_reads_its_input_and_then_the_data_when_it_asks() {
+    every_way(|program, piece| {
+        for keep in [true, false] {
+            let filter = request("/filter").role(FILTER).keep(keep).body("0123");
+            let filter = filter
+                .param("FCGI_DATA_LENGTH", "4")
+                .param("FCGI_DATA_LAST_MOD", "1");
+            let mut connection = program.connect();
+            connection.send_in(&[filter.bytes(), stream(DATA, ID, b"file")].concat(), piece);
+            assert_eq!(connection.response().text(), WENT_WELL);
+            if keep {
+                assert_eq!(connection.call(&request("/mixed")).stdout, b"ac");
+            }
+            connection.assert_closed();
+        }
+    });
+}
+
+#[test]
+fn asking_again_for_the_data_is_an_error_also_when_its_end_was_padded() {
+    every_way(|program, piece| {
+        let filter = request("/filter").role(FILTER).body("0123").bytes();
+        let data = [padded(DATA, ID, b"file", 4), padded(DATA, ID, &[], 200)].concat();
+        assert_eq!(
+            exchange(program, &[filter, data].concat(), piece).text(),
+            WENT_WELL
+        );
+    });
+}
+
+#[test]
+fn a_filters_file_is_described_by_ordinary_parameters() {
+    every_way(|program, piece| {
+        let filter = request("/params?0")
+            .role(FILTER)
+            .param("FCGI_DATA_LENGTH", "4")
+            .param("FCGI_DATA_LAST_MOD", "9");
+        let response = exchange(
+            program,
+            &[filter.bytes(), stream(DATA, ID, b"file")].concat(),
+            piece,
+        );
+        assert_eq!(response.param("FCGI_DATA_LENGTH"), Some(b"4".to_vec()));
+        assert_eq!(response.param("FCGI_DATA_LAST_MOD"), Some(b"9".to_vec()));
+    });
+}
+
+#[test]
+fn data_before_the_end_of_a_filters_input_is_an_error() {
+    every_way(|program, piece| {
+        let filter = request("/echo").role(FILTER).head();
+        let bytes = [filter, record(STDIN, ID, b"x"), record(DATA, ID, b"file")].concat();
+        let text = exchange(program, &bytes, piece).text();
+        assert_eq!(
+            text,
+            "x|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0"
+        );
+    });
+}
+
+#[test]
+fn other_roles_have_no_data() {
+    every_way(|program, piece| {
+        let bytes = [
+            request("/filter").head(),
+            record(DATA, ID, b"no"),
+            stream(STDIN, ID, b"01"),
+        ]
+        .concat();
+        let text = exchange(program, &bytes, piece).text();
+        assert!(
+            text.starts_with("early=FCGIPM_ESTATE 0 half=FCGIPM_ESTATE stdin=1|ok"),
+            "{text}"
+        );
+        assert!(text.contains("start=FCGIPM_ESTATE data=|ok"), "{text}");
+    });
+}
+
+#[test]
+fn an_authorizers_input_is_at_its_end_at_once() {
+    every_way(|program, piece| {
+        for keep in [true, false] {
+            let head = request("/echo").role(AUTHORIZER).keep(keep).head();
+            // The web server may or may not close a stream that it does not have.
+            for rest in [vec![], record(STDIN, ID, &[]), padded(STDIN, ID, &[], 8)] {
+                let mut connection = program.connect();
+                connection.send_in(&head, piece);
+                assert_eq!(connection.response().text(), "|ok ok ok end=1");
+                if keep {
+                    connection.send_in(&rest, piece);
+                    assert_eq!(connection.call(&request("/mixed")).stdout, b"ac");
+                }
+                connection.assert_closed();
+            }
+        }
+    });
+}
+
+#[test]
+fn the_role_and_the_peer_are_told() {
+    every_way(|program, piece| {
+        for role in [RESPONDER, AUTHORIZER, FILTER] {
+            for keep in [true, false] {
+                let bytes = request("/about").role(role).keep(keep).bytes();
+                let text = exchange(program, &bytes, piece).text();
+                assert!(
+                    text.starts_with(&format!("role={role} keep={} peer=", u8::from(keep))),
+                    "{text}"
+                );
+                assert!(
+                    text.contains("peer=unix:") || text.contains("peer=127.0.0.1:"),
+                    "{text}"
+                );
+            }
+        }
+    });
+}

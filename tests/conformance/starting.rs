@@ -1,0 +1,81 @@
+//! Being started by a web server: a listening socket as descriptor 0 (section 2.2), and descriptors of
+//! any number.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use super::peer::connection::LIMIT;
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled, readable_within};
+use super::peer::records::*;
+use super::{echo, echoed};
+
+#[test]
+fn a_listener_as_descriptor_0_works_with_1_and_2_closed_and_nothing_lands_there() {
+    for transport in TRANSPORTS {
+        let mut command = Command::new(compiled("conformance/app.c"));
+        command.arg("fd:0");
+        // SAFETY: close is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                libc::close(1);
+                libc::close(2);
+                Ok(())
+            });
+        }
+        let program = Program::start(command, transport);
+        let mut kept = program.connect();
+        for round in 0..3 {
+            // A kept connection, so that whatever watches it is there, too.
+            let text = kept.call(&request("/descriptors").keep(true)).text();
+            let standard = |line: &&str| {
+                ["0 ", "1 ", "2 "]
+                    .iter()
+                    .any(|number| line.starts_with(number))
+            };
+            // The application itself looks into a folder.
+            let taken: Vec<_> = text
+                .lines()
+                .filter(standard)
+                .filter(|line| !line.contains("/proc/"))
+                .collect();
+            assert_eq!(taken.len(), 1, "round {round}: {text}");
+            assert!(taken[0].starts_with("0 socket:"), "{text}");
+            assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+        }
+    }
+}
+
+#[test]
+fn descriptors_above_1024_work() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[("APP_CROWD", "1200")]);
+        let mut kept = program.connect();
+        for _ in 0..2 {
+            let text = kept.call(&request("/descriptors").keep(true)).text();
+            let number = text
+                .lines()
+                .find_map(|line| line.strip_prefix("connection="))
+                .unwrap();
+            assert!(number.parse::<u32>().unwrap() > 1_024, "{text}");
+            // Waits, and not only reads of what is there.
+            kept.send_in(&request("/announce").body("body").keep(true).head(), 7);
+            assert_eq!(kept.record().content, b"started ");
+            kept.send(&stream(STDIN, ID, b"body"));
+            assert_eq!(kept.response().stdout, echoed(b"body"));
+            // And a peer that takes its time with a large response.
+            kept.send(&request("/write?1-5000000-5000000").keep(true).bytes());
+            assert!(readable_within(&kept, LIMIT));
+            assert_eq!(kept.response().stdout.len(), 5_000_000);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_listener_is_told_from_one() {
+    let mut command = Command::new(compiled("conformance/app.c"));
+    command.arg("fd:2");
+    let mut program = Program::start(command, Transport::Unix);
+    let line = program.line("app: socket:");
+    assert!(line.contains("descriptor 2"), "{line}");
+    assert_eq!(program.wait().code(), Some(1));
+}

@@ -1,0 +1,149 @@
+//! Peers that mean nothing good, in numbers: the next request is unharmed.
+
+use std::time::{Duration, Instant};
+
+use super::peer::program::{Program, TRANSPORTS};
+use super::peer::records::*;
+use super::{echo, echoed};
+
+/// Bytes without a pattern, the same in every run (xorshift).
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn random_bytes_leave_the_next_request_unharmed() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        for seed in 0..400 {
+            let mut bytes = noise(seed, (seed as usize * 37) % 3_000);
+            // Half of them get past the version.
+            if seed % 2 == 0 && !bytes.is_empty() {
+                bytes[0] = 1;
+            }
+            let mut connection = program.connect();
+            let _ = connection.try_send(&bytes);
+            connection.end();
+            connection.drain();
+        }
+        assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+        assert_eq!(program.served(), 2, "nothing ran in between");
+    }
+}
+
+#[test]
+fn requests_with_a_byte_changed_or_cut_anywhere_end_in_bounded_time() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        let whole = echo(b"a body").keep(true).bytes();
+        for position in 0..whole.len() {
+            for changed in [Some(0), Some(0xff), Some(whole[position] ^ 1), None] {
+                let mut bytes = whole.clone();
+                match changed {
+                    Some(byte) => bytes[position] = byte,
+                    None => bytes.truncate(position),
+                }
+                let mut connection = program.connect();
+                let _ = connection.try_send(&bytes);
+                connection.end();
+                connection.drain();
+            }
+        }
+        assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+    }
+}
+
+#[test]
+fn thousands_of_empty_connections_leave_the_next_request_unharmed() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        let start = Instant::now();
+        for _ in 0..3_000 {
+            drop(program.connect());
+        }
+        assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(program.served(), 2);
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_hold_nobody_up() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        let silent: Vec<_> = (0..300).map(|_| program.connect()).collect();
+        let start = Instant::now();
+        assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+        // Each of them may be waited for while nothing else is to do, but not one after the other.
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+        drop(silent);
+        assert_eq!(program.served(), 2);
+    }
+}
+
+#[test]
+fn a_kept_connection_with_half_a_record_holds_nobody_up() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        let mut half = program.connect();
+        let first = request("/status?3").body("0123456789").keep(true);
+        let bytes = first.bytes();
+        half.send(&bytes[..first.head().len() + 12]);
+        assert_eq!(half.response().app_status, 3);
+        for _ in 0..3 {
+            assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+        }
+        half.send(&bytes[first.head().len() + 12..]);
+        assert_eq!(half.call(&echo(b"y")).stdout, echoed(b"y"));
+    }
+}
+
+#[test]
+fn a_peer_that_never_stops_sending_what_nobody_wants_is_given_up() {
+    for transport in TRANSPORTS {
+        let timeouts = [
+            ("FCGIPM_PARAMS_TIMEOUT", "0.3"),
+            ("FCGIPM_BODY_TIMEOUT", "0.3"),
+        ];
+        for begun in [
+            Vec::new(),
+            begin(ID, RESPONDER, true),
+            request("/echo").body("x").head(),
+        ] {
+            let program = Program::app(transport, &timeouts);
+            let mut flood = program.connect();
+            flood.send(&begun);
+            let junk = record(STDIN, 9, &[b'x'; 65_528]).repeat(8);
+            let (done, stop) = std::sync::mpsc::channel::<()>();
+            let flooding = std::thread::spawn(move || {
+                while stop.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty)
+                    && flood.try_send(&junk).is_ok()
+                {}
+            });
+            let start = Instant::now();
+            assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                start.elapsed()
+            );
+            drop(done);
+            flooding.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! System calls per request, counted by strace with the manager attached.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::peer::program::{Program, TRANSPORTS, Transport, folder};
+use super::{Pool, call, command};
+
+/// A path of the example that makes no system call of its own.
+const PLAIN: &str = "/headers?n=1";
+
+/// One worker whose system calls are written to a file.
+fn traced(transport: Transport) -> (Pool, std::path::PathBuf) {
+    let (plain, gate) = command(1, &[]);
+    let trace = folder().join("trace");
+    let mut command = Command::new("strace");
+    // The tracer is a grandchild, so that the program's pid is the one we know.
+    command
+        .args(["-D", "-f", "-qq", "-o"])
+        .arg(&trace)
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let mut pool = Pool {
+        program: Program::start(command, transport),
+        workers: Vec::new(),
+        gate,
+    };
+    let ready = pool.next_ready();
+    pool.workers.push(ready);
+    (pool, trace)
+}
+
+/// The calls of the worker, in their order, as "name" or "name=-1" for those that failed.
+fn calls(mut pool: Pool, trace: &std::path::Path) -> Vec<String> {
+    let worker = pool.workers[0];
+    pool.program.signal(Signal::SIGTERM);
+    pool.program.wait();
+    // The tracer has the same standard error: its end is the tracer's.
+    pool.program.all_lines();
+    let text = std::fs::read_to_string(trace).unwrap();
+    std::fs::remove_dir_all(trace.parent().unwrap()).unwrap();
+    let mut names = Vec::new();
+    for line in text.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let rest = rest.trim_start();
+        if pid.parse() != Ok(worker) || rest.starts_with(['<', '-', '+']) {
+            continue;
+        }
+        let name = rest.split('(').next().unwrap();
+        names.push(if rest.contains(" = -1 ") {
+            format!("{name}=-1")
+        } else {
+            name.to_owned()
+        });
+    }
+    names
+}
+
+fn count(calls: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls {
+        *counts.entry(call.as_str()).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
+    const REQUESTS: usize = 50;
+    for transport in TRANSPORTS {
+        let (pool, trace) = traced(transport);
+        // They queue up whole behind one that is held, so that nothing has to be waited for.
+        let mut held = pool.paused(false);
+        let gate = pool.gate();
+        let mut queued: Vec<_> = (0..REQUESTS).map(|_| pool.program.connect()).collect();
+        queued
+            .iter_mut()
+            .for_each(|connection| connection.send(&call(PLAIN).bytes()));
+        drop(gate);
+        held.response();
+        for connection in &mut queued {
+            assert!(connection.response().text().contains("1 headers"));
+            connection.assert_closed();
+        }
+        let calls = calls(pool, &trace);
+        // From the first accept behind the gate: that of the gate's own descriptor is the read's.
+        let start = calls.iter().rposition(|name| name == "read").unwrap();
+        let start = start
+            + calls[start..]
+                .iter()
+                .position(|name| name == "accept4")
+                .unwrap();
+        let served = &calls[start..start + 4 * REQUESTS];
+        let each = ["accept4", "recvfrom", "sendto", "close"];
+        assert!(
+            served.chunks(4).all(|request| request == each),
+            "{transport:?}: {:?}",
+            count(served)
+        );
+    }
+}
+
+#[test]
+fn a_small_request_on_a_kept_connection_costs_three_system_calls() {
+    const REQUESTS: usize = 50;
+    for transport in TRANSPORTS {
+        let (pool, trace) = traced(transport);
+        let mut kept = pool.program.connect();
+        for _ in 0..REQUESTS + 2 {
+            kept.call(&call(PLAIN).keep(true));
+        }
+        let calls = calls(pool, &trace);
+        let last = calls.iter().rposition(|name| name == "sendto").unwrap();
+        let served = &calls[last + 1 - 3 * REQUESTS..=last];
+        let each = ["epoll_wait", "recvfrom", "sendto"];
+        assert!(
+            served.chunks(3).all(|request| request == each),
+            "{transport:?}: {:?}",
+            count(served)
+        );
+    }
+}

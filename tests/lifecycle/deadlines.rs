@@ -1,0 +1,135 @@
+//! No peer holds a worker for ever. The elapsed time is the scenario.
+
+use std::time::{Duration, Instant};
+
+use super::peer::program::{Program, TRANSPORTS};
+use super::peer::records::*;
+
+const ALL: [(&str, &str); 3] = [
+    ("FCGIPM_PARAMS_TIMEOUT", "0.4"),
+    ("FCGIPM_BODY_TIMEOUT", "0.4"),
+    ("FCGIPM_WRITE_TIMEOUT", "0.4"),
+];
+
+fn assert_in_time(start: Instant) {
+    let elapsed = start.elapsed();
+    assert!(
+        (Duration::from_millis(390)..Duration::from_secs(6)).contains(&elapsed),
+        "{elapsed:?}"
+    );
+}
+
+#[test]
+fn parameters_that_do_not_arrive_end_the_connection() {
+    for transport in TRANSPORTS {
+        let mut program = Program::app(transport, &ALL);
+        let head = request("/echo").head();
+        for cut in [1, 8, 16, 20, head.len() - 1] {
+            let start = Instant::now();
+            let mut connection = program.connect();
+            connection.send(&head[..cut]);
+            connection.assert_closed();
+            assert_in_time(start);
+            program.line("its parameters took longer than params_timeout = 0.4 s");
+        }
+        // A byte now and then does not help.
+        let start = Instant::now();
+        let mut connection = program.connect();
+        let mut bytes = head.iter();
+        while let Some(byte) = bytes.next()
+            && connection.try_send(&[*byte]).is_ok()
+            && start.elapsed() < Duration::from_secs(6)
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        connection.drain();
+        assert_in_time(start);
+        assert_eq!(program.served(), 1);
+    }
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &ALL);
+        let start = Instant::now();
+        let mut silent: Vec<_> = (0..5).map(|_| program.connect()).collect();
+        silent
+            .iter_mut()
+            .for_each(|connection| connection.assert_closed());
+        assert_in_time(start);
+        // One that was kept is not: between two requests a web server owes nothing.
+        let mut kept = program.connect();
+        kept.call(&request("/status").keep(true));
+        std::thread::sleep(Duration::from_millis(800));
+        assert_eq!(kept.call(&request("/status?3").keep(true)).app_status, 3);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_arrive_ends_the_read_and_the_response_still_goes_out() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &ALL);
+        let start = Instant::now();
+        let mut connection = program.connect();
+        connection.send(
+            &[
+                request("/echo").keep(true).head(),
+                record(STDIN, ID, b"part"),
+            ]
+            .concat(),
+        );
+        let late = "FCGIPM_ETIMEDOUT FCGIPM_ETIMEDOUT FCGIPM_ETIMEDOUT end=0";
+        assert_eq!(connection.response().text(), format!("part|{late}"));
+        assert_in_time(start);
+        connection.assert_closed();
+    }
+}
+
+#[test]
+fn a_body_that_arrives_slowly_but_steadily_is_read() {
+    let program = Program::app(TRANSPORTS[0], &ALL);
+    let mut connection = program.connect();
+    connection.send(&request("/echo").head());
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(100));
+        connection.send(&record(STDIN, ID, b"x"));
+    }
+    connection.send(&record(STDIN, ID, b""));
+    assert!(connection.response().text().starts_with("xxxxxxxxxx|ok"));
+}
+
+#[test]
+fn a_peer_that_does_not_take_its_response_ends_the_write() {
+    for transport in TRANSPORTS {
+        let mut program = Program::app(transport, &ALL);
+        let start = Instant::now();
+        let mut connection = program.connect();
+        connection.send(&request("/write?1-80000000-100000").bytes());
+        program.line("app: write: FCGIPM_ETIMEDOUT");
+        assert_in_time(start);
+        program.line("the peer took nothing for write_timeout = 0.4 s");
+        assert_eq!(program.served(), 2);
+        drop(connection);
+    }
+}
+
+#[test]
+fn questions_whose_answers_nobody_takes_end_the_wait_for_the_body_once() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &ALL);
+        let mut connection = program.connect();
+        connection.send(&request("/echo").head());
+        let flood = record(GET_VALUES, 0, &[]).repeat(8_000);
+        let start = Instant::now();
+        // Until the program has closed it: the answers go nowhere.
+        let flooding = std::thread::spawn(move || while connection.try_send(&flood).is_ok() {});
+        assert_eq!(program.served(), 2);
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            start.elapsed()
+        );
+        flooding.join().unwrap();
+    }
+}

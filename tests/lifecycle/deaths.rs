@@ -1,0 +1,147 @@
+//! The deaths of managers and workers, and signals that come from elsewhere.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::peer::program::{TRANSPORTS, ended_within};
+use super::peer::records::{ID, STDIN};
+use super::{Pool, ask_on_kept, call};
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn without_a_manager_idle_workers_are_gone_within_a_second_and_busy_ones_finish_first() {
+    for transport in TRANSPORTS {
+        for watched in [false, true] {
+            let mut pool = Pool::start(transport, 4, &[]);
+            let mut kept = pool.program.connect();
+            if watched {
+                ask_on_kept(&mut kept).unwrap();
+            }
+            let mut paused = pool.paused(false);
+            let gate = pool.gate();
+            let (mut half, rest) = pool.half(&call("/"));
+            pool.program.signal(Signal::SIGKILL);
+            pool.program.wait();
+            let left: Vec<_> = pool
+                .workers
+                .iter()
+                .filter(|pid| !ended_within(**pid, A_SECOND))
+                .collect();
+            assert_eq!(left.len(), 2, "the two that have requests");
+            drop(gate);
+            assert!(paused.response_to(ID).text().contains("waited"));
+            half.send(&rest);
+            assert!(half.response_to(ID).text().contains("Hello"));
+            for pid in &pool.workers {
+                assert!(ended_within(*pid, A_SECOND), "{pid} goes on");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_retired_worker_whose_peer_stays_in_the_middle_of_a_record_notices_the_managers_death() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let mut half = pool.program.connect();
+        let request = call("/").body("0123456789").keep(true);
+        half.send(&request.bytes()[..request.head().len() + 12]);
+        half.response();
+        pool.program.signal(Signal::SIGHUP);
+        pool.program.line("reload done");
+        pool.program.signal(Signal::SIGKILL);
+        pool.program.wait();
+        assert!(
+            ended_within(pool.workers[0], A_SECOND),
+            "the old worker goes on"
+        );
+    }
+}
+
+#[test]
+fn a_signal_to_a_worker_from_outside_retires_it_gently() {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+    ] {
+        let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
+        let worker = pool.workers[0];
+        let mut paused = pool.paused(true);
+        let gate = pool.gate();
+        kill(Pid::from_raw(worker), signal).unwrap();
+        drop(gate);
+        assert!(paused.response_to(ID).text().contains("waited"));
+        let successor = pool.next_ready();
+        assert_ne!(successor, worker);
+        assert!(ended_within(worker, Duration::from_secs(5)));
+        // The kept connection was handed on.
+        ask_on_kept(&mut paused).unwrap();
+        // And while nothing is to do.
+        kill(Pid::from_raw(successor), signal).unwrap();
+        pool.program
+            .line(&format!("worker (pid {successor}) exited with status 0"));
+        let _ = pool.next_ready();
+        ask_on_kept(&mut paused).unwrap();
+        pool.stop();
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_is_replaced() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 2, &[]);
+        for round in 0..4 {
+            let victim = pool.workers[round % 2];
+            kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+            pool.program
+                .line(&format!("worker (pid {victim}) killed by SIGKILL"));
+            pool.workers[round % 2] = pool.next_ready();
+            assert!(pool.program.call(&call("/")).text().contains("Hello"));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_in_a_request_takes_only_that_one_with_it() {
+    let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
+    let mut paused = pool.paused(false);
+    let gate = pool.gate();
+    let mut waiting = pool.program.connect();
+    waiting.send(&call("/").bytes());
+    kill(Pid::from_raw(pool.workers[0]), Signal::SIGKILL).unwrap();
+    assert!(paused.try_response_to(ID).is_err());
+    drop(gate);
+    let _ = pool.next_ready();
+    assert!(waiting.response_to(ID).text().contains("Hello"));
+}
+
+#[test]
+fn signals_that_interrupt_nothing_else_do_not_disturb_a_request() {
+    let pool = Pool::start(TRANSPORTS[1], 1, &[]);
+    let worker = Pid::from_raw(pool.workers[0]);
+    let mut connection = pool.program.connect();
+    let request = call("/echo").body("0123456789").keep(true);
+    for byte in &request.bytes() {
+        connection.send(&[*byte]);
+        kill(worker, Signal::SIGURG).unwrap();
+    }
+    assert!(connection.response_to(ID).text().ends_with("0123456789"));
+    connection.send(&request.head());
+    for _ in 0..100 {
+        kill(worker, Signal::SIGURG).unwrap();
+        connection.send(&super::peer::records::record(STDIN, ID, b"x"));
+    }
+    connection.send(&super::peer::records::record(STDIN, ID, b""));
+    assert!(
+        connection
+            .response_to(ID)
+            .text()
+            .ends_with(&"x".repeat(100))
+    );
+    pool.stop();
+}

@@ -1,0 +1,164 @@
+//! No descriptor is left: a named error, nothing lost for it, and no spin.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::peer::program::{Program, TRANSPORTS, compiled};
+use super::peer::records::request;
+use super::{Pool, call, command};
+
+/// Sets another process's soft limit of descriptors.
+fn limit(pid: i32, descriptors: u64) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both pointers are NULL or to a live local.
+    unsafe {
+        assert_eq!(
+            libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit),
+            0
+        );
+        limit.rlim_cur = descriptors;
+        assert_eq!(
+            libc::prlimit(
+                pid,
+                libc::RLIMIT_NOFILE,
+                &raw const limit,
+                std::ptr::null_mut()
+            ),
+            0
+        );
+    }
+}
+
+/// Clock ticks (1/100 s) that a process has used.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let field = |n: usize| -> u64 {
+        after_name
+            .split_whitespace()
+            .nth(n)
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    field(11) + field(12)
+}
+
+#[test]
+fn accept_without_a_descriptor_is_a_named_error() {
+    for transport in TRANSPORTS {
+        let mut program = Program::app(transport, &[]);
+        limit(program.pid(), 3);
+        let _connection = program.connect();
+        let line = program.line("app: accept:");
+        assert!(
+            line.contains("FCGIPM_EDESCRIPTORS: accept: Too many open files"),
+            "{line}"
+        );
+        assert_eq!(program.wait().code(), Some(1));
+    }
+}
+
+#[test]
+fn kept_connections_make_room_for_new_ones() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        let mut kept: Vec<_> = (0..20).map(|_| program.connect()).collect();
+        for connection in &mut kept {
+            connection.call(&request("/status").keep(true));
+        }
+        limit(program.pid(), 10);
+        for _ in 0..40 {
+            assert_eq!(program.call(&request("/status?2")).app_status, 2);
+        }
+        let mut newest = kept.pop().unwrap();
+        assert_eq!(newest.call(&request("/status?3").keep(true)).app_status, 3);
+    }
+}
+
+#[test]
+fn a_worker_without_descriptors_is_replaced_and_the_connection_is_served() {
+    let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
+    limit(pool.workers[0], 3);
+    assert!(pool.program.call(&call("/")).text().contains("Hello"));
+    pool.program
+        .line("hello: accept: accept: Too many open files");
+    pool.program.line(&format!(
+        "worker (pid {}) exited with status 1",
+        pool.workers[0]
+    ));
+}
+
+#[test]
+fn a_pool_without_descriptors_does_not_spin() {
+    let mut pool = Pool::start(TRANSPORTS[0], 2, &[]);
+    // Each new worker inherits the limit, and finds a connection that it cannot accept.
+    limit(pool.program.pid(), 3);
+    let _waiting = pool.program.connect();
+    for worker in &pool.workers {
+        let _ = kill(Pid::from_raw(*worker), Signal::SIGKILL);
+    }
+    pool.program.line("workers die soon after their start");
+    let before = ticks(pool.program.pid());
+    // The time is the scenario.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let used = ticks(pool.program.pid()) - before;
+    assert!(used < 30, "{used} of 150 ticks");
+    pool.program.signal(Signal::SIGTERM);
+    assert_eq!(pool.program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_manager_without_descriptors_says_which_it_lacks() {
+    for descriptors in 3..12 {
+        let (mut command, gate) = command(2, &[]);
+        // SAFETY: setrlimit is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || {
+                let limit = libc::rlimit {
+                    rlim_cur: descriptors,
+                    rlim_max: descriptors,
+                };
+                match libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let mut program = Program::start(command, TRANSPORTS[0]);
+        let first = program.line("");
+        if first.contains("error while loading shared libraries") {
+            continue;
+        }
+        if first.contains("managing 2 workers") {
+            program.line(") ready");
+        } else {
+            assert!(
+                first.contains("of the manager") && first.contains("Too many open files"),
+                "{first}"
+            );
+            assert_eq!(program.wait().code(), Some(1));
+        }
+        std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_listener_that_is_gone_is_named() {
+    let mut command = Command::new(compiled("conformance/app.c"));
+    command.arg("fd:77");
+    let mut program = Program::start(command, TRANSPORTS[0]);
+    assert!(
+        program
+            .line("app: socket:")
+            .contains("listening descriptor 77: Bad file descriptor")
+    );
+    assert_eq!(program.wait().code(), Some(1));
+}

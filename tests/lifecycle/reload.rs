@@ -1,0 +1,127 @@
+//! HUP: every worker is replaced, and no request notices.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::peer::program::{TRANSPORTS, Transport};
+use super::peer::records::ID;
+use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call};
+
+const WORKERS: usize = 4;
+
+fn sixty_reloads(transport: Transport) {
+    let mut pool = Pool::start(transport, WORKERS, &[]);
+    let address = pool.program.address.clone();
+    let load = Load::start(
+        8,
+        || address.clone(),
+        |address| ask_in_two_segments(address),
+    );
+    for _ in 0..60 {
+        pool.program.signal(Signal::SIGHUP);
+        // The pace is the scenario.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // One more, whose end tells that those before are done.
+    pool.program.line("reload done");
+    let answered = load.finish();
+    println!("{transport:?}: {answered} requests during 60 reloads");
+    pool.stop();
+}
+
+#[test]
+fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_unix() {
+    sixty_reloads(Transport::Unix);
+}
+
+#[test]
+fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_tcp() {
+    sixty_reloads(Transport::Tcp);
+}
+
+#[test]
+fn thirty_reloads_lose_nothing_on_kept_connections() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 2, &[]);
+        let address = pool.program.address.clone();
+        let load = Load::start(4, || address.connect(), ask_on_kept);
+        let mut idle: Vec<_> = (0..20).map(|_| address.connect()).collect();
+        idle.iter_mut()
+            .for_each(|connection| ask_on_kept(connection).unwrap());
+        for round in 0..30 {
+            pool.program.signal(Signal::SIGHUP);
+            pool.program.line("reload done");
+            if round % 10 == 9 {
+                idle.iter_mut()
+                    .for_each(|connection| ask_on_kept(connection).unwrap());
+            }
+        }
+        println!(
+            "{transport:?}: {} requests during 30 reloads",
+            load.finish()
+        );
+        pool.stop();
+    }
+}
+
+#[test]
+fn a_kept_connection_outlives_a_reload_while_every_worker_is_busy() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let mut kept = pool.program.connect();
+        ask_on_kept(&mut kept).unwrap();
+        // The only worker is busy, and so is its successor when the connection is handed on.
+        let mut first = pool.paused(false);
+        let gate = pool.gate();
+        pool.program.signal(Signal::SIGHUP);
+        let _ = pool.next_ready();
+        let mut second = pool.paused(true);
+        drop(gate);
+        assert!(first.response().text().contains("waited"));
+        drop(pool.gate());
+        assert!(second.response().text().contains("waited"));
+        pool.program.line("reload done");
+        ask_on_kept(&mut kept).unwrap();
+        ask_on_kept(&mut second).unwrap();
+        pool.stop();
+    }
+}
+
+#[test]
+fn a_request_that_is_being_read_is_answered_by_the_worker_that_was_retired() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let (mut half, rest) = pool.half(&call("/").keep(true));
+        pool.program.signal(Signal::SIGHUP);
+        pool.program.line("reload done");
+        half.send(&rest);
+        let text = half.response_to(ID).text();
+        assert!(
+            text.contains(&format!("worker {},", pool.workers[0])),
+            "{text}"
+        );
+        // And the connection goes on with another.
+        ask_on_kept(&mut half).unwrap();
+        pool.stop();
+    }
+}
+
+#[test]
+fn a_response_behind_an_unread_body_survives_the_reload() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let body = vec![b'x'; 2 << 20];
+        let request = call("/").body(&body);
+        let bytes = request.bytes();
+        let mut connection = pool.program.connect();
+        connection.send(&bytes[..request.head().len() + 100_000]);
+        // It is answered, and waits for the rest of what nobody wants.
+        assert_eq!(connection.record().kind, super::peer::records::STDOUT);
+        pool.program.signal(Signal::SIGHUP);
+        pool.program.line("reload done");
+        let _ = connection.try_send(&bytes[request.head().len() + 100_000..]);
+        assert!(connection.try_response_to(ID).is_ok());
+        pool.stop();
+    }
+}

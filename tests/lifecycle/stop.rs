@@ -1,0 +1,122 @@
+//! TERM: whatever was accepted is answered, then everybody leaves.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::peer::program::{TRANSPORTS, listen};
+use super::peer::records::ID;
+use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call};
+
+#[test]
+fn what_was_accepted_is_answered_and_what_was_not_waits_for_the_next_manager() {
+    for transport in TRANSPORTS {
+        // The test holds the listening socket, as systemd would: what nobody accepted stays in it.
+        let (listener, address) = listen(transport);
+        let mut pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 3, &[]);
+        let asked = address.clone();
+        let load = Load::start(
+            8,
+            move || asked.clone(),
+            |address| ask_in_two_segments(address),
+        );
+        for _ in 0..10 {
+            pool.program.signal(Signal::SIGTERM);
+            pool.assert_stopped();
+            pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 3, &[]);
+        }
+        println!("{transport:?}: {} requests during 10 stops", load.finish());
+        pool.stop();
+    }
+}
+
+#[test]
+fn also_while_silent_and_kept_connections_are_watched() {
+    for transport in TRANSPORTS {
+        let (listener, address) = listen(transport);
+        let mut pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 2, &[]);
+        let asked = address.clone();
+        let load = Load::start(
+            6,
+            move || asked.clone(),
+            |address| ask_in_two_segments(address),
+        );
+        for _ in 0..10 {
+            let mut kept = address.connect();
+            ask_on_kept(&mut kept).unwrap();
+            let silent: Vec<_> = (0..3).map(|_| address.connect()).collect();
+            // They are accepted in their order: behind this, the silent ones are known.
+            ask_on_kept(&mut kept).unwrap();
+            pool.program.signal(Signal::SIGTERM);
+            pool.assert_stopped();
+            drop(silent);
+            pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 2, &[]);
+        }
+        load.finish();
+        pool.stop();
+    }
+}
+
+#[test]
+fn a_request_whose_parameters_are_still_arriving_is_answered() {
+    for transport in TRANSPORTS {
+        for keep in [false, true] {
+            let mut pool = Pool::start(transport, 2, &[]);
+            let (mut half, rest) = pool.half(&call("/").keep(keep));
+            pool.program.signal(Signal::SIGTERM);
+            pool.program.line("stopping 2 workers");
+            half.send(&rest);
+            assert!(half.response_to(ID).text().contains("Hello from worker"));
+            half.assert_closed();
+            pool.assert_stopped();
+        }
+    }
+}
+
+#[test]
+fn idle_kept_connections_do_not_hold_up_the_stop() {
+    for transport in TRANSPORTS {
+        let pool = Pool::start(transport, 2, &[]);
+        let mut kept: Vec<_> = (0..50).map(|_| pool.program.connect()).collect();
+        kept.iter_mut()
+            .for_each(|connection| ask_on_kept(connection).unwrap());
+        let start = Instant::now();
+        pool.stop();
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+        kept.iter_mut()
+            .for_each(|connection| connection.assert_closed());
+    }
+}
+
+#[test]
+fn a_worker_that_does_not_leave_is_killed_after_die_timeout() {
+    let mut pool = Pool::start(TRANSPORTS[0], 2, &[("FCGIPM_DIE_TIMEOUT", "0.5")]);
+    let mut paused = pool.paused(false);
+    let gate = pool.gate();
+    let start = Instant::now();
+    pool.program.signal(Signal::SIGTERM);
+    pool.program.line("killing worker (pid");
+    let elapsed = start.elapsed();
+    assert!(
+        (Duration::from_millis(500)..Duration::from_secs(5)).contains(&elapsed),
+        "{elapsed:?}"
+    );
+    assert_eq!(pool.program.wait().code(), Some(0));
+    assert!(paused.try_response_to(ID).is_err());
+    drop(gate);
+}
+
+#[test]
+fn a_stop_during_a_reload_ends_both() {
+    for _ in 0..5 {
+        let mut pool = Pool::start(TRANSPORTS[0], 4, &[]);
+        pool.program.signal(Signal::SIGHUP);
+        pool.program.line("reload begun");
+        pool.program.signal(Signal::SIGTERM);
+        pool.assert_stopped();
+    }
+}

@@ -1,0 +1,305 @@
+//! Programs: built from C where need be, started on a listening socket, and ended with the test.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::connection::{Address, Connection, LIMIT};
+use super::records::{Request, Response};
+
+/// How a program is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Unix,
+    Tcp,
+}
+
+pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Unix, Transport::Tcp];
+
+/// A product of the build.
+pub(crate) fn product(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/release")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run `make build` first",
+        path.display()
+    );
+    path
+}
+
+/// A fresh folder, short enough in name for a socket in it.
+pub(crate) fn folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "fcgipm-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
+/// Compiles a C program of the tests against the header and the shared library; once per process.
+pub(crate) fn compiled(source: &str) -> PathBuf {
+    static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
+    let mut done = DONE.lock().unwrap();
+    if let Some((_, path)) = done.iter().find(|(name, _)| name == source) {
+        return path.clone();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = product("libfcgipm.so");
+    let stem = Path::new(source).file_stem().unwrap().to_str().unwrap();
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{stem}-{}", std::process::id()));
+    let status = Command::new("cc")
+        .args([
+            "-std=c11",
+            "-O1",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-pthread",
+        ])
+        .arg("-I")
+        .arg(root.join("include"))
+        .arg("-o")
+        .arg(&out)
+        .arg(root.join("tests").join(source))
+        .arg(&library)
+        .arg(format!(
+            "-Wl,-rpath,{}",
+            library.parent().unwrap().display()
+        ))
+        .status()
+        .expect("cc, the C compiler");
+    assert!(status.success(), "tests/{source} does not compile");
+    done.push((source.to_owned(), out.clone()));
+    out
+}
+
+/// A listening socket of the test's own, and its address.
+pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
+    match transport {
+        Transport::Unix => {
+            let path = folder().join("socket");
+            let listener = UnixListener::bind(&path).unwrap();
+            (listener.into(), Address::Unix(path))
+        }
+        Transport::Tcp => {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let address = listener.local_addr().unwrap();
+            (listener.into(), Address::Tcp(address))
+        }
+    }
+}
+
+/// A running program, which listens on descriptor 0 as a web server would start it (section 2.2).
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) address: Address,
+    errors: Receiver<String>,
+    seen: Vec<String>,
+    reaped: bool,
+    /// The socket file is to be removed with it.
+    owns_socket: bool,
+}
+
+impl Program {
+    /// Starts a program and does not wait for it.
+    pub(crate) fn start(command: Command, transport: Transport) -> Self {
+        let (listener, address) = listen(transport);
+        let mut program = Self::start_on(command, listener, address);
+        program.owns_socket = true;
+        program
+    }
+
+    /// The same, on a listening socket that there is.
+    pub(crate) fn start_on(mut command: Command, listener: OwnedFd, address: Address) -> Self {
+        // In a process group of its own, so that whatever it starts ends with the test.
+        let mut child = command
+            .process_group(0)
+            .stdin(Stdio::from(listener))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, errors) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            address,
+            errors,
+            seen: Vec::new(),
+            reaped: false,
+            owns_socket: false,
+        }
+    }
+
+    /// The test application, ready.
+    pub(crate) fn app(transport: Transport, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(compiled("conformance/app.c"));
+        command.arg("fd:0").envs(environment.iter().copied());
+        let mut program = Self::start(command, transport);
+        program.line("app: ready");
+        program
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        self.address.connect()
+    }
+
+    pub(crate) fn call(&self, request: &Request) -> Response {
+        self.address.call(request)
+    }
+
+    /// Waits for a line on standard error that contains the text. Lines are looked at once.
+    pub(crate) fn line(&mut self, text: &str) -> String {
+        let until = Instant::now() + LIMIT;
+        loop {
+            match self
+                .errors
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!(
+                    "no line with '{text}' ({error}); there was {:#?}",
+                    self.seen
+                ),
+            }
+        }
+    }
+
+    /// Everything on standard error so far, in the order in which it was looked at.
+    pub(crate) fn lines(&mut self) -> &[String] {
+        self.seen.extend(self.errors.try_iter());
+        &self.seen
+    }
+
+    /// Everything on standard error, to its end.
+    pub(crate) fn all_lines(&mut self) -> &[String] {
+        while let Ok(line) = self.errors.recv_timeout(LIMIT) {
+            self.seen.push(line);
+        }
+        &self.seen
+    }
+
+    /// Waits for the program's end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.wait_for(LIMIT)
+    }
+
+    pub(crate) fn wait_for(&mut self, limit: Duration) -> ExitStatus {
+        assert!(
+            ended_within(self.pid(), limit),
+            "pid {} goes on; there was {:#?}",
+            self.pid(),
+            self.lines()
+        );
+        self.reaped = true;
+        self.child.wait().unwrap()
+    }
+
+    /// How often the application ran, this request included.
+    pub(crate) fn served(&self) -> u32 {
+        self.call(&super::records::request("/served"))
+            .text()
+            .parse()
+            .unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The group, and only while its leader is not reaped: until then its number is its own.
+        if !self.reaped {
+            let _ = nix::sys::signal::killpg(Pid::from_raw(self.pid()), Signal::SIGKILL);
+            let status = self.child.wait();
+            if std::thread::panicking() {
+                eprintln!("{status:?}; the program said {:#?}", self.lines());
+            }
+        }
+        if let Address::Unix(path) = &self.address
+            && self.owns_socket
+            && let Some(folder) = path.parent()
+        {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Waits for the end of a process, whosever child it is.
+pub(crate) fn ended_within(pid: i32, limit: Duration) -> bool {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: two integers in, a descriptor of our own or an error out.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return true;
+    }
+    // SAFETY: just made, owned by nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) };
+    readable_within(&fd, limit)
+}
+
+/// Waits until there is something to read, or an end.
+pub(crate) fn readable_within(fd: impl std::os::fd::AsFd, limit: Duration) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let timeout = PollTimeout::try_from(limit).unwrap();
+    poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], timeout) == Ok(1)
+}
+
+/// How a process ended, for messages.
+pub(crate) fn ended(status: ExitStatus) -> String {
+    format!("code {:?}, signal {:?}", status.code(), status.signal())
+}
+
+impl Program {
+    /// Resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        memory(self.pid())
+    }
+}
+
+/// A process's resident memory in KiB.
+pub(crate) fn memory(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
