@@ -1,0 +1,83 @@
+//! A web server that a test runs in front of an application.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::place::{self, Port};
+use crate::process::{LIMIT, Process};
+
+pub(crate) struct Server {
+    pub(crate) port: Port,
+    error_log: PathBuf,
+    /// Lines of its error log that every run may have.
+    harmless: &'static [&'static str],
+    process: Process,
+}
+
+/// A server's program, and the package of Debian it comes in.
+pub(crate) struct Program {
+    pub(crate) path: &'static str,
+    pub(crate) package: &'static str,
+}
+
+impl Server {
+    /// Starts a server that writes its log to `error.log` in the folder, and waits until it accepts.
+    pub(crate) fn start(
+        program: &Program,
+        arguments: &[&str],
+        folder: &Path,
+        port: Port,
+        harmless: &'static [&'static str],
+    ) -> Self {
+        assert!(
+            Path::new(program.path).exists(),
+            "{} is missing: apt-get install {}",
+            program.path,
+            program.package
+        );
+        let mut command = Command::new(program.path);
+        command.args(arguments).current_dir(folder);
+        let server = Self {
+            port,
+            error_log: folder.join("error.log"),
+            harmless,
+            process: Process::start(program.package, &mut command),
+        };
+        let deadline = Instant::now() + LIMIT;
+        while TcpStream::connect(server.port.address()).is_err() {
+            assert!(
+                !server.process.has_ended() && Instant::now() < deadline,
+                "{} does not start: {}\n{}",
+                program.package,
+                server.process.lines().join("\n"),
+                server.log()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    /// Waits for a text in the error log.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        place::wait_for_text(&self.error_log, text);
+    }
+
+    /// Stops it, and fails if it had anything to complain about.
+    pub(crate) fn stop(&mut self, harmless: &[&str]) {
+        self.process.stop();
+        let log = self.log();
+        let mut complaints = log.lines().filter(|line| {
+            let mut all = self.harmless.iter().chain(harmless);
+            !all.any(|text| line.contains(text))
+        });
+        assert!(complaints.next().is_none(), "{log}");
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.error_log).unwrap_or_default()
+    }
+}
