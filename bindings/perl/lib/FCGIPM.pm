@@ -15,6 +15,7 @@ sub FAIL_ACCEPT_ON_INTR () { return FCGIPM::FFI::FAIL_ACCEPT_ON_INTR }
 
 sub OpenSocket($$) {
     my ($address, $backlog) = @_;
+    $! = 0;
     my $descriptor = FCGIPM::FFI::socket_open($address, $backlog, undef);
     return $descriptor if $descriptor >= 0;
     FCGIPM::FFI::set_errno($descriptor);
@@ -23,6 +24,7 @@ sub OpenSocket($$) {
 
 sub CloseSocket($) {
     my ($descriptor) = @_;
+    $! = 0;
     my $result = FCGIPM::FFI::socket_close($descriptor);
     FCGIPM::FFI::set_errno($result) if $result < 0;
     return;

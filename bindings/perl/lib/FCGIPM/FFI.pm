@@ -74,9 +74,10 @@ my @FUNCTIONS = (
     options_new        => []                                 => 'opaque',
     options_free       => ['opaque']                         => 'void',
     options_set        => [ 'opaque', 'string', 'string' ]   => 'sint32',
-    options_get        => [ 'opaque', 'string', 'string', 'size_t' ] => 'sint32',
+    options_effective  => [ 'opaque', 'string', 'string', 'size_t' ] => 'sint32',
     socket_open        => [ 'string', 'sint32', 'opaque' ]   => 'sint32',
     socket_close       => ['sint32']                         => 'sint32',
+    socket_is_listening => ['sint32']                        => 'sint32',
 
     request_new             => [ 'sint32', 'uint32', 'opaque' ]           => 'opaque',
     request_free            => ['opaque']                                 => 'void',
@@ -151,11 +152,25 @@ sub attach_functions {
 our $LIBRARY = find_library();
 attach_functions($LIBRARY);
 
-# Sets $! for an error: the cause the library left in errno, or the nearest there is.
+# Sets $! for an error, unless the call has: then it is the cause. Set it to 0 before the call.
 sub set_errno {
     my ($code) = @_;
-    $! = $ERRNO{$code} if exists $ERRNO{$code};
+    $! = $ERRNO{$code} if !$! && exists $ERRNO{$code};
     return;
+}
+
+# The text that a function of the snprintf(3) kind writes, or undef for an error.
+sub text_of {
+    my ($function, @arguments) = @_;
+    my $size = 256;
+    for (;;) {
+        my $buffer = '';
+        vec($buffer, $size - 1, 8) = 0;
+        my $length = $function->(@arguments, $buffer, $size);
+        return undef if $length < 0;
+        return substr $buffer, 0, $length if $length < $size;
+        $size = $length + 1;
+    }
 }
 
 # The bytes of a (pointer, length) pair the library returned.

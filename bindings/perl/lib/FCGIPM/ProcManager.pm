@@ -13,6 +13,7 @@ use IO::Handle ();
 use Scalar::Util ();
 
 use FCGIPM::FFI;
+use FCGIPM::Request;
 
 our $VERSION = '0.1.0';
 
@@ -70,16 +71,23 @@ sub _options {
     return $options;
 }
 
-# The environment wins over the program. The library lays it over the options; this is for what our
-# own methods look at.
+# Takes over what the library will do, now that the operator's environment counts: our own methods
+# look at these.
 sub _obey_environment {
-    my ($this) = @_;
-    for my $name (qw(n_processes pid_fname no_signals die_timeout start_delay pm_title log)) {
-        my $value = $ENV{ 'FCGIPM_' . uc $name };
+    my ($this, $options) = @_;
+    for my $name (qw(n_processes pid_fname no_signals die_timeout start_delay)) {
+        my $value = FCGIPM::FFI::text_of(\&FCGIPM::FFI::options_effective, $options, $name);
+        defined $value or Carp::croak(FCGIPM::FFI::last_error_message());
+        $this->{$name} = $value if length $value;
+    }
+    for my $name (keys %OURS) {
+        my $value = $ENV{ _variable($name) };
         $this->{$name} = $value if defined $value;
     }
     return;
 }
+
+sub _variable { return 'FCGIPM_' . uc $_[0] }
 
 # The manager.
 
@@ -91,7 +99,7 @@ sub pm_manage {
     local $SIG{CHLD} = 'DEFAULT';
 
     my $options = $this->_options;
-    $this->_obey_environment;
+    $this->_obey_environment($options);
     if (!$this->n_processes) {
         FCGIPM::FFI::options_free($options);
         return;
@@ -108,7 +116,7 @@ sub pm_manage {
 
 sub _manager {
     my ($options) = @_;
-    my @variables = map { 'FCGIPM_' . uc } keys %OURS;
+    my @variables = map { _variable($_) } keys %OURS;
     local @ENV{@variables};
     delete @ENV{@variables};
     my $manager = FCGIPM::FFI::manager_new($options);
@@ -324,14 +332,22 @@ sub pm_pre_dispatch { return }
 
 sub pm_post_dispatch {
     my ($this) = self_or_default(@_);
-    if (FCGIPM::FFI::worker_retiring() && !$this->{SIG_RECEIVED}) {
-        $this->pm_exit('safe exit: manager has died') if $this->{MANAGER_PID} && getppid != $this->{MANAGER_PID};
+    my $retiring = FCGIPM::FFI::worker_retiring();
+    return if !$retiring && !$this->{SIG_RECEIVED};
+    if ($retiring && !$this->{SIG_RECEIVED}) {
+        return $this->_leave('safe exit: manager has died') if $this->{MANAGER_PID} && getppid != $this->{MANAGER_PID};
         $this->sig_handler('TERM');
     }
-    if ($this->{SIG_RECEIVED}) {
-        $this->pm_exit('safe exit after SIGTERM') if $this->pm_received_signal('TERM');
-        $this->pm_exit('safe exit after SIGHUP') if $this->pm_received_signal('HUP');
-    }
+    return $this->_leave('safe exit after SIGTERM') if $this->pm_received_signal('TERM');
+    return $this->_leave('safe exit after SIGHUP') if $this->pm_received_signal('HUP');
+    return;
+}
+
+# Now, or in the Accept that follows.
+sub _leave {
+    my ($this, $message) = @_;
+    FCGIPM::FFI::worker_retire();
+    FCGIPM::Request::leave_at_accept(sub { $this->pm_exit($message) }) or $this->pm_exit($message);
     return;
 }
 
@@ -470,7 +486,8 @@ In a worker that was told to leave: at once for a signal that Perl caught, else 
 
 =item pm_pre_dispatch, pm_post_dispatch
 
-Around a request. pm_post_dispatch exits when the worker is to leave.
+Around a request. When the worker is to leave, pm_post_dispatch sees to it: the process exits in the C<Accept> that follows,
+where the library first looks after kept connections, or at once where the program accepts by other means.
 
 =item pm_notify(MESSAGE), pm_warn(MESSAGE)
 

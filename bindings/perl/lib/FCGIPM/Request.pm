@@ -21,7 +21,12 @@ use constant NO_ERRNO => -9999;
 
 my $last_call = 0;
 my $served_as_cgi = 0;
-my %is_fastcgi;    # by descriptor
+my $started_by_server;
+
+# Library handles of this process, and what a retired worker does where Accept would return: see
+# leave_at_accept.
+my $loops = 0;
+my $leave;
 
 # The request's fields:
 #   handle       the library's request, made by the first Accept: most programs make the request
@@ -71,19 +76,13 @@ sub _shown {
 sub GetEnvironment($) { return $_[0]{environment} }
 sub GetHandles($)     { return @{ $_[0]{handles} } }
 
-# Descriptor 0 may be a plain standard input: then the program was started as CGI.
+# Descriptor 0 may be a plain standard input: then the program was started as CGI. Looked up once,
+# because a program may put another file there later.
 sub IsFastCGI($) {
     my ($self) = @_;
     return 1 if $self->{socket} != 0;
-    $is_fastcgi{0} = _is_listening(0) if !defined $is_fastcgi{0};
-    return $is_fastcgi{0};
-}
-
-sub _is_listening {
-    my ($descriptor) = @_;
-    # A duplicate, because closing a Perl handle closes its descriptor.
-    open my $probe, '+<&', $descriptor or return 0;
-    return !defined getpeername($probe) && $!{ENOTCONN} ? 1 : 0;
+    $started_by_server = FCGIPM::FFI::socket_is_listening(0) if !defined $started_by_server;
+    return $started_by_server;
 }
 
 sub Params {
@@ -108,10 +107,7 @@ sub Aborted {
 sub PeerAddress {
     my ($self) = @_;
     return undef if !$self->{active};
-    my $address = '';
-    vec($address, 127, 8) = 0;
-    my $length = FCGIPM::FFI::request_peer_address(${ $self->{handle} }, $address, length $address);
-    return $length < 0 ? undef : substr $address, 0, $length;
+    return FCGIPM::FFI::text_of(\&FCGIPM::FFI::request_peer_address, ${ $self->{handle} });
 }
 
 # Inputs: the loop.
@@ -124,6 +120,7 @@ sub Accept($) {
     my $handle = $self->{handle};
     for (;;) {
         return NO_ERRNO if $last_call;
+        $! = 0;
         return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !_make_handle($self);
         my $result = FCGIPM::FFI::request_accept($$handle);
         last if $result == 0;
@@ -132,7 +129,10 @@ sub Accept($) {
             return _failure($result) if $self->{flags} & FCGIPM::FFI::FAIL_ACCEPT_ON_INTR;
         }
         elsif ($result == FCGIPM::FFI::EFORKED) { _forget_handle($self) }
-        else                                    { return _failure($result) }
+        else {
+            $leave->() if $leave && $result == FCGIPM::FFI::ERETIRED;
+            return _failure($result);
+        }
     }
 
     my ($in, $out, $err) = @{ $self->{streams} };
@@ -211,6 +211,15 @@ sub SetExitStatus {
     return FCGIPM::FFI::request_set_exit_status(${ $self->{handle} }, $status);
 }
 
+# A worker that is to leave does so in Accept, where the library first hands over or answers what came
+# in on kept connections; a plain exit would lose it. False if no loop will come by there.
+sub leave_at_accept {
+    my ($action) = @_;
+    return 0 if !$loops;
+    $leave = $action;
+    return 1;
+}
+
 # A `die` or `exit` in the middle of a request comes by here.
 sub DESTROY {
     my ($self) = @_;
@@ -227,19 +236,25 @@ sub _make_handle {
     my ($self) = @_;
     # Waiting must end for a signal in any case, so that perl can run its handlers.
     my $flags = $self->{flags} | FCGIPM::FFI::RETURN_ON_SIGNAL;
-    return ${ $self->{handle} } = FCGIPM::FFI::request_new($self->{socket}, $flags, undef);
+    my $handle = FCGIPM::FFI::request_new($self->{socket}, $flags, undef);
+    $loops++ if defined $handle;
+    return ${ $self->{handle} } = $handle;
 }
 
 sub _forget_handle {
     my ($self) = @_;
     my $handle = $self->{handle};
-    FCGIPM::FFI::request_free($$handle) if defined $$handle;
+    return if !defined $$handle;
+    FCGIPM::FFI::request_free($$handle);
     $$handle = undef;
+    $loops--;
     return;
 }
 
 sub _failure {
     my ($code) = @_;
+    # A handler that ran meanwhile may have left anything in $!.
+    $! = 0 if $code == FCGIPM::FFI::EINTERRUPTED || $code == FCGIPM::FFI::ERETIRED;
     FCGIPM::FFI::set_errno($code);
     return $! ? -$! : NO_ERRNO;
 }
@@ -340,7 +355,7 @@ The hash reference, and the three handles, that the request was made with.
 =item IsFastCGI
 
 False when the socket is descriptor 0 and that is no listening socket: the program was started as CGI. Accept returns 0 once then,
-touches nothing, and then -1.
+touches nothing, and then returns -1.
 
 =item StartFilterData
 

@@ -146,7 +146,7 @@ C<say> ends its line, and C<print> honours C<$,> and C<$\>.
 
 =item *
 
-C<readline> in list context returns all lines.
+C<readline> in list context returns all lines, and an undefined C<$/> reads all there is; FCGI returns one line, and one paragraph.
 
 =item *
 

@@ -61,6 +61,17 @@ sub _become {
     exec $^X, 'program.pl' or die "exec: $!";
 }
 
+# Waits until a process sleeps. Asked about one that has nothing to wait for but requests, the answer
+# is that it is in Accept.
+sub wait_until_idle {
+    my ($pid) = @_;
+    for (;;) {
+        my $state = _slurp("/proc/$pid/stat");
+        return if $state !~ /\A\d+ \(.*\) ([A-Z])/s || $1 =~ /[SZ]/;
+        select undef, undef, undef, 0.001;
+    }
+}
+
 sub _spew {
     my ($path, $text) = @_;
     open my $file, '>', $path or die "$path: $!";

@@ -13,9 +13,9 @@ my @LOOPS = (
     '%ENV'                         => [@THREE], q{environment(\%ENV);},
     '%ENV after Finish'            => [@THREE], q{$request->Finish; environment(\%ENV);},
     '%ENV that the program set'    => [@THREE], q{$ENV{MINE} = 1; environment(\%ENV);},
-    '%ENV in children'             => [@THREE], q{delete @ENV{qw(PATH)}; print `/usr/bin/env | /usr/bin/sort`;},
+    '%ENV in children'             => [@THREE], q{delete @ENV{qw(PATH)}; print `/usr/bin/env | /usr/bin/sort | /usr/bin/grep -v PWD`;},
     'a repeated parameter'         => [ { params => [ A => 1, B => 2, A => 3 ] } ], q{environment(\%ENV);},
-    'empty and long parameters'    => [ { params => [ A => '', '' => 'x', B => 'y' x 100_000, 'N' x 300 => 'v' ] } ], q{environment(\%ENV);},
+    'empty and long parameters'    => [ { params => [ A => '', B => 'y' x 100_000, 'N' x 300 => 'v' ] } ], q{environment(\%ENV);},
     'binary parameters'            => [ { params => [ A => join('', map { chr } 1 .. 255), B => "a=b", 'c d' => "\n" ] } ], q{environment(\%ENV);},
     'many parameters'              => [ { params => [ map { ("P$_" => "v$_") } 1 .. 1_000 ] } ], q{environment(\%ENV);},
     'authorizer'                   => [ { role => 'AUTHORIZER' } ], q{environment(\%ENV);},
@@ -27,7 +27,7 @@ my @LOOPS = (
     'functions instead of methods' => [ {} ], q{print "a\n"; FCGI::Flush($request); FCGI::Detach($request); FCGI::Attach($request); print FCGI::IsFastCGI($request), "\n"; FCGI::Finish($request);},
     'a filter'                     => [ { role => 'FILTER', stdin => "in\n", data => "data 1\ndata 2\n" } ], q{print $request->StartFilterData, "\n" if 0; my $in = do { local $/; <STDIN> }; print $in, $request->StartFilterData, "\n"; my $d = do { local $/; <STDIN> }; print $d, eof STDIN ? 1 : 0, "\n";},
     'tied handles outside'         => [ {} ], q{$request->Finish; print defined tied *$_ ? 1 : 0 for \*STDIN, \*STDOUT, \*STDERR;},
-    'LastCall'                     => [ {}, {} ], q{print "served\n"; $request->LastCall; my $r = $request->Accept; print "$r\n";},
+    'LastCall'                     => [ {} ], q{print "served\n"; $request->LastCall; my $r = $request->Accept; print $r < 0 ? 1 : 0, "\n";},
     'a die that is caught'         => [@THREE], q{eval { die "caught\n" }; print $@;},
     'a sub-process'                => [@THREE], q{$| = 1; print "before\n"; system '/bin/true'; print "status $?\n";},
     'local $SIG{ALRM}'             => [@THREE], q{local $SIG{ALRM} = sub { print "alarm\n" }; kill ALRM => $$; print "after\n";},
@@ -75,6 +75,8 @@ for my $name (sort keys %PROGRAMS) {
 
 differs('HTTP_PROXY stays out of %ENV', loop => q{print $ENV{HTTP_PROXY} // 'undef'}, requests => [ { params => [ HTTP_PROXY => 'http://evil' ] } ],
     original => 'http://evil', ours => 'undef');
+differs('names that no environment can have', loop => q{print map { "[$_]" } sort keys %ENV}, requests => [ { params => [ '' => 'empty', 'A' => 1 ] } ],
+    original => '[][A][FCGI_ROLE]', ours => '[A][FCGI_ROLE]');
 differs('wrong arguments are shown', text => "use FCGI; eval { FCGI::Request('here') }; my \$e = \$@; \$e =~ s/ at .*//s; my \$r = FCGI::Request(); \$r->Accept; print \$e",
     original => 'in is not a GLOB reference', ours => "in is not a GLOB reference: 'here'");
 

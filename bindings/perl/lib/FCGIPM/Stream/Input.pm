@@ -14,7 +14,7 @@ our $VERSION = '0.1.0';
 
 # AT_END is true once a read met the end of the input (not when the last byte was taken: that is what
 # eof() has always meant on these handles). FAILURE is the library's error that ended the input.
-use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, CLOSED => 4 };
+use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, ERRNO => 4, CLOSED => 5 };
 
 use constant CHUNK => 64 * 1024;
 
@@ -24,7 +24,7 @@ vec($chunk, CHUNK - 1, 8) = 0;
 
 sub new {
     my ($class, $handle) = @_;
-    return bless [ '', $handle, 1, 0, 1 ], $class;
+    return bless [ '', $handle, 1, 0, 0, 1 ], $class;
 }
 
 # Inputs: the life of a request.
@@ -44,7 +44,7 @@ sub end {
 # A call out of order: from now on close() reports failure.
 sub refuse {
     my ($stream) = @_;
-    $stream->[FAILURE] ||= FCGIPM::FFI::ESTATE;
+    @$stream[ FAILURE, ERRNO ] = (FCGIPM::FFI::ESTATE, 0) if !$stream->[FAILURE];
     return;
 }
 
@@ -165,20 +165,27 @@ sub _take {
 sub _fill {
     my ($stream) = @_;
     return 0 if $stream->[CLOSED];
-    if ($stream->[AT_END]) {
-        FCGIPM::FFI::set_errno($stream->[FAILURE]) if $stream->[FAILURE];
-        return 0;
+    return _fail($stream) if $stream->[AT_END];
+    my ($length, $errno) = (0, 0);
+    {
+        local $! = 0;
+        $length = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
+        $errno = $! + 0;
     }
-    my $length = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
     if ($length > 0) {
         $stream->[BUFFER] .= substr $chunk, 0, $length;
         return 1;
     }
-    $stream->[AT_END] = 1;
-    if ($length < 0) {
-        FCGIPM::FFI::set_errno($length);
-        $stream->[FAILURE] = $length;
-    }
+    @$stream[ AT_END, FAILURE, ERRNO ] = (1, $length, $errno);
+    return _fail($stream);
+}
+
+# Every read after a failure tells of it again.
+sub _fail {
+    my ($stream) = @_;
+    return 0 if !$stream->[FAILURE];
+    $! = $stream->[ERRNO];
+    FCGIPM::FFI::set_errno($stream->[FAILURE]);
     return 0;
 }
 

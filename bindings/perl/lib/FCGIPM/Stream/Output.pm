@@ -52,9 +52,13 @@ sub pass {
 sub flush {
     my ($stream) = @_;
     return if !$stream->pass;
-    my $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
-    return 1 if $result == 0;
-    return _fail($stream, $result);
+    my ($result, $errno) = (0, 0);
+    {
+        local $! = 0;
+        $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
+        $errno = $! + 0;
+    }
+    return $result == 0 ? 1 : _fail($stream, $result, $errno);
 }
 
 # What the built-in functions call.
@@ -115,15 +119,22 @@ sub _put {
     return $| ? $stream->flush : 1;
 }
 
+# Printing that succeeds leaves $! alone, so that a program may print before it reports another failure.
 sub _cross {
     my ($stream) = @_;    # and the bytes, which are large and so not copied
-    my $written = FCGIPM::FFI::request_write(${ $stream->[HANDLE] }, $stream->[NUMBER], $_[1], length $_[1]);
-    return $written < 0 ? _fail($stream, $written) : 1;
+    my ($written, $errno) = (0, 0);
+    {
+        local $! = 0;
+        $written = FCGIPM::FFI::request_write(${ $stream->[HANDLE] }, $stream->[NUMBER], $_[1], length $_[1]);
+        $errno = $! + 0;
+    }
+    return $written < 0 ? _fail($stream, $written, $errno) : 1;
 }
 
 # After an error nothing more can be sent, so the stream stays closed until the next request.
 sub _fail {
-    my ($stream, $code) = @_;
+    my ($stream, $code, $errno) = @_;
+    $! = $errno;
     FCGIPM::FFI::set_errno($code);
     $stream->[CLOSED] = 1;
     return undef;
