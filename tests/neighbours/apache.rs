@@ -3,20 +3,22 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+
 use crate::place::{Address, Port};
 use crate::server::{Program, Server};
 
 const PROGRAM: Program = Program {
     path: "/usr/sbin/apache2",
     package: "apache2",
+    gentle_stop: Signal::SIGTERM,
+    // What it says at its start and its end.
+    harmless: &[
+        "AH00489", "AH00094", "AH00491", // configured, command line, caught SIGTERM
+    ],
 };
 
 const MODULES: &str = "/usr/lib/apache2/modules";
-
-/// What it says at its start and its end.
-const HARMLESS: &[&str] = &[
-    "AH00489", "AH00094", "AH00491", // configured, command line, caught SIGTERM
-];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Apache {
@@ -31,7 +33,7 @@ impl Apache {
         let file = folder.join("apache.conf");
         fs::write(&file, config).unwrap();
         let arguments = ["-D", "FOREGROUND", "-f", file.to_str().unwrap()];
-        Server::start(&PROGRAM, &arguments, folder, port, HARMLESS)
+        Server::start(&PROGRAM, &arguments, folder, port)
     }
 
     fn config(self, folder: &Path, port: &Port, application: &Address) -> String {
@@ -60,6 +62,8 @@ StartServers 1
 ServerLimit 1
 ThreadsPerChild 25
 MaxRequestWorkers 25
+MinSpareThreads 1
+MaxSpareThreads 25
 KeepAlive On
 KeepAliveTimeout 60
 MaxKeepAliveRequests 0

@@ -37,11 +37,6 @@ impl Client {
         }
     }
 
-    /// Whether the server keeps the connection for one more request.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.kept
-    }
-
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.request("GET", path, &[])
     }
@@ -94,7 +89,11 @@ impl Client {
         }
         thread::scope(|scope| {
             // The answer may come, and the connection end, before all of the body is taken.
-            scope.spawn(move || sending.write_all(&message).and_then(|()| sending.write_all(body)));
+            scope.spawn(move || {
+                sending
+                    .write_all(&message)
+                    .and_then(|()| sending.write_all(body))
+            });
             self.answer(method)
         })
     }
@@ -111,7 +110,9 @@ impl Client {
         }
         let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut parsed = httparse::Response::new(&mut fields);
-        parsed.parse(&head).map_err(|error| invalid(error.to_string()))?;
+        parsed
+            .parse(&head)
+            .map_err(|error| invalid(error.to_string()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut answer = Answer {
             status: parsed.code.unwrap_or_default(),
@@ -143,7 +144,10 @@ impl Client {
             let mut line = String::new();
             self.stream.read_line(&mut line)?;
             let size = usize::from_str_radix(line.trim_end(), 16).map_err(|_| {
-                invalid(format!("after {} bytes, bad chunk size '{line}'", body.len()))
+                invalid(format!(
+                    "after {} bytes, bad chunk size '{line}'",
+                    body.len()
+                ))
             })?;
             self.read_bytes(size, body)?;
             self.stream.read_exact(&mut [0; 2])?;
@@ -171,7 +175,8 @@ impl Client {
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
-        all.find(|(its, _)| its == name).map(|(_, value)| value.as_str())
+        all.find(|(its, _)| its == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -3,16 +3,18 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+
 use crate::place::{Address, Port};
 use crate::server::{Program, Server};
 
 const PROGRAM: Program = Program {
     path: "/usr/sbin/lighttpd",
     package: "lighttpd",
+    gentle_stop: Signal::SIGINT,
+    // What it says at its start and its end.
+    harmless: &["server started", "server stopped", "graceful shutdown"],
 };
-
-/// What it says at its start and its end.
-const HARMLESS: &[&str] = &["server started", "server stopped", "graceful shutdown"];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Lighttpd {
@@ -27,7 +29,7 @@ impl Lighttpd {
         let file = folder.join("lighttpd.conf");
         fs::write(&file, config).unwrap();
         let arguments = ["-D", "-f", file.to_str().unwrap()];
-        Server::start(&PROGRAM, &arguments, folder, port, HARMLESS)
+        Server::start(&PROGRAM, &arguments, folder, port)
     }
 
     fn config(self, folder: &Path, port: &Port, application: &Address) -> String {

@@ -3,19 +3,21 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+
 use crate::place::{Address, Port};
 use crate::server::{Program, Server};
 
 const PROGRAM: Program = Program {
     path: "/usr/sbin/nginx",
     package: "nginx-light",
+    gentle_stop: Signal::SIGTERM,
+    // At level warn it tells when it uses a temporary file, which is what buffering is.
+    harmless: &[
+        "a client request body is buffered to a temporary file",
+        "an upstream response is buffered to a temporary file",
+    ],
 };
-
-/// At level warn it tells when it uses a temporary file, which is what buffering is.
-const HARMLESS: &[&str] = &[
-    "a client request body is buffered to a temporary file",
-    "an upstream response is buffered to a temporary file",
-];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Nginx {
@@ -32,7 +34,7 @@ impl Nginx {
         fs::write(folder.join("nginx.conf"), config).unwrap();
         let folder_argument = folder.to_str().unwrap();
         let arguments = ["-p", folder_argument, "-e", "error.log", "-c", "nginx.conf"];
-        Server::start(&PROGRAM, &arguments, folder, port, HARMLESS)
+        Server::start(&PROGRAM, &arguments, folder, port)
     }
 
     fn config(self, folder: &Path, port: &Port, application: &Address) -> String {

@@ -94,8 +94,8 @@ impl Process {
     }
 
     /// Tells it to end, and fails unless it does so with success.
-    pub(crate) fn stop(&mut self) {
-        self.signal(Signal::SIGTERM);
+    pub(crate) fn stop(&mut self, signal: Signal) {
+        self.signal(signal);
         assert!(
             self.seen.wait(|state| state.ended),
             "{} does not stop:\n{}",

@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use crate::application::Language;
 use crate::content::{KIB, LARGEST, MIB, body};
 use crate::street::Street;
 
@@ -14,7 +13,8 @@ const REQUESTS: usize = 1_000;
 /// What servers and applications say about a client that has gone away.
 const HANG_UPS: &[&str] = &[
     "a response was not taken to its end",
-    "a worker gives up",
+    "AH01075: Error dispatching request to : (reading input brigade)",
+    "AH01095: prefetch request body failed",
 ];
 
 /// What nginx and the applications say when the answer to a HEAD is not taken to its end.
@@ -109,8 +109,9 @@ fn send_bodies(street: &Street, sizes: &[usize]) {
     for &size in sizes {
         let answer = client.post("/hash", body(size));
         assert_eq!(answer.text(), street.application.hash_of_body(size));
-        // Back again, unless it is so much that it proves patience only.
-        if size <= MIB {
+        // nginx sends no more of a body once the answer has begun, so what the C example echoes
+        // while it reads must fit into the buffers between them.
+        if size <= 8 * KIB {
             let answer = client.post("/echo", body(size));
             assert!(answer.body == body(size), "{size} bytes echoed");
         }
@@ -122,7 +123,10 @@ fn fetch_responses(street: &Street, sizes: &[usize]) {
     for &size in sizes {
         let answer = client.get(&format!("/bytes?n={size}"));
         assert_eq!(answer.body.len(), size);
-        assert!(answer.body == street.application.bytes(size), "{size} bytes");
+        assert!(
+            answer.body == street.application.bytes(size),
+            "{size} bytes"
+        );
     }
     let answer = client.get(&format!("/headers?n={HEADERS}"));
     for number in street.application.header_numbers(HEADERS) {
@@ -136,21 +140,19 @@ fn fetch_heads(street: &Street) {
     let mut client = street.client();
     for size in [0, 1, 8 * KIB, MIB] {
         let answer = client.head(&format!("/bytes?n={size}"));
+        // Apache trusts no length that it cannot count itself, and leaves it out.
         let length = answer.header("content-length");
-        assert_eq!(length, Some(size.to_string().as_str()));
+        assert!(length.is_none_or(|length| length == size.to_string()));
     }
     client.get("/");
 }
 
 /// A megabyte to a page that does not read it: the answer must not be lost behind it.
 fn ignore_body(street: &Street) {
-    let mut client = street.client();
     let (method, page) = street.application.bodyless_page();
-    let answer = client.request(method, page, body(MIB));
+    let answer = street.client().request(method, page, body(MIB));
     assert!(answer.text().contains("worker"), "{}", answer.text());
-    if client.is_kept() {
-        client.get("/");
-    }
+    street.client().get("/");
 }
 
 fn write_to_error_log(street: &Street) -> &'static str {
@@ -174,5 +176,4 @@ fn hang_up(street: &Street) {
         let answer = client.post("/hash", body(8 * KIB));
         assert_eq!(answer.text(), street.application.hash_of_body(8 * KIB));
     }
-    let _ = Language::C;
 }

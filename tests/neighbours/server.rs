@@ -7,14 +7,15 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::place::{self, Port};
 use crate::process::{LIMIT, Process};
 
 pub(crate) struct Server {
     pub(crate) port: Port,
     error_log: PathBuf,
-    /// Lines of its error log that every run may have.
-    harmless: &'static [&'static str],
+    program: &'static Program,
     process: Process,
 }
 
@@ -22,16 +23,19 @@ pub(crate) struct Server {
 pub(crate) struct Program {
     pub(crate) path: &'static str,
     pub(crate) package: &'static str,
+    /// Has it end once it has answered.
+    pub(crate) gentle_stop: Signal,
+    /// Lines of its error log that every run may have.
+    pub(crate) harmless: &'static [&'static str],
 }
 
 impl Server {
     /// Starts a server that writes its log to `error.log` in the folder, and waits until it accepts.
     pub(crate) fn start(
-        program: &Program,
+        program: &'static Program,
         arguments: &[&str],
         folder: &Path,
         port: Port,
-        harmless: &'static [&'static str],
     ) -> Self {
         assert!(
             Path::new(program.path).exists(),
@@ -44,7 +48,7 @@ impl Server {
         let server = Self {
             port,
             error_log: folder.join("error.log"),
-            harmless,
+            program,
             process: Process::start(program.package, &mut command),
         };
         let deadline = Instant::now() + LIMIT;
@@ -68,13 +72,14 @@ impl Server {
 
     /// Stops it, and fails if it had anything to complain about.
     pub(crate) fn stop(&mut self, harmless: &[&str]) {
-        self.process.stop();
+        self.process.stop(self.program.gentle_stop);
         let log = self.log();
-        let mut complaints = log.lines().filter(|line| {
-            let mut all = self.harmless.iter().chain(harmless);
+        let is_complaint = |line: &&str| {
+            let mut all = self.program.harmless.iter().chain(harmless);
             !all.any(|text| line.contains(text))
-        });
-        assert!(complaints.next().is_none(), "{log}");
+        };
+        let complaints: Vec<&str> = log.lines().filter(is_complaint).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
     }
 
     fn log(&self) -> String {
