@@ -1,7 +1,6 @@
 //! The applications: the C example and the Perl daemon, as they are built and shipped.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::sys::signal::Signal;
 
@@ -25,10 +24,10 @@ pub(crate) struct Application {
 impl Application {
     pub(crate) fn start(language: Language, address: Address) -> Self {
         let mut command = match language {
-            Language::C => Command::new(product("target/release/examples/hello")),
+            Language::C => Process::command(product("target/release/examples/hello")),
             Language::Perl => {
                 product("target/release/libfcgipm.so");
-                let mut command = Command::new("perl");
+                let mut command = Process::command("perl");
                 command
                     .arg(format!("-I{}", root("bindings/perl/lib").display()))
                     .arg(root("bindings/perl/examples/daemon.fcgi"));

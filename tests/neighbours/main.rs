@@ -11,9 +11,9 @@ mod place;
 mod process;
 mod promises;
 mod server;
-mod street;
+mod stack;
 
-street::streets! {
+stack::stacks! {
     nginx_over_tcp: Tcp, false, Nginx { keeps: false, buffers: true };
     nginx_over_unix_unbuffered: Unix, false, Nginx { keeps: false, buffers: false };
     nginx_kept_over_tcp: Tcp, true, Nginx { keeps: true, buffers: true };

@@ -1,5 +1,6 @@
 //! A program that a test runs: its lines on standard error, and its end.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -33,6 +34,13 @@ struct State {
 }
 
 impl Process {
+    /// A command that runs a program, which will not even outlive a test that is killed.
+    pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+        command
+    }
+
     pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::content::{KIB, LARGEST, MIB, body};
-use crate::street::Street;
+use crate::stack::Stack;
 
 const SIZES: [usize; 5] = [0, 1, 8 * KIB, MIB, LARGEST];
 const HEADERS: usize = 200;
@@ -20,70 +20,70 @@ const HANG_UPS: &[&str] = &[
 /// What nginx and the applications say when the answer to a HEAD is not taken to its end.
 const HEADS: &[&str] = &["a response was not taken to its end"];
 
-pub(crate) fn bodies_of_every_size_arrive_whole(street: Street) {
-    send_bodies(&street, &SIZES);
-    street.close(&[]);
+pub(crate) fn bodies_of_every_size_arrive_whole(stack: Stack) {
+    send_bodies(&stack, &SIZES);
+    stack.close(&[]);
 }
 
-pub(crate) fn responses_of_every_size_arrive_whole(street: Street) {
-    fetch_responses(&street, &SIZES);
-    fetch_heads(&street);
-    street.close(HEADS);
+pub(crate) fn responses_of_every_size_arrive_whole(stack: Stack) {
+    fetch_responses(&stack, &SIZES);
+    fetch_heads(&stack);
+    stack.close(HEADS);
 }
 
-pub(crate) fn an_answer_that_ignores_its_body_arrives(street: Street) {
+pub(crate) fn an_answer_that_ignores_its_body_arrives(stack: Stack) {
     for _ in 0..20 {
-        ignore_body(&street);
+        ignore_body(&stack);
     }
-    street.close(&[]);
+    stack.close(&[]);
 }
 
-pub(crate) fn what_is_said_on_stderr_stands_in_the_error_log(street: Street) {
-    let said = write_to_error_log(&street);
-    street.close(&[said]);
+pub(crate) fn what_is_said_on_stderr_stands_in_the_error_log(stack: Stack) {
+    let said = write_to_error_log(&stack);
+    stack.close(&[said]);
 }
 
-pub(crate) fn a_client_that_hangs_up_harms_nobody_else(street: Street) {
-    hang_up(&street);
-    assert_eq!(street.application.workers_gone(), 0);
-    street.close(HANG_UPS);
+pub(crate) fn a_client_that_hangs_up_harms_nobody_else(stack: Stack) {
+    hang_up(&stack);
+    assert_eq!(stack.application.workers_gone(), 0);
+    stack.close(HANG_UPS);
 }
 
-pub(crate) fn a_thousand_requests_on_kept_connections_are_answered(street: Street) {
-    send_many(&street);
-    if street.keeps {
-        let kept = street.application.address.connections();
+pub(crate) fn a_thousand_requests_on_kept_connections_are_answered(stack: Stack) {
+    send_many(&stack);
+    if stack.keeps {
+        let kept = stack.application.address.connections();
         assert!((1..=2 * CLIENTS).contains(&kept), "{kept} connections");
     }
-    street.close(&[]);
+    stack.close(&[]);
 }
 
-pub(crate) fn nothing_is_lost_during_reloads(street: Street) {
+pub(crate) fn nothing_is_lost_during_reloads(stack: Stack) {
     let mut said = "";
-    let reloads = street.during_reloads(|| {
-        send_many(&street);
-        send_bodies(&street, &SIZES);
-        fetch_responses(&street, &SIZES);
-        fetch_heads(&street);
-        ignore_body(&street);
-        said = write_to_error_log(&street);
-        hang_up(&street);
-        send_many(&street);
+    let reloads = stack.during_reloads(|| {
+        send_many(&stack);
+        send_bodies(&stack, &SIZES);
+        fetch_responses(&stack, &SIZES);
+        fetch_heads(&stack);
+        ignore_body(&stack);
+        said = write_to_error_log(&stack);
+        hang_up(&stack);
+        send_many(&stack);
     });
     assert!(reloads >= 3, "only {reloads} reloads");
     let harmless: Vec<&str> = HANG_UPS.iter().copied().chain([said]).collect();
-    street.close(&harmless);
+    stack.close(&harmless);
 }
 
 /// A thousand small requests of all kinds, on a connection for each client that stays the same.
-fn send_many(street: &Street) {
-    let one = street.application.hash_of_body(1);
-    let some = street.application.hash_of_body(8 * KIB);
-    let bytes = street.application.bytes(20_000);
+fn send_many(stack: &Stack) {
+    let one = stack.application.hash_of_body(1);
+    let some = stack.application.hash_of_body(8 * KIB);
+    let bytes = stack.application.bytes(20_000);
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                let mut client = street.client();
+                let mut client = stack.client();
                 for number in 0..REQUESTS / CLIENTS {
                     match number % 5 {
                         0 => assert_eq!(client.post("/hash", body(1)).text(), one),
@@ -104,11 +104,11 @@ fn send_many(street: &Street) {
     });
 }
 
-fn send_bodies(street: &Street, sizes: &[usize]) {
-    let mut client = street.client();
+fn send_bodies(stack: &Stack, sizes: &[usize]) {
+    let mut client = stack.client();
     for &size in sizes {
         let answer = client.post("/hash", body(size));
-        assert_eq!(answer.text(), street.application.hash_of_body(size));
+        assert_eq!(answer.text(), stack.application.hash_of_body(size));
         // nginx sends no more of a body once the answer has begun, so what the C example echoes
         // while it reads must fit into the buffers between them.
         if size <= 8 * KIB {
@@ -118,26 +118,23 @@ fn send_bodies(street: &Street, sizes: &[usize]) {
     }
 }
 
-fn fetch_responses(street: &Street, sizes: &[usize]) {
-    let mut client = street.client();
+fn fetch_responses(stack: &Stack, sizes: &[usize]) {
+    let mut client = stack.client();
     for &size in sizes {
         let answer = client.get(&format!("/bytes?n={size}"));
         assert_eq!(answer.body.len(), size);
-        assert!(
-            answer.body == street.application.bytes(size),
-            "{size} bytes"
-        );
+        assert!(answer.body == stack.application.bytes(size), "{size} bytes");
     }
     let answer = client.get(&format!("/headers?n={HEADERS}"));
-    for number in street.application.header_numbers(HEADERS) {
+    for number in stack.application.header_numbers(HEADERS) {
         let value = answer.header(&format!("x-header-{number}"));
         assert_eq!(value, Some(format!("value {number}").as_str()));
     }
     assert!(answer.text().contains("headers"));
 }
 
-fn fetch_heads(street: &Street) {
-    let mut client = street.client();
+fn fetch_heads(stack: &Stack) {
+    let mut client = stack.client();
     for size in [0, 1, 8 * KIB, MIB] {
         let answer = client.head(&format!("/bytes?n={size}"));
         // Apache trusts no length that it cannot count itself, and leaves it out.
@@ -148,32 +145,32 @@ fn fetch_heads(street: &Street) {
 }
 
 /// A megabyte to a page that does not read it: the answer must not be lost behind it.
-fn ignore_body(street: &Street) {
-    let (method, page) = street.application.bodyless_page();
-    let answer = street.client().request(method, page, body(MIB));
+fn ignore_body(stack: &Stack) {
+    let (method, page) = stack.application.bodyless_page();
+    let answer = stack.client().request(method, page, body(MIB));
     assert!(answer.text().contains("worker"), "{}", answer.text());
-    street.client().get("/");
+    stack.client().get("/");
 }
 
-fn write_to_error_log(street: &Street) -> &'static str {
-    let (page, line) = street.application.error_page();
-    street.client().get(page);
-    street.server.wait_for_log(line);
+fn write_to_error_log(stack: &Stack) -> &'static str {
+    let (page, line) = stack.application.error_page();
+    stack.client().get(page);
+    stack.server.wait_for_log(line);
     line
 }
 
 /// More clients than there are workers leave in the middle, of a response and of a body; those who
 /// come after them are served.
-fn hang_up(street: &Street) {
+fn hang_up(stack: &Stack) {
     for _ in 0..6 {
-        street.client().get_part("/bytes?n=67108864", 100 * KIB);
-        street.client().send_part("/hash", 4 * MIB, body(MIB));
-        street.client().send_part("/hash", 4 * MIB, body(1));
+        stack.client().get_part("/bytes?n=67108864", 100 * KIB);
+        stack.client().send_part("/hash", 4 * MIB, body(MIB));
+        stack.client().send_part("/hash", 4 * MIB, body(1));
     }
-    let mut client = street.client();
+    let mut client = stack.client();
     for _ in 0..10 {
         client.get("/");
         let answer = client.post("/hash", body(8 * KIB));
-        assert_eq!(answer.text(), street.application.hash_of_body(8 * KIB));
+        assert_eq!(answer.text(), stack.application.hash_of_body(8 * KIB));
     }
 }

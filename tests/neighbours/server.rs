@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,7 @@ impl Server {
             program.path,
             program.package
         );
-        let mut command = Command::new(program.path);
+        let mut command = Process::command(program.path);
         command.args(arguments).current_dir(folder);
         let server = Self {
             port,

@@ -1,5 +1,4 @@
-//! An application and a web server in front of it; and the matrix of those, with a test for each
-//! promise.
+//! A web server and the application behind it; and the matrix of those, with a test for each promise.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -16,7 +15,7 @@ use crate::server::Server;
 /// From the end of one reload to the next.
 const PACE: Duration = Duration::from_millis(50);
 
-pub(crate) struct Street {
+pub(crate) struct Stack {
     pub(crate) application: Application,
     pub(crate) server: Server,
     /// Whether the server keeps its connections to the application.
@@ -30,7 +29,7 @@ pub(crate) enum Way {
     Unix,
 }
 
-impl Street {
+impl Stack {
     pub(crate) fn new(
         language: Language,
         way: Way,
@@ -86,14 +85,14 @@ impl Street {
 }
 
 /// Tests of every promise, for each of the arrangements.
-macro_rules! streets {
+macro_rules! stacks {
     ($($name:ident: $way:ident, $keeps:literal, $server:expr;)*) => {$(
         mod $name {
             mod c {
-                $crate::street::promises!(C, $way, $keeps, $server);
+                $crate::stack::promises!(C, $way, $keeps, $server);
             }
             mod perl {
-                $crate::street::promises!(Perl, $way, $keeps, $server);
+                $crate::stack::promises!(Perl, $way, $keeps, $server);
             }
         }
     )*};
@@ -101,51 +100,51 @@ macro_rules! streets {
 
 macro_rules! promises {
     ($language:ident, $way:ident, $keeps:literal, $server:expr) => {
-        fn street() -> $crate::street::Street {
+        fn stack() -> $crate::stack::Stack {
             use $crate::application::Language;
-            use $crate::street::{Street, Way};
+            use $crate::stack::{Stack, Way};
             #[allow(unused_imports)]
             use $crate::{apache::Apache, lighttpd::Lighttpd, nginx::Nginx};
-            Street::new(Language::$language, Way::$way, $keeps, |folder, address| {
+            Stack::new(Language::$language, Way::$way, $keeps, |folder, address| {
                 $server.start(folder, address)
             })
         }
 
         #[test]
         fn bodies_of_every_size_arrive_whole() {
-            $crate::promises::bodies_of_every_size_arrive_whole(street());
+            $crate::promises::bodies_of_every_size_arrive_whole(stack());
         }
 
         #[test]
         fn responses_of_every_size_arrive_whole() {
-            $crate::promises::responses_of_every_size_arrive_whole(street());
+            $crate::promises::responses_of_every_size_arrive_whole(stack());
         }
 
         #[test]
         fn an_answer_that_ignores_its_body_arrives() {
-            $crate::promises::an_answer_that_ignores_its_body_arrives(street());
+            $crate::promises::an_answer_that_ignores_its_body_arrives(stack());
         }
 
         #[test]
         fn what_is_said_on_stderr_stands_in_the_error_log() {
-            $crate::promises::what_is_said_on_stderr_stands_in_the_error_log(street());
+            $crate::promises::what_is_said_on_stderr_stands_in_the_error_log(stack());
         }
 
         #[test]
         fn a_client_that_hangs_up_harms_nobody_else() {
-            $crate::promises::a_client_that_hangs_up_harms_nobody_else(street());
+            $crate::promises::a_client_that_hangs_up_harms_nobody_else(stack());
         }
 
         #[test]
         fn a_thousand_requests_on_kept_connections_are_answered() {
-            $crate::promises::a_thousand_requests_on_kept_connections_are_answered(street());
+            $crate::promises::a_thousand_requests_on_kept_connections_are_answered(stack());
         }
 
         #[test]
         fn nothing_is_lost_during_reloads() {
-            $crate::promises::nothing_is_lost_during_reloads(street());
+            $crate::promises::nothing_is_lost_during_reloads(stack());
         }
     };
 }
 
-pub(crate) use {promises, streets};
+pub(crate) use {promises, stacks};
