@@ -11,10 +11,10 @@ use crate::server::{Program, Server};
 const PROGRAM: Program = Program {
     path: "/usr/sbin/apache2",
     package: "apache2",
-    gentle_stop: Signal::SIGTERM,
-    // Configured, command line, caught SIGTERM; and that the signal found a connection on its way
-    // to being kept.
-    harmless: &["AH00489", "AH00094", "AH00491", "AH03093: process_socket"],
+    // At a SIGTERM its threads and their memory go at the same time, and it may crash.
+    gentle_stop: Signal::SIGWINCH,
+    // Configured, command line, caught SIGWINCH.
+    harmless: &["AH00489", "AH00094", "AH00492"],
 };
 
 const MODULES: &str = "/usr/lib/apache2/modules";
