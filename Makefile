@@ -10,15 +10,18 @@ SONAME  := libfcgipm.so.0
 COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 
-.PHONY: build run test check fuzz clean setup-run setup-test
+.PHONY: build setup-build run test check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
-build: $(HELLO)
+build: setup-build $(HELLO)
+
+setup-build:
+	@packaging/setup.sh build
 
 # Cargo decides what is out of date. It links a libfcgipm.so of its own, whose symbols carry no
 # version: rustc hands the linker an anonymous version script, which cannot be combined with a named
 # one. So the library that is used and installed is linked here, from the static one.
-$(RELEASE)/.cargo: FORCE
+$(RELEASE)/.cargo: FORCE | setup-build
 	$(CARGO) build --release --workspace --locked
 	@touch $@
 
@@ -35,3 +38,34 @@ $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	  -Wl,-rpath,'$$ORIGIN/..'
 
 FORCE:
+
+run: build
+	@packaging/setup.sh run
+	@packaging/run.sh
+
+test: build
+	@packaging/setup.sh test
+	@tests/run.sh
+
+# Formatting, lints, and that what is generated is in step with what it is generated from: the build
+# writes the header, and its test the page of options.
+check: build
+	@packaging/setup.sh run
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) doc --workspace --no-deps --locked --quiet
+	git diff --exit-code --stat include docs Cargo.lock
+	podchecker -warnings $$(git ls-files 'bindings/perl/*.pm' 'bindings/perl/*.pod')
+	for file in $$(git ls-files 'bindings/perl/*.pm'); do \
+	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib -wc $$file || exit 1; done
+	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done
+
+# Needs a nightly toolchain and cargo-fuzz. FUZZ_SECONDS is per target.
+FUZZ_SECONDS ?= 60
+fuzz:
+	cd fuzz && for target in wire conn; do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+clean:
+	$(CARGO) clean
+	rm -rf fuzz/target bindings/perl/Makefile bindings/perl/blib bindings/perl/pm_to_blib

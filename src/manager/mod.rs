@@ -55,9 +55,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Code::Threads`], [`Code::PidFile`], [`Code::Running`], [`Code::Descriptors`] or
-    /// [`Code::System`] when the manager cannot start; it may be tried again. [`Code::State`] after
+    /// [`Code::System`] when the manager cannot start; it may be tried again.
+    /// [`Code::Interrupted`] when a signal that is none of the manager's ended the wait, so that the
+    /// host can act on it: call again. [`Code::State`] after
     /// the end. [`Code::Forked`] in another process than the one that made the manager, a worker
     /// included.
+    #[allow(clippy::should_implement_trait)] // It is the name in the C ABI, and it never ends.
     pub fn next(&mut self) -> Result<Event> {
         if self.owner != sys::process::pid() {
             return Err(Error::new(
@@ -81,6 +84,9 @@ impl Manager {
                     match shell.turn() {
                         Turn::Again => {}
                         Turn::InWorker { slot } => return self.become_worker(slot),
+                        Turn::Interrupted => {
+                            return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
+                        }
                         Turn::Stopped => {
                             self.state = State::Stopped;
                             return Ok(event::log(self.settings.log, Event::stopped()));

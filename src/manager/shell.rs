@@ -12,11 +12,15 @@ use crate::pool::{self, Action, Exit, Notice, Overdue, Pool, Report, Resize, Slo
 use crate::server::supervision::{Activity, Order, Page, Scoreboard};
 use crate::sys::channel::{Pipe, drain};
 use crate::sys::child::{self, Child, Ended, Fork};
+use crate::sys::kick;
+use crate::sys::readiness::{self, Waited};
 use crate::sys::signals::{self, Signals};
-use crate::sys::{kick, readiness};
 
 /// How often children are looked at that neither a descriptor nor a signal tells of.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// A reload of many workers must not kick all for each that leaves.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything that a running manager has.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Shell {
     actions: Vec<Action>,
     /// Connections may wait in the hand-over queue for somebody who looks.
     handed_over: bool,
+    /// Nobody is kicked to look before this time.
+    handover_gate: Duration,
     stopped: bool,
 }
 
@@ -67,6 +73,8 @@ pub(super) enum Turn {
     },
     /// The pool has stopped, and everything was put back.
     Stopped,
+    /// A signal of the host's came: it may want to do something about it.
+    Interrupted,
 }
 
 impl Shell {
@@ -97,6 +105,7 @@ impl Shell {
             events: VecDeque::new(),
             actions: Vec::new(),
             handed_over: false,
+            handover_gate: Duration::ZERO,
             stopped: false,
         };
         this.tell_pool(pool::Event::Start);
@@ -114,8 +123,8 @@ impl Shell {
     /// One turn of the loop.
     pub(super) fn turn(&mut self) -> Turn {
         let mut ready = Vec::new();
-        self.wait(&mut ready);
-        self.take_signals();
+        let interrupted = self.wait(&mut ready) == Waited::Interrupted;
+        let ours = self.take_signals();
         self.reap(&ready);
         if ready.contains(&WAKE) && drain(&self.wake.read) {
             self.look_at_starting();
@@ -128,8 +137,12 @@ impl Shell {
         {
             return Turn::InWorker { slot };
         }
-        if self.stopped && self.events.is_empty() {
+        if !self.events.is_empty() {
+            Turn::Again
+        } else if self.stopped {
             Turn::Stopped
+        } else if interrupted && !ours {
+            Turn::Interrupted
         } else {
             Turn::Again
         }
@@ -139,22 +152,23 @@ impl Shell {
         self.origin.elapsed()
     }
 
-    fn wait(&self, ready: &mut Vec<usize>) {
-        let timeout = match self.pool.deadline() {
-            _ if self.stopped => Some(Duration::ZERO),
-            Some(deadline) => Some(deadline.saturating_sub(self.now())),
-            None => None,
-        };
+    fn wait(&self, ready: &mut Vec<usize>) -> Waited {
         let blind = !self.settings.handles_signals
             && self.children().any(|(_, child)| child.pidfd().is_none());
-        let timeout = if blind {
-            Some(timeout.map_or(LOOK, |timeout| timeout.min(LOOK)))
-        } else {
-            timeout
-        };
+        let now = self.now();
+        let timeout = [
+            self.pool.deadline(),
+            self.handed_over.then_some(self.handover_gate),
+            self.stopped.then_some(now),
+            blind.then_some(now + LOOK),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.saturating_sub(now));
         let pidfds = self.children().filter_map(|(_, child)| child.pidfd());
         let descriptors = [self.signal_pipe.as_fd(), self.wake.read.as_fd()];
-        readiness::wait(descriptors.into_iter().chain(pidfds), timeout, ready);
+        readiness::wait(descriptors.into_iter().chain(pidfds), timeout, ready)
     }
 
     fn children(&self) -> impl Iterator<Item = (usize, &Child)> {
@@ -169,11 +183,14 @@ const CHILDREN: usize = 2;
 
 /// Observing.
 impl Shell {
-    fn take_signals(&mut self) {
+    /// Acts on the signals that came; whether any did.
+    fn take_signals(&mut self) -> bool {
         drain(&self.signal_pipe);
+        let mut any = signals::take(libc::SIGCHLD) > 0;
         for signal in signals::MANAGED {
             let times = signals::take(signal);
             if times > 0 {
+                any = true;
                 self.publish(Event::signal(signal));
             }
             let event = match signal {
@@ -188,6 +205,7 @@ impl Shell {
                 self.tell_pool(event);
             }
         }
+        any
     }
 
     fn reap(&mut self, ready: &[usize]) {
@@ -211,7 +229,8 @@ impl Shell {
                 Ended::Status(status) => (status, Exit::Code(libc::WEXITSTATUS(status))),
                 Ended::Unknown => (0, Exit::Unknown),
             };
-            self.handed_over |= self.pool.state(slot) == SlotState::Retiring;
+            // It may have handed connections on, whether or not it was told to leave.
+            self.handed_over = true;
             self.workers[slot].child = None;
             self.workers[slot].status = status;
             self.report(slot, Report::Exited(exit));
@@ -231,7 +250,11 @@ impl Shell {
                 },
                 // It may have put its idle connections into the queue.
                 SlotState::Retiring => self.handed_over = true,
-                SlotState::Empty | SlotState::Ready | SlotState::Gone => {}
+                // Somebody else told it to leave.
+                SlotState::Ready => {
+                    self.handed_over |= self.page(slot).activity() == Some(Activity::Leaving);
+                }
+                SlotState::Empty | SlotState::Gone => {}
             }
         }
     }
@@ -325,16 +348,25 @@ impl Shell {
         false
     }
 
-    /// Has every worker that waits look at the hand-over queue. Not when a worker is told to leave:
-    /// only when it has looked at that order can anything be in the queue.
+    /// Has every worker that waits look at the hand-over queue, if something is in it. Not when a
+    /// worker is told to leave: only when it has looked at that order can anything be there.
     fn kick_for_handover(&mut self) {
-        if std::mem::take(&mut self.handed_over) {
-            for (slot, child) in self.children() {
-                if self.pool.state(slot) == SlotState::Ready
-                    && self.page(slot).activity() == Some(Activity::Idle)
-                {
-                    child.signal(kick::KICK);
-                }
+        if !self.handed_over || self.now() < self.handover_gate {
+            return;
+        }
+        self.handed_over = false;
+        let mut queued = Vec::new();
+        let queue = std::iter::once(self.handover.1.as_fd());
+        readiness::wait(queue, Some(Duration::ZERO), &mut queued);
+        if queued.is_empty() {
+            return;
+        }
+        self.handover_gate = self.now() + HANDOVER_PAUSE;
+        for (slot, child) in self.children() {
+            if self.pool.state(slot) == SlotState::Ready
+                && self.page(slot).activity() == Some(Activity::Idle)
+            {
+                child.signal(kick::KICK);
             }
         }
     }

@@ -23,12 +23,12 @@ impl Census {
         self.old_ready + self.old_starting
     }
 
-    fn new(&self) -> usize {
+    fn fresh(&self) -> usize {
         self.new_ready + self.new_starting
     }
 
     fn alive(&self) -> usize {
-        self.old() + self.new()
+        self.old() + self.fresh()
     }
 }
 
@@ -63,7 +63,7 @@ impl Pool {
             Reload::None => self.wanted.saturating_sub(census.alive()),
             Reload::Rolling { .. } => (self.wanted + self.surge())
                 .saturating_sub(census.alive())
-                .min(self.wanted.saturating_sub(census.new())),
+                .min(self.wanted.saturating_sub(census.fresh())),
         }
     }
 
@@ -116,7 +116,7 @@ impl Pool {
                 let covered = (census.old() + census.new_ready).saturating_sub(self.wanted);
                 let current = self.generation;
                 self.let_go(now, covered.min(census.old()), |g| g != current, actions);
-                let surplus = census.new().saturating_sub(self.wanted);
+                let surplus = census.fresh().saturating_sub(self.wanted);
                 self.let_go(now, surplus, |g| g == current, actions);
                 if covered >= census.old() && census.new_ready >= self.wanted {
                     self.reload = Reload::None;

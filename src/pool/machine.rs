@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::backoff::{Backoff, MATURE};
 use super::slot::{Reason, Retirement, Slot, SlotState};
-use super::{Action, Cause, Config, Counts, Event, Exit, Notice, Overdue, Report, Resize};
+use super::{Action, Cause, Config, Counts, Event, Notice, Overdue, Report, Resize};
 
 /// A tick that comes later than this after the deadline says that the manager was not there: it
 /// was stopped, or the machine slept.
 const LATE: Duration = Duration::from_secs(1);
+
+/// The longest sleep while a deadline runs.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// After a failed fork nothing is forked for this long.
 const FORK_PAUSE: Duration = Duration::from_secs(1);
@@ -135,10 +138,12 @@ impl Pool {
             actions.push(Action::Stopped);
         }
         self.last_call = now;
+        // While a deadline runs, a tick per second shows whether the manager was away.
         self.asked = self
             .slots
             .iter()
             .filter_map(Slot::deadline)
+            .map(|at| at.min(now + HEARTBEAT))
             .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
             .min();
     }

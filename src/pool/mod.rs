@@ -13,6 +13,8 @@ mod backoff;
 mod balance;
 mod machine;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::io::{self, Direction, Received};
 use crate::sys::listen::Peer;
-use crate::sys::{kick, process};
+use crate::sys::{kick, process, stderr};
 use crate::wire::Role;
 
 /// A signal that interrupts the wait for a request makes `accept` return [`Code::Interrupted`].
@@ -311,7 +311,7 @@ impl Request {
             return true;
         }
         if let Some(patience) = patience {
-            io::log(&format!(
+            stderr::log(&format!(
                 "a request is given up: its parameters took longer than params_timeout = {} s",
                 patience.as_secs_f64()
             ));
@@ -426,7 +426,7 @@ impl Request {
             Some(Peer::Inet(address)) => address.to_string(),
             Some(Peer::Unix) | None => "unix:".to_owned(),
         };
-        io::log(&format!("connection from {peer} ends: {error}"));
+        stderr::log(&format!("connection from {peer} ends: {error}"));
     }
 
     pub(super) fn check_process(&self) -> Result<()> {
@@ -458,8 +458,12 @@ impl Drop for Request {
     fn drop(&mut self) {
         // In a child the descriptors are only closed: the connection, and the epoll instance, are
         // the parent's, too.
-        if self.active && process::pid() == self.pid {
+        if process::pid() != self.pid {
+            return;
+        }
+        if self.active {
             let _ = self.finish();
         }
+        self.bequeath();
     }
 }

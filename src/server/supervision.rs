@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use once_cell::sync::OnceCell;
 
 pub use crate::sys::scoreboard::{Activity, Order, Page, Scoreboard};
-use crate::sys::{kick, process};
+use crate::sys::{channel, kick, process};
 
 /// The ties between a worker and its manager.
 pub struct Supervision {
@@ -25,9 +25,9 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// Makes the manager look at the scoreboard. A full pipe makes it look, too.
+    /// Makes the manager look at the scoreboard.
     pub(super) fn wake_manager(&self) {
-        let _ = nix::unistd::write(&self.wake, &[0]);
+        channel::poke(&self.wake);
     }
 }
 

@@ -11,7 +11,7 @@ use super::request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
 use super::supervision::{self, Activity, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
-use crate::sys::{io, listen};
+use crate::sys::{io, listen, stderr};
 
 /// The byte that travels with a handed-over connection: which standing it had.
 const KEPT: u8 = b'K';
@@ -95,7 +95,7 @@ impl Request {
         if self.settings.admits(peer) {
             self.set_current(Link::new(fd, peer), Suspended::fresh(), true);
         } else if let listen::Peer::Inet(address) = peer {
-            io::log(&format!(
+            stderr::log(&format!(
                 "connection from {address} refused: not in {}",
                 super::WEB_SERVER_ADDRS
             ));
@@ -111,7 +111,7 @@ impl Request {
                 let peer = listen::peer_of(fd.as_fd());
                 self.set_current(Link::new(fd, peer), Suspended::fresh(), standing == SILENT);
             }
-            Err(errno) => io::log(&format!("taking over a kept connection: {}", errno.desc())),
+            Err(errno) => stderr::log(&format!("taking over a kept connection: {}", errno.desc())),
         }
     }
 
@@ -191,11 +191,11 @@ impl Request {
                     state,
                     standing,
                 }) {
-                    io::log("a kept connection is closed: it cannot be watched");
+                    stderr::log("a kept connection is closed: it cannot be watched");
                     drop(refused);
                 }
             }
-            Err(error) => io::log(&format!("a kept connection is closed: {error}")),
+            Err(error) => stderr::log(&format!("a kept connection is closed: {error}")),
         }
     }
 
@@ -227,18 +227,8 @@ impl Request {
         loop {
             let mut kept_back = Vec::new();
             while let Some(parked) = parking.take_oldest() {
-                let byte = if matches!(parked.standing, Standing::Silent { .. }) {
-                    SILENT
-                } else {
-                    KEPT
-                };
-                let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
-                if parked.state.is_between_records()
-                    && io::pass_descriptor(queue, fd, byte).unwrap_or(false)
-                {
-                    parking.close(parked.link);
-                } else {
-                    kept_back.push(parked);
+                if let Err(refused) = hand_on(parking, parked, supervision) {
+                    kept_back.push(refused);
                 }
             }
             if kept_back.is_empty() {
@@ -262,6 +252,24 @@ impl Request {
         }
     }
 
+    /// A loop ends without having been told to: what stands aside goes to the other workers, as far
+    /// as they take it at once.
+    pub(super) fn bequeath(&mut self) {
+        let Some(supervision) = supervision::current() else {
+            return;
+        };
+        if supervision::retirement(true) == Some(Retirement::PoolEnds) {
+            return;
+        }
+        let Some(parking) = &mut self.parking else {
+            return;
+        };
+        while let Some(parked) = parking.take_oldest() {
+            hand_on(parking, parked, supervision)
+                .unwrap_or_else(|refused| parking.close(refused.link));
+        }
+    }
+
     /// Makes the next connection current that stands aside, after the peer was told that nothing
     /// more is read: what it sent before is still there to be read, and what it sends after fails
     /// at once on a unix socket (shutdown(2) with SHUT_RD), so that the peer can tell that it was
@@ -280,4 +288,24 @@ impl Request {
             self.draining = true;
         }
     }
+}
+
+/// Hands a connection to the other workers, unless their queue is full or its peer is in the middle
+/// of a record.
+fn hand_on(
+    parking: &Parking,
+    parked: Parked,
+    supervision: &Supervision,
+) -> std::result::Result<(), Parked> {
+    let byte = if matches!(parked.standing, Standing::Silent { .. }) {
+        SILENT
+    } else {
+        KEPT
+    };
+    let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
+    if parked.state.is_between_records() && io::pass_descriptor(queue, fd, byte).unwrap_or(false) {
+        parking.close(parked.link);
+        return Ok(());
+    }
+    Err(parked)
 }

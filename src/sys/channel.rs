@@ -38,6 +38,14 @@ pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
     .map_err(|e| failed(what, "socketpair", e))
 }
 
+/// Writes a byte, so that whoever waits at the other end looks. A pipe that is full says the same,
+/// and one that nobody reads concerns nobody.
+pub(crate) fn poke(fd: impl AsFd) {
+    super::stderr::without_sigpipe(|| {
+        let _ = nix::unistd::write(fd, &[0]);
+    });
+}
+
 /// Reads whatever is there from a non-blocking descriptor; whether there was anything.
 pub(crate) fn drain(fd: impl AsFd) -> bool {
     let mut buffer = [0; 512];

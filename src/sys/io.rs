@@ -127,15 +127,6 @@ pub(crate) fn discard(fd: BorrowedFd<'_>, scratch: &mut [u8], bound: usize) -> b
     false
 }
 
-/// Writes a line to standard error in one write(2), so that lines of several processes do not mix.
-/// There is nobody to tell if that fails.
-pub(crate) fn log(line: &str) {
-    let text = format!("fcgipm: {line}\n");
-    // SAFETY: descriptor 2 is only borrowed for the call; if the host closed it, write fails.
-    let stderr = unsafe { BorrowedFd::borrow_raw(2) };
-    let _ = nix::unistd::write(stderr, text.as_bytes());
-}
-
 /// Passes a descriptor and one byte over a socket. False: the queue is full.
 pub(crate) fn pass_descriptor(
     over: BorrowedFd<'_>,

@@ -8,8 +8,9 @@
 //! resets handlers, or to one that never asked for any of this.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use super::process;
 use crate::error::{Error, Result};
 
 /// The signal of a kick.
@@ -22,14 +23,19 @@ pub(crate) const RETIRING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT
 const INTERVAL_NS: i64 = 10_000_000;
 const WAITERS: usize = 64;
 
-/// Counts kicks, so that each waiting thread can tell whether one came since it last looked.
-static KICKS: AtomicU32 = AtomicU32::new(0);
+/// Counts every signal that this file handles: a wait that one of them ended was interrupted by
+/// nobody else.
+static SIGNALS: AtomicU32 = AtomicU32::new(0);
+/// Counts those that say something new, not their repetitions.
+static NEWS: AtomicU32 = AtomicU32::new(0);
 static RETIREMENT: AtomicBool = AtomicBool::new(false);
 static ARMED: AtomicBool = AtomicBool::new(false);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
 static HAS_TIMER: AtomicBool = AtomicBool::new(false);
-/// The waiting threads (pthread_t), 0 where none waits.
-static WAITING: [AtomicUsize; WAITERS] = [const { AtomicUsize::new(0) }; WAITERS];
+/// The waiting threads' ids, 0 where none waits.
+static WAITING: [AtomicI32; WAITERS] = [const { AtomicI32::new(0) }; WAITERS];
+/// Up to which news each of them has looked.
+static SEEN: [AtomicU32; WAITERS] = [const { AtomicU32::new(0) }; WAITERS];
 static CLAIMED: [AtomicBool; WAITERS] = [const { AtomicBool::new(false) }; WAITERS];
 
 /// A place in the table of waiting threads, held by one request handle.
@@ -48,37 +54,46 @@ impl Waiter {
             .position(|claimed| !claimed.swap(true, Ordering::AcqRel));
         Self {
             place,
-            seen: KICKS.load(Ordering::Relaxed),
+            seen: SIGNALS.load(Ordering::Relaxed),
         }
     }
 
     /// From here on a kick repeats until [`leave`](Self::leave). Flags are looked at after this.
     pub(crate) fn enter(&self) {
         if let Some(place) = self.place {
-            // SAFETY: pthread_self has no preconditions.
-            let thread = unsafe { libc::pthread_self() };
-            WAITING[place].store(thread as usize, Ordering::SeqCst);
+            WAITING[place].store(process::thread_id(), Ordering::SeqCst);
         }
     }
 
-    /// Whether a kick arrived since the last look.
+    /// Whether a kick arrived since the last look. Whoever asks looks at the flags next.
     pub(crate) fn kicked(&mut self) -> bool {
-        let kicks = KICKS.load(Ordering::SeqCst);
-        std::mem::replace(&mut self.seen, kicks) != kicks
+        if let Some(place) = self.place {
+            SEEN[place].store(NEWS.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        let signals = SIGNALS.load(Ordering::SeqCst);
+        std::mem::replace(&mut self.seen, signals) != signals
     }
 
-    /// The thread no longer waits.
+    /// The thread no longer waits. The repetition ends when no thread waits that has not looked.
     pub(crate) fn leave(&self) {
         if let Some(place) = self.place {
-            WAITING[place].store(0, Ordering::Release);
+            WAITING[place].store(0, Ordering::SeqCst);
         }
-        if ARMED.load(Ordering::Relaxed)
-            && WAITING
-                .iter()
-                .all(|thread| thread.load(Ordering::Acquire) == 0)
-        {
-            ARMED.store(false, Ordering::Relaxed);
+        if !ARMED.load(Ordering::Relaxed) {
+            return;
+        }
+        let news = NEWS.load(Ordering::SeqCst);
+        let has_looked = |place: usize| {
+            WAITING[place].load(Ordering::SeqCst) == 0 || SEEN[place].load(Ordering::SeqCst) == news
+        };
+        if (0..WAITERS).all(has_looked) {
+            ARMED.store(false, Ordering::SeqCst);
             set_timer(0);
+            // A kick that came in between found the timer armed, or armed it before it was stopped.
+            if ARMED.load(Ordering::SeqCst) || NEWS.load(Ordering::SeqCst) != news {
+                ARMED.store(true, Ordering::SeqCst);
+                set_timer(INTERVAL_NS);
+            }
         }
     }
 }
@@ -98,6 +113,9 @@ impl Drop for Waiter {
 /// sigaction(2) or timer_create(2) failed.
 pub(crate) fn install_kick() -> Result<()> {
     handle(KICK)?;
+    if HAS_TIMER.load(Ordering::Acquire) {
+        return Ok(());
+    }
     // SAFETY: zeroed is a valid sigevent; the fields that matter are set below.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
     event.sigev_notify = libc::SIGEV_SIGNAL;
@@ -137,7 +155,7 @@ pub(crate) fn reset() {
 /// Asks this process to retire, as a signal from outside does. Async-signal-safe.
 pub(crate) fn request_retirement() {
     RETIREMENT.store(true, Ordering::SeqCst);
-    kick_waiters(false);
+    kick_waiters(Origin::News);
 }
 
 /// Whether somebody asked this process to retire.
@@ -147,9 +165,9 @@ pub(crate) fn retirement_requested() -> bool {
 
 /// Whether a kick arrived since this was last asked, by whichever thread.
 pub(crate) fn any_since_last_look() -> bool {
-    static SEEN: AtomicU32 = AtomicU32::new(0);
-    let kicks = KICKS.load(Ordering::SeqCst);
-    kicks != SEEN.swap(kicks, Ordering::Relaxed)
+    static LOOKED: AtomicU32 = AtomicU32::new(0);
+    let news = NEWS.load(Ordering::SeqCst);
+    LOOKED.load(Ordering::Relaxed) != news && LOOKED.swap(news, Ordering::Relaxed) != news
 }
 
 fn handle(signal: i32) -> Result<()> {
@@ -173,8 +191,12 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, _context: *mut 
     let errno = unsafe { *libc::__errno_location() };
     if signal == KICK {
         // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
-        let relayed = unsafe { (*info).si_code } == libc::SI_TKILL;
-        kick_waiters(relayed);
+        let origin = match unsafe { (*info).si_code } {
+            libc::SI_TKILL => Origin::Relay,
+            libc::SI_TIMER => Origin::Timer,
+            _ => Origin::News,
+        };
+        kick_waiters(origin);
     } else {
         request_retirement();
     }
@@ -182,11 +204,26 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, _context: *mut 
     unsafe { *libc::__errno_location() = errno };
 }
 
-/// Sets the flag and, if any thread waits, arms the repetition and reaches the other threads.
-fn kick_waiters(relayed: bool) {
-    KICKS.fetch_add(1, Ordering::SeqCst);
-    // SAFETY: pthread_self has no preconditions.
-    let this = unsafe { libc::pthread_self() } as usize;
+/// Where a kick comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Somebody else.
+    News,
+    /// The timer that repeats it.
+    Timer,
+    /// Another thread's handler, which passed it on.
+    Relay,
+}
+
+/// Counts and, if any thread waits, arms the repetition and reaches the other threads.
+fn kick_waiters(origin: Origin) {
+    if origin == Origin::News {
+        NEWS.fetch_add(1, Ordering::SeqCst);
+    }
+    SIGNALS.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: gettid and getpid have no preconditions. Not the remembered ids: a handler must not be
+    // the first to touch a thread's data.
+    let (this, process) = unsafe { (libc::gettid(), libc::getpid()) };
     let mut anybody = false;
     for thread in &WAITING {
         let thread = thread.load(Ordering::SeqCst);
@@ -194,13 +231,16 @@ fn kick_waiters(relayed: bool) {
             continue;
         }
         anybody = true;
-        if thread != this && !relayed {
-            // SAFETY: the thread is in a wait of this library, so it exists; pthread_kill is
-            // async-signal-safe.
-            unsafe { libc::pthread_kill(thread as libc::pthread_t, KICK) };
+        if thread != this && origin != Origin::Relay {
+            // SAFETY: no pointers. A thread that ended in between is only not found.
+            unsafe { libc::syscall(libc::SYS_tgkill, process, thread, KICK) };
         }
     }
-    if anybody && HAS_TIMER.load(Ordering::Acquire) && !ARMED.swap(true, Ordering::SeqCst) {
+    if anybody
+        && origin == Origin::News
+        && HAS_TIMER.load(Ordering::Acquire)
+        && !ARMED.swap(true, Ordering::SeqCst)
+    {
         set_timer(INTERVAL_NS);
     }
 }

@@ -1,5 +1,6 @@
 //! Which process this is, without a system call in the steady state.
 
+use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -55,6 +56,26 @@ pub(crate) fn pid() -> i32 {
         }
         pid => pid,
     }
+}
+
+/// The calling thread's id, without a system call but for the first time in each thread, or after a
+/// fork.
+pub(crate) fn thread_id() -> i32 {
+    thread_local! {
+        static KNOWN: Cell<(i32, i32)> = const { Cell::new((0, 0)) };
+    }
+    let pid = pid();
+    let ask = || nix::unistd::gettid().as_raw();
+    // While a thread ends there may be nowhere left to remember it.
+    let remembered = KNOWN.try_with(|known| match known.get() {
+        (owner, thread) if owner == pid => thread,
+        _ => {
+            let thread = ask();
+            known.set((pid, thread));
+            thread
+        }
+    });
+    remembered.unwrap_or_else(|_| ask())
 }
 
 /// The parent's process id.

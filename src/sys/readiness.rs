@@ -3,7 +3,19 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+
+use super::io;
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// Something is readable, or the time is over.
+    Through,
+    /// A signal came.
+    Interrupted,
+}
 
 /// Waits until one of the descriptors is readable (or at its end), a signal comes, or the time is
 /// over; `None` waits for ever. `ready` gets the position of each readable one.
@@ -11,26 +23,22 @@ pub(crate) fn wait<'fd>(
     descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
     timeout: Option<Duration>,
     ready: &mut Vec<usize>,
-) {
+) -> Waited {
     let mut polled: Vec<_> = descriptors
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
         .collect();
-    // Rounded up: a timeout that is over a little early would be asked for again and again.
-    let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
-        let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
-        i32::try_from(milliseconds)
-            .ok()
-            .and_then(|ms| PollTimeout::try_from(ms).ok())
-            .unwrap_or(PollTimeout::MAX)
-    });
     ready.clear();
-    if poll(&mut polled, timeout).is_ok() {
-        ready.extend(
-            polled
+    match poll(&mut polled, io::timeout(timeout)) {
+        Ok(_) => {
+            let readable = polled
                 .iter()
                 .enumerate()
-                .filter(|(_, fd)| fd.any().unwrap_or(true))
-                .map(|(position, _)| position),
-        );
+                .filter(|(_, fd)| fd.any().unwrap_or(true));
+            ready.extend(readable.map(|(position, _)| position));
+            Waited::Through
+        }
+        Err(Errno::EINTR) => Waited::Interrupted,
+        // Of the memory or the number of descriptors; the caller's next turn tries again.
+        Err(_) => Waited::Through,
     }
 }

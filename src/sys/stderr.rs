@@ -9,6 +9,11 @@ use nix::sys::signal::{SigSet, Signal};
 /// The kernel writes so much to a pipe in one piece (POSIX: at least 512; Linux: 4,096).
 const LINE_MAX: usize = 4_096;
 
+/// Writes a line of this process's own.
+pub(crate) fn log(text: &str) {
+    line(&format!("fcgipm: (pid {}) {text}", super::process::pid()));
+}
+
 /// Writes a line with one write(2). It is dropped when standard error is closed or full: whoever
 /// reads the log must not be able to stop the manager.
 pub(crate) fn line(text: &str) {
@@ -34,7 +39,7 @@ pub(crate) fn line(text: &str) {
 }
 
 /// Runs something that may raise SIGPIPE, and takes that signal back.
-fn without_sigpipe(run: impl FnOnce()) {
+pub(crate) fn without_sigpipe(run: impl FnOnce()) {
     let mut pipe = SigSet::empty();
     pipe.add(Signal::SIGPIPE);
     let before = pending(Signal::SIGPIPE);

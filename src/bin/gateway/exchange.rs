@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fcgipm::wire::{ProtocolStatus, Role};
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use tokio::time::{Instant, sleep_until};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use tokio::time::{Instant, interval_at, sleep_until};
 
 use super::Gateway;
 use super::response::{ResponseBody, Tail};
@@ -18,6 +19,9 @@ use crate::client::{self, Connection, Event, Exchange, Failure};
 use crate::error_lines::{ErrorLines, log};
 use crate::reply::{Head, HeadReader};
 use crate::variables::{Subject, Variables};
+
+/// How long a request waits before it suspects that idle connections hold the workers.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How many local redirects may follow one another.
 const MAX_REDIRECTS: usize = 10;
@@ -106,7 +110,7 @@ impl Asked {
             let variables = self.variables(&parts, length)?;
             let answer = self.ask(&parts.method, &variables, body).await?;
             let Some(target) = answer.head.local_redirect() else {
-                return Ok(response(&parts.method, answer));
+                return Ok(response(&parts, answer));
             };
             // RFC 3875, section 6.2.2: as if the client had asked for that path.
             parts.uri = target.parse::<Uri>().map_err(|error| {
@@ -255,10 +259,19 @@ impl Asked {
         } = exchange;
         let mut lines = ErrorLines::new(self.label.clone());
         let mut reader = HeadReader::default();
+        let mut impatience = interval_at(Instant::now() + PATIENCE, PATIENCE);
         loop {
             let deadline = progress.last() + self.gateway.timeout;
             let event = tokio::select! {
                 event = events.recv() => event,
+                // An application that serves one connection at a time does not accept this one
+                // while its workers wait for more on those that are kept.
+                _ = impatience.tick(), if self.gateway.idle.is_some() => {
+                    if let Some(pool) = &self.gateway.idle {
+                        pool.clear();
+                    }
+                    continue;
+                }
                 () = sleep_until(deadline) => {
                     if progress.last() + self.gateway.timeout > Instant::now() {
                         continue;
@@ -329,11 +342,13 @@ fn no_header(end: fcgipm::wire::EndRequest, nothing_came: bool) -> Refusal {
 }
 
 /// The HTTP response of an answer.
-fn response(method: &Method, answer: Answer) -> Response<ResponseBody> {
+fn response(parts: &Parts, answer: Answer) -> Response<ResponseBody> {
     let Answer { head, start, tail } = answer;
-    let has_no_body = method == Method::HEAD
+    let has_no_body = parts.method == Method::HEAD
         || head.status == StatusCode::NO_CONTENT
         || head.status == StatusCode::NOT_MODIFIED;
+    // HTTP/1.0 has no chunks: without a length its body ends with the connection, and must say so.
+    let closes = !has_no_body && head.content_length.is_none() && parts.version < Version::HTTP_11;
     let body = if has_no_body {
         tail.settle();
         ResponseBody::empty()
@@ -345,6 +360,10 @@ fn response(method: &Method, answer: Answer) -> Response<ResponseBody> {
     *response.headers_mut() = head.fields;
     if head.status == StatusCode::NO_CONTENT {
         response.headers_mut().remove(hyper::header::CONTENT_LENGTH);
+    }
+    if closes {
+        // How hyper is told: it would promise to keep the connection otherwise.
+        *response.version_mut() = Version::HTTP_10;
     }
     if let Some(reason) = head.reason
         && Some(&reason[..]) != head.status.canonical_reason().map(str::as_bytes)

@@ -49,6 +49,11 @@ impl Pool {
         waiting.push((Instant::now(), connection));
     }
 
+    /// Closes all, and so sets their workers free.
+    pub(crate) fn clear(&self) {
+        self.waiting().clear();
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

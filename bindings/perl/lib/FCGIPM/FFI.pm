@@ -90,6 +90,7 @@ my @FUNCTIONS = (
     request_params          => [ 'opaque', 'uint32', 'opaque*', 'size_t*' ] => 'sint32',
     request_param      => [ 'opaque', 'string', 'size_t', 'opaque*', 'size_t*' ] => 'sint32',
     request_read       => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
+    request_read_full  => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
     request_write      => [ 'opaque', 'uint32', 'string', 'size_t' ] => 'sint64',
     request_flush      => ['opaque']                                 => 'sint32',
     request_start_filter_data => ['opaque']                          => 'sint32',
@@ -108,9 +109,11 @@ my @FUNCTIONS = (
 
 # Inputs: where the library may be.
 
+# ROOT/bindings/perl/lib/FCGIPM/FFI.pm is this file, and ROOT/target/release has the library.
 sub build_tree_library {
-    my $lib = File::Basename::dirname(File::Basename::dirname(Cwd::abs_path(__FILE__)));
-    return File::Spec->catfile($lib, qw(.. .. .. target release libfcgipm.so));
+    my $root = Cwd::abs_path(__FILE__);
+    $root = File::Basename::dirname($root) for 1 .. 5;
+    return File::Spec->catfile($root, qw(target release libfcgipm.so));
 }
 
 # The places in order. A path that the environment names is the only one then: whoever set it must

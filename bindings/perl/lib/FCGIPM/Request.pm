@@ -16,6 +16,8 @@ use FCGIPM::Stream::Output;
 
 our $VERSION = '0.1.0';
 
+our @CARP_NOT = 'FCGIPM';    # wrong arguments are its caller's
+
 # What Accept returns where the library names no errno, as FCGI does.
 use constant NO_ERRNO => -9999;
 

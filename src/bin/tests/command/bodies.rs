@@ -154,8 +154,9 @@ fn a_slow_reader_on_either_side_holds_back_the_other_and_grows_no_memory() {
             while let Ok(written) = sender.write(&all[sent..]) {
                 sent += written;
             }
-            stuck.send(()).unwrap();
+            // The reader has the same socket: this comes before it starts.
             sender.set_nonblocking(false).unwrap();
+            stuck.send(()).unwrap();
             sender.write_all(&all[sent..]).unwrap();
         });
         is_stuck.recv().unwrap();

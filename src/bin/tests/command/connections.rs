@@ -64,6 +64,39 @@ fn a_connection_is_kept_though_the_client_was_served_before_the_request_ended() 
 }
 
 #[test]
+fn a_kept_connection_does_not_starve_a_request_that_waits_for_its_worker() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let (sender, started) = channel();
+    let (release, held) = channel::<()>();
+    let both = Mutex::new((sender, held));
+    // One connection at a time, until the gateway closes it.
+    Application::unix(
+        UnixListener::bind(&path).unwrap(),
+        move |mut conversation| {
+            while conversation.request().is_some() {
+                conversation.stdin();
+                let both = both.lock().unwrap();
+                both.0.send(()).unwrap();
+                both.1.recv().unwrap();
+                conversation.stdout(b"X: 1\n\ndone");
+                conversation.end(0);
+            }
+        },
+    );
+    let gateway = Gateway::to(path.to_str().unwrap(), &["--keep-conn", "--timeout", "5"]);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| web::get(&gateway.http, "/first"));
+        started.recv().unwrap();
+        let second = scope.spawn(|| web::get(&gateway.http, "/second"));
+        release.send(()).unwrap();
+        release.send(()).unwrap();
+        assert_eq!(first.join().unwrap().text(), "done");
+        assert_eq!(second.join().unwrap().text(), "done");
+    });
+}
+
+#[test]
 fn without_keep_conn_every_request_has_a_connection_of_its_own() {
     let application = counting(|_, _| true);
     let gateway = Gateway::to(&application.address, &[]);

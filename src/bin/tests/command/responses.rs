@@ -79,6 +79,15 @@ fn head_is_answered_with_the_header_alone() {
 }
 
 #[test]
+fn a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection() {
+    let (_application, gateway) = answered_with(b"X-A: b\n\nhello");
+    let request = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    let response = web::send(&gateway.http, request);
+    assert!(!response.header("connection").contains(&"keep-alive"));
+    assert_eq!(response.text(), "hello");
+}
+
+#[test]
 fn no_content_and_not_modified_have_no_body() {
     for answer in [
         &b"Status: 204\n\nstray"[..],

@@ -18,6 +18,10 @@ use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, ERRNO => 4, 
 
 use constant CHUNK => 64 * 1024;
 
+# Between these sizes a read goes straight into the program's scalar. Not above: a length may be what the peer
+# claimed, and memory is for what has arrived.
+use constant { DIRECT_FROM => 4 * 1024, DIRECT_TO => 1024 * 1024 };
+
 # Where the library puts a chunk. vec() gives the scalar bytes of its own, shared with no constant.
 my $chunk = '';
 vec($chunk, CHUNK - 1, 8) = 0;
@@ -144,19 +148,33 @@ sub _rest {
     return length $rest ? $rest : undef;
 }
 
-# Appends $length bytes to the second argument, fewer at the end; returns how many, undef on failure.
+# Appends $length bytes to the third argument, fewer at the end; returns how many, undef on failure.
 # Straight to the caller's scalar, so that a large body is in memory once.
 sub _take {
     my ($stream, $length) = @_;
     my $missing = $length;
+    if (my $held = length $stream->[BUFFER]) {
+        $_[2] .= substr $stream->[BUFFER], 0, $missing, '';
+        $missing -= $held < $missing ? $held : $missing;
+    }
+    elsif ($length >= DIRECT_FROM && $length <= DIRECT_TO && !length $_[2] && !$stream->[AT_END] && !tied $_[2]) {
+        $missing -= _read_directly($stream, $length, $_[2]);
+    }
     while ($missing > 0) {
-        if (!length $stream->[BUFFER] && !_fill($stream)) {
+        my $got = _read_chunk($stream);
+        if (!$got) {
             return undef if $missing == $length && $stream->[FAILURE];
             last;
         }
-        my $piece = substr $stream->[BUFFER], 0, $missing, '';
-        $missing -= length $piece;
-        $_[2] .= $piece;
+        if ($got <= $missing) {
+            $_[2] .= substr $chunk, 0, $got;
+            $missing -= $got;
+        }
+        else {
+            $_[2] .= substr $chunk, 0, $missing;
+            $stream->[BUFFER] = substr $chunk, $missing, $got - $missing;
+            $missing = 0;
+        }
     }
     return $length - $missing;
 }
@@ -164,19 +182,37 @@ sub _take {
 # One more chunk into the buffer. False at the end, and on failure with $! set.
 sub _fill {
     my ($stream) = @_;
+    my $got = _read_chunk($stream) or return 0;
+    $stream->[BUFFER] .= substr $chunk, 0, $got;
+    return 1;
+}
+
+sub _read_directly {
+    my ($stream, $length) = @_;
+    vec($_[2], $length - 1, 8) = 0;
+    my $got;
+    {
+        local $!;
+        $got = FCGIPM::FFI::request_read_full(${ $stream->[HANDLE] }, $_[2], $length);
+    }
+    # What ended a short read, the next one tells.
+    $got = 0 if $got < 0;
+    substr($_[2], $got) = '';
+    return $got;
+}
+
+sub _read_chunk {
+    my ($stream) = @_;
     return 0 if $stream->[CLOSED];
     return _fail($stream) if $stream->[AT_END];
-    my ($length, $errno) = (0, 0);
+    my ($got, $errno) = (0, 0);
     {
         local $! = 0;
-        $length = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
+        $got = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
         $errno = $! + 0;
     }
-    if ($length > 0) {
-        $stream->[BUFFER] .= substr $chunk, 0, $length;
-        return 1;
-    }
-    @$stream[ AT_END, FAILURE, ERRNO ] = (1, $length, $errno);
+    return $got if $got > 0;
+    @$stream[ AT_END, FAILURE, ERRNO ] = (1, $got, $errno);
     return _fail($stream);
 }
 

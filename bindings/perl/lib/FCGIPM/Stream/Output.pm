@@ -63,21 +63,36 @@ sub flush {
 
 # What the built-in functions call.
 
+# Pages are made of thousands of these, so the usual case takes no call.
 sub PRINT {
     my $stream = shift;
-    for (@_) {
-        defined or FCGIPM::Stream::_warn(uninitialized => 'Use of uninitialized value in subroutine entry');
+    return _print_separated($stream, @_) if defined $, || defined $\;
+    if (@_ == 1 && length($_[0] // '') >= ENOUGH) {
+        return _put($stream, ref $_[0] || utf8::is_utf8($_[0]) ? _item($_[0]) : $_[0]);
     }
-    no warnings 'uninitialized';
-    my $bytes = @_ == 1 ? "$_[0]" : join $,, @_;
-    if (utf8::is_utf8($bytes)) {
-        # Each item by itself: one wide character must not turn its neighbours into UTF-8.
-        $bytes = @_ == 1
-            ? FCGIPM::Stream::_bytes(PRINT => $bytes)
-            : join $,, map { utf8::is_utf8($_) ? FCGIPM::Stream::_bytes(PRINT => $_) : $_ } map {"$_"} @_;
+    return _put($stream, join '', map { _item($_) } @_) if $stream->[CLOSED];
+    my $gathered = $stream->[GATHERED];
+    $$gathered .= !defined || ref || utf8::is_utf8($_) ? _item($_) : $_ for @_;
+    return undef if length $$gathered >= ENOUGH && !$stream->pass;
+    return $| ? $stream->flush : 1;
+}
+
+# perl sets $\ for say.
+sub _print_separated {
+    my $stream = shift;
+    my $bytes = join $, // '', map { _item($_) } @_;
+    return _put($stream, $bytes . _item($\ // ''));
+}
+
+# The bytes of one item. Each by itself: a wide character must not turn its neighbours into UTF-8.
+sub _item {
+    my ($item) = @_;
+    if (!defined $item) {
+        FCGIPM::Stream::_warn(uninitialized => 'Use of uninitialized value in subroutine entry');
+        return '';
     }
-    $bytes .= $\ if defined $\;    # perl sets it for say
-    return _put($stream, $bytes);
+    $item = "$item";
+    return utf8::is_utf8($item) ? FCGIPM::Stream::_bytes(PRINT => $item) : $item;
 }
 
 sub PRINTF {
@@ -106,22 +121,24 @@ sub CLOSE {
     return !!$passed;
 }
 
+# The bytes stay where they are ($_[1]): they may be many.
 sub _put {
-    my ($stream, $bytes) = @_;
-    return length $bytes ? undef : 1 if $stream->[CLOSED];
+    my ($stream) = @_;
+    my $length = length $_[1];
+    return $length ? undef : 1 if $stream->[CLOSED];
     my $gathered = $stream->[GATHERED];
-    if (length($$gathered) + length($bytes) < ENOUGH) {
-        $$gathered .= $bytes;
+    if (length($$gathered) + $length < ENOUGH) {
+        $$gathered .= $_[1];
     }
     else {
-        return undef if !$stream->pass || !_cross($stream, $bytes);
+        return undef if !$stream->pass || !_cross($stream, $_[1]);
     }
     return $| ? $stream->flush : 1;
 }
 
 # Printing that succeeds leaves $! alone, so that a program may print before it reports another failure.
 sub _cross {
-    my ($stream) = @_;    # and the bytes, which are large and so not copied
+    my ($stream) = @_;
     my ($written, $errno) = (0, 0);
     {
         local $! = 0;

@@ -1,0 +1,59 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use Digest::SHA ();
+use Test::More;
+use Daemon;
+
+# The example, page by page.
+
+my $daemon = Daemon->start(file => 'examples/daemon.fcgi', environment => { FCGIPM_N_PROCESSES => 2 });
+
+sub get {
+    my ($uri, %request) = @_;
+    my ($path, $query) = split /\?/, $uri, 2;
+    my $body = $request{stdin} // '';
+    my $response = $daemon->ask(
+        params => [
+            REQUEST_METHOD => $request{stdin} ? 'POST' : 'GET', REQUEST_URI => $uri, DOCUMENT_URI => $path,
+            QUERY_STRING   => $query // '', CONTENT_LENGTH => length $body, SERVER_PROTOCOL => 'HTTP/1.1', @{ $request{params} || [] },
+        ],
+        stdin => $body,
+    );
+    @$response{qw(head body)} = split /\r\n\r\n/, $response->{stdout}, 2;
+    return $response;
+}
+
+my ($worker) = get('/')->{body} =~ /\Aworker (\d+)\nrequest \d+\n\z/;
+isnt($worker, $daemon->pid, '/ is answered by a worker');
+like(get('/env?a=b', params => [ X => 'y' ])->{body}, qr/^QUERY_STRING=a=b\n.*^X=y\n/ms, '/env has the environment');
+unlike(get('/env')->{body}, qr/^X=/m, "and nothing of another request's");
+for my $length (1, 8_192, 1024 * 1024 + 1) {
+    my $body = join '', map { chr $_ % 256 } 1 .. $length;
+    my $hash = Digest::SHA::sha256_hex($body);
+    my $echo = get('/echo', stdin => $body);
+    ok($echo->{body} eq $body, "/echo returns $length bytes");
+    like($echo->{head}, qr/^X-sha256: $hash\r?$/mi, 'and their hash');
+    is(get('/hash', stdin => $body)->{body}, "$hash $length\n", '/hash');
+}
+is(get('/echo')->{body}, '', '/echo of nothing');
+is(length get("/bytes?n=$_")->{body}, $_, "/bytes?n=$_") for 0, 1, 65_536, 65_537, 3_000_000;
+is(scalar(() = get('/headers?n=200')->{head} =~ /^X-header-/mg), 200, '/headers');
+is(get('/stderr?msg=to%20the%20log')->{stderr}, "to the log\n", '/stderr');
+is(get('/sleep?ms=1')->{body}, "awake\n", '/sleep');
+like(get('/status?code=418')->{head}, qr/^Status: 418/m, '/status');
+like(get('/nothing')->{head}, qr/^Status: 404/m, 'a page that is none');
+{
+    my $response = get('/die');
+    is($response->{body}, "before the end\n", '/die: what was written arrives');
+    is($response->{stderr}, "asked to die\n", 'and the message');
+    ok($response->{ended}, 'and the request ends properly');
+    $response = get('/exit');
+    is($response->{body}, "before the exit\n", '/exit likewise');
+    ok($response->{ended}, 'and ends properly');
+}
+like(get('/')->{body}, qr/worker/, 'workers that ended are replaced');
+is($daemon->stop, 0, 'TERM stops it');
+like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'and it says so');
+
+done_testing;

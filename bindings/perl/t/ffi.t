@@ -1,0 +1,62 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use Program;
+
+# How the library is found, each case in a process of its own.
+
+sub load {
+    my (%environment) = @_;
+    local @ENV{qw(FCGIPM_LIB LD_LIBRARY_PATH)};
+    delete @ENV{qw(FCGIPM_LIB LD_LIBRARY_PATH)};
+    my $outcome = Program::run(
+        text        => $environment{text} || 'use FCGIPM; print $FCGIPM::FFI::LIBRARY, " ", FCGIPM::FFI::version(), "\n";',
+        environment => $environment{environment},
+    );
+    return $outcome;
+}
+
+require FCGIPM::FFI;
+my $library = do { no warnings 'once'; $FCGIPM::FFI::LIBRARY };
+
+{
+    my $outcome = load(environment => { FCGIPM_LIB => $library });
+    like($outcome->{stdout}, qr/\A\Q$library\E \d+\.\d+\.\d+\n\z/, 'FCGIPM_LIB names the file');
+    is($outcome->{stderr}, '', 'and nothing is said');
+}
+{
+    my $outcome = load(environment => { FCGIPM_LIB => '/nonexistent/libfcgipm.so' });
+    isnt($outcome->{status}, 0, 'a FCGIPM_LIB that is not there is an error, whatever else is');
+    like($outcome->{stderr}, qr{\Alibfcgipm cannot be loaded; looked at\n  FCGIPM_LIB: /nonexistent/libfcgipm\.so \(.+No such file}, 'it names the file and why');
+    unlike($outcome->{stderr}, qr/build tree/, 'no other place was looked at');
+}
+{
+    my $outcome = load(environment => { FCGIPM_LIB => __FILE__ });
+    like($outcome->{stderr}, qr/\Q${\ __FILE__ }\E/, 'a file that is no library is named');
+}
+{
+    my $outcome = load(text => <<'TEXT');
+BEGIN { require FFI::Platypus::DL; no warnings; *FFI::Platypus::DL::dlopen = sub { return }; *FFI::Platypus::DL::dlerror = sub { 'absent' } }
+use FCGIPM;
+TEXT
+    like($outcome->{stderr}, qr{the build tree: /.*/target/release/libfcgipm\.so \(absent\)\n  the system: libfcgipm\.so\.0 \(absent\)\n  the system: libfcgipm\.so \(absent\)\n},
+        'without the variable: the build tree, then the system, all named when absent');
+    like($outcome->{stderr}, qr/make build.*FCGIPM_LIB/, 'and what to do');
+}
+{
+    my ($libc) = map { m{(/\S+/libc\.so\.6)} ? $1 : () } do { open my $maps, '<', '/proc/self/maps' or die; <$maps> };
+    my $outcome = load(environment => { FCGIPM_LIB => $libc });
+    like($outcome->{stderr}, qr/\Q$libc\E has no function fcgipm_version/, 'another library is told apart');
+}
+
+my %wrong;
+for my $name (qw(EARGUMENT EHANDLE EFORKED EADDRESS EINUSE EOPTION EVALUE ESYSTEM ESTATE EINTERRUPTED ERETIRED EABORTED
+    EINCOMPLETE EPROTOCOL ETIMEDOUT ECLOSED ELISTENER EDESCRIPTORS EPIDFILE ERUNNING ETHREADS EPANIC)) {
+    my $number = FCGIPM::FFI->can($name)->();
+    my $theirs = FCGIPM::FFI::error_name($number);
+    $wrong{$name} = $theirs if !defined $theirs || $theirs ne "FCGIPM_$name";
+}
+is_deeply(\%wrong, {}, "the error numbers are the library's");
+
+done_testing;

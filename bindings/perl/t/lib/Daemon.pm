@@ -1,0 +1,100 @@
+package Daemon;
+
+# A managed program in the background. Its log is read line by line, so a test waits for what it says
+# instead of waiting for some time; its listening socket is made here and inherited, so that nobody has to
+# wait for that.
+
+use strict;
+use warnings;
+
+use File::Temp ();
+use IO::Socket::UNIX;
+
+use FastCGIClient;
+
+use constant LIMIT => 30;    # seconds; nothing comes near unless it hangs
+
+# %with: text or file (the program; FCGI_SOCKET_PATH in its environment says where to listen), environment.
+sub start {
+    my ($class, %with) = @_;
+    my $dir = File::Temp->newdir;
+    my $file = $with{file};
+    if (!defined $file) {
+        $file = "$dir/program.pl";
+        open my $program, '>', $file or die "$file: $!";
+        print {$program} $with{text};
+        close $program or die "$file: $!";
+    }
+    pipe my $log, my $log_in or die "pipe: $!";
+    my $listener = IO::Socket::UNIX->new(Local => "$dir/socket", Listen => 100) or die "listen: $!";
+    my $pid = fork;
+    defined $pid or die "fork: $!";
+    if (!$pid) {
+        $ENV{FCGI_SOCKET_PATH} = 'fd:0';
+        open STDIN, '<&', $listener or exit 127;
+        @ENV{ keys %{ $with{environment} } } = values %{ $with{environment} } if $with{environment};
+        open STDERR, '>&', $log_in or exit 127;
+        open STDOUT, '>', "$dir/stdout" or exit 127;
+        exec $^X, '-Ilib', $file or exit 127;
+    }
+    close $log_in;
+    close $listener;
+    return bless { pid => $pid, log => $log, dir => $dir, seen => '', pending => '' }, $class;
+}
+
+sub pid    { $_[0]{pid} }
+sub dir    { $_[0]{dir} }
+sub log    { $_[0]{seen} }
+sub stdout { open my $file, '<', "$_[0]{dir}/stdout" or return ''; local $/; my $text = <$file>; return $text }
+
+# Reads the log up to a line that matches, and returns what the match captured.
+sub wait_for {
+    my ($self, $pattern) = @_;
+    local $SIG{ALRM} = sub { die "no line like $pattern in:\n$self->{seen}" };
+    alarm LIMIT;
+    while (defined(my $line = readline $self->{log})) {
+        $self->{seen} .= $line;
+        if (my @captured = $line =~ $pattern) { alarm 0; return $captured[0] }
+    }
+    alarm 0;
+    die "the log ended without a line like $pattern:\n$self->{seen}";
+}
+
+sub ask {
+    my ($self, %request) = @_;
+    return FastCGIClient->ask("$self->{dir}/socket", %request);
+}
+
+sub signal {
+    my ($self, $name) = @_;
+    kill $name, $self->{pid};
+    return;
+}
+
+# Ends the program; returns its wait status. The rest of the log is read.
+sub stop {
+    my ($self, $name) = @_;
+    $self->signal($name || 'TERM');
+    return $self->ended;
+}
+
+sub ended {
+    my ($self) = @_;
+    local $SIG{ALRM} = sub { die "still running; its log:\n$self->{seen}" };
+    alarm LIMIT;
+    while (defined(my $line = readline $self->{log})) { $self->{seen} .= $line }
+    waitpid delete $self->{pid}, 0;
+    alarm 0;
+    return $?;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if !defined $self->{pid};
+    local ($?, $@);
+    kill KILL => $self->{pid};
+    waitpid $self->{pid}, 0;
+    return;
+}
+
+1;

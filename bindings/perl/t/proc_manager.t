@@ -1,0 +1,186 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use Daemon;
+
+my $HEAD = <<'HEAD';
+use strict; use warnings; use FCGIPM; use FCGIPM::ProcManager;
+my $socket = FCGIPM::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
+my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket);
+HEAD
+my $LOOP = <<'LOOP';
+while ($request->Accept >= 0) {
+    $pm->pm_pre_dispatch;
+    my $body = <STDIN>;
+    print "worker $$ ", $ENV{ASK} // '', $body // '';
+    $pm->pm_post_dispatch;
+}
+print STDERR "after the loop\n";
+LOOP
+
+sub daemon {
+    my ($middle, %with) = @_;
+    return Daemon->start(text => $HEAD . $middle . ($with{loop} // $LOOP), environment => $with{environment});
+}
+
+sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
+
+my $ONE = 'my $pm = FCGIPM::ProcManager->new({ n_processes => 1 }); $pm->pm_manage; ';
+
+{
+    my $daemon = daemon($ONE);
+    my $old = worker_of($daemon->ask);
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/reload done/);
+    # Until then it may accept one more, and answers it.
+    $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
+    my $new = worker_of($daemon->ask);
+    isnt($new, $old, 'HUP renews the workers');
+    is($daemon->stop, 0, 'TERM stops');
+    like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'and says so last');
+}
+{
+    my $daemon = daemon($ONE);
+    # A request whose end has not come yet when the reload begins.
+    my $client = FastCGIClient->new($daemon->dir . '/socket');
+    my $bytes  = $client->request_bytes({ stdin => "tail\n" });
+    $daemon->wait_for(qr/server \(pid \d+\): initialized/);
+    $client->send_bytes(substr $bytes, 0, 20);
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/reload begun/);
+    $client->send_bytes(substr $bytes, 20);
+    my $response = $client->response;
+    ok($response->{ended}, 'a request that arrives in pieces during a reload is answered');
+    like($response->{stdout}, qr/tail/, 'in full');
+    $daemon->stop;
+}
+{
+    my $daemon = daemon($ONE);
+    my $client = FastCGIClient->new($daemon->dir . '/socket');
+    my $lost = 0;
+    $daemon->wait_for(qr/server \(pid \d+\): initialized/);
+    my $bytes = $client->request_bytes({ params => [ ASK => 'kept' ], keep => 1 });
+    my %workers;
+    for (1 .. 5) {
+        $client->send_bytes($bytes);
+        my $response = $client->response;
+        $lost++ if !$response->{ended};
+        $workers{ worker_of($response) } = 1;
+        $daemon->signal('HUP');
+        $daemon->wait_for(qr/reload begun/);
+        $client->send_bytes($bytes);
+        $response = $client->response;
+        $lost++ if !$response->{ended};
+        $daemon->wait_for(qr/reload done/);
+    }
+    is($lost, 0, 'a kept connection loses no request over five reloads');
+    cmp_ok(scalar(keys %workers), '>', 1, 'though the workers change');
+    $daemon->stop;
+}
+{
+    my $daemon = daemon($ONE);
+    my $worker = worker_of($daemon->ask);
+    kill TERM => $worker;
+    $daemon->wait_for(qr/server \(pid $worker\) exited with status 0/);
+    isnt(worker_of($daemon->ask), $worker, 'a worker that got TERM leaves and is replaced');
+    $daemon->stop;
+    unlike($daemon->log, qr/status [1-9]/, 'no status but 0');
+}
+{
+    my $daemon = daemon($ONE, loop => <<'LOOP');
+while ($request->Accept >= 0) {
+    $pm->pm_pre_dispatch;
+    $| = 1; print "worker $$\n"; my $line = <STDIN>; print "finished $line";
+    $pm->pm_post_dispatch;
+    print "not cut short";
+}
+LOOP
+    my $client = FastCGIClient->new($daemon->dir . '/socket');
+    my $bytes = $client->request_bytes({ stdin => "x\n" });
+    $client->send_bytes(substr $bytes, 0, -18);
+    my $first = $client->read_record;    # the parameters are through, the body is not
+    my ($worker) = $first->{content} =~ /(\d+)/;
+    kill $_ => $worker for qw(TERM HUP INT QUIT);
+    $client->send_bytes(substr $bytes, -18);
+    is($client->response->{stdout}, "finished x\nnot cut short", 'a signal in a request waits for its end');
+    like($daemon->wait_for(qr/server \(pid $worker\): (safe.*)/), qr/safe exit after SIGTERM/, 'then the worker leaves as it always said');
+    $daemon->stop;
+}
+{
+    my $daemon = daemon($ONE, loop => <<'LOOP');
+my $n = 0;
+while ($request->Accept >= 0) {
+    { local $SIG{TERM} = 'IGNORE'; local $SIG{HUP} = sub { }; $n++ }
+    print "worker $$ ", ref $SIG{TERM};
+}
+LOOP
+    my $response = $daemon->ask;
+    like($response->{stdout}, qr/CODE/, 'what local $SIG{TERM} restores is a handler');
+    my $worker = worker_of($response);
+    kill TERM => $worker;
+    $daemon->wait_for(qr/server \(pid $worker\) exited with status 0/);
+    pass('and it protects');
+    $daemon->stop;
+}
+{
+    my $daemon = daemon(<<'PROGRAM');
+{
+    package Mine;
+    our @ISA = 'FCGIPM::ProcManager';
+    sub managing_init { $_[0]->SUPER::managing_init; print STDERR "managing_init\n" }
+    sub handling_init { $_[0]->SUPER::handling_init; print STDERR "handling_init\n" }
+    sub sig_manager   { print STDERR "sig_manager $_[1]\n"; $_[0]->SUPER::sig_manager($_[1]) }
+    sub sig_handler   { print STDERR "sig_handler $_[1]\n"; $_[0]->SUPER::sig_handler($_[1]) }
+    sub pm_notify     { print STDERR "notify: $_[1]\n" }
+}
+my $pm = Mine->new({ n_processes => 1 }); $pm->pm_manage;
+PROGRAM
+    $daemon->ask;
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/notify: reload done/);
+    is($daemon->stop('INT'), 0, 'INT stops like TERM');
+    like($daemon->log, qr/\Amanaging_init\nnotify: initialized\n/, 'managing_init comes first');
+    like($daemon->log, qr/^$_$/m, "$_ is told") for 'handling_init', 'sig_manager HUP', 'sig_manager INT', 'notify: received signal INT', 'notify: dying: safe exit from signal INT';
+}
+{
+    my $daemon = daemon('my $pm = FCGIPM::ProcManager->new({ n_processes => 5 }); $pm->pm_manage; ', environment => { FCGIPM_N_PROCESSES => 2 });
+    $daemon->wait_for(qr/FCGIPM_N_PROCESSES=2 overrides n_processes=5/);
+    $daemon->wait_for(qr/initialized/) for 1 .. 2;
+    $daemon->stop;
+    is(scalar(() = $daemon->log =~ /\) started/g), 2, 'the environment wins, and the log says so');
+}
+{
+    my $daemon = daemon('my $pm = FCGIPM::ProcManager->new; $pm->pm_manage; ', environment => { FCGIPM_N_PROCESSES => 1, FCGIPM_PM_TITLE => 'mine', FCGIPM_PID_FNAME => 'pid.test' });
+    my $response = $daemon->ask;
+    isnt(worker_of($response), $daemon->pid, 'the environment alone makes a manager');
+    open my $title, '<', '/proc/' . $daemon->pid . '/cmdline';
+    like(<$title>, qr/\Amine/, 'and names it');
+    ok(-e 'pid.test', 'and its pid file');
+    $daemon->stop;
+    ok(!-e 'pid.test', 'which goes with it');
+}
+for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a whole number/ ],
+    [ '{ die_timeout => "soon" }', {}, qr/option die_timeout: 'soon' is not a number of seconds/ ],
+    [ '{ n_processes => 1 }', { FCGIPM_N_PROCESSES => 'many' }, qr/FCGIPM_N_PROCESSES: .*'many'/ ],
+    [ '{ n_processes => 1, pid_fname => "/nonexistent/pid" }', {}, qr{/nonexistent/pid} ]) {
+    my ($options, $environment, $message) = @$_;
+    my $daemon = daemon("my \$pm = FCGIPM::ProcManager->new($options); \$pm->pm_manage;", environment => $environment);
+    isnt($daemon->ended, 0, 'a bad value ends the program') ;
+    like($daemon->log, $message, 'and is named');
+}
+{
+    my $daemon = daemon('my $pm = FCGIPM::ProcManager->new({ n_processes => 0 }); $pm->pm_manage; ');
+    is(worker_of($daemon->ask), $daemon->pid, 'n_processes 0: the process itself serves');
+    $daemon->stop('KILL');
+}
+
+{
+    my $daemon = daemon('$SIG{ALRM} = sub { print STDERR "alarm handled\n" }; ' . $ONE);
+    $daemon->ask;
+    $daemon->signal('ALRM');
+    $daemon->wait_for(qr/alarm handled/);
+    pass("the program's own handlers run in the manager");
+    $daemon->stop;
+}
+done_testing;

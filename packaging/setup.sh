@@ -1,0 +1,49 @@
+#!/bin/sh
+# Installs the Debian packages that a purpose needs and that are missing: build, run or test.
+# As root, or through sudo where it asks for no password; otherwise it prints the command to type.
+set -eu
+
+build="gcc g++ libc6-dev"
+run="$build perl libffi-platypus-perl libcgi-pm-perl curl"
+test="$run libfcgi-perl libfcgi-procmanager-perl nginx-light apache2 lighttpd strace procps iproute2 binutils"
+
+case "${1:-}" in
+    build) wanted=$build ;;
+    run) wanted=$run ;;
+    test) wanted=$test ;;
+    *) echo "usage: $0 build|run|test" >&2; exit 2 ;;
+esac
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "fcgipm needs a Rust toolchain (cargo): see https://rustup.rs" >&2
+    exit 1
+fi
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "not a Debian or Ubuntu system: make sure that these are there: $wanted" >&2
+    exit 0
+fi
+
+missing=
+for package in $wanted; do
+    status=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
+    [ "$status" = "install ok installed" ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+install="apt-get update && apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" = 0 ]; then
+    as_root="sh -c"
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    as_root="sudo sh -c"
+else
+    echo "these packages are missing:$missing" >&2
+    echo "type: sudo sh -c '$install'" >&2
+    exit 1
+fi
+# Services that a package would start are not wanted: tests start their own.
+policy=/usr/sbin/policy-rc.d
+$as_root "[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && touch $policy.fcgipm; }"
+code=0
+DEBIAN_FRONTEND=noninteractive $as_root "$install" || code=$?
+$as_root "[ ! -e $policy.fcgipm ] || rm -f $policy $policy.fcgipm"
+exit $code
