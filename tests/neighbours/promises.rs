@@ -32,9 +32,7 @@ pub(crate) fn responses_of_every_size_arrive_whole(stack: Stack) {
 }
 
 pub(crate) fn an_answer_that_ignores_its_body_arrives(stack: Stack) {
-    for _ in 0..20 {
-        ignore_body(&stack);
-    }
+    ignore_bodies(&stack);
     stack.close(&[]);
 }
 
@@ -65,7 +63,7 @@ pub(crate) fn nothing_is_lost_during_reloads(stack: Stack) {
         send_bodies(&stack, &SIZES);
         fetch_responses(&stack, &SIZES);
         fetch_heads(&stack);
-        ignore_body(&stack);
+        ignore_bodies(&stack);
         said = write_to_error_log(&stack);
         hang_up(&stack);
         send_many(&stack);
@@ -145,11 +143,13 @@ fn fetch_heads(stack: &Stack) {
 }
 
 /// A megabyte to a page that does not read it: the answer must not be lost behind it.
-fn ignore_body(stack: &Stack) {
+fn ignore_bodies(stack: &Stack) {
     let (method, page) = stack.application.bodyless_page();
-    let answer = stack.client().request(method, page, body(MIB));
-    assert!(answer.text().contains("worker"), "{}", answer.text());
-    stack.client().get("/");
+    for _ in 0..40 {
+        let answer = stack.client().request(method, page, body(MIB));
+        assert!(answer.text().contains("worker"), "{}", answer.text());
+        stack.client().get("/");
+    }
 }
 
 fn write_to_error_log(stack: &Stack) -> &'static str {
