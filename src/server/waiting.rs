@@ -213,6 +213,11 @@ impl Request {
             supervision.page.set_activity(Activity::Leaving);
             supervision.wake_manager();
         }
+        if let Some(parking) = &mut self.parking {
+            parking.ignore_newcomers(listen::borrow(self.listener), supervision);
+            // If it fails, nothing can be waited for.
+            let _ = parking.see_off();
+        }
         Err(Error::new(Code::Retired, "this worker is to leave"))
     }
 
@@ -235,7 +240,7 @@ impl Request {
                 return Ok(());
             }
             // The queue is full, or a peer is in the middle of a record: go on with these alone.
-            parking.ignore_newcomers(listener, supervision);
+            parking.ignore_newcomers(Some(listener), Some(supervision));
             for parked in kept_back {
                 // They are watched already, so parking them cannot fail.
                 let _ = parking.park(parked);
