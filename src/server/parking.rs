@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::supervision::Supervision;
@@ -63,6 +64,12 @@ pub(super) struct Parked {
     pub(super) link: Link,
     pub(super) state: Suspended,
     pub(super) standing: Standing,
+}
+
+impl Parked {
+    const fn is_lingering(&self) -> bool {
+        matches!(self.standing, Standing::Lingering { .. })
+    }
 }
 
 /// What a wait found.
@@ -141,14 +148,12 @@ impl Parking {
             }
             parked.link.watched = true;
         }
-        if matches!(parked.standing, Standing::Lingering { .. }) {
-            let is_lingering = |p: &Parked| matches!(p.standing, Standing::Lingering { .. });
-            if self.parked.iter().filter(|p| is_lingering(p)).count() >= LINGERING_MAX
-                && let Some(oldest) = self.parked.iter().position(is_lingering)
-            {
-                let oldest = self.remove(oldest);
-                self.close(oldest.link);
-            }
+        if parked.is_lingering()
+            && self.parked.iter().filter(|p| p.is_lingering()).count() >= LINGERING_MAX
+            && let Some(oldest) = self.parked.iter().position(Parked::is_lingering)
+        {
+            let oldest = self.remove(oldest);
+            self.close(oldest.link);
         }
         self.timed += usize::from(parked.standing.deadline().is_some());
         self.parked.push(parked);
@@ -195,7 +200,7 @@ impl Parking {
 
     fn wake(&mut self, position: usize) -> Found {
         let parked = self.remove(position);
-        if let Standing::Lingering { .. } = parked.standing {
+        if parked.is_lingering() {
             let mut scratch = [0; 8192];
             if io::discard(parked.link.fd.as_fd(), &mut scratch, DISCARD_BOUND) {
                 self.close(parked.link);
@@ -235,12 +240,13 @@ impl Parking {
     }
 
     /// From here on watches connections only: the worker leaves.
-    pub(super) fn ignore_newcomers(&self, listener: BorrowedFd<'_>, supervision: &Supervision) {
-        for source in [
-            listener,
-            supervision.handover.1.as_fd(),
-            supervision.life.as_fd(),
-        ] {
+    pub(super) fn ignore_newcomers(
+        &self,
+        listener: Option<BorrowedFd<'_>>,
+        supervision: Option<&Supervision>,
+    ) {
+        let of_manager = supervision.map(|s| [s.handover.1.as_fd(), s.life.as_fd()]);
+        for source in listener.into_iter().chain(of_manager.into_iter().flatten()) {
             // It fails for what is not watched any more.
             let _ = self.epoll.delete(source);
         }
@@ -256,18 +262,21 @@ impl Parking {
         true
     }
 
-    /// Takes out the connection that has stood longest and is not lingering; lingering ones before
-    /// it are closed after a last look.
+    /// Takes out the connection that has stood longest and is not lingering.
     pub(super) fn take_oldest(&mut self) -> Option<Parked> {
-        while !self.parked.is_empty() {
-            let parked = self.remove(0);
-            if !matches!(parked.standing, Standing::Lingering { .. }) {
-                return Some(parked);
+        let position = self.parked.iter().position(|p| !p.is_lingering())?;
+        Some(self.remove(position))
+    }
+
+    /// Waits until the lingering connections have come to their end, or to their deadline: the
+    /// worker leaves, and with what their peers still send unread, the answers would be reset away.
+    pub(super) fn see_off(&mut self) -> nix::Result<()> {
+        while self.parked.iter().any(Parked::is_lingering) {
+            match self.wait(None) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
             }
-            let mut scratch = [0; 8192];
-            let _ = io::discard(parked.link.fd.as_fd(), &mut scratch, DISCARD_BOUND);
-            self.close(parked.link);
         }
-        None
+        Ok(())
     }
 }

@@ -214,6 +214,11 @@ impl Request {
             supervision.page.set_activity(Activity::Leaving);
             supervision.wake_manager();
         }
+        if let Some(parking) = &mut self.parking {
+            parking.ignore_newcomers(listen::borrow(self.listener), supervision);
+            // If it fails, nothing can be waited for.
+            let _ = parking.see_off();
+        }
         Err(Error::new(Code::Retired, "this worker is to leave"))
     }
 
@@ -242,7 +247,7 @@ impl Request {
                 return Ok(());
             }
             // The queue is full, or a peer is in the middle of a record: go on with these alone.
-            parking.ignore_newcomers(listener, supervision);
+            parking.ignore_newcomers(Some(listener), Some(supervision));
             for parked in kept_back {
                 // They are watched already, so parking them cannot fail.
                 let _ = parking.park(parked);
@@ -260,21 +265,23 @@ impl Request {
     }
 
     /// A loop ends without having been told to: what stands aside goes to the other workers, as far
-    /// as they take it at once.
+    /// as they take it at once, and answers that are on their way arrive.
     pub(super) fn bequeath(&mut self) {
-        let Some(supervision) = supervision::current() else {
-            return;
-        };
-        if supervision::retirement(true) == Some(Retirement::PoolEnds) {
-            return;
-        }
         let Some(parking) = &mut self.parking else {
             return;
         };
-        while let Some(parked) = parking.take_oldest() {
-            hand_on(parking, parked, supervision)
-                .unwrap_or_else(|refused| parking.close(refused.link));
+        let supervision = supervision::current();
+        if let Some(supervision) = supervision
+            && supervision::retirement(true) != Some(Retirement::PoolEnds)
+        {
+            while let Some(parked) = parking.take_oldest() {
+                hand_on(parking, parked, supervision)
+                    .unwrap_or_else(|refused| parking.close(refused.link));
+            }
         }
+        parking.ignore_newcomers(listen::borrow(self.listener), supervision);
+        // If it fails, nothing can be waited for.
+        let _ = parking.see_off();
     }
 
     /// Makes the next connection current that stands aside, after the peer was told that nothing

@@ -398,7 +398,7 @@ sub pm_notify {
     my ($this, $message) = self_or_default(@_);
     return if defined $this->{log} && $this->{log} eq 'none';
     $message =~ s/\s*\z/\n/;
-    return print STDERR 'FastCGI: ', $this->role, " (pid $$): $message";
+    return print STDERR 'FastCGI: ' . $this->role . " (pid $$): $message";
 }
 
 sub pm_exit {

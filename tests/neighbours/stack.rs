@@ -1,0 +1,150 @@
+//! A web server and the application behind it; and the matrix of those, with a test for each promise.
+
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::application::{Application, Language};
+use crate::http::Client;
+use crate::place::{self, Address, Port};
+use crate::server::Server;
+
+/// From the end of one reload to the next.
+const PACE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Stack {
+    pub(crate) application: Application,
+    pub(crate) server: Server,
+    /// Whether the server keeps its connections to the application.
+    pub(crate) keeps: bool,
+    _folder: TempDir,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    Tcp,
+    Unix,
+}
+
+impl Stack {
+    pub(crate) fn new(
+        language: Language,
+        way: Way,
+        keeps: bool,
+        server: impl FnOnce(&Path, &Address) -> Server,
+    ) -> Self {
+        let folder = place::folder();
+        let address = match way {
+            Way::Tcp => Address::Tcp(Port::reserve()),
+            Way::Unix => Address::Unix(folder.path().join("application.sock")),
+        };
+        let application = Application::start(language, address);
+        let server = server(folder.path(), &application.address);
+        Self {
+            application,
+            server,
+            keeps,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.server.port.address())
+    }
+
+    /// Does something while the workers are replaced again and again; returns how often they were.
+    pub(crate) fn during_reloads(&self, work: impl FnOnce()) -> usize {
+        let (working, done) = channel::<()>();
+        thread::scope(|scope| {
+            let reloads = scope.spawn(move || {
+                let mut count = 0;
+                loop {
+                    count += 1;
+                    self.application.reload(count);
+                    if done.recv_timeout(PACE) == Err(RecvTimeoutError::Disconnected) {
+                        return count;
+                    }
+                }
+            });
+            // Also when the work panics, that is when it is over.
+            let working = working;
+            work();
+            drop(working);
+            reloads.join().unwrap()
+        })
+    }
+
+    /// Ends both, and fails if one of them complained about anything but this.
+    pub(crate) fn close(mut self, harmless: &[&str]) {
+        self.server.stop(harmless);
+        self.application.stop(harmless);
+    }
+}
+
+/// Tests of every promise, for each of the arrangements.
+macro_rules! stacks {
+    ($($name:ident: $way:ident, $keeps:literal, $server:expr;)*) => {$(
+        mod $name {
+            mod c {
+                $crate::stack::promises!(C, $way, $keeps, $server);
+            }
+            mod perl {
+                $crate::stack::promises!(Perl, $way, $keeps, $server);
+            }
+        }
+    )*};
+}
+
+macro_rules! promises {
+    ($language:ident, $way:ident, $keeps:literal, $server:expr) => {
+        fn stack() -> $crate::stack::Stack {
+            use $crate::application::Language;
+            use $crate::stack::{Stack, Way};
+            #[allow(unused_imports)]
+            use $crate::{apache::Apache, lighttpd::Lighttpd, nginx::Nginx};
+            Stack::new(Language::$language, Way::$way, $keeps, |folder, address| {
+                $server.start(folder, address)
+            })
+        }
+
+        #[test]
+        fn bodies_of_every_size_arrive_whole() {
+            $crate::promises::bodies_of_every_size_arrive_whole(stack());
+        }
+
+        #[test]
+        fn responses_of_every_size_arrive_whole() {
+            $crate::promises::responses_of_every_size_arrive_whole(stack());
+        }
+
+        #[test]
+        fn an_answer_that_ignores_its_body_arrives() {
+            $crate::promises::an_answer_that_ignores_its_body_arrives(stack());
+        }
+
+        #[test]
+        fn what_is_said_on_stderr_stands_in_the_error_log() {
+            $crate::promises::what_is_said_on_stderr_stands_in_the_error_log(stack());
+        }
+
+        #[test]
+        fn a_client_that_hangs_up_harms_nobody_else() {
+            $crate::promises::a_client_that_hangs_up_harms_nobody_else(stack());
+        }
+
+        #[test]
+        fn a_thousand_requests_on_kept_connections_are_answered() {
+            $crate::promises::a_thousand_requests_on_kept_connections_are_answered(stack());
+        }
+
+        #[test]
+        fn nothing_is_lost_during_reloads() {
+            $crate::promises::nothing_is_lost_during_reloads(stack());
+        }
+    };
+}
+
+pub(crate) use {promises, stacks};
