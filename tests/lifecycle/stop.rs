@@ -27,6 +27,7 @@ fn what_was_accepted_is_answered_and_what_was_not_waits_for_the_next_manager() {
         }
         println!("{transport:?}: {} requests during 10 stops", load.finish());
         pool.stop();
+        address.remove();
     }
 }
 
@@ -54,6 +55,7 @@ fn also_while_silent_and_kept_connections_are_watched() {
         }
         load.finish();
         pool.stop();
+        address.remove();
     }
 }
 

@@ -31,6 +31,15 @@ pub(crate) struct Connection {
 }
 
 impl Address {
+    /// Removes the socket file and its folder, for a test that made them itself.
+    pub(crate) fn remove(&self) {
+        if let Self::Unix(path) = self
+            && let Some(folder) = path.parent()
+        {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+
     pub(crate) fn connect(&self) -> Connection {
         self.try_connect()
             .unwrap_or_else(|error| panic!("connect to {self:?}: {error}"))
