@@ -1,7 +1,7 @@
 //! Listening sockets, requests and Accept: `sys` and `conn` joined.
 //!
 //! [`listener`] opens sockets. [`Request`] is one program's loop: `accept` waits for a connection
-//! (`waiting`), reads up to the end of the parameters, and the application then reads (`input`),
+//! (`waiting`), reads up to the end of the parameters (`reading`), and the application then reads (`input`),
 //! writes and finishes (`output`). Connections that are open and silent stand aside in `parking`.
 
 pub mod address;
@@ -9,6 +9,7 @@ mod input;
 pub mod listener;
 mod output;
 mod parking;
+mod reading;
 mod request;
 mod settings;
 pub mod supervision;

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
-use super::input::is_overdue;
 use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
@@ -13,9 +12,9 @@ use super::supervision::{self, Activity};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
-use crate::sys::io::{self, Direction, Received};
+use crate::sys::io::{self, Received};
 use crate::sys::listen::{self, Peer};
-use crate::sys::{kick, process, stderr};
+use crate::sys::{kick, process};
 
 /// A signal that interrupts the wait for a request makes `accept` return [`Code::Interrupted`].
 pub const FAIL_ACCEPT_ON_INTR: u32 = 1;
@@ -25,10 +24,6 @@ pub const RETURN_ON_SIGNAL: u32 = 2;
 
 /// Takes a usual request, or the largest record, in one read.
 const BUFFER: usize = 64 * 1024;
-
-/// How long a new connection may say nothing before it stands aside. Long enough for a web server
-/// on the way from connect(2) to its first write.
-const SILENCE: Duration = Duration::from_millis(100);
 
 /// How the application's input stands.
 #[derive(Clone, Debug)]
@@ -73,8 +68,10 @@ pub struct Request {
     pub(super) link: Option<Link>,
     /// It is new: nothing has arrived on it.
     pub(super) fresh: bool,
-    /// It was shut down for reading, because the worker leaves: it is not kept.
+    /// The worker leaves: the connection is not kept.
     pub(super) draining: bool,
+    /// It was shut down for reading.
+    pub(super) shut: bool,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
     buffer: Box<[u8]>,
@@ -133,6 +130,7 @@ impl Request {
             link: None,
             fresh: false,
             draining: false,
+            shut: false,
             inbound: Inbound::new(settings.limits),
             outbound: Outbound::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -235,128 +233,6 @@ impl Request {
         Ok(())
     }
 
-    /// Reads the current connection up to the end of a request's parameters. False: there is none,
-    /// and the connection has been closed or stands aside.
-    fn read_request(&mut self) -> bool {
-        let mut deadline = None;
-        let mut reads = 0;
-        loop {
-            match self.decode() {
-                Ok(Progress::Request) => {
-                    self.outbound.clear();
-                    if let Some(id) = self.inbound.request_id() {
-                        self.outbound.begin(id);
-                    }
-                    self.start();
-                    return true;
-                }
-                Ok(Progress::Declined { close }) => {
-                    if !self.send_replies() || close {
-                        self.close_answered();
-                        return false;
-                    }
-                    continue;
-                }
-                Ok(Progress::Nothing) => {}
-                // Without a request there is no input that could be delivered.
-                Ok(Progress::Body | Progress::End | Progress::Aborted) => continue,
-                Err(error) => {
-                    self.log_peer(&error);
-                    self.close_answered();
-                    return false;
-                }
-            }
-            if !self.send_replies() {
-                self.close();
-                return false;
-            }
-            match self.receive() {
-                Ok(Received::Bytes(_)) => {
-                    self.fresh = false;
-                    if is_overdue(&mut reads, &mut deadline, self.settings.params_timeout) {
-                        self.give_up();
-                        return false;
-                    }
-                }
-                Ok(Received::Nothing) => {
-                    if !self.wait_for_params(&mut deadline) {
-                        return false;
-                    }
-                }
-                Ok(Received::End) | Err(_) => {
-                    self.close();
-                    return false;
-                }
-            }
-        }
-    }
-
-    /// The connection has nothing to read, in front of or within the parameters. False: it was
-    /// closed or put aside.
-    fn wait_for_params(&mut self, deadline: &mut Option<Instant>) -> bool {
-        let Some(link) = &self.link else { return false };
-        let patience = self.settings.params_timeout;
-        if self.inbound.is_quiet() && !self.draining {
-            let standing = if self.fresh {
-                let now = Instant::now();
-                let spoken_by = now + SILENCE;
-                // Once connections are watched beside the listening socket this one can be, too: any
-                // number of silent ones must not be waited for one after the other.
-                if self.parking.is_none()
-                    && let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, Some(spoken_by))
-                {
-                    return true;
-                }
-                Standing::Silent {
-                    until: patience.map(|patience| now + patience),
-                    spoken_by,
-                }
-            } else {
-                Standing::Kept
-            };
-            if let Some(link) = self.link.take() {
-                self.set_aside(link, standing);
-            }
-            return false;
-        }
-        if deadline.is_none() {
-            *deadline = patience.map(|patience| Instant::now() + patience);
-        }
-        if let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, *deadline) {
-            return true;
-        }
-        self.give_up();
-        false
-    }
-
-    /// The parameters took too long.
-    fn give_up(&mut self) {
-        if let Some(patience) = self.settings.params_timeout {
-            stderr::log(&format!(
-                "a request is given up: its parameters took longer than params_timeout = {} s",
-                patience.as_secs_f64()
-            ));
-        }
-        self.close();
-    }
-
-    fn start(&mut self) {
-        self.active = true;
-        self.aborted = false;
-        self.exit_status = 0;
-        self.output_error = None;
-        self.body = 0..0;
-        self.input = if self.inbound.role() == Some(Role::Authorizer) {
-            Input::Ended
-        } else {
-            Input::Open
-        };
-        // Answers to what stood between the parameters must not wait for the response.
-        if !self.inbound.replies().is_empty() {
-            let _ = self.send_replies();
-        }
-    }
-
     /// Decodes received bytes up to the next event.
     pub(super) fn decode(&mut self) -> std::result::Result<Progress, ProtocolError> {
         let step = self.inbound.handle(&self.buffer[self.unread.clone()])?;
@@ -437,7 +313,7 @@ impl Request {
         let Some(link) = self.link.take() else { return };
         // It fails when the peer is gone, which reading will tell.
         let _ = nix::sys::socket::shutdown(link.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
-        if io::discard(link.fd.as_fd(), &mut self.buffer, AT_ONCE) || self.draining {
+        if io::discard(link.fd.as_fd(), &mut self.buffer, AT_ONCE) {
             self.link = Some(link);
             self.close();
         } else {
@@ -453,14 +329,6 @@ impl Request {
     fn forget_received(&mut self) {
         self.unread = 0..0;
         self.body = 0..0;
-    }
-
-    pub(super) fn log_peer(&self, error: &ProtocolError) {
-        let peer = match self.link.as_ref().map(|link| link.peer) {
-            Some(Peer::Inet(address)) => address.to_string(),
-            Some(Peer::Unix) | None => "unix:".to_owned(),
-        };
-        stderr::log(&format!("connection from {peer} ends: {error}"));
     }
 
     pub(super) fn check_process(&self) -> Result<()> {

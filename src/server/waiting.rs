@@ -1,10 +1,9 @@
 //! Waiting for the next connection, and leaving when the worker is to leave.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{Shutdown, shutdown};
 
 use super::parking::{Found, Link, Parked, Parking, Standing};
 use super::request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
@@ -125,6 +124,7 @@ impl Request {
         self.inbound.resume(state);
         self.fresh = fresh;
         self.draining = false;
+        self.shut = false;
     }
 
     /// accept(2) failed: what is passing is tried again, what is not is an error.
@@ -284,10 +284,8 @@ impl Request {
         let _ = parking.see_off();
     }
 
-    /// Makes the next connection current that stands aside, after the peer was told that nothing
-    /// more is read: what it sent before is still there to be read, and what it sends after fails
-    /// at once on a unix socket (shutdown(2) with SHUT_RD), so that the peer can tell that it was
-    /// not accepted.
+    /// Makes the next connection current that stands aside, to be read a last time: what its peer
+    /// has sent, or begun to send, is answered.
     fn drain(&mut self, supervision: Option<&Supervision>) {
         let parked = self.parking.as_mut().and_then(Parking::take_oldest);
         match (parked, supervision) {
@@ -301,9 +299,7 @@ impl Request {
             (None, Some(supervision)) => self.take_over(supervision),
             (None, None) => {}
         }
-        if let Some(link) = &self.link {
-            // It fails when the peer is gone, which reading will tell.
-            let _ = shutdown(link.fd.as_raw_fd(), Shutdown::Read);
+        if self.link.is_some() {
             self.fresh = false;
             self.draining = true;
         }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::peer::program::{TRANSPORTS, listen};
-use super::peer::records::ID;
+use super::peer::records::{GET_VALUES, GET_VALUES_RESULT, ID, record};
 use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call};
 
 #[test]
@@ -70,6 +71,35 @@ fn a_request_whose_parameters_are_still_arriving_is_answered() {
             half.send(&rest);
             assert!(half.response_to(ID).text().contains("Hello from worker"));
             half.assert_closed();
+            pool.assert_stopped();
+        }
+    }
+}
+
+/// The worker finds the order to leave and the begun request at the same time.
+#[test]
+fn a_request_that_had_begun_on_a_kept_connection_is_answered() {
+    for transport in TRANSPORTS {
+        for parameters_complete in [false, true] {
+            let mut pool = Pool::start(transport, 1, &[]);
+            let worker = Pid::from_raw(pool.workers[0]);
+            let mut kept = pool.program.connect();
+            ask_on_kept(&mut kept).unwrap();
+            kill(worker, Signal::SIGSTOP).unwrap();
+            let request = call("/hash").body("abc").keep(true);
+            let (head, bytes) = (request.head(), request.bytes());
+            // Either between the records of PARAMS, of which the last is empty, or behind them.
+            let cut = head.len() - if parameters_complete { 0 } else { 8 };
+            // The answer to a question tells that somebody reads.
+            kept.send(&[&bytes[..cut], &record(GET_VALUES, 0, &[])].concat());
+            pool.program.signal(Signal::SIGTERM);
+            pool.program.line("stopping 1 worker");
+            kill(worker, Signal::SIGCONT).unwrap();
+            assert_eq!(kept.record().kind, GET_VALUES_RESULT);
+            kept.send(&bytes[cut..]);
+            let answer = kept.response_to(ID).text();
+            assert!(answer.ends_with("3 e71fa2190541574b\n"), "{answer}");
+            kept.assert_closed();
             pool.assert_stopped();
         }
     }

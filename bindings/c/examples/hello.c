@@ -6,7 +6,8 @@
  * Paths:
  *     /             a greeting with the worker's pid
  *     /env          the parameters, a line each
- *     /echo         the body, as it came
+ *     /echo         the body, as it comes: for small ones, since a web server may stop sending a body once
+ *                   the response has begun
  *     /hash         the body's length and its FNV-1a hash
  *     /bytes?n=N    N bytes
  *     /headers?n=N  N header lines

@@ -1,0 +1,172 @@
+//! Reading a connection up to the end of a request's parameters.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::input::is_overdue;
+use super::parking::Standing;
+use super::request::{Input, Progress, Request};
+use crate::conn::{ProtocolError, Role};
+use crate::sys::io::{self, Direction, Received};
+use crate::sys::listen::Peer;
+use crate::sys::stderr;
+
+/// How long a new connection may say nothing before it stands aside. Long enough for a web server
+/// on the way from connect(2) to its first write.
+const SILENCE: Duration = Duration::from_millis(100);
+
+impl Request {
+    /// Reads the current connection up to the end of a request's parameters. False: there is none,
+    /// and the connection has been closed or stands aside.
+    pub(super) fn read_request(&mut self) -> bool {
+        let mut deadline = None;
+        let mut reads = 0;
+        loop {
+            match self.decode() {
+                Ok(Progress::Request) => {
+                    self.outbound.clear();
+                    if let Some(id) = self.inbound.request_id() {
+                        self.outbound.begin(id);
+                    }
+                    self.start();
+                    return true;
+                }
+                Ok(Progress::Declined { close }) => {
+                    if !self.send_replies() || close {
+                        self.close_answered();
+                        return false;
+                    }
+                    continue;
+                }
+                Ok(Progress::Nothing) => {}
+                // Without a request there is no input that could be delivered.
+                Ok(Progress::Body | Progress::End | Progress::Aborted) => continue,
+                Err(error) => {
+                    self.log_peer(&error);
+                    self.close_answered();
+                    return false;
+                }
+            }
+            if !self.send_replies() {
+                self.close();
+                return false;
+            }
+            match self.receive() {
+                Ok(Received::Bytes(_)) => {
+                    self.fresh = false;
+                    if is_overdue(&mut reads, &mut deadline, self.settings.params_timeout) {
+                        self.give_up();
+                        return false;
+                    }
+                }
+                Ok(Received::Nothing) => {
+                    if !self.wait_for_params(&mut deadline) {
+                        return false;
+                    }
+                }
+                Ok(Received::End) | Err(_) => {
+                    self.close();
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The connection has nothing to read, in front of or within the parameters. False: it was
+    /// closed or put aside.
+    fn wait_for_params(&mut self, deadline: &mut Option<Instant>) -> bool {
+        let Some(link) = &self.link else { return false };
+        let patience = self.settings.params_timeout;
+        if self.inbound.is_quiet() && self.draining {
+            return self.look_a_last_time();
+        }
+        if self.inbound.is_quiet() {
+            let standing = if self.fresh {
+                let now = Instant::now();
+                let spoken_by = now + SILENCE;
+                // Once connections are watched beside the listening socket this one can be, too: any
+                // number of silent ones must not be waited for one after the other.
+                if self.parking.is_none()
+                    && let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, Some(spoken_by))
+                {
+                    return true;
+                }
+                Standing::Silent {
+                    until: patience.map(|patience| now + patience),
+                    spoken_by,
+                }
+            } else {
+                Standing::Kept
+            };
+            if let Some(link) = self.link.take() {
+                self.set_aside(link, standing);
+            }
+            return false;
+        }
+        if deadline.is_none() {
+            *deadline = patience.map(|patience| Instant::now() + patience);
+        }
+        if let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, *deadline) {
+            return true;
+        }
+        self.give_up();
+        false
+    }
+
+    /// The worker leaves, and nothing of a request has arrived. On a unix socket the peer is told
+    /// that nothing more is read (shutdown(2) with SHUT_RD): what it sent before is still there to be
+    /// read, and what it sends after fails at once, so that it can tell that nothing was accepted.
+    /// TCP has no such thing. True: read again.
+    fn look_a_last_time(&mut self) -> bool {
+        match &self.link {
+            Some(link) if link.peer == Peer::Unix && !self.shut => {
+                self.shut = true;
+                // It fails when the peer is gone, which reading will tell.
+                let _ = shutdown(link.fd.as_raw_fd(), Shutdown::Read);
+                true
+            }
+            _ => {
+                self.close();
+                false
+            }
+        }
+    }
+
+    /// The parameters took too long.
+    fn give_up(&mut self) {
+        if let Some(patience) = self.settings.params_timeout {
+            stderr::log(&format!(
+                "a request is given up: its parameters took longer than params_timeout = {} s",
+                patience.as_secs_f64()
+            ));
+        }
+        self.close();
+    }
+
+    fn start(&mut self) {
+        self.active = true;
+        self.aborted = false;
+        self.exit_status = 0;
+        self.output_error = None;
+        self.body = 0..0;
+        self.input = if self.inbound.role() == Some(Role::Authorizer) {
+            Input::Ended
+        } else {
+            Input::Open
+        };
+        // Answers to what stood between the parameters must not wait for the response.
+        if !self.inbound.replies().is_empty() {
+            let _ = self.send_replies();
+        }
+    }
+
+    fn log_peer(&self, error: &ProtocolError) {
+        let peer = match self.link.as_ref().map(|link| link.peer) {
+            Some(Peer::Inet(address)) => address.to_string(),
+            Some(Peer::Unix) | None => "unix:".to_owned(),
+        };
+        stderr::log(&format!("connection from {peer} ends: {error}"));
+    }
+}
