@@ -7,6 +7,7 @@ mod peer;
 
 mod aborts;
 mod framing;
+mod guest;
 mod input;
 mod management;
 mod parameters;
