@@ -272,8 +272,8 @@ int32_t fcgipm_options_effective(const fcgipm_options *options,
  *
  * address is a NUL-terminated string, one of: ":9005" (all interfaces, IPv6 and IPv4),
  * "127.0.0.1:9005", "host:9005", "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name"
- * (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already). Any other text
- * without a colon is the path of a socket file, too, as with FCGI.
+ * (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already). Any other
+ * text without a colon is the path of a socket file, too, as with FCGI.
  *
  * backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
  *
@@ -286,9 +286,7 @@ int32_t fcgipm_options_effective(const fcgipm_options *options,
  * FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The descriptor is
  * inherited by fork, and meant to be.
  */
-int32_t fcgipm_socket_open(const char *address,
-                           int32_t backlog,
-                           const fcgipm_options *options);
+int32_t fcgipm_socket_open(const char *address, int32_t backlog, const fcgipm_options *options);
 
 /**
  * Closes a listening socket. A socket file stays: other processes may listen on it.

@@ -10,8 +10,8 @@ use crate::server::listener;
 ///
 /// address is a NUL-terminated string, one of: ":9005" (all interfaces, IPv6 and IPv4),
 /// "127.0.0.1:9005", "host:9005", "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name"
-/// (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already). Any other text
-/// without a colon is the path of a socket file, too, as with FCGI.
+/// (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already). Any other
+/// text without a colon is the path of a socket file, too, as with FCGI.
 ///
 /// backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
 ///

@@ -207,3 +207,44 @@ fn the_shared_library_is_linked_as_promised() {
     let segments = run(Command::new("readelf").args(["-Wl"]).arg(library()));
     assert!(segments.contains("GNU_RELRO"), "{segments}");
 }
+
+/// The Perl binding has no compiler to read the header with, so it repeats the numbers.
+#[test]
+fn perl_repeats_the_headers_numbers() {
+    let header = fs::read_to_string(root().join("include/fcgipm.h")).unwrap();
+    let defined = |name: &str| {
+        header.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let found = words.next() == Some("#define") && words.next() == Some(name);
+            let number = words.next()?.trim_matches(['(', ')']);
+            found.then(|| number.parse::<i64>().ok())?
+        })
+    };
+    let module = root().join("bindings/perl/lib/FCGIPM/FFI.pm");
+    let module = fs::read_to_string(module).unwrap();
+    let words: Vec<&str> = module
+        .split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut compared = 0;
+    for pair in words.windows(3) {
+        let [name, "=>", number] = pair else { continue };
+        let is_constant = |c: char| c.is_ascii_uppercase() || c == '_';
+        let Ok(number) = number.parse::<i64>() else {
+            continue;
+        };
+        if !name.chars().all(is_constant) {
+            continue;
+        }
+        let name = format!("FCGIPM_{}", name.trim_start_matches("STREAM_"));
+        assert_eq!(defined(&name), Some(number), "{name}");
+        compared += 1;
+    }
+    let numbers = header
+        .lines()
+        .filter(|line| line.starts_with("#define FCGIPM_"))
+        .filter(|line| line.split_whitespace().count() == 3)
+        .count();
+    // All but the three roles, which Perl programs read from FCGI_ROLE.
+    assert_eq!(compared, numbers - 3);
+}
