@@ -271,8 +271,9 @@ impl Parking {
     /// Waits until the lingering connections have come to their end, or to their deadline: the
     /// worker leaves, and with what their peers still send unread, the answers would be reset away.
     pub(super) fn see_off(&mut self) -> nix::Result<()> {
-        while self.parked.iter().any(Parked::is_lingering) {
-            match self.wait(None) {
+        // With an end of its own: the last deadline may pass between a look and the wait.
+        while let Some(until) = self.expire() {
+            match self.wait(Some(until)) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
