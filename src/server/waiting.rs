@@ -271,12 +271,15 @@ impl Request {
             return;
         };
         let supervision = supervision::current();
-        if let Some(supervision) = supervision
-            && supervision::retirement(true) != Some(Retirement::PoolEnds)
-        {
-            while let Some(parked) = parking.take_oldest() {
-                hand_on(parking, parked, supervision)
-                    .unwrap_or_else(|refused| parking.close(refused.link));
+        let pool_ends = supervision::retirement(true) == Some(Retirement::PoolEnds);
+        let heirs = supervision.filter(|_| !pool_ends);
+        while let Some(parked) = parking.take_oldest() {
+            let refused = match heirs {
+                Some(supervision) => hand_on(parking, parked, supervision).err(),
+                None => Some(parked),
+            };
+            if let Some(refused) = refused {
+                parking.close(refused.link);
             }
         }
         parking.ignore_newcomers(listen::borrow(self.listener), supervision);
