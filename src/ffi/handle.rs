@@ -104,10 +104,15 @@ pub(super) fn free<T: Noun>(handle: *mut T::Handle) -> Result<()> {
     let borrowed = borrow::<T>(handle)?;
     borrowed.0.magic.store(FREED, Ordering::Release);
     let value = borrowed.0.value.cast::<T>();
-    drop(borrowed);
+    // It stays marked as in use: whoever looked at the magic just before must not get it now.
+    std::mem::forget(borrowed);
     // SAFETY: `make` got it from a Box, and the magic lets nobody reach it any more.
     drop(unsafe { Box::from_raw(value) });
-    let mut freed = FREED_HEADERS.lock();
+    // Not waited for: in a child that was forked meanwhile, nobody would ever let go of it. Then the
+    // header is never used again.
+    let Some(mut freed) = FREED_HEADERS.try_lock() else {
+        return Ok(());
+    };
     freed.push_back(handle as usize);
     if freed.len() > QUARANTINE
         && let Some(oldest) = freed.pop_front()

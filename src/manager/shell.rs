@@ -300,7 +300,15 @@ impl Shell {
                     self.workers[slot].idle = None;
                 }
                 Action::Kick { slot } => self.signal(slot, kick::KICK),
-                Action::Terminate { slot } => self.signal(slot, libc::SIGTERM),
+                // Its first Accept may have come since the pool was told.
+                Action::Terminate { slot } => match self.page(slot).activity() {
+                    Some(Activity::Idle | Activity::Reading | Activity::Busy) => {
+                        self.signal(slot, kick::KICK);
+                    }
+                    Some(Activity::Starting | Activity::Leaving) | None => {
+                        self.signal(slot, libc::SIGTERM);
+                    }
+                },
                 Action::Kill { slot } => self.signal(slot, libc::SIGKILL),
                 Action::Notice(notice) => self.notice(notice),
                 Action::Stopped => self.stopped = true,

@@ -57,10 +57,10 @@ impl Settings {
 
 /// Sets everything up that the first fork needs.
 pub(super) fn start(settings: &Settings) -> Result<Shell> {
-    if supervision::current().is_some() {
+    if supervision::is_inherited() {
         return Err(Error::new(
             Code::State,
-            "this process is a worker of another manager",
+            "this process is a worker of another manager, or a child of one",
         ));
     }
     check_threads()?;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use nix::errno::Errno;
 
 use super::parking::Standing;
-use super::request::{Progress, Request};
+use super::request::{Progress, Prospect, Request};
 use super::supervision;
 use crate::conn::Stream;
 use crate::error::{Code, Error, Result};
@@ -67,13 +67,19 @@ impl Request {
         // Questions that arrived behind the input are answered, too: nobody will ask again.
         let usable = self.take_in_rest() && outcome.is_ok() && self.send_replies();
         let complete = self.inbound.input_is_complete() && self.is_drained();
-        let keep = self.inbound.keep_connection() && !self.draining;
+        let keep = self.inbound.keep_connection();
         self.inbound.finish();
         match self.link.take() {
             None => {}
             // With bytes at hand the connection stays the current one: the next request was sent
-            // ahead.
-            Some(link) if usable && keep && !self.is_drained() => self.link = Some(link),
+            // ahead. With last looks to take, too.
+            Some(link)
+                if usable
+                    && keep
+                    && (!self.is_drained() || matches!(self.prospect, Prospect::Closed { .. })) =>
+            {
+                self.link = Some(link);
+            }
             Some(link) if usable && keep => self.set_aside(link, Standing::Kept),
             link => {
                 self.link = link;

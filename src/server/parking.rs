@@ -252,13 +252,20 @@ impl Parking {
         }
     }
 
-    /// Closes the connection that has stood longest, to get its descriptor back.
+    /// Closes a connection, to get its descriptor back: one that was answered rather than one that
+    /// never spoke, and that rather than one that is kept.
     pub(super) fn evict(&mut self) -> bool {
-        if self.parked.is_empty() {
+        let rank = |parked: &Parked| match parked.standing {
+            Standing::Lingering { .. } => 0,
+            Standing::Silent { .. } => 1,
+            Standing::Kept => 2,
+        };
+        let Some((position, _)) = self.parked.iter().enumerate().min_by_key(|(_, p)| rank(p))
+        else {
             return false;
-        }
-        let oldest = self.remove(0);
-        self.close(oldest.link);
+        };
+        let parked = self.remove(position);
+        self.close(parked.link);
         true
     }
 

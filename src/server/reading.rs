@@ -7,7 +7,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::input::is_overdue;
 use super::parking::Standing;
-use super::request::{Input, Progress, Request};
+use super::request::{Input, Progress, Prospect, Request};
+use super::supervision::{self, Retirement};
 use crate::conn::{ProtocolError, Role};
 use crate::sys::io::{self, Direction, Received};
 use crate::sys::listen::Peer;
@@ -53,6 +54,9 @@ impl Request {
                 self.close();
                 return false;
             }
+            if self.inbound.is_quiet() && !self.may_read_quiet() {
+                return false;
+            }
             match self.receive() {
                 Ok(Received::Bytes(_)) => {
                     self.fresh = false;
@@ -79,8 +83,14 @@ impl Request {
     fn wait_for_params(&mut self, deadline: &mut Option<Instant>) -> bool {
         let Some(link) = &self.link else { return false };
         let patience = self.settings.params_timeout;
-        if self.inbound.is_quiet() && self.draining {
-            return self.look_a_last_time();
+        if self.inbound.is_quiet()
+            && let Prospect::Closed { looks } = self.prospect
+        {
+            if link.peer == Peer::Unix && looks <= 1 {
+                return true;
+            }
+            self.close();
+            return false;
         }
         if self.inbound.is_quiet() {
             let standing = if self.fresh {
@@ -115,23 +125,48 @@ impl Request {
         false
     }
 
-    /// The worker leaves, and nothing of a request has arrived. On a unix socket the peer is told
+    /// A connection that never stood aside has its next request at hand: also then the worker may be
+    /// told to leave.
+    pub(super) fn look_for_retirement(&mut self) {
+        self.kicked |= self.waiter.kicked();
+        if self.prospect == Prospect::Kept {
+            self.prospect = match supervision::retirement(self.kicked) {
+                Some(Retirement::PoolGoesOn) => Prospect::HandedOn,
+                Some(Retirement::PoolEnds) => Prospect::Closed { looks: 0 },
+                None => Prospect::Kept,
+            };
+        }
+    }
+
+    /// Whether to read on a connection between two requests, of which everything received was dealt
+    /// with. Where the pool ends, what its peer has sent is answered; on a unix socket it is then told
     /// that nothing more is read (shutdown(2) with SHUT_RD): what it sent before is still there to be
-    /// read, and what it sends after fails at once, so that it can tell that nothing was accepted.
-    /// TCP has no such thing. True: read again.
-    fn look_a_last_time(&mut self) -> bool {
-        match &self.link {
-            Some(link) if link.peer == Peer::Unix && !self.shut => {
-                self.shut = true;
+    /// read, and what it sends after fails at once, so that it can tell that nothing was accepted. TCP
+    /// has no such thing, so that the number of looks has a bound. False: it was closed or put aside.
+    fn may_read_quiet(&mut self) -> bool {
+        const LOOKS_TCP: u8 = 16;
+        let Some(link) = &self.link else { return false };
+        let Prospect::Closed { looks } = self.prospect else {
+            if self.prospect == Prospect::HandedOn
+                && let Some(link) = self.link.take()
+            {
+                self.set_aside(link, Standing::Kept);
+                return false;
+            }
+            return true;
+        };
+        if link.peer == Peer::Unix {
+            if looks == 1 {
                 // It fails when the peer is gone, which reading will tell.
                 let _ = shutdown(link.fd.as_raw_fd(), Shutdown::Read);
-                true
             }
-            _ => {
-                self.close();
-                false
-            }
+        } else if looks >= LOOKS_TCP {
+            self.close();
+            return false;
         }
+        let looks = looks.saturating_add(1);
+        self.prospect = Prospect::Closed { looks };
+        true
     }
 
     /// The parameters took too long.

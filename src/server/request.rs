@@ -36,6 +36,20 @@ pub(super) enum Input {
     Failed(Error),
 }
 
+/// What becomes of the current connection when its peer is quiet between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prospect {
+    /// It stands aside.
+    Kept,
+    /// It stands aside at once, without another look: the worker leaves, and will hand it on.
+    HandedOn,
+    /// It is closed, after so many last looks: the worker leaves, and nobody goes on.
+    Closed {
+        /// Looks that were taken.
+        looks: u8,
+    },
+}
+
 /// What the buffered bytes led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -68,10 +82,10 @@ pub struct Request {
     pub(super) link: Option<Link>,
     /// It is new: nothing has arrived on it.
     pub(super) fresh: bool,
-    /// The worker leaves: the connection is not kept.
-    pub(super) draining: bool,
-    /// It was shut down for reading.
-    pub(super) shut: bool,
+    /// What becomes of it when its peer is quiet.
+    pub(super) prospect: Prospect,
+    /// A kick arrived, and what it is about was not looked at.
+    pub(super) kicked: bool,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
     buffer: Box<[u8]>,
@@ -109,8 +123,12 @@ impl Request {
         check_listening(listener)?;
         if let Some(fd) = listen::borrow(listener) {
             listen::tune_inherited(fd);
-            // Where it is refused, a worker that is to leave does so with its next connection.
-            let _ = listen::make_interruptible(fd);
+            if flags & FAIL_ACCEPT_ON_INTR != 0 {
+                kick::interrupt_calls();
+            } else {
+                // Where it is refused, a worker that is to leave does so with its next connection.
+                let _ = listen::make_interruptible(fd);
+            }
         }
         let web_servers = web_servers.map(|list| {
             let bad = |_| {
@@ -129,8 +147,8 @@ impl Request {
             parking: None,
             link: None,
             fresh: false,
-            draining: false,
-            shut: false,
+            prospect: Prospect::Kept,
+            kicked: false,
             inbound: Inbound::new(settings.limits),
             outbound: Outbound::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -218,6 +236,8 @@ impl Request {
         loop {
             if self.link.is_none() {
                 self.next_connection()?;
+            } else {
+                self.look_for_retirement();
             }
             if let Some(supervision) = supervision::current() {
                 supervision.page.set_activity(Activity::Reading);

@@ -70,6 +70,12 @@ pub fn current() -> Option<&'static Supervision> {
     installed.map(|installed| &installed.supervision)
 }
 
+/// Whether this process is a worker, or a child of one.
+#[must_use]
+pub fn is_inherited() -> bool {
+    CURRENT.get().is_some()
+}
+
 /// How a process that is to leave finds its surroundings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retirement {

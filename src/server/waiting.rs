@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::parking::{Found, Link, Parked, Parking, Standing};
-use super::request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
+use super::request::{FAIL_ACCEPT_ON_INTR, Prospect, RETURN_ON_SIGNAL, Request};
 use super::supervision::{self, Activity, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
-use crate::sys::{listen, stderr};
+use crate::sys::{child, listen, stderr};
 
 /// The byte that travels with a handed-over connection: which standing it had.
 const KEPT: u8 = b'K';
 const SILENT: u8 = b'S';
+
+/// How long a worker that leaves waits for room in the hand-over queue, and for peers that stopped in
+/// the middle of a record that belongs to no request.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a full hand-over queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -29,28 +33,37 @@ impl Request {
             supervision.page.set_activity(Activity::Idle);
             if first {
                 supervision.wake_manager();
+                // The kernel forgets it when the application changes its user or group (prctl(2)), and
+                // the manager may have died before.
+                child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+                self.kicked = true;
             }
         }
-        let mut kicked = false;
+        let mut failures = 0;
         loop {
             // Entered before the flags are looked at: from here on a kick repeats until it is
             // noticed.
             self.waiter.enter();
-            kicked |= self.waiter.kicked();
-            if kicked && let Some(supervision) = supervision {
+            self.kicked |= self.waiter.kicked();
+            if self.kicked
+                && let Some(supervision) = supervision
+            {
                 self.take_over(supervision);
             }
             if self.link.is_some() {
                 self.waiter.leave();
                 return Ok(());
             }
+            // Not before the other flags were looked at, too: with a connection taken over, next time.
+            let kicked = std::mem::take(&mut self.kicked);
             if let Some(leave) = supervision::retirement(kicked) {
                 self.waiter.leave();
                 return self.leave(leave, supervision);
             }
             let outcome = self.wait_once(supervision);
             self.waiter.leave();
-            kicked = self.waiter.kicked();
+            let kicked = self.waiter.kicked();
+            self.kicked |= kicked;
             match outcome {
                 Ok(()) if self.link.is_some() => return Ok(()),
                 Ok(()) => {}
@@ -60,7 +73,10 @@ impl Request {
                         return Err(Error::caused(Code::Interrupted, "accept", libc::EINTR));
                     }
                 }
-                Err(errno) => self.accept_failed(errno, supervision)?,
+                Err(errno) => {
+                    failures += 1;
+                    self.accept_failed(errno, failures, supervision)?;
+                }
             }
         }
     }
@@ -123,13 +139,24 @@ impl Request {
         self.link = Some(link);
         self.inbound.resume(state);
         self.fresh = fresh;
-        self.draining = false;
-        self.shut = false;
+        self.prospect = Prospect::Kept;
     }
 
     /// accept(2) failed: what is passing is tried again, what is not is an error.
-    fn accept_failed(&mut self, errno: Errno, supervision: Option<&Supervision>) -> Result<()> {
+    fn accept_failed(
+        &mut self,
+        errno: Errno,
+        failures: u32,
+        supervision: Option<&Supervision>,
+    ) -> Result<()> {
+        /// So many errors without a connection in between are no passing ones.
+        const PASSING: u32 = 1000;
         match errno {
+            _ if failures > PASSING => Err(Error::caused(
+                Code::System,
+                "accept, again and again",
+                errno as i32,
+            )),
             // Another process made the listening socket non-blocking, because it watches kept
             // connections beside it.
             Errno::EAGAIN => self.open_parking(supervision).map(drop),
@@ -230,6 +257,7 @@ impl Request {
             return Ok(());
         };
         supervision.page.set_activity(Activity::Leaving);
+        let give_up = Instant::now() + PATIENCE;
         loop {
             // Looked at in each round: a peer may stay in the middle of a record for ever, and then
             // the end of the pool, or of the manager, must not be missed.
@@ -244,6 +272,16 @@ impl Request {
                 }
             }
             if kept_back.is_empty() {
+                // Meanwhile the pool may have come to its end, and nobody look at the queue any more.
+                if supervision::retirement(true) == Some(Retirement::PoolEnds) {
+                    self.drain(Some(supervision));
+                }
+                return Ok(());
+            }
+            if Instant::now() >= give_up {
+                kept_back
+                    .into_iter()
+                    .for_each(|parked| parking.close(parked.link));
                 return Ok(());
             }
             // The queue is full, or a peer is in the middle of a record: go on with these alone.
@@ -304,7 +342,7 @@ impl Request {
         }
         if self.link.is_some() {
             self.fresh = false;
-            self.draining = true;
+            self.prospect = Prospect::Closed { looks: 0 };
         }
     }
 }

@@ -92,9 +92,11 @@ impl Child {
                     ptr::null::<libc::siginfo_t>(),
                     0,
                 ),
-                None => -1,
+                None => libc::c_long::from(libc::kill(self.pid, signal)),
             };
-            if sent != 0 {
+            // Not for a child that is gone: somebody else may have reaped it, and its pid be
+            // another's by now.
+            if sent != 0 && matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM) {
                 libc::kill(self.pid, signal);
             }
         }

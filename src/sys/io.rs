@@ -2,7 +2,7 @@
 //! no system call until there is something to wait for.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -155,35 +155,39 @@ pub(crate) fn pass_descriptor(
 }
 
 /// Takes over a descriptor and its byte, if one waits.
-pub(crate) fn take_descriptor(
-    from: BorrowedFd<'_>,
-) -> nix::Result<Option<(std::os::fd::OwnedFd, u8)>> {
+pub(crate) fn take_descriptor(from: BorrowedFd<'_>) -> nix::Result<Option<(OwnedFd, u8)>> {
     use nix::sys::socket::{ControlMessageOwned, recvmsg};
     use std::os::fd::FromRawFd as _;
     let mut byte = [0];
     let mut space = nix::cmsg_space!(std::os::fd::RawFd);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let mut part = [IoSliceMut::new(&mut byte)];
-    let (fd, count) = loop {
+    let (fds, count) = loop {
         match recvmsg::<()>(from.as_raw_fd(), &mut part, Some(&mut space), flags) {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return Ok(None),
             Err(error) => return Err(error),
             Ok(received) => {
-                let fd = received.cmsgs()?.find_map(|message| match message {
-                    ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-                    _ => None,
-                });
-                break (fd, received.bytes);
+                let mut fds = Vec::new();
+                for message in received.cmsgs()? {
+                    if let ControlMessageOwned::ScmRights(passed) = message {
+                        // SAFETY: the kernel just installed these descriptors for the message, and
+                        // nothing else owns them.
+                        fds.extend(
+                            passed
+                                .into_iter()
+                                .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+                        );
+                    }
+                }
+                break (fds, received.bytes);
             }
         }
     };
-    if count == 0 {
+    // One is passed at a time; what else a hostile worker sends is closed here.
+    let Some(fd) = fds.into_iter().next().filter(|_| count > 0) else {
         return Ok(None);
-    }
-    let Some(fd) = fd else { return Ok(None) };
-    // SAFETY: the kernel just installed this descriptor for the message, and nothing else owns it.
-    let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) };
+    };
     Ok(Some((super::fd::above_standard(fd)?, byte[0])))
 }
 

@@ -30,6 +30,8 @@ const WAITERS: usize = 64;
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 /// Counts those that say something new, not their repetitions.
 static NEWS: AtomicU32 = AtomicU32::new(0);
+/// Whether the handlers interrupt the application's own calls, too.
+static INTERRUPTING: AtomicBool = AtomicBool::new(false);
 static RETIREMENT: AtomicBool = AtomicBool::new(false);
 static ARMED: AtomicBool = AtomicBool::new(false);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
@@ -115,10 +117,13 @@ impl Drop for Waiter {
 /// Makes this process a kickable one: the handler for [`KICK`], and the timer that repeats it.
 ///
 /// # Errors
-/// sigaction(2) or timer_create(2) failed.
+/// sigaction(2) failed.
 pub(crate) fn install_kick() -> Result<()> {
     handle(KICK)?;
-    ensure_timer()
+    // Timers count as signals that are queued (RLIMIT_SIGPENDING). Without one a kick is still seen,
+    // but for a tiny window.
+    let _ = ensure_timer();
+    Ok(())
 }
 
 fn has_timer() -> bool {
@@ -128,7 +133,10 @@ fn has_timer() -> bool {
 /// Makes this process's timer, once.
 fn ensure_timer() -> Result<()> {
     static MAKING: Mutex<()> = Mutex::new(());
-    let _making = MAKING.lock();
+    // Not waited for: in a child that was forked meanwhile, nobody would ever let go of it.
+    let Some(_making) = MAKING.try_lock() else {
+        return Ok(());
+    };
     if has_timer() {
         return Ok(());
     }
@@ -156,6 +164,26 @@ fn ensure_timer() -> Result<()> {
 /// sigaction(2) failed.
 pub(crate) fn install_retiring() -> Result<()> {
     RETIRING.into_iter().try_for_each(handle)
+}
+
+/// From here on the handlers interrupt every call that waits. For hosts that want to know of each
+/// interrupted accept(2): a socket that was made interruptible would also tell them of signals
+/// without a handler (SIGCONT, a debugger), which they could not tell from one that has.
+pub(crate) fn interrupt_calls() {
+    if INTERRUPTING.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    for signal in RETIRING.into_iter().chain([KICK]) {
+        // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
+        let ours = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction == on_signal as *const () as usize
+        };
+        if ours {
+            let _ = handle(signal);
+        }
+    }
 }
 
 /// In a fresh worker: forgets what the parent's threads and signals left behind.
@@ -205,9 +233,12 @@ fn handle(signal: i32) -> Result<()> {
     // SAFETY: zeroed is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as *const () as usize;
-    // The application's own calls go on; the library's waits end nevertheless: epoll_wait(2) always
-    // does, and accept(2) on a listening socket that was made interruptible.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    if !INTERRUPTING.load(Ordering::Relaxed) {
+        // The application's own calls go on; the library's waits end nevertheless: epoll_wait(2)
+        // always does, and accept(2) on a listening socket that was made interruptible.
+        action.sa_flags |= libc::SA_RESTART;
+    }
     // SAFETY: the handler only touches atomics and calls async-signal-safe functions.
     if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
         return Err(Error::system(
@@ -267,6 +298,11 @@ fn kick_waiters(origin: Origin) {
             // SAFETY: no pointers. A thread that ended in between is only not found.
             unsafe { libc::syscall(libc::SYS_tgkill, process, thread, KICK) };
         }
+    }
+    if origin == Origin::Timer && !anybody {
+        // The last one left while another thread's handler was about to arm it.
+        ARMED.store(false, Ordering::SeqCst);
+        set_timer(0);
     }
     if anybody && origin == Origin::News && has_timer() && !ARMED.swap(true, Ordering::SeqCst) {
         set_timer(INTERVAL_NS);

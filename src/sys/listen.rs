@@ -228,13 +228,14 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
 pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let limit = getsockopt(&fd, sockopt::ReceiveTimeout)?;
     if limit.tv_sec() == 0 && limit.tv_usec() == 0 {
-        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(YEARS, 0))?;
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(DAYS, 0))?;
     }
     Ok(())
 }
 
-/// Three years, in seconds.
-const YEARS: i64 = 100_000_000;
+/// Eleven days, in seconds: more than that is no limit at all to some 32-bit kernels. When they are
+/// over, accept(2) says EAGAIN, and the wait goes on another way.
+const DAYS: i64 = 1_000_000;
 
 /// Accepts a connection, in one system call.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> nix::Result<(OwnedFd, Peer)> {

@@ -2,20 +2,51 @@
 
 use std::os::fd::BorrowedFd;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
 
 /// The kernel writes so much to a pipe in one piece (POSIX: at least 512; Linux: 4,096).
 const LINE_MAX: usize = 4_096;
 
-/// Writes a line of this process's own.
+/// Writes a line of this process's own. Peers can cause them, so that of each second only the first
+/// few are written, and how many were left out.
 pub(crate) fn log(text: &str) {
+    const PER_SECOND: u64 = 20;
+    static BUDGET: Mutex<(u64, u64)> = Mutex::new((0, 0));
+    // A child that was forked while another thread has it writes nothing.
+    let Some(mut budget) = BUDGET.try_lock() else {
+        return;
+    };
+    let now = since_start().as_secs();
+    let (second, lines) = *budget;
+    if second != now {
+        *budget = (now, 0);
+        if let Some(left_out) = lines.checked_sub(PER_SECOND).filter(|n| *n > 0) {
+            line(&format!(
+                "fcgipm: (pid {}) {left_out} more lines like these",
+                super::process::pid()
+            ));
+        }
+    }
+    budget.1 += 1;
+    if budget.1 > PER_SECOND {
+        return;
+    }
     line(&format!("fcgipm: (pid {}) {text}", super::process::pid()));
 }
 
-/// Writes a line with one write(2). It is dropped when standard error is closed or full: whoever
-/// reads the log must not be able to stop the manager.
+fn since_start() -> Duration {
+    static START: Lazy<Instant> = Lazy::new(Instant::now);
+    START.elapsed()
+}
+
+/// Writes a line with one write(2). It is dropped when standard error is closed or full, so that a
+/// reader who stands still does not stop the manager; a pipe that another process fills between the
+/// look and the write can.
 pub(crate) fn line(text: &str) {
     // SAFETY: descriptor 2 may be closed, and then every call here fails with EBADF.
     let stderr = unsafe { BorrowedFd::borrow_raw(2) };
