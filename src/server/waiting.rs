@@ -17,9 +17,9 @@ use crate::sys::{child, listen, stderr};
 const KEPT: u8 = b'K';
 const SILENT: u8 = b'S';
 
-/// How long a worker that leaves waits for room in the hand-over queue, and for peers that stopped in
-/// the middle of a record that belongs to no request.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
+/// to no request.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a full hand-over queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -278,17 +278,16 @@ impl Request {
                 }
                 return Ok(());
             }
-            if Instant::now() >= give_up {
-                kept_back
-                    .into_iter()
-                    .for_each(|parked| parking.close(parked.link));
-                return Ok(());
-            }
             // The queue is full, or a peer is in the middle of a record: go on with these alone.
             parking.ignore_newcomers(Some(listener), Some(supervision));
+            let late = Instant::now() >= give_up;
             for parked in kept_back {
-                // They are watched already, so parking them cannot fail.
-                let _ = parking.park(parked);
+                if late && !parked.state.is_between_records() {
+                    parking.close(parked.link);
+                } else {
+                    // They are watched already, so parking them cannot fail.
+                    let _ = parking.park(parked);
+                }
             }
             match parking.wait(Some(Instant::now() + RETRY)) {
                 Ok(Found::Connection(parked)) => {
