@@ -62,6 +62,22 @@ fn a_retired_worker_whose_peer_stays_in_the_middle_of_a_record_notices_the_manag
 }
 
 #[test]
+fn a_retired_worker_does_not_wait_for_a_peer_in_the_middle_of_a_record_of_no_request() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let mut half = pool.program.connect();
+        let request = call("/").body("0123456789").keep(true);
+        half.send(&request.bytes()[..request.head().len() + 12]);
+        half.response();
+        pool.program.signal(Signal::SIGHUP);
+        pool.program.line("reload done");
+        let patience = 5 * A_SECOND;
+        assert!(ended_within(pool.workers[0], patience), "it goes on");
+        pool.stop();
+    }
+}
+
+#[test]
 fn a_signal_to_a_worker_from_outside_retires_it_gently() {
     for signal in [
         Signal::SIGTERM,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::peer::program::{TRANSPORTS, listen};
+use super::peer::program::{TRANSPORTS, ended_within, listen};
 use super::peer::records::{GET_VALUES, GET_VALUES_RESULT, ID, record};
 use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call};
 
@@ -101,6 +101,61 @@ fn a_request_that_had_begun_on_a_kept_connection_is_answered() {
             assert!(answer.ends_with("3 e71fa2190541574b\n"), "{answer}");
             kept.assert_closed();
             pool.assert_stopped();
+        }
+    }
+}
+
+#[test]
+fn requests_that_were_sent_ahead_are_answered() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let mut kept = pool.program.connect();
+        ask_on_kept(&mut kept).unwrap();
+        let mut paused = pool.paused(false);
+        let gate = pool.gate();
+        kept.send(&call("/").keep(true).bytes().repeat(3));
+        pool.program.signal(Signal::SIGTERM);
+        pool.program.line("stopping 1 worker");
+        drop(gate);
+        assert!(paused.response_to(ID).text().contains("waited"));
+        for _ in 0..3 {
+            assert!(kept.response_to(ID).text().contains("Hello"));
+        }
+        kept.assert_closed();
+        pool.assert_stopped();
+    }
+}
+
+#[test]
+fn a_peer_that_sends_ahead_without_end_holds_up_neither_stop_nor_reload() {
+    for transport in TRANSPORTS {
+        for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+            let mut pool = Pool::start(transport, 1, &[]);
+            let address = pool.program.address.clone();
+            let feeder = std::thread::spawn(move || {
+                let mut connection = address.connect();
+                let requests = call("/").keep(true).bytes().repeat(50);
+                let mut answered = 0;
+                while connection.try_send(&requests).is_ok() {
+                    while answered % 50 != 49 && connection.try_response_to(ID).is_ok() {
+                        answered += 1;
+                    }
+                    answered += u32::from(connection.try_response_to(ID).is_ok());
+                    if answered % 50 != 0 {
+                        break;
+                    }
+                }
+                answered
+            });
+            pool.program.call(&call("/"));
+            pool.program.signal(signal);
+            assert!(
+                ended_within(pool.workers[0], Duration::from_secs(5)),
+                "the worker goes on"
+            );
+            pool.program.signal(Signal::SIGTERM);
+            pool.assert_stopped();
+            assert!(feeder.join().unwrap() > 0);
         }
     }
 }
