@@ -65,12 +65,6 @@ check: build
 	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib -wc $$file || exit 1; done
 	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done
 
-# Needs a nightly toolchain and cargo-fuzz. FUZZ_SECONDS is per target.
-FUZZ_SECONDS ?= 60
-fuzz:
-	cd fuzz && for target in wire conn; do \
-	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
-
 clean:
 	$(CARGO) clean
 	rm -rf fuzz/target bindings/perl/Makefile bindings/perl/blib bindings/perl/pm_to_blib

@@ -11,18 +11,18 @@ use crate::server::listener;
 /// address is a NUL-terminated string, one of: ":9005" (all interfaces, IPv6 and IPv4),
 /// "127.0.0.1:9005", "host:9005", "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name"
 /// (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already). Any other
-/// text without a colon is the path of a socket file, too, as with FCGI.
+/// text without a colon, but not a bare number, is the path of a socket file, as with FCGI.
 ///
 /// backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
 ///
 /// options may be NULL; listen_mode, listen_owner, listen_group and listen_replace count. A socket
 /// file is never more open than they say, and the umask is not touched. A socket file on which
-/// nobody answers is replaced.
+/// nobody answers is replaced. The environment wins over them, also where options is NULL.
 ///
 /// Returns a descriptor above 2, close-on-exec, which the caller owns (for "fd:N" N itself), or
-/// FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EVALUE, FCGIPM_EDESCRIPTORS,
-/// FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The descriptor is
-/// inherited by fork, and meant to be.
+/// FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE,
+/// FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The
+/// descriptor is inherited by fork, and meant to be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_socket_open(
     address: *const c_char,

@@ -100,7 +100,13 @@ impl PidFile {
         let line = format!("{owner}\n");
         file.write_all_at(line.as_bytes(), 0)
             .and_then(|()| file.set_len(line.len() as u64))
-            .map_err(|e| failed(path, "write: ", &e))?;
+            .map_err(|e| {
+                // A full disk: nothing of ours stays. In a directory that is not ours to write in,
+                // the file stays, and empty.
+                let _ = file.set_len(0);
+                let _ = std::fs::remove_file(path);
+                failed(path, "write: ", &e)
+            })?;
         Ok(Some(Self {
             path: path.to_owned(),
             file,

@@ -55,6 +55,11 @@ impl Address {
                 Ok(Self::Path(path.into()))
             };
         }
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(bad(format!(
+                "a port is written ':{text}', and a file './{text}'"
+            )));
+        }
         let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.starts_with('/')) else {
             return Ok(Self::Path(text.into()));
         };
@@ -136,6 +141,10 @@ mod tests {
                 "listen address ':99999': port out of range 0..65535",
             ),
             ("host:", "listen address 'host:': '' is no port number"),
+            (
+                "9005",
+                "listen address '9005': a port is written ':9005', and a file './9005'",
+            ),
             (":http", "listen address ':http': 'http' is no port number"),
             (
                 "::1:9005",

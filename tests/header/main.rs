@@ -119,10 +119,11 @@ fn run(command: &mut Command) -> String {
     out.into_owned()
 }
 
-fn compiles_and_runs(compiler: &str, standard: &str, source: &str) {
+fn compiled(compiler: &str, standard: &str, source: &Path) -> PathBuf {
     let library = library();
     let folder = library.parent().unwrap();
-    let program = std::env::temp_dir().join(format!("fcgipm-{}-{}", standard, std::process::id()));
+    let name = source.file_stem().unwrap().to_str().unwrap();
+    let program = std::env::temp_dir().join(format!("fcgipm-{name}-{}", std::process::id()));
     run(Command::new(compiler)
         .arg(format!("-std={standard}"))
         .args(["-Wall", "-Wextra", "-Werror", "-pedantic"])
@@ -130,14 +131,46 @@ fn compiles_and_runs(compiler: &str, standard: &str, source: &str) {
         .arg(root().join("include"))
         .arg("-o")
         .arg(&program)
-        .arg(root().join("tests/header").join(source))
+        .arg(source)
         .arg("-L")
         .arg(folder)
         .arg("-lfcgipm")
         .arg(format!("-Wl,-rpath,{}", folder.display())));
+    program
+}
+
+fn compiles_and_runs(compiler: &str, standard: &str, source: &str) {
+    let program = compiled(
+        compiler,
+        standard,
+        &root().join("tests/header").join(source),
+    );
     let said = run(&mut Command::new(&program));
     fs::remove_file(&program).unwrap();
     assert_eq!(said, format!("{}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// What a stranger copies must do, and must say why where it cannot.
+#[test]
+fn the_readmes_c_program_compiles_and_names_its_errors() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme
+        .lines()
+        .skip_while(|line| *line != "    #include <stdio.h>")
+        .take_while(|line| line.is_empty() || line.starts_with("    "));
+    let source = std::env::temp_dir().join(format!("readme-{}.c", std::process::id()));
+    let text: Vec<&str> = lines.map(|line| line.get(4..).unwrap_or("")).collect();
+    fs::write(&source, text.join("\n") + "\n").unwrap();
+    let program = compiled("cc", "c11", &source);
+    let output = Command::new(&program)
+        .env("FCGIPM_N_PROCESES", "3")
+        .output()
+        .unwrap();
+    fs::remove_file(&source).unwrap();
+    fs::remove_file(&program).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("FCGIPM_N_PROCESES: unknown option"), "{said}");
 }
 
 #[test]

@@ -54,7 +54,9 @@ for my $address (':99999', '/nonexistent/socket', '') {
     cmp_ok($request->Accept, '<', 0, 'Accept on a file');
     ok($! + 0, 'sets $!');
 }
+FCGIPM::OpenSocket('/nonexistent/socket', 1);
 for ([ [ \*STDIN, \*STDOUT, \*STDERR, {}, 'nine' ], qr/socket is not a descriptor: 'nine'/ ],
+    [ [ \*STDIN, \*STDOUT, \*STDERR, {}, -1 ], qr{socket is not a descriptor: '-1' \(listen address '/nonexistent/socket': No such file} ],
     [ [ \*STDIN, undef ], qr/out is not a GLOB reference: undef/ ],
     [ [ \*STDIN, \*STDOUT, \*STDERR, 'env' ], qr/env is not a reference to a hash: 'env'/ ]) {
     my ($arguments, $message) = @$_;

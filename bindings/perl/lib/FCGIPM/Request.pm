@@ -45,6 +45,9 @@ sub create {
     defined $socket && $socket =~ /\A\s*-?\d+\s*\z/
         or Carp::croak('socket is not a descriptor: ', _shown($socket));
 
+    # A failed OpenSocket: every worker would start only to find it out again.
+    $socket >= 0 or Carp::croak("socket is not a descriptor: '$socket' (", FCGIPM::FFI::last_error_message(), ')');
+
     my ($handle, $gathered_out, $gathered_err) = (undef, '', '');
     return bless {
         handles     => [ $in, $out, $err ],
@@ -412,7 +415,8 @@ A child that was forked during a request and ends does not touch the connection;
 
 =item *
 
-Messages about wrong arguments of C<Request> also show the value.
+Messages about wrong arguments of C<Request> also show the value, and a negative socket, which is what a failed
+C<OpenSocket> returns here, is one.
 
 =back
 
