@@ -86,8 +86,8 @@ pub extern "C" fn fcgipm_request_new(
 
 /// Frees a request loop; NULL is fine. A request that is being served is finished; kept connections
 /// are closed, or in a worker handed to the others. It may wait, for at most 5 seconds, until peers
-/// that are still sending have seen their answers. In a child of the process that made it, its copies of the descriptors
-/// are closed and nothing is sent.
+/// that are still sending have seen their answers. In a child of the process that made it, its
+/// copies of the descriptors are closed and nothing is sent.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
     enter(|| handle::free::<Request>(request));
