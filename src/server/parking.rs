@@ -10,8 +10,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::supervision::Supervision;
 use crate::conn::Suspended;
-use crate::sys::io;
 use crate::sys::listen::{self, Peer};
+use crate::sys::{io, process};
 
 /// An open connection.
 #[derive(Debug)]
@@ -102,6 +102,8 @@ pub(super) struct Parking {
     epoll: Epoll,
     /// In the order in which they came.
     parked: Vec<Parked>,
+    /// How many there may be: half of the process's descriptors are the application's.
+    limit: usize,
     /// How many of them have a deadline: while none has, a wait asks no clock.
     timed: usize,
 }
@@ -131,12 +133,16 @@ impl Parking {
         Ok(Self {
             epoll,
             parked: Vec::new(),
+            limit: (process::descriptor_limit() / 2).max(1),
             timed: 0,
         })
     }
 
     /// Puts a connection aside. Where it cannot be watched it is handed back.
     pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Parked> {
+        if self.parked.len() >= self.limit {
+            self.evict();
+        }
         if !parked.link.watched {
             let token = parked.link.fd.as_raw_fd() as u64;
             if self

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use nix::sys::resource::{Resource, getrlimit};
 use once_cell::sync::Lazy;
 
 /// A page that the kernel empties in every child of a fork (madvise(2), MADV_WIPEONFORK).
@@ -81,6 +82,12 @@ pub(crate) fn thread_id() -> i32 {
 /// The parent's process id.
 pub(crate) fn parent_pid() -> i32 {
     nix::unistd::getppid().as_raw()
+}
+
+/// How many descriptors this process may have (RLIMIT_NOFILE, as it is now).
+pub(crate) fn descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// Size of a memory page in bytes.

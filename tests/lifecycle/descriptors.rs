@@ -83,6 +83,25 @@ fn kept_connections_make_room_for_new_ones() {
     }
 }
 
+/// Limited before the first connection stands aside: the bound is taken from the limit then.
+#[test]
+fn connections_that_say_nothing_leave_room_for_the_application_and_for_kept_ones() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[]);
+        limit(program.pid(), 60);
+        let mut kept = program.connect();
+        kept.call(&request("/status").keep(true));
+        let silent: Vec<_> = (0..100).map(|_| program.connect()).collect();
+        // Behind them in the queue: they were all accepted.
+        assert_eq!(program.call(&request("/status?2")).app_status, 2);
+        let folder = format!("/proc/{}/fd", program.pid());
+        let open = std::fs::read_dir(folder).unwrap().count();
+        assert!(open < 45, "{open} of 60 descriptors are taken");
+        assert_eq!(kept.call(&request("/status?3").keep(true)).app_status, 3);
+        drop(silent);
+    }
+}
+
 #[test]
 fn a_worker_without_descriptors_is_replaced_and_the_connection_is_served() {
     let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);

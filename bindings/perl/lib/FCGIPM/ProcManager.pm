@@ -430,6 +430,7 @@ FCGIPM::ProcManager - prefork workers for a FastCGI program
     use FCGIPM::ProcManager;
 
     my $socket  = FCGIPM::OpenSocket(':9005', 100);
+    $socket >= 0 or die FCGIPM::last_error(), "\n";
     my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, FCGIPM::FAIL_ACCEPT_ON_INTR);
 
     my $manager = FCGIPM::ProcManager->new({ n_processes => 5, pid_fname => '/run/app.pid' });
