@@ -56,4 +56,19 @@ like(get('/')->{body}, qr/worker/, 'workers that ended are replaced');
 is($daemon->stop, 0, 'TERM stops it');
 like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'and it says so');
 
+# It asks to be told of signals that interrupt Accept; to be stopped and continued is none.
+$daemon = Daemon->start(file => 'examples/daemon.fcgi', environment => { FCGIPM_N_PROCESSES => 1 });
+($worker) = get('/')->{body} =~ /\Aworker (\d+)/;
+for (1 .. 20) {
+    kill STOP => $worker;
+    my $state = '';
+    while ($state ne 'T') {
+        open my $stat, '<', "/proc/$worker/stat" or die "stat: $!";
+        ($state) = <$stat> =~ /\) (\w)/;
+    }
+    kill CONT => $worker;
+    like(get('/')->{body}, qr/\Aworker $worker\n/, 'a worker that was stopped and continued goes on');
+}
+is($daemon->stop, 0, 'TERM stops it');
+
 done_testing;
