@@ -5,7 +5,7 @@ set -eu
 
 build="gcc g++ libc6-dev"
 run="$build perl libffi-platypus-perl libcgi-pm-perl curl"
-test="$run libfcgi-perl libfcgi-procmanager-perl nginx-light apache2 lighttpd strace procps iproute2 binutils"
+test="$run libfcgi-perl libfcgi-procmanager-perl nginx-light apache2 lighttpd strace valgrind procps util-linux binutils"
 
 case "${1:-}" in
     build) wanted=$build ;;
