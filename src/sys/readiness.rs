@@ -8,6 +8,9 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use super::io;
 
+/// How long a wait lasts that cannot watch anything.
+const BLIND: Duration = Duration::from_millis(100);
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -38,7 +41,13 @@ pub(crate) fn wait<'fd>(
             Waited::Through
         }
         Err(Errno::EINTR) => Waited::Interrupted,
-        // Of the memory or the number of descriptors; the caller's next turn tries again.
-        Err(_) => Waited::Through,
+        // No memory, or more descriptors than the process may have by now (EINVAL, when the limit was
+        // lowered): whatever there is to be found is looked for, now and then.
+        Err(_) => {
+            let pause = timeout.map_or(BLIND, |timeout| timeout.min(BLIND));
+            let _ = poll(&mut [], io::timeout(Some(pause)));
+            ready.extend(0..polled.len());
+            Waited::Through
+        }
     }
 }
