@@ -344,7 +344,8 @@ fn header_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
-fn path_and_query(text: &str) -> Result<Uri, String> {
+/// A path, and the query behind a question mark.
+pub(crate) fn path_and_query(text: &str) -> Result<Uri, String> {
     if !text.starts_with('/') {
         return Err("it does not start with a slash".into());
     }

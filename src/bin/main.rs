@@ -1,7 +1,8 @@
 //! The `fcgipm` command: tools for whoever develops or runs a FastCGI application.
 //!
 //! Each subcommand is a module with its options (`Options`) and a `run` that returns the exit
-//! status. All of them speak to the application through [`client`].
+//! status. Those that speak to an application do so through [`client`], but for `load`, whose cost
+//! per request would drown in it.
 
 mod address;
 mod body;
@@ -9,8 +10,10 @@ mod call;
 mod client;
 mod error_lines;
 mod gateway;
+mod load;
 mod records;
 mod reply;
+mod status;
 mod stream;
 mod variables;
 
@@ -30,6 +33,8 @@ struct Command {
 enum Tool {
     Gateway(gateway::Options),
     Call(call::Options),
+    Status(status::Options),
+    Load(Box<load::Options>),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +53,9 @@ fn main() -> ExitCode {
         match command.tool {
             Tool::Gateway(options) => gateway::run(options).await,
             Tool::Call(options) => call::run(options).await,
+            Tool::Status(options) => status::run(&options),
+            // Waits in a loop of its own; nothing else runs here meanwhile.
+            Tool::Load(options) => load::run(&options),
         }
     });
     // A read of standard input that is still blocking in its thread must not hold up the exit.

@@ -88,8 +88,9 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What the next bytes are.
 #[derive(Clone, Copy, Debug)]
-enum State {
+pub(crate) enum State {
     Header,
     /// `left` bytes of content, then the padding.
     Content {
@@ -204,7 +205,11 @@ impl Decoder {
     }
 }
 
-fn after_header(header: Header) -> Result<State, Violation> {
+/// What follows a record's header.
+///
+/// # Errors
+/// A record that no application sends.
+pub(crate) fn after_header(header: Header) -> Result<State, Violation> {
     if header.version != VERSION {
         return Err(Violation::Version(header.version));
     }

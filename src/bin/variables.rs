@@ -24,7 +24,7 @@ pub(crate) struct Mapping {
     document_root: Option<String>,
 
     /// A variable of its own, or in place of the one that the request has (repeatable)
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
 }
 

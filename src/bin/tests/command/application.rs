@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 
 use fcgipm::wire::{BeginRequest, EndRequest, HEADER_LEN, Header, Pairs, RecordType};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
 
 /// A connected socket of either family.
 trait Socket: Read + Write + Send {
@@ -36,6 +38,12 @@ impl Application {
     pub(crate) fn start(serve: impl Fn(Conversation) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
+        Self::tcp(listener, serve);
+        Self { address }
+    }
+
+    /// The same, on a listening socket that there is.
+    pub(crate) fn tcp(listener: TcpListener, serve: impl Fn(Conversation) + Send + Sync + 'static) {
         let serve = Arc::new(serve);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -46,7 +54,6 @@ impl Application {
                 thread::spawn(move || serve(Conversation { stream, id: 1 }));
             }
         });
-        Self { address }
     }
 
     /// Runs `serve` for every connection of a unix socket, one after another.
@@ -78,10 +85,20 @@ impl Application {
         })
     }
 
-    /// An address on which nobody listens any more.
+    /// An address on which nobody listens.
     pub(crate) fn nowhere() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().to_string()
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, Self::taken_port()).to_string()
+    }
+
+    /// A port of 127.0.0.1 on which nobody listens, nor can while the tests run.
+    pub(crate) fn taken_port() -> u16 {
+        let (family, flags) = (AddressFamily::Inet, SockFlag::SOCK_CLOEXEC);
+        let fd = socket(family, SockType::Stream, flags, None).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let name: SockaddrIn = getsockname(fd.as_raw_fd()).unwrap();
+        // Kept to the end of the process.
+        std::mem::forget(fd);
+        name.port()
     }
 }
 

@@ -4,6 +4,7 @@
 //! limits after which a wait counts as failed.
 
 mod application;
+mod managed;
 mod process;
 mod web;
 
@@ -11,5 +12,7 @@ mod bodies;
 mod calls;
 mod connections;
 mod failures;
+mod load;
 mod responses;
+mod status;
 mod variables;

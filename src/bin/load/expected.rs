@@ -1,0 +1,85 @@
+//! What a good response is, and the search for a text in what arrives in pieces. Pure.
+
+/// What a good response is.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    pub(crate) status: u16,
+    /// A HEAD request's answer announces a body that does not come.
+    pub(crate) bodiless: bool,
+    text: Option<Pattern>,
+}
+
+/// A text and, for each of its prefixes, the longest one that the prefix also ends with (Knuth,
+/// Morris and Pratt): so a match goes on over any border between pieces.
+#[derive(Debug)]
+struct Pattern {
+    text: Vec<u8>,
+    fallback: Vec<usize>,
+}
+
+/// The search through one response.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    matched: usize,
+    found: bool,
+}
+
+impl Expected {
+    pub(crate) fn new(status: u16, bodiless: bool, text: Option<&str>) -> Self {
+        Self {
+            status,
+            bodiless,
+            text: text.map(|text| Pattern::new(text.as_bytes())),
+        }
+    }
+}
+
+impl Pattern {
+    fn new(text: &[u8]) -> Self {
+        let mut pattern = Self {
+            text: text.to_vec(),
+            fallback: vec![0; text.len()],
+        };
+        let mut matched = 0;
+        for (at, &byte) in text.iter().enumerate().skip(1) {
+            matched = pattern.step(matched, byte);
+            if let Some(fallback) = pattern.fallback.get_mut(at) {
+                *fallback = matched;
+            }
+        }
+        pattern
+    }
+
+    /// How much of the text is matched once this byte has followed.
+    fn step(&self, mut matched: usize, byte: u8) -> usize {
+        loop {
+            if self.text.get(matched) == Some(&byte) {
+                return matched + 1;
+            }
+            if matched == 0 {
+                return 0;
+            }
+            matched = self.fallback.get(matched - 1).copied().unwrap_or(0);
+        }
+    }
+}
+
+impl Search {
+    /// The next bytes of the response.
+    pub(crate) fn push(&mut self, piece: &[u8], expected: &Expected) {
+        let Some(pattern) = expected.text.as_ref().filter(|_| !self.found) else {
+            return;
+        };
+        for &byte in piece {
+            self.matched = pattern.step(self.matched, byte);
+            if self.matched == pattern.text.len() {
+                self.found = true;
+                return;
+            }
+        }
+    }
+
+    pub(crate) const fn is_satisfied(&self, expected: &Expected) -> bool {
+        self.found || expected.text.is_none()
+    }
+}

@@ -1,0 +1,156 @@
+//! The request that every client sends, as bytes; made once.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use fcgipm::wire::{BeginRequest, HEADER_LEN, RecordType, Role};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri, Version};
+
+use crate::records::{self, MAX_BODY_RECORD};
+use crate::variables::{Mapping, Subject, Variables};
+
+/// Parameters, body and all.
+#[derive(Debug)]
+pub(crate) struct Request {
+    bytes: Vec<u8>,
+    /// Where the first of two segments ends.
+    middle: usize,
+}
+
+/// What is to be asked.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) mapping: &'a Mapping,
+    /// How many parameters it shall have, if that was said.
+    pub(crate) parameters: Option<usize>,
+    pub(crate) body: Option<u64>,
+    pub(crate) keep: bool,
+}
+
+/// How many parameters a request has when nothing else is said: what nginx sends for a browser.
+const USUAL_PARAMETERS: usize = 28;
+
+/// A browser's header fields; as many are sent as are needed for the number of parameters.
+const FIELDS: [(&str, &str); 13] = [
+    ("host", "localhost"),
+    ("user-agent", concat!("fcgipm/", env!("CARGO_PKG_VERSION"))),
+    (
+        "accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
+    ("accept-language", "en-GB,en;q=0.7,de;q=0.3"),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("connection", "keep-alive"),
+    (
+        "cookie",
+        "session=5d41402abc4b2a76b9719d911017c592; theme=light",
+    ),
+    ("referer", "http://localhost/"),
+    ("cache-control", "max-age=0"),
+    ("sec-fetch-dest", "document"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-site", "same-origin"),
+    ("priority", "u=0, i"),
+];
+
+impl Request {
+    /// # Errors
+    /// What cannot be asked, and which option says so.
+    pub(crate) fn new(question: &Question<'_>) -> Result<Self, String> {
+        let variables = question.variables()?;
+        let mut bytes = records::request_head(Role::Responder, question.keep, &variables);
+        // Within the content of the first PARAMS record: there a reader has to wait for more.
+        let content = HEADER_LEN + BeginRequest::LEN + HEADER_LEN;
+        let middle = content + (bytes.len() - content) / 2;
+        append_body(question.body.unwrap_or(0), &mut bytes);
+        Ok(Self { bytes, middle })
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) const fn middle(&self) -> usize {
+        self.middle
+    }
+
+    /// The bytes from one place up to another.
+    pub(crate) fn piece(&self, from: usize, to: usize) -> &[u8] {
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+}
+
+impl Question<'_> {
+    fn variables(&self) -> Result<Variables, String> {
+        let wanted = self.parameters.unwrap_or(USUAL_PARAMETERS);
+        let mut headers = HeaderMap::new();
+        if self.body.is_some() {
+            let kind = HeaderValue::from_static("application/octet-stream");
+            headers.insert(CONTENT_TYPE, kind);
+        }
+        let least = self.mapped(&headers)?.len();
+        if least > wanted && self.parameters.is_some() {
+            return Err(format!(
+                "--params {wanted}: this request has {least} parameters that it cannot do without"
+            ));
+        }
+        let mut fields = FIELDS.iter();
+        let mut filler = 0;
+        let mut variables = self.mapped(&headers)?;
+        while variables.len() < wanted {
+            let (name, value) = match fields.next() {
+                Some(&(name, value)) => (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                ),
+                None => {
+                    filler += 1;
+                    let name = format!("x-load-{filler}");
+                    let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+                    (name, HeaderValue::from_static("a value of usual length"))
+                }
+            };
+            // A --param may stand in place of it, so the number need not grow.
+            headers.insert(name, value);
+            if filler == 0 || headers.len() >= wanted - least {
+                variables = self.mapped(&headers)?;
+            }
+        }
+        Ok(variables)
+    }
+
+    fn mapped(&self, headers: &HeaderMap) -> Result<Variables, String> {
+        let nowhere = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let subject = Subject {
+            role: Role::Responder,
+            method: self.method,
+            uri: self.uri,
+            version: Version::HTTP_11,
+            headers,
+            content_length: self.body,
+            remote: nowhere(50_000),
+            local: nowhere(80),
+        };
+        let mapped = self.mapping.variables(&subject);
+        mapped.map_err(|unmapped| format!("--uri: {}", unmapped.reason))
+    }
+}
+
+/// The STDIN stream. Its bytes count from 0 to 250 again and again, so that lost or repeated ones
+/// show.
+fn append_body(length: u64, bytes: &mut Vec<u8>) {
+    let mut content = (0..=250u8).cycle();
+    let mut left = length;
+    while left > 0 {
+        let size = left.min(MAX_BODY_RECORD as u64);
+        let piece: Vec<u8> = content
+            .by_ref()
+            .take(usize::try_from(size).unwrap_or(MAX_BODY_RECORD))
+            .collect();
+        records::append(RecordType::Stdin, &piece, bytes);
+        left -= size;
+    }
+    records::append(RecordType::Stdin, &[], bytes);
+}

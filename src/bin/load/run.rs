@@ -1,0 +1,298 @@
+//! The run: every client sends, reads the answer, and sends again, in one thread around one epoll.
+//!
+//! The cost of a request is its system calls. On a kept connection they are send, epoll_wait and
+//! recv; on one that closes, socket, connect, epoll_ctl and close as well.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::client::{Client, Connection, Underway};
+use super::expected::Expected;
+use super::loss::Loss;
+use super::request::Request;
+use super::tally::Tally;
+use super::target::Target;
+
+/// After a failed connect a client rests: an application that is down is not worth asking a
+/// hundred thousand times a second.
+const REFUSED_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long requests under way may take when a signal has ended the run.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// The event of a signal; clients have smaller numbers.
+const SIGNAL: u64 = u64::MAX;
+
+/// How much is read at once.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What every client does.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) request: Request,
+    pub(crate) expected: Expected,
+    pub(crate) clients: usize,
+    pub(crate) limit: Limit,
+    pub(crate) keep: bool,
+    /// The pause between two segments, if there are to be two.
+    pub(crate) split: Option<Duration>,
+    pub(crate) timeout: Duration,
+}
+
+/// When the run ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    Requests(u64),
+    Time(Duration),
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) target: Target,
+    pub(super) epoll: Epoll,
+    pub(super) clients: Vec<Client>,
+    pub(super) tally: Tally,
+    pub(super) buffer: Vec<u8>,
+    pub(super) begun: u64,
+    pub(super) under_way: usize,
+    pub(super) connections: u32,
+    /// Second segments: when, of which client, of which request.
+    pub(super) segments: VecDeque<(Instant, usize, u64)>,
+    /// Clients that rest.
+    pub(super) resting: VecDeque<(Instant, usize)>,
+    /// Clients that have nothing to do.
+    pub(super) idle: Vec<usize>,
+    /// When the oldest request under way may be stuck.
+    check: Instant,
+    /// No more requests begin.
+    is_over: bool,
+    signals: SignalFd,
+    /// After a signal: when to wait no longer.
+    stop_at: Option<Instant>,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) tally: Tally,
+    pub(crate) time: Duration,
+    /// Requests that a signal left under way.
+    pub(crate) unfinished: usize,
+    pub(crate) was_interrupted: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Does what is planned.
+    ///
+    /// # Errors
+    /// The system does not let this process wait for its sockets, in words.
+    pub(crate) fn through(plan: &'a Plan, target: Target) -> Result<Outcome, String> {
+        let started = Instant::now();
+        let wait = |errno: Errno| format!("cannot wait for sockets and signals: {errno}");
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(wait)?;
+        let signals = stop_signals().map_err(wait)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL);
+        epoll.add(&signals, event).map_err(wait)?;
+        let mut run = Self {
+            plan,
+            target,
+            epoll,
+            clients: (0..plan.clients).map(|_| Client::default()).collect(),
+            tally: Tally::new(started, plan.timeout)?,
+            buffer: vec![0; READ_SIZE],
+            begun: 0,
+            under_way: 0,
+            connections: 0,
+            segments: VecDeque::new(),
+            resting: VecDeque::new(),
+            idle: (0..plan.clients).rev().collect(),
+            check: started + plan.timeout,
+            is_over: false,
+            signals,
+            stop_at: None,
+        };
+        run.turn().map_err(wait)?;
+        let now = Instant::now();
+        run.tally.finish(now);
+        Ok(Outcome {
+            time: now - started,
+            unfinished: run.under_way,
+            tally: run.tally,
+            was_interrupted: run.stop_at.is_some(),
+        })
+    }
+
+    /// Until all is done, or was stopped by a signal.
+    fn turn(&mut self) -> Result<(), Errno> {
+        let mut events = vec![EpollEvent::empty(); 256];
+        loop {
+            // Those that become idle meanwhile come next time, after a look at signals.
+            for client in std::mem::take(&mut self.idle) {
+                self.begin(client, Instant::now())?;
+            }
+            let is_stopped = self.stop_at.is_some_and(|at| at <= Instant::now());
+            if is_stopped || (self.under_way == 0 && self.is_exhausted()) {
+                return Ok(());
+            }
+            let count = match self.epoll.wait(&mut events, self.patience()) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => return Err(errno),
+            };
+            for event in events.iter().take(count) {
+                if event.data() == SIGNAL {
+                    self.on_signal()?;
+                    continue;
+                }
+                let (client, serial) = untagged(event.data());
+                self.on_ready(client, serial, event.events())?;
+            }
+            self.on_time(Instant::now())?;
+        }
+    }
+
+    /// Whether no more requests may begin.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        match self.plan.limit {
+            Limit::Requests(requests) => self.is_over || self.begun >= requests,
+            Limit::Time(_) => self.is_over,
+        }
+    }
+
+    /// The first signal lets the requests under way end, the second does not.
+    fn on_signal(&mut self) -> Result<(), Errno> {
+        self.is_over = true;
+        while self.signals.read_signal()?.is_some() {
+            let patience = match self.stop_at {
+                None => STOP_LIMIT,
+                Some(_) => Duration::ZERO,
+            };
+            self.stop_at = Some(Instant::now() + patience);
+        }
+        Ok(())
+    }
+
+    /// How long to wait for events, rounded up.
+    fn patience(&self) -> EpollTimeout {
+        if !self.idle.is_empty() {
+            return EpollTimeout::ZERO;
+        }
+        let end = match self.plan.limit {
+            Limit::Time(time) if !self.is_over => Some(self.tally.started + time),
+            Limit::Time(_) | Limit::Requests(_) => None,
+        };
+        let due = [
+            self.segments.front().map(|(due, ..)| *due),
+            self.resting.front().map(|(due, _)| *due),
+            end,
+            self.stop_at,
+        ];
+        let due = due.into_iter().flatten().fold(self.check, Instant::min);
+        let left = due.saturating_duration_since(Instant::now());
+        let milliseconds = left.as_micros().div_ceil(1000).min(60_000);
+        EpollTimeout::from(u16::try_from(milliseconds).unwrap_or(u16::MAX))
+    }
+
+    fn on_time(&mut self, now: Instant) -> Result<(), Errno> {
+        if let Limit::Time(time) = self.plan.limit {
+            self.is_over |= now.saturating_duration_since(self.tally.started) >= time;
+        }
+        while let Some(&(due, client, number)) = self.segments.front()
+            && due <= now
+        {
+            self.segments.pop_front();
+            self.second_segment(client, number, now)?;
+        }
+        while let Some(&(due, client)) = self.resting.front()
+            && due <= now
+        {
+            self.resting.pop_front();
+            self.idle.push(client);
+        }
+        if self.check <= now {
+            self.end_stuck(now);
+        }
+        Ok(())
+    }
+
+    fn second_segment(&mut self, client: usize, number: u64, now: Instant) -> Result<(), Errno> {
+        let request = self
+            .clients
+            .get_mut(client)
+            .and_then(|client| client.request.as_mut());
+        match request {
+            Some(request) if request.number == number => {
+                request.is_held_back = false;
+                self.send(client, now)
+            }
+            // It has ended meanwhile.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Ends the requests that take too long. All have the same time, so none is due before the
+    /// oldest of those that stay.
+    fn end_stuck(&mut self, now: Instant) {
+        self.check = now + self.plan.timeout;
+        for number in 0..self.clients.len() {
+            let Some(client) = self.clients.get(number) else {
+                continue;
+            };
+            let Some(Underway { began, .. }) = client.request else {
+                continue;
+            };
+            let due = began + self.plan.timeout;
+            if due > now {
+                self.check = self.check.min(due);
+                continue;
+            }
+            let of = |connection: &Connection| Loss::Stuck {
+                bytes: connection.reader.bytes(),
+                connected: !connection.socket.is_connecting,
+            };
+            if let Some(loss) = client.connection.as_ref().map(of) {
+                self.lose(number, &loss, now);
+            }
+        }
+    }
+
+    /// A request ended badly, and its connection with it.
+    pub(super) fn lose(&mut self, number: usize, loss: &Loss, now: Instant) {
+        self.tally.lost(loss, now);
+        self.under_way -= 1;
+        if let Some(client) = self.clients.get_mut(number) {
+            client.request = None;
+            client.connection = None;
+        }
+        if let Loss::Refused(_) = loss {
+            self.resting.push_back((now + REFUSED_PAUSE, number));
+        } else {
+            self.idle.push(number);
+        }
+    }
+}
+
+/// What an event of a client's connection carries.
+pub(super) const fn tagged(client: usize, serial: u32) -> u64 {
+    (client as u64) << 32 | serial as u64
+}
+
+const fn untagged(data: u64) -> (usize, u32) {
+    ((data >> 32) as usize, data as u32)
+}
+
+/// A descriptor that is ready when the run shall end early.
+fn stop_signals() -> Result<SignalFd, Errno> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+}

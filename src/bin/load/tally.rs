@@ -1,0 +1,128 @@
+//! What is counted. Pure: the moments are told.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use nix::errno::Errno;
+
+use super::loss::{Kind, Loss};
+
+/// How many losses are told one by one.
+const FIRST: usize = 5;
+
+/// Latencies are known to a microsecond, and to three digits.
+const FINEST: Duration = Duration::from_micros(1);
+
+/// The counts of a run.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) started: Instant,
+    pub(crate) ok: u64,
+    lost: [u64; Kind::ALL.len()],
+    /// `Refused` by what the system said.
+    pub(crate) refused: Vec<(Errno, u64)>,
+    pub(crate) connections: u64,
+    /// In nanoseconds, of the requests that are ok.
+    pub(crate) latencies: Histogram<u64>,
+    last_answer: Instant,
+    pub(crate) silence: Silence,
+    pub(crate) first: Vec<Told>,
+}
+
+/// The longest time in which no request was answered well, and where in the run it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Silence {
+    pub(crate) length: Duration,
+    pub(crate) began: Duration,
+}
+
+/// One loss.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) at: Duration,
+    pub(crate) kind: Kind,
+    pub(crate) reason: String,
+}
+
+impl Tally {
+    /// # Errors
+    /// The limit of a request's time is beyond what can be recorded.
+    pub(crate) fn new(started: Instant, limit: Duration) -> Result<Self, String> {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let highest = nanoseconds(limit).max(nanoseconds(FINEST) * 1000);
+        let latencies = Histogram::new_with_bounds(nanoseconds(FINEST), highest, 3)
+            .map_err(|error| format!("--timeout {}: {error}", limit.as_secs_f64()))?;
+        Ok(Self {
+            started,
+            ok: 0,
+            lost: [0; Kind::ALL.len()],
+            refused: Vec::new(),
+            connections: 0,
+            latencies,
+            last_answer: started,
+            silence: Silence::default(),
+            first: Vec::new(),
+        })
+    }
+
+    pub(crate) fn ok(&mut self, began: Instant, now: Instant) {
+        self.ok += 1;
+        let latency = now.saturating_duration_since(began).as_nanos();
+        self.latencies
+            .saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
+        self.answered(now);
+    }
+
+    /// A request was lost.
+    pub(crate) fn lost(&mut self, loss: &Loss, now: Instant) {
+        let kind = loss.kind();
+        if let Some(count) = self.lost.get_mut(kind as usize) {
+            *count += 1;
+        }
+        if let Loss::Refused(errno) = loss {
+            match self.refused.iter_mut().find(|(other, _)| other == errno) {
+                Some((_, count)) => *count += 1,
+                None => self.refused.push((*errno, 1)),
+            }
+        }
+        if self.first.len() < FIRST {
+            self.first.push(Told {
+                at: now.saturating_duration_since(self.started),
+                kind,
+                reason: loss.to_string(),
+            });
+        }
+    }
+
+    /// A request that had counted as ok is lost after all.
+    pub(crate) fn lost_after(&mut self, now: Instant) {
+        self.ok = self.ok.saturating_sub(1);
+        self.lost(&Loss::Reset, now);
+    }
+
+    /// The run is over: silence ends.
+    pub(crate) fn finish(&mut self, now: Instant) {
+        self.answered(now);
+    }
+
+    fn answered(&mut self, now: Instant) {
+        let length = now.saturating_duration_since(self.last_answer);
+        if length > self.silence.length {
+            let began = self.last_answer.saturating_duration_since(self.started);
+            self.silence = Silence { length, began };
+        }
+        self.last_answer = now;
+    }
+
+    pub(crate) fn of(&self, kind: Kind) -> u64 {
+        self.lost.get(kind as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn all_lost(&self) -> u64 {
+        self.lost.iter().sum()
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.ok + self.all_lost()
+    }
+}

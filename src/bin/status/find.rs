@@ -1,0 +1,161 @@
+//! From a pid or an address to the manager's scoreboard, through /proc.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use fcgipm::server::supervision::{MEMFD_NAME, View, ViewError};
+
+use super::sockets;
+use super::target::Target;
+
+/// A manager that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its pid, as this process sees it.
+    pub(super) pid: i32,
+    pub(super) view: View,
+    /// The inode numbers of its sockets.
+    pub(super) sockets: Vec<u64>,
+}
+
+/// Why a process is not one.
+enum Missed {
+    NoProcess,
+    NoPermission,
+    /// It has no scoreboard.
+    NoManager,
+    /// It has one that cannot be read.
+    Unreadable(ViewError),
+}
+
+/// The manager that is meant.
+pub(super) fn manager(target: &Target) -> Result<Found, String> {
+    match target {
+        Target::Pid(pid) => look_into(*pid).map_err(|missed| explain(*pid, &missed)),
+        Target::PidFile(path, pid) => look_into(*pid).map_err(|missed| {
+            let path = path.display();
+            match missed {
+                Missed::NoProcess => format!("pid file {path} is stale: there is no process {pid}"),
+                other => format!("pid file {path}: {}", explain(*pid, &other)),
+            }
+        }),
+        Target::Address(address) => {
+            let inodes = sockets::listening_on(address.place())
+                .map_err(|error| format!("{address}: {error}"))?;
+            if inodes.is_empty() {
+                return Err(format!("nothing listens on {address}"));
+            }
+            holder(&inodes).map_err(|why| format!("{address}: {why}"))
+        }
+    }
+}
+
+fn explain(pid: i32, missed: &Missed) -> String {
+    match missed {
+        Missed::NoProcess => format!("there is no process {pid}"),
+        Missed::NoPermission => {
+            format!("process {pid}: permission denied: only its user and root may look into it")
+        }
+        Missed::NoManager => match parent(pid).filter(|parent| look_into(*parent).is_ok()) {
+            Some(parent) => {
+                format!("process {pid} is not a fcgipm manager; its parent, process {parent}, is")
+            }
+            None => format!(
+                "process {pid} is not a fcgipm manager, or was not allowed files large enough for \
+                 a scoreboard that can be seen (RLIMIT_FSIZE)"
+            ),
+        },
+        Missed::Unreadable(error) => format!("process {pid}: {error}"),
+    }
+}
+
+/// The manager among all processes that has one of these listening sockets.
+fn holder(inodes: &[u64]) -> Result<Found, String> {
+    let mut found: Vec<Found> = Vec::new();
+    let mut hidden = 0;
+    for entry in fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))? {
+        let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        match look_into(pid) {
+            Ok(manager) => {
+                let known = manager.view.pool().listeners;
+                let mut sockets = manager.sockets.iter().chain(&known);
+                if sockets.any(|inode| inodes.contains(inode)) {
+                    found.push(manager);
+                }
+            }
+            Err(Missed::NoPermission) => hidden += 1,
+            Err(Missed::NoProcess | Missed::NoManager | Missed::Unreadable(_)) => {}
+        }
+    }
+    // A worker has the manager's descriptors for a moment after its fork.
+    let own = |manager: &Found| manager.view.pool().manager == manager.pid;
+    if found.iter().any(own) {
+        found.retain(own);
+    }
+    let pids: Vec<String> = found.iter().map(|found| found.pid.to_string()).collect();
+    match (found.pop(), found.len()) {
+        (Some(manager), 0) => Ok(manager),
+        (Some(_), _) => Err(format!(
+            "several managers listen there; name one of the pids {}",
+            pids.join(", ")
+        )),
+        (None, _) if hidden > 0 => Err(format!(
+            "no fcgipm manager that listens there was found; {hidden} processes of other users \
+             could not be looked into: permission denied"
+        )),
+        (None, _) => Err("no fcgipm manager listens there".to_owned()),
+    }
+}
+
+/// A process's scoreboard. Other descriptors may come and go meanwhile.
+fn look_into(pid: i32) -> Result<Found, Missed> {
+    let folder = PathBuf::from(format!("/proc/{pid}/fd"));
+    let missed = |error: std::io::Error| match error.kind() {
+        ErrorKind::PermissionDenied => Missed::NoPermission,
+        _ if !fs::exists(format!("/proc/{pid}")).unwrap_or(false) => Missed::NoProcess,
+        _ => Missed::NoManager,
+    };
+    let scoreboard = format!("/memfd:{MEMFD_NAME} (deleted)");
+    let mut sockets = Vec::new();
+    let mut boards = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(missed)?.flatten() {
+        let path = entry.path();
+        let Ok(link) = fs::read_link(&path) else {
+            continue;
+        };
+        let Some(link) = link.to_str() else { continue };
+        if link == scoreboard {
+            boards.push(path);
+        } else if let Some(inode) = link
+            .strip_prefix("socket:[")
+            .and_then(|rest| rest.strip_suffix(']')?.parse().ok())
+        {
+            sockets.push(inode);
+        }
+    }
+    let mut outcome = Err(Missed::NoManager);
+    for path in boards {
+        let view = match File::open(path) {
+            Ok(file) => View::of(&file).map_err(Missed::Unreadable),
+            Err(error) => Err(missed(error)),
+        };
+        let sure = view.as_ref().is_ok_and(|view| view.pool().manager == pid);
+        if sure || outcome.is_err() {
+            outcome = view;
+        }
+        if sure {
+            break;
+        }
+    }
+    outcome.map(|view| Found { pid, view, sockets })
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}

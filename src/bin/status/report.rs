@@ -1,0 +1,231 @@
+//! What is shown, in the shape that `--json` prints.
+
+use std::time::Duration;
+
+use fcgipm::server::supervision::{
+    Activity, LastExit, Look, Reload, SlotStatus, Stage, Total, now,
+};
+use serde::Serialize;
+
+use super::find::Found;
+use super::sockets::{self, Bound};
+
+/// A pool and its workers at one moment.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) manager: i32,
+    pub(super) uptime: f64,
+    pub(super) pm: String,
+    pub(super) stopping: bool,
+    pub(super) wanted: u64,
+    pub(super) processes: usize,
+    pub(super) starting: usize,
+    pub(super) ready: usize,
+    pub(super) retiring: usize,
+    pub(super) idle: usize,
+    pub(super) busy: usize,
+    pub(super) accept_queue: Option<u32>,
+    pub(super) listeners: Vec<ListenerReport>,
+    pub(super) reload: ReloadReport,
+    pub(super) forks: u64,
+    pub(super) deaths: u64,
+    pub(super) recycled: u64,
+    pub(super) requests: u64,
+    /// The latest of all slots.
+    pub(super) last_exit: Option<ExitReport>,
+    pub(super) workers: Vec<WorkerReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ListenerReport {
+    pub(super) address: String,
+    pub(super) waiting: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReloadReport {
+    pub(super) state: &'static str,
+    pub(super) done: u64,
+    pub(super) failed: u64,
+    pub(super) message: String,
+    pub(super) age: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct WorkerReport {
+    pub(super) slot: usize,
+    pub(super) pid: i32,
+    pub(super) state: &'static str,
+    /// What the worker says of itself.
+    pub(super) activity: Option<&'static str>,
+    pub(super) age: f64,
+    /// For how long it has been doing that.
+    pub(super) since: Option<f64>,
+    pub(super) generation: u64,
+    pub(super) requests: Option<u64>,
+    pub(super) method: Option<String>,
+    pub(super) uri: Option<String>,
+    pub(super) request_age: Option<f64>,
+    pub(super) last_exit: Option<ExitReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ExitReport {
+    pub(super) pid: i32,
+    pub(super) code: Option<i32>,
+    pub(super) signal: Option<i32>,
+    pub(super) text: String,
+    pub(super) age: f64,
+}
+
+impl Report {
+    pub(super) fn of(found: &Found) -> Self {
+        let pool = found.view.pool();
+        let mut workers = Vec::new();
+        let mut exits = Vec::new();
+        for slot in 0..pool.slots_used {
+            let Some(status) = found.view.slot(slot) else {
+                break;
+            };
+            exits.extend(status.last_exit);
+            match status.stage {
+                Stage::Empty => {}
+                Stage::Starting | Stage::Ready | Stage::Retiring | Stage::Gone => {
+                    workers.push((worker(found, slot, &status), status.stage));
+                }
+            }
+        }
+        let staged = |stage| workers.iter().filter(|(_, other)| *other == stage).count();
+        let idle = workers
+            .iter()
+            .filter(|(worker, _)| worker.state == "idle")
+            .count();
+        let ready = staged(Stage::Ready);
+        let listeners = listeners(found, &pool.listeners);
+        let waiting = listeners.iter().filter_map(|listener| listener.waiting);
+        let served = workers.iter().filter_map(|(worker, _)| worker.requests);
+        let latest = exits.iter().max_by_key(|exit| exit.at);
+        Self {
+            manager: found.pid,
+            uptime: age(pool.started),
+            stopping: pool.stopping,
+            wanted: pool.figures.wanted,
+            processes: workers.len(),
+            starting: staged(Stage::Starting),
+            ready,
+            retiring: staged(Stage::Retiring),
+            idle,
+            busy: ready - idle,
+            accept_queue: waiting.reduce(u32::saturating_add),
+            listeners,
+            reload: ReloadReport {
+                state: match pool.reload {
+                    Reload::None => "none",
+                    Reload::Running => "running",
+                    Reload::Done => "done",
+                    Reload::Failed => "failed",
+                },
+                done: pool.total(Total::ReloadsDone),
+                failed: pool.total(Total::ReloadsFailed),
+                age: (pool.reload != Reload::None).then(|| age(pool.reload_at)),
+                message: pool.reload_message.clone(),
+            },
+            forks: pool.total(Total::Forks),
+            deaths: pool.total(Total::Deaths),
+            recycled: pool.total(Total::Recycled),
+            requests: served.fold(pool.total(Total::Requests), u64::saturating_add),
+            last_exit: latest.map(exit),
+            workers: workers.into_iter().map(|(worker, _)| worker).collect(),
+            pm: pool.pm,
+        }
+    }
+}
+
+fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
+    let look = found.view.look(slot);
+    let details = look.and_then(|look| found.view.details(slot, &look));
+    let since = look.map(|look| look.since);
+    WorkerReport {
+        slot,
+        pid: status.pid,
+        state: state(status.stage, look),
+        activity: look.map(|look| word(look.activity)),
+        age: age(status.born),
+        since: since.filter(|since| !since.is_zero()).map(age),
+        generation: status.generation,
+        requests: look.map(|look| look.requests),
+        request_age: details.as_ref().and(since).map(age),
+        method: details.as_ref().map(|details| details.method.clone()),
+        uri: details.map(|details| details.uri),
+        last_exit: status.last_exit.as_ref().map(exit),
+    }
+}
+
+fn state(stage: Stage, look: Option<Look>) -> &'static str {
+    match (stage, look) {
+        (Stage::Empty | Stage::Gone, _) => "gone",
+        (Stage::Starting, _) => "starting",
+        (Stage::Retiring, _) => "retiring",
+        (Stage::Ready, Some(look)) => word(look.activity),
+        (Stage::Ready, None) => "unknown",
+    }
+}
+
+const fn word(activity: Activity) -> &'static str {
+    match activity {
+        Activity::Starting => "starting",
+        Activity::Idle => "idle",
+        Activity::Reading => "reading",
+        Activity::Busy => "busy",
+        Activity::Leaving => "leaving",
+        Activity::Finished => "finishing",
+    }
+}
+
+/// The pool's listening sockets: those that the manager names, or else all that it has.
+fn listeners(found: &Found, named: &[u64]) -> Vec<ListenerReport> {
+    let ours = |inode: &u64| {
+        if named.is_empty() {
+            found.sockets.contains(inode)
+        } else {
+            named.contains(inode)
+        }
+    };
+    let all = sockets::listeners(Some(found.pid)).into_iter();
+    all.filter(|listener| ours(&listener.inode))
+        .map(|listener| match listener.address {
+            Bound::Tcp(address) => ListenerReport {
+                address: address.to_string(),
+                waiting: listener.waiting,
+            },
+            Bound::Unix(name) => ListenerReport {
+                address: name.escape_debug().to_string(),
+                waiting: sockets::waiting_on_unix(listener.inode),
+            },
+        })
+        .collect()
+}
+
+fn exit(exit: &LastExit) -> ExitReport {
+    let status = exit.status;
+    let known = status >= 0;
+    // As wait(2) tells it.
+    let signal = Some(status & 0x7f).filter(|signal| known && *signal != 0);
+    let code = Some(status >> 8 & 0xff).filter(|_| known && signal.is_none());
+    ExitReport {
+        pid: exit.pid,
+        code,
+        signal,
+        text: match (code, signal) {
+            (Some(code), _) => format!("status {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "unknown".to_owned(),
+        },
+        age: age(exit.at),
+    }
+}
+
+/// Seconds, to the millisecond; none for a time that has not come.
+fn age(since: Duration) -> f64 {
+    now().saturating_sub(since).as_millis() as f64 / 1000.0
+}

@@ -1,0 +1,156 @@
+//! The C example under a real manager.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::process::LIMIT;
+
+/// The C example under its manager; killed with the test, its workers with it.
+pub(crate) struct Pool {
+    pub(crate) folder: TempDir,
+    pub(crate) child: Child,
+    /// Its number is no longer its own.
+    pub(crate) reaped: bool,
+    lines: Receiver<String>,
+    pub(crate) workers: Vec<u32>,
+}
+
+impl Pool {
+    pub(crate) fn start(listener: impl Into<OwnedFd>, workers: usize) -> Self {
+        Self::start_as(listener, workers, "exec \"$0\" fd:0")
+    }
+
+    /// Starts it by a shell, in which `$0` is the program.
+    pub(crate) fn start_as(listener: impl Into<OwnedFd>, workers: usize, script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gate = folder.path().join("gate");
+        let made = Command::new("mkfifo").arg(&gate).status();
+        assert!(made.unwrap().success());
+        let hello = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/release/examples/hello"
+        );
+        assert!(fs::exists(hello).unwrap(), "run `make build` first");
+        let mut child = Command::new("sh")
+            .args(["-c", script, hello])
+            .env("FCGIPM_N_PROCESSES", workers.to_string())
+            .env("FCGIPM_PID_FNAME", folder.path().join("pid"))
+            .env("HELLO_GATE", &gate)
+            .process_group(0)
+            .stdin(Stdio::from(listener.into()))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut pool = Self {
+            folder,
+            child,
+            reaped: false,
+            lines,
+            workers: Vec::new(),
+        };
+        for _ in 0..workers {
+            let pid = pool.ready();
+            pool.workers.push(pid);
+        }
+        pool
+    }
+
+    /// On a unix socket, whose path is returned, too.
+    pub(crate) fn on_unix(workers: usize) -> (Self, TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        (Self::start(listener, workers), folder, path)
+    }
+
+    pub(crate) fn line(&self, text: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(LIMIT) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no line with '{text}' ({error}); there was {seen:#?}"),
+            }
+        }
+    }
+
+    /// The pid of the next worker that is ready.
+    pub(crate) fn ready(&self) -> u32 {
+        let line = self.line(") ready");
+        let (_, rest) = line.split_once("worker (pid ").unwrap();
+        rest.split_once(')').unwrap().0.parse().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn pid_file(&self) -> String {
+        self.folder.path().join("pid").to_str().unwrap().to_owned()
+    }
+
+    /// Everybody is stopped, by SIGSTOP.
+    pub(crate) fn stop_all(&self) {
+        for pid in self.workers.iter().copied().chain([self.pid()]) {
+            signal("STOP", pid);
+            let until = Instant::now() + LIMIT;
+            while !fs::read_to_string(format!("/proc/{pid}/status"))
+                .unwrap()
+                .contains("State:\tT")
+            {
+                assert!(Instant::now() < until, "{pid} goes on");
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// A client whose request a worker has begun, and the file that lets it end.
+    pub(crate) fn paused(&self, to: &str, path: &str) -> (Child, File) {
+        let client = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
+            .args(["call", "--to", to, path])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It opens when somebody reads.
+        let gate = File::options()
+            .write(true)
+            .open(self.folder.path().join("gate"));
+        (client, gate.unwrap())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if self.reaped {
+            return;
+        }
+        let group = format!("-{}", self.pid());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn signal(name: &str, pid: u32) {
+    let mut command = Command::new("kill");
+    command.args([format!("-{name}"), pid.to_string()]);
+    assert!(command.status().unwrap().success());
+}
