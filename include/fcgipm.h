@@ -86,6 +86,21 @@
 #define FCGIPM_STDERR 2
 
 /**
+ * The role of a request: it wants a response.
+ */
+#define FCGIPM_RESPONDER 1
+
+/**
+ * The role of a request: it wants a decision, and has no body.
+ */
+#define FCGIPM_AUTHORIZER 2
+
+/**
+ * The role of a request: it wants a file filtered.
+ */
+#define FCGIPM_FILTER 3
+
+/**
  * Parameters that may be exported into a process environment: no HTTP_PROXY (httpoxy), no empty
  * name, no '=' in a name, no NUL.
  */
@@ -100,21 +115,6 @@
  * Everything that the web server sent.
  */
 #define FCGIPM_PARAMS_ALL 2
-
-/**
- * The role of a request: it wants a response.
- */
-#define FCGIPM_RESPONDER 1
-
-/**
- * The role of a request: it wants a decision, and has no body.
- */
-#define FCGIPM_AUTHORIZER 2
-
-/**
- * The role of a request: it wants a file filtered.
- */
-#define FCGIPM_FILTER 3
 
 /**
  * This process is a fresh worker now. The manager's handle is spent: free it.
@@ -175,6 +175,41 @@
  * Worth a line in a log, and nothing else.
  */
 #define FCGIPM_EVENT_NOTICE 12
+
+/**
+ * A worker has reached a limit that recycles it: a successor is started first.
+ */
+#define FCGIPM_EVENT_RECYCLING 13
+
+/**
+ * A request has been running for as long as slow_request.
+ */
+#define FCGIPM_EVENT_SLOW_REQUEST 14
+
+/**
+ * A request has been running for as long as request_timeout: its worker got notice.
+ */
+#define FCGIPM_EVENT_REQUEST_TIMED_OUT 15
+
+/**
+ * A worker has missed a deadline, and is killed.
+ */
+#define FCGIPM_EVENT_KILLING 16
+
+/**
+ * Another number of workers is wanted, by a signal or by the load.
+ */
+#define FCGIPM_EVENT_RESIZED 17
+
+/**
+ * No worker is ready.
+ */
+#define FCGIPM_EVENT_EMERGENCY 18
+
+/**
+ * After an emergency a worker is ready again.
+ */
+#define FCGIPM_EVENT_RECOVERED 19
 
 /**
  * A process manager. Opaque.
@@ -281,6 +316,10 @@ int32_t fcgipm_options_effective(const fcgipm_options *options,
  * file is never more open than they say, and the umask is not touched. A socket file on which
  * nobody answers is replaced. The environment wins over them, also where options is NULL.
  *
+ * The socket ends with the manager of this process: when that stops, nothing arrives any more,
+ * what waits in the queue is answered, and the socket file is removed unless it was replaced. So it
+ * is when the only process that has the socket retires. An inherited descriptor is left alone.
+ *
  * Returns a descriptor above 2, close-on-exec, which the caller owns (for "fd:N" N itself), or
  * FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE,
  * FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The
@@ -308,8 +347,8 @@ int32_t fcgipm_socket_is_listening(int32_t fd);
  * Makes a request loop on a listening socket, which stays the caller's and must stay open.
  *
  * flags is 0 or FCGIPM_FAIL_ACCEPT_ON_INTR, FCGIPM_RETURN_ON_SIGNAL, or both. options may be NULL
- * and is not needed afterwards; params_timeout, body_timeout, write_timeout, max_params,
- * max_param_size and max_params_size count, the environment wins over them, and
+ * and is not needed afterwards; params_timeout, body_timeout, write_timeout, idle_timeout,
+ * max_params, max_param_size and max_params_size count, the environment wins over them, and
  * FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
  *
  * Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
@@ -424,46 +463,13 @@ int32_t fcgipm_request_peer_address(const fcgipm_request *request, char *buffer,
 int32_t fcgipm_request_aborted(fcgipm_request *request);
 
 /**
- * The parameters in one piece.
- *
- * Sets *data and *length to bytes that belong to the library and live until the request is
- * finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
- * length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
- * FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
- * are set to NULL and 0. Neither pointer may be NULL.
- *
- * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
- * FCGIPM_EHANDLE.
- */
-int32_t fcgipm_request_params(const fcgipm_request *request,
-                              uint32_t scope,
-                              const uint8_t **data,
-                              size_t *length);
-
-/**
- * Looks a parameter up by its name, among all that the web server sent; of several with one name
- * the last counts.
- *
- * Sets *value and *value_length to bytes that belong to the library, live until the request is
- * finished, and have a NUL behind them; to NULL and 0 where there is no such parameter. Neither
- * pointer may be NULL. name has name_length bytes and needs no NUL.
- *
- * Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
- * FCGIPM_EHANDLE.
- */
-int32_t fcgipm_request_param(const fcgipm_request *request,
-                             const uint8_t *name,
-                             size_t name_length,
-                             const uint8_t **value,
-                             size_t *value_length);
-
-/**
  * Reads from the request's input into size bytes at buffer, like read(2): waits for at least one
  * byte.
  *
  * Returns the number of bytes, 0 at the end of the input (or for size 0); FCGIPM_EINCOMPLETE when
- * the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout),
- * FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with errno, each again at every further call; FCGIPM_ESTATE,
+ * the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout, or
+ * the signal that gives notice of request_timeout came), FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with
+ * errno, each again at every further call; FCGIPM_ESTATE,
  * FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it.
  */
 int64_t fcgipm_request_read(fcgipm_request *request, uint8_t *buffer, size_t size);
@@ -529,11 +535,66 @@ int32_t fcgipm_request_flush(fcgipm_request *request);
 int32_t fcgipm_request_start_filter_data(fcgipm_request *request);
 
 /**
+ * The parameters in one piece.
+ *
+ * Sets *data and *length to bytes that belong to the library and live until the request is
+ * finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
+ * length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
+ * FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
+ * are set to NULL and 0. Neither pointer may be NULL.
+ *
+ * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_params(const fcgipm_request *request,
+                              uint32_t scope,
+                              const uint8_t **data,
+                              size_t *length);
+
+/**
+ * Copies the parameters into size bytes at buffer, for hosts that split strings faster than they
+ * follow lengths: the names, each with a NUL behind it, one more NUL, and the values in the same
+ * order, each with a NUL behind it.
+ *
+ * held is NULL, or what the host still has of an earlier request, in that form. If it has the same
+ * names in the same order, what is copied begins with a NUL instead, and then come only the
+ * parameters whose value differs or is empty: a name, a NUL, the value, a NUL, for each.
+ *
+ * Returns the number of bytes; when it is larger than size, nothing was copied. FCGIPM_ESTATE when
+ * no request is being served, FCGIPM_EARGUMENT (also for FCGIPM_PARAMS_ALL, whose names and values
+ * may have NUL bytes in them), FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int64_t fcgipm_request_copy_params(const fcgipm_request *request,
+                                   uint32_t scope,
+                                   const uint8_t *held,
+                                   size_t held_length,
+                                   uint8_t *buffer,
+                                   size_t size);
+
+/**
+ * Looks a parameter up by its name, among all that the web server sent; of several with one name
+ * the last counts.
+ *
+ * Sets *value and *value_length to bytes that belong to the library, live until the request is
+ * finished, and have a NUL behind them; to NULL and 0 where there is no such parameter. Neither
+ * pointer may be NULL. name has name_length bytes and needs no NUL.
+ *
+ * Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_param(const fcgipm_request *request,
+                             const uint8_t *name,
+                             size_t name_length,
+                             const uint8_t **value,
+                             size_t *value_length);
+
+/**
  * Makes a manager. It starts nothing yet.
  *
  * options may be NULL and is not needed afterwards; n_processes, die_timeout, start_timeout,
- * start_delay, reload_surge, pid_fname, pm_title, no_signals and log count, and the environment
- * wins over them.
+ * start_delay, reload_surge, pid_fname, pm_title, no_signals, log and those that say who the
+ * workers are (user, group, chroot, chdir, priority, rlimit_core, rlimit_files, no_new_privs)
+ * count, and the environment wins over them.
  *
  * Returns a handle that the caller frees with fcgipm_manager_free(), or NULL: FCGIPM_EOPTION or
  * FCGIPM_EVALUE for the environment, FCGIPM_EHANDLE for options.
@@ -553,7 +614,14 @@ void fcgipm_manager_free(fcgipm_manager *manager);
  * forked within these calls, so each of them returns more than once: in the parent, and in each
  * worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once.
  *
- * Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EPIDFILE,
+ * A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
+ * step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in it
+ * returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What cannot
+ * work at all is found when the manager starts: the steps are tried in a short-lived child, before
+ * anything else is done.
+ *
+ * Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EVALUE for a user or
+ * group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
  * FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
  * FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
  * FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
@@ -616,6 +684,15 @@ int32_t fcgipm_worker_retire(void);
  * Returns 1 or 0. Any thread; no system call unless a signal of this library arrived.
  */
 int32_t fcgipm_worker_retiring(void);
+
+/**
+ * Whether the manager gave notice: a request that this process is serving has passed
+ * request_timeout, and request_timeout_grace later the process is killed unless the request is
+ * finished by then. What asks now and then can still end its request in good order.
+ *
+ * Returns 1 or 0; 0 where there is no manager. Any thread; async-signal-safe, no system call.
+ */
+int32_t fcgipm_worker_notice_given(void);
 
 /**
  * Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how

@@ -13,11 +13,12 @@ use std::path::Path;
 mod error;
 
 /// In the order of the header.
-pub(crate) const EXPORTS: [&str; 6] = [
+pub(crate) const EXPORTS: [&str; 7] = [
     "src/ffi/error.rs",
     "src/ffi/options.rs",
     "src/ffi/socket.rs",
     "src/ffi/request.rs",
+    "src/ffi/params.rs",
     "src/ffi/manager.rs",
     "src/ffi/worker.rs",
 ];

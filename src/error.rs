@@ -101,6 +101,15 @@ impl Error {
         }
     }
 
+    /// An error as another process met it.
+    pub(crate) fn relayed(code: Code, errno: i32, message: String) -> Self {
+        Self {
+            code,
+            errno,
+            message: Cow::Owned(message),
+        }
+    }
+
     /// The kind.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -4,41 +4,18 @@
 //! case), the Perl constructors' keys and the reference page. The environment wins over the program, because the operator
 //! comes last.
 
+mod reference;
+mod value;
+
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 
-/// What values an option takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A whole number in a range.
-    Count {
-        /// Smallest value.
-        min: u64,
-        /// Largest value.
-        max: u64,
-    },
-    /// A number of bytes in a range; `k`, `m` and `g` (powers of 1,024) may follow it.
-    Bytes {
-        /// Smallest value.
-        min: u64,
-        /// Largest value.
-        max: u64,
-    },
-    /// Seconds, a decimal fraction allowed; 0 means none.
-    Seconds,
-    /// `1`, `yes`, `true`, `on`, or `0`, `no`, `false`, `off`.
-    Flag,
-    /// File permissions in octal; empty means what the umask leaves.
-    Mode,
-    /// Text without NUL; empty means not set.
-    Text,
-    /// One of these words.
-    Word(&'static [&'static str]),
-}
+pub use reference::reference;
+pub use value::Kind;
+use value::{Value, parse};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +62,30 @@ options! {
     DieTimeout = "die_timeout", Kind::Seconds, "60", "Longest time a worker that was told to leave may take, then it is killed; 0: no limit.";
     StartTimeout = "start_timeout", Kind::Seconds, "60", "Longest time a new worker may take to its first Accept; 0: no limit.";
     StartDelay = "start_delay", Kind::Seconds, "0", "Pause between the forks of the first workers.";
-    ReloadSurge = "reload_surge", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers started beyond n_processes during a reload; 0: a quarter of the pool, at least 1.";
+    ReloadSurge = "reload_surge", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers started beyond those wanted, during a reload or to recycle; 0: a quarter of the pool, at least 1.";
+    Pm = "pm", Kind::Word(&["static", "dynamic", "ondemand"]), "static", "How the number of workers is chosen: always n_processes; by load, with n_processes as the most; or none until a request comes, with n_processes as the most.";
+    StartServers = "start_servers", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "With pm=dynamic: workers to begin with; 0: min_spare.";
+    MinSpare = "min_spare", Kind::Count { min: 1, max: MAX_PROCESSES }, "1", "With pm=dynamic: when fewer workers than this are idle, more are started.";
+    MaxSpare = "max_spare", Kind::Count { min: 1, max: MAX_PROCESSES }, "3", "With pm=dynamic: when more workers than this are idle, some are retired.";
+    ProcessIdleTimeout = "process_idle_timeout", Kind::Seconds, "10", "With pm=ondemand: a worker that was idle for so long is retired; 0: never.";
+    MaxRequests = "max_requests", Kind::Count { min: 0, max: 1 << 53 }, "0", "A worker that has served so many requests is replaced; 0: no limit.";
+    MaxRequestsJitter = "max_requests_jitter", Kind::Count { min: 0, max: 1 << 32 }, "0", "Up to so many requests are added to max_requests, at random for each worker.";
+    MaxMemory = "max_memory", Kind::Bytes { min: 0, max: 1 << 50 }, "0", "A worker whose private memory is beyond this is replaced; 0: no limit.";
+    MaxLifetime = "max_lifetime", Kind::Seconds, "0", "A worker that has lived so long is replaced; 0: no limit.";
+    RequestTimeout = "request_timeout", Kind::Seconds, "0", "Longest time for a whole request; then the worker gets notice, and after request_timeout_grace is killed. 0: no limit.";
+    RequestTimeoutGrace = "request_timeout_grace", Kind::Seconds, "5", "Time between the notice and the kill.";
+    RequestTimeoutSignal = "request_timeout_signal", Kind::Word(&["none", "VTALRM", "ALRM", "PROF", "XCPU", "USR1", "USR2"]), "VTALRM", "The signal that gives notice, to a worker that has a handler for it.";
+    SlowRequest = "slow_request", Kind::Seconds, "0", "A request that runs for so long is logged once; 0: none is.";
+    IdleTimeout = "idle_timeout", Kind::Seconds, "0", "A kept connection on which no request comes for so long is closed; 0: never.";
+    User = "user", Kind::Text, "", "User that workers become, a name or a number; needs root.";
+    Group = "group", Kind::Text, "", "Group that workers become, a name or a number; empty: the user's. Needs root.";
+    Chroot = "chroot", Kind::Text, "", "Directory that becomes the workers' root; needs root.";
+    Chdir = "chdir", Kind::Text, "", "Working directory of the workers, below chroot.";
+    Priority = "priority", Kind::Signed { min: -20, max: 19 }, "", "Scheduling priority (nice value) of the workers; to lower it needs root.";
+    RlimitCore = "rlimit_core", Kind::Limit, "", "Largest core file of a worker, in bytes (RLIMIT_CORE).";
+    RlimitFiles = "rlimit_files", Kind::Limit, "", "Most descriptors of a worker (RLIMIT_NOFILE).";
+    NoNewPrivs = "no_new_privs", Kind::Flag, "0", "Workers and their children can gain no privileges by exec (PR_SET_NO_NEW_PRIVS).";
+    CatchStartStderr = "catch_start_stderr", Kind::Flag, "1", "What a worker writes to standard error before it is ready passes through the manager, which can then say why a start failed.";
     PidFname = "pid_fname", Kind::Text, "", "File that holds the manager's pid while it runs.";
     PmTitle = "pm_title", Kind::Text, "", "Process title of the manager; workers get it with ' worker' appended. Empty: titles are left alone.";
     NoSignals = "no_signals", Kind::Flag, "0", "Install no signal handlers; the host hands signals in with fcgipm_manager_signal.";
@@ -96,14 +96,6 @@ options! {
 const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB"];
 
 const VARIABLE_PREFIX: &str = "FCGIPM_";
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Value {
-    Number(u64),
-    Seconds(Duration),
-    Mode(Option<u32>),
-    Text(String),
-}
 
 #[derive(Clone, Debug)]
 struct Setting {
@@ -227,10 +219,10 @@ impl Options {
     /// A count, a size, a flag or a word's position.
     #[must_use]
     pub fn number(&self, opt: Opt) -> usize {
-        match self.value(opt) {
-            Value::Number(number) => usize::try_from(number).unwrap_or(usize::MAX),
-            Value::Seconds(_) | Value::Mode(_) | Value::Text(_) => 0,
-        }
+        let Value::Number(number) = self.value(opt) else {
+            return 0;
+        };
+        usize::try_from(number).unwrap_or(usize::MAX)
     }
 
     /// A flag.
@@ -239,135 +231,63 @@ impl Options {
         self.number(opt) != 0
     }
 
+    /// A word.
+    #[must_use]
+    pub fn word(&self, opt: Opt) -> &'static str {
+        match opt.spec().kind {
+            Kind::Word(words) => words.get(self.number(opt)).copied().unwrap_or_default(),
+            _ => "",
+        }
+    }
+
     /// A time; `None` means no limit.
     #[must_use]
     pub fn seconds(&self, opt: Opt) -> Option<Duration> {
-        match self.value(opt) {
-            Value::Seconds(duration) if !duration.is_zero() => Some(duration),
-            Value::Seconds(_) | Value::Number(_) | Value::Mode(_) | Value::Text(_) => None,
-        }
+        let Value::Seconds(duration) = self.value(opt) else {
+            return None;
+        };
+        (!duration.is_zero()).then_some(duration)
     }
 
     /// Permissions, if any were set.
     #[must_use]
     pub fn mode(&self, opt: Opt) -> Option<u32> {
-        match self.value(opt) {
-            Value::Mode(mode) => mode,
-            Value::Number(_) | Value::Seconds(_) | Value::Text(_) => None,
-        }
+        let Value::Mode(mode) = self.value(opt) else {
+            return None;
+        };
+        mode
     }
 
     /// Text, if it is not empty.
     #[must_use]
     pub fn text(&self, opt: Opt) -> Option<String> {
-        match self.value(opt) {
-            Value::Text(text) if !text.is_empty() => Some(text),
-            Value::Text(_) | Value::Number(_) | Value::Seconds(_) | Value::Mode(_) => None,
-        }
+        let Value::Text(text) = self.value(opt) else {
+            return None;
+        };
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// A number that may be negative, if any was set.
+    #[must_use]
+    pub fn signed(&self, opt: Opt) -> Option<i64> {
+        let Value::Signed(number) = self.value(opt) else {
+            return None;
+        };
+        number
+    }
+
+    /// A resource limit, if any was set; `u64::MAX` is none.
+    #[must_use]
+    pub fn limit(&self, opt: Opt) -> Option<u64> {
+        let Value::Limit(limit) = self.value(opt) else {
+            return None;
+        };
+        limit
     }
 }
 
 fn row_of(name: &str) -> Option<usize> {
     TABLE.iter().position(|spec| spec.name == name)
-}
-
-fn parse(spec: &Spec, text: &str) -> Result<Value> {
-    let bad = |wanted: &str| {
-        Error::new(
-            Code::Value,
-            format!("option {}: '{text}' is not {wanted}", spec.name),
-        )
-    };
-    let in_range = |number: u64, min: u64, max: u64| {
-        if (min..=max).contains(&number) {
-            Ok(Value::Number(number))
-        } else {
-            Err(bad(&format!("in the range {min}..{max}")))
-        }
-    };
-    match spec.kind {
-        Kind::Count { min, max } => {
-            let number = text
-                .parse()
-                .map_err(|_| bad(&format!("a whole number in the range {min}..{max}")))?;
-            in_range(number, min, max)
-        }
-        Kind::Bytes { min, max } => {
-            let (digits, shift) = match text.as_bytes().last() {
-                Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
-                Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
-                Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
-                _ => (text, 0),
-            };
-            let number: u64 = digits
-                .parse()
-                .map_err(|_| bad("a number of bytes (k, m or g may follow)"))?;
-            in_range(number.saturating_mul(1 << shift), min, max)
-        }
-        Kind::Seconds => {
-            // Digits and one point only: f64 would also take "inf", "nan" and "1e9".
-            let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            let seconds: f64 = text
-                .parse()
-                .ok()
-                .filter(|_| plain)
-                .ok_or_else(|| bad("a number of seconds"))?;
-            if seconds > 1e8 {
-                return Err(bad("in the range 0..100000000 seconds"));
-            }
-            Ok(Value::Seconds(Duration::from_secs_f64(seconds)))
-        }
-        Kind::Flag => match text.to_ascii_lowercase().as_str() {
-            "1" | "yes" | "true" | "on" => Ok(Value::Number(1)),
-            "0" | "no" | "false" | "off" | "" => Ok(Value::Number(0)),
-            _ => Err(bad("a flag (1, yes, true, on, 0, no, false or off)")),
-        },
-        Kind::Mode if text.is_empty() => Ok(Value::Mode(None)),
-        Kind::Mode => match u32::from_str_radix(text, 8) {
-            Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(Value::Mode(Some(mode))),
-            Ok(_) | Err(_) => Err(bad("a mode in octal, 0..777")),
-        },
-        Kind::Text if text.contains('\0') => Err(bad("free of NUL bytes")),
-        Kind::Text => Ok(Value::Text(text.to_owned())),
-        Kind::Word(words) => match words.iter().position(|word| *word == text) {
-            Some(position) => Ok(Value::Number(position as u64)),
-            None => Err(bad(&format!("one of: {}", words.join(", ")))),
-        },
-    }
-}
-
-/// The reference page, from the table: `docs/OPTIONS.md` is this text.
-#[must_use]
-pub fn reference() -> String {
-    let mut page = String::from(
-        "# Options\n\nGenerated from `src/options.rs`; `make check` fails when this page is out of step.\n\n\
-         A program sets an option by its name (`fcgipm_options_set` in C, a key of the constructor in Perl); the\n\
-         operator overrides it with the variable. An unknown name or a bad value is an error that names it.\n\n\
-         | option | variable | takes | default | meaning |\n|---|---|---|---|---|\n",
-    );
-    for spec in TABLE {
-        let takes = match spec.kind {
-            Kind::Count { min, max } => format!("{min}..{max}"),
-            Kind::Bytes { min, max } => format!("bytes, {min}..{max}; k, m, g"),
-            Kind::Seconds => "seconds; 0: none".to_owned(),
-            Kind::Flag => "0 or 1".to_owned(),
-            Kind::Mode => "octal mode".to_owned(),
-            Kind::Text => "text".to_owned(),
-            Kind::Word(words) => words.join(", "),
-        };
-        let default = if spec.default.is_empty() {
-            String::new()
-        } else {
-            format!("`{}`", spec.default)
-        };
-        let upper = spec.name.to_ascii_uppercase();
-        let _ = writeln!(
-            page,
-            "| `{}` | `{VARIABLE_PREFIX}{upper}` | {takes} | {default} | {} |",
-            spec.name, spec.doc
-        );
-    }
-    page
 }
 
 #[cfg(test)]
@@ -430,6 +350,16 @@ mod tests {
                 "max_params_size",
                 "9999g",
                 "option max_params_size: '9999g' is not in the range 1024..1073741824",
+            ),
+            (
+                "priority",
+                "20",
+                "option priority: '20' is not a whole number in the range -20..19",
+            ),
+            (
+                "rlimit_core",
+                "much",
+                "option rlimit_core: 'much' is not a whole number (k, m or g may follow) or unlimited",
             ),
         ] {
             assert_eq!(options.set(name, value).unwrap_err().message(), wanted);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use fcgipm::manager::{self, EventKind, Manager};
 use fcgipm::options::Options;
-use fcgipm::server::supervision::{self, Activity, Order};
+use fcgipm::server::supervision::{self, Order, Report};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -153,27 +153,28 @@ fn worker(mut manager: Manager) -> ! {
     drop(manager);
     let code = fs::read_to_string(std::env::var("CODE").unwrap()).unwrap();
     let supervision = supervision::current().unwrap();
-    let enter = |activity| {
-        supervision.page.set_activity(activity);
+    let mut report = Report::default();
+    let enter = |report: &mut Report| {
+        report.idle();
         nix::unistd::write(&supervision.wake, &[0]).unwrap();
     };
     match code.split_once(' ').unwrap_or((&code, "")) {
         ("exit", status) => std::process::exit(status.parse().unwrap()),
         ("hang", _) => wait_for_life(None),
         ("stubborn", _) => {
-            enter(Activity::Idle);
-            supervision.page.set_activity(Activity::Busy);
+            enter(&mut report);
+            report.busy(b"GET", b"/", 0, 1);
             wait_for_life(None);
         }
         ("garbage", _) => {
-            enter(Activity::Idle);
+            enter(&mut report);
             while !fs::exists(std::env::var("CODE").unwrap() + ".go").unwrap() {}
             // Everything that a worker can write to, again and again.
             let page: *const _ = supervision.page;
             let words = page.cast::<std::sync::atomic::AtomicU32>().cast_mut();
             let mut random = 0x9e37_79b9_u32;
             while nix::unistd::getppid().as_raw() == supervision.manager {
-                for word in 16..1024 {
+                for word in 128..4096 {
                     random ^= random << 13;
                     random ^= random >> 17;
                     random ^= random << 5;
@@ -188,11 +189,11 @@ fn worker(mut manager: Manager) -> ! {
             }
         }
         _ => {
-            enter(Activity::Idle);
+            enter(&mut report);
             wait_for_life(Some(supervision.page));
             if code == "handover" {
                 nix::unistd::write(&supervision.handover.0, b"x").unwrap();
-                supervision.page.set_activity(Activity::Leaving);
+                report.leaving();
                 nix::unistd::write(&supervision.wake, &[0]).unwrap();
             }
         }
@@ -573,7 +574,7 @@ fn a_worker_that_does_not_leave_is_killed_in_time() {
     let mut host = Host::start(&folder, &["n_processes=1", "die_timeout=0.2"]);
     host.until_ready(1);
     host.send(Signal::SIGTERM);
-    let killing = host.until_kind("Notice");
+    let killing = host.until_kind("Killing");
     assert!(killing.message.contains("did not leave within 200ms"));
     assert_eq!(host.until_kind("WorkerExited").status, libc::SIGKILL);
     host.until_kind("Stopped");

@@ -78,7 +78,10 @@ fn a_tcp_address_listens_and_a_second_time_is_refused_by_name() {
     assert_refused(
         open(&address),
         Code::InUse,
-        &format!("listen address '{address}': Address already in use"),
+        &format!(
+            "listen address '{address}': in use by process {} (",
+            std::process::id()
+        ),
     );
 }
 
@@ -104,7 +107,10 @@ fn an_abstract_name_listens_and_leaves_no_file() {
     assert_refused(
         open(&format!("@{name}")),
         Code::InUse,
-        &format!("listen address '@{name}'"),
+        &format!(
+            "listen address '@{name}': in use by process {} (",
+            std::process::id()
+        ),
     );
 }
 
@@ -125,7 +131,10 @@ fn a_socket_file_that_answers_is_refused_unless_it_is_to_be_replaced() {
     assert_refused(
         open(&path),
         Code::InUse,
-        &format!("listen address '{path}': Address already in use"),
+        &format!(
+            "listen address '{path}': in use by process {} (",
+            std::process::id()
+        ),
     );
     let second = UnixListener::from(owned(open_with(&path, &[("listen_replace", "1")]).unwrap()));
     let mut client = UnixStream::connect(&path).unwrap();

@@ -54,6 +54,10 @@ pub struct Outbound {
     open: Option<(Stream, usize)>,
     request_id: u16,
     stderr_used: bool,
+    /// Some of STDOUT is pending.
+    stdout_pending: bool,
+    /// Some of STDOUT was sent.
+    begun: bool,
 }
 
 impl Default for Outbound {
@@ -72,6 +76,8 @@ impl Outbound {
             open: None,
             request_id: 0,
             stderr_used: false,
+            stdout_pending: false,
+            begun: false,
         }
     }
 
@@ -81,6 +87,8 @@ impl Outbound {
         self.buffer.shrink_to(2 * GATHERED);
         self.open = None;
         self.stderr_used = false;
+        self.stdout_pending = false;
+        self.begun = false;
     }
 
     /// A response starts.
@@ -88,6 +96,9 @@ impl Outbound {
         self.request_id = request_id;
         self.open = None;
         self.stderr_used = false;
+        self.begun = false;
+        self.stdout_pending = false;
+        self.begun = false;
     }
 
     /// Takes as much of `data` as the buffer has room for, and says how much. None left means: send
@@ -102,7 +113,7 @@ impl Outbound {
             self.close_record();
             self.open = Some((stream, self.buffer.len()));
             self.buffer.extend_from_slice(&[0; HEADER_LEN]);
-            self.stderr_used |= stream == Stream::Stderr;
+            self.note_use(stream);
         }
         self.buffer.extend_from_slice(&data[..taken]);
         taken
@@ -111,7 +122,7 @@ impl Outbound {
     /// Frames the caller's bytes in place. What is pending goes out before the header.
     pub fn direct(&mut self, stream: Stream, length: usize) -> Direct {
         self.close_record();
-        self.stderr_used |= stream == Stream::Stderr;
+        self.note_use(stream);
         let content = length.min(MAX_ALIGNED_CONTENT);
         let header = Header::new(stream.record_type(), self.request_id, content as u16);
         Direct {
@@ -125,6 +136,7 @@ impl Outbound {
     /// END_REQUEST (section 5.5).
     pub fn end(&mut self, app_status: u32) {
         self.close_record();
+        self.stdout_pending = true;
         let empty = |kind| Header::new(kind, self.request_id, 0).encode();
         self.buffer.extend_from_slice(&empty(RecordType::Stdout));
         if self.stderr_used {
@@ -160,6 +172,42 @@ impl Outbound {
     pub fn sent(&mut self) {
         self.buffer.clear();
         self.open = None;
+        self.begun |= std::mem::take(&mut self.stdout_pending);
+    }
+
+    /// Whether some of the response's STDOUT was sent.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether some of it will have been, with what is pending.
+    #[must_use]
+    pub const fn begins(&self) -> bool {
+        self.begun || self.stdout_pending
+    }
+
+    /// Whether the first `sent` bytes of whole records end in the middle of one.
+    #[must_use]
+    pub fn is_cut(records: &[u8], sent: usize) -> bool {
+        let mut end = 0;
+        while end < sent {
+            let Some(header) = records.get(end..).and_then(<[u8]>::first_chunk) else {
+                return true;
+            };
+            let header = Header::decode(*header);
+            end += HEADER_LEN
+                + usize::from(header.content_length)
+                + usize::from(header.padding_length);
+        }
+        end != sent
+    }
+
+    fn note_use(&mut self, stream: Stream) {
+        match stream {
+            Stream::Stdout => self.stdout_pending = true,
+            Stream::Stderr => self.stderr_used = true,
+        }
     }
 
     fn close_record(&mut self) {
@@ -172,5 +220,47 @@ impl Outbound {
         self.buffer[start..start + HEADER_LEN].copy_from_slice(&header.encode());
         self.buffer
             .resize(self.buffer.len() + usize::from(padding_for(content)), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_seen_at_every_byte_but_the_ends_of_records() {
+        let mut outbound = Outbound::new();
+        outbound.begin(1);
+        let mut ends = vec![0];
+        for length in [1, 8, 300, 7] {
+            outbound.gather(Stream::Stdout, &vec![b'x'; length]);
+            ends.push(outbound.pending().len());
+        }
+        outbound.end(0);
+        let records = outbound.pending().to_vec();
+        ends.extend([records.len() - 16, records.len()]);
+        for sent in 0..=records.len() {
+            let cut = Outbound::is_cut(&records, sent);
+            assert_eq!(cut, !ends.contains(&sent), "after {sent} bytes");
+        }
+        assert!(Outbound::is_cut(&records, records.len() + 1));
+        assert!(Outbound::is_cut(&[], 1));
+    }
+
+    #[test]
+    fn a_response_begins_with_what_was_sent_of_stdout() {
+        let mut outbound = Outbound::new();
+        outbound.begin(1);
+        outbound.gather(Stream::Stderr, b"message");
+        assert!(!outbound.begins());
+        outbound.sent();
+        assert!(!outbound.has_begun());
+        outbound.gather(Stream::Stdout, b"page");
+        assert!(outbound.begins() && !outbound.has_begun());
+        outbound.sent();
+        assert!(outbound.has_begun());
+        outbound.clear();
+        outbound.begin(1);
+        assert!(!outbound.begins());
     }
 }

@@ -19,6 +19,10 @@ pub enum Scope {
 /// beyond it is given back.
 const RETAINED: usize = 64 * 1024;
 
+/// Where a value stands in the flat form: its start and its length.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place(usize, usize);
+
 /// The parameters of one request.
 ///
 /// The flat form is, for each pair: the name's length (32 bits, big-endian), the name, a NUL, the
@@ -32,6 +36,10 @@ pub struct Params {
     malformed: Vec<u8>,
     environment_end: usize,
     well_formed_end: usize,
+    /// Where some values stand that the server itself wants to know.
+    method: Place,
+    request_uri: Place,
+    script_name: Place,
     /// The pair that is arriving: where it starts, and its lengths.
     start: usize,
     name_len: usize,
@@ -47,6 +55,9 @@ impl Params {
         }
         self.environment_end = 0;
         self.well_formed_end = 0;
+        self.method = Place::default();
+        self.request_uri = Place::default();
+        self.script_name = Place::default();
     }
 
     /// The stream has ended: adds the role and puts the scopes in their order.
@@ -74,7 +85,7 @@ impl Params {
     }
 
     /// The pairs of a scope.
-    pub fn iter(&self, scope: Scope) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn iter(&self, scope: Scope) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let mut rest = self.flat(scope);
         std::iter::from_fn(move || {
             let (name, after) = split_field(rest)?;
@@ -82,6 +93,45 @@ impl Params {
             rest = after;
             Some((name, value))
         })
+    }
+
+    /// Copies the names, a NUL behind each, one more NUL, and the values, likewise. Where `held` is
+    /// such a copy and has the same names, it is instead a NUL, and each name whose value differs
+    /// or is empty with its value behind it: a host that lost a parameter has nothing there, which
+    /// looks empty. Returns the length; when there is no room, nothing is copied.
+    #[must_use]
+    pub fn copy_columns(&self, scope: Scope, held: &[u8], into: &mut [u8]) -> usize {
+        match self.values_if_same_names(scope, held) {
+            Some(values) => {
+                let pairs = self.iter(scope).zip(values);
+                let changed = pairs.filter(|((_, value), old)| value.is_empty() || value != old);
+                let fields = changed.flat_map(|((name, value), _)| [name, value]);
+                copy_fields([&b""[..]].into_iter().chain(fields), into)
+            }
+            None => {
+                let names = self.iter(scope).map(|(name, _)| name);
+                let values = self.iter(scope).map(|(_, value)| value);
+                copy_fields(names.chain([&b""[..]]).chain(values), into)
+            }
+        }
+    }
+
+    /// The values in `held`, if it has exactly the names of this request in this order.
+    fn values_if_same_names<'a>(
+        &self,
+        scope: Scope,
+        held: &'a [u8],
+    ) -> Option<impl Iterator<Item = &'a [u8]> + Clone> {
+        let mut rest = held;
+        let mut count = 0;
+        for (name, _) in self.iter(scope) {
+            rest = rest.strip_prefix(name)?.strip_prefix(b"\0")?;
+            count += 1;
+        }
+        let values = rest.strip_prefix(b"\0")?.strip_suffix(b"\0")?;
+        let values = values.split(|&byte| byte == 0);
+        // A value with a NUL in it would shift those behind it.
+        (values.clone().count() == count).then_some(values)
     }
 
     /// A parameter's value, of all that were sent. Of several with one name the last counts, as it
@@ -93,6 +143,40 @@ impl Params {
             .map(|(_, value)| value)
             .last()
     }
+
+    /// REQUEST_METHOD, or nothing. Costs no search, as little as the next one.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.at(self.method)
+    }
+
+    /// REQUEST_URI, or else SCRIPT_NAME, or nothing.
+    #[must_use]
+    pub fn uri(&self) -> &[u8] {
+        match self.at(self.request_uri) {
+            [] => self.at(self.script_name),
+            uri => uri,
+        }
+    }
+
+    fn at(&self, Place(start, length): Place) -> &[u8] {
+        self.flat.get(start..start + length).unwrap_or_default()
+    }
+}
+
+/// The fields, a NUL behind each.
+fn copy_fields<'a>(fields: impl Iterator<Item = &'a [u8]> + Clone, into: &mut [u8]) -> usize {
+    let needed = fields.clone().map(|field| field.len() + 1).sum();
+    if let Some(mut rest) = into.get_mut(..needed) {
+        for field in fields {
+            let (text, after) = rest.split_at_mut(field.len());
+            text.copy_from_slice(field);
+            let (end, after) = after.split_at_mut(1);
+            end.fill(0);
+            rest = after;
+        }
+    }
+    needed
 }
 
 fn split_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -132,10 +216,24 @@ impl PairSink for Params {
         let held_back =
             if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
                 Some(&mut self.malformed)
-            } else if name == b"HTTP_PROXY" {
-                Some(&mut self.proxies)
             } else {
-                None
+                let place = Place(value_start, self.value_len);
+                match name {
+                    b"HTTP_PROXY" => Some(&mut self.proxies),
+                    b"REQUEST_METHOD" => {
+                        self.method = place;
+                        None
+                    }
+                    b"REQUEST_URI" => {
+                        self.request_uri = place;
+                        None
+                    }
+                    b"SCRIPT_NAME" => {
+                        self.script_name = place;
+                        None
+                    }
+                    _ => None,
+                }
             };
         self.flat.push(0);
         if let Some(held_back) = held_back {
@@ -197,6 +295,84 @@ mod tests {
         assert_eq!(params.get(b"LONG"), Some(&long[..]));
         assert_eq!(params.get(b"FCGI_ROLE"), Some(&b"RESPONDER"[..]));
         assert_eq!(params.get(b"NONE"), None);
+    }
+
+    fn columns(params: &Params, scope: Scope, held: &[u8]) -> Vec<u8> {
+        let mut buffer = [b'-'; 60];
+        let length = params.copy_columns(scope, held, &mut buffer);
+        assert!(buffer[length..].iter().all(|&byte| byte == b'-'));
+        let mut small = vec![b'-'; length - 1];
+        assert_eq!(params.copy_columns(scope, held, &mut small), length);
+        assert!(small.iter().all(|&byte| byte == b'-'), "whole or not");
+        buffer[..length].to_vec()
+    }
+
+    #[test]
+    fn columns_have_the_names_first() {
+        let params = decoded(&[(b"A", b"1"), (b"HTTP_PROXY", b"p"), (b"B", b"")]);
+        assert_eq!(
+            columns(&params, Scope::Environment, b""),
+            b"A\0B\0FCGI_ROLE\0\x001\0\0RESPONDER\0"
+        );
+        assert_eq!(
+            columns(&params, Scope::WellFormed, b""),
+            b"A\0B\0FCGI_ROLE\0HTTP_PROXY\0\x001\0\0RESPONDER\0p\0"
+        );
+    }
+
+    #[test]
+    fn only_what_differs_from_the_columns_that_are_held_is_told() {
+        let scope = Scope::Environment;
+        let params = decoded(&[(b"A", b"1"), (b"B", b""), (b"C", b"3")]);
+        let whole = columns(&params, scope, b"");
+        assert_eq!(columns(&params, scope, &whole), b"\0B\0\0");
+        for (held, told) in [
+            (
+                &b"A\0B\0C\0FCGI_ROLE\0\x001\0x\x002\0RESPONDER\0"[..],
+                &b"\0B\0\0C\x003\0"[..],
+            ),
+            (
+                b"A\0B\0C\0FCGI_ROLE\0\0\0\x003\0RESPONDER\0",
+                b"\0A\x001\0B\0\0",
+            ),
+            // Other names, another order, a value too many or too few, no end, no copy at all.
+            (b"A\0B\0D\0FCGI_ROLE\0\x001\0\x003\0RESPONDER\0", &whole),
+            (b"B\0A\0C\0FCGI_ROLE\0\x001\0\x003\0RESPONDER\0", &whole),
+            (
+                b"A\0B\0C\0FCGI_ROLE\0E\0\x001\0\x003\0RESPONDER\0e\0",
+                &whole,
+            ),
+            (b"A\0B\0C\0FCGI_ROLE\0\x001\0\0\x003\0RESPONDER\0", &whole),
+            (b"A\0B\0C\0FCGI_ROLE\0\x001\x003\0RESPONDER\0", &whole),
+            (b"A\0B\0C\0FCGI_ROLE\0\x001\0\x003\0RESPONDER", &whole),
+            (b"A\0B\0C\0FCGI_ROLE\0\0", &whole),
+            (b"A\0B", &whole),
+            (b"\0", &whole),
+        ] {
+            assert_eq!(columns(&params, scope, held), told, "{held:?}");
+        }
+    }
+
+    #[test]
+    fn the_method_and_the_uri_are_at_hand() {
+        let long = vec![b'v'; 300];
+        let params = decoded(&[
+            (b"SCRIPT_NAME", b"/script"),
+            (b"REQUEST_METHOD", b"GET"),
+            (b"LONG", &long),
+            (b"REQUEST_URI", b"/first"),
+            (b"B=C", b"held back"),
+            (b"REQUEST_URI", b"/uri?x=1"),
+            (b"REQUEST_URI", b"/with\0nul"),
+            (b"REQUEST_URX", b"/other"),
+        ]);
+        assert_eq!(params.method(), b"GET");
+        assert_eq!(params.uri(), b"/uri?x=1");
+        let params = decoded(&[(b"SCRIPT_NAME", b"/script"), (b"REQUEST_URI", b"")]);
+        assert_eq!((params.method(), params.uri()), (&b""[..], &b"/script"[..]));
+        let mut params = decoded(&[(b"REQUEST_METHOD", b"PUT"), (b"REQUEST_URI", b"/a")]);
+        params.clear();
+        assert_eq!((params.method(), params.uri()), (&b""[..], &b""[..]));
     }
 
     #[test]

@@ -32,6 +32,20 @@ pub const FCGIPM_EVENT_STOPPING: i32 = 10;
 pub const FCGIPM_EVENT_SIGNAL: i32 = 11;
 /// Worth a line in a log, and nothing else.
 pub const FCGIPM_EVENT_NOTICE: i32 = 12;
+/// A worker has reached a limit that recycles it: a successor is started first.
+pub const FCGIPM_EVENT_RECYCLING: i32 = 13;
+/// A request has been running for as long as slow_request.
+pub const FCGIPM_EVENT_SLOW_REQUEST: i32 = 14;
+/// A request has been running for as long as request_timeout: its worker got notice.
+pub const FCGIPM_EVENT_REQUEST_TIMED_OUT: i32 = 15;
+/// A worker has missed a deadline, and is killed.
+pub const FCGIPM_EVENT_KILLING: i32 = 16;
+/// Another number of workers is wanted, by a signal or by the load.
+pub const FCGIPM_EVENT_RESIZED: i32 = 17;
+/// No worker is ready.
+pub const FCGIPM_EVENT_EMERGENCY: i32 = 18;
+/// After an emergency a worker is ready again.
+pub const FCGIPM_EVENT_RECOVERED: i32 = 19;
 
 /// A process manager. Opaque.
 pub struct fcgipm_manager(());
@@ -64,8 +78,9 @@ impl Managed {
 /// Makes a manager. It starts nothing yet.
 ///
 /// options may be NULL and is not needed afterwards; n_processes, die_timeout, start_timeout,
-/// start_delay, reload_surge, pid_fname, pm_title, no_signals and log count, and the environment
-/// wins over them.
+/// start_delay, reload_surge, pid_fname, pm_title, no_signals, log and those that say who the
+/// workers are (user, group, chroot, chdir, priority, rlimit_core, rlimit_files, no_new_privs)
+/// count, and the environment wins over them.
 ///
 /// Returns a handle that the caller frees with fcgipm_manager_free(), or NULL: FCGIPM_EOPTION or
 /// FCGIPM_EVALUE for the environment, FCGIPM_EHANDLE for options.
@@ -94,7 +109,14 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 /// forked within these calls, so each of them returns more than once: in the parent, and in each
 /// worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once.
 ///
-/// Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EPIDFILE,
+/// A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
+/// step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in it
+/// returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What cannot
+/// work at all is found when the manager starts: the steps are tried in a short-lived child, before
+/// anything else is done.
+///
+/// Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EVALUE for a user or
+/// group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
 /// FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
 /// FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
 /// FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
@@ -196,6 +218,13 @@ mod tests {
             (FCGIPM_EVENT_STOPPING, EventKind::Stopping),
             (FCGIPM_EVENT_SIGNAL, EventKind::Signal),
             (FCGIPM_EVENT_NOTICE, EventKind::Notice),
+            (FCGIPM_EVENT_RECYCLING, EventKind::Recycling),
+            (FCGIPM_EVENT_SLOW_REQUEST, EventKind::SlowRequest),
+            (FCGIPM_EVENT_REQUEST_TIMED_OUT, EventKind::RequestTimedOut),
+            (FCGIPM_EVENT_KILLING, EventKind::Killing),
+            (FCGIPM_EVENT_RESIZED, EventKind::Resized),
+            (FCGIPM_EVENT_EMERGENCY, EventKind::Emergency),
+            (FCGIPM_EVENT_RECOVERED, EventKind::Recovered),
         ] {
             assert_eq!(constant, kind as i32);
         }

@@ -19,6 +19,7 @@ pub mod error;
 mod handle;
 pub mod manager;
 pub mod options;
+pub mod params;
 pub mod request;
 pub mod socket;
 pub mod worker;

@@ -6,7 +6,7 @@ use super::boundary::{bytes, bytes_mut, copy_text, enter};
 use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
 use crate::error::{Code, Error, Result};
-use crate::server::{Peer, Request, Scope, Stream, WEB_SERVER_ADDRS};
+use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS};
 
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
 /// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
@@ -19,14 +19,6 @@ pub const FCGIPM_RETURN_ON_SIGNAL: u32 = 2;
 pub const FCGIPM_STDOUT: u32 = 1;
 /// Messages for the web server's log.
 pub const FCGIPM_STDERR: u32 = 2;
-
-/// Parameters that may be exported into a process environment: no HTTP_PROXY (httpoxy), no empty
-/// name, no '=' in a name, no NUL.
-pub const FCGIPM_PARAMS_ENVIRONMENT: u32 = 0;
-/// The above and HTTP_PROXY.
-pub const FCGIPM_PARAMS_WELL_FORMED: u32 = 1;
-/// Everything that the web server sent.
-pub const FCGIPM_PARAMS_ALL: u32 = 2;
 
 /// The role of a request: it wants a response.
 pub const FCGIPM_RESPONDER: i32 = 1;
@@ -44,7 +36,7 @@ impl Noun for Request {
     const NAME: &'static str = "request";
 }
 
-fn with<R>(
+pub(super) fn with<R>(
     request: *const fcgipm_request,
     body: impl FnOnce(&mut Request) -> Result<R>,
 ) -> Result<R> {
@@ -52,15 +44,15 @@ fn with<R>(
 }
 
 /// A length that was read or written. No object is longer than an i64 can say.
-fn length(count: usize) -> i64 {
+pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Makes a request loop on a listening socket, which stays the caller's and must stay open.
 ///
 /// flags is 0 or FCGIPM_FAIL_ACCEPT_ON_INTR, FCGIPM_RETURN_ON_SIGNAL, or both. options may be NULL
-/// and is not needed afterwards; params_timeout, body_timeout, write_timeout, max_params,
-/// max_param_size and max_params_size count, the environment wins over them, and
+/// and is not needed afterwards; params_timeout, body_timeout, write_timeout, idle_timeout,
+/// max_params, max_param_size and max_params_size count, the environment wins over them, and
 /// FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
 ///
 /// Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
@@ -232,119 +224,13 @@ pub extern "C" fn fcgipm_request_aborted(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.aborted().map(i32::from)))
 }
 
-/// The parameters in one piece.
-///
-/// Sets *data and *length to bytes that belong to the library and live until the request is
-/// finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
-/// length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
-/// FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
-/// are set to NULL and 0. Neither pointer may be NULL.
-///
-/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
-/// FCGIPM_EHANDLE.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcgipm_request_params(
-    request: *const fcgipm_request,
-    scope: u32,
-    data: *mut *const u8,
-    length: *mut usize,
-) -> i32 {
-    enter(|| {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::new(data, length) }?;
-        let scope = match scope {
-            FCGIPM_PARAMS_ENVIRONMENT => Scope::Environment,
-            FCGIPM_PARAMS_WELL_FORMED => Scope::WellFormed,
-            FCGIPM_PARAMS_ALL => Scope::All,
-            other => {
-                return Err(Error::new(
-                    Code::Argument,
-                    format!("argument scope: {other} is not in 0..2"),
-                ));
-            }
-        };
-        with(request, |request| {
-            out.set(request.params()?.flat(scope));
-            Ok(0)
-        })
-    })
-}
-
-/// Looks a parameter up by its name, among all that the web server sent; of several with one name
-/// the last counts.
-///
-/// Sets *value and *value_length to bytes that belong to the library, live until the request is
-/// finished, and have a NUL behind them; to NULL and 0 where there is no such parameter. Neither
-/// pointer may be NULL. name has name_length bytes and needs no NUL.
-///
-/// Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
-/// FCGIPM_EHANDLE.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcgipm_request_param(
-    request: *const fcgipm_request,
-    name: *const u8,
-    name_length: usize,
-    value: *mut *const u8,
-    value_length: *mut usize,
-) -> i32 {
-    enter(|| {
-        // SAFETY: the caller's promise.
-        let (out, name) = unsafe {
-            (
-                Out::new(value, value_length)?,
-                bytes(name, name_length, "name")?,
-            )
-        };
-        with(request, |request| match request.params()?.get(name) {
-            Some(value) => {
-                out.set(value);
-                Ok(1)
-            }
-            None => Ok(0),
-        })
-    })
-}
-
-/// Two variables of the host that tell it where bytes are.
-struct Out {
-    data: *mut *const u8,
-    length: *mut usize,
-}
-
-impl Out {
-    /// # Safety
-    /// Both are NULL or point to writable variables that live through the call.
-    unsafe fn new(data: *mut *const u8, length: *mut usize) -> Result<Self> {
-        if data.is_null() || length.is_null() {
-            return Err(Error::new(
-                Code::Argument,
-                "the arguments for the data and its length: NULL",
-            ));
-        }
-        let out = Self { data, length };
-        // SAFETY: the caller's promise; checked for NULL above.
-        unsafe {
-            out.data.write(std::ptr::null());
-            out.length.write(0);
-        }
-        Ok(out)
-    }
-
-    fn set(&self, bytes: &[u8]) {
-        // SAFETY: as in `new`.
-        unsafe {
-            self.data.write(bytes.as_ptr());
-            self.length.write(bytes.len());
-        }
-    }
-}
-
 /// Reads from the request's input into size bytes at buffer, like read(2): waits for at least one
 /// byte.
 ///
 /// Returns the number of bytes, 0 at the end of the input (or for size 0); FCGIPM_EINCOMPLETE when
-/// the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout),
-/// FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with errno, each again at every further call; FCGIPM_ESTATE,
+/// the connection ended before the input did, FCGIPM_EABORTED, FCGIPM_ETIMEDOUT (body_timeout, or
+/// the signal that gives notice of request_timeout came), FCGIPM_EPROTOCOL, FCGIPM_ECLOSED with
+/// errno, each again at every further call; FCGIPM_ESTATE,
 /// FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE. A signal does not interrupt it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_read(

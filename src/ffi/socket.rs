@@ -19,6 +19,10 @@ use crate::server::listener;
 /// file is never more open than they say, and the umask is not touched. A socket file on which
 /// nobody answers is replaced. The environment wins over them, also where options is NULL.
 ///
+/// The socket ends with the manager of this process: when that stops, nothing arrives any more,
+/// what waits in the queue is answered, and the socket file is removed unless it was replaced. So it
+/// is when the only process that has the socket retires. An inherited descriptor is left alone.
+///
 /// Returns a descriptor above 2, close-on-exec, which the caller owns (for "fd:N" N itself), or
 /// FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE,
 /// FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The

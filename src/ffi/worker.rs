@@ -24,6 +24,16 @@ pub extern "C" fn fcgipm_worker_retiring() -> i32 {
     enter(|| Ok(i32::from(supervision::is_retiring())))
 }
 
+/// Whether the manager gave notice: a request that this process is serving has passed
+/// request_timeout, and request_timeout_grace later the process is killed unless the request is
+/// finished by then. What asks now and then can still end its request in good order.
+///
+/// Returns 1 or 0; 0 where there is no manager. Any thread; async-signal-safe, no system call.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_worker_notice_given() -> i32 {
+    enter_quietly(|| i32::from(supervision::notice_given()))
+}
+
 /// Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how
 /// its manager reaches it. A fresh worker has them already, unless the option no_signals is set;
 /// hosts with a signal table of their own call this after they have filled it.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::pool::{Cause, Exit, Overdue};
+use crate::error::Error;
+use crate::pool::{Cause, Exit, Overdue, Recycle};
 use crate::sys;
 
 /// The kinds of events. The numbers are part of the C ABI.
@@ -33,6 +34,20 @@ pub enum EventKind {
     Signal = 11,
     /// Worth a line in the log, and nothing else.
     Notice = 12,
+    /// A worker has reached one of the limits that recycle it: a successor is started first.
+    Recycling = 13,
+    /// A request has been running for as long as `slow_request`.
+    SlowRequest = 14,
+    /// A request has been running for as long as `request_timeout`: its worker got notice.
+    RequestTimedOut = 15,
+    /// A worker has missed a deadline, and is killed.
+    Killing = 16,
+    /// Another number of workers is wanted, by a signal or by the load.
+    Resized = 17,
+    /// No worker is ready.
+    Emergency = 18,
+    /// A worker is ready again.
+    Recovered = 19,
 }
 
 /// Something that happened.
@@ -107,27 +122,85 @@ impl Event {
         Self::new(EventKind::ReloadDone, 0, 0, "reload done")
     }
 
-    pub(super) fn reload_failed(pid: i32, cause: Cause, start_timeout: Option<Duration>) -> Self {
+    pub(super) fn reload_failed(
+        pid: i32,
+        cause: Cause,
+        start_timeout: Option<Duration>,
+        last_lines: Option<String>,
+    ) -> Self {
+        let limit = start_timeout.unwrap_or_default();
         let what = match cause {
             Cause::NeverReady(exit) => format!("{} before it was ready", Ending(exit)),
             Cause::DiedYoung(exit) => format!("{} soon after it was ready", Ending(exit)),
-            Cause::TimedOut => {
-                let limit = start_timeout.unwrap_or_default();
-                format!("was not ready within {limit:?}")
+            Cause::TimedOut => format!("was not ready within {limit:?}"),
+            Cause::CannotFork { errno } => {
+                let error = Error::system("fork", errno);
+                let message = format!("reload failed: no worker could be started: {error}");
+                return Self::new(EventKind::ReloadFailed, 0, 0, message);
             }
         };
-        let message = format!("reload failed: worker (pid {pid}) {what}");
+        let lines = last_lines.map_or(String::new(), |lines| {
+            format!("; its last lines on standard error: {lines}")
+        });
+        let message = format!("reload failed: worker (pid {pid}) {what}{lines}");
         Self::new(EventKind::ReloadFailed, pid, 0, message)
     }
 
-    pub(super) fn killing(pid: i32, overdue: Overdue, limit: Option<Duration>) -> Self {
+    pub(super) fn killing(
+        pid: i32,
+        overdue: Overdue,
+        limit: Option<Duration>,
+        request: &str,
+    ) -> Self {
         let limit = limit.unwrap_or_default();
         let what = match overdue {
-            Overdue::Start => "was not ready",
-            Overdue::Leave => "did not leave",
+            Overdue::Start => format!("it was not ready within {limit:?}"),
+            Overdue::Leave => format!("it did not leave within {limit:?}{request}"),
+            Overdue::Request => {
+                format!("it did not end its request within {limit:?} of the notice{request}")
+            }
         };
-        let message = format!("killing worker (pid {pid}): it {what} within {limit:?}");
-        Self::new(EventKind::Notice, pid, 0, message)
+        let message = format!("killing worker (pid {pid}): {what}");
+        Self::new(EventKind::Killing, pid, 0, message)
+    }
+
+    pub(super) fn slow(pid: i32, age: Duration, request: &str) -> Self {
+        let message = format!("slow request: worker (pid {pid}) for {age:.1?}{request}");
+        Self::new(EventKind::SlowRequest, pid, 0, message)
+    }
+
+    pub(super) fn timed_out(pid: i32, age: Duration, request: &str) -> Self {
+        let message = format!("request timed out: worker (pid {pid}) after {age:.1?}{request}");
+        Self::new(EventKind::RequestTimedOut, pid, 0, message)
+    }
+
+    pub(super) fn recycling(pid: i32, why: Recycle) -> Self {
+        let option = match why {
+            Recycle::Requests => "max_requests",
+            Recycle::Memory => "max_memory",
+            Recycle::Lifetime => "max_lifetime",
+        };
+        let message = format!("recycling worker (pid {pid}): it has reached {option}");
+        Self::new(EventKind::Recycling, pid, 0, message)
+    }
+
+    pub(super) fn resized(wanted: usize) -> Self {
+        let message = format!("number of workers set to {wanted}");
+        Self::new(EventKind::Resized, 0, 0, message)
+    }
+
+    /// By load; not worth a line in the log.
+    pub(super) fn sized() -> Self {
+        Self::new(EventKind::Resized, 0, 0, "")
+    }
+
+    pub(super) fn emergency() -> Self {
+        let message = "emergency: no worker is ready";
+        Self::new(EventKind::Emergency, 0, 0, message)
+    }
+
+    pub(super) fn recovered() -> Self {
+        Self::new(EventKind::Recovered, 0, 0, "a worker is ready again")
     }
 
     pub(super) fn stopping(workers: usize) -> Self {

@@ -5,9 +5,15 @@
 //! perform what it answers. Whatever decides stands in the pool.
 
 mod event;
+mod identity;
+mod observe;
+mod output;
+mod perform;
 mod pid_file;
+mod rescue;
 mod shell;
 mod start;
+mod watching;
 mod worker;
 
 use crate::error::{Code, Error, Result};
@@ -15,6 +21,7 @@ use crate::options::Options;
 use crate::sys;
 
 pub use event::{Event, EventKind};
+use identity::Identity;
 use shell::{Shell, Turn};
 use start::Settings;
 
@@ -40,10 +47,10 @@ impl Manager {
     /// A manager with these options. It starts nothing yet.
     ///
     /// # Errors
-    /// None today; the result leaves room for checks of what only start-up can tell.
+    /// [`Code::Value`] for options that contradict each other.
     pub fn new(options: &Options) -> Result<Self> {
         Ok(Self {
-            settings: Settings::new(options),
+            settings: Settings::new(options)?,
             state: State::New,
             owner: sys::process::pid(),
         })
@@ -54,8 +61,9 @@ impl Manager {
     /// With `n_processes` 0 there is nothing to manage: the caller is its own only worker, at once.
     ///
     /// # Errors
-    /// [`Code::Threads`], [`Code::PidFile`], [`Code::Running`], [`Code::Descriptors`] or
-    /// [`Code::System`] when the manager cannot start; it may be tried again.
+    /// [`Code::Threads`], [`Code::Value`], [`Code::PidFile`], [`Code::Running`],
+    /// [`Code::Descriptors`] or [`Code::System`] when the manager cannot start; it may be tried again.
+    /// [`Code::System`] in a worker that could not become who the options say: it must end.
     /// [`Code::Interrupted`] when a signal that is none of the manager's ended the wait, so that the
     /// host can act on it: call again. [`Code::State`] after
     /// the end. [`Code::Forked`] in another process than the one that made the manager, a worker
@@ -70,7 +78,8 @@ impl Manager {
         }
         loop {
             match &mut self.state {
-                State::New if self.settings.processes == 0 => {
+                State::New if self.settings.pool.processes == 0 => {
+                    Identity::refuse(&self.settings.options)?;
                     self.state = State::Spent;
                     return Ok(Event::in_worker());
                 }

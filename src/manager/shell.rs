@@ -1,65 +1,90 @@
 //! The loop: wait, tell the pool, perform.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use super::event::{self, Event};
+use super::identity::Identity;
+use super::output::{self, Output};
 use super::pid_file::PidFile;
+use super::rescue::{Farewell, Rescue};
 use super::start::Settings;
-use crate::error::Error;
-use crate::pool::{self, Action, Exit, Notice, Overdue, Pool, Report, Resize, SlotState};
-use crate::server::supervision::{Activity, Order, Page, Scoreboard};
-use crate::sys::channel::{Pipe, drain};
-use crate::sys::child::{self, Child, Ended, Fork};
-use crate::sys::kick;
+use crate::pool::{self, Action, Pool, Report, SlotState};
+use crate::server::supervision::{Look, Page, Scoreboard};
+use crate::sys::channel::{self, Pipe, drain};
+use crate::sys::child::{self, Child, Fork};
+use crate::sys::listeners::Listener;
 use crate::sys::readiness::{self, Waited};
-use crate::sys::signals::{self, Signals};
+use crate::sys::signals::Signals;
+use crate::sys::{clock, stderr};
 
 /// How often children are looked at that neither a descriptor nor a signal tells of.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A reload of many workers must not kick all for each that leaves.
-const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
+/// How often standard error is tried again whose reader stands still.
+const HELD: Duration = Duration::from_millis(100);
 
 /// Everything that a running manager has.
 #[derive(Debug)]
 pub(super) struct Shell {
-    settings: Settings,
-    pool: Pool,
+    pub(super) settings: Settings,
+    pub(super) pool: Pool,
     /// The zero of the pool's time.
-    origin: Instant,
+    pub(super) origin: Duration,
     /// By slot.
     pub(super) workers: Vec<Worker>,
+    pub(super) parts: Parts,
+    /// What workers that are gone left behind: a child of theirs may still write.
+    pub(super) leftovers: Vec<Output>,
+    /// Connections of killed workers, until their peers have read the end.
+    pub(super) farewells: Vec<Farewell>,
+    events: VecDeque<Event>,
+    pub(super) actions: Vec<Action>,
+    /// Connections may wait in the hand-over queue for somebody who looks.
+    pub(super) handed_over: bool,
+    /// Nobody is kicked to look before this time.
+    pub(super) handover_gate: Duration,
+    /// Nothing of the workers' is passed on before this time.
+    output_gate: Duration,
+    /// The pipe that a worker that is being forked gets as its standard error.
+    pub(super) start_stderr: Option<Pipe>,
+    /// Reloads that were begun.
+    pub(super) generation: u64,
+    pub(super) stopped: bool,
+}
+
+/// What a manager is set up with.
+#[derive(Debug)]
+pub(super) struct Parts {
     pub(super) scoreboard: Scoreboard,
     pub(super) pid_file: Option<PidFile>,
     pub(super) signals: Signals,
     /// Readable when a signal arrived.
     pub(super) signal_pipe: OwnedFd,
-    /// Readable when a worker has become ready, or is leaving.
+    /// Readable when a worker has become ready, is leaving, or has reached its last request.
     pub(super) wake: Pipe,
     /// At its end when the manager is gone.
     pub(super) life: Pipe,
     pub(super) handover: (OwnedFd, OwnedFd),
-    events: VecDeque<Event>,
-    actions: Vec<Action>,
-    /// Connections may wait in the hand-over queue for somebody who looks.
-    handed_over: bool,
-    /// Nobody is kicked to look before this time.
-    handover_gate: Duration,
-    stopped: bool,
+    /// The sockets that the workers accept from.
+    pub(super) listeners: Vec<Listener>,
+    /// What the workers become.
+    pub(super) identity: Option<Identity>,
 }
 
 /// What the manager knows of a slot.
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     /// The worker's, or of the last one that was here.
-    pid: i32,
-    child: Option<Child>,
-    /// What the pool was last told of a worker on its way out.
-    idle: Option<bool>,
+    pub(super) pid: i32,
+    pub(super) child: Option<Child>,
+    /// What its page said when the pool was last told of it.
+    pub(super) look: Option<Look>,
     /// The wait status of the last one that was here.
-    status: i32,
+    pub(super) status: i32,
+    pub(super) output: Option<Output>,
+    pub(super) rescue: Option<Rescue>,
 }
 
 /// How a turn of the loop ended.
@@ -77,37 +102,45 @@ pub(super) enum Turn {
     Interrupted,
 }
 
+/// What a wait can find readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A signal arrived.
+    Signals,
+    /// A worker has something to say.
+    Wake,
+    /// A connection waits to be accepted.
+    Connection,
+    /// The worker in this slot wrote to standard error.
+    Output(usize),
+    /// Somebody that a worker left behind did.
+    Leftover,
+    /// The peer of a killed worker's connection said something.
+    Farewell,
+    /// The worker in this slot has ended.
+    Child(usize),
+}
+
 impl Shell {
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn new(
-        settings: Settings,
-        pool: Pool,
-        scoreboard: Scoreboard,
-        pid_file: Option<PidFile>,
-        signals: Signals,
-        signal_pipe: OwnedFd,
-        wake: Pipe,
-        life: Pipe,
-        handover: (OwnedFd, OwnedFd),
-    ) -> Self {
+    pub(super) fn new(settings: Settings, parts: Parts) -> Self {
         let mut this = Self {
+            pool: Pool::new(settings.pool.clone()),
             settings,
-            pool,
-            origin: Instant::now(),
+            origin: clock::now(),
             workers: Vec::new(),
-            scoreboard,
-            pid_file,
-            signals,
-            signal_pipe,
-            wake,
-            life,
-            handover,
+            parts,
+            leftovers: Vec::new(),
+            farewells: Vec::new(),
             events: VecDeque::new(),
             actions: Vec::new(),
             handed_over: false,
             handover_gate: Duration::ZERO,
+            output_gate: Duration::ZERO,
+            start_stderr: None,
+            generation: 0,
             stopped: false,
         };
+        this.show_beginning();
         this.tell_pool(pool::Event::Start);
         this
     }
@@ -122,14 +155,16 @@ impl Shell {
 
     /// One turn of the loop.
     pub(super) fn turn(&mut self) -> Turn {
-        let mut ready = Vec::new();
-        let interrupted = self.wait(&mut ready) == Waited::Interrupted;
+        let (waited, ready) = self.wait();
         let ours = self.take_signals();
+        self.pass_on_output(&ready);
         self.reap(&ready);
-        if ready.contains(&WAKE) && drain(&self.wake.read) {
-            self.look_at_starting();
+        self.see_off(&ready);
+        if ready.contains(&Source::Connection) {
+            self.tell_pool(pool::Event::Connection);
         }
-        self.look_at_retiring();
+        let woken = ready.contains(&Source::Wake) && drain(&self.parts.wake.read);
+        self.look(woken);
         let fork = self.tell_pool(pool::Event::Tick);
         self.kick_for_handover();
         if let Some(slot) = fork
@@ -137,190 +172,105 @@ impl Shell {
         {
             return Turn::InWorker { slot };
         }
+        self.show_status();
         if !self.events.is_empty() {
             Turn::Again
         } else if self.stopped {
             Turn::Stopped
-        } else if interrupted && !ours {
+        } else if waited == Waited::Interrupted && !ours {
             Turn::Interrupted
         } else {
             Turn::Again
         }
     }
 
-    fn now(&self) -> Duration {
-        self.origin.elapsed()
+    pub(super) fn now(&self) -> Duration {
+        clock::now().saturating_sub(self.origin)
     }
 
-    fn wait(&self, ready: &mut Vec<usize>) -> Waited {
-        let blind = !self.settings.handles_signals
-            && self.children().any(|(_, child)| child.pidfd().is_none());
+    /// Waits until there is something to do, and says what is readable.
+    fn wait(&self) -> (Waited, Vec<Source>) {
         let now = self.now();
-        let timeout = [
+        let mut watched: Vec<(Source, BorrowedFd<'_>)> = vec![
+            (Source::Signals, self.parts.signal_pipe.as_fd()),
+            (Source::Wake, self.parts.wake.read.as_fd()),
+        ];
+        let mut deadlines = vec![
             self.pool.deadline(),
+            self.pool.look_at(),
             self.handed_over.then_some(self.handover_gate),
             self.stopped.then_some(now),
-            blind.then_some(now + LOOK),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .map(|at| at.saturating_sub(now));
-        let pidfds = self.children().filter_map(|(_, child)| child.pidfd());
-        let descriptors = [self.signal_pipe.as_fd(), self.wake.read.as_fd()];
-        readiness::wait(descriptors.into_iter().chain(pidfds), timeout, ready)
+            self.farewells.iter().map(|farewell| farewell.until).min(),
+        ];
+        match self.pool.watch_listener() {
+            Some(from) if from <= now => {
+                let listeners = self.parts.listeners.iter();
+                watched.extend(listeners.map(|listener| (Source::Connection, listener.as_fd())));
+            }
+            later => deadlines.push(later),
+        }
+        let farewells = self.farewells.iter();
+        watched.extend(farewells.map(|farewell| (Source::Farewell, farewell.as_fd())));
+        let outputs = self
+            .workers
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, worker)| {
+                Some((Source::Output(slot), worker.output.as_ref()?.pipe()?))
+            });
+        let leftovers = self.leftovers.iter().filter_map(|output| output.pipe());
+        let outputs = outputs.chain(leftovers.map(|pipe| (Source::Leftover, pipe)));
+        if self.output_gate <= now {
+            watched.extend(outputs);
+        } else {
+            deadlines.push(Some(self.output_gate));
+        }
+        let mut blind = false;
+        for (slot, child) in self.children() {
+            match child.pidfd() {
+                Some(pidfd) => watched.push((Source::Child(slot), pidfd)),
+                None => blind = true,
+            }
+        }
+        deadlines.push((blind && !self.settings.handles_signals).then_some(now + LOOK));
+        let timeout = deadlines.into_iter().flatten().min();
+        let timeout = timeout.map(|at| at.saturating_sub(now));
+        let mut ready = Vec::new();
+        let waited = readiness::wait(watched.iter().map(|(_, fd)| *fd), timeout, &mut ready);
+        let sources = ready
+            .into_iter()
+            .filter_map(|position| watched.get(position));
+        (waited, sources.map(|(source, _)| *source).collect())
     }
 
-    fn children(&self) -> impl Iterator<Item = (usize, &Child)> {
+    pub(super) fn children(&self) -> impl Iterator<Item = (usize, &Child)> {
         let children = self.workers.iter().enumerate();
         children.filter_map(|(slot, worker)| Some((slot, worker.child.as_ref()?)))
     }
-}
 
-/// Positions among the descriptors waited for; the children's follow.
-const WAKE: usize = 1;
-const CHILDREN: usize = 2;
+    pub(super) fn page(&self, slot: usize) -> &Page {
+        self.parts.scoreboard.page(slot)
+    }
 
-/// Observing.
-impl Shell {
-    /// Acts on the signals that came; whether any did.
-    fn take_signals(&mut self) -> bool {
-        drain(&self.signal_pipe);
-        let mut any = signals::take(libc::SIGCHLD) > 0;
-        for signal in signals::MANAGED {
-            let times = signals::take(signal);
-            if times > 0 {
-                any = true;
-                self.publish(Event::signal(signal));
-            }
-            let event = match signal {
-                libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => pool::Event::Stop,
-                libc::SIGHUP => pool::Event::Reload,
-                libc::SIGTTIN => pool::Event::Resize(Resize::Up),
-                libc::SIGTTOU => pool::Event::Resize(Resize::Down),
-                // The host's.
-                _ => continue,
-            };
-            for _ in 0..times {
-                self.tell_pool(event);
+    /// Passes on what workers wrote to standard error before they were ready.
+    fn pass_on_output(&mut self, ready: &[Source]) {
+        let mut held = false;
+        for source in ready {
+            if let Source::Output(slot) = source
+                && let Some(output) = self.workers.get_mut(*slot).and_then(|w| w.output.as_mut())
+            {
+                held |= output.pass_on() == output::Passed::Held;
             }
         }
-        any
-    }
-
-    fn reap(&mut self, ready: &[usize]) {
-        let mut position = CHILDREN;
-        let mut gone = Vec::new();
-        for (slot, child) in self.children() {
-            // Whoever's descriptor says so, and whoever has none.
-            let look = child.pidfd().is_none() || {
-                position += 1;
-                ready.binary_search(&(position - 1)).is_ok()
-            };
-            if look && let Some(ended) = child.try_wait() {
-                gone.push((slot, ended));
-            }
+        if ready.contains(&Source::Leftover) {
+            self.leftovers.retain_mut(|output| {
+                let passed = output.pass_on();
+                held |= passed == output::Passed::Held;
+                passed != output::Passed::End
+            });
         }
-        for (slot, ended) in gone {
-            let (status, exit) = match ended {
-                Ended::Status(status) if libc::WIFSIGNALED(status) => {
-                    (status, Exit::Signal(libc::WTERMSIG(status)))
-                }
-                Ended::Status(status) => (status, Exit::Code(libc::WEXITSTATUS(status))),
-                Ended::Unknown => (0, Exit::Unknown),
-            };
-            // It may have handed connections on, whether or not it was told to leave.
-            self.handed_over = true;
-            self.workers[slot].child = None;
-            self.workers[slot].status = status;
-            self.report(slot, Report::Exited(exit));
-        }
-    }
-
-    /// Who of those that start is ready? Nothing that stands in a page is more than an answer.
-    fn look_at_starting(&mut self) {
-        for slot in 0..self.workers.len() {
-            match self.pool.state(slot) {
-                SlotState::Starting => match self.page(slot).activity() {
-                    Some(Activity::Idle | Activity::Reading | Activity::Busy) => {
-                        self.report(slot, Report::Ready);
-                    }
-                    // One that leaves before it ever waited is no capacity.
-                    Some(Activity::Starting | Activity::Leaving) | None => {}
-                },
-                // It may have put its idle connections into the queue.
-                SlotState::Retiring => self.handed_over = true,
-                // Somebody else told it to leave.
-                SlotState::Ready => {
-                    self.handed_over |= self.page(slot).activity() == Some(Activity::Leaving);
-                }
-                SlotState::Empty | SlotState::Gone => {}
-            }
-        }
-    }
-
-    /// Tells the pool which of those that leave still wait for requests.
-    fn look_at_retiring(&mut self) {
-        for slot in 0..self.workers.len() {
-            if self.pool.state(slot) == SlotState::Retiring {
-                let idle = self.page(slot).activity() == Some(Activity::Idle);
-                if self.workers[slot].idle.replace(idle) != Some(idle) {
-                    self.report(slot, Report::Activity { idle });
-                }
-            }
-        }
-    }
-
-    fn page(&self, slot: usize) -> &Page {
-        self.scoreboard.page(slot)
-    }
-}
-
-/// Performing.
-impl Shell {
-    fn report(&mut self, slot: usize, report: Report) {
-        self.tell_pool(pool::Event::Worker { slot, report });
-    }
-
-    /// Tells the pool, performs what it answers, and returns the slot it wants a worker in.
-    fn tell_pool(&mut self, event: pool::Event) -> Option<usize> {
-        let mut actions = std::mem::take(&mut self.actions);
-        self.pool.handle(self.now(), event, &mut actions);
-        let mut fork = None;
-        for action in actions.drain(..) {
-            match action {
-                Action::Fork { slot } => fork = Some(slot),
-                Action::Retire { slot, last } => {
-                    let order = if last {
-                        Order::RetireLast
-                    } else {
-                        Order::Retire
-                    };
-                    self.page(slot).give_order(order);
-                    self.workers[slot].idle = None;
-                }
-                Action::Kick { slot } => self.signal(slot, kick::KICK),
-                // Its first Accept may have come since the pool was told.
-                Action::Terminate { slot } => match self.page(slot).activity() {
-                    Some(Activity::Idle | Activity::Reading | Activity::Busy) => {
-                        self.signal(slot, kick::KICK);
-                    }
-                    Some(Activity::Starting | Activity::Leaving) | None => {
-                        self.signal(slot, libc::SIGTERM);
-                    }
-                },
-                Action::Kill { slot } => self.signal(slot, libc::SIGKILL),
-                Action::Notice(notice) => self.notice(notice),
-                Action::Stopped => self.stopped = true,
-            }
-        }
-        self.actions = actions;
-        fork
-    }
-
-    fn signal(&self, slot: usize, signal: i32) {
-        if let Some(child) = &self.workers[slot].child {
-            child.signal(signal);
+        if held {
+            self.output_gate = self.now() + HELD;
         }
     }
 
@@ -329,23 +279,28 @@ impl Shell {
         if self.workers.len() <= slot {
             self.workers.resize_with(slot + 1, Worker::default);
         }
+        self.leave_behind(slot);
         let wanted = self.pool.counts().wanted;
-        self.page(slot)
-            .reset(u32::try_from(wanted).unwrap_or(u32::MAX));
+        let limit = self.pool.request_limit(slot);
+        let size = u32::try_from(wanted).unwrap_or(u32::MAX);
+        self.parts.scoreboard.begin(slot, size, limit);
+        let pipe = self.pipe_for_stderr();
         let mask = Signals::hold();
         let forked = child::fork();
         if matches!(forked, Ok(Fork::Child)) {
+            self.start_stderr = pipe;
             return true;
         }
         Signals::release(&mask);
         match forked {
             Ok(Fork::Parent(child)) => {
                 if child.pidfd().is_none() && self.settings.handles_signals {
-                    self.signals.watch_children();
+                    self.parts.signals.watch_children();
                 }
                 self.workers[slot] = Worker {
                     pid: child.pid(),
                     child: Some(child),
+                    output: pipe.map(|pipe| Output::new(pipe.read)),
                     ..Worker::default()
                 };
                 self.report(slot, Report::Forked);
@@ -356,72 +311,28 @@ impl Shell {
         false
     }
 
-    /// Has every worker that waits look at the hand-over queue, if something is in it. Not when a
-    /// worker is told to leave: only when it has looked at that order can anything be there.
-    fn kick_for_handover(&mut self) {
-        if !self.handed_over || self.now() < self.handover_gate {
-            return;
+    /// A pipe for a new worker's standard error, if it is to be caught and can be.
+    fn pipe_for_stderr(&self) -> Option<Pipe> {
+        if !self.settings.catches_stderr || stderr::room() == stderr::Room::Gone {
+            return None;
         }
-        self.handed_over = false;
-        let mut queued = Vec::new();
-        let queue = std::iter::once(self.handover.1.as_fd());
-        readiness::wait(queue, Some(Duration::ZERO), &mut queued);
-        if queued.is_empty() {
-            return;
-        }
-        self.handover_gate = self.now() + HANDOVER_PAUSE;
-        for (slot, child) in self.children() {
-            if self.pool.state(slot) == SlotState::Ready
-                && self.page(slot).activity() == Some(Activity::Idle)
-            {
-                child.signal(kick::KICK);
-            }
-        }
+        let pipe = channel::pipe_to_read("standard error of a worker").ok()?;
+        output::affordable(&pipe).then_some(pipe)
     }
 
-    fn notice(&mut self, notice: Notice) {
-        let settings = &self.settings;
-        let pid = |slot: usize| self.workers[slot].pid;
-        let event = match notice {
-            Notice::Started { slot } => Event::started(pid(slot)),
-            Notice::Ready { slot } => Event::ready(pid(slot)),
-            Notice::Exited { slot, exit } => {
-                Event::exited(pid(slot), self.workers[slot].status, exit)
-            }
-            Notice::ReloadBegun => Event::reload_begun(),
-            Notice::ReloadQueued => Event::notice("a reload is going on; another one follows"),
-            Notice::ReloadDone => Event::reload_done(),
-            Notice::ReloadFailed { slot, cause } => {
-                Event::reload_failed(pid(slot), cause, settings.start_timeout)
-            }
-            Notice::Killing { slot, overdue } => {
-                let limit = match overdue {
-                    Overdue::Start => settings.start_timeout,
-                    Overdue::Leave => settings.die_timeout,
-                };
-                Event::killing(pid(slot), overdue, limit)
-            }
-            Notice::BackingOff { pause } => Event::notice(format!(
-                "workers die soon after their start; the next one is started in {:.1} s",
-                pause.as_secs_f64()
-            )),
-            Notice::ForkFailed { errno, pause } => {
-                let error = Error::system("fork of a worker", errno);
-                Event::notice(format!("{error}; tried again in {pause:?}"))
-            }
-            Notice::Resized { wanted } => {
-                let size = u32::try_from(wanted).unwrap_or(u32::MAX);
-                self.children()
-                    .for_each(|(slot, _)| self.page(slot).set_pool_size(size));
-                Event::notice(format!("number of workers set to {wanted}"))
-            }
-            Notice::Stopping => Event::stopping(self.children().count()),
-        };
-        self.publish(event);
+    /// The slot gets another worker: what the last one left behind goes elsewhere.
+    fn leave_behind(&mut self, slot: usize) {
+        let left = self.workers[slot].output.take();
+        self.leftovers
+            .extend(left.filter(|output| output.pipe().is_some()));
     }
 
     /// The host gives the manager up while it runs: nobody will be there to wait for the workers.
     pub(super) fn abandon(&mut self) {
         self.tell_pool(pool::Event::Stop);
+    }
+
+    pub(super) fn is_starting(&self, slot: usize) -> bool {
+        self.pool.state(slot) == SlotState::Starting
     }
 }

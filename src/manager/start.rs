@@ -1,17 +1,18 @@
 //! Setting a manager up.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::str::FromStr as _;
 
 use super::event::Event;
+use super::identity::Identity;
 use super::pid_file::PidFile;
-use super::shell::Shell;
+use super::shell::{Parts, Shell};
 use crate::error::{Code, Error, Result};
 use crate::options::{MAX_PROCESSES, Opt, Options};
-use crate::pool::{self, Pool};
+use crate::pool::{self, Sizing};
 use crate::server::supervision::{self, Scoreboard};
-use crate::sys::channel;
 use crate::sys::signals::Signals;
+use crate::sys::{channel, clock, listeners, process};
 
 /// Every wanted worker twice, during a reload, and the surge of a pool of the largest size.
 const SLOTS: usize = 2 * MAX_PROCESSES as usize + MAX_PROCESSES as usize / 4;
@@ -19,33 +20,33 @@ const SLOTS: usize = 2 * MAX_PROCESSES as usize + MAX_PROCESSES as usize / 4;
 /// What the options say, in the manager's terms.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) processes: usize,
-    reload_surge: usize,
-    start_delay: Duration,
-    pub(super) start_timeout: Option<Duration>,
-    pub(super) die_timeout: Option<Duration>,
+    pub(super) pool: pool::Config,
+    /// The name of how the pool is sized.
+    pub(super) pm: &'static str,
+    pub(super) notice_signal: Option<i32>,
+    pub(super) catches_stderr: bool,
     pid_file: Option<PathBuf>,
     title: Option<String>,
     pub(super) handles_signals: bool,
     pub(super) log: bool,
     overridden: Vec<String>,
+    pub(super) options: Options,
 }
 
 impl Settings {
-    pub(super) fn new(options: &Options) -> Self {
-        Self {
-            processes: options.number(Opt::NProcesses),
-            reload_surge: options.number(Opt::ReloadSurge),
-            start_delay: options.seconds(Opt::StartDelay).unwrap_or_default(),
-            start_timeout: options.seconds(Opt::StartTimeout),
-            die_timeout: options.seconds(Opt::DieTimeout),
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        Ok(Self {
+            pool: pool_config(options)?,
+            pm: options.word(Opt::Pm),
+            notice_signal: notice_signal(options.word(Opt::RequestTimeoutSignal)),
+            catches_stderr: options.flag(Opt::CatchStartStderr),
             pid_file: options.text(Opt::PidFname).map(PathBuf::from),
             title: options.text(Opt::PmTitle),
             handles_signals: !options.flag(Opt::NoSignals),
-            // The first of the option's words.
-            log: options.number(Opt::Log) == 0,
+            log: options.word(Opt::Log) == "stderr",
             overridden: options.overridden().to_vec(),
-        }
+            options: options.clone(),
+        })
     }
 
     /// The title of the manager, or of a worker.
@@ -53,6 +54,70 @@ impl Settings {
         let title = self.title.as_ref()?;
         Some(format!("{title}{}", if worker { " worker" } else { "" }))
     }
+}
+
+fn pool_config(options: &Options) -> Result<pool::Config> {
+    let processes = options.number(Opt::NProcesses);
+    let (min_spare, max_spare) = (options.number(Opt::MinSpare), options.number(Opt::MaxSpare));
+    let start = match options.number(Opt::StartServers) {
+        0 => min_spare,
+        start => start,
+    };
+    let sizing = match options.word(Opt::Pm) {
+        "dynamic" if processes > 0 => {
+            for (name, value) in [("start_servers", start), ("min_spare", min_spare)] {
+                if value > processes {
+                    return Err(Error::new(
+                        Code::Value,
+                        format!("option {name}: {value} is more than n_processes = {processes}"),
+                    ));
+                }
+            }
+            if max_spare < min_spare {
+                return Err(Error::new(
+                    Code::Value,
+                    format!("option max_spare: {max_spare} is less than min_spare = {min_spare}"),
+                ));
+            }
+            Sizing::Dynamic {
+                start,
+                min_spare,
+                max_spare,
+            }
+        }
+        "ondemand" => Sizing::OnDemand {
+            idle_timeout: options.seconds(Opt::ProcessIdleTimeout),
+        },
+        _ => Sizing::Static,
+    };
+    let number = |opt| options.number(opt) as u64;
+    Ok(pool::Config {
+        processes,
+        max_processes: MAX_PROCESSES as usize,
+        slots: SLOTS,
+        reload_surge: options.number(Opt::ReloadSurge),
+        start_delay: options.seconds(Opt::StartDelay).unwrap_or_default(),
+        start_timeout: options.seconds(Opt::StartTimeout),
+        die_timeout: options.seconds(Opt::DieTimeout),
+        sizing,
+        max_requests: number(Opt::MaxRequests),
+        max_requests_jitter: number(Opt::MaxRequestsJitter),
+        max_memory: number(Opt::MaxMemory),
+        max_lifetime: options.seconds(Opt::MaxLifetime),
+        request_timeout: options.seconds(Opt::RequestTimeout),
+        request_timeout_grace: options
+            .seconds(Opt::RequestTimeoutGrace)
+            .unwrap_or_default(),
+        slow_request: options.seconds(Opt::SlowRequest),
+        // Another manager's workers draw other jitters.
+        seed: process::pid() as u64 ^ clock::now().as_nanos() as u64,
+    })
+}
+
+/// The signal behind one of the option's words; `none` is none.
+fn notice_signal(word: &str) -> Option<i32> {
+    let name = format!("SIG{word}");
+    Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32)
 }
 
 /// Sets everything up that the first fork needs.
@@ -64,11 +129,19 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         ));
     }
     check_threads()?;
+    let identity = Identity::check(&settings.options)?;
     let signal_pipe = channel::pipe("signal pipe of the manager", true)?;
     let wake = channel::pipe("wake pipe of the manager", true)?;
     let life = channel::pipe("life pipe of the manager", false)?;
     let handover = channel::pair("hand-over queue of the manager")?;
     let scoreboard = Scoreboard::new(SLOTS)?;
+    let listeners = listeners::own()?;
+    if settings.pool.sizing != Sizing::Static && listeners.is_empty() {
+        return Err(Error::new(
+            Code::State,
+            "option pm: workers by load need a listening socket that is open before the manager starts",
+        ));
+    }
     let signals = Signals::install(signal_pipe.write, settings.handles_signals)?;
     // After the handlers: whoever reads the pid may send a signal at once.
     let pid_file = settings
@@ -79,27 +152,21 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
     if let Some(title) = settings.title(false) {
         crate::sys::title::set(&title);
     }
-    let pool = Pool::new(pool::Config {
-        processes: settings.processes,
-        max_processes: MAX_PROCESSES as usize,
-        slots: SLOTS,
-        reload_surge: settings.reload_surge,
-        start_delay: settings.start_delay,
-        start_timeout: settings.start_timeout,
-        die_timeout: settings.die_timeout,
-    });
     let mut shell = Shell::new(
         settings.clone(),
-        pool,
-        scoreboard,
-        pid_file,
-        signals,
-        signal_pipe.read,
-        wake,
-        life,
-        handover,
+        Parts {
+            scoreboard,
+            pid_file,
+            signals,
+            signal_pipe: signal_pipe.read,
+            wake,
+            life,
+            handover,
+            listeners,
+            identity,
+        },
     );
-    shell.publish(Event::managing(settings.processes));
+    shell.publish(Event::managing(settings.pool.processes));
     for line in &settings.overridden {
         shell.publish(Event::notice(line.as_str()));
     }

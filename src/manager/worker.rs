@@ -1,10 +1,11 @@
 //! From a copy of the manager to a worker.
 
-use super::shell::Shell;
+use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
 use crate::server::supervision::{self, Supervision};
 use crate::sys::signals::Signals;
+use crate::sys::stderr::Redirected;
 use crate::sys::{child, kick, process, title};
 
 /// Gives up what only the manager needs, and ties this process to it. All signals are held while it
@@ -15,7 +16,7 @@ pub(super) fn become_worker(
     manager: i32,
     settings: &Settings,
 ) -> Result<()> {
-    let mut mask = shell.signals.original_mask();
+    let mut mask = shell.parts.signals.original_mask();
     let tied = tie(shell, slot, manager, settings);
     // A host that blocks the kick could not be told anything.
     mask.remove(nix::sys::signal::Signal::SIGURG);
@@ -25,36 +26,50 @@ pub(super) fn become_worker(
 
 fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<()> {
     let Shell {
-        scoreboard,
-        signals,
-        signal_pipe,
-        wake,
-        life,
-        handover,
+        parts:
+            Parts {
+                scoreboard,
+                signals,
+                signal_pipe,
+                wake,
+                life,
+                handover,
+                pid_file,
+                listeners,
+                identity,
+            },
         workers,
-        pid_file,
+        leftovers,
+        farewells,
+        start_stderr,
         ..
     } = shell;
     // The write end of the life pipe above all: while a worker held it, no other would see the end.
-    drop((signal_pipe, wake.read, life.write, workers, pid_file));
+    drop((signal_pipe, wake.read, life.write));
+    drop((workers, leftovers, farewells, pid_file, listeners));
     signals.leave_to_worker();
+    // Without, what it writes is only not passed on.
+    let start_stderr = start_stderr.and_then(|pipe| Redirected::to(pipe).ok());
     kick::reset();
     kick::install_kick()?;
     if settings.handles_signals {
         kick::install_retiring()?;
     }
+    if let Some(identity) = identity {
+        // A host that goes on nevertheless would serve as root.
+        identity
+            .assume()
+            .inspect_err(|_| supervision::forbid_to_serve())?;
+    }
+    // The kernel forgets this with a change of credentials, so it comes after.
     child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
     if process::parent_pid() != manager {
         // The manager died before the kernel knew that it should tell us.
         kick::request_retirement();
     }
-    let supervision = Supervision {
-        page: scoreboard.keep_only(slot),
-        manager,
-        wake: wake.write,
-        life: life.read,
-        handover,
-    };
+    let page = scoreboard.keep_only(slot);
+    let supervision = Supervision::new(page, manager, wake.write, life.read, handover)
+        .with_start_stderr(start_stderr);
     supervision::install(supervision).map_err(|_| {
         Error::new(
             Code::State,

@@ -27,7 +27,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Notes a fork that fills the pool for the first time. It is never held up, and counts, so that
+    /// Notes a fork that fills the pool for the first time, or that the load asked for. It is never held up, and counts, so that
     /// a small pool whose every worker dies at once makes no more than [`BURST`] forks; but it leaves
     /// one for the first death in a large pool.
     pub(super) fn first_fork(&mut self, now: Duration) {
@@ -53,6 +53,12 @@ impl Backoff {
         } else {
             end.max(self.latest + PACE)
         }
+    }
+
+    /// Whether so many had to be replaced that growth and successors must wait their turn, too: more
+    /// of what dies young is no capacity.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent >= BURST
     }
 
     /// Whether a worker born then proves, by having matured, that workers live again.

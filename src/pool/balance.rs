@@ -1,19 +1,22 @@
 //! What the pool does to have as many workers as wanted: forks, reloads, and whom to let go.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::backoff::MATURE;
 use super::machine::{Phase, Pool, Reload};
 use super::slot::{Reason, Slot};
-use super::{Action, Cause, Notice};
+use super::{Action, Cause, Notice, Sizing};
 
 /// The workers that count, by generation and readiness.
 #[derive(Debug, Default)]
-struct Census {
+pub(super) struct Census {
     old_ready: usize,
     old_starting: usize,
     new_ready: usize,
     new_starting: usize,
+    /// Ready ones that reached a limit.
+    due: usize,
     /// Processes of any kind, those on their way out too.
     processes: usize,
 }
@@ -27,16 +30,21 @@ impl Census {
         self.new_ready + self.new_starting
     }
 
-    fn alive(&self) -> usize {
+    fn ready(&self) -> usize {
+        self.old_ready + self.new_ready
+    }
+
+    pub(super) fn alive(&self) -> usize {
         self.old() + self.fresh()
     }
 }
 
 impl Pool {
-    fn census(&self) -> Census {
+    pub(super) fn census(&self) -> Census {
         let mut census = Census::default();
         for slot in &self.slots {
             census.processes += usize::from(!matches!(slot, Slot::Empty));
+            census.due += usize::from(slot.serving().is_some_and(|held| held.due.is_some()));
             match slot.member() {
                 Some((generation, true)) if generation == self.generation => census.new_ready += 1,
                 Some((generation, false)) if generation == self.generation => {
@@ -50,17 +58,23 @@ impl Pool {
         census
     }
 
-    fn surge(&self) -> usize {
+    pub(super) fn surge(&self) -> usize {
         match self.config.reload_surge {
             0 => (self.wanted / 4).max(1),
             surge => surge,
         }
     }
 
+    /// How many workers there may be when no reload goes on: those wanted, and the successors of
+    /// those that reached a limit.
+    fn room(&self, census: &Census) -> usize {
+        self.wanted + census.due.min(self.recycling_room())
+    }
+
     /// Workers still to be forked.
     fn deficit(&self, census: &Census) -> usize {
         match self.reload {
-            Reload::None => self.wanted.saturating_sub(census.alive()),
+            Reload::None => self.room(census).saturating_sub(census.alive()),
             Reload::Rolling { .. } => (self.wanted + self.surge())
                 .saturating_sub(census.alive())
                 .min(self.wanted.saturating_sub(census.fresh())),
@@ -72,7 +86,9 @@ impl Pool {
         self.reload = Reload::Rolling { again: false };
         // The new generation is on trial, and its first failure ends it: no back-off is needed.
         self.first = 0;
+        self.grown = 0;
         self.owed = 0;
+        self.forks_fail_since = None;
         actions.push(Action::Notice(Notice::ReloadBegun));
     }
 
@@ -86,6 +102,7 @@ impl Pool {
         again: bool,
         actions: &mut Vec<Action>,
     ) {
+        self.failed_reloads += 1;
         actions.push(Action::Notice(Notice::ReloadFailed { slot, cause }));
         for slot in 0..self.slots.len() {
             if self.slots[slot].member() == Some((self.generation, false)) {
@@ -108,18 +125,35 @@ impl Pool {
         let census = self.census();
         match self.reload {
             Reload::None => {
-                let surplus = census.alive().saturating_sub(self.wanted);
-                self.let_go(now, surplus, |_| true, actions);
+                // A worker that reached a limit goes only when the ready ones without it are as many
+                // as wanted.
+                let covered = census.ready().saturating_sub(self.wanted);
+                let count = covered.min(census.due).min(self.recycling_room());
+                self.recycle(now, count, actions);
+                let census = self.census();
+                let surplus = census.alive().saturating_sub(self.room(&census));
+                self.let_go(now, surplus, true, |_| true, actions);
             }
             Reload::Rolling { again } => {
                 // An old worker goes only when the ready ones without it are as many as wanted.
                 let covered = (census.old() + census.new_ready).saturating_sub(self.wanted);
                 let current = self.generation;
-                self.let_go(now, covered.min(census.old()), |g| g != current, actions);
+                self.let_go(
+                    now,
+                    covered.min(census.old()),
+                    false,
+                    |g| g != current,
+                    actions,
+                );
+                // Fewer may be wanted than when the new ones were forked.
+                let kept = census.alive() - covered.min(census.old());
+                let excess = kept.saturating_sub(self.wanted + self.surge());
                 let surplus = census.fresh().saturating_sub(self.wanted);
-                self.let_go(now, surplus, |g| g == current, actions);
+                let surplus = surplus.max(excess.min(census.new_starting));
+                self.let_go(now, surplus, false, |g| g == current, actions);
                 if covered >= census.old() && census.new_ready >= self.wanted {
                     self.reload = Reload::None;
+                    self.reloads += 1;
                     actions.push(Action::Notice(Notice::ReloadDone));
                     if again {
                         self.begin_reload(actions);
@@ -129,15 +163,23 @@ impl Pool {
         }
         let deficit = self.deficit(&self.census());
         self.first = self.first.min(deficit);
-        self.owed = self.owed.min(deficit - self.first);
+        let rest = deficit - self.first;
+        // On demand the replacement is made when somebody asks for it, and counts then.
+        self.owed = self.owed.min(match self.config.sizing {
+            Sizing::Static | Sizing::Dynamic { .. } => rest,
+            Sizing::OnDemand { .. } => self.load.most,
+        });
+        self.grown = self.grown.min(rest.saturating_sub(self.owed));
     }
 
     /// Retires this many workers of these generations: first those that are not ready, then the
-    /// oldest generation, then the highest slots.
+    /// oldest generation, then those that reached a limit, then, if that is to matter, those that
+    /// wait, then the highest slots. In a reload all go in the end, and it does not matter.
     fn let_go(
         &mut self,
         now: Duration,
         count: usize,
+        idle_first: bool,
         eligible: impl Fn(u64) -> bool,
         actions: &mut Vec<Action>,
     ) {
@@ -149,14 +191,16 @@ impl Pool {
             .iter()
             .enumerate()
             .filter_map(|(slot, held)| {
-                held.member()
-                    .filter(|(generation, _)| eligible(*generation))
-                    .map(|(generation, ready)| (ready, generation, std::cmp::Reverse(slot)))
+                let (generation, ready) = held.member()?;
+                let serving = held.serving();
+                let due = serving.is_some_and(|held| held.due.is_some());
+                let idle = idle_first && serving.is_some_and(|held| held.watch.is_idle());
+                eligible(generation).then_some((ready, generation, !due, !idle, Reverse(slot)))
             })
             .collect();
         candidates.sort_unstable();
-        for (_, _, slot) in candidates.into_iter().take(count) {
-            self.retire(now, slot.0, false, actions);
+        for (_, _, _, _, Reverse(slot)) in candidates.into_iter().take(count) {
+            self.retire(now, slot, false, actions);
         }
     }
 
@@ -184,23 +228,45 @@ impl Pool {
         if census.alive() >= self.wanted && census.processes >= 2 * self.wanted + self.surge() {
             return None;
         }
+        // Growth, or the successor of a worker that still serves.
+        let missing = self.wanted.saturating_sub(census.alive());
+        let successor = self.reload == Reload::None && missing <= self.owed;
+        let extra = self.grown > 0 || successor;
         let gate = self.fork_gate.max(now);
         if self.first > 0 {
             Some((gate, Reason::First))
-        } else if deficit > self.owed {
-            Some((gate, Reason::Free))
+        } else if deficit > self.owed
+            && !(extra && self.backoff.is_spent())
+            && !(successor && self.grown == 0 && self.all_due_are_young(now))
+        {
+            let growth = self.grown > 0;
+            let reason = if growth { Reason::Growth } else { Reason::Free };
+            Some((gate, reason))
         } else {
             Some((gate.max(self.backoff.earliest(now)), Reason::Replacement))
         }
     }
 
+    /// Workers that reach a limit as soon as they serve are no better than ones that die: what says
+    /// so may be a lie, and there would be no end of forks.
+    fn all_due_are_young(&self, now: Duration) -> bool {
+        let serving = self.slots.iter().filter_map(Slot::serving);
+        let mut due = serving.filter(|held| held.due.is_some());
+        due.all(|held| now < held.born + MATURE)
+    }
+
     pub(super) fn fork(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.drain) {
+            // It is told to leave as soon as it is there, and whoever leaves answers what waits first.
+            self.ask_for_fork(Reason::Free, true, actions);
+            return;
+        }
         self.look_for_proof(now);
         let Some((at, reason)) = self.next_fork(now) else {
             return;
         };
         if at > now {
-            if reason == Reason::Replacement && self.backoff.announce() {
+            if reason == Reason::Replacement && self.owed > 0 && self.backoff.announce() {
                 actions.push(Action::Notice(Notice::BackingOff { pause: at - now }));
             }
             return;
@@ -211,16 +277,24 @@ impl Pool {
                 self.backoff.first_fork(now);
                 self.fork_gate = now + self.config.start_delay;
             }
+            Reason::Growth => {
+                self.grown -= 1;
+                self.backoff.first_fork(now);
+            }
             Reason::Replacement => {
-                self.owed -= 1;
+                self.owed = self.owed.saturating_sub(1);
                 self.backoff.replacement(now);
             }
             Reason::Free => {}
         }
+        self.ask_for_fork(reason, false, actions);
+    }
+
+    fn ask_for_fork(&mut self, reason: Reason, doomed: bool, actions: &mut Vec<Action>) {
         let forking = Slot::Forking {
             generation: self.generation,
             reason,
-            doomed: false,
+            doomed,
         };
         let free = self
             .slots
@@ -236,6 +310,7 @@ impl Pool {
                 self.slots.len() - 1
             }
         };
+        self.set_request_limit(slot);
         actions.push(Action::Fork { slot });
     }
 
@@ -243,7 +318,7 @@ impl Pool {
     /// timer for it: only a fork asks.
     fn look_for_proof(&mut self, now: Duration) {
         let proved = self.slots.iter().any(|slot| match slot {
-            Slot::Ready { born, .. } => *born + MATURE <= now && self.backoff.is_proof(*born),
+            Slot::Ready(held) => held.born + MATURE <= now && self.backoff.is_proof(held.born),
             Slot::Empty
             | Slot::Forking { .. }
             | Slot::Starting { .. }

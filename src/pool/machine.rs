@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::backoff::{Backoff, MATURE};
-use super::slot::{Reason, Retirement, Slot, SlotState};
-use super::{Action, Cause, Config, Counts, Event, Notice, Overdue, Report, Resize};
+use super::backoff::Backoff;
+use super::recycling::Round;
+use super::sizing::Load;
+use super::slot::{Retirement, Slot, SlotState};
+use super::watch::Watch;
+use super::{Action, Activity, Config, Counts, Event, Notice, Resize, Sizing};
 
 /// A tick that comes later than this after the deadline says that the manager was not there: it
 /// was stopped, or the machine slept.
@@ -12,9 +15,6 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// The longest sleep while a deadline runs.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// After a failed fork nothing is forked for this long.
-const FORK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The manager's mind.
 #[derive(Debug)]
@@ -24,16 +24,42 @@ pub struct Pool {
     pub(super) wanted: usize,
     /// Grows with use up to [`Config::slots`].
     pub(super) slots: Vec<Slot>,
+    /// The request limits of the workers in the slots.
+    pub(super) limits: Vec<u64>,
     /// The generation that new workers belong to.
     pub(super) generation: u64,
     pub(super) reload: Reload,
     /// First forks still to be made.
     pub(super) first: usize,
+    /// Forks still to be made because the load asked for more workers.
+    pub(super) grown: usize,
     /// Replacements, still to be made, of workers that died young.
     pub(super) owed: usize,
+    /// A stop found nobody who could answer what waits in the listen queue: one more is forked for it.
+    pub(super) drain: bool,
     /// Nothing is forked before this time.
     pub(super) fork_gate: Duration,
+    /// Since when every fork has failed.
+    pub(super) forks_fail_since: Option<Duration>,
     pub(super) backoff: Backoff,
+    pub(super) load: Load,
+    pub(super) round: Round,
+    /// When the pages are to be looked at next.
+    pub(super) look: Option<Duration>,
+    /// The tick after the last look.
+    pub(super) looked_at: Duration,
+    /// The time from which on that look was made.
+    pub(super) covered: Duration,
+    /// Forks asked for so far.
+    pub(super) forks: u64,
+    pub(super) recycled: u64,
+    pub(super) reloads: u64,
+    pub(super) failed_reloads: u64,
+    /// A worker was ready at some time.
+    pub(super) had_ready: bool,
+    /// What was tried since a worker became ready has failed.
+    pub(super) failing: bool,
+    emptied: bool,
     last_call: Duration,
     /// What [`deadline`](Self::deadline) answered.
     asked: Option<Duration>,
@@ -61,17 +87,34 @@ impl Pool {
     /// A pool without workers.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let wanted = config.processes.max(1);
+        let load = Load::new(&config);
+        let wanted = load.to_begin_with(&config);
         Self {
             phase: Phase::New,
             wanted,
             slots: Vec::new(),
+            limits: Vec::new(),
             generation: 0,
             reload: Reload::None,
             first: wanted,
+            grown: 0,
             owed: 0,
+            drain: false,
             fork_gate: Duration::ZERO,
+            forks_fail_since: None,
             backoff: Backoff::default(),
+            load,
+            round: Round::default(),
+            look: None,
+            looked_at: Duration::ZERO,
+            covered: Duration::ZERO,
+            forks: 0,
+            recycled: 0,
+            reloads: 0,
+            failed_reloads: 0,
+            had_ready: false,
+            failing: false,
+            emptied: false,
             last_call: Duration::ZERO,
             asked: None,
             config,
@@ -90,11 +133,14 @@ impl Pool {
         self.slots.get(slot).map_or(SlotState::Empty, Slot::state)
     }
 
-    /// How many workers there are.
+    /// How many workers there are, and what became of the others.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             wanted: self.wanted,
+            recycled: self.recycled,
+            reloads: self.reloads,
+            failed_reloads: self.failed_reloads,
             ..Counts::default()
         };
         for slot in &self.slots {
@@ -105,6 +151,10 @@ impl Pool {
                 SlotState::Retiring | SlotState::Gone => counts.retiring += 1,
             }
             counts.processes += 1;
+            if let Some(serving) = slot.serving() {
+                counts.idle += usize::from(serving.watch.is_idle());
+                counts.busy += usize::from(serving.watch.is_running());
+            }
         }
         counts
     }
@@ -116,36 +166,68 @@ impl Pool {
     }
 
     /// Takes in one event, and appends what is to be done about it, in this order.
+    ///
+    /// Only a tick weighs one worker against the others: a thousand reports in one turn cost no
+    /// more than a thousand times one.
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
         let now = now.max(self.last_call);
         self.forgive_absence(now);
+        self.last_call = now;
+        // Until the tick that follows.
+        self.asked = Some(now);
         match event {
             Event::Start => self.start(),
             Event::Reload => self.reload_requested(actions),
             Event::Stop => self.stop(now, actions),
             Event::Resize(resize) => self.resize(resize, actions),
             Event::Worker { slot, report } => self.report(now, slot, report, actions),
-            Event::Tick => self.timers(now, actions),
-        }
-        self.balance(now, actions);
-        if event == Event::Tick {
-            self.fork(now, actions);
+            Event::Connection => self.connection(now),
+            Event::Tick => self.tick(now, actions),
         }
         if self.phase == Phase::Stopping
+            && !self.drain
             && self.slots.iter().all(|slot| matches!(slot, Slot::Empty))
         {
             self.phase = Phase::Stopped;
+            self.look = None;
+            self.asked = None;
             actions.push(Action::Stopped);
         }
-        self.last_call = now;
-        // While a deadline runs, a tick per second shows whether the manager was away.
-        self.asked = self
-            .slots
-            .iter()
-            .filter_map(Slot::deadline)
-            .map(|at| at.min(now + HEARTBEAT))
-            .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
+    }
+
+    fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let look = self.look.filter(|at| *at <= now);
+        if let Some(at) = look {
+            self.looked_at = now;
+            self.covered = at;
+        }
+        self.timers(now, actions);
+        if look.is_some() {
+            self.size(now, actions);
+        }
+        self.balance(now, actions);
+        self.measure(now, actions);
+        self.fork(now, actions);
+        self.alarm(actions);
+        self.look = [self.request_look(now), self.sizing_look(now)]
+            .into_iter()
+            .flatten()
             .min();
+        self.plan_watch(now);
+        self.asked = self.agenda(now);
+    }
+
+    /// When there is something to do.
+    fn agenda(&self, now: Duration) -> Option<Duration> {
+        // While a deadline runs, a tick per second shows whether the manager was away.
+        let deadlines = self.slots.iter().filter_map(Slot::deadline);
+        deadlines
+            .map(|at| at.min(now + HEARTBEAT))
+            .chain(self.slots.iter().filter_map(|held| self.end_of_life(held)))
+            .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
+            .chain(self.measure_at(now))
+            .chain(self.look)
+            .min()
     }
 
     /// All the time since the last call does not count against the workers when the manager was
@@ -154,6 +236,9 @@ impl Pool {
         if self.asked.is_some_and(|asked| now > asked + LATE) {
             let away = now.saturating_sub(self.last_call);
             self.slots.iter_mut().for_each(|slot| slot.postpone(away));
+            if let Some(since) = &mut self.forks_fail_since {
+                *since += away;
+            }
         }
     }
 
@@ -185,6 +270,7 @@ impl Pool {
         self.phase = Phase::Stopping;
         self.reload = Reload::None;
         actions.push(Action::Notice(Notice::Stopping));
+        self.drain = self.load.connection_waits() && self.census().alive() == 0;
         for slot in 0..self.slots.len() {
             self.retire(now, slot, true, actions);
         }
@@ -195,169 +281,40 @@ impl Pool {
             Phase::Running => {}
             Phase::New | Phase::Stopping | Phase::Stopped => return,
         }
-        let wanted = match resize {
-            Resize::Up => (self.wanted + 1).min(self.config.max_processes),
-            Resize::Down => (self.wanted - 1).max(1),
+        let most = match resize {
+            Resize::Up => (self.load.most + 1).min(self.config.max_processes),
+            Resize::Down => self.load.most.saturating_sub(1).max(1),
         };
-        if wanted != self.wanted {
-            self.wanted = wanted;
-            actions.push(Action::Notice(Notice::Resized { wanted }));
-        }
-    }
-
-    fn report(&mut self, now: Duration, slot: usize, report: Report, actions: &mut Vec<Action>) {
-        let Some(held) = self.slots.get_mut(slot) else {
+        if most == self.load.most {
             return;
+        }
+        self.load.most = most;
+        self.wanted = match self.config.sizing {
+            Sizing::Static => most,
+            Sizing::Dynamic { .. } | Sizing::OnDemand { .. } => self.wanted.min(most),
         };
-        match (&mut *held, report) {
-            (
-                &mut Slot::Forking {
-                    generation, doomed, ..
-                },
-                Report::Forked,
-            ) => {
-                *held = Slot::Starting {
-                    generation,
-                    born: now,
-                    deadline: self
-                        .config
-                        .start_timeout
-                        .map(|limit| now.saturating_add(limit)),
-                };
-                actions.push(Action::Notice(Notice::Started { slot }));
-                if doomed {
-                    self.retire(now, slot, self.phase != Phase::Running, actions);
-                }
-            }
-            (&mut Slot::Forking { reason, doomed, .. }, Report::ForkFailed { errno }) => {
-                *held = Slot::Empty;
-                match reason {
-                    Reason::First if !doomed => self.first += 1,
-                    Reason::Replacement if !doomed => self.owed += 1,
-                    Reason::First | Reason::Replacement | Reason::Free => {}
-                }
-                self.fork_gate = self.fork_gate.max(now + FORK_PAUSE);
-                actions.push(Action::Notice(Notice::ForkFailed {
-                    errno,
-                    pause: FORK_PAUSE,
-                }));
-            }
-            (
-                &mut Slot::Starting {
-                    generation, born, ..
-                },
-                Report::Ready,
-            ) => {
-                *held = Slot::Ready { generation, born };
-                actions.push(Action::Notice(Notice::Ready { slot }));
-            }
-            (&mut Slot::Starting { generation, .. }, Report::Exited(exit)) => {
-                *held = Slot::Empty;
-                actions.push(Action::Notice(Notice::Exited { slot, exit }));
-                self.died_young(
-                    now,
-                    slot,
-                    generation,
-                    Some(Cause::NeverReady(exit)),
-                    actions,
-                );
-            }
-            (&mut Slot::Ready { generation, born }, Report::Exited(exit)) => {
-                *held = Slot::Empty;
-                actions.push(Action::Notice(Notice::Exited { slot, exit }));
-                if now >= born + MATURE {
-                    if self.backoff.is_proof(born) {
-                        self.backoff.refill();
-                    }
-                } else {
-                    let cause = exit.is_failure().then_some(Cause::DiedYoung(exit));
-                    self.died_young(now, slot, generation, cause, actions);
-                }
-            }
-            (Slot::Retiring(_) | Slot::Killed, Report::Exited(exit)) => {
-                *held = Slot::Empty;
-                actions.push(Action::Notice(Notice::Exited { slot, exit }));
-            }
-            (Slot::Retiring(retirement), Report::Activity { idle }) => retirement.idle = idle,
-            // Late news of a worker that is beyond it, or news of nobody.
-            (
-                Slot::Empty,
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Ready
-                | Report::Activity { .. }
-                | Report::Exited(_),
-            )
-            | (Slot::Forking { .. }, Report::Ready | Report::Activity { .. } | Report::Exited(_))
-            | (
-                Slot::Starting { .. },
-                Report::Forked | Report::ForkFailed { .. } | Report::Activity { .. },
-            )
-            | (
-                Slot::Ready { .. } | Slot::Killed,
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Ready
-                | Report::Activity { .. },
-            )
-            | (Slot::Retiring(_), Report::Forked | Report::ForkFailed { .. } | Report::Ready) => {}
-        }
+        actions.push(Action::Notice(Notice::Resized { wanted: most }));
     }
 
-    /// A worker that nobody told to leave ended young. Its replacement counts towards the back-off,
-    /// and if it was of the generation that a reload brings in, that reload may be over.
-    fn died_young(
-        &mut self,
-        now: Duration,
-        slot: usize,
-        generation: u64,
-        cause: Option<Cause>,
-        actions: &mut Vec<Action>,
-    ) {
-        self.owed += 1;
-        match (self.reload, cause) {
-            (Reload::Rolling { again }, Some(cause)) if generation == self.generation => {
-                self.fail_reload(now, slot, cause, again, actions);
-            }
-            (Reload::Rolling { .. } | Reload::None, Some(_) | None) => {}
+    /// Tells the world when no worker is ready though some are wanted, and when one is again.
+    fn alarm(&mut self, actions: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Running => {}
+            Phase::New | Phase::Stopping | Phase::Stopped => return,
         }
-    }
-
-    fn timers(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        for slot in 0..self.slots.len() {
-            match &mut self.slots[slot] {
-                &mut Slot::Starting {
-                    generation,
-                    deadline: Some(deadline),
-                    ..
-                } if deadline <= now => {
-                    self.kill(slot, Overdue::Start, actions);
-                    self.died_young(now, slot, generation, Some(Cause::TimedOut), actions);
-                }
-                Slot::Retiring(Retirement {
-                    kill_at: Some(kill_at),
-                    ..
-                }) if *kill_at <= now => self.kill(slot, Overdue::Leave, actions),
-                Slot::Retiring(retirement) if retirement.kick_at <= now => {
-                    retirement.kicked(now);
-                    if retirement.idle {
-                        actions.push(Action::Kick { slot });
-                    }
-                }
-                Slot::Retiring(_)
-                | Slot::Starting { .. }
-                | Slot::Empty
-                | Slot::Forking { .. }
-                | Slot::Ready { .. }
-                | Slot::Killed => {}
-            }
+        let empty = !self.slots.iter().any(|slot| matches!(slot, Slot::Ready(_)));
+        // On demand it is usual that nobody is ready yet when a connection comes.
+        let expected = match self.config.sizing {
+            Sizing::OnDemand { .. } => !self.failing,
+            Sizing::Static | Sizing::Dynamic { .. } => !self.failing && !self.had_ready,
+        };
+        if empty && self.wanted > 0 && !expected && !self.emptied {
+            self.emptied = true;
+            actions.push(Action::Notice(Notice::Emptied));
+        } else if !empty && self.emptied {
+            self.emptied = false;
+            actions.push(Action::Notice(Notice::Recovered));
         }
-    }
-
-    fn kill(&mut self, slot: usize, overdue: Overdue, actions: &mut Vec<Action>) {
-        self.slots[slot] = Slot::Killed;
-        actions.push(Action::Notice(Notice::Killing { slot, overdue }));
-        actions.push(Action::Kill { slot });
     }
 
     /// Tells whoever is in the slot to leave.
@@ -372,12 +329,18 @@ impl Pool {
         match &mut self.slots[slot] {
             Slot::Forking { doomed, .. } => *doomed = true,
             held @ Slot::Starting { .. } => {
-                *held = Slot::Retiring(Retirement::new(now, last, false, limit));
+                // It does not wait, so no kick would reach it.
+                let watch = Watch::new(now, Activity::Leaving);
+                *held = Slot::Retiring(Retirement::new(now, last, watch, limit));
                 actions.push(Action::Retire { slot, last });
                 actions.push(Action::Terminate { slot });
             }
-            held @ Slot::Ready { .. } => {
-                *held = Slot::Retiring(Retirement::new(now, last, true, limit));
+            Slot::Ready(serving) => {
+                let mut retirement = Retirement::new(now, last, serving.watch, limit);
+                // Until it is looked at again: a kick too many does nothing, and one too few may
+                // leave it waiting.
+                retirement.idle = true;
+                self.slots[slot] = Slot::Retiring(retirement);
                 actions.push(Action::Retire { slot, last });
                 actions.push(Action::Kick { slot });
             }

@@ -8,23 +8,41 @@
 //! [`Pool::deadline`] has come, every observation is handed in by [`Pool::handle`] and, after all
 //! of them, one [`Event::Tick`]. Only a tick forks, and at most once, so that a request to stop
 //! never waits behind a long row of forks.
+//!
+//! Two things are observed only when the pool wants to know. If [`Pool::watch_listener`] has come,
+//! the listening socket is polled, for [`Event::Connection`]. After that, if [`Pool::look_at`] has
+//! come, all pages are looked at, and what the sound ones say is handed in.
+//!
+//! What a page says is not trusted: times are held to what the pool has seen itself, a page that
+//! makes no sense leaves everything as it was, and a lie reaches nobody but the liar.
 
+mod answer;
 mod backoff;
 mod balance;
+mod deadlines;
 mod machine;
+mod recycling;
+mod report;
+mod sizing;
 mod slot;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_limits;
+#[cfg(test)]
+mod tests_sizing;
+mod watch;
 
 use std::time::Duration;
 
+pub use answer::{Action, Cause, Counts, Notice, Overdue, Recycle};
 pub use machine::Pool;
 pub use slot::SlotState;
 
 /// What does not change while a pool lives.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Workers to keep, at least 1.
+    /// Workers to keep, or the most that [`Sizing`] may choose; at least 1.
     pub processes: usize,
     /// The most that [`Event::Resize`] can ask for.
     pub max_processes: usize,
@@ -38,6 +56,45 @@ pub struct Config {
     pub start_timeout: Option<Duration>,
     /// Longest time from being told to leave to the end.
     pub die_timeout: Option<Duration>,
+    /// How the number of workers is chosen.
+    pub sizing: Sizing,
+    /// Requests after which a worker is replaced; 0: no limit.
+    pub max_requests: u64,
+    /// Up to so many more, chosen for each worker.
+    pub max_requests_jitter: u64,
+    /// Bytes of private memory beyond which a worker is replaced; 0: no limit.
+    pub max_memory: u64,
+    /// Age at which a worker is replaced.
+    pub max_lifetime: Option<Duration>,
+    /// Longest time for a whole request; then the worker is given notice.
+    pub request_timeout: Option<Duration>,
+    /// Time between the notice and the kill.
+    pub request_timeout_grace: Duration,
+    /// A request that runs for so long is told of once.
+    pub slow_request: Option<Duration>,
+    /// What the jitter is made from: the pool has no randomness of its own.
+    pub seed: u64,
+}
+
+/// How the number of workers is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizing {
+    /// Always [`Config::processes`].
+    Static,
+    /// By load, with [`Config::processes`] as the most.
+    Dynamic {
+        /// Workers to begin with; 0: as many as `min_spare`.
+        start: usize,
+        /// With fewer idle workers than this, more are started.
+        min_spare: usize,
+        /// With more idle workers than this, some are retired.
+        max_spare: usize,
+    },
+    /// None until a connection waits, with [`Config::processes`] as the most.
+    OnDemand {
+        /// A worker that was idle for so long is retired.
+        idle_timeout: Option<Duration>,
+    },
 }
 
 /// What happened.
@@ -58,6 +115,8 @@ pub enum Event {
         /// What was observed.
         report: Report,
     },
+    /// The listening socket has a connection that nobody has accepted yet.
+    Connection,
     /// Everything observed so far was handed in; time has passed.
     Tick,
 }
@@ -83,13 +142,42 @@ pub enum Report {
     },
     /// The worker has entered its first Accept.
     Ready,
-    /// What the worker says of itself; asked for while it is on its way out.
-    Activity {
-        /// It waits for a request.
-        idle: bool,
+    /// What a valid look into its page says, of a worker that is ready or on its way out.
+    Observed(Observation),
+    /// The answer to [`Action::Measure`].
+    Memory {
+        /// Its private memory.
+        bytes: u64,
     },
     /// The worker is gone, and was reaped.
     Exited(Exit),
+}
+
+/// What a worker says of itself. It may be a lie: it moves nothing but what concerns this worker,
+/// and that only within what the pool has seen itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What it does.
+    pub activity: Activity,
+    /// The number of the request that runs, or of the last one.
+    pub request: u64,
+    /// Requests finished so far.
+    pub requests: u64,
+    /// When the running request began, in the pool's time.
+    pub since: Duration,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It waits for a request.
+    Idle,
+    /// It has accepted a connection, and reads the request.
+    Reading,
+    /// It serves a request.
+    Busy,
+    /// It is about to end.
+    Leaving,
 }
 
 /// How a worker ended.
@@ -113,136 +201,4 @@ impl Exit {
             Self::Unknown => false,
         }
     }
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Fork a worker into this slot and report how that went.
-    Fork {
-        /// The slot.
-        slot: usize,
-    },
-    /// Tell the worker, through its scoreboard page, to leave.
-    Retire {
-        /// The slot.
-        slot: usize,
-        /// No other worker will be left to take over idle connections.
-        last: bool,
-    },
-    /// Interrupt the worker's wait, so that it looks at its page.
-    Kick {
-        /// The slot.
-        slot: usize,
-    },
-    /// Ask a worker that never used Accept to end, as anything else is asked: SIGTERM.
-    Terminate {
-        /// The slot.
-        slot: usize,
-    },
-    /// End the worker, whatever it does: SIGKILL.
-    Kill {
-        /// The slot.
-        slot: usize,
-    },
-    /// Tell the world.
-    Notice(Notice),
-    /// The last worker of a stopping pool is gone.
-    Stopped,
-}
-
-/// What the world may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A worker was forked.
-    Started {
-        /// Its slot.
-        slot: usize,
-    },
-    /// A worker is ready.
-    Ready {
-        /// Its slot.
-        slot: usize,
-    },
-    /// A worker is gone.
-    Exited {
-        /// The slot it had.
-        slot: usize,
-        /// How it ended.
-        exit: Exit,
-    },
-    /// A reload has begun.
-    ReloadBegun,
-    /// A reload was asked for while one is going on: another follows.
-    ReloadQueued,
-    /// Every worker is one of the new generation, and ready.
-    ReloadDone,
-    /// The reload ended early, and the old generation goes on.
-    ReloadFailed {
-        /// The slot of the new worker that ended it.
-        slot: usize,
-        /// What it did.
-        cause: Cause,
-    },
-    /// A worker is about to be killed.
-    Killing {
-        /// Its slot.
-        slot: usize,
-        /// What it missed.
-        overdue: Overdue,
-    },
-    /// Workers die young; the next one is not forked before this long.
-    BackingOff {
-        /// The wait.
-        pause: Duration,
-    },
-    /// A fork failed and is tried again after this long.
-    ForkFailed {
-        /// Why.
-        errno: i32,
-        /// The wait.
-        pause: Duration,
-    },
-    /// The pool was asked for another size.
-    Resized {
-        /// Workers wanted from now on.
-        wanted: usize,
-    },
-    /// The pool is ending.
-    Stopping,
-}
-
-/// What a new worker did to end a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// It ended before it was ready.
-    NeverReady(Exit),
-    /// It was ready, and failed soon after.
-    DiedYoung(Exit),
-    /// It was not ready in time.
-    TimedOut,
-}
-
-/// A deadline that a worker missed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overdue {
-    /// [`Config::start_timeout`].
-    Start,
-    /// [`Config::die_timeout`].
-    Leave,
-}
-
-/// How many workers there are, and how many there should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Workers to keep.
-    pub wanted: usize,
-    /// Processes that exist, those on their way out too.
-    pub processes: usize,
-    /// Forked and not ready yet.
-    pub starting: usize,
-    /// Ready, and not told to leave.
-    pub ready: usize,
-    /// On their way out.
-    pub retiring: usize,
 }

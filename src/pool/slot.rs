@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::Recycle;
+use super::watch::Watch;
+
 /// The first pause before a kick is repeated; it doubles up to [`KICK_PAUSE_MAX`].
 const KICK_PAUSE: Duration = Duration::from_millis(10);
 const KICK_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -26,6 +29,8 @@ pub enum SlotState {
 pub(super) enum Reason {
     /// To fill the pool for the first time.
     First,
+    /// To make the pool larger, because the load asks for it.
+    Growth,
     /// To replace a worker that died young.
     Replacement,
     /// Anything else: a worker that had lived, a reload, a larger pool.
@@ -49,12 +54,20 @@ pub(super) enum Slot {
         /// When it must be ready.
         deadline: Option<Duration>,
     },
-    Ready {
-        generation: u64,
-        born: Duration,
-    },
+    Ready(Serving),
     Retiring(Retirement),
     Killed,
+}
+
+/// The state of a worker that serves.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) generation: u64,
+    pub(super) born: Duration,
+    pub(super) ready_at: Duration,
+    /// It reached a limit, and is to be replaced.
+    pub(super) due: Option<Recycle>,
+    pub(super) watch: Watch,
 }
 
 /// The state of a worker on its way out.
@@ -64,6 +77,9 @@ pub(super) struct Retirement {
     pub(super) last: bool,
     /// It waits for a request, so a kick reaches it.
     pub(super) idle: bool,
+    /// It reached a limit, and has a successor.
+    pub(super) recycled: bool,
+    pub(super) watch: Watch,
     /// When to kick it again.
     pub(super) kick_at: Duration,
     pause: Duration,
@@ -72,10 +88,12 @@ pub(super) struct Retirement {
 }
 
 impl Retirement {
-    pub(super) fn new(now: Duration, last: bool, idle: bool, limit: Option<Duration>) -> Self {
+    pub(super) fn new(now: Duration, last: bool, watch: Watch, limit: Option<Duration>) -> Self {
         Self {
             last,
-            idle,
+            idle: false,
+            recycled: false,
+            watch,
             kick_at: now + KICK_PAUSE,
             pause: KICK_PAUSE,
             kill_at: limit.map(|limit| now.saturating_add(limit)),
@@ -99,10 +117,38 @@ impl Slot {
                 ..
             }
             | Self::Starting { generation, .. } => Some((*generation, false)),
-            Self::Ready { generation, .. } => Some((*generation, true)),
+            Self::Ready(serving) => Some((serving.generation, true)),
             Self::Forking { doomed: true, .. } | Self::Empty | Self::Retiring(_) | Self::Killed => {
                 None
             }
+        }
+    }
+
+    /// What is known of the work of a worker that has been told to serve.
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        match self {
+            Self::Ready(serving) => Some(&serving.watch),
+            Self::Retiring(retirement) => Some(&retirement.watch),
+            Self::Empty | Self::Forking { .. } | Self::Starting { .. } | Self::Killed => None,
+        }
+    }
+
+    pub(super) fn watch_mut(&mut self) -> Option<&mut Watch> {
+        match self {
+            Self::Ready(serving) => Some(&mut serving.watch),
+            Self::Retiring(retirement) => Some(&mut retirement.watch),
+            Self::Empty | Self::Forking { .. } | Self::Starting { .. } | Self::Killed => None,
+        }
+    }
+
+    pub(super) fn serving(&self) -> Option<&Serving> {
+        match self {
+            Self::Ready(serving) => Some(serving),
+            Self::Empty
+            | Self::Forking { .. }
+            | Self::Starting { .. }
+            | Self::Retiring(_)
+            | Self::Killed => None,
         }
     }
 
@@ -110,7 +156,7 @@ impl Slot {
         match self {
             Self::Empty => SlotState::Empty,
             Self::Forking { .. } | Self::Starting { .. } => SlotState::Starting,
-            Self::Ready { .. } => SlotState::Ready,
+            Self::Ready(_) => SlotState::Ready,
             Self::Retiring(_) => SlotState::Retiring,
             Self::Killed => SlotState::Gone,
         }
@@ -125,7 +171,7 @@ impl Slot {
                     .kill_at
                     .map_or(retirement.kick_at, |kill| kill.min(retirement.kick_at)),
             ),
-            Self::Empty | Self::Forking { .. } | Self::Ready { .. } | Self::Killed => None,
+            Self::Empty | Self::Forking { .. } | Self::Ready(_) | Self::Killed => None,
         }
     }
 
@@ -135,7 +181,9 @@ impl Slot {
             Self::Starting {
                 deadline: Some(at), ..
             } => *at += by,
+            Self::Ready(serving) => serving.watch.postpone(by),
             Self::Retiring(retirement) => {
+                retirement.watch.postpone(by);
                 retirement.kick_at += by;
                 if let Some(at) = &mut retirement.kill_at {
                     *at += by;
@@ -144,7 +192,6 @@ impl Slot {
             Self::Starting { deadline: None, .. }
             | Self::Empty
             | Self::Forking { .. }
-            | Self::Ready { .. }
             | Self::Killed => {}
         }
     }

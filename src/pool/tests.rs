@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use super::{Action, Cause, Config, Event, Exit, Notice, Overdue, Pool, Report, Resize};
+use super::{
+    Action, Activity, Cause, Config, Event, Exit, Notice, Observation, Overdue, Pool, Report,
+    Resize, Sizing,
+};
 
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-struct Driver {
-    pool: Pool,
-    now: Duration,
+pub(super) struct Driver {
+    pub(super) pool: Pool,
+    pub(super) now: Duration,
     /// Every action since the last look.
-    actions: Vec<Action>,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Driver {
-    fn new(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             processes: 4,
             max_processes: 10,
@@ -24,6 +27,15 @@ impl Driver {
             start_delay: Duration::ZERO,
             start_timeout: Some(60 * SECOND),
             die_timeout: Some(60 * SECOND),
+            sizing: Sizing::Static,
+            max_requests: 0,
+            max_requests_jitter: 0,
+            max_memory: 0,
+            max_lifetime: None,
+            request_timeout: None,
+            request_timeout_grace: 5 * SECOND,
+            slow_request: None,
+            seed: 1,
         };
         change(&mut config);
         let mut this = Self {
@@ -35,31 +47,44 @@ impl Driver {
         this
     }
 
-    fn serving(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn serving(change: impl FnOnce(&mut Config)) -> Self {
         let mut this = Self::new(change);
         this.settle();
         for slot in 0..this.pool.counts().wanted {
             this.report(slot, Report::Ready);
         }
+        this.settle();
         this.now += 20 * SECOND;
+        this.tell(Event::Tick);
         this.actions.clear();
         this
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.pool.handle(self.now, event, &mut self.actions);
     }
 
-    fn report(&mut self, slot: usize, report: Report) {
+    pub(super) fn report(&mut self, slot: usize, report: Report) {
         self.tell(Event::Worker { slot, report });
     }
 
-    fn exits(&mut self, slot: usize, status: i32) {
+    /// A look at the worker's page: what it does, with which request, since when the look says so.
+    pub(super) fn sees(&mut self, slot: usize, activity: Activity, request: u64) {
+        let observation = Observation {
+            activity,
+            request,
+            requests: request.saturating_sub(1),
+            since: self.now,
+        };
+        self.report(slot, Report::Observed(observation));
+    }
+
+    pub(super) fn exits(&mut self, slot: usize, status: i32) {
         self.report(slot, Report::Exited(Exit::Code(status)));
     }
 
     /// Ticks, with every fork succeeding, as long as something is due now.
-    fn settle(&mut self) -> Vec<usize> {
+    pub(super) fn settle(&mut self) -> Vec<usize> {
         let mut forked = Vec::new();
         loop {
             let before = self.actions.len();
@@ -76,7 +101,28 @@ impl Driver {
         }
     }
 
-    fn look(&mut self) -> Vec<Action> {
+    pub(super) fn notices(&mut self) -> Vec<Notice> {
+        let actions = self.look().into_iter();
+        actions
+            .filter_map(|action| match action {
+                Action::Notice(notice) => Some(notice),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whom the actions since the last look retire.
+    pub(super) fn retired(&mut self) -> Vec<usize> {
+        let actions = self.look().into_iter();
+        actions
+            .filter_map(|action| match action {
+                Action::Retire { slot, .. } => Some(slot),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn look(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }
 }
@@ -160,6 +206,7 @@ fn a_replacement_is_ready_before_an_old_worker_goes() {
     let before = driver.look();
     assert!(!before.iter().any(|a| matches!(a, Action::Retire { .. })));
     driver.report(4, Report::Ready);
+    assert_eq!(driver.settle(), [5]);
     let retire = Action::Retire {
         slot: 3,
         last: false,
@@ -168,7 +215,6 @@ fn a_replacement_is_ready_before_an_old_worker_goes() {
     let position = actions.iter().position(|a| *a == retire).unwrap();
     // The flag first, then the kick.
     assert_eq!(actions[position + 1], Action::Kick { slot: 3 });
-    assert_eq!(driver.settle(), [5]);
 }
 
 #[test]
@@ -231,7 +277,7 @@ fn kicks_repeat_while_the_worker_waits_and_only_then() {
         }
     }
     assert_eq!(kicks, [10, 30, 70, 150, 310, 630, 1_270, 2_270, 3_270]);
-    driver.report(0, Report::Activity { idle: false });
+    driver.sees(0, Activity::Busy, 1);
     driver.now += SECOND;
     driver.tell(Event::Tick);
     assert_eq!(driver.look(), []);
@@ -274,7 +320,13 @@ fn deadlines_kill_and_an_absence_does_not() {
     };
     assert_eq!(
         driver.look()[..2],
-        [Action::Notice(killing), Action::Kill { slot: 0 }]
+        [
+            Action::Notice(killing),
+            Action::Kill {
+                slot: 0,
+                rescue: false
+            }
+        ]
     );
 }
 

@@ -4,9 +4,10 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use super::request::{Input, Progress, Request};
+use super::supervision;
 use crate::conn::Role;
 use crate::error::{Code, Error, Result};
-use crate::sys::io::{self, Direction, Received};
+use crate::sys::io::{self, Direction, Received, Waited};
 
 /// After so many reads in a row that brought nothing for the application the clock is looked at: a
 /// peer that never pauses must not outlast a deadline that only counts while waiting.
@@ -187,9 +188,16 @@ impl Request {
         if deadline.is_none() {
             *deadline = patience.map(|patience| Instant::now() + patience);
         }
-        match io::wait(link.fd.as_fd(), Direction::Read, *deadline) {
-            Ok(true) => {}
-            Ok(false) => self.fail_late(),
+        // A host that takes notice by a signal would not get to it while this goes on.
+        let noticed = supervision::notice_given();
+        let give_up = || !noticed && supervision::notice_given();
+        match io::wait_unless(link.fd.as_fd(), Direction::Read, *deadline, give_up) {
+            Ok(Waited::Ready) => {}
+            Ok(Waited::TimedOut) => self.fail_late(),
+            Ok(Waited::GivenUp) => self.fail(Error::new(
+                Code::TimedOut,
+                "request body: the request has run for longer than request_timeout",
+            )),
             Err(errno) => self.fail(Error::caused(
                 Code::System,
                 "request body: poll",

@@ -4,12 +4,15 @@ use std::os::fd::{IntoRawFd as _, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::address::Address;
+use super::created;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
+use crate::sys::holder::{self, Holder};
 use crate::sys::listen::{self, Occupant, Ownership};
+
+pub use super::created::stop_arrivals;
 
 /// The queue's length where the caller gives none.
 pub const DEFAULT_BACKLOG: i32 = 100;
@@ -31,40 +34,59 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
             ));
         }
     };
-    let failed = |errno: Errno| {
-        let code = match errno {
-            Errno::EADDRINUSE => Code::InUse,
-            Errno::EMFILE | Errno::ENFILE => Code::Descriptors,
-            _ => Code::System,
-        };
-        Error::caused(
-            code,
-            format_args!("listen address '{address}'"),
-            errno as i32,
-        )
+    let failed = |errno: Errno| refused(address, errno, None);
+    let inet = |inet| {
+        listen::listen_inet(inet, backlog).map_err(|errno| {
+            let holder = || holder::of_inet(inet);
+            refused(address, errno, in_use(errno).then(holder).flatten())
+        })
     };
     let opened = match Address::parse(address)? {
         Address::Descriptor(fd) => {
             check_listening(fd)?;
             return Ok(fd);
         }
-        Address::AllInterfaces(port) => {
-            match listen::listen_inet(Address::unspecified(port), backlog) {
-                // A kernel without IPv6.
-                Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
-                    listen::listen_inet((std::net::Ipv4Addr::UNSPECIFIED, port).into(), backlog)
-                        .map_err(failed)
-                }
-                other => other.map_err(failed),
+        Address::AllInterfaces(port) => match inet(Address::unspecified(port)) {
+            // A kernel without IPv6.
+            Err(error) if [libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL].contains(&error.errno()) => {
+                inet((std::net::Ipv4Addr::UNSPECIFIED, port).into())
             }
-        }
-        Address::Inet(inet) => listen::listen_inet(inet, backlog).map_err(failed),
+            other => other,
+        },
+        Address::Inet(address) => inet(address),
         Address::Abstract(name) => {
-            listen::listen_abstract(name.as_bytes(), backlog).map_err(failed)
+            listen::listen_abstract(name.as_bytes(), backlog).map_err(|errno| {
+                let holder = || holder::of_unix(Path::new(&format!("@{name}")), None);
+                refused(address, errno, in_use(errno).then(holder).flatten())
+            })
         }
-        Address::Path(path) => open_path(address, &path, backlog, options, failed),
+        Address::Path(path) => {
+            let listener = open_path(address, &path, backlog, options, failed)?;
+            created::note(&listener, Some(&path));
+            return Ok(listener.into_raw_fd());
+        }
     };
-    opened.map(OwnedFd::into_raw_fd)
+    opened.map(|listener| {
+        created::note(&listener, None);
+        listener.into_raw_fd()
+    })
+}
+
+fn in_use(errno: Errno) -> bool {
+    errno == Errno::EADDRINUSE
+}
+
+fn refused(address: &str, errno: Errno, holder: Option<Holder>) -> Error {
+    let code = match errno {
+        Errno::EADDRINUSE => Code::InUse,
+        Errno::EMFILE | Errno::ENFILE => Code::Descriptors,
+        _ => Code::System,
+    };
+    let what = match holder {
+        Some(holder) => format!("listen address '{address}': in use by {holder}"),
+        None => format!("listen address '{address}'"),
+    };
+    Error::caused(code, what, errno as i32)
 }
 
 fn open_path(
@@ -92,7 +114,7 @@ fn open_path(
         )?,
     };
     // Two starting at once must not both find the file of a dead owner and replace each other's.
-    let _lock = lock_folder(path);
+    let _lock = created::lock_folder(path);
     match listen::occupant(path).map_err(&failed)? {
         Occupant::None => {}
         Occupant::NoSocket => {
@@ -101,10 +123,11 @@ fn open_path(
                 format!("listen address '{address}': a file that is no socket is there"),
             ));
         }
-        Occupant::Alive if !options.flag(Opt::ListenReplace) => {
-            return Err(failed(Errno::EADDRINUSE));
+        Occupant::Alive { maker } if !options.flag(Opt::ListenReplace) => {
+            let holder = holder::of_unix(path, maker);
+            return Err(refused(address, Errno::EADDRINUSE, holder));
         }
-        Occupant::Alive | Occupant::Dead => nix::unistd::unlink(path).map_err(&failed)?,
+        Occupant::Alive { .. } | Occupant::Dead => nix::unistd::unlink(path).map_err(&failed)?,
     }
     listen::listen_path(path, ownership, backlog).map_err(failed)
 }
@@ -131,24 +154,6 @@ fn look_up(
             errno as i32,
         )),
     }
-}
-
-/// An advisory lock on the folder of a socket file. Where it cannot be had at once, because the
-/// folder is not readable or somebody keeps it locked, the start goes on without.
-fn lock_folder(path: &Path) -> Option<Flock<std::fs::File>> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut folder = std::fs::File::open(folder).ok()?;
-    for _ in 0..20 {
-        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Some(lock),
-            Err((unlocked, _)) => folder = unlocked,
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    None
 }
 
 /// Checks that a descriptor is a listening socket.
@@ -183,6 +188,7 @@ pub fn check_listening(fd: i32) -> Result<()> {
 /// what the host opened.
 pub fn close(fd: i32) -> Result<()> {
     check_listening(fd)?;
+    created::forget(fd);
     listen::close(fd).map_err(|errno| {
         Error::caused(
             Code::Listener,

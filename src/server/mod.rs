@@ -3,8 +3,13 @@
 //! [`listener`] opens sockets. [`Request`] is one program's loop: `accept` waits for a connection
 //! (`waiting`), reads up to the end of the parameters (`reading`), and the application then reads (`input`),
 //! writes and finishes (`output`). Connections that are open and silent stand aside in `parking`.
+//! A worker that leaves with its whole pool empties the listen queue (`draining`), at which nothing
+//! arrives any more (`created`).
 
 pub mod address;
+mod created;
+pub mod cut_off;
+mod draining;
 mod input;
 pub mod listener;
 mod output;

@@ -7,8 +7,7 @@ use nix::errno::Errno;
 
 use super::parking::Standing;
 use super::request::{Progress, Prospect, Request};
-use super::supervision;
-use crate::conn::Stream;
+use crate::conn::{Direct, Outbound, Stream};
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, SendError};
 
@@ -59,18 +58,27 @@ impl Request {
     pub fn finish(&mut self) -> Result<()> {
         self.check_active("finish")?;
         self.active = false;
+        let taken_in = self.is_parting().then(|| self.take_in_rest());
+        let parts = taken_in == Some(true) && self.hold_for_end();
         let outcome = self.check_output().and_then(|()| {
             self.outbound.end(self.exit_status);
             self.send_pending()
         });
+        // Before the connection's number can become another one's.
+        self.report.finished();
         self.body = 0..0;
         // Questions that arrived behind the input are answered, too: nobody will ask again.
-        let usable = self.take_in_rest() && outcome.is_ok() && self.send_replies();
+        let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest());
+        let usable = taken_in && outcome.is_ok() && self.send_replies();
         let complete = self.inbound.input_is_complete() && self.is_drained();
         let keep = self.inbound.keep_connection();
         self.inbound.finish();
         match self.link.take() {
             None => {}
+            Some(link) if usable && parts => {
+                self.link = Some(link);
+                self.part();
+            }
             // With bytes at hand the connection stays the current one: the next request was sent
             // ahead. With last looks to take, too.
             Some(link)
@@ -80,7 +88,9 @@ impl Request {
             {
                 self.link = Some(link);
             }
-            Some(link) if usable && keep => self.set_aside(link, Standing::Kept),
+            Some(link) if usable && keep => {
+                self.set_aside(link, Standing::kept(self.settings.idle_timeout))
+            }
             link => {
                 self.link = link;
                 // Also behind an input that broke off: its response went out.
@@ -90,9 +100,6 @@ impl Request {
                     self.close()
                 }
             }
-        }
-        if let Some(supervision) = supervision::current() {
-            supervision.page.count_request();
         }
         outcome
     }
@@ -104,6 +111,7 @@ impl Request {
     pub fn abandon(&mut self) -> Result<()> {
         self.check_active("abandon")?;
         self.active = false;
+        self.report.abandoned();
         self.inbound.finish();
         self.outbound.clear();
         self.close();
@@ -140,10 +148,22 @@ impl Request {
         if self.outbound.is_empty() {
             return Ok(());
         }
+        let (begun, begins) = (self.outbound.has_begun(), self.outbound.begins());
+        let report = &mut self.report;
         let outcome = match &self.link {
             Some(link) => {
-                let mut parts = [IoSlice::new(self.outbound.pending())];
-                io::send_all(link.fd.as_fd(), &mut parts, self.settings.write_timeout)
+                report.respond(begins, true);
+                let pending = self.outbound.pending();
+                let stuck = |sent| {
+                    report.respond(begun || begins && sent > 0, Outbound::is_cut(pending, sent));
+                };
+                let mut parts = [IoSlice::new(pending)];
+                io::send_all(
+                    link.fd.as_fd(),
+                    &mut parts,
+                    self.settings.write_timeout,
+                    stuck,
+                )
             }
             None => Err(SendError::Failed(Errno::EPIPE)),
         };
@@ -165,10 +185,21 @@ impl Request {
             framed += direct.content;
             *record = Some(direct);
         }
+        let (begun, begins) = (self.outbound.has_begun(), self.outbound.begins());
+        let report = &mut self.report;
         let outcome = match &self.link {
             Some(link) => {
+                report.respond(begins, true);
+                let pending = self.outbound.pending();
+                let stuck = |sent: usize| {
+                    let cut = match sent.checked_sub(pending.len()) {
+                        None | Some(0) => Outbound::is_cut(pending, sent),
+                        Some(behind) => ends_within(records.iter().flatten(), behind),
+                    };
+                    report.respond(begun || begins && sent > 0, cut);
+                };
                 let mut parts = [IoSlice::new(&[]); 3 * BATCH + 1];
-                parts[0] = IoSlice::new(self.outbound.pending());
+                parts[0] = IoSlice::new(pending);
                 let (mut used, mut rest) = (1, data);
                 for direct in records.iter().flatten() {
                     let (content, after) = rest.split_at(direct.content);
@@ -182,6 +213,7 @@ impl Request {
                     link.fd.as_fd(),
                     &mut parts[..used],
                     self.settings.write_timeout,
+                    stuck,
                 )
             }
             None => Err(SendError::Failed(Errno::EPIPE)),
@@ -192,7 +224,13 @@ impl Request {
 
     fn note(&mut self, outcome: std::result::Result<(), SendError>) -> Result<()> {
         let error = match outcome {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                // At the end of a request there is more to say.
+                if self.active {
+                    self.report.respond(self.outbound.has_begun(), false);
+                }
+                return Ok(());
+            }
             Err(SendError::TimedOut) => {
                 let seconds = self
                     .settings
@@ -210,5 +248,36 @@ impl Request {
         };
         self.output_error = Some(error.clone());
         Err(error)
+    }
+}
+
+/// Whether so many bytes of these records end in the middle of one.
+fn ends_within<'r>(records: impl Iterator<Item = &'r Direct>, mut sent: usize) -> bool {
+    for record in records {
+        match sent.checked_sub(record.header.len() + record.content + record.padding) {
+            Some(left) => sent = left,
+            None => return sent > 0,
+        }
+    }
+    sent > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_among_records_that_were_framed_in_place_is_seen() {
+        let record = |content, padding| Direct {
+            header: [0; 8],
+            content,
+            padding,
+        };
+        let records = [record(10, 6), record(65_528, 0), record(1, 7)];
+        let ends = [0, 24, 24 + 65_536, 24 + 65_536 + 16];
+        for sent in (0..100).chain(65_500..65_580) {
+            let cut = ends_within(records.iter(), sent);
+            assert_eq!(cut, !ends.contains(&sent), "after {sent} bytes");
+        }
     }
 }

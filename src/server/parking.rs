@@ -3,15 +3,16 @@
 //! so that none of them keeps a worker.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::supervision::Supervision;
 use crate::conn::Suspended;
+use crate::sys::io::{self, Direction};
 use crate::sys::listen::{self, Peer};
-use crate::sys::{io, process};
+use crate::sys::process;
 
 /// An open connection.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ impl Link {
 /// Why a connection stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Between two requests, for as long as the peer likes.
-    Kept,
+    /// Between two requests, for as long as the peer likes, or at most until then.
+    Kept { until: Option<Instant> },
     /// Accepted, and nothing has arrived.
     Silent {
         until: Option<Instant>,
@@ -50,10 +51,16 @@ pub(super) enum Standing {
 }
 
 impl Standing {
+    /// Between two requests, from now on.
+    pub(super) fn kept(idle_timeout: Option<Duration>) -> Self {
+        Self::Kept {
+            until: idle_timeout.map(|timeout| Instant::now() + timeout),
+        }
+    }
+
     const fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Kept => None,
-            Self::Silent { until, .. } => until,
+            Self::Kept { until } | Self::Silent { until, .. } => until,
             Self::Lingering { until } => Some(until),
         }
     }
@@ -77,14 +84,26 @@ impl Parked {
 pub(super) enum Found {
     /// The listening socket has a connection, if nobody else was faster.
     Listener,
+    /// The listening socket is at its end; its queue may not be empty yet.
+    NoArrivals,
     /// A connection was handed over, if nobody else was faster.
     Handover,
     /// The manager is gone.
     Orphaned,
     /// A connection has something to read, or its end.
     Connection(Parked),
+    /// A kept connection has been silent for too long.
+    Idle(Parked),
     /// Nothing that concerns a request.
     Nothing,
+}
+
+/// What deadlines led to.
+enum Expiry {
+    /// This kept connection is past its own.
+    Idle(Parked),
+    /// The next one.
+    Next(Option<Instant>),
 }
 
 const LISTENER: u64 = u64::MAX;
@@ -119,7 +138,8 @@ impl Parking {
         listen::set_nonblocking(listener)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let epoll = Epoll(crate::sys::fd::above_standard(epoll.0)?);
-        epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        let arrivals = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+        epoll.add(listener, EpollEvent::new(arrivals, LISTENER))?;
         if let Some(supervision) = supervision {
             epoll.add(
                 &supervision.handover.1,
@@ -181,7 +201,17 @@ impl Parking {
 
     /// Waits until something is to be done, or until `until`. A signal ends it with EINTR.
     pub(super) fn wait(&mut self, until: Option<Instant>) -> nix::Result<Found> {
-        let deadline = self.expire().into_iter().chain(until).min();
+        let deadline = match self.expire() {
+            Expiry::Idle(parked) => {
+                // This worker may have been busy when the request came in time.
+                let now = Some(Instant::now());
+                return match io::wait(parked.link.fd.as_fd(), Direction::Read, now) {
+                    Ok(true) => Ok(Found::Connection(parked)),
+                    Ok(false) | Err(_) => Ok(Found::Idle(parked)),
+                };
+            }
+            Expiry::Next(deadline) => deadline.into_iter().chain(until).min(),
+        };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut events = [EpollEvent::empty()];
         match self.epoll.wait(&mut events, io::timeout(left)) {
@@ -190,6 +220,7 @@ impl Parking {
             Err(error) => return Err(error),
         }
         Ok(match events[0].data() {
+            LISTENER if events[0].events().contains(EpollFlags::EPOLLRDHUP) => Found::NoArrivals,
             LISTENER => Found::Listener,
             HANDOVER => Found::Handover,
             LIFE => Found::Orphaned,
@@ -219,10 +250,11 @@ impl Parking {
         Found::Connection(parked)
     }
 
-    /// Closes what stands past its deadline; returns the next deadline.
-    fn expire(&mut self) -> Option<Instant> {
+    /// Closes what stands past its deadline, but for a kept connection: on that a request may be on its
+    /// way, so it is handed out.
+    fn expire(&mut self) -> Expiry {
         if self.timed == 0 {
-            return None;
+            return Expiry::Next(None);
         }
         let now = Instant::now();
         while let Some(position) = self
@@ -231,12 +263,13 @@ impl Parking {
             .position(|p| p.standing.deadline().is_some_and(|d| d <= now))
         {
             let parked = self.remove(position);
-            self.close(parked.link);
+            match parked.standing {
+                Standing::Kept { .. } => return Expiry::Idle(parked),
+                Standing::Silent { .. } | Standing::Lingering { .. } => self.close(parked.link),
+            }
         }
-        self.parked
-            .iter()
-            .filter_map(|p| p.standing.deadline())
-            .min()
+        let deadlines = self.parked.iter().filter_map(|p| p.standing.deadline());
+        Expiry::Next(deadlines.min())
     }
 
     fn remove(&mut self, position: usize) -> Parked {
@@ -258,13 +291,19 @@ impl Parking {
         }
     }
 
+    /// From here on nothing is handed over.
+    pub(super) fn ignore_handover(&self, supervision: &Supervision) {
+        // It fails for what is not watched any more.
+        let _ = self.epoll.delete(&supervision.handover.1);
+    }
+
     /// Closes a connection, to get its descriptor back: one that was answered rather than one that
     /// never spoke, and that rather than one that is kept.
     pub(super) fn evict(&mut self) -> bool {
         let rank = |parked: &Parked| match parked.standing {
             Standing::Lingering { .. } => 0,
             Standing::Silent { .. } => 1,
-            Standing::Kept => 2,
+            Standing::Kept { .. } => 2,
         };
         let Some((position, _)) = self.parked.iter().enumerate().min_by_key(|(_, p)| rank(p))
         else {
@@ -285,12 +324,19 @@ impl Parking {
     /// worker leaves, and with what their peers still send unread, the answers would be reset away.
     pub(super) fn see_off(&mut self) -> nix::Result<()> {
         // With an end of its own: the last deadline may pass between a look and the wait.
-        while let Some(until) = self.expire() {
+        loop {
+            let until = match self.expire() {
+                Expiry::Idle(parked) => {
+                    self.close(parked.link);
+                    continue;
+                }
+                Expiry::Next(Some(until)) => until,
+                Expiry::Next(None) => return Ok(()),
+            };
             match self.wait(Some(until)) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(())
     }
 }

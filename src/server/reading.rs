@@ -108,7 +108,7 @@ impl Request {
                     spoken_by,
                 }
             } else {
-                Standing::Kept
+                Standing::kept(self.settings.idle_timeout)
             };
             if let Some(link) = self.link.take() {
                 self.set_aside(link, standing);
@@ -150,7 +150,7 @@ impl Request {
             if self.prospect == Prospect::HandedOn
                 && let Some(link) = self.link.take()
             {
-                self.set_aside(link, Standing::Kept);
+                self.set_aside(link, Standing::Kept { until: None });
                 return false;
             }
             return true;

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
+use super::draining::Drain;
 use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
-use super::supervision::{self, Activity};
+use super::supervision::{self, Report};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
@@ -77,6 +78,8 @@ pub struct Request {
     pub(super) flags: u32,
     pub(super) settings: Settings,
     pub(super) waiter: kick::Waiter,
+    /// What a worker's manager is told.
+    pub(super) report: Report,
     pub(super) parking: Option<Parking>,
     /// The connection that is being served.
     pub(super) link: Option<Link>,
@@ -84,6 +87,8 @@ pub struct Request {
     pub(super) fresh: bool,
     /// What becomes of it when its peer is quiet.
     pub(super) prospect: Prospect,
+    /// What of the listen queue is still accepted, once the pool ends.
+    pub(super) drain: Option<Drain>,
     /// A kick arrived, and what it is about was not looked at.
     pub(super) kicked: bool,
     pub(super) inbound: Inbound,
@@ -144,10 +149,12 @@ impl Request {
             listener,
             flags,
             waiter: kick::Waiter::claim(),
+            report: Report::default(),
             parking: None,
             link: None,
             fresh: false,
             prospect: Prospect::Kept,
+            drain: None,
             kicked: false,
             inbound: Inbound::new(settings.limits),
             outbound: Outbound::new(),
@@ -240,16 +247,17 @@ impl Request {
                 self.look_for_retirement();
             }
             if let Some(supervision) = supervision::current() {
-                supervision.page.set_activity(Activity::Reading);
+                self.report.reading();
                 self.inbound.set_capacity(supervision.page.pool_size());
             }
             if self.read_request() {
                 break;
             }
         }
-        if let Some(supervision) = supervision::current() {
-            supervision.page.set_activity(Activity::Busy);
-        }
+        let fd = self.link.as_ref().map_or(-1, |link| link.fd.as_raw_fd());
+        let id = self.inbound.request_id().unwrap_or_default();
+        let params = self.inbound.params();
+        self.report.busy(params.method(), params.uri(), fd, id);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) params_timeout: Option<Duration>,
     pub(super) body_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
+    pub(super) idle_timeout: Option<Duration>,
     pub(super) limits: PairLimits,
     web_servers: Option<Vec<IpAddr>>,
 }
@@ -27,6 +28,7 @@ impl Settings {
             params_timeout: options.seconds(Opt::ParamsTimeout),
             body_timeout: options.seconds(Opt::BodyTimeout),
             write_timeout: options.seconds(Opt::WriteTimeout),
+            idle_timeout: options.seconds(Opt::IdleTimeout),
             limits: PairLimits {
                 count: options.number(Opt::MaxParams),
                 pair: options.number(Opt::MaxParamSize),

@@ -1,13 +1,23 @@
-//! What a worker knows of its manager. The manager installs it in a fresh worker; Accept consults it.
+//! What a worker knows of its manager. The manager installs it in a fresh worker; Accept consults it,
+//! and tells through `report` what it does.
+
+mod report;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
 
-pub use crate::sys::scoreboard::{Activity, Order, Page, Scoreboard};
+pub use crate::sys::clock::now;
+pub use crate::sys::scoreboard::{
+    Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Order, Page, PoolStatus,
+    RECORDS, Reload, Scoreboard, SlotLine, SlotStatus, Stage, Total, View, ViewError,
+};
+use crate::sys::stderr::Redirected;
 use crate::sys::{channel, kick, process};
+pub use report::Report;
 
 /// The ties between a worker and its manager.
 pub struct Supervision {
@@ -22,9 +32,44 @@ pub struct Supervision {
     /// Both ends of the socket pair on which workers hand idle kept connections to each other:
     /// what is sent to the first arrives at the second, in whichever worker reads it.
     pub handover: (OwnedFd, OwnedFd),
+    /// Standard error, while it goes through the manager.
+    start_stderr: Mutex<Option<Redirected>>,
 }
 
 impl Supervision {
+    /// Ties without anything of standard error.
+    #[must_use]
+    pub fn new(
+        page: &'static Page,
+        manager: i32,
+        wake: OwnedFd,
+        life: OwnedFd,
+        handover: (OwnedFd, OwnedFd),
+    ) -> Self {
+        Self {
+            page,
+            manager,
+            wake,
+            life,
+            handover,
+            start_stderr: Mutex::new(None),
+        }
+    }
+
+    /// Standard error goes through the manager until the worker is ready.
+    #[must_use]
+    pub(crate) fn with_start_stderr(mut self, redirected: Option<Redirected>) -> Self {
+        self.start_stderr = Mutex::new(redirected);
+        self
+    }
+
+    /// The worker is ready: its standard error is its own again.
+    pub(super) fn restore_stderr(&self) {
+        if let Some(redirected) = self.start_stderr.lock().take() {
+            redirected.undo();
+        }
+    }
+
     /// Makes the manager look at the scoreboard.
     pub(super) fn wake_manager(&self) {
         channel::poke(&self.wake);
@@ -42,10 +87,15 @@ impl fmt::Debug for Supervision {
 struct Installed {
     pid: i32,
     supervision: Supervision,
+    /// The first Accept was told of.
+    ready: AtomicBool,
+    /// The manager was told that the worker has served what it was to serve.
+    limit_told: AtomicBool,
 }
 
 static CURRENT: OnceCell<Installed> = OnceCell::new();
 static ORPHANED: AtomicBool = AtomicBool::new(false);
+static UNFIT: AtomicBool = AtomicBool::new(false);
 
 /// Makes this process a supervised one.
 ///
@@ -55,19 +105,34 @@ pub fn install(supervision: Supervision) -> Result<(), Supervision> {
     let installed = Installed {
         pid: process::pid(),
         supervision,
+        ready: AtomicBool::new(false),
+        limit_told: AtomicBool::new(false),
     };
     CURRENT
         .set(installed)
         .map_err(|refused| refused.supervision)
 }
 
+/// In a worker that is not who it should be: it accepts nothing, whatever its host does next.
+pub(crate) fn forbid_to_serve() {
+    UNFIT.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process must not serve.
+pub(super) fn is_unfit() -> bool {
+    UNFIT.load(Ordering::Relaxed)
+}
+
 /// The supervision of this process. A child that a worker forks is not supervised.
 #[must_use]
 pub fn current() -> Option<&'static Supervision> {
-    let installed = CURRENT
+    installed().map(|installed| &installed.supervision)
+}
+
+fn installed() -> Option<&'static Installed> {
+    CURRENT
         .get()
-        .filter(|installed| installed.pid == process::pid());
-    installed.map(|installed| &installed.supervision)
+        .filter(|installed| installed.pid == process::pid())
 }
 
 /// Whether this process is a worker, or a child of one.
@@ -112,6 +177,13 @@ pub fn is_retiring() -> bool {
     retirement(kick::any_since_last_look()).is_some()
 }
 
+/// Whether the manager gave notice: a request that this process runs has taken longer than
+/// `request_timeout`, and what is left of its time is short. Async-signal-safe.
+#[must_use]
+pub fn notice_given() -> bool {
+    current().is_some_and(|supervision| supervision.page.notice_given())
+}
+
 /// Asks this process to leave, as a signal from outside does. Async-signal-safe.
 pub fn retire() {
     kick::request_retirement_from_host();
@@ -124,6 +196,11 @@ pub fn retire() {
 pub fn protect() -> crate::error::Result<()> {
     kick::install_kick()?;
     kick::install_retiring()
+}
+
+/// Whether the manager was found to be gone.
+pub(super) fn is_orphaned() -> bool {
+    ORPHANED.load(Ordering::Relaxed)
 }
 
 /// The manager is gone.

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::draining::is_of_the_connection;
 use super::parking::{Found, Link, Parked, Parking, Standing};
 use super::request::{FAIL_ACCEPT_ON_INTR, Prospect, RETURN_ON_SIGNAL, Request};
-use super::supervision::{self, Activity, Retirement, Supervision};
+use super::supervision::{self, Order, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
-use crate::sys::{child, listen, stderr};
+use crate::sys::{arrivals, child, listen, readiness, stderr};
 
 /// The byte that travels with a handed-over connection: which standing it had.
 const KEPT: u8 = b'K';
@@ -27,17 +28,22 @@ const RETRY: Duration = Duration::from_millis(10);
 impl Request {
     /// Finds the next connection that may have something to read, and makes it the current one.
     pub(super) fn next_connection(&mut self) -> Result<()> {
+        if supervision::is_unfit() {
+            return Err(Error::new(
+                Code::State,
+                "this worker could not become who the options say, and serves nobody",
+            ));
+        }
         let supervision = supervision::current();
-        if let Some(supervision) = supervision {
-            let first = supervision.page.activity() == Some(Activity::Starting);
-            supervision.page.set_activity(Activity::Idle);
-            if first {
-                supervision.wake_manager();
-                // The kernel forgets it when the application changes its user or group (prctl(2)), and
-                // the manager may have died before.
-                child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
-                self.kicked = true;
-            }
+        if let Some(supervision) = supervision
+            && self.report.idle()
+        {
+            supervision.restore_stderr();
+            supervision.wake_manager();
+            // The kernel forgets it when the application changes its user or group (prctl(2)), and
+            // the manager may have died before.
+            child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+            self.kicked = true;
         }
         let mut failures = 0;
         loop {
@@ -67,7 +73,9 @@ impl Request {
             match outcome {
                 Ok(()) if self.link.is_some() => return Ok(()),
                 Ok(()) => {}
-                Err(Errno::EINTR) if kicked => {}
+                // Who is not told otherwise takes it for a failure. Whoever only runs its handlers is
+                // told, since with the kick may have come a signal of its own.
+                Err(Errno::EINTR) if kicked && self.flags != RETURN_ON_SIGNAL => {}
                 Err(Errno::EINTR) => {
                     if self.flags & (FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0 {
                         return Err(Error::caused(Code::Interrupted, "accept", libc::EINTR));
@@ -93,6 +101,21 @@ impl Request {
                 Err(Errno::EAGAIN) => {}
                 other => return other,
             },
+            Found::NoArrivals => match self.accept_one() {
+                Err(Errno::EAGAIN) if supervision.is_some() => {
+                    // From here on only the manager has anything to say.
+                    if let Some(parking) = &self.parking {
+                        parking.ignore_newcomers(listen::borrow(self.listener), None);
+                    }
+                }
+                Err(Errno::EAGAIN) => return Err(Errno::EINVAL),
+                other => return other,
+            },
+            Found::Idle(parked) => {
+                self.make_current(parked);
+                // Nothing had come; what comes until it is closed is answered.
+                self.prospect = Prospect::Closed { looks: 1 };
+            }
             Found::Handover => {
                 if let Some(supervision) = supervision {
                     self.take_over(supervision);
@@ -105,7 +128,7 @@ impl Request {
         Ok(())
     }
 
-    fn accept_one(&mut self) -> nix::Result<()> {
+    pub(super) fn accept_one(&mut self) -> nix::Result<()> {
         let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
         let (fd, peer) = listen::accept(listener)?;
         if self.settings.admits(peer) {
@@ -126,6 +149,12 @@ impl Request {
             Ok(Some((fd, standing))) => {
                 let peer = listen::peer_of(fd.as_fd());
                 self.set_current(Link::new(fd, peer), Suspended::fresh(), standing == SILENT);
+            }
+            // One of the workers has shut it down. It would be readable for ever.
+            Err(Errno::EPIPE) => {
+                if let Some(parking) = &self.parking {
+                    parking.ignore_handover(supervision);
+                }
             }
             Err(errno) => stderr::log(&format!("taking over a kept connection: {}", errno.desc())),
         }
@@ -160,21 +189,20 @@ impl Request {
             // Another process made the listening socket non-blocking, because it watches kept
             // connections beside it.
             Errno::EAGAIN => self.open_parking(supervision).map(drop),
-            // Errors of the connection that was to be accepted (accept(2), "Error handling").
-            Errno::ECONNABORTED
-            | Errno::EPROTO
-            | Errno::ENOPROTOOPT
-            | Errno::EHOSTDOWN
-            | Errno::ENONET
-            | Errno::EHOSTUNREACH
-            | Errno::ENETUNREACH
-            | Errno::ENETDOWN
-            | Errno::EPERM => Ok(()),
+            _ if is_of_the_connection(errno) => Ok(()),
             Errno::EMFILE | Errno::ENFILE => {
                 if self.parking.as_mut().is_some_and(Parking::evict) {
                     return Ok(());
                 }
                 Err(Error::caused(Code::Descriptors, "accept", errno as i32))
+            }
+            // A manager that stops has ended what arrives, and is about to tell its workers.
+            Errno::EINVAL if supervision.is_some() && self.nothing_arrives() => {
+                self.open_parking(supervision).map(drop)
+            }
+            // Without one, another thread that leaves has.
+            Errno::EINVAL if supervision::retirement(true).is_some() && self.nothing_arrives() => {
+                Ok(())
             }
             Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP => {
                 let what = format_args!("accept on descriptor {}", self.listener);
@@ -182,6 +210,10 @@ impl Request {
             }
             other => Err(Error::caused(Code::System, "accept", other as i32)),
         }
+    }
+
+    fn nothing_arrives(&self) -> bool {
+        listen::borrow(self.listener).is_some_and(arrivals::are_stopped)
     }
 
     pub(super) fn open_parking(
@@ -229,7 +261,17 @@ impl Request {
 
     /// Leaves, one connection at a time: `Ok` with a current connection whose request is still to
     /// be answered, and in the end [`Code::Retired`].
-    fn leave(&mut self, retirement: Retirement, supervision: Option<&Supervision>) -> Result<()> {
+    fn leave(
+        &mut self,
+        mut retirement: Retirement,
+        supervision: Option<&Supervision>,
+    ) -> Result<()> {
+        if let Some(supervision) = supervision
+            && !supervision::is_orphaned()
+            && supervision.page.order() == Order::Serve
+        {
+            retirement = hear_manager(supervision).unwrap_or(retirement);
+        }
         match (retirement, supervision) {
             (Retirement::PoolGoesOn, Some(supervision)) => self.hand_over(supervision)?,
             (Retirement::PoolGoesOn, None) | (Retirement::PoolEnds, _) => self.drain(supervision),
@@ -238,7 +280,7 @@ impl Request {
             return Ok(());
         }
         if let Some(supervision) = supervision {
-            supervision.page.set_activity(Activity::Leaving);
+            self.report.leaving();
             supervision.wake_manager();
         }
         if let Some(parking) = &mut self.parking {
@@ -256,7 +298,7 @@ impl Request {
         else {
             return Ok(());
         };
-        supervision.page.set_activity(Activity::Leaving);
+        self.report.leaving();
         let give_up = Instant::now() + PATIENCE;
         loop {
             // Looked at in each round: a peer may stay in the middle of a record for ever, and then
@@ -294,7 +336,18 @@ impl Request {
                     self.make_current(parked);
                     return Ok(());
                 }
-                Ok(Found::Nothing | Found::Listener | Found::Handover | Found::Orphaned)
+                Ok(Found::Idle(parked)) => {
+                    self.make_current(parked);
+                    self.prospect = Prospect::Closed { looks: 1 };
+                    return Ok(());
+                }
+                Ok(
+                    Found::Nothing
+                    | Found::Listener
+                    | Found::NoArrivals
+                    | Found::Handover
+                    | Found::Orphaned,
+                )
                 | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::system("leaving: epoll_wait", errno as i32)),
             }
@@ -324,9 +377,13 @@ impl Request {
         let _ = parking.see_off();
     }
 
-    /// Makes the next connection current that stands aside, to be read a last time: what its peer
-    /// has sent, or begun to send, is answered.
+    /// Makes the next connection current that waits in the listen queue, or else one that stands aside,
+    /// to be read a last time: what its peer has sent, or begun to send, is answered.
     fn drain(&mut self, supervision: Option<&Supervision>) {
+        self.accept_waiting(supervision);
+        if self.link.is_some() {
+            return;
+        }
         let parked = self.parking.as_mut().and_then(Parking::take_oldest);
         match (parked, supervision) {
             (Some(parked), _) => {
@@ -342,6 +399,26 @@ impl Request {
         if self.link.is_some() {
             self.fresh = false;
             self.prospect = Prospect::Closed { looks: 0 };
+        }
+    }
+}
+
+/// Somebody other than the manager asked this worker to leave. Where a service manager signals the whole
+/// group, the manager is about to say that the pool ends, and then the last ones must not have left
+/// before nothing arrives any more.
+fn hear_manager(supervision: &Supervision) -> Option<Retirement> {
+    /// Short beside the 100 ms in which an idle worker that was asked is to be gone.
+    const MOMENT: Duration = Duration::from_millis(40);
+    let until = Instant::now() + MOMENT;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        // Its end ends the wait, and so does the kick that follows an order.
+        let life = std::iter::once(supervision.life.as_fd());
+        readiness::wait(life, Some(left), &mut Vec::new());
+        let retirement = supervision::retirement(true);
+        let is_told = supervision.page.order() != Order::Serve || supervision::is_orphaned();
+        if is_told || left.is_zero() {
+            return retirement;
         }
     }
 }

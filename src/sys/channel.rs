@@ -26,6 +26,14 @@ pub(crate) fn pipe(what: &str, nonblocking: bool) -> Result<Pipe> {
     Ok(Pipe { read, write })
 }
 
+/// A pipe whose written end is anybody's, and blocks; the end that is read does not.
+pub(crate) fn pipe_to_read(what: &str) -> Result<Pipe> {
+    let pipe = pipe(what, false)?;
+    super::listen::set_nonblocking(pipe.read.as_fd())
+        .map_err(|error| failed(what, "fcntl", error))?;
+    Ok(pipe)
+}
+
 /// A connected pair of non-blocking stream sockets.
 pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
     socketpair(
@@ -41,7 +49,7 @@ pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
 /// Writes a byte, so that whoever waits at the other end looks. A pipe that is full says the same,
 /// and one that nobody reads concerns nobody.
 pub(crate) fn poke(fd: impl AsFd) {
-    super::stderr::without_sigpipe(|| {
+    super::stderr::without_signals(|| {
         let _ = nix::unistd::write(fd, &[0]);
     });
 }

@@ -33,6 +33,41 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Rece
     }
 }
 
+/// Reads what is there from a pipe that does not block.
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Received> {
+    loop {
+        match nix::unistd::read(fd, buffer) {
+            Ok(0) => return Ok(Received::End),
+            Ok(count) => return Ok(Received::Bytes(count)),
+            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether there is nothing to read, and no end, at this moment.
+pub(crate) fn is_silent(fd: BorrowedFd<'_>) -> bool {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    nix::sys::socket::recv(fd.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
+}
+
+/// On TCP: holds back what is sent last, for the connection's end to travel with it (tcp(7), TCP_CORK).
+pub(crate) fn hold_for_end(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: a live local of the stated size. (nix does not know this option.)
+    Errno::result(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CORK,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
 /// Which way a wait looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -42,12 +77,33 @@ pub(crate) enum Direction {
     Write,
 }
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is something to do.
+    Ready,
+    /// The deadline passed first.
+    TimedOut,
+    /// A signal came, and the caller gave it up.
+    GivenUp,
+}
+
 /// Waits for a descriptor, through any signals. False: the deadline passed first.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     direction: Direction,
     deadline: Option<Instant>,
 ) -> nix::Result<bool> {
+    wait_unless(fd, direction, deadline, || false).map(|waited| waited == Waited::Ready)
+}
+
+/// Waits as [`wait`] does, and after each signal asks whether to give it up.
+pub(crate) fn wait_unless(
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<Instant>,
+    give_up: impl Fn() -> bool,
+) -> nix::Result<Waited> {
     let flags = match direction {
         Direction::Read => PollFlags::POLLIN,
         Direction::Write => PollFlags::POLLOUT,
@@ -55,9 +111,10 @@ pub(crate) fn wait(
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match poll(&mut [PollFd::new(fd, flags)], timeout(left)) {
-            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(Waited::TimedOut),
+            Err(Errno::EINTR) if give_up() => return Ok(Waited::GivenUp),
             Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
+            Ok(_) => return Ok(Waited::Ready),
             Err(error) => return Err(error),
         }
     }
@@ -82,12 +139,15 @@ pub(crate) enum SendError {
     Failed(Errno),
 }
 
-/// Sends all parts, waiting at most `patience` for each bit of progress. Raises no SIGPIPE.
+/// Sends all parts, waiting at most `patience` for each bit of progress. Raises no SIGPIPE. Before
+/// each wait `stuck` is told how many bytes have left.
 pub(crate) fn send_all(
     fd: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],
     patience: Option<Duration>,
+    mut stuck: impl FnMut(usize),
 ) -> Result<(), SendError> {
+    let mut left = 0;
     // Empty parts would make "nothing sent" look like "nothing left".
     IoSlice::advance_slices(&mut parts, 0);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -97,9 +157,13 @@ pub(crate) fn send_all(
             several => sendmsg::<()>(fd.as_raw_fd(), several, &[], flags, None),
         };
         match sent {
-            Ok(count) => IoSlice::advance_slices(&mut parts, count),
+            Ok(count) => {
+                left += count;
+                IoSlice::advance_slices(&mut parts, count);
+            }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
+                stuck(left);
                 let deadline = patience.map(|patience| Instant::now() + patience);
                 match wait(fd, Direction::Write, deadline) {
                     Ok(true) => {}
@@ -154,7 +218,8 @@ pub(crate) fn pass_descriptor(
     }
 }
 
-/// Takes over a descriptor and its byte, if one waits.
+/// Takes over a descriptor and its byte, if one waits. EPIPE: the socket is at its end, and none will
+/// come any more.
 pub(crate) fn take_descriptor(from: BorrowedFd<'_>) -> nix::Result<Option<(OwnedFd, u8)>> {
     use nix::sys::socket::{ControlMessageOwned, recvmsg};
     use std::os::fd::FromRawFd as _;
@@ -184,8 +249,11 @@ pub(crate) fn take_descriptor(from: BorrowedFd<'_>) -> nix::Result<Option<(Owned
             }
         }
     };
+    if count == 0 {
+        return Err(Errno::EPIPE);
+    }
     // One is passed at a time; what else a hostile worker sends is closed here.
-    let Some(fd) = fds.into_iter().next().filter(|_| count > 0) else {
+    let Some(fd) = fds.into_iter().next() else {
         return Ok(None);
     };
     Ok(Some((super::fd::above_standard(fd)?, byte[0])))
@@ -202,7 +270,7 @@ mod tests {
     fn empty_parts_are_no_obstacle() {
         let (mut near, far) = UnixStream::pair().unwrap();
         let mut parts = [&b""[..], b"a", b"", b"bc", b""].map(IoSlice::new);
-        send_all(far.as_fd(), &mut parts, None).unwrap();
+        send_all(far.as_fd(), &mut parts, None, |_| ()).unwrap();
         drop(far);
         let mut text = String::new();
         near.read_to_string(&mut text).unwrap();
@@ -213,12 +281,24 @@ mod tests {
     fn a_peer_that_takes_nothing_is_given_up_after_the_patience() {
         let (_near, far) = UnixStream::pair().unwrap();
         let megabyte = vec![0; 1 << 20];
+        let mut left = Vec::new();
         let outcome = send_all(
             far.as_fd(),
             &mut [IoSlice::new(&megabyte)],
             Some(Duration::from_millis(20)),
+            |count| left.push(count),
         );
         assert_eq!(outcome, Err(SendError::TimedOut));
+        let last = left.pop().unwrap();
+        assert!(last > 0 && last < megabyte.len(), "{last} bytes left");
+    }
+
+    #[test]
+    fn the_end_of_a_queue_is_told_from_an_empty_one() {
+        let (near, far) = UnixStream::pair().unwrap();
+        assert!(take_descriptor(near.as_fd()).unwrap().is_none());
+        far.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_eq!(take_descriptor(near.as_fd()).unwrap_err(), Errno::EPIPE);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    fn of(storage: &SockaddrStorage) -> Self {
+    pub(super) fn of(storage: &SockaddrStorage) -> Self {
         let inet = if let Some(v4) = storage.as_sockaddr_in() {
             Some((IpAddr::V4(v4.ip()), v4.port()))
         } else {
@@ -159,8 +159,8 @@ pub(crate) enum Occupant {
     None,
     /// A socket whose owner is gone.
     Dead,
-    /// A socket that answers.
-    Alive,
+    /// A socket that answers, and the process that made it, if it says so.
+    Alive { maker: Option<i32> },
     /// A file that is no socket.
     NoSocket,
 }
@@ -180,8 +180,14 @@ pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
     match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
         Err(Errno::ECONNREFUSED) => Ok(Occupant::Dead),
         Err(Errno::ENOENT) => Ok(Occupant::None),
+        Ok(()) => {
+            let maker = getsockopt(&fd, sockopt::PeerCredentials).map(|peer| peer.pid());
+            // 0 stands for a process that this one cannot see.
+            let maker = maker.ok().filter(|pid| *pid > 0);
+            Ok(Occupant::Alive { maker })
+        }
         // A queue that is full, another type of socket, or no permission: somebody is there.
-        Ok(()) | Err(_) => Ok(Occupant::Alive),
+        Err(_) => Ok(Occupant::Alive { maker: None }),
     }
 }
 

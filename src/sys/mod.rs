@@ -2,7 +2,10 @@
 //!
 //! Every function here is safe to call; each `unsafe` block says why it is sound.
 
+pub(crate) mod arrivals;
+pub(crate) mod clock;
 pub(crate) mod fd;
+pub(crate) mod holder;
 pub(crate) mod io;
 pub(crate) mod kick;
 pub(crate) mod listen;
@@ -11,6 +14,9 @@ pub(crate) mod scoreboard;
 
 pub(crate) mod channel;
 pub(crate) mod child;
+pub(crate) mod identity;
+pub(crate) mod inspect;
+pub(crate) mod listeners;
 pub(crate) mod lock;
 pub(crate) mod readiness;
 pub(crate) mod signals;

@@ -288,7 +288,7 @@ static void addresses(void)
     EXPECT(fcgipm_socket_open("192.0.2.1:9005", 0, NULL), FCGIPM_ESYSTEM, "192.0.2.1:9005': Cannot assign");
     int fd = fcgipm_socket_open(in_folder("taken"), 0, NULL);
     errno = 0;
-    EXPECT(fcgipm_socket_open(in_folder("taken"), 0, NULL), FCGIPM_EINUSE, "taken': Address already in use");
+    EXPECT(fcgipm_socket_open(in_folder("taken"), 0, NULL), FCGIPM_EINUSE, "taken': in use by process");
     EXPECT(errno, EADDRINUSE, NULL);
     EXPECT(fcgipm_socket_close(fd), 0, NULL);
     /* Nobody answers there now. */

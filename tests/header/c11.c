@@ -16,6 +16,7 @@
 
 int main(void) {
     char text[8];
+    uint8_t bytes[8];
     const uint8_t *data = (const uint8_t *)text;
     size_t length = 1;
     fcgipm_options *options = fcgipm_options_new();
@@ -33,6 +34,8 @@ int main(void) {
     CHECK(fcgipm_request_params(NULL, FCGIPM_PARAMS_ALL, &data, &length) == FCGIPM_EHANDLE);
     CHECK(data == NULL && length == 0);
     CHECK(fcgipm_request_params(NULL, FCGIPM_PARAMS_ALL, NULL, NULL) == FCGIPM_EARGUMENT);
+    CHECK(fcgipm_request_copy_params(NULL, FCGIPM_PARAMS_ENVIRONMENT, NULL, 0, bytes, sizeof bytes) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_copy_params(NULL, FCGIPM_PARAMS_ALL, NULL, 0, bytes, sizeof bytes) == FCGIPM_EARGUMENT);
     CHECK(fcgipm_request_read(NULL, NULL, 0) == FCGIPM_EHANDLE);
     CHECK(fcgipm_socket_is_listening(-1) == 0);
     CHECK(fcgipm_socket_open(":99999", 0, options) == FCGIPM_EADDRESS);
@@ -42,6 +45,7 @@ int main(void) {
     CHECK(fcgipm_options_set(options, "n_processes", "12") == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_next(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_worker_retiring() == 0);
+    CHECK(fcgipm_worker_notice_given() == 0);
     puts(fcgipm_version());
     return 0;
 }

@@ -55,7 +55,7 @@ fn five_hundred_workers_start_serve_reload_and_stop_in_little_memory() {
     for pid in &pool.workers {
         most = most.max(private(*pid));
     }
-    println!("500 workers: at most {most} KiB private, a bare fork has {baseline} KiB");
+    println!("measured: 500 workers: at most {most} KiB private, a bare fork has {baseline} KiB");
     assert!(
         most - baseline.min(most) < 256,
         "{most} KiB, a bare fork has {baseline} KiB"
@@ -75,7 +75,7 @@ fn a_worker_with_a_hundred_kept_connections_takes_little_memory() {
     kept.iter_mut()
         .for_each(|connection| ask_on_kept(connection).unwrap());
     let (now, baseline) = (private(pool.workers[0]), bare_fork());
-    println!("100 kept connections: {now} KiB private, a bare fork has {baseline} KiB");
+    println!("measured: 100 kept connections: {now} KiB private, a bare fork has {baseline} KiB");
     assert!(
         now - baseline.min(now) < 256,
         "{now} KiB, a bare fork has {baseline} KiB"
@@ -116,7 +116,7 @@ fn a_body_of_a_gibibyte_grows_the_worker_by_less_than_a_mebibyte() {
     connection.send(&record(STDIN, ID, &[]));
     assert!(connection.response().text().contains("1073741824 "));
     let grown = peak(worker) - before;
-    println!("1 GiB read: {grown} KiB more at the peak");
+    println!("measured: 1 GiB read: {grown} KiB more at the peak");
     assert!(grown < 1_024, "{grown} KiB more");
     pool.stop();
 }
@@ -149,7 +149,7 @@ fn a_response_of_a_gibibyte_grows_the_worker_by_less_than_a_mebibyte() {
     assert!(total > GIB, "{total} bytes");
     assert_eq!(tail, [1, END, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let grown = peak(worker) - before;
-    println!("1 GiB written: {grown} KiB more at the peak");
+    println!("measured: 1 GiB written: {grown} KiB more at the peak");
     assert!(grown < 1_024, "{grown} KiB more");
     pool.stop();
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::peer::program::{Program, TRANSPORTS};
+use super::peer::program::{Program, TRANSPORTS, Transport};
 use super::peer::records::*;
 
 const ALL: [(&str, &str); 3] = [
@@ -132,4 +132,77 @@ fn questions_whose_answers_nobody_takes_end_the_wait_for_the_body_once() {
         );
         flooding.join().unwrap();
     }
+}
+
+#[test]
+fn a_kept_connection_without_a_request_is_closed_after_idle_timeout_and_never_without() {
+    let settings = [("FCGIPM_IDLE_TIMEOUT", "0.4")];
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &settings);
+        let mut kept: Vec<_> = (0..5).map(|_| program.connect()).collect();
+        let mut start = Instant::now();
+        for connection in &mut kept {
+            start = Instant::now();
+            connection.call(&request("/status").keep(true));
+        }
+        // Those that ask stay.
+        let (first, others) = kept.split_first_mut().unwrap();
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(100));
+            first.call(&request("/status").keep(true));
+        }
+        others
+            .iter_mut()
+            .for_each(|connection| connection.assert_closed());
+        assert_in_time(start);
+        let start = Instant::now();
+        first.call(&request("/status").keep(true));
+        first.assert_closed();
+        assert_in_time(start);
+        // A new one is served as ever.
+        assert_eq!(program.call(&request("/status?3")).app_status, 3);
+    }
+}
+
+/// The request came in time, and the worker was busy with another one.
+#[test]
+fn idle_timeout_takes_no_request_away_that_waits_for_the_worker() {
+    for transport in TRANSPORTS {
+        let program = Program::app(transport, &[("FCGIPM_IDLE_TIMEOUT", "0.3")]);
+        let mut kept = program.connect();
+        kept.call(&request("/status").keep(true));
+        let mut busy = program.connect();
+        busy.send(&request("/thread").head());
+        assert_eq!(busy.record().kind, STDOUT);
+        kept.send(&request("/status?5").keep(true).bytes());
+        std::thread::sleep(Duration::from_millis(600));
+        busy.send(&record(STDIN, ID, &[]));
+        assert_eq!(kept.response().app_status, 5);
+        assert_eq!(kept.call(&request("/status?6").keep(true)).app_status, 6);
+    }
+}
+
+/// Whatever a client could send is answered; what it could not, fails while it sends.
+#[test]
+fn requests_that_meet_idle_timeout_are_answered_or_not_taken() {
+    let program = Program::app(Transport::Unix, &[("FCGIPM_IDLE_TIMEOUT", "0.02")]);
+    let (mut answered, mut refused) = (0, 0);
+    while refused < 30 {
+        let mut kept = program.connect();
+        kept.call(&request("/status").keep(true));
+        for round in 0u64.. {
+            // Around the timeout, on both sides of it.
+            std::thread::sleep(Duration::from_micros(19_500 + round * 100 % 1_500));
+            if kept
+                .try_send(&request("/status?7").keep(true).bytes())
+                .is_err()
+            {
+                refused += 1;
+                break;
+            }
+            assert_eq!(kept.response().app_status, 7);
+            answered += 1;
+        }
+    }
+    println!("{answered} answered, {refused} refused");
 }

@@ -1,4 +1,4 @@
-//! No descriptor is left: a named error, nothing lost for it, and no spin.
+//! No descriptor is left, or no room in a file: a named error, nothing lost for it, and no spin.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::peer::program::{Program, TRANSPORTS, compiled};
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled};
 use super::peer::records::request;
 use super::{Pool, call, command};
 
@@ -134,6 +134,20 @@ fn a_pool_without_descriptors_does_not_spin() {
     assert_eq!(pool.program.wait().code(), Some(0));
 }
 
+/// Then poll(2) refuses to look at what it watches. New workers inherit the limit and cannot accept.
+#[test]
+fn a_manager_whose_limit_is_lowered_below_what_it_watches_still_sees_deaths_and_signals() {
+    let mut pool = Pool::start(TRANSPORTS[0], 4, &[]);
+    limit(pool.program.pid(), 3);
+    // Whatever it waited for when the limit came: from here on it has to wait anew.
+    pool.program.signal(Signal::SIGUSR1);
+    pool.program.line("received SIGUSR1");
+    kill(Pid::from_raw(pool.workers[0]), Signal::SIGKILL).unwrap();
+    pool.program.line("killed by SIGKILL");
+    pool.program.signal(Signal::SIGTERM);
+    assert_eq!(pool.program.wait().code(), Some(0));
+}
+
 #[test]
 fn a_manager_without_descriptors_says_which_it_lacks() {
     for descriptors in 3..12 {
@@ -180,4 +194,26 @@ fn a_listener_that_is_gone_is_named() {
             .contains("listening descriptor 77: Bad file descriptor")
     );
     assert_eq!(program.wait().code(), Some(1));
+}
+
+#[test]
+fn a_log_that_may_not_grow_ends_nobody() {
+    let (plain, gate) = command(2, &[]);
+    let log = gate.with_file_name("log");
+    std::fs::write(&log, vec![b'\n'; 1 << 20]).unwrap();
+    let mut command = Command::new("sh");
+    // The file that standard error is has reached the limit long ago (SIGXFSZ).
+    let script = format!("ulimit -f 1 && exec \"$0\" \"$@\" 2>>{}", log.display());
+    command.arg("-c").arg(script).arg(plain.get_program());
+    command.args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let mut program = Program::start(command, Transport::Unix);
+    program.call(&call("/"));
+    program.signal(Signal::SIGHUP);
+    program.call(&call("/"));
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+    std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
 }

@@ -10,150 +10,26 @@ mod bounds;
 mod cost;
 mod deadlines;
 mod deaths;
+mod deploy;
 mod descriptors;
+mod identity;
+mod load;
+mod orphans;
+mod overdue;
+mod queue;
+mod recycling;
 mod reload;
+mod sizing;
 mod stop;
 mod threads;
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use peer::connection::{Address, Connection};
-use peer::program::{Program, Transport, folder, product};
-use peer::records::{GET_VALUES, GET_VALUES_RESULT, ID, Request, begin, record, request, stream};
-
-/// The example under its manager, and the pids of its workers.
-struct Pool {
-    program: Program,
-    workers: Vec<i32>,
-    /// A fifo that a request for /pause waits for.
-    gate: PathBuf,
-}
-
-fn command(workers: usize, environment: &[(&str, &str)]) -> (Command, PathBuf) {
-    let gate = folder().join("gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut command = Command::new(product("examples/hello"));
-    command
-        .arg("fd:0")
-        .env("FCGIPM_N_PROCESSES", workers.to_string())
-        .env("HELLO_GATE", &gate);
-    command.envs(environment.iter().copied());
-    (command, gate)
-}
-
-impl Pool {
-    fn start(transport: Transport, workers: usize, environment: &[(&str, &str)]) -> Self {
-        let (command, gate) = command(workers, environment);
-        Self::ready(Program::start(command, transport), gate, workers)
-    }
-
-    fn start_on(
-        listener: OwnedFd,
-        address: Address,
-        workers: usize,
-        environment: &[(&str, &str)],
-    ) -> Self {
-        let (command, gate) = command(workers, environment);
-        Self::ready(Program::start_on(command, listener, address), gate, workers)
-    }
-
-    fn ready(program: Program, gate: PathBuf, workers: usize) -> Self {
-        let mut pool = Self {
-            program,
-            workers: Vec::new(),
-            gate,
-        };
-        for _ in 0..workers {
-            let ready = pool.next_ready();
-            pool.workers.push(ready);
-        }
-        pool
-    }
-
-    /// Waits for the next worker that is ready.
-    fn next_ready(&mut self) -> i32 {
-        let line = self.program.line(") ready");
-        let (_, rest) = line.split_once("worker (pid ").unwrap();
-        rest.split_once(')').unwrap().0.parse().unwrap()
-    }
-
-    /// A connection on which a worker waits at the gate.
-    fn paused(&self, keep: bool) -> Connection {
-        let mut connection = self.program.connect();
-        connection.send(&call("/pause").keep(keep).bytes());
-        connection
-    }
-
-    /// Waits until a worker stands at the gate; it goes on when this writes or is dropped.
-    fn gate(&self) -> File {
-        File::options().write(true).open(&self.gate).unwrap()
-    }
-
-    /// A connection that a worker has accepted and whose parameters it is reading, and the rest of them.
-    fn half(&self, request: &Request) -> (Connection, Vec<u8>) {
-        let mut connection = self.program.connect();
-        let params = request.pairs();
-        connection.send(&begin(ID, request.role, request.keep));
-        connection.send(&record(
-            peer::records::PARAMS,
-            ID,
-            &params[..params.len() / 2],
-        ));
-        connection.send(&record(GET_VALUES, 0, &[]));
-        assert_eq!(
-            connection.record().kind,
-            GET_VALUES_RESULT,
-            "somebody reads"
-        );
-        let rest = stream(peer::records::PARAMS, ID, &params[params.len() / 2..]);
-        (
-            connection,
-            [rest, record(peer::records::STDIN, ID, &[])].concat(),
-        )
-    }
-
-    /// Stops the manager gently, and checks that it never had to be otherwise.
-    fn stop(mut self) {
-        self.program.signal(nix::sys::signal::Signal::SIGTERM);
-        self.assert_stopped();
-    }
-
-    fn assert_stopped(&mut self) {
-        let status = self.program.wait();
-        assert_eq!(status.code(), Some(0), "{:#?}", self.program.lines());
-        for line in self.program.all_lines() {
-            for bad in [
-                "killing",
-                "killed by",
-                "reload failed",
-                "exited with status 1",
-                "hello:",
-                "is given up",
-            ] {
-                assert!(!line.contains(bad), "{line}");
-            }
-        }
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        if let Some(folder) = self.gate.parent() {
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
-}
-
-/// A request for a path of the example.
-fn call(path: &str) -> Request {
-    request(path)
-}
+use peer::pool::{Pool, call, command};
+use peer::records::ID;
 
 /// Clients that ask until they are told to stop.
 struct Load {

@@ -33,7 +33,7 @@ fn sixty_reloads(transport: Transport) {
         .iter()
         .filter(|line| line.contains("reload done"))
         .count();
-    println!("{transport:?}: {answered} requests during 60 HUPs, {done} reloads done");
+    println!("measured: {transport:?}: {answered} requests during 60 HUPs, {done} reloads done");
     assert!(done >= 10, "{done} reloads");
     pool.stop();
 }
@@ -66,7 +66,7 @@ fn thirty_reloads_lose_nothing_on_kept_connections() {
             }
         }
         println!(
-            "{transport:?}: {} requests during 30 reloads",
+            "measured: {transport:?}: {} requests during 30 reloads",
             load.finish()
         );
         pool.stop();

@@ -31,6 +31,24 @@ pub(crate) struct Connection {
 }
 
 impl Address {
+    /// The same as OpenSocket takes it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Unix(path) => path.to_str().unwrap().to_owned(),
+            Self::Tcp(address) => address.to_string(),
+        }
+    }
+
+    /// Whether nobody can connect any more: refused at once, or not heard.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Unix(path) => UnixStream::connect(path).is_err(),
+            Self::Tcp(address) => {
+                TcpStream::connect_timeout(address, Duration::from_millis(100)).is_err()
+            }
+        }
+    }
+
     /// Removes the socket file and its folder, for a test that made them itself.
     pub(crate) fn remove(&self) {
         if let Self::Unix(path) = self

@@ -2,5 +2,6 @@
 #![allow(dead_code)] // Each test target uses its part.
 
 pub(crate) mod connection;
+pub(crate) mod pool;
 pub(crate) mod program;
 pub(crate) mod records;

@@ -108,6 +108,15 @@ pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
     }
 }
 
+/// An address on which nobody listens.
+pub(crate) fn unused(transport: Transport) -> Address {
+    match transport {
+        Transport::Unix => Address::Unix(folder().join("socket")),
+        // Bound and let go: the kernel does not give the number to another one soon.
+        Transport::Tcp => listen(transport).1,
+    }
+}
+
 /// A running program, which listens on descriptor 0 as a web server would start it (section 2.2).
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -130,11 +139,20 @@ impl Program {
     }
 
     /// The same, on a listening socket that there is.
-    pub(crate) fn start_on(mut command: Command, listener: OwnedFd, address: Address) -> Self {
+    pub(crate) fn start_on(command: Command, listener: OwnedFd, address: Address) -> Self {
+        Self::spawn(command, Stdio::from(listener), address)
+    }
+
+    /// The same, for a program that opens this address itself.
+    pub(crate) fn start_opening(command: Command, address: Address) -> Self {
+        Self::spawn(command, Stdio::null(), address)
+    }
+
+    fn spawn(mut command: Command, stdin: Stdio, address: Address) -> Self {
         // In a process group of its own, so that whatever it starts ends with the test.
         let mut child = command
             .process_group(0)
-            .stdin(Stdio::from(listener))
+            .stdin(stdin)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));

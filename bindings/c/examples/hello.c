@@ -13,10 +13,17 @@
  *     /headers?n=N  N header lines
  *     /stderr       a line for the web server's error log
  *     /status?n=N   exit status N
- *     /pause        answers when a byte can be read from the file named by HELLO_GATE
+ *     /pause?n=N    N bytes, and the rest when a byte can be read from the file named by HELLO_GATE, or when
+ *                   the manager gives notice that the request takes too long
+ *     /stubborn?n=N the same, but takes no notice
+ *     /grow?n=N     N bytes of memory more, for good
+ *
+ * HELLO_START names a command that each worker runs before it serves; if it fails, the worker does.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,15 +152,45 @@ static void answer_stderr(fcgipm_request *request)
     print(request, "Content-Type: text/plain\r\n\r\nlogged\n");
 }
 
-static void answer_pause(fcgipm_request *request)
+/* The manager's notice ends a call that waits, because the handler is there. */
+static void on_notice(int signal)
+{
+    (void)signal;
+}
+
+static void answer_pause(fcgipm_request *request, int stubborn)
 {
     char byte;
+    ssize_t count;
     const char *gate = getenv("HELLO_GATE");
-    int fd = gate != NULL ? open(gate, O_RDONLY) : -1;
-    ssize_t count = fd >= 0 ? read(fd, &byte, 1) : -1;
+    unsigned long long first = number(request, 0);
+    if (first > 0) {
+        answer_bytes(request);
+        (void)fcgipm_request_flush(request);
+    }
+    int fd = -1;
+    do {
+        if (fd < 0)
+            fd = gate != NULL ? open(gate, O_RDONLY) : -1;
+        count = fd >= 0 ? read(fd, &byte, 1) : -1;
+    } while (gate != NULL && count < 0 && errno == EINTR && (stubborn || fcgipm_worker_notice_given() != 1));
     if (fd >= 0)
         close(fd);
-    print(request, "Content-Type: text/plain\r\n\r\nwaited, %ld\n", (long)count);
+    if (count < 0 && fcgipm_worker_notice_given() == 1)
+        print(request, "Status: 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\ngiven up\n");
+    else if (first == 0)
+        print(request, "Content-Type: text/plain\r\n\r\nwaited, %ld\n", (long)count);
+}
+
+static void answer_grow(fcgipm_request *request)
+{
+    /* Volatile, so that the compiler keeps what nobody reads. */
+    static char *volatile memory;
+    unsigned long long count = number(request, 0);
+    memory = malloc(count);
+    if (memory != NULL)
+        memset(memory, 'x', count);
+    print(request, "Content-Type: text/plain\r\n\r\n%s by %llu bytes\n", memory != NULL ? "grown" : "cannot grow", count);
 }
 
 static void answer(fcgipm_request *request, unsigned long long served)
@@ -174,7 +211,11 @@ static void answer(fcgipm_request *request, unsigned long long served)
     else if (strcmp(path, "/stderr") == 0)
         answer_stderr(request);
     else if (strcmp(path, "/pause") == 0)
-        answer_pause(request);
+        answer_pause(request, 0);
+    else if (strcmp(path, "/stubborn") == 0)
+        answer_pause(request, 1);
+    else if (strcmp(path, "/grow") == 0)
+        answer_grow(request);
     else {
         if (strcmp(path, "/status") == 0)
             fcgipm_request_set_exit_status(request, (uint32_t)number(request, 0));
@@ -186,6 +227,14 @@ static int serve(int listener, const fcgipm_options *options)
 {
     unsigned long long served = 0;
     int result;
+    struct sigaction notice = {.sa_handler = on_notice};
+    const char *start = getenv("HELLO_START");
+    if (start != NULL && (result = system(start)) != 0) {
+        fprintf(stderr, "hello: '%s' ended with status %d\n", start, result);
+        return 1;
+    }
+    /* The signal of the option request_timeout_signal. */
+    sigaction(SIGVTALRM, &notice, NULL);
     fcgipm_request *request = fcgipm_request_new(listener, 0, options);
     if (request == NULL)
         return fail("request");

@@ -1,0 +1,148 @@
+//! What the manager observes, and tells the pool.
+
+use std::time::Duration;
+
+use super::event::Event;
+use super::shell::{Shell, Source};
+use crate::pool::{self, Exit, Observation, Report, Resize, SlotState};
+use crate::server::listener;
+use crate::server::supervision::{Activity, Look};
+use crate::sys::channel::drain;
+use crate::sys::child::Ended;
+use crate::sys::listeners::Listener;
+use crate::sys::{arrivals, readiness, signals};
+
+impl Shell {
+    /// Acts on the signals that came; whether any did.
+    pub(super) fn take_signals(&mut self) -> bool {
+        drain(&self.parts.signal_pipe);
+        let mut any = signals::take(libc::SIGCHLD) > 0;
+        for signal in signals::MANAGED {
+            let times = signals::take(signal);
+            if times > 0 {
+                any = true;
+                self.publish(Event::signal(signal));
+            }
+            let event = match signal {
+                libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => pool::Event::Stop,
+                libc::SIGHUP => pool::Event::Reload,
+                libc::SIGTTIN => pool::Event::Resize(Resize::Up),
+                libc::SIGTTOU => pool::Event::Resize(Resize::Down),
+                // The host's.
+                _ => continue,
+            };
+            if times > 0 && event == pool::Event::Stop && self.leaves_somebody_waiting() {
+                self.tell_pool(pool::Event::Connection);
+            }
+            for _ in 0..times {
+                self.tell_pool(event);
+            }
+        }
+        any
+    }
+
+    /// Ends what arrives, and says whether anything waits to be accepted. Where the kernel does not
+    /// tell, what was readable before counts: a socket that was ended always is.
+    fn leaves_somebody_waiting(&self) -> bool {
+        let listeners = || self.parts.listeners.iter().map(Listener::as_fd);
+        let mut readable = Vec::new();
+        readiness::wait(listeners(), Some(Duration::ZERO), &mut readable);
+        listener::stop_arrivals();
+        listeners().enumerate().any(|(position, listener)| {
+            arrivals::waiting(listener)
+                .map_or_else(|| readable.contains(&position), |count| count > 0)
+        })
+    }
+
+    pub(super) fn reap(&mut self, ready: &[Source]) {
+        let mut gone = Vec::new();
+        let mut ended = ready.iter().filter_map(|source| match source {
+            Source::Child(slot) => Some(*slot),
+            _ => None,
+        });
+        let mut next = ended.next();
+        for (slot, child) in self.children() {
+            // Whoever's descriptor says so, and whoever has none. Both go up.
+            let told = next == Some(slot);
+            if told {
+                next = ended.next();
+            }
+            if (told || child.pidfd().is_none())
+                && let Some(ended) = child.try_wait()
+            {
+                gone.push((slot, ended));
+            }
+        }
+        for (slot, ended) in gone {
+            let (status, exit) = match ended {
+                Ended::Status(status) if libc::WIFSIGNALED(status) => {
+                    (status, Exit::Signal(libc::WTERMSIG(status)))
+                }
+                Ended::Status(status) => (status, Exit::Code(libc::WEXITSTATUS(status))),
+                Ended::Unknown => (0, Exit::Unknown),
+            };
+            // It may have handed connections on, whether or not it was told to leave.
+            self.handed_over = true;
+            self.end_rescue(slot);
+            let worker = &mut self.workers[slot];
+            worker.child = None;
+            worker.status = status;
+            if let Some(output) = &mut worker.output {
+                // Its last words come before the news of its death.
+                let _ = output.pass_on();
+            }
+            self.report(slot, Report::Exited(exit));
+        }
+    }
+
+    /// Looks into the workers' pages: when one of them asked for it, and when the pool wants to know.
+    /// A page that makes no sense says nothing. What it says is never more than an answer.
+    pub(super) fn look(&mut self, woken: bool) {
+        let due = woken || self.pool.look_at().is_some_and(|at| at <= self.now());
+        for slot in 0..self.workers.len() {
+            let state = self.pool.state(slot);
+            let look = match state {
+                SlotState::Starting | SlotState::Ready if due => self.page(slot).look(),
+                // How those that leave are getting on is looked at in each turn.
+                SlotState::Retiring => self.page(slot).look(),
+                SlotState::Starting | SlotState::Ready | SlotState::Empty | SlotState::Gone => None,
+            };
+            let Some(look) = look else { continue };
+            // It may have put its idle connections into the queue, or be about to.
+            self.handed_over |=
+                woken && (state == SlotState::Retiring || look.activity == Activity::Leaving);
+            if self.workers[slot].look.as_ref() == Some(&look) && state == SlotState::Retiring {
+                continue;
+            }
+            if self.is_starting(slot) {
+                match look.activity {
+                    Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished => {
+                        self.report(slot, Report::Ready);
+                    }
+                    // One that leaves before it ever waited is no capacity.
+                    Activity::Starting | Activity::Leaving => continue,
+                }
+            }
+            if let Some(observation) = self.observation(&look) {
+                self.workers[slot].look = Some(look);
+                self.report(slot, Report::Observed(observation));
+            }
+        }
+    }
+
+    /// A look in the pool's terms.
+    fn observation(&self, look: &Look) -> Option<Observation> {
+        Some(Observation {
+            activity: match look.activity {
+                Activity::Starting => return None,
+                Activity::Idle | Activity::Finished => pool::Activity::Idle,
+                Activity::Reading => pool::Activity::Reading,
+                Activity::Busy => pool::Activity::Busy,
+                Activity::Leaving => pool::Activity::Leaving,
+            },
+            request: look.request,
+            requests: look.requests,
+            since: look.since.saturating_sub(self.origin),
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! What the manager performs of what the pool decides.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use super::event::Event;
+use super::shell::Shell;
+use crate::error::Error;
+use crate::pool::{self, Action, Notice, Overdue, Report, SlotState};
+use crate::server::listener;
+use crate::server::supervision::{Activity, Order};
+use crate::sys::{inspect, kick, readiness};
+
+/// A reload of many workers must not kick all for each that leaves.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
+
+impl Shell {
+    pub(super) fn report(&mut self, slot: usize, report: Report) {
+        self.tell_pool(pool::Event::Worker { slot, report });
+    }
+
+    /// Tells the pool, performs what it answers, and returns the slot it wants a worker in.
+    pub(super) fn tell_pool(&mut self, event: pool::Event) -> Option<usize> {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.pool.handle(self.now(), event, &mut actions);
+        let mut fork = None;
+        let mut measured = Vec::new();
+        for action in actions.drain(..) {
+            match action {
+                Action::Fork { slot } => fork = Some(slot),
+                Action::Retire { slot, last } => {
+                    let order = if last {
+                        Order::RetireLast
+                    } else {
+                        Order::Retire
+                    };
+                    self.page(slot).give_order(order);
+                    self.workers[slot].look = None;
+                }
+                Action::Kick { slot } => self.signal(slot, kick::KICK),
+                // Its first Accept may have come since the pool was told.
+                Action::Terminate { slot } => match self.page(slot).activity() {
+                    Some(
+                        Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished,
+                    ) => {
+                        self.signal(slot, kick::KICK);
+                    }
+                    Some(Activity::Starting | Activity::Leaving) | None => {
+                        self.signal(slot, libc::SIGTERM);
+                    }
+                },
+                Action::GiveNotice { slot } => self.give_notice(slot),
+                Action::Kill { slot, rescue } => {
+                    if rescue {
+                        self.begin_rescue(slot);
+                    }
+                    self.signal(slot, libc::SIGKILL);
+                }
+                Action::Measure { slot } => measured.push(slot),
+                Action::Notice(notice) => {
+                    // Before anybody is told: a worker that leaves has seen the queue's end.
+                    if notice == Notice::Stopping {
+                        listener::stop_arrivals();
+                    }
+                    self.notice(notice);
+                }
+                Action::Stopped => self.stopped = true,
+            }
+        }
+        self.actions = actions;
+        for slot in measured {
+            if let Some(bytes) = inspect::private_memory(self.workers[slot].pid) {
+                self.report(slot, Report::Memory { bytes });
+            }
+        }
+        fork
+    }
+
+    fn signal(&self, slot: usize, signal: i32) {
+        if let Some(child) = &self.workers[slot].child {
+            child.signal(signal);
+        }
+    }
+
+    /// Tells a worker that its request has been running for too long. Only one that handles the signal
+    /// gets it: by default it would kill.
+    fn give_notice(&self, slot: usize) {
+        let worker = &self.workers[slot];
+        if let Some(look) = &worker.look {
+            self.page(slot).give_notice(look.request);
+        }
+        if let Some(signal) = self.settings.notice_signal
+            && inspect::catches(worker.pid, signal)
+        {
+            self.signal(slot, signal);
+        }
+    }
+
+    /// Has every worker that waits look at the hand-over queue, if something is in it. Not when a
+    /// worker is told to leave: only when it has looked at that order can anything be there.
+    pub(super) fn kick_for_handover(&mut self) {
+        if !self.handed_over || self.now() < self.handover_gate {
+            return;
+        }
+        self.handed_over = false;
+        let mut queued = Vec::new();
+        let queue = std::iter::once(self.parts.handover.1.as_fd());
+        readiness::wait(queue, Some(Duration::ZERO), &mut queued);
+        if queued.is_empty() {
+            return;
+        }
+        self.handover_gate = self.now() + HANDOVER_PAUSE;
+        for (slot, child) in self.children() {
+            if self.pool.state(slot) == SlotState::Ready
+                && self.page(slot).activity() == Some(Activity::Idle)
+            {
+                child.signal(kick::KICK);
+            }
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        let config = &self.settings.pool;
+        let pid = |slot: usize| self.workers[slot].pid;
+        let event = match notice {
+            Notice::Started { slot } => Event::started(pid(slot)),
+            Notice::Ready { slot } => Event::ready(pid(slot)),
+            Notice::Exited { slot, exit } => {
+                Event::exited(pid(slot), self.workers[slot].status, exit)
+            }
+            Notice::ReloadBegun => Event::reload_begun(),
+            Notice::ReloadQueued => Event::notice("a reload is going on; another one follows"),
+            Notice::ReloadDone => Event::reload_done(),
+            Notice::ReloadFailed { slot, cause } => {
+                // Where none could be forked, there is nobody in the slot.
+                let worker = self.workers.get(slot);
+                let lines = worker
+                    .and_then(|worker| worker.output.as_ref())
+                    .and_then(|output| output.last_lines());
+                Event::reload_failed(
+                    worker.map_or(0, |worker| worker.pid),
+                    cause,
+                    config.start_timeout,
+                    lines,
+                )
+            }
+            Notice::Killing { slot, overdue } => {
+                let limit = match overdue {
+                    Overdue::Start => config.start_timeout,
+                    Overdue::Leave => config.die_timeout,
+                    Overdue::Request => Some(config.request_timeout_grace),
+                };
+                Event::killing(pid(slot), overdue, limit, &self.request_of(slot))
+            }
+            Notice::Slow { slot, age } => Event::slow(pid(slot), age, &self.request_of(slot)),
+            Notice::Overdue { slot, age } => {
+                Event::timed_out(pid(slot), age, &self.request_of(slot))
+            }
+            Notice::Recycling { slot, why } => Event::recycling(pid(slot), why),
+            Notice::BackingOff { pause } => Event::notice(format!(
+                "workers die soon after their start; the next one is started in {:.1} s",
+                pause.as_secs_f64()
+            )),
+            Notice::ForkFailed { errno, pause } => {
+                let error = Error::system("fork of a worker", errno);
+                Event::notice(format!("{error}; tried again in {pause:?}"))
+            }
+            Notice::Resized { wanted } => {
+                self.tell_size(wanted);
+                Event::resized(wanted)
+            }
+            Notice::Sized { wanted, up: _ } => {
+                self.tell_size(wanted);
+                Event::sized()
+            }
+            Notice::Emptied => Event::emergency(),
+            Notice::Recovered => Event::recovered(),
+            Notice::Stopping => Event::stopping(self.children().count()),
+        };
+        self.show_notice(notice, &event);
+        self.publish(event);
+    }
+
+    /// Workers tell their peers how many there are.
+    fn tell_size(&self, wanted: usize) {
+        let size = u32::try_from(wanted).unwrap_or(u32::MAX);
+        self.children()
+            .for_each(|(slot, _)| self.page(slot).set_pool_size(size));
+    }
+
+    /// What a worker's request is, for a line of the log.
+    fn request_of(&self, slot: usize) -> String {
+        let Some((_, details)) = self.request_in(slot) else {
+            return match self.page(slot).activity() {
+                Some(Activity::Reading) => ": its parameters have not arrived".to_owned(),
+                _ => String::new(),
+            };
+        };
+        match (details.method.as_str(), details.uri.as_str()) {
+            ("", "") => String::new(),
+            (method, uri) => format!(": {method} {uri}"),
+        }
+    }
+}

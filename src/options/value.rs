@@ -1,0 +1,138 @@
+//! What values an option takes, and how they are read.
+
+use std::time::Duration;
+
+use super::Spec;
+use crate::error::{Code, Error, Result};
+
+/// What values an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number in a range.
+    Count {
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// A number of bytes in a range; `k`, `m` and `g` (powers of 1,024) may follow it.
+    Bytes {
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// Seconds, a decimal fraction allowed; 0 means none.
+    Seconds,
+    /// `1`, `yes`, `true`, `on`, or `0`, `no`, `false`, `off`.
+    Flag,
+    /// File permissions in octal; empty means what the umask leaves.
+    Mode,
+    /// Text without NUL; empty means not set.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A whole number in a range that may be negative; empty means left as it is.
+    Signed {
+        /// Smallest value.
+        min: i64,
+        /// Largest value.
+        max: i64,
+    },
+    /// A resource limit: a whole number (`k`, `m` and `g` may follow) or `unlimited`; empty means
+    /// left as it is.
+    Limit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Number(u64),
+    Seconds(Duration),
+    Mode(Option<u32>),
+    Text(String),
+    Signed(Option<i64>),
+    Limit(Option<u64>),
+}
+
+/// The value that a text stands for.
+pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
+    let bad = |wanted: &str| {
+        Error::new(
+            Code::Value,
+            format!("option {}: '{text}' is not {wanted}", spec.name),
+        )
+    };
+    let in_range = |number: u64, min: u64, max: u64| {
+        if (min..=max).contains(&number) {
+            Ok(Value::Number(number))
+        } else {
+            Err(bad(&format!("in the range {min}..{max}")))
+        }
+    };
+    match spec.kind {
+        Kind::Count { min, max } => {
+            let number = text
+                .parse()
+                .map_err(|_| bad(&format!("a whole number in the range {min}..{max}")))?;
+            in_range(number, min, max)
+        }
+        Kind::Bytes { min, max } => {
+            let number =
+                parse_bytes(text).ok_or_else(|| bad("a number of bytes (k, m or g may follow)"))?;
+            in_range(number, min, max)
+        }
+        Kind::Seconds => {
+            // Digits and one point only: f64 would also take "inf", "nan" and "1e9".
+            let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let seconds: f64 = text
+                .parse()
+                .ok()
+                .filter(|_| plain)
+                .ok_or_else(|| bad("a number of seconds"))?;
+            if seconds > 1e8 {
+                return Err(bad("in the range 0..100000000 seconds"));
+            }
+            Ok(Value::Seconds(Duration::from_secs_f64(seconds)))
+        }
+        Kind::Flag => match text.to_ascii_lowercase().as_str() {
+            "1" | "yes" | "true" | "on" => Ok(Value::Number(1)),
+            "0" | "no" | "false" | "off" | "" => Ok(Value::Number(0)),
+            _ => Err(bad("a flag (1, yes, true, on, 0, no, false or off)")),
+        },
+        Kind::Mode if text.is_empty() => Ok(Value::Mode(None)),
+        Kind::Mode => match u32::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(Value::Mode(Some(mode))),
+            Ok(_) | Err(_) => Err(bad("a mode in octal, 0..777")),
+        },
+        Kind::Text if text.contains('\0') => Err(bad("free of NUL bytes")),
+        Kind::Text => Ok(Value::Text(text.to_owned())),
+        Kind::Word(words) => match words.iter().position(|word| *word == text) {
+            Some(position) => Ok(Value::Number(position as u64)),
+            None => Err(bad(&format!("one of: {}", words.join(", ")))),
+        },
+        Kind::Signed { .. } if text.is_empty() => Ok(Value::Signed(None)),
+        Kind::Signed { min, max } => match text.parse() {
+            Ok(number) if (min..=max).contains(&number) => Ok(Value::Signed(Some(number))),
+            Ok(_) | Err(_) => Err(bad(&format!("a whole number in the range {min}..{max}"))),
+        },
+        Kind::Limit => match text {
+            "" => Ok(Value::Limit(None)),
+            "unlimited" => Ok(Value::Limit(Some(u64::MAX))),
+            _ => parse_bytes(text)
+                .map(|limit| Value::Limit(Some(limit)))
+                .ok_or_else(|| bad("a whole number (k, m or g may follow) or unlimited")),
+        },
+    }
+}
+
+/// A whole number of bytes, or of the 1,024s that a letter behind it says.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().ok()?;
+    Some(number.saturating_mul(1 << shift))
+}

@@ -1,0 +1,106 @@
+//! What becomes late, and when to look.
+
+use std::time::Duration;
+
+use super::machine::Pool;
+use super::slot::Slot;
+use super::watch::Missed;
+use super::{Action, Cause, Notice, Overdue, Recycle};
+
+impl Pool {
+    /// When the pages of all workers are to be looked at next, and what they say handed in, before
+    /// the tick: `None` if only when something else wakes the manager.
+    #[must_use]
+    pub fn look_at(&self) -> Option<Duration> {
+        self.look
+    }
+
+    /// Acts on every deadline that has passed.
+    pub(super) fn timers(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        for slot in 0..self.slots.len() {
+            self.request_deadlines(now, slot, actions);
+            let life_is_over = self.slots.get(slot).and_then(|held| self.end_of_life(held));
+            if life_is_over.is_some_and(|at| at <= now) {
+                self.mark_due(slot, Recycle::Lifetime);
+            }
+            match &mut self.slots[slot] {
+                &mut Slot::Starting {
+                    generation,
+                    deadline: Some(deadline),
+                    ..
+                } if deadline <= now => {
+                    self.kill(slot, Overdue::Start, false, actions);
+                    self.died_young(now, slot, generation, Some(Cause::TimedOut), actions);
+                }
+                Slot::Retiring(retirement) if retirement.kill_at.is_some_and(|at| at <= now) => {
+                    let rescue = retirement.watch.is_running();
+                    self.kill(slot, Overdue::Leave, rescue, actions);
+                }
+                Slot::Retiring(retirement) if retirement.kick_at <= now => {
+                    retirement.kicked(now);
+                    if retirement.idle {
+                        actions.push(Action::Kick { slot });
+                    }
+                }
+                Slot::Retiring(_)
+                | Slot::Starting { .. }
+                | Slot::Empty
+                | Slot::Forking { .. }
+                | Slot::Ready(_)
+                | Slot::Killed => {}
+            }
+        }
+    }
+
+    fn request_deadlines(&mut self, now: Duration, slot: usize, actions: &mut Vec<Action>) {
+        while let Some(watch) = self.slots.get_mut(slot).and_then(Slot::watch_mut)
+            && let Some(missed) = watch.missed(now, &self.config)
+        {
+            match missed {
+                Missed::Slow { age } => actions.push(Action::Notice(Notice::Slow { slot, age })),
+                Missed::Timeout { age } => {
+                    actions.push(Action::Notice(Notice::Overdue { slot, age }));
+                    actions.push(Action::GiveNotice { slot });
+                }
+                Missed::Grace => {
+                    let serving = self.slots.get(slot).and_then(Slot::serving).cloned();
+                    self.kill(slot, Overdue::Request, true, actions);
+                    if let Some(serving) = serving {
+                        self.lost(now, slot, &serving, None, actions);
+                    }
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, slot: usize, overdue: Overdue, rescue: bool, actions: &mut Vec<Action>) {
+        self.slots[slot] = Slot::Killed;
+        actions.push(Action::Notice(Notice::Killing { slot, overdue }));
+        actions.push(Action::Kill { slot, rescue });
+    }
+
+    /// The look after the last one when nothing is near: with the next full second, when whatever
+    /// else can wait is done, too.
+    pub(super) fn regular_look(&self, now: Duration) -> Duration {
+        Duration::from_secs(self.looked_at.as_secs() + 1).max(now)
+    }
+
+    /// When to look at the requests: once a second, because nothing else tells of one that began,
+    /// and as a deadline passes.
+    pub(super) fn request_look(&self, now: Duration) -> Option<Duration> {
+        if self.config.request_timeout.is_none() && self.config.slow_request.is_none() {
+            return None;
+        }
+        let regular = self.regular_look(now);
+        let watches = self.slots.iter().filter_map(Slot::watch);
+        let looks = watches.map(|watch| match watch.next(&self.config) {
+            Some(at) if at > now => at.min(regular),
+            // No look since then saw the request. Whoever has no sound page is looked at again
+            // with all the others.
+            Some(at) if at <= self.covered => regular,
+            Some(_) => now,
+            None => regular,
+        });
+        looks.min()
+    }
+}

@@ -1,0 +1,194 @@
+//! Workers that reached a limit, and what is measured for it.
+
+use std::time::Duration;
+
+use super::machine::{Phase, Pool};
+use super::slot::Slot;
+use super::{Action, Notice, Recycle};
+
+/// A worker's memory is measured once in so many seconds. The workers take turns by slot, in whole
+/// seconds, so that all together wake the manager at most once a second.
+const MEASURE_EVERY: u64 = 10;
+
+/// To measure takes the kernel a walk through the worker's page tables: a thousand of them in one
+/// turn would keep a signal waiting.
+const MEASURES_PER_TICK: usize = 8;
+
+/// How far the round of measuring has come.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// The second whose workers are all measured.
+    done: u64,
+    /// Where to go on with the second after it.
+    slot: usize,
+}
+
+/// Limits that come close to each other are looked at together.
+pub(super) fn whole_second(at: Duration) -> Duration {
+    match at.subsec_nanos() {
+        0 => at,
+        _ => Duration::from_secs(at.as_secs().saturating_add(1)),
+    }
+}
+
+impl Pool {
+    /// After how many requests the worker in a slot is due for replacement; 0: never. Fixed when
+    /// its fork is asked for.
+    #[must_use]
+    pub fn request_limit(&self, slot: usize) -> u64 {
+        self.limits.get(slot).copied().unwrap_or(0)
+    }
+
+    /// Fixes the request limit of a worker that is about to be forked.
+    pub(super) fn set_request_limit(&mut self, slot: usize) {
+        self.forks = self.forks.wrapping_add(1);
+        if self.limits.len() <= slot {
+            self.limits.resize(slot + 1, 0);
+        }
+        let limit = match self.config.max_requests {
+            0 => 0,
+            limit => {
+                let choice = u128::from(scramble(self.config.seed ^ scramble(self.forks)));
+                let range = u128::from(self.config.max_requests_jitter) + 1;
+                let extra = u64::try_from((choice * range) >> 64).unwrap_or(0);
+                limit.saturating_add(extra)
+            }
+        };
+        if let Some(held) = self.limits.get_mut(slot) {
+            *held = limit;
+        }
+    }
+
+    /// Marks a worker that serves as due; the first limit that it reached is the one told of.
+    pub(super) fn mark_due(&mut self, slot: usize, why: Recycle) {
+        if let Some(Slot::Ready(serving)) = self.slots.get_mut(slot) {
+            serving.due.get_or_insert(why);
+        }
+    }
+
+    /// When the worker's life is over.
+    pub(super) fn end_of_life(&self, slot: &Slot) -> Option<Duration> {
+        let limit = self.config.max_lifetime?;
+        let serving = slot.serving().filter(|serving| serving.due.is_none())?;
+        Some(whole_second(serving.born.saturating_add(limit)))
+    }
+
+    /// How many more workers may be on their way out because of a limit.
+    pub(super) fn recycling_room(&self) -> usize {
+        let leaving = self.slots.iter().filter(|slot| match slot {
+            Slot::Retiring(retirement) => retirement.recycled,
+            Slot::Empty
+            | Slot::Forking { .. }
+            | Slot::Starting { .. }
+            | Slot::Ready(_)
+            | Slot::Killed => false,
+        });
+        self.surge().saturating_sub(leaving.count())
+    }
+
+    /// Retires up to this many of the workers that are due, the oldest first.
+    pub(super) fn recycle(&mut self, now: Duration, count: usize, actions: &mut Vec<Action>) {
+        if count == 0 {
+            return;
+        }
+        let due = |(slot, held): (usize, &Slot)| {
+            let serving = held.serving()?;
+            let why = serving.due?;
+            Some((serving.born, slot, why))
+        };
+        let mut due: Vec<_> = self.slots.iter().enumerate().filter_map(due).collect();
+        due.sort_unstable_by_key(|&(born, slot, _)| (born, slot));
+        for (_, slot, why) in due.into_iter().take(count) {
+            self.send_for_limit(now, slot, why, actions);
+            if let Some(Slot::Retiring(retirement)) = self.slots.get_mut(slot) {
+                retirement.recycled = true;
+            }
+        }
+    }
+
+    /// Retires a worker that is due, whether or not it has a successor.
+    pub(super) fn send_for_limit(
+        &mut self,
+        now: Duration,
+        slot: usize,
+        why: Recycle,
+        actions: &mut Vec<Action>,
+    ) {
+        actions.push(Action::Notice(Notice::Recycling { slot, why }));
+        self.retire(now, slot, false, actions);
+        self.recycled += 1;
+    }
+
+    /// Whether this worker's memory matters.
+    fn is_measured(&self, slot: &Slot) -> bool {
+        self.config.max_memory > 0
+            && self.phase == Phase::Running
+            && slot.serving().is_some_and(|serving| serving.due.is_none())
+    }
+
+    /// When somebody is to be measured next.
+    pub(super) fn measure_at(&self, now: Duration) -> Option<Duration> {
+        if self.config.max_memory == 0 {
+            return None;
+        }
+        let next = self.round.done + 1;
+        let turns = self.slots.iter().enumerate().filter_map(|(slot, held)| {
+            let turn = u64::try_from(slot).unwrap_or(0) % MEASURE_EVERY;
+            let wait = (turn + MEASURE_EVERY - next % MEASURE_EVERY) % MEASURE_EVERY;
+            let passed = wait == 0 && slot < self.round.slot;
+            let wait = if passed { MEASURE_EVERY } else { wait };
+            self.is_measured(held)
+                .then(|| Duration::from_secs(next + wait))
+        });
+        turns.min().map(|at| at.max(now))
+    }
+
+    /// Asks for the memory of those whose turn it is.
+    pub(super) fn measure(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.config.max_memory == 0 {
+            return;
+        }
+        let mut left = MEASURES_PER_TICK;
+        if now.as_secs() > self.round.done + MEASURE_EVERY {
+            // Nobody is measured twice at once, however long nobody asked.
+            self.round = Round {
+                done: now.as_secs() - MEASURE_EVERY,
+                slot: 0,
+            };
+        }
+        while self.round.done < now.as_secs() {
+            let turn = usize::try_from((self.round.done + 1) % MEASURE_EVERY).unwrap_or(0);
+            let every = usize::try_from(MEASURE_EVERY).unwrap_or(1);
+            let second = Duration::from_secs(self.round.done + 1);
+            let skipped = self.round.slot.saturating_sub(turn).div_ceil(every);
+            let from = turn + skipped * every;
+            for slot in (from..self.slots.len()).step_by(every) {
+                let held = self.slots.get(slot).filter(|held| self.is_measured(held));
+                // Who was not ready then has its first turn next time.
+                if held
+                    .and_then(Slot::serving)
+                    .is_some_and(|held| held.ready_at <= second)
+                {
+                    if left == 0 {
+                        self.round.slot = slot;
+                        return;
+                    }
+                    left -= 1;
+                    actions.push(Action::Measure { slot });
+                }
+            }
+            self.round = Round {
+                done: self.round.done + 1,
+                slot: 0,
+            };
+        }
+    }
+}
+
+/// SplitMix64.
+fn scramble(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,224 @@
+//! What each report does to the worker in a slot.
+
+use std::time::Duration;
+
+use super::backoff::MATURE;
+use super::machine::{Phase, Pool, Reload};
+use super::slot::{Reason, Serving, Slot};
+use super::watch::Watch;
+use super::{Action, Activity, Cause, Notice, Recycle, Report, Sizing};
+
+/// After a failed fork nothing is forked for this long.
+const FORK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a reload tries to fork when a worker may take for ever to be ready.
+const FORK_PATIENCE: Duration = Duration::from_secs(60);
+
+impl Pool {
+    pub(super) fn report(
+        &mut self,
+        now: Duration,
+        slot: usize,
+        report: Report,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(held) = self.slots.get_mut(slot) else {
+            return;
+        };
+        match (&mut *held, report) {
+            (
+                &mut Slot::Forking {
+                    generation, doomed, ..
+                },
+                Report::Forked,
+            ) => {
+                let limit = self.config.start_timeout;
+                *held = Slot::Starting {
+                    generation,
+                    born: now,
+                    deadline: limit.map(|limit| now.saturating_add(limit)),
+                };
+                self.forks_fail_since = None;
+                actions.push(Action::Notice(Notice::Started { slot }));
+                if doomed {
+                    self.retire(now, slot, self.phase != Phase::Running, actions);
+                }
+            }
+            (&mut Slot::Forking { reason, doomed, .. }, Report::ForkFailed { errno }) => {
+                *held = Slot::Empty;
+                self.fork_failed(now, slot, (!doomed).then_some(reason), errno, actions);
+            }
+            (
+                &mut Slot::Starting {
+                    generation, born, ..
+                },
+                Report::Ready,
+            ) => {
+                *held = Slot::Ready(Serving {
+                    generation,
+                    born,
+                    ready_at: now,
+                    due: None,
+                    watch: Watch::new(now, Activity::Idle),
+                });
+                self.failing = false;
+                self.had_ready = true;
+                self.load.somebody_came(now, self.config.sizing);
+                actions.push(Action::Notice(Notice::Ready { slot }));
+            }
+            (&mut Slot::Starting { generation, .. }, Report::Exited(exit)) => {
+                *held = Slot::Empty;
+                actions.push(Action::Notice(Notice::Exited { slot, exit }));
+                let cause = Cause::NeverReady(exit);
+                self.died_young(now, slot, generation, Some(cause), actions);
+            }
+            (Slot::Ready(serving), Report::Exited(exit)) => {
+                let serving = serving.clone();
+                *held = Slot::Empty;
+                actions.push(Action::Notice(Notice::Exited { slot, exit }));
+                let cause = exit.is_failure().then_some(Cause::DiedYoung(exit));
+                self.lost(now, slot, &serving, cause, actions);
+            }
+            (Slot::Retiring(_) | Slot::Killed, Report::Exited(exit)) => {
+                *held = Slot::Empty;
+                actions.push(Action::Notice(Notice::Exited { slot, exit }));
+            }
+            (Slot::Ready(serving), Report::Observed(observation)) => {
+                if serving.watch.observe(now, observation) {
+                    self.load.somebody_moved();
+                }
+                let limit = self.request_limit(slot);
+                if limit > 0 && observation.requests >= limit {
+                    self.mark_due(slot, Recycle::Requests);
+                }
+            }
+            (Slot::Retiring(retirement), Report::Observed(observation)) => {
+                retirement.watch.observe(now, observation);
+                retirement.idle = retirement.watch.is_idle();
+            }
+            (Slot::Ready(_), Report::Memory { bytes }) => {
+                if self.config.max_memory > 0 && bytes > self.config.max_memory {
+                    self.mark_due(slot, Recycle::Memory);
+                }
+            }
+            // Late news of a worker that is beyond it, or news of nobody.
+            (
+                Slot::Empty,
+                Report::Forked
+                | Report::ForkFailed { .. }
+                | Report::Ready
+                | Report::Observed(_)
+                | Report::Memory { .. }
+                | Report::Exited(_),
+            )
+            | (
+                Slot::Forking { .. },
+                Report::Ready | Report::Observed(_) | Report::Memory { .. } | Report::Exited(_),
+            )
+            | (
+                Slot::Starting { .. },
+                Report::Forked
+                | Report::ForkFailed { .. }
+                | Report::Observed(_)
+                | Report::Memory { .. },
+            )
+            | (Slot::Ready(_), Report::Forked | Report::ForkFailed { .. } | Report::Ready)
+            | (
+                Slot::Retiring(_),
+                Report::Forked | Report::ForkFailed { .. } | Report::Ready | Report::Memory { .. },
+            )
+            | (
+                Slot::Killed,
+                Report::Forked
+                | Report::ForkFailed { .. }
+                | Report::Ready
+                | Report::Observed(_)
+                | Report::Memory { .. },
+            ) => {}
+        }
+    }
+
+    /// A fork failed; `reason` tells why it was wanted, if it still is.
+    fn fork_failed(
+        &mut self,
+        now: Duration,
+        slot: usize,
+        reason: Option<Reason>,
+        errno: i32,
+        actions: &mut Vec<Action>,
+    ) {
+        match reason {
+            Some(Reason::First) => self.first += 1,
+            Some(Reason::Growth) => self.grown += 1,
+            Some(Reason::Replacement) => self.owed += 1,
+            Some(Reason::Free) | None => {}
+        }
+        self.failing = true;
+        self.fork_gate = self.fork_gate.max(now + FORK_PAUSE);
+        actions.push(Action::Notice(Notice::ForkFailed {
+            errno,
+            pause: FORK_PAUSE,
+        }));
+        let since = *self.forks_fail_since.get_or_insert(now);
+        let patience = self.config.start_timeout.unwrap_or(FORK_PATIENCE);
+        match self.reload {
+            Reload::Rolling { again } if now >= since.saturating_add(patience) => {
+                self.fail_reload(now, slot, Cause::CannotFork { errno }, again, actions);
+            }
+            Reload::Rolling { .. } | Reload::None => {}
+        }
+    }
+
+    /// A worker that served is gone, and nobody had told it to leave.
+    pub(super) fn lost(
+        &mut self,
+        now: Duration,
+        slot: usize,
+        serving: &Serving,
+        cause: Option<Cause>,
+        actions: &mut Vec<Action>,
+    ) {
+        if now < serving.born + MATURE {
+            self.died_young(now, slot, serving.generation, cause, actions);
+            return;
+        }
+        if self.backoff.is_proof(serving.born) {
+            self.backoff.refill();
+        }
+        self.do_without(actions);
+    }
+
+    /// A worker that nobody told to leave ended young. Its replacement counts towards the back-off,
+    /// and if it was of the generation that a reload brings in, that reload may be over.
+    pub(super) fn died_young(
+        &mut self,
+        now: Duration,
+        slot: usize,
+        generation: u64,
+        cause: Option<Cause>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.owed += 1;
+        self.failing = true;
+        self.load.somebody_failed();
+        self.do_without(actions);
+        match (self.reload, cause) {
+            (Reload::Rolling { again }, Some(cause)) if generation == self.generation => {
+                self.fail_reload(now, slot, cause, again, actions);
+            }
+            (Reload::Rolling { .. } | Reload::None, Some(_) | None) => {}
+        }
+    }
+
+    /// On demand a lost worker is missed only by a connection that waits, and that will tell.
+    fn do_without(&mut self, actions: &mut Vec<Action>) {
+        match self.config.sizing {
+            Sizing::OnDemand { .. } => {
+                if self.census().alive() < self.wanted {
+                    self.want(self.wanted - 1, actions);
+                }
+            }
+            Sizing::Static | Sizing::Dynamic { .. } => {}
+        }
+    }
+}

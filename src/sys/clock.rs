@@ -1,0 +1,27 @@
+//! The clock that the manager, its workers and whoever watches them share.
+
+use std::time::Duration;
+
+/// The time since the system's start (CLOCK_MONOTONIC).
+#[must_use]
+pub fn now() -> Duration {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// The same as of the kernel's last tick, a few milliseconds ago at most. It is read without a system
+/// call (vdso(7)), in a few nanoseconds.
+#[inline]
+pub(crate) fn recently() -> Duration {
+    read(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+#[inline]
+fn read(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live local. The call fails for unknown clocks only.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

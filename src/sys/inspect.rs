@@ -1,0 +1,63 @@
+//! What /proc says about a child.
+
+use std::fs;
+
+/// Private memory of a process in bytes, swapped out or not: what would be free if it ended
+/// (proc(5), smaps_rollup). `None` where the kernel does not tell.
+pub(crate) fn private_memory(pid: i32) -> Option<u64> {
+    const COUNTED: [&str; 4] = [
+        "Private_Clean:",
+        "Private_Dirty:",
+        "Private_Hugetlb:",
+        "SwapPss:",
+    ];
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kilobytes = rollup.lines().filter_map(|line| {
+        let counted = COUNTED.iter().find_map(|name| line.strip_prefix(name))?;
+        counted
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    Some(kilobytes.sum::<u64>() << 10)
+}
+
+/// Whether a process has a handler for a signal (proc(5), SigCgt). False where the kernel does not
+/// tell.
+pub(crate) fn catches(pid: i32, signal: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return false;
+    };
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(signal - 1).ok();
+    matches!((caught, bit), (Some(mask), Some(bit)) if mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_of_its_own() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let before = private_memory(own).unwrap();
+        let block = vec![1_u8; 32 << 20];
+        let grown = private_memory(own).unwrap() - before;
+        assert!(grown >= 30 << 20, "{grown} after {} bytes", block.len());
+        assert_eq!(private_memory(-1), None);
+    }
+
+    #[test]
+    fn a_signal_is_caught_only_with_a_handler() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        // The runtime of Rust has one for this, to tell of an overflown stack.
+        assert!(catches(own, libc::SIGSEGV));
+        assert!(!catches(own, libc::SIGVTALRM));
+        assert!(!catches(-1, libc::SIGSEGV));
+    }
+}

@@ -1,0 +1,359 @@
+//! What the manager says of itself and of each slot. It alone writes here; no worker has this memory.
+
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use super::view::{LastExit, PoolStatus, SlotStatus};
+use super::words::Words;
+use super::{MAGIC, TABLE_AT, VERSION};
+use crate::sys::clock;
+
+/// Listening sockets that can be named.
+const LISTENERS: usize = 8;
+
+/// Reads of what is being written, before it is shown as it is.
+const TRIES: usize = 8;
+
+/// The manager's own state.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Header {
+    magic: AtomicU64,
+    version: AtomicU32,
+    slots: AtomicU32,
+    /// Bytes from one region to the next.
+    stride: AtomicU32,
+    manager: AtomicI32,
+    started: AtomicU64,
+    /// Slots from the first one on that were ever used.
+    used: AtomicU32,
+    stopping: AtomicU32,
+    pm: Words<2>,
+    figures: [AtomicU64; 7],
+    totals: [AtomicU64; TOTALS],
+    listeners: [AtomicU64; LISTENERS],
+    reload: ReloadLine,
+}
+
+const _: () = assert!(size_of::<Header>() <= TABLE_AT);
+
+/// The last reload, under a sequence number that is odd while it is written.
+#[derive(Debug)]
+#[repr(C)]
+struct ReloadLine {
+    sequence: AtomicU64,
+    result: AtomicU64,
+    at: AtomicU64,
+    message: Words<64>,
+}
+
+/// What happened in all, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Total {
+    /// Workers forked.
+    Forks = 0,
+    /// Workers gone, for whatever reason.
+    Deaths = 1,
+    /// Workers replaced because they had served, lived or grown enough.
+    Recycled = 2,
+    /// Requests finished by workers that are gone.
+    Requests = 3,
+    /// Reloads that came to their end.
+    ReloadsDone = 4,
+    /// Reloads that did not.
+    ReloadsFailed = 5,
+}
+
+const TOTALS: usize = 6;
+
+/// How many workers there are, and what they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Workers to keep.
+    pub wanted: u64,
+    /// Processes that exist.
+    pub processes: u64,
+    /// Forked and not ready yet.
+    pub starting: u64,
+    /// Ready, and not told to leave.
+    pub ready: u64,
+    /// On their way out.
+    pub retiring: u64,
+    /// Of the ready ones, those that wait for a request, when the manager last looked.
+    pub idle: u64,
+    /// Of the ready ones, the others.
+    pub busy: u64,
+}
+
+/// How the last reload went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Reload {
+    /// There was none.
+    None = 0,
+    /// It goes on.
+    Running = 1,
+    /// Every worker is a new one.
+    Done = 2,
+    /// The old workers go on.
+    Failed = 3,
+}
+
+/// What the manager's table says of a slot.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct SlotLine {
+    /// Odd while the line is written.
+    sequence: AtomicU64,
+    pid: AtomicI32,
+    stage: AtomicU32,
+    born: AtomicU64,
+    generation: AtomicU64,
+    exit_pid: AtomicI32,
+    exit_status: AtomicI32,
+    exit_at: AtomicU64,
+}
+
+const _: () = assert!(size_of::<SlotLine>() == 64);
+
+/// Where the worker in a slot stands, as the manager sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stage {
+    /// There is none.
+    Empty = 0,
+    /// It has not entered its first Accept.
+    Starting = 1,
+    /// It has, and serves.
+    Ready = 2,
+    /// It was told to leave.
+    Retiring = 3,
+    /// It was killed, and is about to be reaped.
+    Gone = 4,
+}
+
+/// Written by the manager.
+impl Header {
+    pub(super) fn begin(&self, slots: u32, stride: u32, manager: i32) {
+        self.slots.store(slots, Ordering::Relaxed);
+        self.stride.store(stride, Ordering::Relaxed);
+        self.manager.store(manager, Ordering::Relaxed);
+        self.started.store(micros(clock::now()), Ordering::Relaxed);
+        self.version.store(VERSION, Ordering::Relaxed);
+        self.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// A slot is about to be used.
+    pub(super) fn reach(&self, slot: usize) {
+        let used = u32::try_from(slot + 1).unwrap_or(u32::MAX);
+        if self.used.load(Ordering::Relaxed) < used {
+            self.used.store(used, Ordering::Relaxed);
+        }
+    }
+
+    /// How the number of workers is chosen, in a word of up to 15 bytes.
+    pub fn set_pm(&self, pm: &str) {
+        self.pm.store(pm.as_bytes());
+    }
+
+    /// The inode numbers of the listening sockets, of which the first eight count.
+    pub fn set_listeners(&self, inodes: &[u64]) {
+        let all = inodes.iter().copied().chain(std::iter::repeat(0));
+        for (place, inode) in self.listeners.iter().zip(all) {
+            place.store(inode, Ordering::Relaxed);
+        }
+    }
+
+    /// How many workers there are now.
+    pub fn set_figures(&self, figures: &Figures) {
+        for (place, number) in self.figures.iter().zip(figures.as_array()) {
+            place.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds to what happened in all.
+    pub fn add(&self, total: Total, more: u64) {
+        let place = &self.totals[total as usize];
+        let sum = place.load(Ordering::Relaxed).saturating_add(more);
+        place.store(sum, Ordering::Relaxed);
+    }
+
+    /// A reload has begun or come to its end, which is counted, and what there is to say about it:
+    /// 512 bytes of it count.
+    pub fn set_reload(&self, result: Reload, message: &str) {
+        match result {
+            Reload::None | Reload::Running => {}
+            Reload::Done => self.add(Total::ReloadsDone, 1),
+            Reload::Failed => self.add(Total::ReloadsFailed, 1),
+        }
+        let line = &self.reload;
+        write_guarded(&line.sequence, || {
+            line.result.store(result as u64, Ordering::Relaxed);
+            line.at.store(micros(clock::now()), Ordering::Relaxed);
+            line.message.store(message.as_bytes());
+        });
+    }
+
+    /// The pool is ending.
+    pub fn set_stopping(&self) {
+        self.stopping.store(1, Ordering::Relaxed);
+    }
+}
+
+/// Read by whoever watches.
+impl Header {
+    pub(super) fn is_ours(&self) -> Result<(), u32> {
+        if self.magic.load(Ordering::Acquire) != MAGIC {
+            return Err(0);
+        }
+        match self.version.load(Ordering::Relaxed) {
+            VERSION => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    /// Slots, and bytes from one region to the next.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        let number = |word: &AtomicU32| word.load(Ordering::Relaxed) as usize;
+        (number(&self.slots), number(&self.stride))
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        let line = &self.reload;
+        let (reload, reload_at, reload_message) = read_guarded(&line.sequence, || {
+            let result = match line.result.load(Ordering::Relaxed) {
+                1 => Reload::Running,
+                2 => Reload::Done,
+                3 => Reload::Failed,
+                _ => Reload::None,
+            };
+            (result, time(&line.at), line.message.printable())
+        });
+        let listeners = self.listeners.iter().map(|at| at.load(Ordering::Relaxed));
+        PoolStatus {
+            manager: self.manager.load(Ordering::Relaxed),
+            started: time(&self.started),
+            stopping: self.stopping.load(Ordering::Relaxed) != 0,
+            pm: self.pm.printable(),
+            slots_used: self.used.load(Ordering::Relaxed) as usize,
+            figures: Figures::from_array(self.figures.each_ref().map(number)),
+            totals: self.totals.each_ref().map(number),
+            listeners: listeners.filter(|inode| *inode != 0).collect(),
+            reload,
+            reload_at,
+            reload_message,
+        }
+    }
+}
+
+impl Figures {
+    fn as_array(&self) -> [u64; 7] {
+        let Self {
+            wanted,
+            processes,
+            starting,
+            ready,
+            retiring,
+            idle,
+            busy,
+        } = *self;
+        [wanted, processes, starting, ready, retiring, idle, busy]
+    }
+
+    fn from_array(array: [u64; 7]) -> Self {
+        let [wanted, processes, starting, ready, retiring, idle, busy] = array;
+        Self {
+            wanted,
+            processes,
+            starting,
+            ready,
+            retiring,
+            idle,
+            busy,
+        }
+    }
+}
+
+impl SlotLine {
+    /// A worker was forked into the slot.
+    pub fn set_worker(&self, pid: i32, generation: u64) {
+        write_guarded(&self.sequence, || {
+            self.pid.store(pid, Ordering::Relaxed);
+            self.stage.store(Stage::Starting as u32, Ordering::Relaxed);
+            self.born.store(micros(clock::now()), Ordering::Relaxed);
+            self.generation.store(generation, Ordering::Relaxed);
+        });
+    }
+
+    /// The worker stands elsewhere now.
+    pub fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u32, Ordering::Relaxed);
+    }
+
+    /// The worker is gone, with this wait status; -1: nobody knows.
+    pub fn set_exit(&self, pid: i32, status: i32) {
+        write_guarded(&self.sequence, || {
+            self.stage.store(Stage::Empty as u32, Ordering::Relaxed);
+            self.exit_pid.store(pid, Ordering::Relaxed);
+            self.exit_status.store(status, Ordering::Relaxed);
+            self.exit_at.store(micros(clock::now()), Ordering::Relaxed);
+        });
+    }
+
+    pub(super) fn status(&self) -> SlotStatus {
+        read_guarded(&self.sequence, || {
+            let exit_pid = self.exit_pid.load(Ordering::Relaxed);
+            SlotStatus {
+                stage: match self.stage.load(Ordering::Relaxed) {
+                    1 => Stage::Starting,
+                    2 => Stage::Ready,
+                    3 => Stage::Retiring,
+                    4 => Stage::Gone,
+                    _ => Stage::Empty,
+                },
+                pid: self.pid.load(Ordering::Relaxed),
+                born: time(&self.born),
+                generation: number(&self.generation),
+                last_exit: (exit_pid != 0).then(|| LastExit {
+                    pid: exit_pid,
+                    status: self.exit_status.load(Ordering::Relaxed),
+                    at: time(&self.exit_at),
+                }),
+            }
+        })
+    }
+}
+
+fn write_guarded(sequence: &AtomicU64, write: impl FnOnce()) {
+    let before = sequence.load(Ordering::Relaxed);
+    sequence.store(before | 1, Ordering::Relaxed);
+    fence(Ordering::Release);
+    write();
+    sequence.store((before | 1).wrapping_add(1), Ordering::Release);
+}
+
+/// A manager that was stopped in the middle of a write is shown as it stands there.
+fn read_guarded<T>(sequence: &AtomicU64, read: impl Fn() -> T) -> T {
+    for _ in 0..TRIES {
+        let before = sequence.load(Ordering::Acquire);
+        let found = read();
+        fence(Ordering::Acquire);
+        if before & 1 == 0 && sequence.load(Ordering::Relaxed) == before {
+            return found;
+        }
+    }
+    read()
+}
+
+fn number(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Relaxed)
+}
+
+fn time(word: &AtomicU64) -> Duration {
+    Duration::from_micros(number(word))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,222 @@
+//! The memory as the manager has it, and the piece of it that a worker keeps.
+
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::ptr::NonNull;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::header::{Header, SlotLine};
+use super::page::Page;
+use super::{MEMFD_NAME, TABLE_AT};
+use crate::error::{Error, Result};
+use crate::sys::process::{self, page_size};
+
+/// The header, the table and the regions of all slots.
+#[derive(Debug)]
+pub struct Scoreboard {
+    base: NonNull<u8>,
+    shape: Shape,
+    /// Holds the memory's place in /proc. `None`: nobody can look at it.
+    pub(super) file: Option<OwnedFd>,
+}
+
+// SAFETY: the mapping is owned, and only reached through atomics.
+unsafe impl Send for Scoreboard {}
+// SAFETY: as above.
+unsafe impl Sync for Scoreboard {}
+
+/// Where things stand in the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) slots: usize,
+    /// Bytes from one region to the next: a whole number of the system's pages.
+    pub(super) stride: usize,
+}
+
+impl Shape {
+    fn new(slots: usize) -> Self {
+        let stride = size_of::<Page>().next_multiple_of(page_size());
+        Self { slots, stride }
+    }
+
+    pub(super) const fn line(self, slot: usize) -> usize {
+        TABLE_AT + slot * size_of::<SlotLine>()
+    }
+
+    pub(super) fn region(self, slot: usize) -> usize {
+        self.line(self.slots).next_multiple_of(page_size()) + slot * self.stride
+    }
+
+    pub(super) fn length(self) -> usize {
+        self.region(self.slots)
+    }
+}
+
+impl Scoreboard {
+    /// Maps zeroed memory for this many slots. Only slots that are used cost any.
+    ///
+    /// # Errors
+    /// mmap(2) failed.
+    pub fn new(slots: usize) -> Result<Self> {
+        let shape = Shape::new(slots);
+        // The largest file that this process may have (RLIMIT_FSIZE) bounds a memfd, too.
+        let file = file(shape.length()).ok();
+        let base = map(shape.length(), file.as_ref()).map_err(|errno| {
+            Error::system(
+                format_args!("scoreboard for {slots} workers: mmap"),
+                errno as i32,
+            )
+        })?;
+        let this = Self { base, shape, file };
+        let number = |size| u32::try_from(size).unwrap_or(u32::MAX);
+        this.header()
+            .begin(number(slots), number(shape.stride), process::pid());
+        Ok(this)
+    }
+
+    /// Whether `fcgipm status` can find it.
+    #[must_use]
+    pub const fn is_visible(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The manager's own state.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        // SAFETY: at the start of the mapping, which is aligned to a page and longer than that; made
+        // of atomics, for which any bytes are valid; alive as long as self.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// The manager's line for a slot.
+    ///
+    /// # Panics
+    /// When there is no such slot: slots are the manager's own numbers.
+    #[must_use]
+    pub fn slot(&self, slot: usize) -> &SlotLine {
+        self.check(slot);
+        // SAFETY: inside the mapping and aligned to its size; else as above.
+        unsafe { self.at(self.shape.line(slot)).cast::<SlotLine>().as_ref() }
+    }
+
+    /// The region that a slot's worker shares.
+    ///
+    /// # Panics
+    /// As [`slot`](Self::slot).
+    #[must_use]
+    pub fn page(&self, slot: usize) -> &Page {
+        self.check(slot);
+        // SAFETY: inside the mapping, aligned to the system's page (Page asks for no more than
+        // 4,096); else as above.
+        unsafe { self.at(self.shape.region(slot)).cast::<Page>().as_ref() }
+    }
+
+    /// Empties a slot's region for a new worker: whatever the last one left there is gone.
+    ///
+    /// # Panics
+    /// As [`slot`](Self::slot).
+    pub fn begin(&self, slot: usize, pool_size: u32, request_limit: u64) {
+        self.check(slot);
+        let region = self.at(self.shape.region(slot)).as_ptr();
+        // Gives the memory back, too (madvise(2), MADV_REMOVE).
+        // SAFETY: the region lies inside the mapping and is only reached through atomics, for which
+        // zeroes are valid.
+        unsafe {
+            if libc::madvise(region.cast(), self.shape.stride, libc::MADV_REMOVE) != 0 {
+                region.write_bytes(0, size_of::<Page>());
+            }
+        }
+        self.header().reach(slot);
+        self.page(slot).begin(pool_size, request_limit);
+    }
+
+    /// In a fresh worker: keeps its own region for the life of the process, and nothing else.
+    ///
+    /// # Panics
+    /// As [`slot`](Self::slot).
+    #[must_use]
+    pub fn keep_only(mut self, slot: usize) -> &'static Page {
+        self.check(slot);
+        drop(self.file.take());
+        let this = std::mem::ManuallyDrop::new(self);
+        let base = this.base.as_ptr();
+        let before = this.shape.region(slot);
+        let (after, length) = (before + this.shape.stride, this.shape.length());
+        // SAFETY: both ranges lie inside the mapping, which is given up here; no reference to their
+        // pages outlives self. A failure only leaves memory mapped. What is left is as in `page`.
+        unsafe {
+            libc::munmap(base.cast(), before);
+            if after < length {
+                libc::munmap(base.add(after).cast(), length - after);
+            }
+            &*base.add(before).cast::<Page>()
+        }
+    }
+
+    fn check(&self, slot: usize) {
+        assert!(
+            slot < self.shape.slots,
+            "slot {slot} of {}",
+            self.shape.slots
+        );
+    }
+
+    fn at(&self, offset: usize) -> NonNull<u8> {
+        debug_assert!(offset < self.shape.length());
+        // SAFETY: callers have checked the slot, so that this stays inside the mapping.
+        unsafe { self.base.add(offset) }
+    }
+}
+
+impl Drop for Scoreboard {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is owned, and no reference into it outlives self.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.shape.length()) };
+    }
+}
+
+/// A memfd of this length, which nobody can make longer or shorter.
+fn file(length: usize) -> nix::Result<OwnedFd> {
+    let length = i64::try_from(length).map_err(|_| Errno::EFBIG)?;
+    // Beyond it, ftruncate(2) would kill this process by SIGXFSZ.
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if limit != libc::RLIM_INFINITY && limit < length as u64 {
+        return Err(Errno::EFBIG);
+    }
+    let name = std::ffi::CString::new(MEMFD_NAME).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the name is a live C string.
+    let fd =
+        unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    Errno::result(fd)?;
+    // SAFETY: just made, and owned by nobody else.
+    let fd = crate::sys::fd::above_standard(unsafe { OwnedFd::from_raw_fd(fd) })?;
+    nix::unistd::ftruncate(&fd, length)?;
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(fd)
+}
+
+fn map(length: usize, file: Option<&OwnedFd>) -> nix::Result<NonNull<u8>> {
+    use std::os::fd::AsRawFd as _;
+    let (kind, fd) = match file {
+        Some(file) => (0, file.as_raw_fd()),
+        None => (libc::MAP_ANONYMOUS, -1),
+    };
+    // SAFETY: a shared mapping at an address of the kernel's choice.
+    let base = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_NORESERVE | kind,
+            fd,
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    NonNull::new(base.cast()).ok_or(Errno::ENOMEM)
+}

@@ -1,0 +1,409 @@
+//! One worker's region: what the manager tells it, and what each of its request loops says of itself.
+//!
+//! A record has two lines, written in turns, each with its version and a seal over all of it. So a
+//! reader that comes in the middle of a write, or looks at a worker that was stopped or killed in
+//! one, finds the line before; and a line that was not written by this code does not count.
+
+use std::hint;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use super::words::Words;
+use super::{Activity, Order};
+
+/// Request loops of one worker that can be told apart. Others go unreported.
+pub const RECORDS: usize = 31;
+
+/// Looks at a page that is being written, before it counts as unreadable.
+const TRIES: usize = 8;
+
+/// A request's number has the record's place above these bits.
+const PLACE_SHIFT: u32 = 56;
+
+/// No worker finishes more; what claims to have counts as this.
+const REQUESTS_MAX: u64 = 1 << 53;
+
+/// One worker's region.
+#[derive(Debug)]
+#[repr(C, align(4096))]
+pub struct Page {
+    manager: ManagerLine,
+    records: [Record; RECORDS],
+}
+
+/// What the manager writes for the worker.
+#[derive(Debug)]
+#[repr(C, align(512))]
+struct ManagerLine {
+    order: AtomicU32,
+    pool_size: AtomicU32,
+    request_limit: AtomicU64,
+    notice: AtomicU64,
+}
+
+/// What one request loop says of itself.
+#[derive(Debug)]
+#[repr(C, align(512))]
+pub(crate) struct Record {
+    lines: [Line; 2],
+    method: Words<2>,
+    uri: Words<50>,
+}
+
+const _: () = assert!(size_of::<Record>() == 512 && size_of::<Page>() == 16 * 1024);
+
+#[derive(Debug)]
+#[repr(C)]
+struct Line {
+    version: AtomicU64,
+    number: AtomicU64,
+    finished: AtomicU64,
+    since: AtomicU64,
+    state: AtomicU64,
+    seal: AtomicU64,
+}
+
+/// What stands in a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    version: u64,
+    /// The current request's, or that of the last one.
+    pub(super) number: u64,
+    pub(super) finished: u64,
+    /// Microseconds on CLOCK_MONOTONIC.
+    since: u64,
+    /// The activity, flags, the FastCGI request id, the descriptor.
+    pub(super) state: u64,
+}
+
+/// A bit of `state`: bytes of STDOUT may have left.
+const BEGUN: u64 = 1 << 8;
+/// A bit of `state`: what was sent may end in the middle of a record.
+const MID_RECORD: u64 = 1 << 9;
+
+/// How one look at a record went.
+enum Found {
+    NeverUsed,
+    Unreadable,
+    Entry(Entry),
+}
+
+/// What a worker says it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Of the busiest loop.
+    pub activity: Activity,
+    /// Tells this request from any other of the same worker, in whichever loop. Of a loop that is
+    /// not busy, the last one; 0: none yet.
+    pub request: u64,
+    /// Finished ones, of all loops.
+    pub requests: u64,
+    /// Since when, on CLOCK_MONOTONIC: of several busy loops the one that has been longest.
+    pub since: Duration,
+    /// The place of that loop's record.
+    pub record: usize,
+}
+
+/// What a worker says of the request that it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// The request's method, printable.
+    pub method: String,
+    /// Its URI, printable and cut.
+    pub uri: String,
+    /// The number that the connection has in the worker.
+    pub fd: i32,
+    /// The FastCGI request id.
+    pub id: u16,
+    /// Bytes of the response may have left.
+    pub begun: bool,
+    /// The last record that was sent may be incomplete.
+    pub mid_record: bool,
+}
+
+/// The manager's side.
+impl Page {
+    /// Has something to say to a new worker. The region is empty.
+    pub(super) fn begin(&self, pool_size: u32, request_limit: u64) {
+        let line = &self.manager;
+        line.order.store(Order::Serve as u32, Ordering::Relaxed);
+        line.pool_size.store(pool_size, Ordering::Relaxed);
+        line.request_limit.store(request_limit, Ordering::Relaxed);
+        line.notice.store(0, Ordering::Release);
+    }
+
+    /// Gives an order. It takes effect at the worker's next look, so a kick follows.
+    pub fn give_order(&self, order: Order) {
+        self.manager.order.store(order as u32, Ordering::Release);
+    }
+
+    /// Tells the worker how many workers there are.
+    pub fn set_pool_size(&self, pool_size: u32) {
+        self.manager.pool_size.store(pool_size, Ordering::Relaxed);
+    }
+
+    /// Tells the worker that this request ([`Look::request`]) has run for too long.
+    pub fn give_notice(&self, request: u64) {
+        self.manager.notice.store(request, Ordering::Release);
+    }
+
+    /// What the worker says it does. `None`: what stands there means nothing, or could not be read
+    /// this time.
+    #[must_use]
+    pub fn look(&self) -> Option<Look> {
+        (0..TRIES).find_map(|_| {
+            let look = self.look_once();
+            if look.is_none() {
+                hint::spin_loop();
+            }
+            look
+        })
+    }
+
+    /// The activity alone.
+    #[must_use]
+    pub fn activity(&self) -> Option<Activity> {
+        self.look().map(|look| look.activity)
+    }
+
+    /// More about the request that a look showed. `None`: it is no longer the one that runs.
+    #[must_use]
+    pub fn details(&self, look: &Look) -> Option<Details> {
+        let record = self.records.get(look.record)?;
+        let (method, uri) = (record.method.printable(), record.uri.printable());
+        // The text was written before the line, and is written anew only after another line was.
+        fence(Ordering::Acquire);
+        let entry = (0..TRIES).find_map(|_| match record.find() {
+            Found::Entry(entry) => Some(entry),
+            Found::NeverUsed | Found::Unreadable => None,
+        })?;
+        if entry.activity()? != Activity::Busy || entry.number != look.request {
+            return None;
+        }
+        Some(Details {
+            method,
+            uri,
+            fd: (entry.state >> 32) as u32 as i32,
+            id: (entry.state >> 16) as u16,
+            begun: entry.state & BEGUN != 0,
+            mid_record: entry.state & MID_RECORD != 0,
+        })
+    }
+
+    fn look_once(&self) -> Option<Look> {
+        let mut seen = Look {
+            activity: Activity::Starting,
+            request: 0,
+            requests: 0,
+            since: Duration::ZERO,
+            record: 0,
+        };
+        for (place, record) in self.records.iter().enumerate() {
+            let entry = match record.find() {
+                // Places are taken from the front.
+                Found::NeverUsed => break,
+                Found::Unreadable => return None,
+                Found::Entry(entry) => entry,
+            };
+            if entry.number >> PLACE_SHIFT != place as u64 {
+                return None;
+            }
+            let activity = entry.activity()?;
+            let requests = seen.requests.saturating_add(entry.finished);
+            let look = Look {
+                activity,
+                request: entry.number,
+                requests: 0,
+                since: Duration::from_micros(entry.since),
+                record: place,
+            };
+            if place == 0 || look.shows_more_than(&seen) {
+                seen = look;
+            }
+            seen.requests = requests.min(REQUESTS_MAX);
+        }
+        Some(seen)
+    }
+}
+
+impl Look {
+    fn shows_more_than(&self, other: &Self) -> bool {
+        let rank = |activity| match activity {
+            Activity::Starting => 0,
+            Activity::Leaving => 1,
+            Activity::Idle => 2,
+            Activity::Finished => 3,
+            Activity::Reading => 4,
+            Activity::Busy => 5,
+        };
+        match rank(self.activity).cmp(&rank(other.activity)) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Greater => true,
+            // The worker is idle only since the last of its loops is.
+            std::cmp::Ordering::Equal => match self.activity {
+                Activity::Idle | Activity::Leaving | Activity::Starting => self.since > other.since,
+                Activity::Finished | Activity::Reading | Activity::Busy => self.since < other.since,
+            },
+        }
+    }
+}
+
+/// The worker's side.
+impl Page {
+    /// The manager's order.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        match self.manager.order.load(Ordering::Acquire) {
+            1 => Order::Retire,
+            2 => Order::RetireLast,
+            _ => Order::Serve,
+        }
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn pool_size(&self) -> u32 {
+        self.manager.pool_size.load(Ordering::Relaxed)
+    }
+
+    /// After how many requests the manager wants to be told; 0: never.
+    pub(crate) fn request_limit(&self) -> u64 {
+        self.manager.request_limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether the manager gave notice of a request that still runs. Async-signal-safe.
+    pub(crate) fn notice_given(&self) -> bool {
+        let notice = self.manager.notice.load(Ordering::Acquire);
+        let place = usize::try_from(notice >> PLACE_SHIFT).unwrap_or(usize::MAX);
+        notice != 0
+            && self.records.get(place).is_some_and(|record| {
+                (0..TRIES).any(|_| match record.find() {
+                    Found::Entry(entry) => {
+                        entry.number == notice && entry.activity() == Some(Activity::Busy)
+                    }
+                    Found::NeverUsed | Found::Unreadable => false,
+                })
+            })
+    }
+
+    /// Finished requests of all loops.
+    pub(crate) fn requests(&self) -> u64 {
+        self.look().map_or(0, |look| look.requests)
+    }
+
+    /// The record at a place, and what stands in it.
+    pub(crate) fn record(&self, place: usize) -> Option<(&Record, Entry)> {
+        let record = self.records.get(place)?;
+        let entry = match record.find() {
+            Found::Entry(entry) => entry,
+            Found::NeverUsed | Found::Unreadable => Entry {
+                number: (place as u64) << PLACE_SHIFT,
+                ..Entry::default()
+            },
+        };
+        Some((record, entry))
+    }
+}
+
+impl Record {
+    /// Writes the next line. Costs a few stores.
+    #[inline]
+    pub(crate) fn publish(&self, entry: &mut Entry) {
+        entry.version = entry.version.wrapping_add(1);
+        let line = &self.lines[(entry.version & 1) as usize];
+        line.version.store(entry.version, Ordering::Relaxed);
+        line.number.store(entry.number, Ordering::Relaxed);
+        line.finished.store(entry.finished, Ordering::Relaxed);
+        line.since.store(entry.since, Ordering::Relaxed);
+        line.state.store(entry.state, Ordering::Relaxed);
+        line.seal.store(entry.seal(), Ordering::Release);
+    }
+
+    /// Writes the request that the next line will tell of.
+    #[inline]
+    pub(crate) fn describe(&self, method: &[u8], uri: &[u8]) {
+        // Whoever sees any of it sees, too, that the request before is over.
+        fence(Ordering::Release);
+        self.method.store(method);
+        self.uri.store(uri);
+    }
+
+    /// The latest line that is whole.
+    fn find(&self) -> Found {
+        let lines = self.lines.each_ref().map(Line::load);
+        if lines
+            .iter()
+            .all(|(entry, seal)| *entry == Entry::default() && *seal == 0)
+        {
+            return Found::NeverUsed;
+        }
+        let whole = lines
+            .iter()
+            .filter(|(entry, seal)| entry.seal() == *seal)
+            .map(|(entry, _)| *entry);
+        whole
+            .max_by_key(|entry| entry.version)
+            .map_or(Found::Unreadable, Found::Entry)
+    }
+}
+
+impl Line {
+    fn load(&self) -> (Entry, u64) {
+        let seal = self.seal.load(Ordering::Acquire);
+        let entry = Entry {
+            version: self.version.load(Ordering::Relaxed),
+            number: self.number.load(Ordering::Relaxed),
+            finished: self.finished.load(Ordering::Relaxed),
+            since: self.since.load(Ordering::Relaxed),
+            state: self.state.load(Ordering::Relaxed),
+        };
+        (entry, seal)
+    }
+}
+
+impl Entry {
+    /// Each step is a bijection of what came before, so that any word of any line decides.
+    #[inline]
+    const fn seal(&self) -> u64 {
+        const fn mix(sum: u64, word: u64) -> u64 {
+            let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            sum ^ (sum >> 29)
+        }
+        let sum = mix(super::MAGIC, self.version);
+        let sum = mix(sum, self.number);
+        let sum = mix(sum, self.finished);
+        let sum = mix(sum, self.since);
+        mix(sum, self.state)
+    }
+
+    pub(crate) fn activity(&self) -> Option<Activity> {
+        Activity::from_number(self.state as u8)
+    }
+
+    /// Something else begins, without a request.
+    pub(crate) fn turn_to(&mut self, activity: Activity, now: Duration) {
+        self.since = now.as_micros() as u64;
+        self.state = activity as u64;
+    }
+
+    /// A request begins, on the descriptor and with the FastCGI id.
+    pub(crate) fn begin(&mut self, fd: i32, id: u16, now: Duration) {
+        self.number = self.number.wrapping_add(1);
+        self.turn_to(Activity::Busy, now);
+        self.state |= u64::from(fd as u32) << 32 | u64::from(id) << 16;
+    }
+
+    /// A request is over.
+    pub(crate) fn count(&mut self) {
+        self.finished = self.finished.wrapping_add(1);
+    }
+
+    /// How the response stands; whether that is new.
+    pub(crate) fn respond(&mut self, begun: bool, mid_record: bool) -> bool {
+        let before = self.state;
+        self.state &= !(BEGUN | MID_RECORD);
+        self.state |= if begun { BEGUN } else { 0 };
+        self.state |= if mid_record { MID_RECORD } else { 0 };
+        self.state != before
+    }
+}

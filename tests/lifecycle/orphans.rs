@@ -1,0 +1,204 @@
+//! The manager is killed at any moment: nobody is left behind, and nothing that was accepted is lost.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::peer::connection::Connection;
+use super::peer::program::{Program, TRANSPORTS, ended_within, unused};
+use super::{Pool, answered, ask_on_kept, call, command};
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// Whoever a killed manager leaves behind becomes this process's child, to be waited for.
+fn adopt_orphans() {
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+}
+
+/// The processes of a group that have not ended.
+fn members(group: i32) -> Vec<i32> {
+    let numbered = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = numbered.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        // "pid (name) state parent group ..."; a process that has ended meanwhile has no file.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<_> = stat
+            .rsplit_once(')')
+            .map(|(_, behind)| behind.split_ascii_whitespace().collect())
+            .unwrap_or_default();
+        matches!(fields[..], [state, _, of, ..] if state != "Z" && of.parse() == Ok(group))
+    })
+    .collect()
+}
+
+/// Reaps all of a group that its manager left behind, and asserts that they end in time.
+fn assert_gone(group: i32, since: Instant, what: &str) {
+    loop {
+        match waitpid(Pid::from_raw(-group), Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) => return,
+            Ok(WaitStatus::StillAlive) => {
+                for pid in members(group) {
+                    let left = A_SECOND.saturating_sub(since.elapsed());
+                    assert!(ended_within(pid, left), "{what}: {pid} goes on");
+                }
+            }
+            Ok(WaitStatus::Exited(pid, status)) => {
+                assert_eq!(status, 0, "{what}: {pid}");
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+fn spin(duration: Duration) {
+    let until = Instant::now() + duration;
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum During {
+    Start,
+    Reload,
+    Stop,
+}
+
+#[test]
+fn a_manager_that_is_killed_at_any_moment_leaves_nobody_behind() {
+    const ROUNDS: u64 = 70;
+    adopt_orphans();
+    let mut left = 0;
+    for during in [During::Start, During::Reload, During::Stop] {
+        for round in 0..ROUNDS {
+            let transport = TRANSPORTS[round as usize % 2];
+            // Spread over what a start, a reload or a stop takes.
+            let pause = Duration::from_micros(round * round * 10 % 25_000);
+            let what = format!("{during:?} {transport:?}, killed after {pause:?}");
+            let (mut pool, mut paused) = match during {
+                During::Start => {
+                    let (command, gate) = command(4, &[]);
+                    let program = Program::start(command, transport);
+                    let workers = Vec::new();
+                    let pool = Pool {
+                        program,
+                        workers,
+                        gate,
+                    };
+                    (pool, None)
+                }
+                During::Reload | During::Stop => {
+                    let pool = Pool::start(transport, 4, &[]);
+                    let busy = round % 3 == 0;
+                    let paused = busy.then(|| pool.paused(round % 2 == 0));
+                    (pool, paused)
+                }
+            };
+            let gate = paused.as_ref().map(|_| pool.gate());
+            let mut kept = None;
+            match during {
+                During::Start => {
+                    // From the first line on there are workers.
+                    pool.program.line("manag");
+                }
+                During::Reload | During::Stop if round % 4 == 1 => {
+                    let mut connection = pool.program.connect();
+                    ask_on_kept(&mut connection).unwrap();
+                    kept = Some(connection);
+                }
+                During::Reload | During::Stop => {}
+            }
+            match during {
+                During::Start => {}
+                During::Reload => pool.program.signal(Signal::SIGHUP),
+                During::Stop => pool.program.signal(Signal::SIGTERM),
+            }
+            spin(pause);
+            let group = pool.program.pid();
+            pool.program.signal(Signal::SIGKILL);
+            let mut since = Instant::now();
+            pool.program.wait();
+            left += members(group).len();
+            if let Some(paused) = &mut paused {
+                // All but the one that is busy.
+                while members(group).len() > 1 {
+                    assert!(since.elapsed() < A_SECOND, "{what}: {:?}", members(group));
+                    std::thread::yield_now();
+                }
+                drop(gate);
+                since = Instant::now();
+                let answer = paused.response().text();
+                assert!(answer.contains("waited"), "{what}: {answer}");
+            }
+            drop(kept);
+            assert_gone(group, since, &what);
+        }
+    }
+    println!(
+        "measured: {} managers killed, {left} workers left behind, all gone",
+        3 * ROUNDS
+    );
+}
+
+#[test]
+fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let mut pool = Pool::start_opening(&address, 1, &[]);
+        let mut paused = pool.paused(false);
+        let gate = pool.gate();
+        let mut waiting: Vec<_> = (0..20).map(|_| address.connect()).collect();
+        for connection in &mut waiting {
+            connection.send(&call("/").bytes());
+        }
+        pool.program.signal(Signal::SIGKILL);
+        pool.program.wait();
+        drop(gate);
+        assert!(paused.response().text().contains("waited"));
+        waiting
+            .iter_mut()
+            .for_each(|connection: &mut Connection| answered(connection).unwrap());
+        assert!(ended_within(pool.workers[0], A_SECOND));
+        address.remove();
+    }
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let address = pool.program.address.clone();
+        let (at_work, begun) = std::sync::mpsc::channel();
+        let feeder = std::thread::spawn(move || {
+            while let Ok(mut connection) = address.try_connect() {
+                if connection.try_send(&call("/").bytes()).is_err()
+                    || answered(&mut connection).is_err()
+                {
+                    return;
+                }
+                let _ = at_work.send(());
+            }
+        });
+        begun.recv().unwrap();
+        pool.program.signal(Signal::SIGKILL);
+        pool.program.wait();
+        assert!(ended_within(pool.workers[0], A_SECOND), "it goes on");
+        feeder.join().unwrap();
+    }
+}
+
+/// The life line tells of the manager's end also where the signal does not.
+#[test]
+fn a_worker_that_is_stopped_when_its_manager_dies_leaves_when_it_goes_on() {
+    for watched in [false, true] {
+        let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
+        if watched {
+            ask_on_kept(&mut pool.program.connect()).unwrap();
+        }
+        let worker = Pid::from_raw(pool.workers[0]);
+        kill(worker, Signal::SIGSTOP).unwrap();
+        pool.program.signal(Signal::SIGKILL);
+        pool.program.wait();
+        kill(worker, Signal::SIGCONT).unwrap();
+        assert!(ended_within(worker.as_raw(), A_SECOND), "watched {watched}");
+    }
+}

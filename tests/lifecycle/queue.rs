@@ -1,0 +1,396 @@
+//! The listen queue when a pool ends, and who may have the listening socket.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::peer::connection::{Address, Connection};
+use super::peer::program::{
+    Program, TRANSPORTS, Transport, compiled, product, readable_within, unused,
+};
+use super::peer::records::{END, ID, STDIN, STDOUT, record, request};
+use super::{Pool, answered, ask_on_kept, call};
+
+const WAITING: usize = 50;
+
+fn file_is_gone(address: &Address) -> bool {
+    match address {
+        Address::Unix(path) => !path.exists(),
+        Address::Tcp(_) => true,
+    }
+}
+
+#[test]
+fn what_waits_in_the_queue_is_answered_and_nothing_new_arrives() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let mut pool = Pool::start_opening(&address, 2, &[]);
+        let mut paused = [pool.paused(false), pool.paused(true)];
+        let mut gate = pool.gate();
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
+        let ask = |connection: &mut Connection| connection.send(&call("/").bytes());
+        // Some have asked before the signal, some after it, and some are slow about it.
+        waiting[..WAITING / 2].iter_mut().for_each(ask);
+        pool.program.signal(Signal::SIGTERM);
+        pool.program.line("stopping 2 workers");
+        assert!(address.is_closed());
+        assert!(file_is_gone(&address));
+        waiting[WAITING / 2..].iter_mut().for_each(ask);
+        gate.write_all(b"xx").unwrap();
+        for connection in &mut paused {
+            assert!(connection.response().text().contains("waited"));
+        }
+        for connection in &mut waiting {
+            answered(connection).unwrap();
+            connection.assert_closed();
+        }
+        pool.assert_stopped();
+        address.remove();
+    }
+}
+
+#[test]
+fn what_waits_in_the_queue_of_an_inherited_socket_is_answered_too() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let mut paused = pool.paused(false);
+        let gate = pool.gate();
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| pool.program.connect()).collect();
+        for connection in &mut waiting {
+            connection.send(&call("/").bytes());
+        }
+        pool.program.signal(Signal::SIGTERM);
+        pool.program.line("stopping 1 worker");
+        drop(gate);
+        assert!(paused.response().text().contains("waited"));
+        waiting
+            .iter_mut()
+            .for_each(|connection| answered(connection).unwrap());
+        pool.assert_stopped();
+    }
+}
+
+#[test]
+fn peers_in_the_queue_that_say_nothing_hold_nobody_up() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let mut pool = Pool::start_opening(&address, 1, &[]);
+        let mut paused = pool.paused(false);
+        let gate = pool.gate();
+        let mut silent: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
+        let mut last = address.connect();
+        last.send(&call("/").bytes());
+        pool.program.signal(Signal::SIGTERM);
+        pool.program.line("stopping 1 worker");
+        let start = Instant::now();
+        drop(gate);
+        assert!(paused.response().text().contains("waited"));
+        answered(&mut last).unwrap();
+        silent.iter_mut().for_each(Connection::assert_closed);
+        pool.assert_stopped();
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+        address.remove();
+    }
+}
+
+#[test]
+fn with_nothing_to_do_a_pool_stops_at_once() {
+    for transport in TRANSPORTS {
+        for watched in [false, true] {
+            let address = unused(transport);
+            let mut pool = Pool::start_opening(&address, 4, &[]);
+            let mut kept = address.connect();
+            if watched {
+                ask_on_kept(&mut kept).unwrap();
+            }
+            drop(kept);
+            let start = Instant::now();
+            pool.program.signal(Signal::SIGTERM);
+            pool.assert_stopped();
+            // The workers need less than 100 ms; the rest is for a machine that is busy otherwise.
+            assert!(
+                start.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                start.elapsed()
+            );
+            address.remove();
+        }
+    }
+}
+
+/// What became of requests around a stop.
+#[derive(Default)]
+struct Tally {
+    answered: AtomicU32,
+    /// On a kept connection of TCP a request may cross the close.
+    crossed: AtomicU32,
+}
+
+/// Asks until the address is closed. Whoever could connect must be answered.
+fn ask_until_closed(address: &Address, tally: &Tally) -> Result<(), String> {
+    while let Ok(mut connection) = address.try_connect() {
+        connection
+            .try_send(&call("/").bytes())
+            .map_err(|e| format!("send: {e}"))?;
+        answered(&mut connection)?;
+        tally.answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// The same on one connection, until it ends; a web server looks for that before it asks again.
+fn ask_until_ended(address: &Address, tally: &Tally) -> Result<(), String> {
+    // One that comes too late could not connect.
+    let Ok(mut connection) = address.try_connect() else {
+        return Ok(());
+    };
+    while !readable_within(&connection, Duration::ZERO)
+        && connection.try_send(&call("/").keep(true).bytes()).is_ok()
+    {
+        if let Err(how) = answered(&mut connection) {
+            if matches!(address, Address::Tcp(_)) {
+                tally.crossed.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            return Err(how);
+        }
+        tally.answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn stop_under_load(
+    rounds: usize,
+    stop: impl Fn(&Pool),
+    ask: fn(&Address, &Tally) -> Result<(), String>,
+) {
+    for transport in TRANSPORTS {
+        let tally = Arc::new(Tally::default());
+        for round in 0..rounds {
+            let address = unused(transport);
+            let mut pool = Pool::start_opening(&address, 2, &[]);
+            let begun = tally.answered.load(Ordering::Relaxed);
+            let clients: Vec<_> = (0..8)
+                .map(|_| {
+                    let (address, tally) = (address.clone(), Arc::clone(&tally));
+                    std::thread::spawn(move || ask(&address, &tally))
+                })
+                .collect();
+            // At another moment each time, with the load at work.
+            while tally.answered.load(Ordering::Relaxed) < begun + 8 + 7 * round as u32 {
+                std::thread::yield_now();
+            }
+            stop(&pool);
+            for client in clients {
+                assert_eq!(client.join().unwrap(), Ok(()), "{transport:?}");
+            }
+            pool.assert_stopped();
+            address.remove();
+        }
+        println!(
+            "measured: {transport:?}: {:?} answered during {rounds} stops, {:?} crossed a close",
+            tally.answered, tally.crossed
+        );
+    }
+}
+
+fn term(pool: &Pool) {
+    pool.program.signal(Signal::SIGTERM);
+}
+
+#[test]
+fn a_stop_under_load_loses_nobody_who_could_connect() {
+    stop_under_load(6, term, ask_until_closed);
+}
+
+#[test]
+fn a_stop_under_load_on_kept_connections_loses_nothing_that_was_taken() {
+    stop_under_load(6, term, ask_until_ended);
+}
+
+/// As a service manager does, or a terminal.
+#[test]
+fn a_signal_to_the_whole_group_under_load_loses_nothing_either() {
+    let group = |pool: &Pool| killpg(Pid::from_raw(pool.program.pid()), Signal::SIGTERM).unwrap();
+    stop_under_load(6, group, ask_until_closed);
+}
+
+#[test]
+fn a_server_without_a_manager_answers_what_waits_too() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let mut command = Command::new(compiled("conformance/app.c"));
+        command.args([&address.text(), "1"]);
+        let mut program = Program::start_opening(command, address.clone());
+        program.line("app: ready");
+        let mut busy = address.connect();
+        busy.send(&request("/thread").head());
+        assert_eq!(busy.record().kind, STDOUT);
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
+        for connection in &mut waiting {
+            connection.send(&request("/served").bytes());
+        }
+        program.signal(Signal::SIGUSR1);
+        busy.send(&record(STDIN, ID, &[]));
+        while busy.record().kind != END {}
+        for connection in &mut waiting {
+            assert_eq!(connection.response().app_status, 0);
+        }
+        program.line("app: accept: FCGIPM_ERETIRED");
+        assert!(program.wait().success());
+        assert!(file_is_gone(&address));
+        address.remove();
+    }
+}
+
+/// Whichever of them is the first to end what arrives, the others know why.
+#[test]
+fn threads_without_a_manager_leave_together() {
+    const THREADS: usize = 4;
+    for round in 0..20 {
+        let transport = TRANSPORTS[round % 2];
+        let address = unused(transport);
+        let mut command = Command::new(compiled("conformance/app.c"));
+        command.args([address.text(), THREADS.to_string()]);
+        let mut program = Program::start_opening(command, address.clone());
+        (0..THREADS).for_each(|_| drop(program.line("app: ready")));
+        let mut kept = address.connect();
+        if round % 4 < 2 {
+            kept.call(&request("/served").keep(true));
+        }
+        program.signal(Signal::SIGUSR1);
+        (0..THREADS).for_each(|_| drop(program.line("app: accept: FCGIPM_ERETIRED")));
+        assert!(program.wait().success());
+        assert!(file_is_gone(&address));
+        address.remove();
+    }
+}
+
+/// A second one on the same address, to its end.
+fn second(address: &str, environment: &[(&str, &str)]) -> String {
+    let output = Command::new(product("examples/hello"))
+        .arg(address)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_second_manager_on_the_same_address_is_refused_and_told_by_whom() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let pool = Pool::start_opening(&address, 3, &[]);
+        let mut names = vec![address.text()];
+        match &address {
+            Address::Unix(path) => names.push(format!("unix:{}", path.display())),
+            Address::Tcp(address) => names.push(format!(":{}", address.port())),
+        }
+        for name in names {
+            let said = second(&name, &[]);
+            let pid = pool.program.pid();
+            let wanted = format!("listen address '{name}': in use by process {pid} (hello)");
+            assert!(said.contains(&wanted), "{said}");
+            assert!(pool.program.call(&call("/")).text().contains("Hello"));
+        }
+        pool.stop();
+        assert!(file_is_gone(&address));
+        address.remove();
+    }
+}
+
+#[test]
+fn a_second_manager_on_the_same_abstract_name_is_refused_and_told_by_whom() {
+    let name = format!("@fcgipm-second-{}", std::process::id());
+    let (mut command, gate) = super::command(1, &[]);
+    command = {
+        let mut named = Command::new(command.get_program());
+        named.arg(&name).env("FCGIPM_N_PROCESSES", "1");
+        named
+    };
+    let program = Program::start_opening(command, Address::Unix(Path::new(&name).to_owned()));
+    let pool = Pool::ready(program, gate, 1);
+    let said = second(&name, &[]);
+    let wanted = format!(
+        "listen address '{name}': in use by process {} (hello)",
+        pool.program.pid()
+    );
+    assert!(said.contains(&wanted), "{said}");
+    pool.stop();
+}
+
+#[test]
+fn a_second_manager_on_the_same_pid_file_is_refused_and_told_by_whom() {
+    let (one, two) = (unused(Transport::Unix), unused(Transport::Unix));
+    let Address::Unix(path) = &one else { panic!() };
+    let pid_file = path.with_file_name("pid");
+    let environment = [("FCGIPM_PID_FNAME", pid_file.to_str().unwrap())];
+    let pool = Pool::start_opening(&one, 1, &environment);
+    let said = second(&two.text(), &environment);
+    let wanted = format!("a manager is running (pid {})", pool.program.pid());
+    assert!(said.contains(&wanted), "{said}");
+    assert!(pid_file.exists());
+    assert!(pool.program.call(&call("/")).text().contains("Hello"));
+    pool.stop();
+    assert!(!pid_file.exists());
+    one.remove();
+    two.remove();
+}
+
+#[test]
+fn a_successor_may_start_while_the_last_requests_are_answered_and_keeps_its_file() {
+    let address = unused(Transport::Unix);
+    let mut pool = Pool::start_opening(&address, 1, &[]);
+    let mut paused = pool.paused(false);
+    let gate = pool.gate();
+    pool.program.signal(Signal::SIGTERM);
+    pool.program.line("stopping 1 worker");
+    let successor = Pool::start_opening(&address, 1, &[]);
+    drop(gate);
+    assert!(paused.response().text().contains("waited"));
+    pool.assert_stopped();
+    assert!(successor.program.call(&call("/")).text().contains("Hello"));
+    successor.stop();
+    address.remove();
+}
+
+#[test]
+fn the_file_of_a_manager_that_was_killed_is_replaced() {
+    let address = unused(Transport::Unix);
+    let mut pool = Pool::start_opening(&address, 2, &[]);
+    pool.program.signal(Signal::SIGKILL);
+    pool.program.wait();
+    // Its standard error ends with the last worker.
+    pool.program.all_lines();
+    assert!(!file_is_gone(&address));
+    let successor = Pool::start_opening(&address, 2, &[]);
+    assert!(successor.program.call(&call("/")).text().contains("Hello"));
+    successor.stop();
+    assert!(file_is_gone(&address));
+    address.remove();
+}
+
+#[test]
+fn a_file_that_is_somebody_elses_by_now_stays() {
+    let address = unused(Transport::Unix);
+    let Address::Unix(path) = &address else {
+        panic!()
+    };
+    let pool = Pool::start_opening(&address, 1, &[]);
+    std::fs::remove_file(path).unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(path).unwrap();
+    pool.stop();
+    assert!(!file_is_gone(&address));
+    address.remove();
+}

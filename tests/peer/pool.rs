@@ -1,0 +1,164 @@
+//! The C example under its manager.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::connection::{Address, Connection};
+use super::program::{Program, Transport, folder, product};
+use super::records::{
+    GET_VALUES, GET_VALUES_RESULT, ID, PARAMS, Request, STDIN, begin, record, request, stream,
+};
+
+/// The example under its manager, and the pids of its workers.
+pub(crate) struct Pool {
+    pub(crate) program: Program,
+    pub(crate) workers: Vec<i32>,
+    /// A fifo that a request for /pause waits for.
+    pub(crate) gate: PathBuf,
+}
+
+pub(crate) fn command(workers: usize, environment: &[(&str, &str)]) -> (Command, PathBuf) {
+    let gate = folder().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = Command::new(product("examples/hello"));
+    command
+        .arg("fd:0")
+        .env("FCGIPM_N_PROCESSES", workers.to_string())
+        .env("HELLO_GATE", &gate);
+    command.envs(environment.iter().copied());
+    (command, gate)
+}
+
+impl Pool {
+    pub(crate) fn start(
+        transport: Transport,
+        workers: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let (command, gate) = command(workers, environment);
+        Self::ready(Program::start(command, transport), gate, workers)
+    }
+
+    pub(crate) fn start_on(
+        listener: OwnedFd,
+        address: Address,
+        workers: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let (command, gate) = command(workers, environment);
+        Self::ready(Program::start_on(command, listener, address), gate, workers)
+    }
+
+    /// Opens the address itself, and ends it.
+    pub(crate) fn start_opening(
+        address: &Address,
+        workers: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let (plain, gate) = command(workers, environment);
+        let mut command = Command::new(plain.get_program());
+        command.arg(address.text());
+        for (name, value) in plain.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        let program = Program::start_opening(command, address.clone());
+        Self::ready(program, gate, workers)
+    }
+
+    pub(crate) fn ready(program: Program, gate: PathBuf, workers: usize) -> Self {
+        let mut pool = Self {
+            program,
+            workers: Vec::new(),
+            gate,
+        };
+        for _ in 0..workers {
+            let ready = pool.next_ready();
+            pool.workers.push(ready);
+        }
+        pool
+    }
+
+    /// Waits for the next worker that is ready.
+    pub(crate) fn next_ready(&mut self) -> i32 {
+        let line = self.program.line(") ready");
+        let (_, rest) = line.split_once("worker (pid ").unwrap();
+        rest.split_once(')').unwrap().0.parse().unwrap()
+    }
+
+    /// A connection on which a worker waits at the gate.
+    pub(crate) fn paused(&self, keep: bool) -> Connection {
+        let mut connection = self.program.connect();
+        connection.send(&call("/pause").keep(keep).bytes());
+        connection
+    }
+
+    /// Waits until a worker stands at the gate; it goes on when this writes or is dropped.
+    pub(crate) fn gate(&self) -> File {
+        File::options().write(true).open(&self.gate).unwrap()
+    }
+
+    /// Lets so many go through the gate, those that come later too, as long as this lives.
+    pub(crate) fn let_through(&self, count: usize) -> File {
+        let both = File::options().read(true).write(true).open(&self.gate);
+        let mut gate = both.unwrap();
+        gate.write_all(&vec![b'x'; count]).unwrap();
+        gate
+    }
+
+    /// A connection that a worker has accepted and whose parameters it is reading, and the rest of them.
+    pub(crate) fn half(&self, request: &Request) -> (Connection, Vec<u8>) {
+        let mut connection = self.program.connect();
+        let params = request.pairs();
+        connection.send(&begin(ID, request.role, request.keep));
+        connection.send(&record(PARAMS, ID, &params[..params.len() / 2]));
+        connection.send(&record(GET_VALUES, 0, &[]));
+        assert_eq!(
+            connection.record().kind,
+            GET_VALUES_RESULT,
+            "somebody reads"
+        );
+        let rest = stream(PARAMS, ID, &params[params.len() / 2..]);
+        (connection, [rest, record(STDIN, ID, &[])].concat())
+    }
+
+    /// Stops the manager gently, and checks that it never had to be otherwise.
+    pub(crate) fn stop(mut self) {
+        self.program.signal(nix::sys::signal::Signal::SIGTERM);
+        self.assert_stopped();
+    }
+
+    pub(crate) fn assert_stopped(&mut self) {
+        let status = self.program.wait();
+        assert_eq!(status.code(), Some(0), "{:#?}", self.program.lines());
+        for line in self.program.all_lines() {
+            for bad in [
+                "killing",
+                "killed by",
+                "reload failed",
+                "exited with status 1",
+                "hello:",
+                "is given up",
+            ] {
+                assert!(!line.contains(bad), "{line}");
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(folder) = self.gate.parent() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A request for a path of the example.
+pub(crate) fn call(path: &str) -> Request {
+    request(path)
+        .param("REQUEST_METHOD", "GET")
+        .param("REQUEST_URI", path)
+}

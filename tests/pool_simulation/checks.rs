@@ -1,0 +1,419 @@
+//! What must hold, after every event.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fcgipm::pool::{Action, Activity, Config, Event, Notice, Overdue, Recycle, Resize, Sizing};
+
+use crate::worker::Worker;
+use crate::world::{Code, SECOND, World};
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Deadlines are kept to this; each absence adds to it.
+const PUNCTUAL: Duration = Duration::from_secs(4);
+
+/// What the checks remember.
+#[derive(Default)]
+pub(crate) struct Books {
+    wanted: usize,
+    most: usize,
+    pub(crate) forks: Vec<Duration>,
+    pub(crate) reloads: [usize; 3],
+    pub(crate) stopping: bool,
+    pub(crate) stopped: bool,
+    /// The stop found nobody: one more may be forked, for what waits in the queue.
+    nobody_left: bool,
+    emptied: bool,
+    /// Retired for a limit, with a successor, and not gone.
+    recycling: BTreeMap<usize, ()>,
+    /// What happened at all, so that a run that never comes to something is noticed.
+    pub(crate) seen: BTreeMap<&'static str, u64>,
+    spins: u32,
+    lateness: Duration,
+}
+
+impl Books {
+    pub(crate) fn new(config: &Config) -> Self {
+        let wanted = match config.sizing {
+            Sizing::Static => config.processes,
+            Sizing::Dynamic {
+                start: 0,
+                min_spare,
+                ..
+            } => min_spare.min(config.processes),
+            Sizing::Dynamic { start, .. } => start.min(config.processes),
+            Sizing::OnDemand { .. } => 0,
+        };
+        Self {
+            wanted,
+            most: config.processes,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn away(&mut self, away: Duration) {
+        self.lateness += away + 2 * SECOND;
+    }
+
+    pub(crate) fn late(&mut self) {
+        self.lateness += SECOND;
+    }
+
+    /// The manager is about to wake up.
+    pub(crate) fn turn(&mut self, now: Duration, next: Duration) {
+        self.spins = if next > now { 0 } else { self.spins + 1 };
+        assert!(self.spins < 1_000, "the manager spins");
+    }
+
+    pub(crate) fn gone(&mut self, _now: Duration, slot: usize, _worker: &Worker) {
+        self.recycling.remove(&slot);
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn surge(&self, config: &Config) -> usize {
+        match config.reload_surge {
+            0 => (self.wanted / 4).max(1),
+            surge => surge,
+        }
+    }
+
+    /// Enters an event and what the pool answered; the slot to fork into.
+    pub(crate) fn enter(
+        &mut self,
+        world: &mut World,
+        event: Event,
+        actions: &[Action],
+    ) -> Option<usize> {
+        let config = world.config.clone();
+        self.expect(world, event);
+        let mut retired_ready = 0;
+        let mut forks = Vec::new();
+        // Workers that are sent away because fewer are wanted; why one is, otherwise.
+        let mut shrinking = 0;
+        let mut recycle = None;
+        let mut killing = None;
+        let now = world.now;
+        for &action in actions {
+            match action {
+                Action::Fork { slot } => {
+                    let allowed = !self.stopping || std::mem::take(&mut self.nobody_left);
+                    assert!(allowed, "fork while stopping");
+                    if self.stopping {
+                        self.count("forked for the queue of a stop");
+                    }
+                    assert_eq!(event, Event::Tick, "only a tick forks");
+                    assert!(slot < config.slots);
+                    assert!(!world.workers.contains_key(&slot), "fork into a full slot");
+                    forks.push(slot);
+                    let limit = world.pool.request_limit(slot);
+                    match config.max_requests {
+                        0 => assert_eq!(limit, 0),
+                        least => {
+                            assert!((least..=least + config.max_requests_jitter).contains(&limit));
+                        }
+                    }
+                }
+                Action::Retire { slot, last } => {
+                    assert_eq!(last, self.stopping);
+                    let worker = world.workers.get_mut(&slot).expect("retire nobody");
+                    assert!(worker.told.is_none() || last, "told twice");
+                    if worker.told.is_none() {
+                        retired_ready += usize::from(worker.ready);
+                        worker.told = Some(now);
+                    }
+                    let recycled = recycle.take().is_some();
+                    if shrinking > 0 && worker.ready {
+                        shrinking -= 1;
+                        let said = worker.said.map_or(Activity::Idle, |said| said.activity);
+                        assert_eq!(said, Activity::Idle, "shrunk by one that serves");
+                    } else if recycled {
+                        self.recycling.insert(slot, ());
+                        assert!(
+                            self.recycling.len() <= self.surge(&config),
+                            "{:?} recycled at once",
+                            self.recycling
+                        );
+                    }
+                }
+                Action::Kick { slot } => {
+                    let worker = &world.workers[&slot];
+                    assert!(worker.told.is_some(), "kick of a worker that serves");
+                }
+                Action::Terminate { slot } => {
+                    let worker = &world.workers[&slot];
+                    assert!(worker.told.is_some() && !worker.ready);
+                }
+                Action::GiveNotice { slot } => {
+                    self.count("notice given");
+                    let worker = world.workers.get_mut(&slot).expect("notice to nobody");
+                    let timeout = config.request_timeout.expect("notice without a limit");
+                    overdue(worker, now, timeout);
+                    let request = worker.said.expect("heard").request;
+                    assert!(worker.noticed.is_none_or(|(told, _)| told != request));
+                    worker.noticed = Some((request, now));
+                }
+                Action::Kill { slot, rescue } => {
+                    let worker = world.workers.get_mut(&slot).expect("kill nobody");
+                    let overdue = killing.take().expect("a notice first");
+                    assert!(!rescue || overdue != Overdue::Start);
+                    self.kill(&config, now, overdue, worker);
+                    self.recycling.remove(&slot);
+                }
+                Action::Measure { slot } => {
+                    self.count("measured");
+                    let worker = world.workers.get_mut(&slot).expect("measure nobody");
+                    assert!(worker.serves() && config.max_memory > 0);
+                    let last = worker.measured.replace(now);
+                    assert!(
+                        last.is_none_or(|last| now + self.lateness + SECOND >= last + WINDOW),
+                        "measured at {last:?} and {now:?}"
+                    );
+                }
+                Action::Notice(notice) => {
+                    match notice {
+                        Notice::Sized { wanted, up: false } => {
+                            // On demand a lost worker is not missed.
+                            let gone = self.wanted - wanted;
+                            shrinking = gone.min(world.ready().saturating_sub(wanted));
+                        }
+                        Notice::Recycling { slot, why } => {
+                            self.check_limit(&config, now, why, &world.workers[&slot]);
+                            recycle = Some(why);
+                        }
+                        Notice::Killing { overdue, .. } => killing = Some(overdue),
+                        Notice::Slow { slot, .. } => {
+                            let worker = world.workers.get_mut(&slot).expect("slow nobody");
+                            let limit = config.slow_request.expect("slow without a limit");
+                            overdue_since(worker, now, limit);
+                            let request = worker.said.map(|said| said.request);
+                            assert_ne!(worker.slow, request, "told of twice");
+                            worker.slow = request;
+                        }
+                        _ => {}
+                    }
+                    self.notice(world, notice);
+                }
+                Action::Stopped => {
+                    assert!(self.stopping && world.workers.is_empty() && !self.stopped);
+                    self.stopped = true;
+                }
+            }
+        }
+        self.check_wanted(world);
+        // P2: whoever is let go is covered.
+        assert!(
+            retired_ready == 0 || self.stopping || world.ready() >= self.wanted,
+            "{} ready of {}",
+            world.ready(),
+            self.wanted
+        );
+        assert!(forks.len() <= 1);
+        if event == Event::Tick {
+            self.check_tick(world, actions.is_empty(), forks.len());
+        }
+        let counts = world.pool.counts();
+        assert_eq!(counts.ready, world.ready());
+        assert!(counts.idle + counts.busy <= counts.ready);
+        assert!(counts.processes <= config.slots);
+        assert_eq!(counts.reloads, self.reloads[1] as u64);
+        assert_eq!(counts.failed_reloads, self.reloads[2] as u64);
+        forks.pop()
+    }
+
+    fn expect(&mut self, world: &World, event: Event) {
+        let config = &world.config;
+        assert!(!self.stopped || event == Event::Tick || !matches!(event, Event::Worker { .. }));
+        let most = match event {
+            Event::Resize(Resize::Up) if !self.stopping => {
+                (self.most + 1).min(config.max_processes)
+            }
+            Event::Resize(Resize::Down) if !self.stopping => (self.most - 1).max(1),
+            Event::Stop => {
+                if !self.stopping {
+                    self.nobody_left = world.workers.values().all(|w| w.told.is_some());
+                }
+                self.stopping = true;
+                return;
+            }
+            _ => return,
+        };
+        self.most = most;
+        self.wanted = match config.sizing {
+            Sizing::Static => most,
+            Sizing::Dynamic { .. } | Sizing::OnDemand { .. } => self.wanted.min(most),
+        };
+    }
+
+    fn check_wanted(&self, world: &World) {
+        let wanted = world.pool.counts().wanted;
+        let on_demand = matches!(world.config.sizing, Sizing::OnDemand { .. });
+        assert_eq!(wanted, self.wanted);
+        let least = usize::from(!on_demand);
+        assert!((least..=self.most).contains(&wanted), "{wanted} wanted");
+    }
+
+    fn check_tick(&mut self, world: &World, quiet: bool, forks: usize) {
+        let due = world.pool.deadline();
+        // It came late, and another deadline has passed since the look was due: one look more.
+        let looks = world.pool.look_at() == Some(world.now);
+        assert!(
+            !quiet || looks || due.is_none_or(|due| due > world.now),
+            "a tick that changes nothing"
+        );
+        if self.stopping {
+            return;
+        }
+        let alive = world.workers.values().filter(|w| w.told.is_none()).count() + forks;
+        let room = self.wanted + self.surge(&world.config);
+        assert!(alive <= room, "{alive} of {} wanted", self.wanted);
+        if forks > 0 && !world.pool.is_reloading() && alive > self.wanted {
+            self.count("successors");
+            assert!(alive + self.recycling.len() <= room, "too many successors");
+        }
+        // P6: no request for ever.
+        let Some(timeout) = world.config.request_timeout else {
+            return;
+        };
+        for worker in world.workers.values().filter(|w| !w.liar && !w.mute) {
+            if let Some(work) = worker.work
+                && worker.exit_at.is_none()
+                && worker.ready
+            {
+                let limit = timeout + world.config.request_timeout_grace + PUNCTUAL;
+                let age = world.now - work.began;
+                assert!(
+                    age <= limit + work.away + self.lateness,
+                    "{age:?} of {limit:?}"
+                );
+            }
+        }
+    }
+
+    fn kill(&mut self, config: &Config, now: Duration, overdue: Overdue, worker: &mut Worker) {
+        let (since, limit) = match overdue {
+            Overdue::Start => {
+                self.count("killed as it started");
+                assert!(worker.told.is_none() && !worker.ready);
+                (worker.born, config.start_timeout)
+            }
+            Overdue::Leave => {
+                self.count("killed as it left");
+                (worker.told.expect("told"), config.die_timeout)
+            }
+            Overdue::Request => {
+                self.count("killed for its request");
+                let grace = config.request_timeout_grace;
+                let timeout = config.request_timeout.expect("a limit");
+                overdue_since(worker, now, timeout + grace);
+                let (request, noticed) = worker.noticed.expect("notice");
+                assert_eq!(Some(request), worker.said.map(|said| said.request));
+                (noticed, Some(grace))
+            }
+        };
+        let limit = limit.expect("kill without a limit");
+        let took = now - since;
+        assert!(took >= limit, "killed after {took:?} of {limit:?}");
+        worker.told.get_or_insert(now);
+    }
+
+    fn check_limit(&mut self, config: &Config, now: Duration, why: Recycle, worker: &Worker) {
+        match why {
+            Recycle::Requests => {
+                self.count("recycled for requests");
+                assert!(worker.limit > 0 && worker.heard_requests >= worker.limit);
+            }
+            Recycle::Memory => {
+                self.count("recycled for memory");
+                assert!(config.max_memory > 0 && worker.heard_memory > config.max_memory);
+            }
+            Recycle::Lifetime => {
+                self.count("recycled for age");
+                assert!(now >= worker.forked + config.max_lifetime.expect("a limit"));
+            }
+        }
+    }
+
+    fn notice(&mut self, world: &World, notice: Notice) {
+        match notice {
+            Notice::ReloadBegun => self.reloads[0] += 1,
+            Notice::ReloadDone => {
+                self.reloads[1] += 1;
+                assert!(world.ready() >= self.wanted);
+            }
+            Notice::ReloadFailed { .. } => self.reloads[2] += 1,
+            Notice::Sized { wanted, up } => {
+                self.count(if up { "grown" } else { "shrunk" });
+                assert_ne!(world.config.sizing, Sizing::Static);
+                assert_eq!(up, wanted > self.wanted);
+                assert_ne!(wanted, self.wanted);
+                self.wanted = wanted;
+            }
+            Notice::Slow { .. } => self.count("slow"),
+            Notice::Emptied => {
+                self.count("emptied");
+                assert!(!self.emptied && self.wanted > 0 && world.ready() == 0);
+                self.emptied = true;
+            }
+            Notice::Recovered => {
+                assert!(self.emptied && world.ready() > 0);
+                self.emptied = false;
+            }
+            _ => {}
+        }
+        let ended = self.reloads[1] + self.reloads[2];
+        assert!(self.reloads[0] == ended || self.reloads[0] == ended + 1 || self.stopping);
+    }
+
+    /// P4, exactly.
+    pub(crate) fn check_crash_loop(&self, world: &World) {
+        assert_eq!(world.code, Code::CrashLoop);
+        let Some(&first) = self.forks.first() else {
+            return;
+        };
+        let spent_first = Self::new(&world.config).wanted;
+        let early = self.forks.iter().filter(|at| **at < first + WINDOW);
+        let early = early.count();
+        // The successors of those that reached a limit come on top, until the back-off begins.
+        if world.config.start_delay.is_zero() && world.config.max_lifetime.is_none() {
+            assert!(
+                early <= 10.max(spent_first + 1),
+                "{early} forks in 10 s, {spent_first} wanted: {:?}, {:?}",
+                self.forks,
+                world.config
+            );
+        }
+        let late: Vec<_> = self.forks[spent_first.min(self.forks.len())..]
+            .iter()
+            .filter(|at| **at >= first + WINDOW)
+            .collect();
+        assert!(
+            late.windows(2).all(|pair| *pair[1] >= *pair[0] + SECOND),
+            "more than one a second: {:?}, {:?}",
+            self.forks,
+            world.config
+        );
+    }
+}
+
+/// The request that the worker was last heard to serve has run for so long: by what was heard of
+/// any worker, and in truth, if the worker speaks the truth.
+fn overdue_since(worker: &Worker, now: Duration, limit: Duration) {
+    let heard = now.saturating_sub(worker.earliest());
+    assert!(heard >= limit, "{heard:?} of {limit:?} by what was heard");
+    if !worker.liar {
+        let work = worker.work.expect("a request");
+        let age = now.saturating_sub(work.began + work.credit);
+        assert!(
+            age >= limit,
+            "{age:?} of {limit:?} in truth: {now:?} {worker:?}"
+        );
+    }
+}
+
+fn overdue(worker: &Worker, now: Duration, limit: Duration) {
+    overdue_since(worker, now, limit);
+}

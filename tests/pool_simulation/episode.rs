@@ -1,0 +1,144 @@
+//! What is done to a world, and how it ends.
+
+use fcgipm::pool::{Event, Exit, Report, Resize, SlotState};
+
+use crate::worker::Worker;
+use crate::world::{Code, SECOND, World};
+
+impl World {
+    /// The manager is not there for a while, and perhaps nobody is.
+    fn absence(&mut self) {
+        let away = self.random.millis(120_000);
+        let workers_too = self.random.one_in(2);
+        self.now += away;
+        self.books.away(away);
+        for worker in self.workers.values_mut() {
+            worker.away(away, workers_too);
+        }
+        self.observe();
+    }
+
+    fn victim(&mut self) -> Option<&mut Worker> {
+        let victim = self.random.below(8) as usize;
+        self.workers.values_mut().nth(victim)
+    }
+
+    pub(crate) fn disturb(&mut self) {
+        match self.random.below(48) {
+            0 | 1 => self.handle(Event::Reload),
+            2 => self.handle(Event::Resize(Resize::Up)),
+            3 => self.handle(Event::Resize(Resize::Down)),
+            4 if self.random.one_in(4) => self.absence(),
+            5 => {
+                let now = self.now;
+                if let Some(worker) = self.victim() {
+                    worker.exit_at = Some((now, Exit::Signal(9)));
+                }
+            }
+            6 => {
+                // A page turns to garbage, or makes sense again.
+                let now = self.now;
+                if let Some(worker) = self.victim() {
+                    worker.turn_mute(now, !worker.mute);
+                }
+            }
+            7 => {
+                self.now += self.random.millis(900);
+                self.books.late();
+            }
+            8 if self.random.one_in(4) => {
+                self.code = match self.random.below(3) {
+                    0 => Code::Good,
+                    1 => Code::Mixed,
+                    _ => Code::Broken,
+                };
+            }
+            9 => {
+                // News of nobody, or of somebody to whom it means nothing.
+                let slot = self.random.below(64) as usize;
+                match self.pool.state(slot) {
+                    SlotState::Empty | SlotState::Gone => {
+                        self.report(slot, Report::Memory { bytes: u64::MAX });
+                        self.report(slot, Report::Ready);
+                    }
+                    SlotState::Starting => self.report(slot, Report::Memory { bytes: u64::MAX }),
+                    SlotState::Ready | SlotState::Retiring => self.look(slot),
+                }
+            }
+            10 if self.random.one_in(10) => self.handle(Event::Connection),
+            _ => {}
+        }
+    }
+
+    /// Until the pool has stopped.
+    pub(crate) fn stop(&mut self) {
+        if self.random.one_in(2) {
+            self.handle(Event::Connection);
+        }
+        // P4: TERM acts at once, and always leads to the end.
+        self.handle(Event::Stop);
+        self.be_quiet();
+        for worker in self.workers.values() {
+            assert!(worker.told.is_some(), "not told to leave");
+        }
+        let asked = self.now;
+        while !self.books.stopped {
+            let workers = &self.workers;
+            assert!(
+                self.now < asked + 1_000 * SECOND,
+                "never stopped: {workers:?}"
+            );
+            assert!(self.advance(), "nothing will stop it: {:?}", self.workers);
+        }
+        assert!(self.pool.deadline().is_none());
+    }
+
+    /// Every worker is a good one, and as many requests come as before.
+    pub(crate) fn be_good(&mut self) {
+        self.code = Code::Good;
+        self.liars = false;
+        self.queue.clear();
+    }
+
+    /// Nobody comes any more.
+    pub(crate) fn be_quiet(&mut self) {
+        self.gap = None;
+        self.arrives = None;
+    }
+
+    /// With good code and limits, every reload ends, the pool is full, and nobody waits.
+    pub(crate) fn calm_down(&mut self) {
+        if self.config.start_timeout.is_none() || self.config.die_timeout.is_none() {
+            return;
+        }
+        self.code = Code::Good;
+        self.be_quiet();
+        self.liars = false;
+        for takes in &mut self.queue {
+            *takes = SECOND.min(*takes);
+        }
+        for worker in self.workers.values_mut() {
+            worker.turn_mute(self.now, false);
+            // Who lies about a request is not held to it.
+            if let Some(work) = worker.work.as_mut().filter(|_| worker.liar) {
+                work.ends = work.ends.min(self.now + SECOND);
+            }
+        }
+        let since = self.now;
+        while self.now < since + 20_000 * SECOND {
+            let full = self.ready() == self.pool.counts().wanted;
+            if !self.pool.is_reloading() && full && self.queue.is_empty() {
+                return;
+            }
+            if !self.advance() {
+                break;
+            }
+        }
+        panic!(
+            "not calm: {:?}, reloading: {}, {} wait",
+            self.pool.counts(),
+            self.pool.is_reloading(),
+            self.queue.len()
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! A worker that fills its part of the scoreboard with random bytes.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::board::{self, Board};
+use super::chance::Chance;
+use super::host;
+use super::load::Load;
+use super::peer::pool::Pool;
+use super::peer::program::{Transport, product};
+
+const LENGTH: Duration = Duration::from_secs(10);
+
+/// Where the worker's records begin in its region.
+const RECORDS_AT: usize = 512;
+
+/// The region of one slot, as its worker has it.
+struct Region {
+    base: *mut libc::c_void,
+    length: usize,
+    words: &'static [AtomicU64],
+}
+
+impl Region {
+    fn of(manager: i32, slot: usize) -> Self {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(board::path(manager))
+            .unwrap();
+        let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a mapping at an address of the kernel's choice, of a file that cannot shrink.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                protection,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        assert_ne!(base, libc::MAP_FAILED);
+        let word = |at: usize| {
+            // SAFETY: inside the header, which is made of atomic words.
+            unsafe { (*base.cast::<u32>().add(at / 4)).into() }
+        };
+        let (slots, stride): (u64, u64) = (word(12), word(16));
+        let (slots, stride) = (slots as usize, stride as usize);
+        let first = (4096 + 64 * slots).next_multiple_of(4096);
+        assert_eq!(
+            first + slots * stride,
+            length,
+            "the layout is the known one"
+        );
+        // SAFETY: the slot's region lies inside the mapping, which lives as long as self; words of any
+        // value are valid, and everybody reaches them as atomics.
+        let words = unsafe {
+            let at = base.cast::<u8>().add(first + slot * stride);
+            std::slice::from_raw_parts(at.cast::<AtomicU64>(), stride / 8)
+        };
+        Self {
+            base,
+            length,
+            words,
+        }
+    }
+
+    /// Writes from this byte on until told to stop; returns how many words. `small` puts numbers among
+    /// them that mean something in some places.
+    fn fill(&self, from: usize, small: bool, chance: &mut Chance, stop: &AtomicBool) -> u64 {
+        let mut written = 0;
+        while !stop.load(Ordering::Relaxed) {
+            for word in &self.words[from / 8..] {
+                let value = chance.next();
+                let value = if small && value.is_multiple_of(8) {
+                    value >> 61
+                } else {
+                    value
+                };
+                word.store(value, Ordering::Relaxed);
+                written += 1;
+            }
+        }
+        written
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: made by mmap with this length; nobody reads the words after this.
+        unsafe { libc::munmap(self.base, self.length) };
+    }
+}
+
+// SAFETY: the mapping is only reached through atomics.
+unsafe impl Sync for Region {}
+
+/// What the manager said, without numbers.
+fn trace(pool: &mut Pool) -> Vec<String> {
+    let lines = pool.program.lines().iter();
+    let plain = lines.map(|line| line.replace(|c: char| c.is_ascii_digit(), ""));
+    plain.collect()
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
+}
+
+/// The time that a process has run, in seconds.
+fn cpu(pid: i32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+    let nanoseconds: f64 = stat.split(' ').next().unwrap().parse().unwrap();
+    nanoseconds / 1e9
+}
+
+fn status_answers(pool: &Pool) {
+    let output = Command::new(product("fcgipm"))
+        .args(["status", "--json", &pool.program.pid().to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["manager"], pool.program.pid());
+}
+
+pub(crate) fn random_bytes_in_a_workers_records_change_no_decision() {
+    let limits = [
+        ("FCGIPM_REQUEST_TIMEOUT", "2"),
+        ("FCGIPM_REQUEST_TIMEOUT_GRACE", "1"),
+        ("FCGIPM_SLOW_REQUEST", "1"),
+    ];
+    let mut chance = Chance::new("garbage");
+    let mut control = Pool::start(Transport::Unix, 3, &limits);
+    let mut subject = Pool::start(Transport::Unix, 3, &limits);
+    let manager = subject.program.pid();
+    let region = Region::of(manager, 1);
+    let (quiet, noisy) = (cpu(control.program.pid()), cpu(manager));
+    let stop = AtomicBool::new(false);
+    let time = LENGTH.as_secs().to_string();
+    let loads = [&control, &subject].map(|pool| {
+        let how = ["-c", "4", "-t", &time, "--split", "1", "--expect", "Hello"];
+        Load::start(&host::address(pool), &how)
+    });
+    let written = std::thread::scope(|scope| {
+        let filling = scope.spawn(|| region.fill(RECORDS_AT, false, &mut chance, &stop));
+        // Their time is the scenario's.
+        for load in loads {
+            status_answers(&subject);
+            let tally = load.finish();
+            assert_eq!(tally.lost(), 0, "{tally:?}");
+        }
+        status_answers(&subject);
+        stop.store(true, Ordering::Relaxed);
+        filling.join().unwrap()
+    });
+    let (quiet, noisy) = (cpu(control.program.pid()) - quiet, cpu(manager) - noisy);
+    println!(
+        "measured: {} MiB of random bytes in {LENGTH:?}: the manager ran for {noisy:.4} s, the control for {quiet:.4} s",
+        written >> 17
+    );
+    assert!(noisy < 1.0, "{noisy} s");
+    for pool in [&mut control, &mut subject] {
+        pool.program.signal(Signal::SIGUSR1);
+        pool.program.line("received SIGUSR1");
+    }
+    // The workers of a pool become ready in any order, and nothing else differs.
+    assert_eq!(sorted(trace(&mut subject)), sorted(trace(&mut control)));
+    for pool in [&mut control, &mut subject] {
+        host::reload(pool);
+        pool.program.signal(Signal::SIGTERM);
+        pool.assert_stopped();
+    }
+    assert_eq!(sorted(trace(&mut subject)), sorted(trace(&mut control)));
+}
+
+pub(crate) fn random_bytes_in_a_whole_region_harm_that_worker_alone() {
+    const SLOT: usize = 1;
+    let mut chance = Chance::new("garbage everywhere");
+    let limits = [
+        ("FCGIPM_REQUEST_TIMEOUT", "2"),
+        ("FCGIPM_START_TIMEOUT", "2"),
+    ];
+    let mut pool = Pool::start(Transport::Unix, 4, &limits);
+    let manager = pool.program.pid();
+    let board = Board::of(manager);
+    let others = |board: &Board| {
+        let mut workers = board.workers();
+        workers.retain(|(slot, _)| *slot != SLOT && *slot < 4);
+        workers
+    };
+    let before = others(&board);
+    assert_eq!(before.len(), 3);
+    let region = Region::of(manager, SLOT);
+    let ran = cpu(manager);
+    let stop = AtomicBool::new(false);
+    let load = Load::start(
+        &host::address(&pool),
+        &["-c", "4", "-t", "5", "--split", "1", "--expect", "Hello"],
+    );
+    let tally = std::thread::scope(|scope| {
+        let filling = scope.spawn(|| region.fill(0, true, &mut chance, &stop));
+        status_answers(&pool);
+        let tally = load.finish();
+        status_answers(&pool);
+        stop.store(true, Ordering::Relaxed);
+        filling.join().unwrap();
+        tally
+    });
+    let ran = cpu(manager) - ran;
+    let exits = trace(&mut pool);
+    let exits = exits.iter().filter(|line| line.contains("exited with"));
+    println!(
+        "measured: random bytes in a whole region: {} requests, lost={}; {} exits in its slot; the manager ran for {ran:.4} s",
+        tally.requests(),
+        tally.lost(),
+        exits.count()
+    );
+    assert_eq!(tally.lost(), 0, "{tally:?}");
+    assert!(ran < 1.0, "{ran} s");
+    assert_eq!(others(&board), before, "the others are still there");
+    host::reload(&mut pool);
+    assert_eq!(board.view.pool().figures.ready, 4);
+    host::end(&mut pool);
+}

@@ -1,0 +1,82 @@
+//! 100 reloads, each sent when the one before is done, while 32 clients ask: nothing is lost, and nothing
+//! truncated.
+
+use super::host::{self, Language};
+use super::load::Load;
+use super::peer::program::{TRANSPORTS, Transport};
+
+/// How a storm went.
+#[derive(Debug, Default)]
+struct Storm {
+    requests: u64,
+    reloads: u64,
+}
+
+/// At least so many requests, and reloads that were done while they were made.
+fn storm(
+    language: Language,
+    transport: Transport,
+    how: &[&str],
+    requests: u64,
+    reloads: u64,
+) -> Storm {
+    let mut pool = host::start(language, transport, 2, &[]);
+    let address = host::address(&pool);
+    let mut seen = Storm::default();
+    while seen.requests < requests || seen.reloads < reloads {
+        let count = requests.saturating_sub(seen.requests).max(requests / 4);
+        let mut arguments = ["-c", "32", "-n", &count.to_string()]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(host::bytes(language, 2_000));
+        arguments.extend(how.iter().map(|&word| word.to_owned()));
+        let mut load = Load::start(&address, &arguments);
+        while !load.is_done() {
+            host::reload(&mut pool);
+            seen.reloads += u64::from(!load.is_done());
+        }
+        let tally = load.finish();
+        assert_eq!(
+            tally.lost(),
+            0,
+            "{language:?} {transport:?} {how:?}: {tally:?}"
+        );
+        assert_eq!(tally.ok(), count);
+        seen.requests += count;
+    }
+    println!(
+        "measured: reload storm, {language:?} {transport:?} {how:?}: {} requests, {} reloads, lost=0",
+        seen.requests, seen.reloads
+    );
+    pool.stop();
+    seen
+}
+
+/// Connections that close and that are kept, with the parameters in one segment and in two.
+fn storms(language: Language, whole: (u64, u64), split: (u64, u64)) -> Storm {
+    let mut all = Storm::default();
+    for transport in TRANSPORTS {
+        for (how, (requests, reloads)) in [
+            (&[][..], whole),
+            (&["--keep"], whole),
+            (&["--split", "1"], split),
+            (&["--split", "1", "--keep"], split),
+        ] {
+            let one = storm(language, transport, how, requests, reloads);
+            all.requests += one.requests;
+            all.reloads += one.reloads;
+        }
+    }
+    println!("measured: reload storms in {language:?}: {all:?}, lost=0");
+    all
+}
+
+pub(crate) fn reload_storms_lose_nothing_in_c() {
+    storms(Language::C, (100_000, 100), (25_000, 25));
+}
+
+pub(crate) fn reload_storms_lose_nothing_in_perl() {
+    println!("Perl with threads: {}", host::perl_has_threads());
+    let all = storms(Language::Perl, (15_000, 15), (10_000, 10));
+    assert!(all.requests >= 100_000 && all.reloads >= 100, "{all:?}");
+}

@@ -1,0 +1,142 @@
+//! Signals that mean nothing, at full rate, while large requests are read and large responses written.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::chance::Chance;
+use super::host;
+use super::peer::connection::Address;
+use super::peer::pool::{Pool, call};
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled, folder};
+use super::peer::records::ID;
+
+const SIZE: usize = 1 << 20;
+const SIGNALS: [Signal; 4] = [
+    Signal::SIGCHLD,
+    Signal::SIGALRM,
+    Signal::SIGURG,
+    Signal::SIGWINCH,
+];
+
+/// How a storm blows.
+#[derive(Clone, Copy, Debug)]
+enum Rate {
+    /// As fast as the kernel takes them.
+    Full,
+    /// So many of each for each round of exchanges: Perl dies of 120 signals that it had no time to
+    /// handle, and it handles none inside a call of the library that serves a request.
+    Each(usize),
+}
+
+/// Bodies there and back, on connections that close and on one that is kept; all must be as they were.
+fn exchange(address: &Address, rounds: usize, mut chance: Chance, begun: &SyncSender<()>) -> usize {
+    let mut kept = address.connect();
+    for round in 0..rounds {
+        let _ = begun.send(());
+        let body = chance.bytes(SIZE);
+        let request = call("/echo").body(&body).keep(round % 2 == 0);
+        let response = if round % 2 == 0 {
+            kept.send_in(&request.bytes(), 1 + chance.below(100_000));
+            kept.response_to(ID)
+        } else {
+            address.call(&request)
+        };
+        let header = response.stdout.windows(4).position(|w| w == b"\r\n\r\n");
+        let (_, back) = response.stdout.split_at(header.unwrap() + 4);
+        let differs = back.iter().zip(&body).position(|(a, b)| a != b);
+        assert_eq!((back.len(), differs), (SIZE, None), "round {round}");
+    }
+    rounds
+}
+
+/// One of each signal to each worker; how many that is.
+fn gust(workers: &[i32]) -> u64 {
+    for signal in SIGNALS {
+        for pid in workers {
+            // One that is dead shows by what it does not answer.
+            let _ = kill(Pid::from_raw(*pid), signal);
+        }
+    }
+    (SIGNALS.len() * workers.len()) as u64
+}
+
+fn storm(what: &str, pool: Pool, rounds: usize, rate: Rate) {
+    let mut chance = Chance::new(what);
+    let stop = AtomicBool::new(false);
+    // A round begins when both clients and the storm do.
+    let (begun, rounds_of): (Vec<_>, Vec<_>) = (0..2).map(|_| sync_channel(0)).unzip();
+    let (sent, exchanged) = std::thread::scope(|scope| {
+        let (stop, workers) = (&stop, &pool.workers[..]);
+        let storming = scope.spawn(move || {
+            let mut sent = 0;
+            match rate {
+                Rate::Full => {
+                    drop(rounds_of);
+                    while !stop.load(Ordering::Relaxed) {
+                        sent += gust(workers);
+                    }
+                }
+                Rate::Each(count) => {
+                    while rounds_of.iter().all(|round| round.recv().is_ok()) {
+                        for _ in 0..count {
+                            sent += gust(workers);
+                            // The pace is the scenario: all through the exchange.
+                            std::thread::sleep(Duration::from_micros(50));
+                        }
+                    }
+                }
+            }
+            sent
+        });
+        let clients: Vec<_> = begun
+            .into_iter()
+            .map(|begun| {
+                let seed = chance.clone();
+                chance.next();
+                let address = &pool.program.address;
+                scope.spawn(move || exchange(address, rounds, seed, &begun))
+            })
+            .collect();
+        let exchanged: Vec<_> = clients.into_iter().map(|c| c.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        (storming.join().unwrap(), exchanged)
+    });
+    let exchanged: usize = exchanged.into_iter().map(Result::unwrap).sum();
+    println!(
+        "measured: {what}: {exchanged} bodies of 1 MiB there and back byte-exact under {sent} signals"
+    );
+    pool.stop();
+}
+
+fn echo_in_c(transport: Transport) -> Pool {
+    let mut command = Command::new(compiled("storms/echo.c"));
+    command.env("FCGIPM_N_PROCESSES", "2");
+    let gate = folder().join("gate");
+    Pool::ready(Program::start(command, transport), gate, 2)
+}
+
+pub(crate) fn signal_storms_leave_bodies_byte_exact_in_c() {
+    for transport in TRANSPORTS {
+        let what = format!("signals to C over {transport:?}");
+        storm(&what, echo_in_c(transport), 60, Rate::Full);
+    }
+}
+
+pub(crate) fn signal_storms_leave_bodies_byte_exact_in_perl() {
+    let script = host::root("tests/storms/echo.fcgi");
+    for transport in TRANSPORTS {
+        for (how, ignores, rate) in [
+            ("handles", "", Rate::Each(30)),
+            ("ignores", "1", Rate::Full),
+        ] {
+            let pool = host::perl(&script, transport, 2, &[("ECHO_IGNORES", ignores)]);
+            let what = format!("signals to Perl that {how} them over {transport:?}");
+            storm(&what, pool, 30, rate);
+        }
+    }
+}

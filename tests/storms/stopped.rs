@@ -1,0 +1,94 @@
+//! A manager that was not there for a while blames nobody for it.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::host;
+use super::peer::connection::Connection;
+use super::peer::pool::{Pool, call};
+use super::peer::program::{TRANSPORTS, folder};
+use super::peer::records::{ID, STDOUT};
+
+const LIMIT: Duration = Duration::from_secs(5);
+const AWAY: Duration = Duration::from_secs(10);
+
+/// A request that its worker has begun to answer, and that waits at the gate.
+fn stubborn(pool: &Pool) -> Connection {
+    let mut connection = pool.program.connect();
+    connection.send(&call("/stubborn?n=10").bytes());
+    assert_eq!(connection.record().kind, STDOUT);
+    connection
+}
+
+pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake() {
+    for transport in TRANSPORTS {
+        let place = folder();
+        let (flag, fifo) = (place.join("hang"), place.join("fifo"));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let start = format!(
+            "if [ -e {} ]; then cat {}; fi",
+            flag.display(),
+            fifo.display()
+        );
+        let limits = [
+            ("FCGIPM_REQUEST_TIMEOUT", "5"),
+            ("FCGIPM_REQUEST_TIMEOUT_GRACE", "0.5"),
+            ("FCGIPM_START_TIMEOUT", "5"),
+            ("FCGIPM_DIE_TIMEOUT", "5"),
+            ("HELLO_START", &start),
+        ];
+        let mut pool = Pool::start(transport, 3, &limits);
+        let began = Instant::now();
+        // One in a worker that is told to leave, one in a worker that stays.
+        let mut leaving = stubborn(&pool);
+        host::reload(&mut pool);
+        let mut staying = stubborn(&pool);
+        let gate = pool.gate();
+        // And a worker that does not come up. Its end of the fifo opens when it is there.
+        File::create(&flag).unwrap();
+        pool.program.signal(Signal::SIGHUP);
+        let starting = File::options().write(true).open(&fifo).unwrap();
+        pool.program.signal(Signal::SIGSTOP);
+        let before = began.elapsed();
+        // The scenario is that time passes while nobody can see it.
+        std::thread::sleep(AWAY);
+        pool.program.signal(Signal::SIGCONT);
+        let back = Instant::now();
+        pool.program.signal(Signal::SIGUSR1);
+        pool.program.line("received SIGUSR1");
+        // Nothing is due yet, of what began before.
+        std::thread::sleep(Duration::from_secs(1));
+        pool.program.signal(Signal::SIGUSR1);
+        pool.program.line("received SIGUSR1");
+        let quiet = back.elapsed();
+        assert!(before + quiet < LIMIT, "slow machine: {before:?} {quiet:?}");
+        for line in pool.program.lines() {
+            for bad in ["killing", "timed out", "failed", "killed"] {
+                assert!(!line.contains(bad), "{line}");
+            }
+        }
+        drop(gate);
+        for connection in [&mut leaving, &mut staying] {
+            let end = connection.response_to(ID);
+            assert_eq!((end.app_status, end.protocol_status), (0, 0));
+        }
+        // The deadlines are only put off: whoever does not come up at all is killed.
+        let line = pool.program.line("killing worker");
+        assert!(line.contains("was not ready within 5s"), "{line}");
+        let after = back.elapsed();
+        println!(
+            "measured: {transport:?}: away for {AWAY:?} with limits of {LIMIT:?}: nobody killed; {before:.1?} before and \
+             {after:.1?} after it, the worker that hangs is"
+        );
+        assert!(before + after > LIMIT, "too early: {before:?} {after:?}");
+        assert!(
+            after < LIMIT + Duration::from_secs(2),
+            "too late: {after:?}"
+        );
+        drop(starting);
+        host::end(&mut pool);
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}

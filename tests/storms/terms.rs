@@ -1,0 +1,261 @@
+//! TERM to workers, whatever they are doing: each finishes what it has, and leaves.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use fcgipm::server::supervision::Activity;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::board::Board;
+use super::chance::Chance;
+use super::host::{self, Language};
+use super::load::{Load, Tally};
+use super::peer::connection::{Connection, LIMIT};
+use super::peer::pool::Pool;
+use super::peer::program::{TRANSPORTS, Transport, readable_within};
+use super::peer::records::ID;
+
+/// What an idle worker may take to leave.
+const BOUND: Duration = Duration::from_millis(100);
+
+/// What is behind a phase: how many TERMs hit it, and how long those workers took.
+type Phases = BTreeMap<String, Vec<Duration>>;
+
+fn pidfd(pid: i32) -> OwnedFd {
+    // SAFETY: two integers in, a descriptor of our own or an error out.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    assert!(
+        fd >= 0,
+        "pidfd_open({pid}): {}",
+        std::io::Error::last_os_error()
+    );
+    // SAFETY: just made, owned by nobody else.
+    unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) }
+}
+
+fn phase(activity: Option<Activity>) -> String {
+    activity.map_or("unreadable".to_owned(), |a| format!("{a:?}").to_lowercase())
+}
+
+/// Load that is there for as long as it is wanted, and whose requests are all waited for.
+struct Work {
+    address: String,
+    how: Vec<String>,
+    load: Load,
+    answered: u64,
+}
+
+impl Work {
+    fn start(address: String, how: Vec<String>) -> Self {
+        let load = Load::start(&address, &how);
+        let answered = 0;
+        Self {
+            address,
+            how,
+            load,
+            answered,
+        }
+    }
+
+    fn go_on(&mut self) {
+        if self.load.is_done() {
+            let next = Load::start(&self.address, &self.how);
+            let before = std::mem::replace(&mut self.load, next);
+            self.answered += ok(before.finish(), &self.how);
+        }
+    }
+
+    fn finish(self) -> u64 {
+        self.answered + ok(self.load.finish(), &self.how)
+    }
+}
+
+/// How many were answered: all of them.
+fn ok(tally: Tally, how: &[String]) -> u64 {
+    assert_eq!(tally.lost(), 0, "{how:?}: {tally:?}");
+    assert_eq!(tally.ok(), tally.requests());
+    tally.ok()
+}
+
+/// Everything that a worker can be in the middle of.
+fn work(language: Language, pool: &Pool, scale: usize) -> Vec<Work> {
+    let kinds: [(usize, &[&str], usize); 4] = [
+        (2, &[], 100),
+        (4, &["--split", "2"], 100),
+        (4, &["--split", "1", "--keep"], 100),
+        (5, &[], 400_000),
+    ];
+    let start = |(share, how, size): (usize, &[&str], usize)| {
+        let clients = (share * scale).to_string();
+        let mut arguments = ["-c", &clients, "-t", "0.4"].map(str::to_owned).to_vec();
+        arguments.extend(host::bytes(language, size));
+        arguments.extend(how.iter().map(|&word| word.to_owned()));
+        Work::start(host::address(pool), arguments)
+    };
+    kinds.map(start).into_iter().collect()
+}
+
+/// A fresh pool, all of whose workers get TERM while it has work. Returns the requests that were answered.
+fn storm(
+    language: Language,
+    transport: Transport,
+    workers: usize,
+    chance: &mut Chance,
+    phases: &mut Phases,
+) -> u64 {
+    let pool = host::start(language, transport, workers, &[]);
+    let board = Board::of(pool.program.pid());
+    // In C some stand at the gate, for as long as the storm lasts.
+    let mut paused: Vec<Connection> = match language {
+        Language::C => (0..workers / 10).map(|_| pool.paused(false)).collect(),
+        Language::Perl => Vec::new(),
+    };
+    let mut work = work(language, &pool, (workers / 40).max(1));
+    let mut targets = board.workers();
+    assert_eq!(targets.len(), workers);
+    chance.shuffle(&mut targets);
+    let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+    let descriptors: Vec<_> = targets.iter().map(|(_, pid)| pidfd(*pid)).collect();
+    for (at, descriptor) in (0..).zip(&descriptors) {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, at);
+        epoll.add(descriptor, event).unwrap();
+    }
+    let mut sent: Vec<(Instant, String)> = Vec::new();
+    let gone = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut gone = vec![None; workers];
+            let mut left = workers;
+            let mut events = [EpollEvent::empty(); 64];
+            while left > 0 {
+                let count = epoll
+                    .wait(&mut events, EpollTimeout::try_from(LIMIT).unwrap())
+                    .unwrap();
+                assert!(count > 0, "{left} of {workers} workers go on");
+                let now = Instant::now();
+                for event in &events[..count] {
+                    gone[event.data() as usize] = Some(now);
+                }
+                left -= count;
+            }
+            gone
+        });
+        for (slot, pid) in &targets {
+            work.iter_mut().for_each(Work::go_on);
+            let phase = phase(board.activity(*slot));
+            sent.push((Instant::now(), phase));
+            kill(Pid::from_raw(*pid), Signal::SIGTERM).unwrap();
+            // The pace is the scenario.
+            std::thread::sleep(Duration::from_micros(chance.below(1_000) as u64));
+        }
+        let gate = (!paused.is_empty()).then(|| pool.let_through(paused.len()));
+        for connection in &mut paused {
+            assert!(connection.response_to(ID).text().contains("waited, 1"));
+        }
+        drop(gate);
+        watching.join().unwrap()
+    });
+    for ((began, phase), gone) in sent.into_iter().zip(gone) {
+        let took = gone.unwrap().saturating_duration_since(began);
+        phases.entry(phase).or_default().push(took);
+    }
+    let answered: u64 = work.into_iter().map(Work::finish).sum();
+    pool.stop();
+    answered + paused.len() as u64
+}
+
+fn storms(language: Language, pools: usize, workers: usize) {
+    let mut chance = Chance::new("TERM");
+    let mut phases = Phases::new();
+    let mut answered = 0;
+    for round in 0..pools {
+        let transport = TRANSPORTS[round % 2];
+        answered += storm(language, transport, workers, &mut chance, &mut phases);
+    }
+    let total: usize = phases.values().map(Vec::len).sum();
+    println!("measured: {total} TERMs in {language:?}: {answered} requests answered, lost=0");
+    for (phase, took) in phases {
+        println!(
+            "measured:   {:>5} while {phase}: gone after {}",
+            took.len(),
+            quantiles(took)
+        );
+    }
+    assert_eq!(total, pools * workers);
+}
+
+fn quantiles(mut list: Vec<Duration>) -> String {
+    list.sort();
+    let at = |share: f64| list[((list.len() - 1) as f64 * share) as usize];
+    format!(
+        "p50 {:.1?}, p99 {:.1?}, at most {:.1?}",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    )
+}
+
+pub(crate) fn ten_thousand_terms_at_random_phases_lose_nothing() {
+    storms(Language::C, 50, 200);
+}
+
+pub(crate) fn terms_at_random_phases_lose_nothing_in_perl() {
+    storms(Language::Perl, 4, 40);
+}
+
+/// For how many seconds so far there was somebody in this machine who waited for a processor; 0 where
+/// the kernel does not say.
+fn waited_for_processor() -> f64 {
+    let Ok(pressure) = std::fs::read_to_string("/proc/pressure/cpu") else {
+        return 0.0;
+    };
+    let (_, total) = pressure
+        .lines()
+        .next()
+        .unwrap()
+        .split_once("total=")
+        .unwrap();
+    total.parse::<f64>().unwrap() / 1e6
+}
+
+pub(crate) fn an_idle_worker_is_gone_within_a_tenth_of_a_second() {
+    for language in [Language::C, Language::Perl] {
+        let workers = match language {
+            Language::C => 300,
+            Language::Perl => 30,
+        };
+        let pool = host::start(language, Transport::Unix, workers, &[]);
+        let (begun, before) = (Instant::now(), waited_for_processor());
+        let mut took = Vec::new();
+        for pid in &pool.workers {
+            let descriptor = pidfd(*pid);
+            let start = Instant::now();
+            kill(Pid::from_raw(*pid), Signal::SIGTERM).unwrap();
+            assert!(readable_within(descriptor.as_fd(), LIMIT), "{pid} goes on");
+            took.push(start.elapsed());
+        }
+        // On a machine that has other things to do some wait for a processor: no larger a share than
+        // that of the time in which somebody did. And in some batch nobody does.
+        let batches = took.chunks(workers / 10);
+        let least = batches.filter_map(|batch| batch.iter().max()).min();
+        let least = *least.unwrap();
+        let late = took.iter().filter(|took| **took > BOUND).count();
+        println!(
+            "measured: idle workers in {language:?}, TERM: gone after {}; at most {least:.1?} in the calmest tenth",
+            quantiles(took)
+        );
+        assert!(least <= BOUND, "{language:?}: {least:?}");
+        let share = (waited_for_processor() - before) / begun.elapsed().as_secs_f64();
+        println!(
+            "  {late} of them after {BOUND:?}; somebody waited for a processor {:.0} % of the time",
+            share * 100.0
+        );
+        assert!(
+            late as f64 <= (workers as f64 * share).ceil(),
+            "{language:?}: {late} of {workers} late"
+        );
+        pool.stop();
+    }
+}
