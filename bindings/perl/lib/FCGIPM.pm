@@ -99,6 +99,8 @@ to C<FCGIPM::ProcManager>, and nothing else. The work is done by the library lib
 Opens a listening socket and returns its descriptor, or -1 with C<$!> set. Addresses: C<:9005> (all interfaces), C<127.0.0.1:9005>,
 C<host:9005>, C<[::1]:9005>, C</path> or C<unix:/path>, C<@name> (abstract), C<fd:N>.
 
+When the process manager stops, nothing arrives at the socket any more, what waits in its queue is answered, and its file is removed.
+
 =item FCGIPM::CloseSocket(DESCRIPTOR)
 
 Closes it.

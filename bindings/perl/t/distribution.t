@@ -7,7 +7,7 @@ use File::Temp ();
 use Test::More;
 
 my @modules;
-File::Find::find({ wanted => sub { push @modules, $_ if /\.pm\z/ }, no_chdir => 1 }, 'lib');
+File::Find::find({ wanted => sub { push @modules, $_ if /\.(?:pm|pod)\z/ }, no_chdir => 1 }, 'lib');
 
 for my $module (sort @modules) {
     my $checker = Pod::Checker->new(-warnings => 1, -quiet => 1);
@@ -15,6 +15,7 @@ for my $module (sort @modules) {
     $checker->parse_from_file($module, $nowhere);
     is($checker->num_errors, 0, "$module: POD") or diag($complaints);
     is($checker->num_warnings, 0, "$module: no warnings") or diag($complaints);
+    next if $module =~ /\.pod\z/;
 
     open my $file, '<', $module or die;
     my $text = do { local $/; <$file> };
@@ -30,6 +31,8 @@ for my $module (sort @modules) {
 
     my ($name) = $text =~ /^package ([\w:]+);/m;
     my ($version) = $text =~ /^our \$VERSION = '([\d.]+)';/m;
+    # What stands for another module says so with that one's version, and a test of its own compares them.
+    next if $name =~ /\AFCGI(?:::|\z)/;
     is($version, '0.1.0', "$name has the distribution's version");
 }
 

@@ -183,4 +183,32 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
     pass("the program's own handlers run in the manager");
     $daemon->stop;
 }
+{
+    my $dir = File::Temp->newdir;
+    my $options = "my \$pm = FCGIPM::ProcManager->new({ n_processes => 1, pid_fname => '$dir/pid' }); \$pm->pm_manage;";
+    my $first = daemon($options);
+    $first->wait_for(qr/server \(pid \d+\): initialized/);
+    my $second = daemon($options);
+    isnt($second->ended, 0, 'a second manager on the same pid file is refused');
+    my $pid = $first->pid;
+    like($second->log, qr/\Q$dir\E\/pid.*\b$pid\b/, 'and names the first');
+    like($first->ask->{stdout}, qr/worker/, 'which serves on');
+    is($first->stop, 0, 'and stops as ever');
+    ok(!-e "$dir/pid", 'and removes the file');
+}
+# The manager is killed.
+{
+    my $daemon = daemon('my $pm = FCGIPM::ProcManager->new({ n_processes => 3 }); $pm->pm_manage; ');
+    my $client = FastCGIClient->new($daemon->dir . '/socket');
+    my $bytes = $client->request_bytes({ stdin => "tail\n" });
+    $client->send_bytes(substr $bytes, 0, -13);    # in the middle of the body
+    $daemon->wait_for(qr/server \(pid \d+\): initialized/) for 1 .. 3;
+    # What comes later is answered, so the first one was accepted.
+    $daemon->ask;
+    $daemon->signal('KILL');
+    $client->send_bytes(substr $bytes, -13);
+    like($client->response->{stdout}, qr/worker \d+ tail/, 'a busy worker finishes its request when the manager is killed');
+    # They have the log open as long as they live.
+    is($daemon->ended, 9, 'and then all are gone');
+}
 done_testing;

@@ -8,8 +8,11 @@ use warnings;
 
 use Cwd ();
 use Errno ();
+my $warnings;
+BEGIN { ($warnings, $^W) = ($^W, 0) }    # under -w it warns, and a program could do nothing about it
 use FFI::Platypus 2.00;
 use FFI::Platypus::DL qw(dlopen dlerror dlclose RTLD_PLATYPUS_DEFAULT);
+BEGIN { $^W = $warnings }
 use File::Basename ();
 use File::Spec ();
 
@@ -53,6 +56,13 @@ use constant {
     EVENT_STOPPING       => 10,
     EVENT_SIGNAL         => 11,
     EVENT_NOTICE         => 12,
+    EVENT_RECYCLING      => 13,
+    EVENT_SLOW_REQUEST   => 14,
+    EVENT_REQUEST_TIMED_OUT => 15,
+    EVENT_KILLING        => 16,
+    EVENT_RESIZED        => 17,
+    EVENT_EMERGENCY      => 18,
+    EVENT_RECOVERED      => 19,
 };
 
 # What a program finds in $! where the library's error has no errno of its own.
@@ -88,6 +98,7 @@ my @FUNCTIONS = (
     request_peer_address    => [ 'opaque', 'string', 'size_t' ]           => 'sint32',
     request_aborted         => ['opaque']                                 => 'sint32',
     request_params          => [ 'opaque', 'uint32', 'opaque*', 'size_t*' ] => 'sint32',
+    request_copy_params => [ 'opaque', 'uint32', 'string', 'size_t', 'string', 'size_t' ] => 'sint64',
     request_param      => [ 'opaque', 'string', 'size_t', 'opaque*', 'size_t*' ] => 'sint32',
     request_read       => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
     request_read_full  => [ 'opaque', 'string', 'size_t' ]           => 'sint64',
@@ -105,6 +116,7 @@ my @FUNCTIONS = (
     worker_retire         => []                     => 'sint32',
     worker_retiring       => []                     => 'sint32',
     worker_protect        => []                     => 'sint32',
+    worker_notice_given   => []                     => 'sint32',
 );
 
 # Inputs: where the library may be.

@@ -1,18 +1,16 @@
 package FCGIPM::ProcManager;
 
 # FCGI::ProcManager's interface over the library's manager. The library decides when to fork, whom to
-# retire and when to stop; this module turns its events into the methods that subclasses override.
+# retire and when to stop; FCGIPM::ProcManager::Events turns what it tells into calls of these methods.
 
 use strict;
 use warnings;
 
 use Carp ();
-use Config ();
 use Exporter ();
-use IO::Handle ();
-use Scalar::Util ();
 
 use FCGIPM::FFI;
+use FCGIPM::ProcManager::Events;
 use FCGIPM::Request;
 
 our $VERSION = '0.1.0';
@@ -27,9 +25,6 @@ our %EXPORT_TAGS = (all => \@EXPORT_OK);
 our $Default = __PACKAGE__;    # class of the object that calls without one use
 our $Q;                        # that object
 our $SIG_CODEREF;
-
-my @SIGNAL_NAME = split ' ', $Config::Config{sig_name};
-my %SIGNAL_NUMBER = map { $SIGNAL_NAME[$_] => $_ } 0 .. $#SIGNAL_NAME;
 
 # The signals that ask a worker to leave.
 my @RETIRING = qw(TERM HUP INT QUIT);
@@ -72,19 +67,29 @@ sub _options {
 }
 
 # Takes over what the library will do, now that the operator's environment counts: our own methods
-# look at these.
+# look at these, and the program may.
 sub _obey_environment {
     my ($this, $options) = @_;
-    for my $name (qw(n_processes pid_fname no_signals die_timeout start_delay)) {
-        my $value = FCGIPM::FFI::text_of(\&FCGIPM::FFI::options_effective, $options, $name);
+    for my $name (qw(n_processes pid_fname no_signals die_timeout start_delay request_timeout request_timeout_signal)) {
+        my $value = _effective($options, $name);
         defined $value or Carp::croak(FCGIPM::FFI::last_error_message());
         $this->{$name} = $value if length $value;
+    }
+    my @set = grep { defined $this->{$_} && !ref $this->{$_} } keys %$this;
+    for my $name (grep { !exists $OURS{$_} } @set, map { /\AFCGIPM_(\w+)\z/ ? lc $1 : () } keys %ENV) {
+        my $value = _effective($options, $name);
+        $this->{$name} = $value if defined $value;    # else it is the program's own
     }
     for my $name (keys %OURS) {
         my $value = $ENV{ _variable($name) };
         $this->{$name} = $value if defined $value;
     }
     return;
+}
+
+sub _effective {
+    my ($options, $name) = @_;
+    return FCGIPM::FFI::text_of(\&FCGIPM::FFI::options_effective, $options, $name);
 }
 
 sub _variable { return 'FCGIPM_' . uc $_[0] }
@@ -100,15 +105,13 @@ sub pm_manage {
 
     my $options = $this->_options;
     $this->_obey_environment($options);
-    if (!$this->n_processes) {
-        FCGIPM::FFI::options_free($options);
-        return;
-    }
-    $this->role('manager');
+    $FCGIPM::Request::options = $options;
     my $manager = _manager($options) or Carp::croak(FCGIPM::FFI::last_error_message());
+    return _serve_alone($manager) if !$this->n_processes;
+    $this->role('manager');
     $this->{library_manager} = $manager;
 
-    while ((my $event = $this->_next_event) != FCGIPM::FFI::EVENT_IN_WORKER) {
+    while ((my $event = FCGIPM::ProcManager::Events::take($this)) != FCGIPM::FFI::EVENT_IN_WORKER) {
         $this->pm_exit('dying: stopped') if $event == FCGIPM::FFI::EVENT_STOPPED;
     }
     return 1;
@@ -119,96 +122,17 @@ sub _manager {
     my @variables = map { _variable($_) } keys %OURS;
     local @ENV{@variables};
     delete @ENV{@variables};
-    my $manager = FCGIPM::FFI::manager_new($options);
-    FCGIPM::FFI::options_free($options);
-    return $manager;
+    return FCGIPM::FFI::manager_new($options);
 }
 
-my %ON_EVENT = (
-    FCGIPM::FFI::EVENT_MANAGING,       \&_on_managing,
-    FCGIPM::FFI::EVENT_IN_WORKER,      \&_on_in_worker,
-    FCGIPM::FFI::EVENT_WORKER_STARTED, \&_on_worker_started,
-    FCGIPM::FFI::EVENT_WORKER_READY,   sub { },
-    FCGIPM::FFI::EVENT_WORKER_EXITED,  \&_on_worker_exited,
-    FCGIPM::FFI::EVENT_SIGNAL,         \&_on_signal,
-    FCGIPM::FFI::EVENT_STOPPING,       \&_on_stopping,
-    FCGIPM::FFI::EVENT_STOPPED,        \&_on_stopped,
-    FCGIPM::FFI::EVENT_RELOAD_FAILED,  \&_on_trouble,
-    FCGIPM::FFI::EVENT_NOTICE,         \&_on_trouble,
-);
-
-# Waits for something to happen, tells the method concerned, and returns what it was.
-sub _next_event {
-    my ($this) = @_;
-    my $event;
-    do {
-        _flush_all();
-        $event = FCGIPM::FFI::manager_next($this->{library_manager});
-    } while $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
-    $this->pm_abort(FCGIPM::FFI::last_error_message()) if $event < 0;
-    ($ON_EVENT{$event} || \&_on_news)->($this);
-    return $event;
-}
-
-# The library forks inside manager_next, and what perl had buffered would come out of parent and child.
-# A failing exec is how perl flushes every handle it has, lexical ones too.
-sub _flush_all {
-    local ($!, $@);
-    STDOUT->flush;
-    STDERR->flush;
-    no warnings 'exec';
-    eval { exec { '' } '' };    # under -T it may die, and then the two above must do
+# Without workers there is nobody who could become another user: the library refuses such options.
+sub _serve_alone {
+    my ($manager) = @_;
+    my $refused = FCGIPM::FFI::manager_next($manager) < 0 ? FCGIPM::FFI::last_error_message() : undef;
+    FCGIPM::FFI::manager_free($manager);
+    Carp::croak($refused) if defined $refused;
     return;
 }
-
-sub _on_managing {
-    my ($this) = @_;
-    $this->managing_init;
-    $this->pm_notify('initialized');
-    return;
-}
-
-sub _on_worker_started {
-    my ($this) = @_;
-    my $pid = FCGIPM::FFI::manager_event_pid($this->{library_manager});
-    $this->{PIDS}{$pid} = { pid => $pid };
-    $this->pm_notify("server (pid $pid) started");
-    return;
-}
-
-sub _on_worker_exited {
-    my ($this) = @_;
-    my $pid = FCGIPM::FFI::manager_event_pid($this->{library_manager});
-    $? = FCGIPM::FFI::manager_event_status($this->{library_manager});
-    delete $this->{PIDS}{$pid};
-    $this->pm_notify("server (pid $pid) exited with status $?");
-    return;
-}
-
-sub _on_signal {
-    my ($this) = @_;
-    my $number = FCGIPM::FFI::manager_event_status($this->{library_manager});
-    $this->sig_manager($SIGNAL_NAME[$number]);
-    return;
-}
-
-sub _on_stopping {
-    my ($this) = @_;
-    $this->pm_remove_pid_file;
-    my @pids = sort { $a <=> $b } keys %{ $this->{PIDS} };
-    $this->pm_notify("sending TERM to PIDs, @pids") if @pids;
-    return;
-}
-
-sub _on_stopped {
-    my ($this) = @_;
-    FCGIPM::FFI::manager_free(delete $this->{library_manager});
-    return;
-}
-
-sub _on_news    { $_[0]->pm_notify(_message($_[0])); return }
-sub _on_trouble { $_[0]->pm_warn(_message($_[0])); return }
-sub _message    { return FCGIPM::FFI::manager_event_message($_[0]{library_manager}) }
 
 # The library handles the manager's signals and has written the pid file by now.
 sub managing_init {
@@ -224,11 +148,10 @@ sub managing_init {
 sub pm_die {
     my ($this, $message, $status) = self_or_default(@_);
     undef $SIG_CODEREF;
-    my $manager = $this->{library_manager};
-    FCGIPM::FFI::manager_signal($manager, $SIGNAL_NUMBER{TERM}) if $manager && !$this->{stop_signal};
+    FCGIPM::ProcManager::Events::ask_to_stop($this) if $this->{library_manager} && !$this->{stop_signal};
     $this->{stop_signal} ||= 'TERM';
     while ($this->{library_manager}) {
-        $this->_next_event;
+        FCGIPM::ProcManager::Events::take($this);
     }
     return $this->pm_exit('dying: ' . (defined $message ? $message : ''), $status);
 }
@@ -237,7 +160,8 @@ sub pm_die {
 sub pm_wait {
     my ($this) = self_or_default(@_);
     while (my $manager = $this->{library_manager}) {
-        return FCGIPM::FFI::manager_event_pid($manager) if $this->_next_event == FCGIPM::FFI::EVENT_WORKER_EXITED;
+        my $event = FCGIPM::ProcManager::Events::take($this);
+        return FCGIPM::FFI::manager_event_pid($manager) if $event == FCGIPM::FFI::EVENT_WORKER_EXITED;
     }
     return;
 }
@@ -304,17 +228,6 @@ sub _retire {
 
 # The worker.
 
-sub _on_in_worker {
-    my ($this) = @_;
-    FCGIPM::FFI::manager_free(delete $this->{library_manager});
-    delete $this->{PIDS};
-    $this->{MANAGER_PID} = getppid;
-    $this->role('server');
-    $this->handling_init;
-    $this->pm_notify('initialized');
-    return;
-}
-
 sub handling_init {
     my ($this) = @_;
     if (!$this->no_signals) {
@@ -327,8 +240,22 @@ sub handling_init {
     return;
 }
 
-# From here a signal waits. It does so all the time in a worker, because the library only notes it.
-sub pm_pre_dispatch { return }
+# A request takes too long. Perl runs this between two operations, and a call that waits is interrupted for
+# it. Where no eval would catch a `die`, the grace is of more use: half a page must not look like a whole one.
+sub pm_request_timed_out {
+    my ($this, $is_caught) = @_;
+    die "the request has run for longer than request_timeout\n" if $is_caught;
+    return;
+}
+
+# From here a signal waits. It does so all the time in a worker, because the library only notes it; a process that
+# has no manager gets its handlers here.
+sub pm_pre_dispatch {
+    my ($this) = self_or_default(@_);
+    return if $this->{MANAGER_PID} || $this->{is_protected}++ || $this->no_signals;
+    $SIG{$_} = \&_retire for qw(TERM HUP);
+    return;
+}
 
 sub pm_post_dispatch {
     my ($this) = self_or_default(@_);
@@ -371,9 +298,15 @@ sub pm_change_process_name {
 
 sub pm_received_signal {
     my ($this, $name, $received) = self_or_default(@_);
-    return $this->{SIG_RECEIVED} if !$name;
+    # A loop that is not ours asks here whether it is to end. The library knows, and not by which signal.
+    if (!$received && $this->{MANAGER_PID} && !$this->{SIG_RECEIVED} && FCGIPM::FFI::worker_retiring()) {
+        $this->sig_handler('TERM');
+    }
+    my $all = $this->{SIG_RECEIVED};
+    return $all if !$name;
     $this->{SIG_RECEIVED}{$name}++ if $received;
-    return $this->{SIG_RECEIVED}{$name};
+    # Asking must not make it look as if something had come.
+    return $received || $all ? $this->{SIG_RECEIVED}{$name} : undef;
 }
 
 sub pm_parameter {
@@ -456,14 +389,15 @@ TERM, HUP, INT or QUIT sent to a worker lets it finish its request and leave.
 
 =head2 new({ NAME => VALUE, ... })
 
-Any parameters. Those that are options of the library (C<n_processes>, C<die_timeout>, C<pid_fname>, C<start_delay>, C<no_signals>,
-C<start_timeout>, C<reload_surge> and so on) are checked by it: a bad value croaks with its name, the value and the range. Others are
-kept for the program. The environment (C<FCGIPM_N_PROCESSES=5>) wins over the program.
+Any parameters. Those that are options of the library (deadlines, recycling, sizing, identity and more: L<FCGIPM::ProcManager::Options>)
+are checked by it: a bad value croaks with its name, the value and the range. Others are kept for the program. The environment
+(C<FCGIPM_N_PROCESSES=5>) wins over the program.
 
 =head2 pm_manage(NAME => VALUE, ...)
 
 Sets the parameters, starts the workers and looks after them. In a worker it returns 1; in the manager it does not
-return. With C<n_processes> 0 it returns at once, nothing is forked and the calling process serves.
+return. With C<n_processes> 0 it returns at once, nothing is forked and the calling process serves. A process that runs threads
+cannot be a manager; workers may start some.
 
 =head2 Methods to override
 
@@ -476,6 +410,10 @@ In the manager before the first fork.
 =item handling_init
 
 In a worker before pm_manage returns there.
+
+=item pm_request_timed_out(IS_CAUGHT)
+
+In a worker whose request has reached C<request_timeout>; see L</A REQUEST THAT TAKES TOO LONG>.
 
 =item sig_manager(NAME)
 
@@ -492,7 +430,7 @@ where the library first looks after kept connections, or at once where the progr
 
 =item pm_notify(MESSAGE), pm_warn(MESSAGE)
 
-Print C<< FastCGI: ROLE (pid N): MESSAGE >> to STDERR.
+Print C<< FastCGI: ROLE (pid N): MESSAGE >> to STDERR. What they are told is in L<FCGIPM::ProcManager::Events>.
 
 =item pm_write_pid_file([NAME]), pm_remove_pid_file([NAME])
 
@@ -515,6 +453,29 @@ As in FCGI::ProcManager.
 Read a parameter, or set it.
 
 =back
+
+=head1 A REQUEST THAT TAKES TOO LONG
+
+With C<< request_timeout => 30 >> the manager gives a worker notice whose request has run for 30 seconds (it looks once a second). If an
+C<eval> is around what the program does then, the program dies in it with C<the request has run for longer than request_timeout>:
+
+    while ($request->Accept() >= 0) {
+        eval { work(); 1 } or print "Status: 503 Service Unavailable\r\n\r\n$@";
+    }
+
+Computing, C<sleep>, C<select>, reads of files, pipes, sockets and of the request's body, C<system> and locks end for it. A call of a C library that does not
+come back, as some database drivers', does not; and an C<eval> that takes the message for its own (one around an C<alarm>, say) hides it, as does a
+destructor that runs just then.
+
+Without an C<eval> the program goes on, and may use the grace; only a C<sleep> or C<select> ends early. Whatever still runs after
+C<request_timeout_grace> seconds more is killed. Half a page does not look like a whole one: the response ends with a status that is not 0, or breaks off.
+
+The method C<pm_request_timed_out> decides this. It is called with the number of C<eval>s around; a subclass may log a stack trace, cancel a query, or
+C<die> in any case. Perl does not show the C<try> of C<use feature 'try'> to it, so such a program has an C<eval> around all, or a subclass. A
+C<die> that nothing catches ends the worker as any other does: what was printed is sent, and the message goes to the web server.
+
+The signal is C<request_timeout_signal>, VTALRM if nothing else is said, and its handler stands in C<%SIG> (unless C<no_signals> is set). A
+program that has threads gets it in the first of them.
 
 =head1 DIFFERENCES FROM FCGI::ProcManager 0.28
 
@@ -544,12 +505,23 @@ A pid file that cannot be written, or that a living manager holds, is an error b
 
 =item *
 
+Lines of two processes in the log may change places. What a worker prints before its first Accept goes through the manager
+(C<catch_start_stderr>), so a line that it prints soon after may stand before that; nothing is lost or doubled, and lines of the same kind keep their order.
+If the manager is killed at that time, what it had not passed on is lost. The manager's own lines come out when it takes notice.
+
+=item *
+
+While it stops, the manager has the workers answer what waits in the listen queue; the original does not. A socket file that
+C<FCGIPM::OpenSocket> made is removed at the end.
+
+=item *
+
 Bad values of options croak.
 
 =back
 
 =head1 SEE ALSO
 
-L<FCGIPM>
+L<FCGIPM>, L<FCGIPM::ProcManager::Options>, L<FCGIPM::ProcManager::Events>
 
 =cut

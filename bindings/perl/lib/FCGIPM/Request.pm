@@ -21,9 +21,15 @@ our @CARP_NOT = 'FCGIPM';    # wrong arguments are its caller's
 # What Accept returns where the library names no errno, as FCGI does.
 use constant NO_ERRNO => -9999;
 
+# Room for the parameters of a usual request.
+use constant COLUMNS => 16 * 1024;
+
 my $last_call = 0;
 my $served_as_cgi = 0;
 my $started_by_server;
+
+# The library's options for handles that are made from now on; the environment wins over them.
+our $options;
 
 # Library handles of this process, and what a retired worker does where Accept would return: see
 # leave_at_accept.
@@ -34,6 +40,7 @@ my $leave;
 #   handle       the library's request, made by the first Accept: most programs make the request
 #                before they fork, and a handle serves only the process that made it
 #   out, err     what the streams have gathered, shared with them
+#   names, list  the names of the parameters that the hash was filled with, and as the library lists them
 #   active       between Accept and Finish;  bound: the handles are tied
 sub create {
     my ($class, $in, $out, $err, $environment, $socket, $flags) = @_;
@@ -55,16 +62,22 @@ sub create {
         socket      => $socket,
         flags       => $flags || 0,
         handle      => \$handle,
+        names       => [],
+        list        => '',
         out         => \$gathered_out,
         err         => \$gathered_err,
         streams     => [
-            FCGIPM::Stream::Input->new(\$handle),
-            FCGIPM::Stream::Output->new(\$gathered_out, \$handle, FCGIPM::FFI::STREAM_STDOUT),
-            FCGIPM::Stream::Output->new(\$gathered_err, \$handle, FCGIPM::FFI::STREAM_STDERR),
+            $class->stream_in(\$handle),
+            $class->stream_out(\$gathered_out, \$handle, FCGIPM::FFI::STREAM_STDOUT),
+            $class->stream_out(\$gathered_err, \$handle, FCGIPM::FFI::STREAM_STDERR),
         ],
         scope => $environment == \%ENV ? FCGIPM::FFI::PARAMS_ENVIRONMENT : FCGIPM::FFI::PARAMS_WELL_FORMED,
     }, $class;
 }
+
+# What the handles are tied to.
+sub stream_in  { my $class = shift; return FCGIPM::Stream::Input->new(@_) }
+sub stream_out { my $class = shift; return FCGIPM::Stream::Output->new(@_) }
 
 sub _is {
     my ($reference, $type) = @_;
@@ -119,7 +132,7 @@ sub PeerAddress {
 
 sub Accept($) {
     my ($self) = @_;
-    return _accept_as_cgi() if !$self->IsFastCGI;
+    return _accept_as_cgi() if $self->{socket} == 0 && !$self->IsFastCGI;
     $self->Finish if $self->{active};
 
     my $handle = $self->{handle};
@@ -140,13 +153,13 @@ sub Accept($) {
         }
     }
 
-    my ($in, $out, $err) = @{ $self->{streams} };
-    $in->begin;
-    $out->begin;
-    $err->begin;
+    my $streams = $self->{streams};
+    FCGIPM::Stream::Input::begin($streams->[0]);
+    FCGIPM::Stream::Output::begin($streams->[1]);
+    FCGIPM::Stream::Output::begin($streams->[2]);
     $self->{active} = 1;
-    %{ $self->{environment} } = _pairs($self, $self->{scope});
-    $self->_bind;
+    _fill_environment($self);
+    _bind($self);
     return 0;
 }
 
@@ -154,21 +167,26 @@ sub Finish($) {
     my ($self) = @_;
     return if !$self->{active};
     my $bound = $self->{bound};
-    $self->_unbind if $bound;
+    _unbind($self) if $bound;
     $self->{active} = 0;
 
     my ($handle, $out, $err) = @$self{qw(handle out err)};
     if ($bound) {
-        FCGIPM::FFI::request_write($$handle, FCGIPM::FFI::STREAM_STDERR, $$err, length $$err) if length $$err;
-        FCGIPM::FFI::request_finish_with($$handle, $$out, length $$out);
+        if (length $$err > 1) {
+            my $bytes = FCGIPM::Stream::Output::taken($err);
+            FCGIPM::FFI::request_write($$handle, FCGIPM::FFI::STREAM_STDERR, $bytes, length $bytes);
+        }
+        my $bytes = FCGIPM::Stream::Output::taken($out);
+        FCGIPM::FFI::request_finish_with($$handle, $bytes, length $bytes);
     }
     else {
         # Detached: the connection is somebody else's now.
         FCGIPM::FFI::request_abandon($$handle);
     }
-    $$out = $$err = '';
     # In global destruction the streams may be gone before their request.
-    defined and $_->end for @{ $self->{streams} };
+    my ($input, @outputs) = @{ $self->{streams} };
+    FCGIPM::Stream::Input::end($input) if defined $input;
+    defined and FCGIPM::Stream::Output::end($_) for @outputs;
     return;
 }
 
@@ -225,6 +243,8 @@ sub leave_at_accept {
     return 1;
 }
 
+sub loops { return $loops }
+
 # A `die` or `exit` in the middle of a request comes by here.
 sub DESTROY {
     my ($self) = @_;
@@ -241,7 +261,7 @@ sub _make_handle {
     my ($self) = @_;
     # Waiting must end for a signal in any case, so that perl can run its handlers.
     my $flags = $self->{flags} | FCGIPM::FFI::RETURN_ON_SIGNAL;
-    my $handle = FCGIPM::FFI::request_new($self->{socket}, $flags, undef);
+    my $handle = FCGIPM::FFI::request_new($self->{socket}, $flags, $options);
     $loops++ if defined $handle;
     return ${ $self->{handle} } = $handle;
 }
@@ -285,6 +305,54 @@ sub _unbind {
     my ($self) = @_;
     $self->{bound} = 0;
     defined and untie *$_ for @{ $self->{handles} };
+    return;
+}
+
+# Where the library puts names and values. vec() gives the scalar bytes of its own, shared with no constant.
+my $columns = '';
+vec($columns, COLUMNS - 1, 8) = 0;
+
+# Setting an element of %ENV changes the process's environment and is what costs, and most of what one request
+# has the next has, too. So the library is shown what the hash has now, whatever the program did with it, and
+# names what differs.
+sub _fill_environment {
+    my ($self) = @_;
+    my ($environment, $names) = @$self{qw(environment names)};
+    my $held = do { no warnings 'uninitialized'; join "\0", $self->{list}, @$environment{@$names}, '' };
+    my $length = utf8::is_utf8($held) ? 0 : length $held;
+    $length = FCGIPM::FFI::request_copy_params(${ $self->{handle} }, $self->{scope}, $held, $length, $columns, COLUMNS);
+    return _replace_environment($self) if $length > COLUMNS || ord $columns;
+
+    my @changes = $length > 1 ? split /\0/, substr($columns, 1, $length - 2), -1 : ();
+    while (@changes) {
+        my $name = shift @changes;
+        my $value = shift @changes;
+        next if $value eq '' && defined $environment->{$name} && $environment->{$name} eq '';
+        # Whoever keeps a reference to a value of the last request keeps that value. Not in %ENV, where a
+        # delete costs as much as setting.
+        delete $environment->{$name} if $self->{scope} != FCGIPM::FFI::PARAMS_ENVIRONMENT;
+        $environment->{$name} = $value;
+    }
+    # What the program added must go.
+    return keys %$environment == @$names ? () : _replace_environment($self);
+}
+
+sub _replace_environment {
+    my ($self) = @_;
+    my ($into, $size) = (\$columns, COLUMNS);
+    my @arguments = (${ $self->{handle} }, $self->{scope}, '', 0);
+    my $length = FCGIPM::FFI::request_copy_params(@arguments, $$into, $size);
+    if ($length > $size) {
+        ($into, $size) = (\my $large, $length);
+        vec($$into, $size - 1, 8) = 0;
+        $length = FCGIPM::FFI::request_copy_params(@arguments, $$into, $size);
+    }
+    my $end = 1 + index $$into, "\0\0";
+    $self->{list} = substr $$into, 0, $end;
+    $self->{names} = [ split /\0/, $self->{list} ];
+    my $environment = $self->{environment};
+    %$environment = ();
+    @$environment{ @{ $self->{names} } } = split /\0/, substr($$into, $end + 1, $length - $end - 2), -1;
     return;
 }
 

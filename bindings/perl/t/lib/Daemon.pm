@@ -14,7 +14,9 @@ use FastCGIClient;
 
 use constant LIMIT => 30;    # seconds; nothing comes near unless it hangs
 
-# %with: text or file (the program; FCGI_SOCKET_PATH in its environment says where to listen), environment.
+# %with: text or file (the program; FCGI_SOCKET_PATH in its environment says where to listen), environment,
+# address (which the program opens itself, as it is to do with its socket file where this is ''),
+# arguments (a sub that is given the address to listen on and the folder, and returns the command line's).
 sub start {
     my ($class, %with) = @_;
     my $dir = File::Temp->newdir;
@@ -26,24 +28,31 @@ sub start {
         close $program or die "$file: $!";
     }
     pipe my $log, my $log_in or die "pipe: $!";
-    my $listener = IO::Socket::UNIX->new(Local => "$dir/socket", Listen => 100) or die "listen: $!";
+    my $address = $with{address};
+    my $listener;
+    if (!defined $address) {
+        $listener = IO::Socket::UNIX->new(Local => "$dir/socket", Listen => 100) or die "listen: $!";
+    }
     my $pid = fork;
     defined $pid or die "fork: $!";
     if (!$pid) {
-        $ENV{FCGI_SOCKET_PATH} = 'fd:0';
-        open STDIN, '<&', $listener or exit 127;
+        my $listen = $listener ? 'fd:0' : length $address ? $address : "$dir/socket";
+        $ENV{FCGI_SOCKET_PATH} = $listen;
+        if   ($listener) { open STDIN, '<&', $listener  or exit 127 }
+        else             { open STDIN, '<', '/dev/null' or exit 127 }
         @ENV{ keys %{ $with{environment} } } = values %{ $with{environment} } if $with{environment};
         open STDERR, '>&', $log_in or exit 127;
         open STDOUT, '>', "$dir/stdout" or exit 127;
-        exec $^X, '-Ilib', $file or exit 127;
+        exec $^X, '-Ilib', $file, $with{arguments} ? $with{arguments}->($listen, "$dir") : () or exit 127;
     }
     close $log_in;
-    close $listener;
-    return bless { pid => $pid, log => $log, dir => $dir, seen => '', pending => '' }, $class;
+    close $listener if $listener;
+    return bless { pid => $pid, log => $log, dir => $dir, address => $address || "$dir/socket", seen => '', pending => '' }, $class;
 }
 
 sub pid    { $_[0]{pid} }
 sub dir    { $_[0]{dir} }
+sub address { $_[0]{address} }
 sub log    { $_[0]{seen} }
 sub stdout { open my $file, '<', "$_[0]{dir}/stdout" or return ''; local $/; my $text = <$file>; return $text }
 
@@ -62,7 +71,7 @@ sub wait_for {
 
 sub ask {
     my ($self, %request) = @_;
-    return FastCGIClient->ask("$self->{dir}/socket", %request);
+    return FastCGIClient->ask($self->{address}, %request);
 }
 
 sub signal {

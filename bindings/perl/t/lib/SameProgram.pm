@@ -1,7 +1,7 @@
 package SameProgram;
 
 # The same program on FCGI and on FCGIPM, compared byte for byte: responses, the process's own output, the
-# exit status. Only the name differs, and it is put back before comparing.
+# exit status. It runs unmodified under FCGIPM::Compat, and with the name changed, which is put back before comparing.
 
 use strict;
 use warnings;
@@ -32,17 +32,33 @@ $statements
 PROGRAM
 }
 
-sub _both {
+our @OURS = qw(renamed compat);
+
+# As it is on the original and under FCGIPM::Compat, and with FCGIPM's name written into it.
+sub outcomes {
+    my (%with) = @_;
+    my $text = delete $with{text};
+    (my $renamed = $text) =~ s/\bFCGI\b/FCGIPM/g;
+    my %environment = %{ delete $with{environment} || {} };
+    my %wanted = map { $_ => 1 } 'original', @{ delete $with{ways} || \@OURS };
+    my %run = (
+        original => [ $text, \%environment ],
+        renamed  => [ $renamed, \%environment ],
+        compat   => [ $text, { %environment, PERL5OPT => '-MFCGIPM::Compat' } ],
+    );
+    my %outcomes;
+    for my $way (grep { $wanted{$_} } keys %run) {
+        my ($program, $its_environment) = @{ $run{$way} };
+        $outcomes{$way} = _named_alike(Program::run(%with, environment => $its_environment, text => $program));
+    }
+    return \%outcomes;
+}
+
+sub _all {
     my (%with) = @_;
     $with{requests} ||= [ {} ];
-    my $text = delete $with{text};
-    $text = loop_of(delete $with{loop}, scalar @{ $with{requests} }, delete $with{before}) if !defined $text;
-    my %outcome;
-    for my $module (qw(FCGI FCGIPM)) {
-        (my $program = $text) =~ s/\bFCGI\b/$module/g;
-        $outcome{$module} = _named_alike(Program::run(%with, text => $program));
-    }
-    return @outcome{qw(FCGI FCGIPM)};
+    $with{text} = loop_of(delete $with{loop}, scalar @{ $with{requests} }, delete $with{before}) if !defined $with{text};
+    return outcomes(%with);
 }
 
 sub _named_alike {
@@ -57,24 +73,35 @@ sub same {
     my ($name, %with) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $contains = delete $with{contains};
-    my ($original, $ours) = _both(%with);
-    my $same = is_deeply($ours, $original, $name) or diag(explain({ ours => $ours, original => $original }));
+    my $outcome = _all(%with);
+    my $original = $outcome->{original};
+    my $same = 1;
+    for my $way (grep { $outcome->{$_} } @OURS) {
+        is_deeply($outcome->{$way}, $original, "$name ($way)") and next;
+        diag(explain({ $way => $outcome->{$way}, original => $original }));
+        $same = 0;
+    }
     if (defined $contains) {
-        like($original->{responses}[0]{stdout} . $original->{responses}[0]{stderr} . $original->{stderr},
+        like(join('', map({ $_->{stdout}, $_->{stderr} } @{ $original->{responses} }), @$original{qw(stdout stderr)}),
             $contains, "$name: the program does what it is for");
     }
     return $same;
 }
 
-# A difference that is meant: what the first response's STDOUT is on each side.
+# A difference that is meant: what the first response's STDOUT is on each side, or the program's own.
 sub differs {
     my ($name, %with) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my ($expected_original, $expected_ours) = (delete $with{original}, delete $with{ours});
-    my ($original, $ours) = _both(%with);
-    is($original->{responses}[0]{stdout}, $expected_original, "$name: the original");
-    is($ours->{responses}[0]{stdout}, $expected_ours, "$name: meant otherwise here")
-        or diag(explain($ours));
+    my %expected = (original => delete $with{original}, map { $_ => $with{ours} } @OURS);
+    my $stream = delete $with{in};
+    delete $with{ours};
+    my $outcome = _all(%with);
+    for my $way (grep { $outcome->{$_} } 'original', @OURS) {
+        my $shown = defined $stream ? $outcome->{$way}{$stream} : $outcome->{$way}{responses}[0]{stdout};
+        my $what = $way eq 'original' ? 'the original' : "meant otherwise here ($way)";
+        ref $expected{$way} ? like($shown, $expected{$way}, "$name: $what") : is($shown, $expected{$way}, "$name: $what")
+            or diag(explain($outcome->{$way}));
+    }
     return;
 }
 

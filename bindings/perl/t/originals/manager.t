@@ -19,17 +19,17 @@ my $serve_once = sub {
 
 sub same_lines {
     my ($name, $text) = @_;
+    my $outcomes = SameProgram::outcomes(text => $text, requests => [$serve_once], signal_at_end => 'TERM');
     my %lines;
-    for my $module (qw(FCGI FCGIPM)) {
-        (my $program = $text) =~ s/\bFCGI\b/$module/g;
-        my $outcome = Program::run(text => $program, requests => [$serve_once], signal_at_end => 'TERM');
-        for ($outcome->{stderr}) { s/\bFCGIPM\b/FCGI/g; s/pid \d+/pid N/g; s/PIDs, \d+/PIDs, N/ }
-        $lines{$module} = [
+    for my $way (keys %$outcomes) {
+        my $outcome = $outcomes->{$way};
+        for ($outcome->{stderr}) { s/pid \d+/pid N/g; s/PIDs, \d+/PIDs, N/ }
+        $lines{$way} = [
             sort(split /^/, $outcome->{stderr}), $outcome->{stdout}, $outcome->{status}, $outcome->{responses}[0]{stdout},
             $outcome->{responses}[0]{stderr},
         ];
     }
-    is_deeply($lines{FCGIPM}, $lines{FCGI}, $name) or diag(explain(\%lines));
+    is_deeply($lines{$_}, $lines{original}, "$name ($_)") or diag(explain(\%lines)) for @SameProgram::OURS;
     return;
 }
 

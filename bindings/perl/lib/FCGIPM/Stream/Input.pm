@@ -14,7 +14,10 @@ our $VERSION = '0.1.0';
 
 # AT_END is true once a read met the end of the input (not when the last byte was taken: that is what
 # eof() has always meant on these handles). FAILURE is the library's error that ended the input.
-use constant { BUFFER => 0, HANDLE => 1, AT_END => 2, FAILURE => 3, ERRNO => 4, CLOSED => 5 };
+#
+# The fields stand behind those of an output, and HANDLE and NUMBER where that has them: a class may be both
+# (see FCGIPM::Compat).
+use constant { HANDLE => 1, NUMBER => 2, BUFFER => 4, AT_END => 5, FAILURE => 6, ERRNO => 7, CLOSED => 8 };
 
 use constant CHUNK => 64 * 1024;
 
@@ -28,7 +31,10 @@ vec($chunk, CHUNK - 1, 8) = 0;
 
 sub new {
     my ($class, $handle) = @_;
-    return bless [ '', $handle, 1, 0, 0, 1 ], $class;
+    my $stream = bless [], $class;
+    @$stream[ HANDLE, NUMBER, FAILURE, ERRNO ] = ($handle, 0, 0, 0);
+    $stream->end;
+    return $stream;
 }
 
 # Inputs: the life of a request.

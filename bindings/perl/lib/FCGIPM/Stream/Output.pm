@@ -17,8 +17,14 @@ use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3 };
 
 use constant ENOUGH => 32 * 1024;
 
+# What is gathered begins with a mark, which is sent to nobody. It is a byte that perl keeps as two once a
+# string that is held as UTF-8 was appended, and it is another one while the stream is closed: so one look at
+# the first byte tells a print that all is as usual.
+use constant { MARK => 0xFF, MARKED => "\xFF", SHUT => "\0" };
+
 sub new {
     my ($class, $gathered, $handle, $number) = @_;
+    $$gathered = SHUT;
     return bless [ $gathered, $handle, $number, 1 ], $class;
 }
 
@@ -26,7 +32,7 @@ sub new {
 
 sub begin {
     my ($stream) = @_;
-    ${ $stream->[GATHERED] } = '';
+    ${ $stream->[GATHERED] } = MARKED;
     $stream->[CLOSED] = 0;
     return;
 }
@@ -34,19 +40,31 @@ sub begin {
 sub end {
     my ($stream) = @_;
     $stream->[CLOSED] = 1;
+    ${ $stream->[GATHERED] } = SHUT;
     return;
 }
 
 sub at_end { return $_[0][CLOSED] }
 
+# What was gathered, without the mark, for the request that ends: nothing is gathered any more.
+sub taken {
+    my ($gathered) = @_;
+    my $bytes = $$gathered;
+    $$gathered = SHUT;
+    substr $bytes, 0, 1, '';
+    return $bytes;
+}
+
 # Hands over what was gathered. False, with $! set, when the connection is gone.
 sub pass {
     my ($stream) = @_;
     my $gathered = $stream->[GATHERED];
-    return 1 if !length $$gathered;
-    my $passed = _cross($stream, $$gathered);
-    $$gathered = '';
-    return $passed;
+    return 1 if length $$gathered <= 1;
+    # Emptied first: a signal's handler that dies while the peer takes its time must not have it sent twice.
+    my $bytes = $$gathered;
+    $$gathered = MARKED;
+    substr $bytes, 0, 1, '';
+    return _cross($stream, $bytes);
 }
 
 sub flush {
@@ -63,25 +81,43 @@ sub flush {
 
 # What the built-in functions call.
 
-# Pages are made of thousands of these, so the usual case takes no call.
+# Pages are made of thousands of these, so the usual case (one string, not empty, not large) takes no call, no
+# variable of its own, and no more looks at perl's special variables than it needs: each costs as much as the
+# append. A string held as UTF-8 shows afterwards, by the mark.
 sub PRINT {
-    my $stream = shift;
-    return _print_separated($stream, @_) if defined $, || defined $\;
-    if (@_ == 1 && length($_[0] // '') >= ENOUGH) {
-        return _put($stream, ref $_[0] || utf8::is_utf8($_[0]) ? _item($_[0]) : $_[0]);
-    }
-    return _put($stream, join '', map { _item($_) } @_) if $stream->[CLOSED];
-    my $gathered = $stream->[GATHERED];
-    $$gathered .= !defined || ref || utf8::is_utf8($_) ? _item($_) : $_ for @_;
-    return undef if length $$gathered >= ENOUGH && !$stream->pass;
-    return $| ? $stream->flush : 1;
+    return &_print_items if @_ != 2 || ref $_[1] || (length $_[1] || ENOUGH) >= ENOUGH || defined $\;
+    ${ $_[0][GATHERED] } .= $_[1];
+    use bytes;
+    return &_print_unusual if ord ${ $_[0][GATHERED] } != MARK;
+    return $_[0]->pass && ($| ? $_[0]->flush : 1) if $| || length ${ $_[0][GATHERED] } > ENOUGH;
+    1;
 }
 
-# perl sets $\ for say.
-sub _print_separated {
+# The string that PRINT appended is held as UTF-8, or the stream is closed.
+sub _print_unusual {
+    my ($stream) = @_;
+    my $gathered = $stream->[GATHERED];
+    if ($stream->[CLOSED]) { $$gathered = SHUT }
+    else {
+        substr($$gathered, -length $_[1]) = '';
+        utf8::downgrade($$gathered);
+    }
+    return _put($stream, _item($_[1]));
+}
+
+# Any number of items of any kind. perl sets $\ for say.
+sub _print_items {
     my $stream = shift;
-    my $bytes = join $, // '', map { _item($_) } @_;
-    return _put($stream, $bytes . _item($\ // ''));
+    return _put($stream, utf8::is_utf8($_[0]) ? _item($_[0]) : $_[0])
+        if @_ == 1 && !ref $_[0] && defined $_[0] && !defined $\;
+    if (defined $, || defined $\ || $stream->[CLOSED]) {
+        my $bytes = join $, // '', map { _item($_) } @_;
+        return _put($stream, $bytes . _item($\ // ''));
+    }
+    my $gathered = $stream->[GATHERED];
+    $$gathered .= !defined || ref || utf8::is_utf8($_) ? _item($_) : $_ for @_;
+    return undef if length $$gathered > ENOUGH && !$stream->pass;
+    return $| ? $stream->flush : 1;
 }
 
 # The bytes of one item. Each by itself: a wide character must not turn its neighbours into UTF-8.
@@ -117,7 +153,7 @@ sub WRITE {
 sub CLOSE {
     my ($stream) = @_;
     my $passed = $stream->[CLOSED] || $stream->pass;
-    $stream->[CLOSED] = 1;
+    end($stream);
     return !!$passed;
 }
 
@@ -127,7 +163,7 @@ sub _put {
     my $length = length $_[1];
     return $length ? undef : 1 if $stream->[CLOSED];
     my $gathered = $stream->[GATHERED];
-    if (length($$gathered) + $length < ENOUGH) {
+    if (length($$gathered) + $length <= ENOUGH) {
         $$gathered .= $_[1];
     }
     else {
@@ -153,7 +189,7 @@ sub _fail {
     my ($stream, $code, $errno) = @_;
     $! = $errno;
     FCGIPM::FFI::set_errno($code);
-    $stream->[CLOSED] = 1;
+    end($stream);
     return undef;
 }
 

@@ -1,0 +1,222 @@
+package FCGIPM::ProcManager::Events;
+
+# What happens to a manager, and which of its methods is told. Nothing here decides anything.
+
+use strict;
+use warnings;
+
+use Config ();
+use IO::Handle ();
+
+use FCGIPM::FFI;
+
+our $VERSION = '0.1.0';
+
+my @SIGNAL_NAME = split ' ', $Config::Config{sig_name};
+my %SIGNAL_NUMBER = map { $SIGNAL_NAME[$_] => $_ } 0 .. $#SIGNAL_NAME;
+
+my %ON_EVENT = (
+    FCGIPM::FFI::EVENT_MANAGING,          \&_managing,
+    FCGIPM::FFI::EVENT_IN_WORKER,         \&_in_worker,
+    FCGIPM::FFI::EVENT_WORKER_STARTED,    \&_worker_started,
+    FCGIPM::FFI::EVENT_WORKER_READY,      sub { },
+    FCGIPM::FFI::EVENT_WORKER_EXITED,     \&_worker_exited,
+    FCGIPM::FFI::EVENT_SIGNAL,            \&_signal,
+    FCGIPM::FFI::EVENT_STOPPING,          \&_stopping,
+    FCGIPM::FFI::EVENT_STOPPED,           \&_stopped,
+    FCGIPM::FFI::EVENT_RELOAD_BEGUN,      \&_news,
+    FCGIPM::FFI::EVENT_RELOAD_DONE,       \&_news,
+    FCGIPM::FFI::EVENT_RELOAD_FAILED,     \&_trouble,
+    FCGIPM::FFI::EVENT_RESIZED,           \&_news,
+    FCGIPM::FFI::EVENT_RECYCLING,         \&_news,
+    FCGIPM::FFI::EVENT_SLOW_REQUEST,      \&_trouble,
+    FCGIPM::FFI::EVENT_REQUEST_TIMED_OUT, \&_trouble,
+    FCGIPM::FFI::EVENT_KILLING,           \&_trouble,
+    FCGIPM::FFI::EVENT_EMERGENCY,         \&_trouble,
+    FCGIPM::FFI::EVENT_RECOVERED,         \&_news,
+    FCGIPM::FFI::EVENT_NOTICE,            \&_trouble,
+);
+
+# Waits for something to happen to a FCGIPM::ProcManager, tells the method concerned, and returns what
+# it was.
+sub take {
+    my ($pm) = @_;
+    my $event;
+    do {
+        _flush_all();
+        $event = FCGIPM::FFI::manager_next($pm->{library_manager});
+    } while $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
+    $pm->pm_abort(FCGIPM::FFI::last_error_message()) if $event < 0;
+    ($ON_EVENT{$event} || \&_news)->($pm);
+    return $event;
+}
+
+sub ask_to_stop {
+    my ($pm) = @_;
+    return FCGIPM::FFI::manager_signal($pm->{library_manager}, $SIGNAL_NUMBER{TERM});
+}
+
+# The library forks inside manager_next, and what perl had buffered would come out of parent and child.
+# A failing exec is how perl flushes every handle it has, lexical ones too.
+sub _flush_all {
+    local ($!, $@);
+    STDOUT->flush;
+    STDERR->flush;
+    no warnings 'exec';
+    eval { exec { '' } '' };    # under -T it may die, and then the two above must do
+    return;
+}
+
+# In the manager.
+
+sub _managing {
+    my ($pm) = @_;
+    $pm->managing_init;
+    $pm->pm_notify('initialized');
+    return;
+}
+
+sub _worker_started {
+    my ($pm) = @_;
+    my $pid = FCGIPM::FFI::manager_event_pid($pm->{library_manager});
+    $pm->{PIDS}{$pid} = { pid => $pid };
+    $pm->pm_notify("server (pid $pid) started");
+    return;
+}
+
+sub _worker_exited {
+    my ($pm) = @_;
+    my $pid = FCGIPM::FFI::manager_event_pid($pm->{library_manager});
+    $? = FCGIPM::FFI::manager_event_status($pm->{library_manager});
+    delete $pm->{PIDS}{$pid};
+    $pm->pm_notify("server (pid $pid) exited with status $?");
+    return;
+}
+
+sub _signal {
+    my ($pm) = @_;
+    my $number = FCGIPM::FFI::manager_event_status($pm->{library_manager});
+    $pm->sig_manager($SIGNAL_NAME[$number]);
+    return;
+}
+
+sub _stopping {
+    my ($pm) = @_;
+    $pm->pm_remove_pid_file;
+    my @pids = sort { $a <=> $b } keys %{ $pm->{PIDS} };
+    $pm->pm_notify("sending TERM to PIDs, @pids") if @pids;
+    return;
+}
+
+sub _stopped {
+    my ($pm) = @_;
+    FCGIPM::FFI::manager_free(delete $pm->{library_manager});
+    return;
+}
+
+# Some events have nothing to say.
+sub _news {
+    my ($pm) = @_;
+    my $message = _message($pm);
+    $pm->pm_notify($message) if length $message;
+    return;
+}
+
+sub _trouble { $_[0]->pm_warn(_message($_[0])); return }
+sub _message { return FCGIPM::FFI::manager_event_message($_[0]{library_manager}) }
+
+# In a worker.
+
+sub _in_worker {
+    my ($pm) = @_;
+    FCGIPM::FFI::manager_free(delete $pm->{library_manager});
+    delete $pm->{PIDS};
+    $pm->{MANAGER_PID} = getppid;
+    $pm->role('server');
+    _expect_notice($pm);
+    $pm->handling_init;
+    $pm->pm_notify('initialized');
+    return;
+}
+
+# Before handling_init: a subclass may replace that without calling ours.
+sub _expect_notice {
+    my ($pm) = @_;
+    my ($limit, $signal) = @$pm{qw(request_timeout request_timeout_signal)};
+    return if $pm->no_signals || !$limit || $signal eq 'none';
+    $SIG{$signal} = sub {
+        # A notice is of one request, and no other is to hear of it.
+        return if FCGIPM::FFI::worker_notice_given() != 1;
+        my @around = _around_the_handler();
+        return if grep { /\AFCGIPM::(?:Request::(?:Accept|Finish|DESTROY)|ProcManager::pm_post_dispatch)\z/ } @around;
+        return $pm->pm_request_timed_out(scalar grep { $_ eq '(eval)' } @around);
+    };
+    return;
+}
+
+# What perl was in when it came to run a signal's handler: subroutines, and evals. What `require` makes looks
+# like an eval, but catches nothing.
+sub _around_the_handler {
+    my @around;
+    # 0 is this, 1 the handler, 2 the eval in which perl runs it.
+    for (my $level = 3; my @frame = caller $level; $level++) {
+        push @around, $frame[3] if !$frame[7];
+    }
+    return @around;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::ProcManager::Events - what happens to a manager, and which method is told
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM::ProcManager;
+
+    {
+        package MyManager;
+        our @ISA = 'FCGIPM::ProcManager';
+        sub pm_warn {
+            my ($self, $message) = @_;
+            warn "tell somebody: $message\n" if $message =~ /\A(?:emergency|reload failed)/;
+            return $self->SUPER::pm_warn($message);
+        }
+    }
+
+    MyManager->new({ n_processes => 5 })->pm_manage();
+
+=head1 DESCRIPTION
+
+This module is for L<FCGIPM::ProcManager>, whose methods it calls. A subclass overrides those.
+
+    the manager is set up         managing_init, then pm_notify('initialized')
+    a worker was forked           pm_notify
+    a worker is ready             nothing
+    a worker is gone              pm_notify, with $? as its wait status
+    a signal came                 sig_manager
+    reload begun, reload done     pm_notify
+    reload failed                 pm_warn
+    more or fewer workers wanted  pm_notify for TTIN and TTOU, nothing when it is by load
+    a worker is recycled          pm_notify
+    slow_request was reached      pm_warn
+    request_timeout was reached   pm_warn, and in the worker pm_request_timed_out
+    a worker is killed            pm_warn
+    no worker is ready            pm_warn
+    one is ready again            pm_notify
+    anything else worth a line    pm_warn
+    the workers were told to go   pm_remove_pid_file, pm_notify
+    all workers are gone          pm_exit, by pm_manage
+    in a fresh worker             handling_init, then pm_notify('initialized')
+
+=head1 SEE ALSO
+
+L<FCGIPM::ProcManager>
+
+=cut

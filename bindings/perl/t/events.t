@@ -1,0 +1,89 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use Workers;
+
+# What happens reaches the methods that a subclass overrides, and the options reach the library.
+
+my $TELLING = <<'TELLING';
+{
+    package Telling;
+    our @ISA = 'FCGIPM::ProcManager';
+    sub pm_notify   { my ($self, $message) = @_; print STDERR "NOTIFY $message\n" }
+    sub pm_warn     { my ($self, $message) = @_; print STDERR "WARN $message\n" }
+    sub sig_manager { my ($self, $name) = @_; print STDERR "SIGNAL $name\n"; $self->SUPER::sig_manager($name) }
+}
+$SIG{__WARN__} = sub { print STDERR "PERL WARNS @_" };
+TELLING
+
+{
+    my $dir = File::Temp->newdir;
+    my $daemon = daemon(
+        class => 'Telling',
+        before => $TELLING,
+        options => 'n_processes => 1, slow_request => 0.5, request_timeout => 0.8, request_timeout_grace => 0.1, max_requests => 2, start_timeout => 20',
+        page => '1 while $_[0]',
+        loop => "die qq{broken on purpose\\n} if -e '$dir/broken';\n" . <<'LOOP',
+while ($request->Accept >= 0) { print "Content-Type: text/plain\r\n\r\nworker $$ "; page($ENV{ASK} // ''); $pm->pm_post_dispatch }
+LOOP
+        environment => { FCGIPM_DIE_TIMEOUT => 7 },
+    );
+    $daemon->wait_for(qr/^WARN FCGIPM_DIE_TIMEOUT=7 overrides die_timeout=60 of the program$/);
+    my $worker = worker_of($daemon->ask);
+    my @asked = (params => [ ASK => 'loop', REQUEST_METHOD => 'GET', REQUEST_URI => '/loop' ]);
+    $daemon->ask(@asked);
+    $daemon->wait_for(qr{^WARN slow request: worker \(pid $worker\) for \S+: GET /loop$});
+    $daemon->wait_for(qr{^WARN request timed out: worker \(pid $worker\) after \S+: GET /loop$});
+    $daemon->wait_for(qr{^WARN killing worker \(pid $worker\): it did not end its request within 100ms of the notice: GET /loop$});
+    $daemon->wait_for(qr/^WARN emergency: no worker is ready$/);
+    $daemon->wait_for(qr/^NOTIFY a worker is ready again$/);
+    pass('a deadline that is missed');
+    ($worker) = map { worker_of($daemon->ask) } 1 .. 2;
+    $daemon->wait_for(qr/^NOTIFY recycling worker \(pid $worker\): it has reached max_requests$/);
+    $daemon->wait_for(qr/^NOTIFY server \(pid $worker\) exited with status 0$/);
+    pass('a worker that is recycled');
+    $daemon->signal('TTIN');
+    $daemon->wait_for(qr/^SIGNAL TTIN$/);
+    $daemon->wait_for(qr/^NOTIFY number of workers set to 2$/);
+    pass('another size');
+    open my $file, '>', "$dir/broken" or die $!;
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/^SIGNAL HUP$/);
+    $daemon->wait_for(qr/^NOTIFY reload begun$/);
+    $daemon->wait_for(qr/^WARN reload failed: worker .* last lines on standard error: .*broken on purpose$/);
+    unlink "$dir/broken" or die $!;
+    pass('a reload that fails');
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/^NOTIFY reload done$/);
+    pass('and one that does not');
+    is($daemon->stop, 0, 'the end');
+    like($daemon->log, qr/^NOTIFY sending TERM to PIDs, \d+(?: \d+)+$/m, 'is told of');
+    unlike($daemon->log, qr/PERL WARNS/, 'perl has nothing to say');
+}
+
+# Every option can be a parameter. The list is the library's own.
+{
+    open my $page, '<', '../../docs/OPTIONS.md' or die "OPTIONS.md: $!";
+    my %default = map { /^\| `(\w+)` \| `FCGIPM_\w+` \| [^|]* \| (?:`([^`]*)`)?/ ? ($1 => $2 // '') : () } <$page>;
+    cmp_ok(scalar(keys %default), '>', 40, 'there are options');
+    require FCGIPM::ProcManager;
+    for my $name (sort keys %default) {
+        my $pm = eval { FCGIPM::ProcManager->new({ $name => $default{$name} }) };
+        is($@, '', "$name is taken");
+        is($pm->pm_parameter($name), $default{$name}, 'and can be read');
+        next if $default{$name} !~ /\A\d+[mkg]?\z/;
+        is(eval { FCGIPM::ProcManager->new({ $name => 'x' }); 1 }, undef, 'a bad value is not');
+        like($@, qr/\Aoption $name: 'x' is .* at t\/events\.t line \d+\.$/, 'and is named');
+    }
+}
+{
+    my $daemon = daemon(options => "n_processes => 1, max_requests => 100, own => 'kept', idle_timeout => 5", loop => <<'LOOP', environment => { FCGIPM_MAX_REQUESTS => 200, FCGIPM_MAX_MEMORY => '1g' });
+while ($request->Accept >= 0) { print join " ", map { "$_=" . $pm->pm_parameter($_) } qw(max_requests max_memory idle_timeout own) }
+LOOP
+    my $says = $daemon->ask->{stdout};
+    like($says, qr/max_requests=200 max_memory=\S+ idle_timeout=5 own=kept\z/, 'a worker sees the options that count');
+    $daemon->stop;
+}
+
+done_testing;

@@ -1,0 +1,88 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use File::Temp ();
+use Daemon;
+
+# Workers that are another user than the manager. That takes root.
+
+my $PROGRAM = <<'PROGRAM';
+use strict; use warnings; use Cwd (); use FCGIPM; use FCGIPM::ProcManager;
+my $socket = FCGIPM::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
+my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%%ENV, $socket);
+my $manager = $$;
+my $pm = FCGIPM::ProcManager->new({ n_processes => 1, %s }); $pm->pm_manage;
+my $in_worker = "$<";
+while ($request->Accept >= 0) {
+    $pm->pm_pre_dispatch;
+    my $kill = kill(0, $manager) ? 'may' : 'may not';
+    print "worker $$: $in_worker, $<, $>, $(, $), in ", Cwd::getcwd(), ', nice ', getpriority(0, 0), ", $kill signal the manager";
+    $pm->pm_post_dispatch;
+}
+PROGRAM
+
+sub daemon {
+    my ($options, %environment) = @_;
+    return Daemon->start(text => sprintf($PROGRAM, $options), environment => \%environment);
+}
+
+sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
+
+is($>, 0, 'these tests run as root') or BAIL_OUT('to become another user takes root: run this as root');
+my ($uid, $gid) = (getpwnam 'nobody')[2, 3];
+my $priority = getpriority(0, 0) + 3;
+
+{
+    my $daemon = daemon("user => 'nobody', chdir => '/usr', priority => $priority");
+    my $response = $daemon->ask;
+    like($response->{stdout}, qr/: $uid, $uid, $uid, $gid $gid, $gid $gid, in \/usr, nice $priority, may not signal/,
+        'the worker is who the options say, from pm_manage on');
+    open my $status, '<', '/proc/' . $daemon->pid . '/status' or die $!;
+    like(join('', <$status>), qr/^Uid:\t0\t0\t0\t0$/m, 'the manager stays root');
+
+    my $old = worker_of($response);
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/reload done/);
+    $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
+    my $new = worker_of($daemon->ask);
+    isnt($new, $old, 'and reaches its workers with a reload');
+    kill TERM => $new;
+    $daemon->wait_for(qr/server \(pid $new\) exited with status 0/);
+    isnt(worker_of($daemon->ask), $new, 'which leave and are replaced');
+    is($daemon->stop, 0, 'and stops them');
+    unlike($daemon->log, qr/status [1-9]/, 'no status but 0');
+}
+{
+    my $daemon = daemon("user => 'nobody', group => 'daemon'");
+    my $daemons = getgrnam 'daemon';
+    like($daemon->ask->{stdout}, qr/: $uid, $uid, $uid, $daemons $daemons, $daemons $daemons,/, 'a group of its own');
+    $daemon->stop;
+}
+{
+    my $root = File::Temp->newdir;
+    chmod 0755, $root;
+    my $daemon = daemon("chroot => '$root'", FCGIPM_USER => 'nobody');
+    like($daemon->ask->{stdout}, qr/: $uid, .* in \/,/, 'another root, and the operator chooses the user');
+    is($daemon->stop, 0, 'from which the manager can stop it');
+}
+{
+    my $daemon = daemon("user => 'nobody'");
+    $daemon->ask;
+    # The log, which the worker writes to as well, comes to its end when both are gone.
+    is($daemon->stop('KILL'), 9, 'a worker of another user leaves when the manager is killed');
+}
+for (
+    [ "user => 'no-such-user'", qr/option user: 'no-such-user' is no user of this system/ ],
+    [ "group => 'no-such-group'", qr/option group: 'no-such-group' is no group of this system/ ],
+    [ "chroot => 'here'", qr/option chroot: 'here' is not an absolute path/ ],
+    [ "chdir => '/nonexistent'", qr/option chdir: '\/nonexistent': stat: No such file or directory/ ],
+    [ "user => 'nobody', n_processes => 0", qr/option user: 'nobody' is for the workers of a manager, and n_processes is 0/ ],
+) {
+    my ($options, $message) = @$_;
+    my $daemon = daemon($options);
+    isnt($daemon->ended, 0, "$options ends the program");
+    like($daemon->log, $message, 'and is named');
+    unlike($daemon->log, qr/started/, 'before any worker is started');
+}
+done_testing;

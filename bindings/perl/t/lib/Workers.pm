@@ -1,0 +1,63 @@
+package Workers;
+
+# Managed programs for tests: a usual beginning, the options, a usual loop, each of which a test may replace.
+
+use strict;
+use warnings;
+
+use Cwd ();
+use Exporter 'import';
+use File::Basename ();
+use JSON::PP ();
+
+use Daemon;
+use FCGIPM::FFI;
+
+our @EXPORT = qw(daemon worker_of fcgipm status);
+
+my $HEAD = <<'HEAD';
+use strict; use warnings; use FCGIPM; use FCGIPM::ProcManager;
+my $socket = FCGIPM::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
+$socket >= 0 or die FCGIPM::last_error(), "\n";
+my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket);
+HEAD
+
+my $LOOP = <<'LOOP';
+while ($request->Accept >= 0) {
+    $pm->pm_pre_dispatch;
+    print "Content-Type: text/plain\r\n\r\nworker $$ ";
+    page($ENV{ASK} // '');
+    $pm->pm_post_dispatch;
+}
+LOOP
+
+# %with: options (of the manager, as Perl), page (what page($ask) does), loop (instead of the usual one),
+# before (statements before the manager), class, environment.
+sub daemon {
+    my (%with) = @_;
+    my ($class, $options) = ($with{class} // 'FCGIPM::ProcManager', $with{options} // 'n_processes => 1');
+    my $text = join "\n", $HEAD, $with{before} // '', 'sub page {', $with{page} // '', '}',
+        "my \$pm = $class->new({ $options }); \$pm->pm_manage;", $with{loop} // $LOOP;
+    return Daemon->start(text => $text, environment => $with{environment});
+}
+
+sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
+
+# The command beside the library.
+sub fcgipm {
+    my $command = File::Basename::dirname(Cwd::abs_path($FCGIPM::FFI::LIBRARY)) . '/fcgipm';
+    -x $command or die "$command is needed: make build\n";
+    return $command;
+}
+
+# Of a daemon, or of a manager by its pid.
+sub status {
+    my ($daemon) = @_;
+    open my $pipe, '-|', fcgipm(), 'status', '--json', ref $daemon ? $daemon->pid : $daemon or die "fcgipm: $!";
+    local $/;
+    my $status = JSON::PP::decode_json(readline $pipe);
+    close $pipe or die "fcgipm status: $?";
+    return $status;
+}
+
+1;
