@@ -10,7 +10,7 @@ SONAME  := libfcgipm.so.0
 COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 
-.PHONY: build setup-build run test check fuzz clean FORCE
+.PHONY: build setup-build run test bench-perl check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
 build: setup-build $(HELLO)
@@ -52,6 +52,11 @@ test: build
 	@packaging/setup.sh test
 	@tests/run.sh
 
+# FCGI and FCGI::ProcManager beside FCGIPM::Compat, on the same programs.
+bench-perl: build
+	@packaging/setup.sh test
+	perl benches/perl/compare.pl
+
 # Formatting, lints, and that what is generated is in step with what it is generated from: the build
 # writes the header, and its test the page of options.
 check: build
@@ -60,7 +65,7 @@ check: build
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet
 	git diff --exit-code --stat include docs Cargo.lock
-	podchecker -warnings $$(git ls-files 'bindings/perl/lib/*.pm')
+	podchecker -warnings $$(git ls-files 'bindings/perl/lib/*.pm' 'bindings/perl/lib/*.pod')
 	for file in $$(git ls-files 'bindings/perl/lib/*.pm'); do \
 	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib -wc $$file || exit 1; done
 	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done

@@ -5,9 +5,10 @@ set -eu
 
 build="gcc g++ libc6-dev"
 run="$build perl libffi-platypus-perl libcgi-pm-perl curl"
-test="$run libfcgi-perl libfcgi-procmanager-perl nginx-light apache2 lighttpd strace valgrind procps util-linux binutils"
+test="$run libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 lighttpd strace valgrind procps util-linux binutils libnss-wrapper libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl"
 
-case "${1:-}" in
+purpose=${1:-}
+case "$purpose" in
     build) wanted=$build ;;
     run) wanted=$run ;;
     test) wanted=$test ;;
@@ -23,12 +24,18 @@ if ! command -v dpkg-query >/dev/null 2>&1; then
     exit 0
 fi
 
+# What the tests run besides packages: the originals' own tests.
+fetch_originals() {
+    [ "$purpose" = test ] || exit 0
+    exec "$(dirname "$0")/originals.sh"
+}
+
 missing=
 for package in $wanted; do
     status=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
     [ "$status" = "install ok installed" ] || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || fetch_originals
 
 install="apt-get update && apt-get install -y --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ]; then
@@ -46,4 +53,5 @@ $as_root "[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +
 code=0
 DEBIAN_FRONTEND=noninteractive $as_root "$install" || code=$?
 $as_root "[ ! -e $policy.fcgipm ] || rm -f $policy $policy.fcgipm"
+[ $code = 0 ] && fetch_originals
 exit $code

@@ -7,13 +7,16 @@ trap 'rm -f "$log"' EXIT
 failed=0
 
 echo "== Rust: units, properties, simulation, processes, C and C++, neighbours"
-{ cargo test --workspace --locked --no-fail-fast 2>&1; echo "exit $?"; } | tee "$log.rust"
+{ cargo test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo "exit $?"; } | tee "$log.rust"
 echo "== Perl"
 { (cd bindings/perl && prove -Ilib -r t 2>&1); echo "exit $?"; } | tee "$log.perl"
 
 grep -q '^exit 0$' "$log.rust" || failed=1
 grep -q '^exit 0$' "$log.perl" || failed=1
 
+echo
+echo "== Measured"
+sed -n 's/^measured: //p' "$log.rust"
 echo
 echo "== Summary"
 awk '

@@ -1,6 +1,9 @@
-//! The applications: the C example and the Perl daemon, as they are built and shipped.
+//! The applications: the C example and the Perl daemon, as they are built and shipped, and Perl programs
+//! that know nothing of fcgipm.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
 
 use nix::sys::signal::Signal;
 
@@ -12,9 +15,20 @@ use crate::process::Process;
 pub(crate) enum Language {
     C,
     Perl,
+    Unchanged(Program),
 }
 
-/// A manager with two workers.
+/// Perl programs for FCGI, which run under PERL5OPT=-MFCGIPM::Compat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// On FCGI and FCGI::ProcManager, with an address and a number of workers of its own.
+    Daemon,
+    CgiFast,
+    Plack,
+    Catalyst,
+}
+
+/// A manager and its workers.
 pub(crate) struct Application {
     pub(crate) language: Language,
     pub(crate) address: Address,
@@ -22,33 +36,46 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    pub(crate) fn start(language: Language, address: Address) -> Self {
-        let mut command = match language {
-            Language::C => Process::command(product("target/release/examples/hello")),
+    pub(crate) fn start(language: Language, address: Address, folder: &Path) -> Self {
+        let listen = match &address {
+            Address::Tcp(port) => format!("localhost:{}", port.number),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        };
+        let (mut command, workers) = match language {
+            Language::C => (
+                Process::command(product("target/release/examples/hello")),
+                2,
+            ),
             Language::Perl => {
                 product("target/release/libfcgipm.so");
                 let mut command = Process::command("perl");
                 command
                     .arg(format!("-I{}", root("bindings/perl/lib").display()))
                     .arg(root("bindings/perl/examples/daemon.fcgi"));
-                command
+                (command, 2)
+            }
+            Language::Unchanged(program) => {
+                product("target/release/libfcgipm.so");
+                (program.command(folder, &address), 5)
             }
         };
-        for (name, _) in std::env::vars_os() {
+        for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("FCGI") {
                 command.env_remove(name);
             }
         }
-        let listen = match &address {
-            Address::Tcp(port) => format!("localhost:{}", port.number),
-            Address::Unix(path) => format!("unix:{}", path.display()),
-        };
         command
             .env("FCGI_SOCKET_PATH", listen)
-            .env("FCGIPM_N_PROCESSES", "2")
             .env("FCGIPM_LISTEN_MODE", "0666");
+        match language {
+            // What the operator says for a program that cannot.
+            Language::C | Language::Perl | Language::Unchanged(Program::CgiFast) => {
+                command.env("FCGIPM_N_PROCESSES", workers.to_string());
+            }
+            Language::Unchanged(Program::Daemon | Program::Plack | Program::Catalyst) => {}
+        }
         let process = Process::start("the application", &mut command);
-        process.wait_for_lines(2, "started");
+        process.wait_for_lines(workers, "started");
         Self {
             language,
             address,
@@ -84,7 +111,9 @@ impl Application {
     pub(crate) fn hash_of_body(&self, size: usize) -> String {
         match self.language {
             Language::C => format!("{size} {}\n", content::fnv1a(size)),
-            Language::Perl => format!("{} {size}\n", content::sha256(size)),
+            Language::Perl | Language::Unchanged(_) => {
+                format!("{} {size}\n", content::sha256(size))
+            }
         }
     }
 
@@ -92,7 +121,7 @@ impl Application {
     pub(crate) fn bytes(&self, size: usize) -> Vec<u8> {
         let pattern: &[u8] = match self.language {
             Language::C => b"x",
-            Language::Perl => b"0123456789abcdef",
+            Language::Perl | Language::Unchanged(_) => b"0123456789abcdef",
         };
         let mut bytes = pattern.repeat(size.div_ceil(pattern.len()));
         bytes.truncate(size);
@@ -103,7 +132,7 @@ impl Application {
     pub(crate) fn header_numbers(&self, count: usize) -> std::ops::Range<usize> {
         match self.language {
             Language::C => 0..count,
-            Language::Perl => 1..count + 1,
+            Language::Perl | Language::Unchanged(_) => 1..count + 1,
         }
     }
 
@@ -111,7 +140,7 @@ impl Application {
     pub(crate) fn error_page(&self) -> (&'static str, &'static str) {
         match self.language {
             Language::C => ("/stderr", "a line for the error log"),
-            Language::Perl => ("/stderr?msg=said-by-Perl", "said-by-Perl"),
+            Language::Perl | Language::Unchanged(_) => ("/stderr?msg=said-by-Perl", "said-by-Perl"),
         }
     }
 
@@ -119,8 +148,48 @@ impl Application {
     pub(crate) fn bodyless_page(&self) -> (&'static str, &'static str) {
         match self.language {
             Language::C => ("POST", "/"),
-            Language::Perl => ("DELETE", "/"),
+            Language::Perl | Language::Unchanged(_) => ("DELETE", "/"),
         }
+    }
+}
+
+impl Program {
+    fn command(self, folder: &Path, address: &Address) -> Command {
+        let text = |name: &str| root("tests/neighbours/programs").join(name);
+        let listen = match address {
+            Address::Tcp(port) => format!(":{}", port.number),
+            Address::Unix(path) => path.display().to_string(),
+        };
+        let mut command = Process::command("perl");
+        match self {
+            Self::Daemon => {
+                // Word for word, except for the one thing that a test cannot leave to it.
+                let daemon = fs::read_to_string(text("daemon.pl")).unwrap();
+                assert!(daemon.contains("':9005'"));
+                let file = folder.join("daemon.pl");
+                fs::write(&file, daemon.replace("':9005'", &format!("'{listen}'"))).unwrap();
+                command.arg(file);
+            }
+            Self::CgiFast => {
+                command.arg(text("fast.pl"));
+            }
+            Self::Plack => {
+                command
+                    .args(["/usr/bin/plackup", "-E", "production", "-s", "FCGI"])
+                    .args(["--listen", &listen, "--nproc", "5"])
+                    .arg(text("application.psgi"));
+            }
+            Self::Catalyst => {
+                command
+                    .arg(text("catalyst.pl"))
+                    .args(["--listen", &listen, "--nproc", "5"]);
+            }
+        }
+        let folders = ["bindings/perl/lib", "bindings/perl/examples/lib"];
+        command
+            .env("PERL5OPT", "-MFCGIPM::Compat")
+            .env("PERL5LIB", env::join_paths(folders.map(root)).unwrap());
+        command
     }
 }
 

@@ -24,3 +24,8 @@ stack::stacks! {
     lighttpd_over_tcp: Tcp, false, Lighttpd { streams: false };
     lighttpd_over_unix_streaming: Unix, false, Lighttpd { streams: true };
 }
+
+stack::unchanged! {
+    unchanged_behind_nginx: Unix, true, Nginx { keeps: true, buffers: true };
+    unchanged_behind_apache: Tcp, false, Apache { reuses: false };
+}

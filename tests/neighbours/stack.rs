@@ -41,7 +41,7 @@ impl Stack {
             Way::Tcp => Address::Tcp(Port::reserve()),
             Way::Unix => Address::Unix(folder.path().join("application.sock")),
         };
-        let application = Application::start(language, address);
+        let application = Application::start(language, address, folder.path());
         let server = server(folder.path(), &application.address);
         Self {
             application,
@@ -98,6 +98,32 @@ macro_rules! stacks {
     )*};
 }
 
+/// All of it during reloads, for programs that were written for FCGI.
+macro_rules! unchanged {
+    ($($name:ident: $way:ident, $keeps:literal, $server:expr;)*) => {$(
+        mod $name {
+            $crate::stack::unchanged!(@ daemon, Daemon, $way, $keeps, $server);
+            $crate::stack::unchanged!(@ cgi_fast, CgiFast, $way, $keeps, $server);
+            $crate::stack::unchanged!(@ plack, Plack, $way, $keeps, $server);
+            $crate::stack::unchanged!(@ catalyst, Catalyst, $way, $keeps, $server);
+        }
+    )*};
+    (@ $test:ident, $program:ident, $way:ident, $keeps:literal, $server:expr) => {
+        #[test]
+        fn $test() {
+            use $crate::application::{Language, Program};
+            use $crate::stack::{Stack, Way};
+            #[allow(unused_imports)]
+            use $crate::{apache::Apache, nginx::Nginx};
+            let language = Language::Unchanged(Program::$program);
+            let stack = Stack::new(language, Way::$way, $keeps, |folder, address| {
+                $server.start(folder, address)
+            });
+            $crate::promises::nothing_is_lost_during_reloads(stack);
+        }
+    };
+}
+
 macro_rules! promises {
     ($language:ident, $way:ident, $keeps:literal, $server:expr) => {
         fn stack() -> $crate::stack::Stack {
@@ -147,4 +173,4 @@ macro_rules! promises {
     };
 }
 
-pub(crate) use {promises, stacks};
+pub(crate) use {promises, stacks, unchanged};

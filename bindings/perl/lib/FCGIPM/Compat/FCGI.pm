@@ -1,0 +1,186 @@
+package FCGI;
+
+# The module FCGI, on libfcgipm.
+
+use strict;
+use warnings;
+
+use mro 'c3';
+
+use FCGIPM;
+use FCGIPM::Compat::Managed;
+use FCGIPM::Request;
+use Scalar::Util ();
+
+our $VERSION = '0.82';
+
+our @ISA = 'FCGIPM::Request';
+
+sub FAIL_ACCEPT_ON_INTR () { return 1 }
+
+BEGIN {
+    no strict 'refs';
+    *CloseSocket = \&FCGIPM::CloseSocket;
+    *$_ = \&{"FCGIPM::Request::$_"}
+        for qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData);
+}
+
+# FCGI removes whatever file stands in the way of a socket. An empty one may go, as File::Temp leaves it.
+sub OpenSocket($$) {
+    my ($address) = @_;
+    unlink $address if defined $address && -f $address && -z _;
+    goto &FCGIPM::OpenSocket;
+}
+
+sub Request(;***$*$) {
+    my @arguments = (\*STDIN, \*STDOUT, \*STDERR, \%ENV, 0, FAIL_ACCEPT_ON_INTR);
+    splice @arguments, 0, @_, @_;
+    return &RequestX(@arguments);
+}
+
+# What libfcgi handles for a program that does not: TERM and USR1 end it after the request, and a reader that has
+# gone away does not.
+my %HANDLER = (
+    PIPE => sub { },
+    map { $_ => sub { FCGIPM::FFI::worker_retire() } } qw(TERM USR1),
+);
+my $is_handling;
+
+sub _handle_signals {
+    $is_handling = 1;
+    for my $name (keys %HANDLER) {
+        my $now = $SIG{$name};
+        $SIG{$name} = $HANDLER{$name} if !defined $now || $now eq '' || $now eq 'DEFAULT';
+    }
+    return;
+}
+
+sub RequestX(***$$$) {
+    my @arguments = @_;
+    _handle_signals() if !$is_handling;
+    if (defined $arguments[4]) {
+        my $descriptor = fileno $arguments[4];
+        $arguments[4] = $descriptor if defined $descriptor;
+    }
+    return __PACKAGE__->create(@arguments);
+}
+
+sub Accept($) {
+    FCGIPM::Compat::Managed::ensure($_[0]) if $FCGIPM::Compat::Managed::is_open;
+    goto &FCGIPM::Request::Accept;
+}
+
+# A stream of one direction has the fields of the other as if that were closed.
+sub stream_in {
+    my $class = shift;
+    my $stream = FCGI::Stream->FCGIPM::Stream::Input::new(@_);
+    @$stream[ FCGIPM::Stream::Output::GATHERED, FCGIPM::Stream::Output::CLOSED ] = (\my $nothing, 1);
+    $nothing = '';
+    return $stream;
+}
+
+sub stream_out {
+    my $class = shift;
+    my $stream = FCGI::Stream->FCGIPM::Stream::Output::new(@_);
+    FCGIPM::Stream::Input::end($stream);
+    $stream->[FCGIPM::Stream::Input::FAILURE] = 0;
+    return $stream;
+}
+
+# A stream must know its handle to open it upon something else.
+sub create {
+    my $class = shift;
+    my $self = $class->SUPER::create(@_);
+    for my $place (0 .. 2) {
+        my $stream = $self->{streams}[$place];
+        # Descriptor 0 may be the listening socket.
+        my $is_own = $place == 0 && $self->{socket} == 0;
+        $stream->handle($self->{handles}[$place], $is_own ? undef : $place);
+    }
+    return $self;
+}
+
+package FCGI::Stream;
+
+# Both directions in one class, as programs know it. An output has a number, an input has none. What is called
+# for every line is inherited as it stands; it finds the other direction closed.
+
+use mro 'c3';
+
+our @ISA = qw(FCGIPM::Stream::Output FCGIPM::Stream::Input);
+
+# The last two are this class's own, behind those of an input.
+use constant { NUMBER => 2, CLOSED => 3, GLOB => 9, DESCRIPTOR => 10 };
+
+BEGIN {
+    no strict 'refs';
+    for my $method (qw(begin end at_end CLOSE)) {
+        my ($of_output, $of_input) = map { \&{"FCGIPM::Stream::${_}::$method"} } qw(Output Input);
+        *$method = sub { goto &{ $_[0][NUMBER] ? $of_output : $of_input } };
+    }
+}
+
+sub READ {
+    return 0 if $_[0][NUMBER];
+    goto &FCGIPM::Stream::Input::READ;
+}
+
+sub handle {
+    my ($stream, $glob, $descriptor) = @_;
+    Scalar::Util::weaken($stream->[GLOB] = $glob);
+    my $name = Scalar::Util::reftype($glob) eq 'GLOB' ? *{$glob}{PACKAGE} . '::' . *{$glob}{NAME} : '';
+    $stream->[DESCRIPTOR] = $name =~ /\Amain::STD(?:IN|OUT|ERR)\z/ ? $descriptor : undef;
+    return;
+}
+
+# What was closed before, and only then.
+sub reopen {
+    my ($stream) = @_;
+    $stream->[CLOSED] = 0 if $stream->[NUMBER];
+    return;
+}
+
+sub OPEN {
+    my ($stream, @arguments) = @_;
+    require FCGIPM::Compat::Redirected;
+    my $redirected = FCGIPM::Compat::Redirected->new($stream, @$stream[ GLOB, DESCRIPTOR ]);
+    return $redirected->redirect(scalar caller, @arguments);
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Compat::FCGI - what C<use FCGI> loads under FCGIPM::Compat
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM::Compat;
+    use FCGI;
+
+    my $count   = 0;
+    my $request = FCGI::Request();
+    while ($request->Accept() >= 0) {
+        print "Content-Type: text/plain\r\n\r\n", ++$count, "\n";
+    }
+
+
+=head1 DESCRIPTION
+
+The functions and methods of FCGI 0.82, in the package C<FCGI>, done by L<FCGIPM> and L<FCGIPM::Request>. The handles are tied to
+C<FCGI::Stream>, which is L<FCGIPM::Stream>.
+
+As libfcgi does, TERM and USR1 end the program after its request unless it handles them itself, and PIPE harms nobody. OpenSocket
+replaces the file of a socket on which nobody answers, and an empty file; FCGI replaces any.
+
+
+=head1 SEE ALSO
+
+L<FCGIPM::Compat>
+
+=cut

@@ -1,0 +1,77 @@
+package FCGI::ProcManager::MaxRequests;
+
+# The module FCGI::ProcManager::MaxRequests: a worker leaves after so many requests. The library replaces it,
+# and has a successor ready before it goes.
+
+use strict;
+use warnings;
+
+use FCGI::ProcManager;
+
+our $VERSION = '0.02';
+
+our @ISA = 'FCGI::ProcManager';
+
+sub new {
+    my ($proto, $init) = @_;
+    my $this = $proto->SUPER::new($init);
+    $this->{max_requests} = $ENV{PM_MAX_REQUESTS} || 0 if !defined $this->{max_requests};
+    return $this;
+}
+
+sub max_requests { return shift->pm_parameter(max_requests => @_) }
+
+sub handling_init {
+    my ($this) = @_;
+    $this->SUPER::handling_init();
+    $this->{_request_counter} = $this->max_requests;
+    return;
+}
+
+# For programs that accept by other means: the library does not see their requests.
+sub pm_post_dispatch {
+    my ($this) = @_;
+    if ($this->{_request_counter} && !$this->is_replaced && --$this->{_request_counter} == 0) {
+        return $this->_leave('safe exit after max_requests');
+    }
+    return $this->SUPER::pm_post_dispatch();
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Compat::MaxRequests - what C<use FCGI::ProcManager::MaxRequests> loads under FCGIPM::Compat
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM::Compat;
+    use FCGI;
+    use FCGI::ProcManager::MaxRequests;
+
+    my $request = FCGI::Request();
+    my $manager = FCGI::ProcManager::MaxRequests->new({ n_processes => 5, max_requests => 500 });
+    $manager->pm_manage();
+    while ($request->Accept() >= 0) {
+        $manager->pm_pre_dispatch();
+        print "Content-Type: text/plain\r\n\r\nHello from $$\n";
+        $manager->pm_post_dispatch();
+    }
+
+
+=head1 DESCRIPTION
+
+A worker that has served C<max_requests> (or C<PM_MAX_REQUESTS> in the environment) is replaced. Its successor is ready before it goes,
+where the requests come by C<FCGI>.
+
+
+=head1 SEE ALSO
+
+L<FCGIPM::Compat>
+
+=cut

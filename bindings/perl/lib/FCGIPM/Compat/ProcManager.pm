@@ -1,0 +1,83 @@
+package FCGI::ProcManager;
+
+# The module FCGI::ProcManager, on libfcgipm's manager.
+
+use strict;
+use warnings;
+
+use Exporter ();
+
+use FCGIPM::Compat::Managed;
+use FCGIPM::ProcManager;
+
+our $VERSION = '0.28';
+
+our @ISA = 'FCGIPM::ProcManager';
+our @EXPORT_OK = @FCGIPM::ProcManager::EXPORT_OK;
+our %EXPORT_TAGS = (all => \@EXPORT_OK);
+
+# Its variables are those of the module that does the work, under both names.
+our ($Default, $Q, $SIG_CODEREF);
+*Default     = \$FCGIPM::ProcManager::Default;
+*Q           = \$FCGIPM::ProcManager::Q;
+*SIG_CODEREF = \$FCGIPM::ProcManager::SIG_CODEREF;
+$Default = __PACKAGE__;
+
+# Exporter, and callers by full name, look here and not among what is inherited.
+BEGIN {
+    no strict 'refs';
+    *$_ = \&{"FCGIPM::ProcManager::$_"} for grep { /\Apm_/ && $_ ne 'pm_manage' } @FCGIPM::ProcManager::EXPORT_OK;
+    *$_ = \&{"FCGIPM::ProcManager::$_"}
+        for qw(new managing_init handling_init sig_sub sig_manager sig_handler self_or_default
+        n_processes pid_fname no_signals die_timeout role start_delay);
+    *import = \&Exporter::import;
+}
+
+sub pm_manage {
+    FCGIPM::Compat::Managed::settle();
+    goto &FCGIPM::ProcManager::pm_manage;
+}
+
+# True in a worker whose requests the library counts, and for which it has a successor ready in time.
+sub is_replaced {
+    my ($this) = @_;
+    return $this->{MANAGER_PID} && FCGIPM::Request::loops();
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::Compat::ProcManager - what C<use FCGI::ProcManager> loads under FCGIPM::Compat
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM::Compat;
+    use FCGI;
+    use FCGI::ProcManager qw(:all);
+
+    my $request = FCGI::Request();
+    pm_manage(n_processes => 5);
+    while ($request->Accept() >= 0) {
+        pm_pre_dispatch();
+        print "Content-Type: text/plain\r\n\r\nHello from $$\n";
+        pm_post_dispatch();
+    }
+
+
+=head1 DESCRIPTION
+
+The interface of FCGI::ProcManager 0.28, in the package C<FCGI::ProcManager>, done by L<FCGIPM::ProcManager>. Subclasses, the functions of the
+tag C<:all> and the default object work as they do there.
+
+
+=head1 SEE ALSO
+
+L<FCGIPM::Compat>
+
+=cut

@@ -1,0 +1,45 @@
+use strict;
+use warnings;
+use Cwd ();
+use File::Spec ();
+use File::Temp ();
+use TAP::Parser;
+use Test::More;
+
+# The tests that the replaced modules, and what stands on them, come with, under FCGIPM::Compat. Their sources are
+# fetched when the tests are set up (packaging/originals.sh); what is not there fails.
+
+my $sources = File::Spec->rel2abs('../../target/originals');
+my @lib = map { File::Spec->rel2abs($_) } qw(lib t/lib);
+
+my %SUITES = (
+    'FCGI'             => 't/*.t',
+    'FCGI-ProcManager' => 't/*.t',
+    'CGI-Fast'         => 't/*.t',
+    'Plack'            => 't/Plack-Handler/fcgi*.t',
+);
+
+# About the changelog, not the module; its test module is not in Debian.
+my %LEFT_OUT = ('CGI-Fast/t/006_changes.t' => 1);
+
+for my $suite (sort keys %SUITES) {
+    chdir "$sources/$suite" or fail("the source of $suite is in target/originals") and next;
+    my @files = grep { !$LEFT_OUT{"$suite/$_"} } sort glob $SUITES{$suite};
+    ok(scalar @files, "$suite has tests");
+    my $loaded = 0;
+    for my $file (@files) {
+        my $origins = File::Temp->new;
+        local @ENV{qw(PERL5OPT PERL5LIB ORIGIN_FILE RELEASE_TESTING)} =
+            ('-MFCGIPM::Compat -MOrigin', join(':', Cwd::abs_path('lib') || (), @lib), "$origins", 1);
+        my $parser = TAP::Parser->new({ exec => [ $^X, $file ], merge => 1 });
+        my @lines;
+        while (my $result = $parser->next) { push @lines, $result->as_string }
+        is($parser->skip_all || '', '', "$suite $file is not skipped");
+        ok(!$parser->has_problems && !$parser->skipped && $parser->tests_run, "$suite $file: " . $parser->tests_run . ' pass')
+            or diag(join "\n", @lines);
+        my @strangers = grep { !m{/FCGIPM/Compat/FCGI\.pm\n\z} && ++$loaded } <$origins>;
+        is("@strangers", '', "$suite $file ran on this FCGI");
+    }
+}
+
+done_testing;
