@@ -36,6 +36,9 @@ impl Pool {
                     let rescue = retirement.watch.is_running();
                     self.kill(slot, Overdue::Leave, rescue, actions);
                 }
+                Slot::Retiring(retirement) if retirement.start_by.is_some_and(|at| at <= now) => {
+                    self.kill(slot, Overdue::Start, false, actions);
+                }
                 Slot::Retiring(retirement) if retirement.kick_at <= now => {
                     retirement.kicked(now);
                     if retirement.idle {

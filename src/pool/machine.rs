@@ -331,7 +331,9 @@ impl Pool {
             held @ Slot::Starting { .. } => {
                 // It does not wait, so no kick would reach it.
                 let watch = Watch::new(now, Activity::Leaving);
-                *held = Slot::Retiring(Retirement::new(now, last, watch, limit));
+                let mut retirement = Retirement::new(now, last, watch, limit);
+                retirement.start_by = held.deadline();
+                *held = Slot::Retiring(retirement);
                 actions.push(Action::Retire { slot, last });
                 actions.push(Action::Terminate { slot });
             }

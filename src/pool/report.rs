@@ -93,6 +93,7 @@ impl Pool {
                 }
             }
             (Slot::Retiring(retirement), Report::Observed(observation)) => {
+                retirement.start_by = None;
                 retirement.watch.observe(now, observation);
                 retirement.idle = retirement.watch.is_idle();
             }

@@ -85,6 +85,9 @@ pub(super) struct Retirement {
     pause: Duration,
     /// When it is killed.
     pub(super) kill_at: Option<Duration>,
+    /// When one is killed that was not ready when it was told to leave, unless it is by then: it has
+    /// accepted nothing.
+    pub(super) start_by: Option<Duration>,
 }
 
 impl Retirement {
@@ -97,6 +100,7 @@ impl Retirement {
             kick_at: now + KICK_PAUSE,
             pause: KICK_PAUSE,
             kill_at: limit.map(|limit| now.saturating_add(limit)),
+            start_by: None,
         }
     }
 
@@ -166,11 +170,10 @@ impl Slot {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Starting { deadline, .. } => *deadline,
-            Self::Retiring(retirement) => Some(
-                retirement
-                    .kill_at
-                    .map_or(retirement.kick_at, |kill| kill.min(retirement.kick_at)),
-            ),
+            Self::Retiring(retirement) => {
+                let kills = retirement.kill_at.into_iter().chain(retirement.start_by);
+                kills.chain([retirement.kick_at]).min()
+            }
             Self::Empty | Self::Forking { .. } | Self::Ready(_) | Self::Killed => None,
         }
     }
@@ -185,8 +188,8 @@ impl Slot {
             Self::Retiring(retirement) => {
                 retirement.watch.postpone(by);
                 retirement.kick_at += by;
-                if let Some(at) = &mut retirement.kill_at {
-                    *at += by;
+                for at in [&mut retirement.kill_at, &mut retirement.start_by] {
+                    *at = at.map(|at| at.saturating_add(by));
                 }
             }
             Self::Starting { deadline: None, .. }

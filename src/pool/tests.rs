@@ -218,6 +218,28 @@ fn a_replacement_is_ready_before_an_old_worker_goes() {
 }
 
 #[test]
+fn a_stop_waits_for_one_that_was_not_ready_only_as_long_as_it_might_start() {
+    let mut driver = Driver::new(|config| config.start_timeout = Some(3 * SECOND));
+    driver.settle();
+    driver.report(0, Report::Ready);
+    driver.now += SECOND;
+    driver.tell(Event::Stop);
+    // Told to leave, it becomes ready all the same, and answers what waits in the queue.
+    driver.sees(1, Activity::Idle, 0);
+    driver.look();
+    while driver.now < 3 * SECOND {
+        driver.now = driver.pool.deadline().unwrap().min(3 * SECOND);
+        driver.tell(Event::Tick);
+    }
+    let killed = |action| match action {
+        Action::Notice(Notice::Killing { slot, overdue }) => Some((slot, overdue)),
+        _ => None,
+    };
+    let killed: Vec<_> = driver.look().into_iter().filter_map(killed).collect();
+    assert_eq!(killed, [(2, Overdue::Start), (3, Overdue::Start)]);
+}
+
+#[test]
 fn a_death_before_ready_ends_the_reload_and_nothing_else() {
     let mut driver = Driver::serving(|_| {});
     driver.tell(Event::Reload);

@@ -297,7 +297,10 @@ impl Books {
         let (since, limit) = match overdue {
             Overdue::Start => {
                 self.count("killed as it started");
-                assert!(worker.told.is_none() && !worker.ready);
+                assert!(!worker.ready);
+                if worker.told.is_some() {
+                    self.count("killed as it started, though it was told to leave");
+                }
                 (worker.born, config.start_timeout)
             }
             Overdue::Leave => {

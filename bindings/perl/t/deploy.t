@@ -32,6 +32,14 @@ sub start {
     return daemon(options => "n_processes => 2, $options", before => "use lib '$dir';", loop => $LOOP);
 }
 
+# One answers at once; what is deployed next must not reach the other while it starts.
+sub all_are_ready {
+    my ($daemon) = @_;
+    my $workers;
+    do { $workers = status($daemon)->{workers} } until @$workers == 2 && !grep { $_->{state} eq 'starting' } @$workers;
+    return;
+}
+
 sub versions { my ($daemon) = @_; return { map { ($_->{stdout} =~ /version (\w+)/)[0] => 1 } map { $daemon->ask } 1 .. 10 } }
 
 deploy('sub version { "one" } warn "deprecated: one\n";');
@@ -72,6 +80,7 @@ is(scalar(() = $daemon->log =~ /^Missing right curly/mg), 1, 'and so is the erro
 deploy('sub version { "one" }');
 $daemon = start('start_timeout => 0.5');
 is_deeply(versions($daemon), { one => 1 }, 'another daemon');
+all_are_ready($daemon);
 deploy('warn "waiting for the database\n"; sleep 60;');
 $daemon->signal('HUP');
 like($daemon->wait_for(qr/(reload failed.*)/), qr/was not ready within 500ms; its last lines on standard error: .*waiting for the database\z/,
