@@ -20,11 +20,11 @@ const CLOSED: EpollFlags = EpollFlags::EPOLLRDHUP
 impl Run<'_> {
     /// A client sends its next request, if there is one for it.
     pub(super) fn begin(&mut self, number: usize, now: Instant) -> Result<(), Errno> {
-        let is_exhausted = self.is_exhausted();
+        let may_begin = self.claim();
         let Some(client) = self.clients.get_mut(number) else {
             return Ok(());
         };
-        if is_exhausted {
+        if !may_begin {
             client.connection = None;
             return Ok(());
         }
@@ -241,7 +241,10 @@ impl Run<'_> {
             .or_else(|| surplus.then_some(Loss::Surplus))
             .or_else(|| is_reset.then_some(Loss::Reset));
         match &loss {
-            None => self.tally.ok(request.began, now),
+            None => {
+                let silence = self.shared.answered(now);
+                self.tally.ok(request.began, now, silence);
+            }
             Some(loss) => self.tally.lost(loss, now),
         }
         let is_open = !flags.intersects(CLOSED);

@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod crew;
 mod exchange;
 mod expected;
 mod head;
@@ -13,6 +14,7 @@ mod tally;
 mod target;
 
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,9 +24,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::address::Address;
 use crate::error_lines::log;
 use crate::variables::Mapping;
+use crew::Outcome;
 use expected::Expected;
 use request::{Question, Request};
-use run::{Limit, Outcome, Plan, Run};
+use run::{Limit, Plan};
 use target::Target;
 
 /// Requests when neither --requests nor --time is given.
@@ -51,6 +54,10 @@ pub(crate) struct Options {
     /// Clients that send at the same time
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
+
+    /// Threads that the clients are spread over [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
 
     /// Requests of all clients together [default: 1000]
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
@@ -216,7 +223,11 @@ fn load(options: &Options) -> Result<Outcome, String> {
         split,
         timeout: options.timeout,
     };
-    Run::through(&plan, target)
+    let threads = match options.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
+    };
+    crew::run(&plan, &target, threads)
 }
 
 /// Raises the limit of descriptors to what the clients need.

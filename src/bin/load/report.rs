@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::crew::Outcome;
 use super::loss::Kind;
-use super::run::Outcome;
 
 /// The latencies that are told: a name, a key, and the share of the requests that were faster.
 const QUANTILES: [(&str, &str, f64); 5] = [

@@ -1,17 +1,17 @@
-//! The run: every client sends, reads the answer, and sends again, in one thread around one epoll.
+//! One thread's part of the run: each of its clients sends, reads the answer, and sends again, around one epoll.
 //!
 //! The cost of a request is its system calls. On a kept connection they are send, epoll_wait and
 //! recv; on one that closes, socket, connect, epoll_ctl and close as well.
 
 use std::collections::VecDeque;
+use std::io::PipeReader;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::client::{Client, Connection, Underway};
+use super::crew::Shared;
 use super::expected::Expected;
 use super::loss::Loss;
 use super::request::Request;
@@ -25,7 +25,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(10);
 /// How long requests under way may take when a signal has ended the run.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
-/// The event of a signal; clients have smaller numbers.
+/// The event of a word from the main thread; clients have smaller numbers.
 const SIGNAL: u64 = u64::MAX;
 
 /// How much is read at once.
@@ -55,6 +55,7 @@ pub(crate) enum Limit {
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) shared: &'a Shared,
     pub(super) target: Target,
     pub(super) epoll: Epoll,
     pub(super) clients: Vec<Client>,
@@ -73,59 +74,67 @@ pub(crate) struct Run<'a> {
     check: Instant,
     /// No more requests begin.
     is_over: bool,
-    signals: SignalFd,
+    /// A byte for each signal.
+    signals: PipeReader,
     /// After a signal: when to wait no longer.
     stop_at: Option<Instant>,
 }
 
-/// What a run came to.
+/// What one thread's part came to.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct Part {
     pub(crate) tally: Tally,
-    pub(crate) time: Duration,
     /// Requests that a signal left under way.
     pub(crate) unfinished: usize,
     pub(crate) was_interrupted: bool,
 }
 
 impl<'a> Run<'a> {
-    /// Does what is planned.
+    /// The part of so many clients.
     ///
     /// # Errors
     /// The system does not let this process wait for its sockets, in words.
-    pub(crate) fn through(plan: &'a Plan, target: Target) -> Result<Outcome, String> {
-        let started = Instant::now();
-        let wait = |errno: Errno| format!("cannot wait for sockets and signals: {errno}");
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(wait)?;
-        let signals = stop_signals().map_err(wait)?;
+    pub(crate) fn new(
+        plan: &'a Plan,
+        shared: &'a Shared,
+        target: Target,
+        clients: usize,
+        signals: PipeReader,
+    ) -> Result<Self, String> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot_wait)?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL);
-        epoll.add(&signals, event).map_err(wait)?;
-        let mut run = Self {
+        epoll.add(&signals, event).map_err(cannot_wait)?;
+        Ok(Self {
             plan,
+            shared,
             target,
             epoll,
-            clients: (0..plan.clients).map(|_| Client::default()).collect(),
-            tally: Tally::new(started, plan.timeout)?,
+            clients: (0..clients).map(|_| Client::default()).collect(),
+            tally: Tally::new(shared.started, plan.timeout)?,
             buffer: vec![0; READ_SIZE],
             begun: 0,
             under_way: 0,
             connections: 0,
             segments: VecDeque::new(),
             resting: VecDeque::new(),
-            idle: (0..plan.clients).rev().collect(),
-            check: started + plan.timeout,
+            idle: (0..clients).rev().collect(),
+            check: shared.started + plan.timeout,
             is_over: false,
             signals,
             stop_at: None,
-        };
-        run.turn().map_err(wait)?;
-        let now = Instant::now();
-        run.tally.finish(now);
-        Ok(Outcome {
-            time: now - started,
-            unfinished: run.under_way,
-            tally: run.tally,
-            was_interrupted: run.stop_at.is_some(),
+        })
+    }
+
+    /// Does what is planned.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn through(mut self) -> Result<Part, String> {
+        self.turn().map_err(cannot_wait)?;
+        Ok(Part {
+            unfinished: self.under_way,
+            tally: self.tally,
+            was_interrupted: self.stop_at.is_some(),
         })
     }
 
@@ -159,17 +168,21 @@ impl<'a> Run<'a> {
     }
 
     /// Whether no more requests may begin.
-    pub(super) const fn is_exhausted(&self) -> bool {
-        match self.plan.limit {
-            Limit::Requests(requests) => self.is_over || self.begun >= requests,
-            Limit::Time(_) => self.is_over,
-        }
+    fn is_exhausted(&self) -> bool {
+        self.is_over || self.shared.is_exhausted(self.plan.limit)
+    }
+
+    /// Whether one more request begins now.
+    pub(super) fn claim(&self) -> bool {
+        !self.is_over && self.shared.claim(self.plan.limit)
     }
 
     /// The first signal lets the requests under way end, the second does not.
     fn on_signal(&mut self) -> Result<(), Errno> {
         self.is_over = true;
-        while self.signals.read_signal()?.is_some() {
+        let mut signals = [0; 16];
+        let count = nix::unistd::read(&self.signals, &mut signals)?;
+        for _ in 0..count {
             let patience = match self.stop_at {
                 None => STOP_LIMIT,
                 Some(_) => Duration::ZERO,
@@ -288,11 +301,6 @@ const fn untagged(data: u64) -> (usize, u32) {
     ((data >> 32) as usize, data as u32)
 }
 
-/// A descriptor that is ready when the run shall end early.
-fn stop_signals() -> Result<SignalFd, Errno> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.thread_block()?;
-    SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+fn cannot_wait(errno: Errno) -> String {
+    format!("cannot wait for sockets and signals: {errno}")
 }

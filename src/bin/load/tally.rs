@@ -24,7 +24,6 @@ pub(crate) struct Tally {
     pub(crate) connections: u64,
     /// In nanoseconds, of the requests that are ok.
     pub(crate) latencies: Histogram<u64>,
-    last_answer: Instant,
     pub(crate) silence: Silence,
     pub(crate) first: Vec<Told>,
 }
@@ -59,18 +58,18 @@ impl Tally {
             refused: Vec::new(),
             connections: 0,
             latencies,
-            last_answer: started,
             silence: Silence::default(),
             first: Vec::new(),
         })
     }
 
-    pub(crate) fn ok(&mut self, began: Instant, now: Instant) {
+    /// A request was answered well, and ended this silence.
+    pub(crate) fn ok(&mut self, began: Instant, now: Instant, silence: Silence) {
         self.ok += 1;
         let latency = now.saturating_duration_since(began).as_nanos();
         self.latencies
             .saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
-        self.answered(now);
+        self.finish(silence);
     }
 
     /// A request was lost.
@@ -100,18 +99,37 @@ impl Tally {
         self.lost(&Loss::Reset, now);
     }
 
-    /// The run is over: silence ends.
-    pub(crate) fn finish(&mut self, now: Instant) {
-        self.answered(now);
+    /// A silence has ended.
+    pub(crate) fn finish(&mut self, silence: Silence) {
+        if silence.length > self.silence.length {
+            self.silence = silence;
+        }
     }
 
-    fn answered(&mut self, now: Instant) {
-        let length = now.saturating_duration_since(self.last_answer);
-        if length > self.silence.length {
-            let began = self.last_answer.saturating_duration_since(self.started);
-            self.silence = Silence { length, began };
+    /// Takes in what another thread has counted.
+    ///
+    /// # Errors
+    /// Its latencies are beyond what can be recorded here.
+    pub(crate) fn merge(&mut self, other: Self) -> Result<(), String> {
+        self.ok += other.ok;
+        for (count, more) in self.lost.iter_mut().zip(other.lost) {
+            *count += more;
         }
-        self.last_answer = now;
+        for (errno, more) in other.refused {
+            match self.refused.iter_mut().find(|(known, _)| *known == errno) {
+                Some((_, count)) => *count += more,
+                None => self.refused.push((errno, more)),
+            }
+        }
+        self.connections += other.connections;
+        self.latencies
+            .add(other.latencies)
+            .map_err(|error| format!("latencies: {error}"))?;
+        self.finish(other.silence);
+        self.first.extend(other.first);
+        self.first.sort_by_key(|told| told.at);
+        self.first.truncate(FIRST);
+        Ok(())
     }
 
     pub(crate) fn of(&self, kind: Kind) -> u64 {

@@ -12,7 +12,7 @@ use nix::sys::socket::{
 use crate::address::{Address, Place};
 
 /// A socket address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Peer {
     Unix(UnixAddr),
     V4(SockaddrIn),
@@ -20,7 +20,7 @@ enum Peer {
 }
 
 /// The addresses that a host name has; the first one that takes a connection stays.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     peers: Vec<Peer>,
     current: usize,

@@ -1,0 +1,198 @@
+//! The run in several threads: each has a share of the clients, and they draw on one number of requests.
+
+use std::io::{PipeReader, PipeWriter, Write as _, pipe};
+use std::num::NonZero;
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::run::{Limit, Plan, Run};
+use super::tally::{Silence, Tally};
+use super::target::Target;
+
+/// What the threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) started: Instant,
+    begun: AtomicU64,
+    /// When a request was last answered well, in nanoseconds since the start.
+    answered: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(started: Instant) -> Self {
+        Self {
+            started,
+            begun: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether one more request may begin; then it counts as begun.
+    pub(crate) fn claim(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Requests(requests) => self.begun.fetch_add(1, Ordering::Relaxed) < requests,
+            Limit::Time(_) => true,
+        }
+    }
+
+    /// Whether the limit leaves none that may begin.
+    pub(crate) fn is_exhausted(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Requests(requests) => self.begun.load(Ordering::Relaxed) >= requests,
+            Limit::Time(_) => false,
+        }
+    }
+
+    /// A request was answered well: the silence that ends with it, whoever answered before.
+    pub(crate) fn answered(&self, now: Instant) -> Silence {
+        let now = now.saturating_duration_since(self.started);
+        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.answered.fetch_max(nanoseconds, Ordering::Relaxed);
+        let began = Duration::from_nanos(before);
+        Silence {
+            length: now.saturating_sub(began),
+            began,
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) tally: Tally,
+    pub(crate) time: Duration,
+    /// Requests that a signal left under way.
+    pub(crate) unfinished: usize,
+    pub(crate) was_interrupted: bool,
+}
+
+/// Does what is planned, in so many threads, none of them without a client.
+///
+/// # Errors
+/// The system does not let this process wait for its sockets, or have threads, in words.
+pub(crate) fn run(
+    plan: &Plan,
+    target: &Target,
+    threads: NonZero<usize>,
+) -> Result<Outcome, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot start: {error}");
+    let signals = stop_signals().map_err(|errno| failed(&errno))?;
+    let shared = Shared::new(Instant::now());
+    let threads = threads.get().min(plan.clients);
+    let mut tally = Tally::new(shared.started, plan.timeout)?;
+    let mut runs = Vec::with_capacity(threads);
+    let mut controls = Vec::with_capacity(threads);
+    for thread in 0..threads {
+        // The first ones get what is left over.
+        let clients = plan.clients / threads + usize::from(thread < plan.clients % threads);
+        let (stop, control) = pipe().map_err(|error| failed(&error))?;
+        let run = Run::new(plan, &shared, target.clone(), clients, stop);
+        runs.push(run.map_err(|error| failed(&error))?);
+        controls.push(control);
+    }
+    // Comes to its end with the last of the threads.
+    let (over, alive) = pipe().map_err(|error| failed(&error))?;
+    let parts = std::thread::scope(|scope| {
+        let mut handles = Vec::with_capacity(threads);
+        for run in runs {
+            let alive = alive.try_clone().map_err(|error| failed(&error))?;
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
+                let part = run.through();
+                drop(alive);
+                part
+            });
+            handles.push(thread.map_err(|error| failed(&error))?);
+        }
+        drop(alive);
+        relay(&signals, &over, &controls).map_err(|errno| failed(&errno))?;
+        let ends = handles.into_iter().map(|handle| match handle.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ends.collect::<Result<Vec<_>, String>>()
+    })?;
+    let now = Instant::now();
+    let (mut unfinished, mut was_interrupted) = (0, false);
+    for part in parts {
+        tally.merge(part.tally)?;
+        unfinished += part.unfinished;
+        was_interrupted |= part.was_interrupted;
+    }
+    tally.finish(shared.answered(now));
+    Ok(Outcome {
+        tally,
+        time: now - shared.started,
+        unfinished,
+        was_interrupted,
+    })
+}
+
+/// Tells every thread of each signal, until the last one has ended.
+fn relay(signals: &SignalFd, over: &PipeReader, controls: &[PipeWriter]) -> Result<(), Errno> {
+    loop {
+        let mut sources = [
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(over.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut sources, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        while signals.read_signal()?.is_some() {
+            for mut control in controls {
+                // One that has ended needs no word.
+                let _ = control.write_all(&[0]);
+            }
+        }
+        if sources[1].any() == Some(true) {
+            return Ok(());
+        }
+    }
+}
+
+/// A descriptor that is ready when the run shall end early. The threads inherit that the signals are blocked.
+fn stop_signals() -> Result<SignalFd, Errno> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_what_no_thread_has_ended() {
+        let started = Instant::now();
+        let shared = Shared::new(started);
+        let at = |milliseconds| started + Duration::from_millis(milliseconds);
+        assert_eq!(shared.answered(at(5)).length, Duration::from_millis(5));
+        assert_eq!(shared.answered(at(9)).length, Duration::from_millis(4));
+        // Another thread tells late of an answer before that.
+        assert_eq!(shared.answered(at(8)).length, Duration::ZERO);
+        let silence = shared.answered(at(29));
+        assert_eq!(silence.length, Duration::from_millis(20));
+        assert_eq!(silence.began, Duration::from_millis(9));
+    }
+
+    #[test]
+    fn no_more_requests_begin_than_were_asked_for() {
+        let shared = Shared::new(Instant::now());
+        let limit = Limit::Requests(1000);
+        let begun: usize = std::thread::scope(|scope| {
+            let threads =
+                [(); 4].map(|()| scope.spawn(|| (0..1000).filter(|_| shared.claim(limit)).count()));
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+        assert_eq!(begun, 1000);
+        assert!(shared.is_exhausted(limit));
+    }
+}
