@@ -62,12 +62,7 @@ impl Params {
 
     /// The stream has ended: adds the role and puts the scopes in their order.
     pub(super) fn complete(&mut self, role: Role) {
-        let (name, value) = (b"FCGI_ROLE", role.name().as_bytes());
-        self.begin(name.len(), value.len());
-        self.name(name);
-        self.name_end();
-        self.value(value);
-        self.end();
+        self.pair(b"FCGI_ROLE", role.name().as_bytes());
         self.environment_end = self.flat.len();
         self.flat.append(&mut self.proxies);
         self.well_formed_end = self.flat.len();
@@ -159,6 +154,21 @@ impl Params {
         }
     }
 
+    /// A pair is whole, from `start` to the end: it stays, or waits where its like do.
+    fn settle(&mut self, belongs: Belongs, start: usize, value_start: usize, value_len: usize) {
+        let place = Place(value_start, value_len);
+        let held_back = match belongs {
+            Belongs::Environment => return,
+            Belongs::Method => return self.method = place,
+            Belongs::RequestUri => return self.request_uri = place,
+            Belongs::ScriptName => return self.script_name = place,
+            Belongs::Proxies => &mut self.proxies,
+            Belongs::Malformed => &mut self.malformed,
+        };
+        held_back.extend_from_slice(&self.flat[start..]);
+        self.flat.truncate(start);
+    }
+
     fn at(&self, Place(start, length): Place) -> &[u8] {
         self.flat.get(start..start + length).unwrap_or_default()
     }
@@ -211,35 +221,72 @@ impl PairSink for Params {
     fn end(&mut self) {
         let value_start = self.flat.len() - self.value_len;
         let value = &self.flat[value_start..];
-        let name_start = self.start + 4;
+        let name_start = self.start + FIELD;
         let name = &self.flat[name_start..name_start + self.name_len];
-        let held_back =
-            if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
-                Some(&mut self.malformed)
-            } else {
-                let place = Place(value_start, self.value_len);
-                match name {
-                    b"HTTP_PROXY" => Some(&mut self.proxies),
-                    b"REQUEST_METHOD" => {
-                        self.method = place;
-                        None
-                    }
-                    b"REQUEST_URI" => {
-                        self.request_uri = place;
-                        None
-                    }
-                    b"SCRIPT_NAME" => {
-                        self.script_name = place;
-                        None
-                    }
-                    _ => None,
-                }
-            };
+        let belongs = Belongs::of(name, value);
         self.flat.push(0);
-        if let Some(held_back) = held_back {
-            held_back.extend_from_slice(&self.flat[self.start..]);
-            self.flat.truncate(self.start);
+        self.settle(belongs, self.start, value_start, self.value_len);
+    }
+
+    // Most of what a request costs outside the kernel is spent here.
+    fn pair(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.flat.len();
+        let name_end = start + FIELD + name.len();
+        let value_start = name_end + 1 + FIELD;
+        self.flat.resize(value_start + value.len() + 1, 0);
+        self.flat[start..start + FIELD].copy_from_slice(&(name.len() as u32).to_be_bytes());
+        self.flat[start + FIELD..name_end].copy_from_slice(name);
+        self.flat[name_end + 1..value_start].copy_from_slice(&(value.len() as u32).to_be_bytes());
+        self.flat[value_start..value_start + value.len()].copy_from_slice(value);
+        let belongs = Belongs::of(name, value);
+        self.settle(belongs, start, value_start, value.len());
+    }
+}
+
+/// Bytes of a field's length.
+const FIELD: usize = 4;
+
+/// Where a pair is to stand, and whether the server itself wants to know its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Belongs {
+    Environment,
+    Method,
+    RequestUri,
+    ScriptName,
+    Proxies,
+    Malformed,
+}
+
+impl Belongs {
+    fn of(name: &[u8], value: &[u8]) -> Self {
+        if name.is_empty() || has_either(name, b'=') || has_either(value, 0) {
+            return Self::Malformed;
         }
+        match name {
+            b"HTTP_PROXY" => Self::Proxies,
+            b"REQUEST_METHOD" => Self::Method,
+            b"REQUEST_URI" => Self::RequestUri,
+            b"SCRIPT_NAME" => Self::ScriptName,
+            _ => Self::Environment,
+        }
+    }
+}
+
+/// Whether there is a NUL or this byte, eight of them at a time: most names and values are shorter than what a
+/// search made for long ones needs to get going.
+fn has_either(bytes: &[u8], other: u8) -> bool {
+    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let other_everywhere = LOW * u64::from(other);
+    let has_zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH != 0;
+    let has = |chunk: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*chunk);
+        has_zero(word) || has_zero(word ^ other_everywhere)
+    };
+    match bytes.last_chunk() {
+        // The last eight may have been looked at already, in part.
+        Some(last) => bytes.as_chunks().0.iter().any(has) || has(last),
+        None => bytes.iter().any(|&byte| byte == 0 || byte == other),
     }
 }
 
@@ -351,6 +398,62 @@ mod tests {
         ] {
             assert_eq!(columns(&params, scope, held), told, "{held:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            let clean = vec![b'<'; length];
+            assert!(!has_either(&clean, b'='));
+            for position in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = clean.clone();
+                    bytes[position] = byte;
+                    assert_eq!(has_either(&bytes, b'='), byte == 0 || byte == b'=');
+                    assert_eq!(has_either(&bytes, 0), byte == 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_comes_out_the_same_whole_or_in_pieces() {
+        let pairs: [(&[u8], &[u8]); 9] = [
+            (b"A", b""),
+            (b"REQUEST_METHOD", b"GET"),
+            (b"HTTP_PROXY", b"p"),
+            (b"", b"nameless"),
+            (b"NAME=", b"v"),
+            (
+                b"LONG_NAME_OF_A_HEADER",
+                b"a value that is longer than eight",
+            ),
+            (b"NUL", b"12345678\0"),
+            (b"REQUEST_URI", b"/"),
+            (b"SCRIPT_NAME", b"/script"),
+        ];
+        let (mut whole, mut pieces) = (Params::default(), Params::default());
+        for (name, value) in pairs {
+            whole.pair(name, value);
+            pieces.begin(name.len(), value.len());
+            name.iter().for_each(|byte| pieces.name(&[*byte]));
+            pieces.name_end();
+            value.iter().for_each(|byte| pieces.value(&[*byte]));
+            pieces.end();
+        }
+        for params in [&mut whole, &mut pieces] {
+            params.complete(Role::Filter);
+        }
+        assert_eq!(whole.flat(Scope::All), pieces.flat(Scope::All));
+        assert_eq!(
+            whole.flat(Scope::Environment),
+            pieces.flat(Scope::Environment)
+        );
+        assert_eq!(
+            (whole.method(), whole.uri()),
+            (pieces.method(), pieces.uri())
+        );
+        assert_eq!((whole.method(), whole.uri()), (&b"GET"[..], &b"/"[..]));
     }
 
     #[test]

@@ -16,6 +16,15 @@ pub trait PairSink {
     fn value(&mut self, piece: &[u8]);
     /// The pair is complete.
     fn end(&mut self);
+
+    /// A whole pair at once: the usual case, for sinks that have a shorter way.
+    fn pair(&mut self, name: &[u8], value: &[u8]) {
+        self.begin(name.len(), value.len());
+        self.name(name);
+        self.name_end();
+        self.value(value);
+        self.end();
+    }
 }
 
 /// What a stream of pairs may contain at most.
@@ -138,11 +147,7 @@ impl PairDecoder {
             {
                 // The usual case: the whole pair is in this piece.
                 self.admit(name_len, value_len)?;
-                sink.begin(name_len, value_len);
-                sink.name(name);
-                sink.name_end();
-                sink.value(value);
-                sink.end();
+                sink.pair(name, value);
                 input = after;
                 continue;
             }
