@@ -135,7 +135,7 @@ impl Session {
                     id: inbound.request_id().expect("a request has an id"),
                     role,
                     keep: inbound.keep_connection(),
-                    params: inbound.params().flat(Scope::All).to_vec(),
+                    params: flat(inbound.params(), Scope::All),
                 });
                 self.read = 0;
                 if self.host.reads == 0 || role == Role::Authorizer && !self.host.lingers {
@@ -222,9 +222,15 @@ impl Session {
     /// What is remembered of the parameters is bounded by what arrived: at the least two bytes for
     /// the lengths of a pair, which take ten in the flat form.
     fn check_memory(&self) {
-        let remembered = self.inbound.params().flat(Scope::All).len();
+        let remembered = self.inbound.params().length(Scope::All);
         assert!(remembered <= 5 * self.arrived + 64);
     }
+}
+
+fn flat(params: &Params, scope: Scope) -> Vec<u8> {
+    let mut flat = Vec::new();
+    params.write_flat(scope, &mut flat);
+    flat
 }
 
 /// Each scope holds what it promises, and contains the one before.
@@ -242,15 +248,16 @@ pub fn check_scopes(params: &Params, role: Role) {
     for (name, value) in params.iter(Scope::WellFormed) {
         assert!(in_environment(name, value));
     }
-    let all = params.flat(Scope::All);
-    let well_formed = params.flat(Scope::WellFormed);
-    assert!(all.starts_with(well_formed));
-    assert!(well_formed.starts_with(params.flat(Scope::Environment)));
-    let flat: usize = params
+    let all = flat(params, Scope::All);
+    let well_formed = flat(params, Scope::WellFormed);
+    assert!(all.starts_with(&well_formed));
+    assert!(well_formed.starts_with(&flat(params, Scope::Environment)));
+    let length: usize = params
         .iter(Scope::All)
         .map(|(name, value)| name.len() + value.len() + 10)
         .sum();
-    assert_eq!(flat, all.len(), "the flat form is whole");
+    assert_eq!(length, all.len(), "the flat form is whole");
+    assert_eq!(length, params.length(Scope::All));
     let last = params
         .iter(Scope::Environment)
         .last()

@@ -12,12 +12,14 @@ mod framing;
 mod inbound;
 mod outbound;
 mod params;
+mod scope;
 
 pub use event::{Event, ProtocolError, Step};
 pub use framing::Suspended;
 pub use inbound::Inbound;
 pub use outbound::{Direct, Outbound, Stream};
-pub use params::{Params, Scope};
+pub use params::Params;
+pub use scope::Scope;
 
 // Of the wire format, what a user of connections names.
 pub use crate::wire::{PairLimits, Role};

@@ -1,19 +1,7 @@
 //! A request's parameters in one flat buffer, in the form that hosts take over with one copy.
 
+use super::scope::{Belongs, Scope};
 use crate::wire::{PairSink, Role};
-
-/// Which parameters a host asks for. Each scope contains the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// What may be exported into a process environment: no `HTTP_PROXY` (httpoxy, CVE-2016-5385: a
-    /// client's `Proxy:` header would become the proxy of outgoing requests), no empty name, no `=`
-    /// in a name, no NUL.
-    Environment,
-    /// The above and `HTTP_PROXY`.
-    WellFormed,
-    /// Everything that the web server sent.
-    All,
-}
 
 /// Memory for parameters that is kept from request to request; what an unusual request needed
 /// beyond it is given back.
@@ -25,13 +13,15 @@ struct Place(usize, usize);
 
 /// The parameters of one request.
 ///
-/// The flat form is, for each pair: the name's length (32 bits, big-endian), the name, a NUL, the
-/// value's length (likewise), the value, a NUL. Pairs stand in the order in which they arrived, the
-/// scopes one after the other; `FCGI_ROLE` ends the first.
+/// They stand in one buffer, in the order in which they arrived, the scopes one after the other;
+/// `FCGI_ROLE` ends the first. Each is an entry: the lengths of its name and its value (32 bits each, in
+/// the machine's order), and `NAME=VALUE` with a NUL behind it, so that it can be handed to C as it stands.
 #[derive(Debug, Default)]
 pub struct Params {
-    flat: Vec<u8>,
-    /// Pairs held back from the environment until the end is known.
+    /// The entries, and behind them what earlier ones left.
+    entries: Vec<u8>,
+    used: usize,
+    /// Entries held back from the environment until the end is known.
     proxies: Vec<u8>,
     malformed: Vec<u8>,
     environment_end: usize,
@@ -46,10 +36,20 @@ pub struct Params {
     value_len: usize,
 }
 
+/// What an entry has in front of its name.
+const LENGTHS: usize = 8;
+
+/// What it has beside its name and its value: the lengths, `=` and NUL.
+const FRAME: usize = LENGTHS + 2;
+
 impl Params {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        for buffer in [&mut self.flat, &mut self.proxies, &mut self.malformed] {
+        if self.entries.len() > RETAINED {
+            self.entries = Vec::new();
+        }
+        self.used = 0;
+        for buffer in [&mut self.proxies, &mut self.malformed] {
             buffer.clear();
             buffer.shrink_to(RETAINED);
         }
@@ -62,30 +62,56 @@ impl Params {
 
     /// The stream has ended: adds the role and puts the scopes in their order.
     pub(super) fn complete(&mut self, role: Role) {
-        self.pair(b"FCGI_ROLE", role.name().as_bytes());
-        self.environment_end = self.flat.len();
-        self.flat.append(&mut self.proxies);
-        self.well_formed_end = self.flat.len();
-        self.flat.append(&mut self.malformed);
+        let (name, value) = (b"FCGI_ROLE", role.name().as_bytes());
+        self.begin(name.len(), value.len());
+        self.name(name);
+        self.name_end();
+        self.value(value);
+        self.end();
+        self.environment_end = self.used;
+        let proxies = std::mem::take(&mut self.proxies);
+        self.append(&proxies);
+        self.well_formed_end = self.used;
+        let malformed = std::mem::take(&mut self.malformed);
+        self.append(&malformed);
+        (self.proxies, self.malformed) = (proxies, malformed);
     }
 
-    /// The flat form of a scope.
+    /// The bytes that a scope takes, in either form.
     #[must_use]
-    pub fn flat(&self, scope: Scope) -> &[u8] {
+    pub fn length(&self, scope: Scope) -> usize {
         match scope {
-            Scope::Environment => &self.flat[..self.environment_end],
-            Scope::WellFormed => &self.flat[..self.well_formed_end],
-            Scope::All => &self.flat,
+            Scope::Environment => self.environment_end,
+            Scope::WellFormed => self.well_formed_end,
+            Scope::All => self.used,
+        }
+    }
+
+    /// The entries of a scope, for a host that walks through them and may change what it finds.
+    pub fn entries_mut(&mut self, scope: Scope) -> &mut [u8] {
+        let end = self.length(scope);
+        &mut self.entries[..end]
+    }
+
+    /// Appends the scope in the form that the C ABI documents. It takes as many bytes as the entries do.
+    pub fn write_flat(&self, scope: Scope, into: &mut Vec<u8>) {
+        into.reserve(self.length(scope));
+        for field in self.iter(scope).flat_map(|(name, value)| [name, value]) {
+            into.extend_from_slice(&(field.len() as u32).to_be_bytes());
+            into.extend_from_slice(field);
+            into.push(0);
         }
     }
 
     /// The pairs of a scope.
     pub fn iter(&self, scope: Scope) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        let mut rest = self.flat(scope);
+        let mut rest = &self.entries[..self.length(scope)];
         std::iter::from_fn(move || {
-            let (name, after) = split_field(rest)?;
-            let (value, after) = split_field(after)?;
-            rest = after;
+            let (name_len, after) = split_length(rest)?;
+            let (value_len, after) = split_length(after)?;
+            let (name, after) = after.split_at_checked(name_len)?;
+            let (value, after) = after.get(1..)?.split_at_checked(value_len)?;
+            rest = after.get(1..)?;
             Some((name, value))
         })
     }
@@ -154,7 +180,7 @@ impl Params {
         }
     }
 
-    /// A pair is whole, from `start` to the end: it stays, or waits where its like do.
+    /// The entry from `start` on is whole: it stays, or waits where its like do.
     fn settle(&mut self, belongs: Belongs, start: usize, value_start: usize, value_len: usize) {
         let place = Place(value_start, value_len);
         let held_back = match belongs {
@@ -165,13 +191,32 @@ impl Params {
             Belongs::Proxies => &mut self.proxies,
             Belongs::Malformed => &mut self.malformed,
         };
-        held_back.extend_from_slice(&self.flat[start..]);
-        self.flat.truncate(start);
+        held_back.extend_from_slice(&self.entries[start..self.used]);
+        self.used = start;
     }
 
     fn at(&self, Place(start, length): Place) -> &[u8] {
-        self.flat.get(start..start + length).unwrap_or_default()
+        self.entries.get(start..start + length).unwrap_or_default()
     }
+
+    /// Makes room for so many bytes more.
+    fn make_room(&mut self, count: usize) {
+        let needed = self.used + count;
+        if self.entries.len() < needed {
+            self.entries.resize(needed.max(2 * self.entries.len()), 0);
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.entries[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+    }
+}
+
+fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_ne_bytes(*length) as usize, rest))
 }
 
 /// The fields, a NUL behind each.
@@ -189,104 +234,64 @@ fn copy_fields<'a>(fields: impl Iterator<Item = &'a [u8]> + Clone, into: &mut [u
     needed
 }
 
-fn split_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (field, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    Some((field, rest.get(1..)?))
-}
-
 impl PairSink for Params {
     fn begin(&mut self, name_len: usize, value_len: usize) {
-        self.start = self.flat.len();
+        self.start = self.used;
         self.name_len = name_len;
         self.value_len = value_len;
-        self.flat
-            .extend_from_slice(&(name_len as u32).to_be_bytes());
+        self.append(&(name_len as u32).to_ne_bytes());
+        self.append(&(value_len as u32).to_ne_bytes());
     }
 
     fn name(&mut self, piece: &[u8]) {
-        self.flat.extend_from_slice(piece);
+        self.append(piece);
     }
 
     fn name_end(&mut self) {
-        self.flat.push(0);
-        self.flat
-            .extend_from_slice(&(self.value_len as u32).to_be_bytes());
+        self.append(b"=");
     }
 
     fn value(&mut self, piece: &[u8]) {
-        self.flat.extend_from_slice(piece);
+        self.append(piece);
     }
 
     fn end(&mut self) {
-        let value_start = self.flat.len() - self.value_len;
-        let value = &self.flat[value_start..];
-        let name_start = self.start + FIELD;
-        let name = &self.flat[name_start..name_start + self.name_len];
-        let belongs = Belongs::of(name, value);
-        self.flat.push(0);
+        let name_start = self.start + LENGTHS;
+        let value_start = self.used - self.value_len;
+        let name = &self.entries[name_start..name_start + self.name_len];
+        let belongs = Belongs::of(name, &self.entries[value_start..self.used]);
+        self.append(&[0]);
         self.settle(belongs, self.start, value_start, self.value_len);
     }
 
-    // Most of what a request costs outside the kernel is spent here.
-    fn pair(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.flat.len();
-        let name_end = start + FIELD + name.len();
-        let value_start = name_end + 1 + FIELD;
-        self.flat.resize(value_start + value.len() + 1, 0);
-        self.flat[start..start + FIELD].copy_from_slice(&(name.len() as u32).to_be_bytes());
-        self.flat[start + FIELD..name_end].copy_from_slice(name);
-        self.flat[name_end + 1..value_start].copy_from_slice(&(value.len() as u32).to_be_bytes());
-        self.flat[value_start..value_start + value.len()].copy_from_slice(value);
+    // Most of what a request costs outside the kernel is spent here, and the calls of copies that could be two
+    // instructions would be half of it.
+    fn pair(&mut self, bytes: &[u8], name_len: usize, value_len: usize) {
+        let start = self.used;
+        self.make_room(FRAME + name_len + value_len + SHORT);
+        let (lengths, text) = self.entries[start..].split_at_mut(LENGTHS);
+        lengths[..4].copy_from_slice(&(name_len as u32).to_ne_bytes());
+        lengths[4..].copy_from_slice(&(value_len as u32).to_ne_bytes());
+        copy(text, bytes, name_len);
+        let text = &mut text[name_len..];
+        text[0] = b'=';
+        copy(&mut text[1..], &bytes[name_len..], value_len);
+        text[1 + value_len] = 0;
+        self.used = start + FRAME + name_len + value_len;
+        let (name, value) = (&bytes[..name_len], &bytes[name_len..name_len + value_len]);
         let belongs = Belongs::of(name, value);
-        self.settle(belongs, start, value_start, value.len());
+        let value_start = start + LENGTHS + name_len + 1;
+        self.settle(belongs, start, value_start, value_len);
     }
 }
 
-/// Bytes of a field's length.
-const FIELD: usize = 4;
+/// A copy of up to so many bytes takes more with it where there are any, rather than look how many it takes.
+const SHORT: usize = 32;
 
-/// Where a pair is to stand, and whether the server itself wants to know its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Belongs {
-    Environment,
-    Method,
-    RequestUri,
-    ScriptName,
-    Proxies,
-    Malformed,
-}
-
-impl Belongs {
-    fn of(name: &[u8], value: &[u8]) -> Self {
-        if name.is_empty() || has_either(name, b'=') || has_either(value, 0) {
-            return Self::Malformed;
-        }
-        match name {
-            b"HTTP_PROXY" => Self::Proxies,
-            b"REQUEST_METHOD" => Self::Method,
-            b"REQUEST_URI" => Self::RequestUri,
-            b"SCRIPT_NAME" => Self::ScriptName,
-            _ => Self::Environment,
-        }
-    }
-}
-
-/// Whether there is a NUL or this byte, eight of them at a time: most names and values are shorter than what a
-/// search made for long ones needs to get going.
-fn has_either(bytes: &[u8], other: u8) -> bool {
-    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let other_everywhere = LOW * u64::from(other);
-    let has_zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH != 0;
-    let has = |chunk: &[u8; 8]| {
-        let word = u64::from_ne_bytes(*chunk);
-        has_zero(word) || has_zero(word ^ other_everywhere)
-    };
-    match bytes.last_chunk() {
-        // The last eight may have been looked at already, in part.
-        Some(last) => bytes.as_chunks().0.iter().any(has) || has(last),
-        None => bytes.iter().any(|&byte| byte == 0 || byte == other),
+fn copy(to: &mut [u8], from: &[u8], length: usize) {
+    match (to.first_chunk_mut::<SHORT>(), from.first_chunk::<SHORT>()) {
+        (Some(to), Some(from)) if length <= SHORT => *to = *from,
+        _ => to[..length].copy_from_slice(&from[..length]),
     }
 }
 
@@ -401,22 +406,6 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_is_found_wherever_it_stands() {
-        for length in 0..40 {
-            let clean = vec![b'<'; length];
-            assert!(!has_either(&clean, b'='));
-            for position in 0..length {
-                for byte in 0..=u8::MAX {
-                    let mut bytes = clean.clone();
-                    bytes[position] = byte;
-                    assert_eq!(has_either(&bytes, b'='), byte == 0 || byte == b'=');
-                    assert_eq!(has_either(&bytes, 0), byte == 0);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn a_pair_comes_out_the_same_whole_or_in_pieces() {
         let pairs: [(&[u8], &[u8]); 9] = [
             (b"A", b""),
@@ -432,9 +421,14 @@ mod tests {
             (b"REQUEST_URI", b"/"),
             (b"SCRIPT_NAME", b"/script"),
         ];
+        let flat = |params: &Params, scope| {
+            let mut flat = Vec::new();
+            params.write_flat(scope, &mut flat);
+            flat
+        };
         let (mut whole, mut pieces) = (Params::default(), Params::default());
         for (name, value) in pairs {
-            whole.pair(name, value);
+            whole.pair(&[name, value].concat(), name.len(), value.len());
             pieces.begin(name.len(), value.len());
             name.iter().for_each(|byte| pieces.name(&[*byte]));
             pieces.name_end();
@@ -444,11 +438,14 @@ mod tests {
         for params in [&mut whole, &mut pieces] {
             params.complete(Role::Filter);
         }
-        assert_eq!(whole.flat(Scope::All), pieces.flat(Scope::All));
-        assert_eq!(
-            whole.flat(Scope::Environment),
-            pieces.flat(Scope::Environment)
-        );
+        for scope in [Scope::Environment, Scope::WellFormed, Scope::All] {
+            let expected = flat(&whole, scope);
+            assert_eq!(expected, flat(&pieces, scope));
+            assert_eq!(expected.len(), whole.length(scope));
+            assert_eq!(whole.entries_mut(scope), pieces.entries_mut(scope));
+        }
+        let begin = b"\0\0\0\x01A\0\0\0\0\0\0\0\0\0\x0eREQUEST_METHOD\0\0\0\0\x03GET\0";
+        assert!(flat(&whole, Scope::All).starts_with(begin));
         assert_eq!(
             (whole.method(), whole.uri()),
             (pieces.method(), pieces.uri())

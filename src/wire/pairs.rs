@@ -17,12 +17,13 @@ pub trait PairSink {
     /// The pair is complete.
     fn end(&mut self);
 
-    /// A whole pair at once: the usual case, for sinks that have a shorter way.
-    fn pair(&mut self, name: &[u8], value: &[u8]) {
-        self.begin(name.len(), value.len());
-        self.name(name);
+    /// A whole pair at once, the usual case: `bytes` begins with the name and the value, and goes on with
+    /// whatever follows, so that a sink may look or copy beyond them.
+    fn pair(&mut self, bytes: &[u8], name_len: usize, value_len: usize) {
+        self.begin(name_len, value_len);
+        self.name(&bytes[..name_len]);
         self.name_end();
-        self.value(value);
+        self.value(&bytes[name_len..name_len + value_len]);
         self.end();
     }
 }
@@ -142,12 +143,10 @@ impl PairDecoder {
         while !input.is_empty() {
             if self.at_boundary()
                 && let Some((name_len, value_len, rest)) = split_lengths(input)
-                && let Some((name, after)) = rest.split_at_checked(name_len)
-                && let Some((value, after)) = after.split_at_checked(value_len)
+                && let Some(after) = rest.get(name_len.saturating_add(value_len)..)
             {
-                // The usual case: the whole pair is in this piece.
                 self.admit(name_len, value_len)?;
-                sink.pair(name, value);
+                sink.pair(rest, name_len, value_len);
                 input = after;
                 continue;
             }
