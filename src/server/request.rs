@@ -103,7 +103,7 @@ pub struct Request {
     pub(super) active: bool,
     pub(super) aborted: bool,
     pub(super) exit_status: u32,
-    pid: i32,
+    pub(super) pid: i32,
 }
 
 impl Request {
@@ -317,6 +317,12 @@ impl Request {
     /// The decoded input that the application has not read.
     pub(super) fn body_bytes(&self) -> &[u8] {
         &self.buffer[self.body.clone()]
+    }
+
+    /// The same, which is read with this.
+    pub(super) fn take_body(&mut self) -> &mut [u8] {
+        let body = std::mem::take(&mut self.body);
+        &mut self.buffer[body]
     }
 
     /// Closes the current connection at once.
