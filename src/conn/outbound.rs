@@ -299,7 +299,10 @@ mod tests {
         };
         let usual = whole(&[]);
         assert_eq!(whole(&[Stream::Stdout]), usual);
-        assert_eq!(whole(&[Stream::Stdout, Stream::Stderr, Stream::Stdout]), usual);
+        assert_eq!(
+            whole(&[Stream::Stdout, Stream::Stderr, Stream::Stdout]),
+            usual
+        );
         assert_eq!(whole(&[Stream::Stderr]).len(), usual.len());
     }
 

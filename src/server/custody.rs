@@ -1,13 +1,14 @@
 //! For hosts that stand closer to the connection than most: libfcgi's programs read its buffer in place,
 //! end streams by themselves, and go on with a request in a child, or without the library.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
+use super::parking::Link;
 use super::request::{Prospect, Request};
 use super::supervision::Report;
-use crate::conn::Stream;
+use crate::conn::{Stream, Suspended};
 use crate::error::{Code, Error, Result};
-use crate::sys::process;
+use crate::sys::{listen, process};
 
 impl Request {
     /// The next bytes of the input where they lie, at least one, all of them read with this; nothing at
@@ -61,10 +62,31 @@ impl Request {
         })
     }
 
+    /// Serves this connection next, which somebody else accepted.
+    pub fn serve(&mut self, connection: OwnedFd) {
+        let peer = listen::peer_of(connection.as_fd());
+        self.set_current(Link::new(connection, peer), Suspended::fresh(), true);
+    }
+
+    /// The active request's id on its connection.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn id(&self) -> Result<u16> {
+        self.check_active("id")
+            .map(|()| self.inbound.request_id().unwrap_or_default())
+    }
+
+    /// Whether this process made it, so that it is not a copy from before a fork.
+    #[must_use]
+    pub fn is_of_this_process(&self) -> bool {
+        self.pid == process::pid()
+    }
+
     /// In a child of the process that accepted it: the request that is being served becomes the child's,
     /// and everything else of this stays the parent's. Does nothing in any other process.
     pub fn go_on_in_child(&mut self) {
-        if self.pid == process::pid() {
+        if self.is_of_this_process() {
             return;
         }
         self.pid = process::pid();

@@ -21,6 +21,11 @@ mod settings;
 pub mod supervision;
 mod waiting;
 
+/// Writes a line to the log, which is standard error, with the library's prefix.
+pub fn log(line: &str) {
+    crate::sys::stderr::log(line);
+}
+
 // What a request's user names of the rooms below.
 pub use crate::conn::{Scope, Stream};
 pub use crate::sys::listen::Peer;

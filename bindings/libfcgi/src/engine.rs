@@ -277,7 +277,9 @@ pub(crate) fn put_back(engine: Box<Engine>) {
 /// A listening socket is new: whatever had its number is not there any more, and what served it serves nobody.
 pub(crate) fn forget(listener: c_int) {
     if let Some(mut resting) = resting() {
-        resting.0.retain(|engine| engine.purpose.listener != listener);
+        resting
+            .0
+            .retain(|engine| engine.purpose.listener != listener);
     }
 }
 

@@ -23,7 +23,9 @@ pub(crate) unsafe fn data_of<'a>(stream: &Stream) -> Option<&'a mut StreamData> 
 /// A stream's `fillBuffProc`: the next bytes of the input, where the engine received them.
 pub unsafe extern "C" fn fill(stream: *mut Stream) {
     guard((), || {
-        let Some(stream) = stream.as_mut() else { return };
+        let Some(stream) = stream.as_mut() else {
+            return;
+        };
         if stream.is_closed != 0 {
             return;
         }
@@ -60,7 +62,9 @@ unsafe fn refill(stream: &mut Stream) -> bool {
         return false;
     }
     // Through the pointer, because a program may have put another function there.
-    let Some(fill) = stream.fill else { return false };
+    let Some(fill) = stream.fill else {
+        return false;
+    };
     fill(stream);
     stream.stop_unget = stream.rd_next;
     stream.rd_next != stream.stop
@@ -177,12 +181,12 @@ pub unsafe extern "C" fn FCGX_StartFilterData(stream: *mut Stream) -> c_int {
         let Some(stream) = stream.as_mut() else {
             return EOF;
         };
-        let Some(data) = data_of(stream) else { return EOF };
+        let Some(data) = data_of(stream) else {
+            return EOF;
+        };
         let role = data.request.as_ref().map_or(0, |request| request.role);
-        let may_start = role == FILTER
-            && stream.is_reader != 0
-            && stream.is_closed != 0
-            && data.kind == STDIN;
+        let may_start =
+            role == FILTER && stream.is_reader != 0 && stream.is_closed != 0 && data.kind == STDIN;
         let engine = data.engine.as_mut().filter(|_| may_start);
         if engine.is_none_or(|engine| engine.core.start_filter_data().is_err()) {
             fail(stream, CALL_SEQ_ERROR);

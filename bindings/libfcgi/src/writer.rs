@@ -50,7 +50,9 @@ fn settle(stream: &mut Stream, outcome: fcgipm::error::Result<()>) -> bool {
 /// A stream's `emptyBuffProc`: sends what was gathered, and with the second argument ends the stream.
 pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
     guard((), || {
-        let Some(stream) = stream.as_mut() else { return };
+        let Some(stream) = stream.as_mut() else {
+            return;
+        };
         let Some(data) = data_of(stream) else { return };
         let Some(engine) = data.engine.as_mut() else {
             stream.is_closed = 1;
@@ -96,7 +98,9 @@ unsafe fn make_room(stream: &mut Stream) -> bool {
         return false;
     }
     // Through the pointer, because a program may have put another function there.
-    let Some(empty) = stream.empty else { return false };
+    let Some(empty) = stream.empty else {
+        return false;
+    };
     empty(stream, 0);
     stream.is_closed == 0 && stream.wr_next != stream.stop
 }
