@@ -27,9 +27,8 @@ impl Strings {
         stay: bool,
     ) {
         self.pointers.clear();
-        if !stay {
-            self.bytes.clear();
-            self.bytes.shrink_to(RETAINED);
+        if !stay && self.bytes.capacity() > RETAINED {
+            self.bytes = Vec::new();
         }
         if self.bytes.capacity() < size {
             let larger = Vec::with_capacity(size.max(2 * self.bytes.capacity()));
@@ -38,16 +37,24 @@ impl Strings {
                 self.outgrown.push(outgrown);
             }
         }
-        self.bytes.clear();
+        // Only grows, so that nothing is filled in twice.
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
+        }
+        let memory = self.bytes.as_mut_ptr();
+        let mut used = 0;
         for (name, value) in pairs {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(name);
-            self.bytes.push(b'=');
-            self.bytes.extend_from_slice(value);
-            self.bytes.push(0);
+            let end = used + name.len() + 1 + value.len() + 1;
+            let Some(string) = self.bytes.get_mut(used..end) else {
+                break;
+            };
+            string[..name.len()].copy_from_slice(name);
+            string[name.len()] = b'=';
+            string[name.len() + 1..name.len() + 1 + value.len()].copy_from_slice(value);
+            string[name.len() + 1 + value.len()] = 0;
             // The memory does not move: there is room for all of them.
-            self.pointers
-                .push(self.bytes.as_mut_ptr().wrapping_add(start).cast());
+            self.pointers.push(memory.wrapping_add(used).cast());
+            used = end;
         }
         self.pointers.push(ptr::null_mut());
     }
