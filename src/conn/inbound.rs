@@ -79,6 +79,11 @@ impl Inbound {
         &self.params
     }
 
+    /// The same, for a host that changes them.
+    pub const fn params_mut(&mut self) -> &mut Params {
+        &mut self.params
+    }
+
     /// The active request's id.
     #[must_use]
     pub fn request_id(&self) -> Option<u16> {

@@ -21,6 +21,13 @@ impl Stream {
             Self::Stderr => RecordType::Stderr,
         }
     }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+        }
+    }
 }
 
 /// How the caller's own bytes leave as a record without a copy: header, content, padding.
@@ -54,6 +61,10 @@ pub struct Outbound {
     open: Option<(Stream, usize)>,
     request_id: u16,
     stderr_used: bool,
+    /// The streams whose end was put among the records: STDOUT, STDERR.
+    stream_ended: [bool; 2],
+    /// END_REQUEST was.
+    ended: bool,
     /// Some of STDOUT is pending.
     stdout_pending: bool,
     /// Some of STDOUT was sent.
@@ -76,6 +87,8 @@ impl Outbound {
             open: None,
             request_id: 0,
             stderr_used: false,
+            stream_ended: [false; 2],
+            ended: false,
             stdout_pending: false,
             begun: false,
         }
@@ -96,7 +109,8 @@ impl Outbound {
         self.request_id = request_id;
         self.open = None;
         self.stderr_used = false;
-        self.begun = false;
+        self.stream_ended = [false; 2];
+        self.ended = false;
         self.stdout_pending = false;
         self.begun = false;
     }
@@ -132,16 +146,30 @@ impl Outbound {
         }
     }
 
-    /// The response ends: an empty record closes each stream that was used (STDOUT always), then
-    /// END_REQUEST (section 5.5).
-    pub fn end(&mut self, app_status: u32) {
-        self.close_record();
-        self.stdout_pending = true;
-        let empty = |kind| Header::new(kind, self.request_id, 0).encode();
-        self.buffer.extend_from_slice(&empty(RecordType::Stdout));
-        if self.stderr_used {
-            self.buffer.extend_from_slice(&empty(RecordType::Stderr));
+    /// One stream ends before the response does: an empty record closes it, where it was used (STDOUT
+    /// always).
+    pub fn end_stream(&mut self, stream: Stream) {
+        if std::mem::replace(&mut self.stream_ended[stream.index()], true) {
+            return;
         }
+        match stream {
+            Stream::Stdout => self.stdout_pending = true,
+            Stream::Stderr if self.stderr_used => {}
+            Stream::Stderr => return,
+        }
+        self.close_record();
+        let empty = Header::new(stream.record_type(), self.request_id, 0);
+        self.buffer.extend_from_slice(&empty.encode());
+    }
+
+    /// The response ends: both streams do, and then comes END_REQUEST (section 5.5). Once.
+    pub fn end(&mut self, app_status: u32) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.close_record();
+        self.end_stream(Stream::Stdout);
+        self.end_stream(Stream::Stderr);
         put_end_request(
             &mut self.buffer,
             self.request_id,
@@ -173,6 +201,12 @@ impl Outbound {
         self.buffer.clear();
         self.open = None;
         self.begun |= std::mem::take(&mut self.stdout_pending);
+    }
+
+    /// Whether a stream takes no more: it was ended, or the response was.
+    #[must_use]
+    pub fn has_ended(&self, stream: Stream) -> bool {
+        self.ended || self.stream_ended[stream.index()]
     }
 
     /// Whether some of the response's STDOUT was sent.
@@ -245,6 +279,31 @@ mod tests {
         }
         assert!(Outbound::is_cut(&records, records.len() + 1));
         assert!(Outbound::is_cut(&[], 1));
+    }
+
+    #[test]
+    fn what_was_ended_before_is_not_ended_again() {
+        let whole = |early: &[Stream]| {
+            let mut outbound = Outbound::new();
+            outbound.begin(1);
+            outbound.gather(Stream::Stderr, b"message");
+            outbound.gather(Stream::Stdout, b"page");
+            early.iter().for_each(|stream| outbound.end_stream(*stream));
+            outbound.end(3);
+            outbound.end(3);
+            let records = outbound.pending().to_vec();
+            outbound.sent();
+            outbound.end_stream(Stream::Stdout);
+            assert!(outbound.is_empty());
+            records
+        };
+        let usual = whole(&[]);
+        assert_eq!(whole(&[Stream::Stdout]), usual);
+        assert_eq!(
+            whole(&[Stream::Stdout, Stream::Stderr, Stream::Stdout]),
+            usual
+        );
+        assert_eq!(whole(&[Stream::Stderr]).len(), usual.len());
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Request {
     }
 
     /// Makes sure that the application finds bytes to read. False: the input is at its end.
-    fn fill(&mut self) -> Result<bool> {
+    pub(super) fn fill(&mut self) -> Result<bool> {
         let mut deadline = None;
         let mut reads = 0;
         loop {

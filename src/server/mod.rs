@@ -2,12 +2,13 @@
 //!
 //! [`listener`] opens sockets. [`Request`] is one program's loop: `accept` waits for a connection
 //! (`waiting`), reads up to the end of the parameters (`reading`), and the application then reads (`input`),
-//! writes and finishes (`output`). Connections that are open and silent stand aside in `parking`.
+//! writes and finishes (`output`), or takes more into its own hands than most (`custody`). Connections that are open and silent stand aside in `parking`.
 //! A worker that leaves with its whole pool empties the listen queue (`draining`), at which nothing
 //! arrives any more (`created`).
 
 pub mod address;
 mod created;
+mod custody;
 pub mod cut_off;
 mod draining;
 mod input;
@@ -19,6 +20,11 @@ mod request;
 mod settings;
 pub mod supervision;
 mod waiting;
+
+/// Writes a line to the log, which is standard error, with the library's prefix.
+pub fn log(line: &str) {
+    crate::sys::stderr::log(line);
+}
 
 // What a request's user names of the rooms below.
 pub use crate::conn::{Scope, Stream};

@@ -26,6 +26,9 @@ impl Request {
     pub fn write(&mut self, stream: Stream, mut data: &[u8]) -> Result<()> {
         self.check_active("write")?;
         self.check_output()?;
+        if self.outbound.has_ended(stream) {
+            return Err(Error::new(Code::State, "write: this stream was ended"));
+        }
         while !data.is_empty() {
             if data.len() >= DIRECT {
                 let sent = self.send_direct(stream, data)?;
@@ -131,7 +134,7 @@ impl Request {
         self.input_error().is_none() || self.aborted
     }
 
-    fn check_output(&self) -> Result<()> {
+    pub(super) fn check_output(&self) -> Result<()> {
         self.output_error.clone().map_or(Ok(()), Err)
     }
 
@@ -144,7 +147,7 @@ impl Request {
         self.outbound.is_empty() || self.send_pending().is_ok()
     }
 
-    fn send_pending(&mut self) -> Result<()> {
+    pub(super) fn send_pending(&mut self) -> Result<()> {
         if self.outbound.is_empty() {
             return Ok(());
         }

@@ -192,6 +192,12 @@ impl Parking {
         drop(link);
     }
 
+    /// Gives a connection's descriptor away.
+    pub(super) fn let_go(&self, link: Link) -> OwnedFd {
+        self.unwatch(&link);
+        link.fd
+    }
+
     fn unwatch(&self, link: &Link) {
         if link.watched {
             // It can only fail for a descriptor that is not registered.

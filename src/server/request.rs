@@ -105,7 +105,7 @@ pub struct Request {
     pub(super) exit_status: u32,
     /// See [`flat_params`](Self::flat_params).
     flat_params: Vec<u8>,
-    pid: i32,
+    pub(super) pid: i32,
 }
 
 impl Request {
@@ -341,6 +341,12 @@ impl Request {
     /// The decoded input that the application has not read.
     pub(super) fn body_bytes(&self) -> &[u8] {
         &self.buffer[self.body.clone()]
+    }
+
+    /// The same, which is read with this.
+    pub(super) fn take_body(&mut self) -> &mut [u8] {
+        let body = std::mem::take(&mut self.body);
+        &mut self.buffer[body]
     }
 
     /// Closes the current connection at once.

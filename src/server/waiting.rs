@@ -164,7 +164,7 @@ impl Request {
         self.set_current(parked.link, parked.state, false);
     }
 
-    fn set_current(&mut self, link: Link, state: Suspended, fresh: bool) {
+    pub(super) fn set_current(&mut self, link: Link, state: Suspended, fresh: bool) {
         self.link = Some(link);
         self.inbound.resume(state);
         self.fresh = fresh;

@@ -1,0 +1,295 @@
+//! What serves a request behind a program's FCGX_Request. The structure is the program's memory, which it may
+//! abandon between two requests, so an engine belongs to it only while one is served. Between two it waits
+//! here, with the kept connections that it watches.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::time::Duration;
+
+use fcgipm::error::{Code, Error};
+use fcgipm::options::Options;
+use fcgipm::server::{self, Scope, WEB_SERVER_ADDRS};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::layout::{
+    CALL_SEQ_ERROR, FAIL_ACCEPT_ON_INTR, PROTOCOL_ERROR, Params, Request, STDERR, STDIN, STDOUT,
+    Stream, StreamData,
+};
+use crate::params::Strings;
+use crate::{reader, writer};
+
+/// Room in front of a writer's bytes: programs count on a record's header there.
+pub(crate) const HEADER: usize = 8;
+
+/// The buffer of a response. Beyond it, or from [`writer::DIRECT`] bytes at once, the bytes leave from where the
+/// program has them.
+const OUTPUT: usize = HEADER + 16 * 1024;
+const MESSAGES: usize = HEADER + 1024;
+
+/// What an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Purpose {
+    listener: c_int,
+    flags: c_int,
+}
+
+/// Serves one request after another of one listening socket.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    purpose: Purpose,
+    pub(crate) core: server::Request,
+    /// The last request's, and the one's before: whoever looks at a stale pointer sees what was there.
+    strings: [Strings; 2],
+    params: Params,
+    input: Channel,
+    output: Channel,
+    error: Channel,
+}
+
+/// A stream with what belongs to it. Programs hold pointers to it, so it never moves.
+#[derive(Debug)]
+struct Channel {
+    stream: Stream,
+    data: StreamData,
+    memory: Box<[u8]>,
+}
+
+impl Channel {
+    fn new(kind: c_int, size: usize) -> Self {
+        let is_reader = kind == STDIN;
+        let fill: unsafe extern "C" fn(*mut Stream) = reader::fill;
+        let empty: unsafe extern "C" fn(*mut Stream, c_int) = writer::empty;
+        Self {
+            stream: Stream {
+                rd_next: ptr::null_mut(),
+                wr_next: ptr::null_mut(),
+                stop: ptr::null_mut(),
+                stop_unget: ptr::null_mut(),
+                is_reader: c_int::from(is_reader),
+                is_closed: 1,
+                was_fclose_called: 0,
+                fcgi_errno: 0,
+                fill: is_reader.then_some(fill),
+                empty: (!is_reader).then_some(empty),
+                data: ptr::null_mut(),
+            },
+            data: StreamData {
+                buff: ptr::null_mut(),
+                bufflen: 0,
+                m_buff: ptr::null_mut(),
+                buff_stop: ptr::null_mut(),
+                kind,
+                eor_stop: 0,
+                skip: 0,
+                content_len: 0,
+                padding_len: 0,
+                is_anything_written: 0,
+                raw_write: 0,
+                request: ptr::null_mut(),
+                engine: ptr::null_mut(),
+            },
+            memory: vec![0; size].into_boxed_slice(),
+        }
+    }
+
+    fn begin(&mut self, kind: c_int, request: *mut Request, engine: *mut Engine) -> *mut Stream {
+        let memory = self.memory.as_mut_ptr_range();
+        let data = &mut self.data;
+        data.buff = memory.start;
+        data.m_buff = memory.start;
+        data.bufflen = c_int::try_from(self.memory.len()).unwrap_or(c_int::MAX);
+        data.kind = kind;
+        data.is_anything_written = 0;
+        data.request = request;
+        data.engine = engine;
+        let stream = &mut self.stream;
+        stream.data = (&raw mut self.data).cast::<c_void>();
+        stream.is_closed = 0;
+        stream.was_fclose_called = 0;
+        stream.fcgi_errno = 0;
+        if stream.is_reader != 0 {
+            self.data.buff_stop = memory.start;
+            stream.rd_next = memory.start;
+            stream.wr_next = memory.start;
+            stream.stop = memory.start;
+            stream.stop_unget = memory.start;
+        } else {
+            self.data.buff_stop = memory.end;
+            stream.rd_next = memory.end;
+            stream.wr_next = memory.start.wrapping_add(HEADER);
+            stream.stop = memory.end;
+            stream.stop_unget = ptr::null_mut();
+        }
+        stream
+    }
+
+    /// A stream that is held beyond its request has nothing to read and takes nothing.
+    fn end(&mut self) {
+        let stream = &mut self.stream;
+        stream.is_closed = 1;
+        stream.rd_next = stream.stop;
+        stream.wr_next = stream.stop;
+        self.data.request = ptr::null_mut();
+        self.data.engine = ptr::null_mut();
+    }
+}
+
+/// How an engine's strings are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// An array that the program looks into (FCGX_GetParam).
+    Array,
+    /// It becomes the process environment: no HTTP_PROXY (httpoxy), and what was saved of it stays readable.
+    Process,
+}
+
+impl Engine {
+    fn new(purpose: Purpose) -> Result<Box<Self>, Error> {
+        let options = Options::new().with_environment(std::env::vars_os())?;
+        let flags = if purpose.flags & FAIL_ACCEPT_ON_INTR != 0 {
+            server::FAIL_ACCEPT_ON_INTR
+        } else {
+            0
+        };
+        let web_servers = std::env::var_os(WEB_SERVER_ADDRS);
+        Ok(Box::new(Self {
+            purpose,
+            core: server::Request::new(purpose.listener, flags, &options, web_servers)?,
+            strings: [Strings::default(), Strings::default()],
+            params: Params {
+                vec: ptr::null_mut(),
+                length: 0,
+                cur: ptr::null_mut(),
+                engine: ptr::null_mut(),
+            },
+            // What is read lies in the engine's own buffer; this is where a stream begins that has read nothing.
+            input: Channel::new(STDIN, HEADER),
+            output: Channel::new(STDOUT, OUTPUT),
+            error: Channel::new(STDERR, MESSAGES),
+        }))
+    }
+
+    /// Fills the program's structure in for the request that was accepted, and stays with it.
+    pub(crate) fn begin(mut self: Box<Self>, request: &mut Request, environment: Environment) {
+        self.strings.swap(0, 1);
+        // There is a request, so neither fails.
+        match environment {
+            Environment::Array => {
+                if let Ok(entries) = self.core.lend_params(Scope::WellFormed) {
+                    self.strings[0].point_to(entries);
+                }
+            }
+            Environment::Process => {
+                if let Ok(entries) = self.core.lend_params(Scope::Environment) {
+                    self.strings[0].copy(entries);
+                }
+            }
+        }
+        let this: *mut Self = Box::into_raw(self);
+        // SAFETY: just leaked, and nobody else knows it yet.
+        let engine = unsafe { &mut *this };
+        let (vector, count) = engine.strings[0].vector();
+        engine.params = Params {
+            vec: vector,
+            length: c_int::try_from(count + 1).unwrap_or(c_int::MAX),
+            cur: vector.wrapping_add(count),
+            engine: this,
+        };
+        let to: *mut Request = request;
+        request.request_id = c_int::from(engine.core.id().unwrap_or_default());
+        request.role = engine
+            .core
+            .role()
+            .map_or(0, |role| c_int::from(role.number()));
+        request.input = engine.input.begin(STDIN, to, this);
+        request.output = engine.output.begin(STDOUT, to, this);
+        request.error = engine.error.begin(STDERR, to, this);
+        request.envp = vector;
+        request.params = &raw mut engine.params;
+        request.ipc_fd = engine.core.connection().map_or(-1, |(fd, _)| fd);
+        request.is_begin_processed = 1;
+        request.keep_connection = c_int::from(engine.core.keep_connection().unwrap_or(false));
+        request.app_status = 0;
+        request.n_writers = 2;
+        request.detached = 0;
+    }
+
+    /// The engine that serves a program's request, taken out of it. The request looks as if there were none, but for
+    /// its connection's number.
+    pub(crate) unsafe fn end(request: &mut Request) -> Option<Box<Self>> {
+        let engine = Self::of(request)?;
+        // SAFETY: `begin` leaked it, and it is taken out here, once.
+        let mut this = unsafe { Box::from_raw(engine) };
+        for channel in [&mut this.input, &mut this.output, &mut this.error] {
+            channel.end();
+        }
+        request.input = ptr::null_mut();
+        request.output = ptr::null_mut();
+        request.error = ptr::null_mut();
+        request.params = ptr::null_mut();
+        request.is_begin_processed = 0;
+        request.n_writers = 0;
+        Some(this)
+    }
+
+    /// The engine that serves a program's request.
+    pub(crate) unsafe fn of(request: &Request) -> Option<*mut Self> {
+        // SAFETY: set by `begin` and reset by `end`; between them it is part of a living engine.
+        let engine = unsafe { request.params.as_ref()? }.engine;
+        (!engine.is_null()).then_some(engine)
+    }
+}
+
+/// Engines that serve nobody at the moment; the one that was used last is used next, because its memory is warm, and
+/// because of the connections that it watches.
+struct Resting(Vec<Box<Engine>>);
+
+// SAFETY: the pointers inside an engine are to itself, and to a request while it serves one, which none here does.
+unsafe impl Send for Resting {}
+
+static RESTING: Mutex<Resting> = Mutex::new(Resting(Vec::new()));
+
+/// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
+fn resting() -> Option<MutexGuard<'static, Resting>> {
+    RESTING.try_lock_for(Duration::from_millis(100))
+}
+
+/// An engine for this socket.
+pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> {
+    let purpose = Purpose { listener, flags };
+    if let Some(mut resting) = resting() {
+        // Those of a parent only have copies of its descriptors.
+        resting.0.retain(|engine| engine.core.is_of_this_process());
+        if let Some(position) = resting.0.iter().rposition(|e| e.purpose == purpose) {
+            return Ok(resting.0.remove(position));
+        }
+    }
+    Engine::new(purpose)
+}
+
+/// An engine has nothing to do.
+pub(crate) fn put_back(engine: Box<Engine>) {
+    if let Some(mut resting) = resting() {
+        resting.0.push(engine);
+    }
+}
+
+/// A listening socket is new: whatever had its number is not there any more, and what served it serves nobody.
+pub(crate) fn forget(listener: c_int) {
+    if let Some(mut resting) = resting() {
+        resting
+            .0
+            .retain(|engine| engine.purpose.listener != listener);
+    }
+}
+
+/// An error as FCGX_GetError tells it: an errno, or one of libfcgi's own numbers below 0.
+pub(crate) fn number_of(error: &Error) -> c_int {
+    match error.code() {
+        Code::Incomplete | Code::Aborted | Code::Protocol => PROTOCOL_ERROR,
+        Code::TimedOut => libc::ETIMEDOUT,
+        Code::State => CALL_SEQ_ERROR,
+        _ if error.errno() != 0 => error.errno(),
+        _ => libc::EIO,
+    }
+}

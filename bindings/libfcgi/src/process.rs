@@ -1,0 +1,133 @@
+//! What belongs to the process: set-up, signals, the end.
+
+use std::ffi::{c_char, c_int};
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use fcgipm::options::Options;
+use fcgipm::server::{listener, supervision};
+
+use crate::engine;
+use crate::guard::{guard, set_errno};
+use crate::request::THE_REQUEST;
+
+/// The descriptor on which a web server hands in a listening socket (FastCGI 1.0, section 2.2).
+pub(crate) const LISTENSOCK: c_int = 0;
+
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+/// -1: not found out yet.
+static IS_CGI: AtomicI32 = AtomicI32::new(-1);
+
+pub(crate) fn is_initialised() -> bool {
+    INITIALISED.load(Ordering::Acquire)
+}
+
+/// Says something to the operator.
+pub(crate) fn log(message: &str) {
+    fcgipm::server::log(&format!("libfcgi: {message}"));
+}
+
+/// Sets the process up: once, whoever calls.
+#[unsafe(no_mangle)]
+pub extern "C" fn FCGX_Init() -> c_int {
+    guard(-1, || {
+        if INITIALISED.swap(true, Ordering::AcqRel) {
+            return 0;
+        }
+        THE_REQUEST.begin();
+        handle_signals();
+        0
+    })
+}
+
+extern "C" fn on_pipe(_: c_int) {}
+
+extern "C" fn on_end(_: c_int) {
+    supervision::retire();
+}
+
+/// As libfcgi does for a program that has no handler of its own: TERM and USR1 end it after the request, and a reader
+/// that has gone away does not. Under a manager its handlers are there already.
+pub(crate) fn handle_signals() {
+    set_if_default(libc::SIGPIPE, on_pipe);
+    set_if_default(libc::SIGUSR1, on_end);
+    set_if_default(libc::SIGTERM, on_end);
+}
+
+fn set_if_default(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: sigaction fills in what it is given; all zeroes is a valid one, with an empty mask. No SA_RESTART, as with
+    // libfcgi: the program's own calls end, too.
+    unsafe {
+        let mut now: libc::sigaction = MaybeUninit::zeroed().assume_init();
+        if libc::sigaction(signal, ptr::null(), &raw mut now) != 0
+            || now.sa_sigaction != libc::SIG_DFL
+        {
+            return;
+        }
+        now.sa_sigaction = handler as *const () as usize;
+        now.sa_flags = 0;
+        libc::sigaction(signal, &raw const now, ptr::null_mut());
+    }
+}
+
+/// Asks this process to leave: the request that runs is finished, and FCGX_Accept returns, at once where it waits.
+/// Async-signal-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn FCGX_ShutdownPending() {
+    supervision::retire();
+}
+
+/// Whether a descriptor is a socket that has no peer: one that listens.
+pub(crate) fn is_fastcgi(descriptor: c_int) -> bool {
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: room for any address, and its size.
+    let result =
+        unsafe { libc::getpeername(descriptor, address.as_mut_ptr().cast(), &raw mut length) };
+    result != 0 && crate::guard::errno() == libc::ENOTCONN
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn FCGX_IsCGI() -> c_int {
+    let known = IS_CGI.load(Ordering::Acquire);
+    if known != -1 {
+        return known;
+    }
+    FCGX_Init();
+    let is_cgi = c_int::from(!is_fastcgi(LISTENSOCK));
+    IS_CGI.store(is_cgi, Ordering::Release);
+    is_cgi
+}
+
+/// Opens a listening socket. Like libfcgi's, it is inherited by programs that are started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_OpenSocket(path: *const c_char, backlog: c_int) -> c_int {
+    guard(-1, || {
+        let Some(address) = (!path.is_null()).then(|| std::ffi::CStr::from_ptr(path)) else {
+            set_errno(libc::EINVAL);
+            return -1;
+        };
+        let address = address.to_string_lossy();
+        let opened = Options::new()
+            .with_environment(std::env::vars_os())
+            .and_then(|options| listener::open(&address, backlog.max(0), &options));
+        match opened {
+            Ok(descriptor) => {
+                engine::forget(descriptor);
+                // SAFETY: integers only. If it fails, programs that are started do not have it.
+                unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+                descriptor
+            }
+            Err(error) => {
+                log(error.message());
+                set_errno(if error.errno() == 0 {
+                    libc::EINVAL
+                } else {
+                    error.errno()
+                });
+                -1
+            }
+        }
+    })
+}

@@ -1,0 +1,202 @@
+//! Reading streams.
+
+use std::ffi::{c_char, c_int};
+use std::ptr;
+
+use crate::engine::number_of;
+use crate::guard::guard;
+use crate::layout::{CALL_SEQ_ERROR, DATA, EOF, FILTER, STDIN, Stream, StreamData};
+
+/// Notes an error; the first one stays.
+pub(crate) fn fail(stream: &mut Stream, number: c_int) {
+    if stream.fcgi_errno == 0 {
+        stream.fcgi_errno = number;
+        stream.is_closed = 1;
+    }
+}
+
+pub(crate) unsafe fn data_of<'a>(stream: &Stream) -> Option<&'a mut StreamData> {
+    // SAFETY: set when the stream was made, and as alive as it.
+    unsafe { stream.data.cast::<StreamData>().as_mut() }
+}
+
+/// A stream's `fillBuffProc`: the next bytes of the input, where the engine received them.
+pub unsafe extern "C" fn fill(stream: *mut Stream) {
+    guard((), || {
+        let Some(stream) = stream.as_mut() else {
+            return;
+        };
+        if stream.is_closed != 0 {
+            return;
+        }
+        let Some(data) = data_of(stream) else { return };
+        let Some(engine) = data.engine.as_mut() else {
+            stream.is_closed = 1;
+            return;
+        };
+        engine.core.go_on_in_child();
+        match engine.core.lend_input() {
+            Ok([]) => {
+                stream.stop = stream.rd_next;
+                stream.wr_next = stream.rd_next;
+                stream.is_closed = 1;
+            }
+            Ok(bytes) => {
+                let range = bytes.as_mut_ptr_range();
+                data.buff = range.start;
+                data.bufflen = c_int::try_from(bytes.len()).unwrap_or(c_int::MAX);
+                data.buff_stop = range.end;
+                stream.rd_next = range.start;
+                stream.stop_unget = range.start;
+                stream.stop = range.end;
+                stream.wr_next = range.end;
+            }
+            Err(error) => fail(stream, number_of(&error)),
+        }
+    });
+}
+
+/// Refills an empty reader; false at its end.
+unsafe fn refill(stream: &mut Stream) -> bool {
+    if stream.is_closed != 0 || stream.is_reader == 0 {
+        return false;
+    }
+    // Through the pointer, because a program may have put another function there.
+    let Some(fill) = stream.fill else {
+        return false;
+    };
+    fill(stream);
+    stream.stop_unget = stream.rd_next;
+    stream.rd_next != stream.stop
+}
+
+unsafe fn available(stream: &Stream) -> usize {
+    usize::try_from(stream.stop.offset_from(stream.rd_next)).unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_GetChar(stream: *mut Stream) -> c_int {
+    let Some(stream) = stream.as_mut() else {
+        return EOF;
+    };
+    if stream.is_reader == 0 || stream.is_closed != 0 && stream.rd_next == stream.stop {
+        return EOF;
+    }
+    if stream.rd_next == stream.stop && !refill(stream) {
+        return EOF;
+    }
+    let byte = *stream.rd_next;
+    stream.rd_next = stream.rd_next.add(1);
+    c_int::from(byte)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_GetStr(text: *mut c_char, size: c_int, stream: *mut Stream) -> c_int {
+    let (Some(stream), Ok(size)) = (stream.as_mut(), usize::try_from(size)) else {
+        return 0;
+    };
+    if text.is_null() || stream.is_reader == 0 {
+        return 0;
+    }
+    let mut count = 0;
+    while count < size {
+        if stream.rd_next == stream.stop && !refill(stream) {
+            break;
+        }
+        let taken = available(stream).min(size - count);
+        ptr::copy_nonoverlapping(stream.rd_next, text.cast::<u8>().add(count), taken);
+        stream.rd_next = stream.rd_next.add(taken);
+        count += taken;
+    }
+    count as c_int
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_GetLine(
+    text: *mut c_char,
+    size: c_int,
+    stream: *mut Stream,
+) -> *mut c_char {
+    let Some(stream) = stream.as_mut() else {
+        return ptr::null_mut();
+    };
+    if text.is_null() {
+        return ptr::null_mut();
+    }
+    let most = usize::try_from(size).unwrap_or(0).saturating_sub(1);
+    let mut count = 0;
+    while count < most {
+        if stream.is_reader == 0 || stream.rd_next == stream.stop && !refill(stream) {
+            if count == 0 {
+                return ptr::null_mut();
+            }
+            break;
+        }
+        let piece = available(stream).min(most - count);
+        let newline = libc::memchr(stream.rd_next.cast(), c_int::from(b'\n'), piece).cast::<u8>();
+        let taken = if newline.is_null() {
+            piece
+        } else {
+            newline.offset_from(stream.rd_next) as usize + 1
+        };
+        ptr::copy_nonoverlapping(stream.rd_next, text.cast::<u8>().add(count), taken);
+        stream.rd_next = stream.rd_next.add(taken);
+        count += taken;
+        if !newline.is_null() {
+            break;
+        }
+    }
+    *text.add(count) = 0;
+    text
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_UnGetChar(c: c_int, stream: *mut Stream) -> c_int {
+    let Some(stream) = stream.as_mut() else {
+        return EOF;
+    };
+    if c == EOF
+        || stream.is_closed != 0
+        || stream.is_reader == 0
+        || stream.rd_next == stream.stop_unget
+    {
+        return EOF;
+    }
+    stream.rd_next = stream.rd_next.sub(1);
+    *stream.rd_next = c as u8;
+    c
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_HasSeenEOF(stream: *mut Stream) -> c_int {
+    match stream.as_ref() {
+        Some(stream) if stream.is_closed == 0 => 0,
+        Some(_) | None => EOF,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_StartFilterData(stream: *mut Stream) -> c_int {
+    guard(EOF, || {
+        let Some(stream) = stream.as_mut() else {
+            return EOF;
+        };
+        let Some(data) = data_of(stream) else {
+            return EOF;
+        };
+        let role = data.request.as_ref().map_or(0, |request| request.role);
+        let may_start =
+            role == FILTER && stream.is_reader != 0 && stream.is_closed != 0 && data.kind == STDIN;
+        let engine = data.engine.as_mut().filter(|_| may_start);
+        if engine.is_none_or(|engine| engine.core.start_filter_data().is_err()) {
+            fail(stream, CALL_SEQ_ERROR);
+            return EOF;
+        }
+        data.kind = DATA;
+        stream.stop = stream.rd_next;
+        stream.wr_next = stream.rd_next;
+        stream.stop_unget = stream.rd_next;
+        stream.is_closed = 0;
+        0
+    })
+}

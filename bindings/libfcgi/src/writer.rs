@@ -1,0 +1,240 @@
+//! Writing streams.
+
+use std::ffi::{c_char, c_int};
+use std::ptr;
+
+use fcgipm::server;
+
+use crate::engine::{Engine, HEADER, number_of};
+use crate::guard::guard;
+use crate::layout::{EOF, STDERR, Stream, StreamData};
+use crate::reader::{data_of, fail};
+
+/// So many bytes at once leave from the program's memory.
+pub(crate) const DIRECT: usize = 8 * 1024;
+
+fn stream_of(kind: c_int) -> server::Stream {
+    if kind == STDERR {
+        server::Stream::Stderr
+    } else {
+        server::Stream::Stdout
+    }
+}
+
+/// Hands what a stream has gathered to its engine. False after an error, which is the stream's then.
+unsafe fn pass(stream: &mut Stream, data: &mut StreamData, engine: &mut Engine) -> bool {
+    let start = data.buff.wrapping_add(HEADER);
+    let length = usize::try_from(stream.wr_next.offset_from(start)).unwrap_or(0);
+    stream.wr_next = start;
+    if length == 0 {
+        return true;
+    }
+    data.is_anything_written = 1;
+    // SAFETY: between the two pointers lies what the program wrote into the buffer.
+    let bytes = unsafe { std::slice::from_raw_parts(start, length) };
+    let written = engine.core.write(stream_of(data.kind), bytes);
+    settle(stream, written)
+}
+
+fn settle(stream: &mut Stream, outcome: fcgipm::error::Result<()>) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(error) => {
+            fail(stream, number_of(&error));
+            stream.wr_next = stream.stop;
+            false
+        }
+    }
+}
+
+/// A stream's `emptyBuffProc`: sends what was gathered, and with the second argument ends the stream.
+pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
+    guard((), || {
+        let Some(stream) = stream.as_mut() else {
+            return;
+        };
+        let Some(data) = data_of(stream) else { return };
+        let Some(engine) = data.engine.as_mut() else {
+            stream.is_closed = 1;
+            return;
+        };
+        engine.core.go_on_in_child();
+        if !pass(stream, data, engine) {
+            return;
+        }
+        let outcome = match (close != 0, data.request.as_mut()) {
+            (true, Some(request)) => {
+                request.n_writers -= 1;
+                if request.n_writers > 0 {
+                    engine.core.end_stream(stream_of(data.kind))
+                } else {
+                    let status = engine.core.set_exit_status(request.app_status as u32);
+                    status.and_then(|()| engine.core.end_response())
+                }
+            }
+            (true, None) | (false, _) => engine.core.flush(),
+        };
+        settle(stream, outcome);
+    });
+}
+
+/// At the end of a request: hands over what was gathered, unless the stream is closed. True: it came to its end well.
+pub(crate) unsafe fn take_rest(stream: *mut Stream) -> bool {
+    let Some(stream) = stream.as_mut() else {
+        return true;
+    };
+    if stream.is_closed == 0
+        && let Some(data) = data_of(stream)
+        && let Some(engine) = data.engine.as_mut()
+    {
+        pass(stream, data, engine);
+    }
+    stream.fcgi_errno == 0
+}
+
+/// Makes room in a full stream; false where there will be none.
+unsafe fn make_room(stream: &mut Stream) -> bool {
+    if stream.is_closed != 0 || stream.is_reader != 0 {
+        return false;
+    }
+    // Through the pointer, because a program may have put another function there.
+    let Some(empty) = stream.empty else {
+        return false;
+    };
+    empty(stream, 0);
+    stream.is_closed == 0 && stream.wr_next != stream.stop
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_PutChar(c: c_int, stream: *mut Stream) -> c_int {
+    let Some(stream) = stream.as_mut() else {
+        return EOF;
+    };
+    if stream.wr_next == stream.stop && !make_room(stream) || stream.is_reader != 0 {
+        return EOF;
+    }
+    *stream.wr_next = c as u8;
+    stream.wr_next = stream.wr_next.add(1);
+    c_int::from(c as u8)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_PutStr(
+    text: *const c_char,
+    size: c_int,
+    stream: *mut Stream,
+) -> c_int {
+    let (Some(stream), Ok(length)) = (stream.as_mut(), usize::try_from(size)) else {
+        return EOF;
+    };
+    if length == 0 {
+        return 0;
+    }
+    if text.is_null() || stream.is_reader != 0 {
+        return EOF;
+    }
+    let room = usize::try_from(stream.stop.offset_from(stream.wr_next)).unwrap_or(0);
+    if length <= room && length < DIRECT {
+        ptr::copy_nonoverlapping(text.cast::<u8>(), stream.wr_next, length);
+        stream.wr_next = stream.wr_next.add(length);
+        return size;
+    }
+    let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length);
+    if put(stream, bytes) { size } else { EOF }
+}
+
+/// More than there is room for, or so much that a copy would not pay.
+unsafe fn put(stream: &mut Stream, mut bytes: &[u8]) -> bool {
+    let is_ours = stream
+        .empty
+        .is_some_and(|proc| ptr::fn_addr_eq(proc, empty as unsafe extern "C" fn(_, _)));
+    if is_ours && bytes.len() >= DIRECT && stream.is_closed == 0 {
+        return guard(false, || {
+            let Some(data) = data_of(stream) else {
+                return false;
+            };
+            let Some(engine) = data.engine.as_mut() else {
+                return false;
+            };
+            engine.core.go_on_in_child();
+            if !pass(stream, data, engine) {
+                return false;
+            }
+            data.is_anything_written = 1;
+            let written = engine.core.write(stream_of(data.kind), bytes);
+            settle(stream, written)
+        });
+    }
+    while !bytes.is_empty() {
+        if stream.wr_next == stream.stop && !make_room(stream) {
+            return false;
+        }
+        let room = usize::try_from(stream.stop.offset_from(stream.wr_next)).unwrap_or(0);
+        let (now, later) = bytes.split_at(room.min(bytes.len()));
+        ptr::copy_nonoverlapping(now.as_ptr(), stream.wr_next, now.len());
+        stream.wr_next = stream.wr_next.add(now.len());
+        bytes = later;
+    }
+    true
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_PutS(text: *const c_char, stream: *mut Stream) -> c_int {
+    if text.is_null() {
+        return EOF;
+    }
+    match c_int::try_from(libc::strlen(text)) {
+        Ok(length) => FCGX_PutStr(text, length, stream),
+        Err(_) => EOF,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_FFlush(stream: *mut Stream) -> c_int {
+    let Some(stream) = stream.as_mut() else {
+        return EOF;
+    };
+    if stream.is_closed != 0 || stream.is_reader != 0 {
+        return 0;
+    }
+    if let Some(empty) = stream.empty {
+        empty(stream, 0);
+    }
+    if stream.is_closed != 0 { EOF } else { 0 }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_FClose(stream: *mut Stream) -> c_int {
+    let Some(stream) = stream.as_mut() else {
+        return 0;
+    };
+    if stream.was_fclose_called == 0 {
+        if stream.is_reader == 0
+            && let Some(empty) = stream.empty
+        {
+            empty(stream, 1);
+        }
+        stream.was_fclose_called = 1;
+        stream.is_closed = 1;
+        if stream.is_reader != 0 {
+            stream.stop = stream.rd_next;
+            stream.wr_next = stream.rd_next;
+        } else {
+            stream.stop = stream.wr_next;
+            stream.rd_next = stream.wr_next;
+        }
+    }
+    if stream.fcgi_errno == 0 { 0 } else { EOF }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_GetError(stream: *mut Stream) -> c_int {
+    stream.as_ref().map_or(0, |stream| stream.fcgi_errno)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn FCGX_ClearError(stream: *mut Stream) {
+    if let Some(stream) = stream.as_mut() {
+        stream.fcgi_errno = 0;
+    }
+}

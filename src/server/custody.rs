@@ -1,0 +1,109 @@
+//! For hosts that stand closer to the connection than most: libfcgi's programs read its buffer in place,
+//! end streams by themselves, and go on with a request in a child, or without the library.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use super::parking::Link;
+use super::request::{Prospect, Request};
+use super::supervision::Report;
+use crate::conn::{Scope, Stream, Suspended};
+use crate::error::{Code, Error, Result};
+use crate::sys::{listen, process};
+
+impl Request {
+    /// The next bytes of the input where they lie, at least one, all of them read with this; nothing at
+    /// the end. They stay there until the next call that reads, and are the host's to change.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn lend_input(&mut self) -> Result<&mut [u8]> {
+        self.check_active("read")?;
+        if !self.fill()? {
+            return Ok(&mut []);
+        }
+        Ok(self.take_body())
+    }
+
+    /// The parameters of a scope where they lie, until the next request: for each, two lengths (32 bits each, in
+    /// the machine's order), and `NAME=VALUE` with a NUL behind it, which is the host's to change.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn lend_params(&mut self, scope: Scope) -> Result<&mut [u8]> {
+        self.check_active("params")?;
+        Ok(self.inbound.params_mut().entries_mut(scope))
+    }
+
+    /// Ends one stream of the response, which is sent. The rest of the request goes on.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn end_stream(&mut self, stream: Stream) -> Result<()> {
+        self.check_active("end of stream")?;
+        self.check_output()?;
+        self.outbound.end_stream(stream);
+        self.send_pending()
+    }
+
+    /// Ends the response, with the exit status as it is now. Input can still be read; nothing can be
+    /// written, and [`finish`](Self::finish) sends no second end.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn end_response(&mut self) -> Result<()> {
+        self.check_active("end of response")?;
+        self.check_output()?;
+        self.outbound.end(self.exit_status);
+        self.send_pending()
+    }
+
+    /// Ends the request without an answer, and hands its connection to the host.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request, [`Code::Closed`] when its connection is gone.
+    pub fn release(&mut self) -> Result<OwnedFd> {
+        self.check_active("release")?;
+        let link = self.link.take();
+        self.abandon()?;
+        let link = link.ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))?;
+        Ok(match &self.parking {
+            Some(parking) => parking.let_go(link),
+            None => link.fd,
+        })
+    }
+
+    /// Serves this connection next, which somebody else accepted.
+    pub fn serve(&mut self, connection: OwnedFd) {
+        let peer = listen::peer_of(connection.as_fd());
+        self.set_current(Link::new(connection, peer), Suspended::fresh(), true);
+    }
+
+    /// The active request's id on its connection.
+    ///
+    /// # Errors
+    /// [`Code::State`] when there is no request.
+    pub fn id(&self) -> Result<u16> {
+        self.check_active("id")
+            .map(|()| self.inbound.request_id().unwrap_or_default())
+    }
+
+    /// Whether this process made it, so that it is not a copy from before a fork.
+    #[must_use]
+    pub fn is_of_this_process(&self) -> bool {
+        self.pid == process::pid()
+    }
+
+    /// In a child of the process that accepted it: the request that is being served becomes the child's,
+    /// and everything else of this stays the parent's. Does nothing in any other process.
+    pub fn go_on_in_child(&mut self) {
+        if self.is_of_this_process() {
+            return;
+        }
+        self.pid = process::pid();
+        // Closes copies of descriptors: what is watched, the parent goes on to watch.
+        self.parking = None;
+        self.report = Report::default();
+        self.prospect = Prospect::Kept;
+        self.drain = None;
+    }
+}
