@@ -68,7 +68,7 @@ options! {
     MinSpare = "min_spare", Kind::Count { min: 1, max: MAX_PROCESSES }, "1", "With pm=dynamic: when fewer workers than this are idle, more are started.";
     MaxSpare = "max_spare", Kind::Count { min: 1, max: MAX_PROCESSES }, "3", "With pm=dynamic: when more workers than this are idle, some are retired.";
     ProcessIdleTimeout = "process_idle_timeout", Kind::Seconds, "10", "With pm=ondemand: a worker that was idle for so long is retired; 0: never.";
-    MaxRequests = "max_requests", Kind::Count { min: 0, max: 1 << 53 }, "0", "A worker that has served so many requests is replaced; 0: no limit.";
+    MaxRequests = "max_requests", Kind::Count { min: 0, max: 1 << 53 }, "0", "A worker that has served so many requests is replaced, in its first second no faster than one that dies; 0: no limit.";
     MaxRequestsJitter = "max_requests_jitter", Kind::Count { min: 0, max: 1 << 32 }, "0", "Up to so many requests are added to max_requests, at random for each worker.";
     MaxMemory = "max_memory", Kind::Bytes { min: 0, max: 1 << 50 }, "0", "A worker whose private memory is beyond this is replaced; 0: no limit.";
     MaxLifetime = "max_lifetime", Kind::Seconds, "0", "A worker that has lived so long is replaced; 0: no limit.";

@@ -616,8 +616,15 @@ fn a_stale_pid_file_is_replaced() {
     let folder = Folder::new();
     let mut gone = Command::new("true").spawn().unwrap();
     gone.wait().unwrap();
-    // A process that is gone, a live one of another program, and one that was killed.
-    for stale in [gone.id().to_string(), "1\n".to_owned(), String::new()] {
+    // A process that is gone, live ones of another program and of this one with other arguments, and one that was
+    // killed.
+    let other = std::process::id().to_string();
+    for stale in [
+        gone.id().to_string(),
+        "1\n".to_owned(),
+        other,
+        String::new(),
+    ] {
         fs::write(folder.pid_file(), stale).unwrap();
         let mut host = Host::start(
             &folder,

@@ -152,14 +152,15 @@ fn is_at(path: &Path, opened: &Metadata) -> bool {
         .is_ok_and(|there| there.dev() == opened.dev() && there.ino() == opened.ino())
 }
 
-/// Whether a process runs the program that this one runs. One that we may not look at does not: it
-/// is another user's.
+/// Whether a process runs the program that this one runs, with the same arguments: of an interpreter's many
+/// programs, the same one. One that we may not look at does not: it is another user's.
 fn runs_our_program(pid: i32) -> bool {
     let program = |process: &str| {
         let path = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
         let path = path.into_os_string().into_string().ok()?;
+        let arguments = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
         // So it reads after an update of the program.
-        Some(path.trim_end_matches(" (deleted)").to_owned())
+        Some((path.trim_end_matches(" (deleted)").to_owned(), arguments))
     };
     match (program("self"), program(&pid.to_string())) {
         (Some(ours), Some(theirs)) => ours == theirs,

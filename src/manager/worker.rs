@@ -1,5 +1,7 @@
 //! From a copy of the manager to a worker.
 
+use nix::sys::signal::Signal;
+
 use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
@@ -19,7 +21,7 @@ pub(super) fn become_worker(
     let mut mask = shell.parts.signals.original_mask();
     let tied = tie(shell, slot, manager, settings);
     // A host that blocks the kick could not be told anything.
-    mask.remove(nix::sys::signal::Signal::SIGURG);
+    mask.remove(Signal::SIGURG);
     Signals::release(&mask);
     tied
 }
@@ -61,8 +63,13 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
             .assume()
             .inspect_err(|_| supervision::forbid_to_serve())?;
     }
-    // The kernel forgets this with a change of credentials, so it comes after.
-    child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+    // The kernel forgets this with a change of credentials, so it comes after. Until the first Accept nothing
+    // would come of a kick: who hangs in its start would stay for ever, and has accepted nothing. Without a
+    // limit of the start, nobody waits for an Accept, and there may be none.
+    child::signal_on_parent_death(match settings.pool.start_timeout {
+        Some(_) => Signal::SIGKILL,
+        None => Signal::SIGTERM,
+    });
     if process::parent_pid() != manager {
         // The manager died before the kernel knew that it should tell us.
         kick::request_retirement();

@@ -250,9 +250,10 @@ impl Pool {
     /// Workers that reach a limit as soon as they serve are no better than ones that die: what says
     /// so may be a lie, and there would be no end of forks.
     fn all_due_are_young(&self, now: Duration) -> bool {
+        const YOUNG: Duration = Duration::from_secs(1);
         let serving = self.slots.iter().filter_map(Slot::serving);
         let mut due = serving.filter(|held| held.due.is_some());
-        due.all(|held| now < held.born + MATURE)
+        due.all(|held| now < held.born + YOUNG)
     }
 
     pub(super) fn fork(&mut self, now: Duration, actions: &mut Vec<Action>) {

@@ -66,10 +66,12 @@ impl Pool {
                     actions.push(Action::GiveNotice { slot });
                 }
                 Missed::Grace => {
-                    let serving = self.slots.get(slot).and_then(Slot::serving).cloned();
+                    let served = self.slots.get(slot).and_then(Slot::serving).is_some();
                     self.kill(slot, Overdue::Request, true, actions);
-                    if let Some(serving) = serving {
-                        self.lost(now, slot, &serving, None, actions);
+                    // However young, it did not die of itself: a back-end that stands still must not look
+                    // like workers that cannot live, and hold their replacements up.
+                    if served {
+                        self.do_without(actions);
                     }
                 }
             }

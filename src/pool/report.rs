@@ -212,7 +212,7 @@ impl Pool {
     }
 
     /// On demand a lost worker is missed only by a connection that waits, and that will tell.
-    fn do_without(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn do_without(&mut self, actions: &mut Vec<Action>) {
         match self.config.sizing {
             Sizing::OnDemand { .. } => {
                 if self.census().alive() < self.wanted {

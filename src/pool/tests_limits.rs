@@ -75,6 +75,56 @@ fn a_request_is_told_of_given_notice_and_killed_at_its_time() {
 }
 
 #[test]
+fn workers_that_are_killed_for_their_requests_are_replaced_at_once_however_young_and_many() {
+    let count = 20;
+    let mut driver = Driver::new(|config| {
+        config.processes = count;
+        config.max_processes = 2 * count;
+        config.slots = 3 * count;
+        config.request_timeout = Some(SECOND);
+        config.request_timeout_grace = 500 * MS;
+    });
+    let mut alive: Vec<usize> = driver.settle();
+    for round in 0..5 {
+        assert_eq!(alive.len(), count, "round {round}");
+        alive
+            .iter()
+            .for_each(|slot| driver.report(*slot, Report::Ready));
+        let said = driver.busy_since(driver.now);
+        let end = driver.now + 1500 * MS;
+        driver.look();
+        driver.tell(Event::Tick);
+        while driver.now < end
+            && let Some(at) = driver.pool.look_at()
+        {
+            driver.now = driver.now.max(at);
+            for slot in &alive {
+                driver.report(*slot, Report::Observed(said));
+            }
+            driver.tell(Event::Tick);
+        }
+        let actions = driver.look();
+        let killed = |action: &&Action| matches!(action, Action::Kill { .. });
+        assert_eq!(actions.iter().filter(killed).count(), count);
+        for slot in &alive {
+            driver.report(*slot, Report::Exited(Exit::Signal(9)));
+        }
+        // The first was asked for with the kill.
+        let forks = actions.iter().filter_map(|action| match action {
+            Action::Fork { slot } => Some(*slot),
+            _ => None,
+        });
+        alive = forks.collect();
+        for slot in alive.clone() {
+            driver.report(slot, Report::Forked);
+        }
+        alive.extend(driver.settle());
+        let held_up = |action: &Action| matches!(action, Action::Notice(Notice::BackingOff { .. }));
+        assert!(!actions.iter().any(held_up));
+    }
+}
+
+#[test]
 fn a_request_that_ends_after_the_notice_kills_nobody() {
     let mut driver = Driver::serving(timed);
     let said = driver.busy_since(driver.now);

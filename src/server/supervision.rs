@@ -135,6 +135,11 @@ fn installed() -> Option<&'static Installed> {
         .filter(|installed| installed.pid == process::pid())
 }
 
+/// Whether this worker has come to its first Accept.
+pub(super) fn has_been_ready() -> bool {
+    installed().is_some_and(|installed| installed.ready.load(Ordering::Relaxed))
+}
+
 /// Whether this process is a worker, or a child of one.
 #[must_use]
 pub fn is_inherited() -> bool {

@@ -12,7 +12,7 @@ use super::supervision::{self, Order, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
-use crate::sys::{arrivals, child, listen, readiness, stderr};
+use crate::sys::{arrivals, child, kick, listen, readiness, stderr};
 
 /// The byte that travels with a handed-over connection: which standing it had.
 const KEPT: u8 = b'K';
@@ -35,15 +35,20 @@ impl Request {
             ));
         }
         let supervision = supervision::current();
-        if let Some(supervision) = supervision
-            && self.report.idle()
-        {
-            supervision.restore_stderr();
-            supervision.wake_manager();
-            // The kernel forgets it when the application changes its user or group (prctl(2)), and
-            // the manager may have died before.
-            child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
-            self.kicked = true;
+        if let Some(supervision) = supervision {
+            if !supervision::has_been_ready() {
+                // Before anybody can take it for a ready one: until here its manager's death kills it. The kernel also
+                // forgets it when the application changes its user or group (prctl(2)).
+                child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+                // An application that ignores or blocks every signal it knows would never hear of its manager.
+                kick::insist();
+            }
+            if self.report.idle() {
+                supervision.restore_stderr();
+                supervision.wake_manager();
+                // The manager may have died before.
+                self.kicked = true;
+            }
         }
         let mut failures = 0;
         loop {

@@ -10,6 +10,7 @@
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use nix::sys::signal::{SigSet, Signal};
 use parking_lot::Mutex;
 
 use super::process;
@@ -124,6 +125,14 @@ pub(crate) fn install_kick() -> Result<()> {
     // but for a tiny window.
     let _ = ensure_timer();
     Ok(())
+}
+
+/// In a worker that comes to its first wait: whatever was done to the kick's handler and mask since the worker was
+/// made, it arrives from here on in this thread.
+pub(crate) fn insist() {
+    // Neither fails for a valid signal.
+    let _ = handle(KICK);
+    let _ = SigSet::from(Signal::SIGURG).thread_unblock();
 }
 
 fn has_timer() -> bool {

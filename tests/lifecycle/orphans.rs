@@ -8,7 +8,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::peer::connection::Connection;
-use super::peer::program::{Program, TRANSPORTS, ended_within, unused};
+use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, unused};
 use super::{Pool, answered, ask_on_kept, call, command};
 
 const A_SECOND: Duration = Duration::from_secs(1);
@@ -34,8 +34,9 @@ fn members(group: i32) -> Vec<i32> {
     .collect()
 }
 
-/// Reaps all of a group that its manager left behind, and asserts that they end in time.
-fn assert_gone(group: i32, since: Instant, what: &str) {
+/// Reaps all of a group that its manager left behind, and asserts that they end in time: by themselves, but for
+/// those that were starting.
+fn assert_gone(group: i32, since: Instant, may_start: bool, what: &str) {
     loop {
         match waitpid(Pid::from_raw(-group), Some(WaitPidFlag::WNOHANG)) {
             Err(Errno::ECHILD) => return,
@@ -48,6 +49,7 @@ fn assert_gone(group: i32, since: Instant, what: &str) {
             Ok(WaitStatus::Exited(pid, status)) => {
                 assert_eq!(status, 0, "{what}: {pid}");
             }
+            Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _)) if may_start => {}
             other => panic!("{what}: {other:?}"),
         }
     }
@@ -134,7 +136,8 @@ fn a_manager_that_is_killed_at_any_moment_leaves_nobody_behind() {
                 assert!(answer.contains("waited"), "{what}: {answer}");
             }
             drop(kept);
-            assert_gone(group, since, &what);
+            let may_start = !matches!(during, During::Stop);
+            assert_gone(group, since, may_start, &what);
         }
     }
     println!(
@@ -183,6 +186,57 @@ fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
         pool.program.wait();
         assert!(ended_within(pool.workers[0], A_SECOND), "it goes on");
         feeder.join().unwrap();
+    }
+}
+
+/// It has accepted nothing, and nobody is left to tell it when its time is over.
+#[test]
+fn a_worker_that_hangs_in_its_start_goes_with_its_manager() {
+    adopt_orphans();
+    let start = [("HELLO_START", "echo it hangs >&2; exec sleep 60")];
+    let (command, _gate) = command(1, &start);
+    let mut program = Program::start(command, TRANSPORTS[0]);
+    let line = program.line(") started");
+    let worker = line.split_once("worker (pid ").unwrap().1;
+    let worker: i32 = worker.split_once(')').unwrap().0.parse().unwrap();
+    program.line("it hangs");
+    let group = program.pid();
+    program.signal(Signal::SIGKILL);
+    program.wait();
+    assert!(ended_within(worker, A_SECOND));
+    // What it ran is its own, and was left alone.
+    for pid in members(group) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    while waitpid(Pid::from_raw(-group), None).is_ok() {}
+}
+
+#[test]
+fn a_worker_whose_application_is_deaf_to_signals_hears_its_manager() {
+    for way in ["ignore", "block"] {
+        let start = || {
+            let mut command = std::process::Command::new(compiled("lifecycle/deaf.c"));
+            command.arg(way).env("FCGIPM_N_PROCESSES", "2");
+            let mut program = Program::start(command, TRANSPORTS[0]);
+            let mut pids = Vec::new();
+            for _ in 0..2 {
+                let line = program.line(") ready");
+                let (_, pid) = line.split_once("worker (pid ").unwrap();
+                pids.push(pid.split_once(')').unwrap().0.parse().unwrap());
+            }
+            (program, pids)
+        };
+        let (mut stopped, _) = start();
+        let since = Instant::now();
+        stopped.signal(Signal::SIGTERM);
+        assert!(stopped.wait().success(), "{way}");
+        assert!(since.elapsed() < A_SECOND, "{way}: {:?}", since.elapsed());
+        let (mut killed, workers): (_, Vec<i32>) = start();
+        killed.signal(Signal::SIGKILL);
+        killed.wait();
+        for worker in workers {
+            assert!(ended_within(worker, A_SECOND), "{way}");
+        }
     }
 }
 
