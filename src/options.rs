@@ -61,6 +61,8 @@ options! {
     NProcesses = "n_processes", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers to keep; 0: no manager, the calling process serves.";
     DieTimeout = "die_timeout", Kind::Seconds, "60", "Longest time a worker that was told to leave may take, then it is killed; 0: no limit.";
     StartTimeout = "start_timeout", Kind::Seconds, "60", "Longest time a new worker may take to its first Accept; 0: no limit.";
+    ReadyDelay = "ready_delay", Kind::Seconds, "1", "With fcgipm run: a program that says nothing of itself counts as ready when it has run for so long; 0: only its first Accept counts.";
+    StopSignal = "stop_signal", Kind::Word(&["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"]), "TERM", "The signal that asks a worker to leave that does not use this library's Accept; the others are asked without one.";
     StartDelay = "start_delay", Kind::Seconds, "0", "Pause between the forks of the first workers.";
     ReloadSurge = "reload_surge", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers started beyond those wanted, during a reload or to recycle; 0: a quarter of the pool, at least 1.";
     Pm = "pm", Kind::Word(&["static", "dynamic", "ondemand"]), "static", "How the number of workers is chosen: always n_processes; by load, with n_processes as the most; or none until a request comes, with n_processes as the most.";
@@ -92,8 +94,11 @@ options! {
     Log = "log", Kind::Word(&["stderr", "none"]), "stderr", "Where the manager's lifecycle lines go; with none, the host reads them from the events.";
 }
 
+/// The variable by which a program that `fcgipm run` started knows its manager.
+pub const WORKER_VARIABLE: &str = "FCGIPM_WORKER";
+
 /// Variables that begin like an option's but are none: they are read elsewhere.
-const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB"];
+const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_DROPIN", WORKER_VARIABLE];
 
 const VARIABLE_PREFIX: &str = "FCGIPM_";
 
@@ -374,6 +379,8 @@ mod tests {
         let environment = [
             ("FCGIPM_N_PROCESSES", "7"),
             ("FCGIPM_LIB", "/x"),
+            ("FCGIPM_DROPIN", "/x"),
+            ("FCGIPM_WORKER", "1:2:3:4:5:6:7:8"),
             ("PATH", "/bin"),
         ];
         let merged = options

@@ -1,5 +1,6 @@
 //! From a copy of the manager to a worker.
 
+use super::program;
 use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
@@ -16,6 +17,9 @@ pub(super) fn become_worker(
     manager: i32,
     settings: &Settings,
 ) -> Result<()> {
+    if let Some(program) = &settings.program {
+        program::become_program(shell, slot, program, settings)
+    }
     let mut mask = shell.parts.signals.original_mask();
     let tied = tie(shell, slot, manager, settings);
     // A host that blocks the kick could not be told anything.

@@ -338,11 +338,16 @@ impl Pool {
             Slot::Ready(serving) => {
                 let mut retirement = Retirement::new(now, last, serving.watch, limit);
                 // Until it is looked at again: a kick too many does nothing, and one too few may
-                // leave it waiting.
-                retirement.idle = true;
+                // leave it waiting. One that says nothing does not know what a kick is.
+                retirement.idle = !serving.watch.is_silent();
+                let ask = if retirement.idle {
+                    Action::Kick { slot }
+                } else {
+                    Action::Terminate { slot }
+                };
                 self.slots[slot] = Slot::Retiring(retirement);
                 actions.push(Action::Retire { slot, last });
-                actions.push(Action::Kick { slot });
+                actions.push(ask);
             }
             Slot::Retiring(retirement) if last && !retirement.last => {
                 retirement.last = true;

@@ -53,10 +53,22 @@ pub(super) enum Slot {
         born: Duration,
         /// When it must be ready.
         deadline: Option<Duration>,
+        proof: Proof,
     },
     Ready(Serving),
     Retiring(Retirement),
     Killed,
+}
+
+/// What besides its first Accept will show that a worker is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing has yet: what it will be has not begun to run.
+    Pending,
+    /// That it still runs at this time.
+    Alive(Duration),
+    /// Nothing: it has said something of itself, and will say this, too.
+    Accept,
 }
 
 /// The state of a worker that serves.
@@ -165,7 +177,16 @@ impl Slot {
     /// The earliest time at which a tick has something to do here.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self {
-            Self::Starting { deadline, .. } => *deadline,
+            Self::Starting {
+                deadline,
+                proof: Proof::Alive(at),
+                ..
+            } => Some(deadline.map_or(*at, |deadline| deadline.min(*at))),
+            Self::Starting {
+                deadline,
+                proof: Proof::Pending | Proof::Accept,
+                ..
+            } => *deadline,
             Self::Retiring(retirement) => Some(
                 retirement
                     .kill_at
@@ -179,8 +200,15 @@ impl Slot {
     pub(super) fn postpone(&mut self, by: Duration) {
         match self {
             Self::Starting {
-                deadline: Some(at), ..
-            } => *at += by,
+                deadline, proof, ..
+            } => {
+                if let Some(at) = deadline {
+                    *at += by;
+                }
+                if let Proof::Alive(at) = proof {
+                    *at += by;
+                }
+            }
             Self::Ready(serving) => serving.watch.postpone(by),
             Self::Retiring(retirement) => {
                 retirement.watch.postpone(by);
@@ -189,10 +217,7 @@ impl Slot {
                     *at += by;
                 }
             }
-            Self::Starting { deadline: None, .. }
-            | Self::Empty
-            | Self::Forking { .. }
-            | Self::Killed => {}
+            Self::Empty | Self::Forking { .. } | Self::Killed => {}
         }
     }
 }
