@@ -100,6 +100,18 @@ pub const WORKER_VARIABLE: &str = "FCGIPM_WORKER";
 /// Variables that begin like an option's but are none: they are read elsewhere.
 const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_DROPIN", WORKER_VARIABLE];
 
+/// Options that count where requests are served, not where they are managed: the others are nothing to
+/// a program that a manager starts.
+pub const OF_REQUESTS: [Opt; 7] = [
+    Opt::ParamsTimeout,
+    Opt::BodyTimeout,
+    Opt::WriteTimeout,
+    Opt::IdleTimeout,
+    Opt::MaxParams,
+    Opt::MaxParamSize,
+    Opt::MaxParamsSize,
+];
+
 const VARIABLE_PREFIX: &str = "FCGIPM_";
 
 #[derive(Clone, Debug)]
@@ -156,6 +168,13 @@ impl Options {
         Ok(self.set[row]
             .as_ref()
             .map_or(TABLE[row].default, |setting| setting.text.as_str()))
+    }
+
+    /// What was set, if anything was.
+    #[must_use]
+    pub fn given(&self, opt: Opt) -> Option<&str> {
+        let setting = self.set.get(opt as usize)?.as_ref()?;
+        Some(&setting.text)
     }
 
     /// These options with the environment laid over them.
@@ -289,6 +308,16 @@ impl Options {
         };
         limit
     }
+}
+
+/// The variable that sets an option.
+#[must_use]
+pub fn variable(opt: Opt) -> String {
+    variable_of(opt.spec())
+}
+
+fn variable_of(spec: &Spec) -> String {
+    format!("{VARIABLE_PREFIX}{}", spec.name.to_ascii_uppercase())
 }
 
 fn row_of(name: &str) -> Option<usize> {
