@@ -106,6 +106,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: Options) -> u8 {
     match options.config {
         Some(_) => run_file(&options),
+        // clap forgives it, because --config would contradict --listen.
+        None if options.pool.is_some() => misused("--pool is for a file: --config FILE"),
         None => match Pool::of_command_line(options) {
             Ok(pool) => pool.run(),
             Err(reason) => misused(&reason),

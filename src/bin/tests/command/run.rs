@@ -93,6 +93,18 @@ impl Run {
         }
     }
 
+    /// Waits until so many lines contain the text, those that were looked at already included.
+    pub(crate) fn lines_with(&mut self, text: &str, count: usize) -> Vec<String> {
+        loop {
+            let found = self.seen.iter().filter(|line| line.contains(text));
+            let found: Vec<_> = found.cloned().collect();
+            if found.len() >= count {
+                return found;
+            }
+            self.line(text);
+        }
+    }
+
     /// The pid of the next worker that is ready.
     pub(crate) fn ready(&mut self) -> u32 {
         pid_in(&self.line(") ready"))

@@ -20,12 +20,8 @@ fn it_counts_as_ready_when_it_has_run_for_the_delay_and_leaves_by_the_signal() {
         assert!(run.call().contains("plain "));
         run.signal("HUP");
         run.line("reload done");
-        let mut gone = Vec::new();
-        for _ in 0..2 {
-            gone.push(super::pid_in(
-                &run.line(&format!("exited with status {signal}")),
-            ));
-        }
+        let lines = run.lines_with(&format!("exited with status {signal}"), 2);
+        let mut gone: Vec<_> = lines.iter().map(|line| super::pid_in(line)).collect();
         gone.sort_unstable();
         let mut before = before;
         before.sort_unstable();
@@ -56,7 +52,7 @@ fn one_that_finishes_its_request_loses_none() {
     let output = client.join().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("plain {first}")), "{text}");
-    run.line(&format!("worker (pid {first}) exited with status 15"));
+    run.lines_with(&format!("worker (pid {first}) exited with status 15"), 1);
     run.stop();
 }
 
