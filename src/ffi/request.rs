@@ -55,8 +55,9 @@ pub(super) fn length(count: usize) -> i64 {
 /// max_params, max_param_size and max_params_size count, the environment wins over them, and
 /// FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
 ///
-/// In a program that "fcgipm run" started, the first call makes the process a worker of that manager:
-/// the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the program has none.
+/// In a program that "fcgipm run" started, the first call makes the process a worker of that
+/// manager: the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the
+/// program has none. FCGIPM_EVALUE or FCGIPM_ESYSTEM when it cannot: the message says why.
 ///
 /// Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
 /// listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the

@@ -1,11 +1,13 @@
 //! Programs that say nothing of themselves: what signals allow.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use super::{Run, fifo, plain, script, status, wait_until_gone};
-use crate::process::fcgipm;
+use crate::process::{LIMIT, fcgipm};
 
 #[test]
 fn it_counts_as_ready_when_it_has_run_for_the_delay_and_leaves_by_the_signal() {
@@ -125,7 +127,9 @@ fn signals_that_were_ignored_do_not_keep_it_from_leaving() {
         .args(["--listen", &address, "--ready-delay", "0.1", "--", &plain()])
         .spawn()
         .unwrap();
-    while !std::path::Path::new(&address).exists() {
+    let until = Instant::now() + LIMIT;
+    while UnixStream::connect(&address).is_err() {
+        assert!(Instant::now() < until, "nobody listens");
         thread::yield_now();
     }
     // The answer comes from one that runs.
