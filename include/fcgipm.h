@@ -351,6 +351,10 @@ int32_t fcgipm_socket_is_listening(int32_t fd);
  * max_params, max_param_size and max_params_size count, the environment wins over them, and
  * FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
  *
+ * In a program that "fcgipm run" started, the first call makes the process a worker of that
+ * manager: the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the
+ * program has none. FCGIPM_EVALUE or FCGIPM_ESYSTEM when it cannot: the message says why.
+ *
  * Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
  * listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the
  * environment. Several threads may have a loop each on one socket; a handle is for one call at a
@@ -612,7 +616,8 @@ void fcgipm_manager_free(fcgipm_manager *manager);
  *
  * The first call starts the manager: pid file, signal handlers, the first workers. The workers are
  * forked within these calls, so each of them returns more than once: in the parent, and in each
- * worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once.
+ * worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once,
+ * and so is a program that "fcgipm run" started: its manager is that one.
  *
  * A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
  * step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in it

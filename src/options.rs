@@ -61,6 +61,8 @@ options! {
     NProcesses = "n_processes", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers to keep; 0: no manager, the calling process serves.";
     DieTimeout = "die_timeout", Kind::Seconds, "60", "Longest time a worker that was told to leave may take, then it is killed; 0: no limit.";
     StartTimeout = "start_timeout", Kind::Seconds, "60", "Longest time a new worker may take to its first Accept; 0: no limit.";
+    ReadyDelay = "ready_delay", Kind::Seconds, "1", "With fcgipm run: a program that says nothing of itself counts as ready when it has run for so long; 0: only its first Accept counts.";
+    StopSignal = "stop_signal", Kind::Word(&["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"]), "TERM", "The signal that asks a worker to leave that does not use this library's Accept; the others are asked without one.";
     StartDelay = "start_delay", Kind::Seconds, "0", "Pause between the forks of the first workers.";
     ReloadSurge = "reload_surge", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers started beyond those wanted, during a reload or to recycle; 0: a quarter of the pool, at least 1.";
     Pm = "pm", Kind::Word(&["static", "dynamic", "ondemand"]), "static", "How the number of workers is chosen: always n_processes; by load, with n_processes as the most; or none until a request comes, with n_processes as the most.";
@@ -92,8 +94,23 @@ options! {
     Log = "log", Kind::Word(&["stderr", "none"]), "stderr", "Where the manager's lifecycle lines go; with none, the host reads them from the events.";
 }
 
+/// The variable by which a program that `fcgipm run` started knows its manager.
+pub const WORKER_VARIABLE: &str = "FCGIPM_WORKER";
+
 /// Variables that begin like an option's but are none: they are read elsewhere.
-const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB"];
+const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_DROPIN", WORKER_VARIABLE];
+
+/// Options that count where requests are served, not where they are managed: the others are nothing to
+/// a program that a manager starts.
+pub const OF_REQUESTS: [Opt; 7] = [
+    Opt::ParamsTimeout,
+    Opt::BodyTimeout,
+    Opt::WriteTimeout,
+    Opt::IdleTimeout,
+    Opt::MaxParams,
+    Opt::MaxParamSize,
+    Opt::MaxParamsSize,
+];
 
 const VARIABLE_PREFIX: &str = "FCGIPM_";
 
@@ -151,6 +168,13 @@ impl Options {
         Ok(self.set[row]
             .as_ref()
             .map_or(TABLE[row].default, |setting| setting.text.as_str()))
+    }
+
+    /// What was set, if anything was.
+    #[must_use]
+    pub fn given(&self, opt: Opt) -> Option<&str> {
+        let setting = self.set.get(opt as usize)?.as_ref()?;
+        Some(&setting.text)
     }
 
     /// These options with the environment laid over them.
@@ -286,6 +310,16 @@ impl Options {
     }
 }
 
+/// The variable that sets an option.
+#[must_use]
+pub fn variable(opt: Opt) -> String {
+    variable_of(opt.spec())
+}
+
+fn variable_of(spec: &Spec) -> String {
+    format!("{VARIABLE_PREFIX}{}", spec.name.to_ascii_uppercase())
+}
+
 fn row_of(name: &str) -> Option<usize> {
     TABLE.iter().position(|spec| spec.name == name)
 }
@@ -374,6 +408,8 @@ mod tests {
         let environment = [
             ("FCGIPM_N_PROCESSES", "7"),
             ("FCGIPM_LIB", "/x"),
+            ("FCGIPM_DROPIN", "/x"),
+            ("FCGIPM_WORKER", "1:2:3:4:5:6:7:8"),
             ("PATH", "/bin"),
         ];
         let merged = options

@@ -21,7 +21,7 @@ use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
 /// What a run of some length must have come to.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 15] = [
     "grown",
     "shrunk",
     "slow",
@@ -35,6 +35,8 @@ const KINDS: [&str; 13] = [
     "recycled for age",
     "successors",
     "emptied",
+    "silent ones ready",
+    "silent ones asked to leave",
 ];
 
 fn run(world: &mut World) {
@@ -115,6 +117,7 @@ fn trace(seed: u64, garbage: bool) -> Vec<(Duration, Action)> {
         config.start_timeout = Some(60 * SECOND);
         config.die_timeout = Some(60 * SECOND);
         config.max_memory = 0;
+        config.ready_delay = None;
         config.start_delay = Duration::ZERO;
     });
     world.be_good();
@@ -170,7 +173,9 @@ fn a_pool_that_nobody_uses_wakes_once_a_second_at_most_and_without_limits_never(
         let timed = config.request_timeout.is_some()
             || config.slow_request.is_some()
             || config.max_memory > 0;
-        let most = if timed && !world.workers.is_empty() {
+        // Whoever says nothing is not seen to wait: it may begin to speak.
+        let silent = world.workers.values().any(|worker| worker.silent);
+        let most = if (timed || silent) && !world.workers.is_empty() {
             201
         } else {
             0

@@ -13,6 +13,7 @@ mod gateway;
 mod load;
 mod records;
 mod reply;
+mod run;
 mod status;
 mod stream;
 mod variables;
@@ -35,10 +36,22 @@ enum Tool {
     Call(call::Options),
     Status(status::Options),
     Load(Box<load::Options>),
+    Run(Box<run::Options>),
 }
 
 fn main() -> ExitCode {
-    let command = Command::parse();
+    match Command::parse().tool {
+        Tool::Gateway(options) => in_runtime(gateway::run(options)),
+        Tool::Call(options) => in_runtime(call::run(options)),
+        // These wait in loops of their own. What is run must not find threads of a runtime.
+        Tool::Status(options) => ExitCode::from(status::run(&options)),
+        Tool::Load(options) => ExitCode::from(load::run(&options)),
+        Tool::Run(options) => ExitCode::from(run::run(*options)),
+    }
+}
+
+/// Runs a tool that waits for many things at once.
+fn in_runtime(tool: impl Future<Output = u8>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -49,15 +62,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let status = runtime.block_on(async {
-        match command.tool {
-            Tool::Gateway(options) => gateway::run(options).await,
-            Tool::Call(options) => call::run(options).await,
-            Tool::Status(options) => status::run(&options),
-            // Waits in a loop of its own; nothing else runs here meanwhile.
-            Tool::Load(options) => load::run(&options),
-        }
-    });
+    let status = runtime.block_on(tool);
     // A read of standard input that is still blocking in its thread must not hold up the exit.
     runtime.shutdown_background();
     ExitCode::from(status)

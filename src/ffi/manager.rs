@@ -107,7 +107,8 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 ///
 /// The first call starts the manager: pid file, signal handlers, the first workers. The workers are
 /// forked within these calls, so each of them returns more than once: in the parent, and in each
-/// worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once.
+/// worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once,
+/// and so is a program that "fcgipm run" started: its manager is that one.
 ///
 /// A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
 /// step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in it

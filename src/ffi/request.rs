@@ -6,7 +6,7 @@ use super::boundary::{bytes, bytes_mut, copy_text, enter};
 use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
 use crate::error::{Code, Error, Result};
-use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS};
+use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS, supervision};
 
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
 /// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
@@ -55,6 +55,10 @@ pub(super) fn length(count: usize) -> i64 {
 /// max_params, max_param_size and max_params_size count, the environment wins over them, and
 /// FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
 ///
+/// In a program that "fcgipm run" started, the first call makes the process a worker of that
+/// manager: the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the
+/// program has none. FCGIPM_EVALUE or FCGIPM_ESYSTEM when it cannot: the message says why.
+///
 /// Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
 /// listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the
 /// environment. Several threads may have a loop each on one socket; a handle is for one call at a
@@ -67,6 +71,7 @@ pub extern "C" fn fcgipm_request_new(
 ) -> *mut fcgipm_request {
     enter(|| {
         let options = effective(options)?;
+        supervision::adopt()?;
         Ok(handle::make(Request::new(
             listen_fd,
             flags,

@@ -126,7 +126,7 @@ impl Event {
         pid: i32,
         cause: Cause,
         start_timeout: Option<Duration>,
-        last_lines: Option<String>,
+        last_words: Option<String>,
     ) -> Self {
         let limit = start_timeout.unwrap_or_default();
         let what = match cause {
@@ -139,10 +139,8 @@ impl Event {
                 return Self::new(EventKind::ReloadFailed, 0, 0, message);
             }
         };
-        let lines = last_lines.map_or(String::new(), |lines| {
-            format!("; its last lines on standard error: {lines}")
-        });
-        let message = format!("reload failed: worker (pid {pid}) {what}{lines}");
+        let words = last_words.map_or(String::new(), |words| format!("; {words}"));
+        let message = format!("reload failed: worker (pid {pid}) {what}{words}");
         Self::new(EventKind::ReloadFailed, pid, 0, message)
     }
 

@@ -10,6 +10,7 @@ mod observe;
 mod output;
 mod perform;
 mod pid_file;
+mod program;
 mod rescue;
 mod shell;
 mod start;
@@ -18,10 +19,12 @@ mod worker;
 
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
+use crate::server::supervision;
 use crate::sys;
 
 pub use event::{Event, EventKind};
 use identity::Identity;
+pub use program::Program;
 use shell::{Shell, Turn};
 use start::Settings;
 
@@ -50,7 +53,28 @@ impl Manager {
     /// [`Code::Value`] for options that contradict each other.
     pub fn new(options: &Options) -> Result<Self> {
         Ok(Self {
-            settings: Settings::new(options)?,
+            settings: Settings::new(options, None)?,
+            state: State::New,
+            owner: sys::process::pid(),
+        })
+    }
+
+    /// A manager whose workers become another program, so that [`next`](Self::next) returns in none of
+    /// them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and for options that make no sense here.
+    pub fn of_program(options: &Options, program: Program) -> Result<Self> {
+        let settings = Settings::new(options, Some(program))?;
+        let bad = |what: &'static str| Err(Error::new(Code::Value, what));
+        if settings.pool.processes == 0 {
+            return bad("option n_processes: a program needs one worker at least");
+        }
+        if !settings.handles_signals {
+            return bad("option no_signals: it is for hosts that hand signals in");
+        }
+        Ok(Self {
+            settings,
             state: State::New,
             owner: sys::process::pid(),
         })
@@ -58,7 +82,8 @@ impl Manager {
 
     /// Waits for the next thing that happens, and returns it. The first call starts the manager.
     ///
-    /// With `n_processes` 0 there is nothing to manage: the caller is its own only worker, at once.
+    /// With `n_processes` 0 there is nothing to manage: the caller is its own only worker, at once. So is
+    /// one that `fcgipm run` started as a worker, whatever its options say.
     ///
     /// # Errors
     /// [`Code::Threads`], [`Code::Value`], [`Code::PidFile`], [`Code::Running`],
@@ -78,6 +103,10 @@ impl Manager {
         }
         loop {
             match &mut self.state {
+                State::New if self.settings.program.is_none() && supervision::adopt()? => {
+                    self.state = State::Spent;
+                    return Ok(Event::in_worker());
+                }
                 State::New if self.settings.pool.processes == 0 => {
                     Identity::refuse(&self.settings.options)?;
                     self.state = State::Spent;
@@ -108,7 +137,7 @@ impl Manager {
                 State::Spent => {
                     return Err(Error::new(
                         Code::State,
-                        "n_processes is 0: there is nothing to manage",
+                        "there is nothing to manage: this process is its own only worker",
                     ));
                 }
             }

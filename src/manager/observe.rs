@@ -1,5 +1,6 @@
 //! What the manager observes, and tells the pool.
 
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::event::Event;
@@ -10,7 +11,7 @@ use crate::server::supervision::{Activity, Look};
 use crate::sys::channel::drain;
 use crate::sys::child::Ended;
 use crate::sys::listeners::Listener;
-use crate::sys::{arrivals, readiness, signals};
+use crate::sys::{arrivals, io, readiness, signals};
 
 impl Shell {
     /// Acts on the signals that came; whether any did.
@@ -54,6 +55,39 @@ impl Shell {
         })
     }
 
+    /// Workers that have become programs, or tell why they could not.
+    pub(super) fn hear_of_programs(&mut self, ready: &[Source]) {
+        for source in ready {
+            if let Source::Executed(slot) = source {
+                self.hear_of_program(*slot);
+            }
+        }
+    }
+
+    fn hear_of_program(&mut self, slot: usize) {
+        let mut words = [0; 1_024];
+        let Some(worker) = self.workers.get_mut(slot) else {
+            return;
+        };
+        let Some(pipe) = &worker.executing else {
+            return;
+        };
+        match io::read(pipe.as_fd(), &mut words) {
+            Ok(io::Received::Nothing) => {}
+            Ok(io::Received::Bytes(count)) => {
+                let words = String::from_utf8_lossy(&words[..count]).into_owned();
+                worker.executing = None;
+                let line = format!("worker (pid {}): {words}", worker.pid);
+                worker.failure = Some(words);
+                self.publish(Event::notice(line));
+            }
+            Ok(io::Received::End) | Err(_) => {
+                worker.executing = None;
+                self.report(slot, Report::Executed);
+            }
+        }
+    }
+
     pub(super) fn reap(&mut self, ready: &[Source]) {
         let mut gone = Vec::new();
         let mut ended = ready.iter().filter_map(|source| match source {
@@ -84,11 +118,13 @@ impl Shell {
             // It may have handed connections on, whether or not it was told to leave.
             self.handed_over = true;
             self.end_rescue(slot);
+            // Its last words come before the news of its death.
+            self.hear_of_program(slot);
             let worker = &mut self.workers[slot];
             worker.child = None;
             worker.status = status;
+            worker.executing = None;
             if let Some(output) = &mut worker.output {
-                // Its last words come before the news of its death.
                 let _ = output.pass_on();
             }
             self.report(slot, Report::Exited(exit));
@@ -119,8 +155,14 @@ impl Shell {
                     Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished => {
                         self.report(slot, Report::Ready);
                     }
+                    Activity::Starting => {
+                        if self.page(slot).has_spoken() {
+                            self.report(slot, Report::Announced);
+                        }
+                        continue;
+                    }
                     // One that leaves before it ever waited is no capacity.
-                    Activity::Starting | Activity::Leaving => continue,
+                    Activity::Leaving => continue,
                 }
             }
             if let Some(observation) = self.observation(&look) {

@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::event::Event;
-use super::shell::Shell;
+use super::shell::{Shell, Worker};
 use crate::error::Error;
 use crate::pool::{self, Action, Notice, Overdue, Report, SlotState};
 use crate::server::listener;
@@ -46,7 +46,7 @@ impl Shell {
                         self.signal(slot, kick::KICK);
                     }
                     Some(Activity::Starting | Activity::Leaving) | None => {
-                        self.signal(slot, libc::SIGTERM);
+                        self.signal(slot, self.settings.stop_signal);
                     }
                 },
                 Action::GiveNotice { slot } => self.give_notice(slot),
@@ -134,14 +134,11 @@ impl Shell {
             Notice::ReloadFailed { slot, cause } => {
                 // Where none could be forked, there is nobody in the slot.
                 let worker = self.workers.get(slot);
-                let lines = worker
-                    .and_then(|worker| worker.output.as_ref())
-                    .and_then(|output| output.last_lines());
                 Event::reload_failed(
                     worker.map_or(0, |worker| worker.pid),
                     cause,
                     config.start_timeout,
-                    lines,
+                    worker.and_then(Worker::last_words),
                 )
             }
             Notice::Killing { slot, overdue } => {

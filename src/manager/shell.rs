@@ -17,7 +17,7 @@ use crate::sys::child::{self, Child, Fork};
 use crate::sys::listeners::Listener;
 use crate::sys::readiness::{self, Waited};
 use crate::sys::signals::Signals;
-use crate::sys::{clock, stderr};
+use crate::sys::{clock, process, stderr};
 
 /// How often children are looked at that neither a descriptor nor a signal tells of.
 const LOOK: Duration = Duration::from_millis(500);
@@ -29,6 +29,8 @@ const HELD: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Shell {
     pub(super) settings: Settings,
+    /// The manager's.
+    pub(super) pid: i32,
     pub(super) pool: Pool,
     /// The zero of the pool's time.
     pub(super) origin: Duration,
@@ -49,6 +51,8 @@ pub(super) struct Shell {
     output_gate: Duration,
     /// The pipe that a worker that is being forked gets as its standard error.
     pub(super) start_stderr: Option<Pipe>,
+    /// The pipe by which a worker that is being forked tells why it could not become a program.
+    pub(super) start_program: Option<OwnedFd>,
     /// Reloads that were begun.
     pub(super) generation: u64,
     pub(super) stopped: bool,
@@ -84,7 +88,22 @@ pub(super) struct Worker {
     /// The wait status of the last one that was here.
     pub(super) status: i32,
     pub(super) output: Option<Output>,
+    /// At its end when the worker has become a program.
+    pub(super) executing: Option<OwnedFd>,
+    /// Why it could not.
+    pub(super) failure: Option<String>,
     pub(super) rescue: Option<Rescue>,
+}
+
+impl Worker {
+    /// Why it could not become a program, or what else it said last.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let lines = || {
+            let lines = self.output.as_ref()?.last_lines()?;
+            Some(format!("its last lines on standard error: {lines}"))
+        };
+        self.failure.clone().or_else(lines)
+    }
 }
 
 /// How a turn of the loop ended.
@@ -113,6 +132,8 @@ pub(super) enum Source {
     Connection,
     /// The worker in this slot wrote to standard error.
     Output(usize),
+    /// The worker in this slot has become a program, or could not.
+    Executed(usize),
     /// Somebody that a worker left behind did.
     Leftover,
     /// The peer of a killed worker's connection said something.
@@ -126,6 +147,7 @@ impl Shell {
         let mut this = Self {
             pool: Pool::new(settings.pool.clone()),
             settings,
+            pid: process::pid(),
             origin: clock::now(),
             workers: Vec::new(),
             parts,
@@ -137,6 +159,7 @@ impl Shell {
             handover_gate: Duration::ZERO,
             output_gate: Duration::ZERO,
             start_stderr: None,
+            start_program: None,
             generation: 0,
             stopped: false,
         };
@@ -158,6 +181,7 @@ impl Shell {
         let (waited, ready) = self.wait();
         let ours = self.take_signals();
         self.pass_on_output(&ready);
+        self.hear_of_programs(&ready);
         self.reap(&ready);
         self.see_off(&ready);
         if ready.contains(&Source::Connection) {
@@ -225,6 +249,10 @@ impl Shell {
         } else {
             deadlines.push(Some(self.output_gate));
         }
+        let workers = self.workers.iter().enumerate();
+        watched.extend(workers.filter_map(|(slot, worker)| {
+            Some((Source::Executed(slot), worker.executing.as_ref()?.as_fd()))
+        }));
         let mut blind = false;
         for (slot, child) in self.children() {
             match child.pidfd() {
@@ -283,15 +311,28 @@ impl Shell {
         let wanted = self.pool.counts().wanted;
         let limit = self.pool.request_limit(slot);
         let size = u32::try_from(wanted).unwrap_or(u32::MAX);
-        self.parts.scoreboard.begin(slot, size, limit);
+        let is_program = self.settings.program.is_some();
+        if is_program {
+            self.parts.scoreboard.begin_apart(slot, size, limit);
+        } else {
+            self.parts.scoreboard.begin(slot, size, limit);
+        }
         let pipe = self.pipe_for_stderr();
+        let executing = is_program.then(|| channel::pipe("pipe of a program", true));
+        let (executing, executed) = match executing {
+            Some(Ok(pipe)) => (Some(pipe.read), Some(pipe.write)),
+            // Without, it is not heard of, and counts as ready only when it says so itself.
+            Some(Err(_)) | None => (None, None),
+        };
         let mask = Signals::hold();
         let forked = child::fork();
         if matches!(forked, Ok(Fork::Child)) {
             self.start_stderr = pipe;
+            self.start_program = executed;
             return true;
         }
         Signals::release(&mask);
+        drop(executed);
         match forked {
             Ok(Fork::Parent(child)) => {
                 if child.pidfd().is_none() && self.settings.handles_signals {
@@ -301,6 +342,7 @@ impl Shell {
                     pid: child.pid(),
                     child: Some(child),
                     output: pipe.map(|pipe| Output::new(pipe.read)),
+                    executing,
                     ..Worker::default()
                 };
                 self.report(slot, Report::Forked);

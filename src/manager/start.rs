@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use super::event::Event;
 use super::identity::Identity;
 use super::pid_file::PidFile;
+use super::program::Program;
 use super::shell::{Parts, Shell};
 use crate::error::{Code, Error, Result};
 use crate::options::{MAX_PROCESSES, Opt, Options};
@@ -24,6 +25,10 @@ pub(super) struct Settings {
     /// The name of how the pool is sized.
     pub(super) pm: &'static str,
     pub(super) notice_signal: Option<i32>,
+    /// Asks a worker to leave that does not use Accept.
+    pub(super) stop_signal: i32,
+    /// What the workers become.
+    pub(super) program: Option<Program>,
     pub(super) catches_stderr: bool,
     pid_file: Option<PathBuf>,
     title: Option<String>,
@@ -34,12 +39,16 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(options: &Options) -> Result<Self> {
+    pub(super) fn new(options: &Options, program: Option<Program>) -> Result<Self> {
         Ok(Self {
-            pool: pool_config(options)?,
+            pool: pool_config(options, program.is_some())?,
             pm: options.word(Opt::Pm),
-            notice_signal: notice_signal(options.word(Opt::RequestTimeoutSignal)),
-            catches_stderr: options.flag(Opt::CatchStartStderr),
+            notice_signal: signal_of(options.word(Opt::RequestTimeoutSignal)),
+            stop_signal: signal_of(options.word(Opt::StopSignal)).unwrap_or(libc::SIGTERM),
+            // A program would have it caught for its whole life: who can say that it is ready cannot give
+            // it back.
+            catches_stderr: options.flag(Opt::CatchStartStderr) && program.is_none(),
+            program,
             pid_file: options.text(Opt::PidFname).map(PathBuf::from),
             title: options.text(Opt::PmTitle),
             handles_signals: !options.flag(Opt::NoSignals),
@@ -56,7 +65,7 @@ impl Settings {
     }
 }
 
-fn pool_config(options: &Options) -> Result<pool::Config> {
+fn pool_config(options: &Options, is_program: bool) -> Result<pool::Config> {
     let processes = options.number(Opt::NProcesses);
     let (min_spare, max_spare) = (options.number(Opt::MinSpare), options.number(Opt::MaxSpare));
     let start = match options.number(Opt::StartServers) {
@@ -98,6 +107,7 @@ fn pool_config(options: &Options) -> Result<pool::Config> {
         reload_surge: options.number(Opt::ReloadSurge),
         start_delay: options.seconds(Opt::StartDelay).unwrap_or_default(),
         start_timeout: options.seconds(Opt::StartTimeout),
+        ready_delay: options.seconds(Opt::ReadyDelay).filter(|_| is_program),
         die_timeout: options.seconds(Opt::DieTimeout),
         sizing,
         max_requests: number(Opt::MaxRequests),
@@ -114,8 +124,8 @@ fn pool_config(options: &Options) -> Result<pool::Config> {
     })
 }
 
-/// The signal behind one of the option's words; `none` is none.
-fn notice_signal(word: &str) -> Option<i32> {
+/// The signal behind an option's word; `none` is none.
+fn signal_of(word: &str) -> Option<i32> {
     let name = format!("SIG{word}");
     Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32)
 }

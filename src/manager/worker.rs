@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use super::program;
 use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
@@ -18,6 +19,9 @@ pub(super) fn become_worker(
     manager: i32,
     settings: &Settings,
 ) -> Result<()> {
+    if let Some(program) = &settings.program {
+        program::become_program(shell, slot, program, settings)
+    }
     let mut mask = shell.parts.signals.original_mask();
     let tied = tie(shell, slot, manager, settings);
     // A host that blocks the kick could not be told anything.

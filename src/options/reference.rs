@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::{Kind, TABLE, VARIABLE_PREFIX};
+use super::{Kind, TABLE, variable_of};
 
 /// The reference page, from the table: `docs/OPTIONS.md` is this text.
 #[must_use]
 pub fn reference() -> String {
     let mut page = String::from(
         "# Options\n\nGenerated from `src/options.rs`; `make check` fails when this page is out of step.\n\n\
-         A program sets an option by its name (`fcgipm_options_set` in C, a key of the constructor in Perl); the\n\
+         A program sets an option by its name (`fcgipm_options_set` in C, a key of the constructor in Perl), and\n\
+         `fcgipm run` takes it as `--n-processes 4` or, in its file, `n_processes = 4`; the\n\
          operator overrides it with the variable. An unknown name or a bad value is an error that names it.\n\n\
          | option | variable | takes | default | meaning |\n|---|---|---|---|---|\n",
     );
@@ -30,10 +31,10 @@ pub fn reference() -> String {
         } else {
             format!("`{}`", spec.default)
         };
-        let upper = spec.name.to_ascii_uppercase();
+        let variable = variable_of(spec);
         let _ = writeln!(
             page,
-            "| `{}` | `{VARIABLE_PREFIX}{upper}` | {takes} | {default} | {} |",
+            "| `{}` | `{variable}` | {takes} | {default} | {} |",
             spec.name, spec.doc
         );
     }

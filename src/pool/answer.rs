@@ -26,7 +26,7 @@ pub enum Action {
         /// The slot.
         slot: usize,
     },
-    /// Ask a worker that never used Accept to end, as anything else is asked: SIGTERM.
+    /// Ask a worker that never used Accept to end, as anything else is asked: by a signal.
     Terminate {
         /// The slot.
         slot: usize,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::machine::Pool;
-use super::slot::Slot;
+use super::slot::{Proof, Slot};
 use super::watch::Missed;
-use super::{Action, Cause, Notice, Overdue, Recycle};
+use super::{Action, Activity, Cause, Notice, Overdue, Recycle};
 
 impl Pool {
     /// When the pages of all workers are to be looked at next, and what they say handed in, before
@@ -24,6 +24,13 @@ impl Pool {
                 self.mark_due(slot, Recycle::Lifetime);
             }
             match &mut self.slots[slot] {
+                &mut Slot::Starting {
+                    deadline,
+                    proof: Proof::Alive(at),
+                    ..
+                } if at <= now && deadline.is_none_or(|deadline| at <= deadline) => {
+                    self.become_ready(now, slot, Activity::Silent, actions);
+                }
                 &mut Slot::Starting {
                     generation,
                     deadline: Some(deadline),

@@ -332,7 +332,7 @@ impl Pool {
                 // It does not wait, so no kick would reach it.
                 let watch = Watch::new(now, Activity::Leaving);
                 let mut retirement = Retirement::new(now, last, watch, limit);
-                retirement.start_by = held.deadline();
+                retirement.start_by = held.start_by();
                 *held = Slot::Retiring(retirement);
                 actions.push(Action::Retire { slot, last });
                 actions.push(Action::Terminate { slot });
@@ -340,11 +340,16 @@ impl Pool {
             Slot::Ready(serving) => {
                 let mut retirement = Retirement::new(now, last, serving.watch, limit);
                 // Until it is looked at again: a kick too many does nothing, and one too few may
-                // leave it waiting.
-                retirement.idle = true;
+                // leave it waiting. One that says nothing does not know what a kick is.
+                retirement.idle = !serving.watch.is_silent();
+                let ask = if retirement.idle {
+                    Action::Kick { slot }
+                } else {
+                    Action::Terminate { slot }
+                };
                 self.slots[slot] = Slot::Retiring(retirement);
                 actions.push(Action::Retire { slot, last });
-                actions.push(Action::Kick { slot });
+                actions.push(ask);
             }
             Slot::Retiring(retirement) if last && !retirement.last => {
                 retirement.last = true;

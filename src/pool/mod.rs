@@ -54,6 +54,9 @@ pub struct Config {
     pub start_delay: Duration,
     /// Longest time from the fork to the first Accept.
     pub start_timeout: Option<Duration>,
+    /// A program that was started ([`Report::Executed`]) and says nothing of itself counts as ready
+    /// when it has run for so long; `None`: only its first Accept counts.
+    pub ready_delay: Option<Duration>,
     /// Longest time from being told to leave to the end.
     pub die_timeout: Option<Duration>,
     /// How the number of workers is chosen.
@@ -140,6 +143,10 @@ pub enum Report {
         /// Why.
         errno: i32,
     },
+    /// The worker has become another program, which may never say anything of itself.
+    Executed,
+    /// It has said something of itself, so it will also say when it is ready.
+    Announced,
     /// The worker has entered its first Accept.
     Ready,
     /// What a valid look into its page says, of a worker that is ready or on its way out.
@@ -178,6 +185,8 @@ pub enum Activity {
     Busy,
     /// It is about to end.
     Leaving,
+    /// It says nothing: nobody knows whether it serves a request, and no kick reaches it.
+    Silent,
 }
 
 /// How a worker ended.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backoff::MATURE;
 use super::machine::{Phase, Pool, Reload};
-use super::slot::{Reason, Serving, Slot};
+use super::slot::{Proof, Reason, Serving, Slot};
 use super::watch::Watch;
 use super::{Action, Activity, Cause, Notice, Recycle, Report, Sizing};
 
@@ -37,6 +37,7 @@ impl Pool {
                     generation,
                     born: now,
                     deadline: limit.map(|limit| now.saturating_add(limit)),
+                    proof: Proof::Pending,
                 };
                 self.forks_fail_since = None;
                 actions.push(Action::Notice(Notice::Started { slot }));
@@ -48,23 +49,15 @@ impl Pool {
                 *held = Slot::Empty;
                 self.fork_failed(now, slot, (!doomed).then_some(reason), errno, actions);
             }
-            (
-                &mut Slot::Starting {
-                    generation, born, ..
-                },
-                Report::Ready,
-            ) => {
-                *held = Slot::Ready(Serving {
-                    generation,
-                    born,
-                    ready_at: now,
-                    due: None,
-                    watch: Watch::new(now, Activity::Idle),
-                });
-                self.failing = false;
-                self.had_ready = true;
-                self.load.somebody_came(now, self.config.sizing);
-                actions.push(Action::Notice(Notice::Ready { slot }));
+            (Slot::Starting { proof, .. }, Report::Executed) => {
+                if let (Proof::Pending, Some(delay)) = (*proof, self.config.ready_delay) {
+                    *proof = Proof::Alive(now.saturating_add(delay));
+                }
+            }
+            // The two may be observed in either order.
+            (Slot::Starting { proof, .. }, Report::Announced) => *proof = Proof::Accept,
+            (Slot::Starting { .. }, Report::Ready) => {
+                self.become_ready(now, slot, Activity::Idle, actions);
             }
             (&mut Slot::Starting { generation, .. }, Report::Exited(exit)) => {
                 *held = Slot::Empty;
@@ -107,6 +100,8 @@ impl Pool {
                 Slot::Empty,
                 Report::Forked
                 | Report::ForkFailed { .. }
+                | Report::Executed
+                | Report::Announced
                 | Report::Ready
                 | Report::Observed(_)
                 | Report::Memory { .. }
@@ -114,7 +109,12 @@ impl Pool {
             )
             | (
                 Slot::Forking { .. },
-                Report::Ready | Report::Observed(_) | Report::Memory { .. } | Report::Exited(_),
+                Report::Executed
+                | Report::Announced
+                | Report::Ready
+                | Report::Observed(_)
+                | Report::Memory { .. }
+                | Report::Exited(_),
             )
             | (
                 Slot::Starting { .. },
@@ -123,20 +123,64 @@ impl Pool {
                 | Report::Observed(_)
                 | Report::Memory { .. },
             )
-            | (Slot::Ready(_), Report::Forked | Report::ForkFailed { .. } | Report::Ready)
+            | (
+                Slot::Ready(_),
+                Report::Forked
+                | Report::ForkFailed { .. }
+                | Report::Executed
+                | Report::Announced
+                | Report::Ready,
+            )
             | (
                 Slot::Retiring(_),
-                Report::Forked | Report::ForkFailed { .. } | Report::Ready | Report::Memory { .. },
+                Report::Forked
+                | Report::ForkFailed { .. }
+                | Report::Executed
+                | Report::Announced
+                | Report::Ready
+                | Report::Memory { .. },
             )
             | (
                 Slot::Killed,
                 Report::Forked
                 | Report::ForkFailed { .. }
+                | Report::Executed
+                | Report::Announced
                 | Report::Ready
                 | Report::Observed(_)
                 | Report::Memory { .. },
             ) => {}
         }
+    }
+
+    /// A worker that was starting serves.
+    pub(super) fn become_ready(
+        &mut self,
+        now: Duration,
+        slot: usize,
+        activity: Activity,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(held) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let &mut Slot::Starting {
+            generation, born, ..
+        } = held
+        else {
+            return;
+        };
+        *held = Slot::Ready(Serving {
+            generation,
+            born,
+            ready_at: now,
+            due: None,
+            watch: Watch::new(now, activity),
+        });
+        self.failing = false;
+        self.had_ready = true;
+        self.load.somebody_came(now, self.config.sizing);
+        actions.push(Action::Notice(Notice::Ready { slot }));
     }
 
     /// A fork failed; `reason` tells why it was wanted, if it still is.

@@ -53,10 +53,22 @@ pub(super) enum Slot {
         born: Duration,
         /// When it must be ready.
         deadline: Option<Duration>,
+        proof: Proof,
     },
     Ready(Serving),
     Retiring(Retirement),
     Killed,
+}
+
+/// What besides its first Accept will show that a worker is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing has yet: what it will be has not begun to run.
+    Pending,
+    /// That it still runs at this time.
+    Alive(Duration),
+    /// Nothing: it has said something of itself, and will say this, too.
+    Accept,
 }
 
 /// The state of a worker that serves.
@@ -169,7 +181,16 @@ impl Slot {
     /// The earliest time at which a tick has something to do here.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self {
-            Self::Starting { deadline, .. } => *deadline,
+            Self::Starting {
+                deadline,
+                proof: Proof::Alive(at),
+                ..
+            } => Some(deadline.map_or(*at, |deadline| deadline.min(*at))),
+            Self::Starting {
+                deadline,
+                proof: Proof::Pending | Proof::Accept,
+                ..
+            } => *deadline,
             Self::Retiring(retirement) => {
                 let kills = retirement.kill_at.into_iter().chain(retirement.start_by);
                 kills.chain([retirement.kick_at]).min()
@@ -178,12 +199,39 @@ impl Slot {
         }
     }
 
+    /// When a worker must be ready that is known to accept nothing before.
+    pub(super) fn start_by(&self) -> Option<Duration> {
+        match self {
+            Self::Starting {
+                deadline,
+                proof: Proof::Pending | Proof::Accept,
+                ..
+            } => *deadline,
+            Self::Starting {
+                proof: Proof::Alive(_),
+                ..
+            }
+            | Self::Empty
+            | Self::Forking { .. }
+            | Self::Ready(_)
+            | Self::Retiring(_)
+            | Self::Killed => None,
+        }
+    }
+
     /// Gives the worker back the time during which the manager was not there.
     pub(super) fn postpone(&mut self, by: Duration) {
         match self {
             Self::Starting {
-                deadline: Some(at), ..
-            } => *at += by,
+                deadline, proof, ..
+            } => {
+                if let Some(at) = deadline {
+                    *at += by;
+                }
+                if let Proof::Alive(at) = proof {
+                    *at += by;
+                }
+            }
             Self::Ready(serving) => serving.watch.postpone(by),
             Self::Retiring(retirement) => {
                 retirement.watch.postpone(by);
@@ -192,10 +240,7 @@ impl Slot {
                     *at = at.map(|at| at.saturating_add(by));
                 }
             }
-            Self::Starting { deadline: None, .. }
-            | Self::Empty
-            | Self::Forking { .. }
-            | Self::Killed => {}
+            Self::Empty | Self::Forking { .. } | Self::Killed => {}
         }
     }
 }

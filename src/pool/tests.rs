@@ -26,6 +26,7 @@ impl Driver {
             reload_surge: 0,
             start_delay: Duration::ZERO,
             start_timeout: Some(60 * SECOND),
+            ready_delay: None,
             die_timeout: Some(60 * SECOND),
             sizing: Sizing::Static,
             max_requests: 0,

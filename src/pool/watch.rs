@@ -76,16 +76,28 @@ impl Watch {
             (Activity::Reading, Activity::Reading) => same_request && self.said == said.since,
             (Activity::Busy, Activity::Reading) => false,
             (Activity::Reading | Activity::Busy, Activity::Busy)
-            | (Activity::Idle | Activity::Leaving, Activity::Idle | Activity::Leaving) => {
-                same_request
-            }
+            | (Activity::Idle | Activity::Leaving, Activity::Idle | Activity::Leaving)
+            | (Activity::Silent, Activity::Silent) => same_request,
             (Activity::Reading | Activity::Busy, Activity::Idle | Activity::Leaving)
             | (Activity::Idle | Activity::Leaving, Activity::Reading | Activity::Busy) => false,
+            // It has begun to speak.
+            (
+                Activity::Silent,
+                Activity::Idle | Activity::Reading | Activity::Busy | Activity::Leaving,
+            )
+            | (
+                Activity::Idle | Activity::Reading | Activity::Busy | Activity::Leaving,
+                Activity::Silent,
+            ) => false,
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.activity == Activity::Idle
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.activity == Activity::Silent
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -149,6 +161,6 @@ impl Watch {
 fn is_running(activity: Activity) -> bool {
     match activity {
         Activity::Reading | Activity::Busy => true,
-        Activity::Idle | Activity::Leaving => false,
+        Activity::Idle | Activity::Leaving | Activity::Silent => false,
     }
 }

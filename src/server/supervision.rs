@@ -1,6 +1,8 @@
-//! What a worker knows of its manager. The manager installs it in a fresh worker; Accept consults it,
-//! and tells through `report` what it does.
+//! What a worker knows of its manager. The manager installs it in a fresh worker, or leaves it to the
+//! program that the worker becomes (`inheritance`); Accept consults it, and tells through `report` what it
+//! does.
 
+mod inheritance;
 mod report;
 
 use std::fmt;
@@ -13,10 +15,12 @@ use parking_lot::Mutex;
 pub use crate::sys::clock::now;
 pub use crate::sys::scoreboard::{
     Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Order, Page, PoolStatus,
-    RECORDS, Reload, Scoreboard, SlotLine, SlotStatus, Stage, Total, View, ViewError,
+    RECORDS, REGION_NAME, Reload, Scoreboard, SlotLine, SlotStatus, Stage, Total, View, ViewError,
 };
 use crate::sys::stderr::Redirected;
 use crate::sys::{channel, kick, process};
+pub(crate) use inheritance::Inheritance;
+pub use inheritance::adopt;
 pub use report::Report;
 
 /// The ties between a worker and its manager.

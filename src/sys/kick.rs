@@ -175,6 +175,32 @@ pub(crate) fn install_retiring() -> Result<()> {
     RETIRING.into_iter().try_for_each(handle)
 }
 
+/// The same for a process that has run before it learnt that it is a worker: handlers that it has
+/// installed meanwhile, and signals that it ignores, are its own affair.
+///
+/// # Errors
+/// sigaction(2) failed.
+pub(crate) fn install_where_default() -> Result<()> {
+    if [libc::SIG_DFL, libc::SIG_IGN].contains(&disposition(KICK)) {
+        install_kick()?;
+    }
+    let mut retiring = RETIRING.into_iter();
+    retiring.try_for_each(|signal| match disposition(signal) {
+        libc::SIG_DFL => handle(signal),
+        _ => Ok(()),
+    })
+}
+
+/// What the process does with a signal: [`libc::SIG_DFL`], [`libc::SIG_IGN`] or a handler's address.
+fn disposition(signal: i32) -> usize {
+    // SAFETY: zeroed is a valid sigaction, and a NULL action only asks. It fails for no valid signal.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &raw mut action);
+        action.sa_sigaction
+    }
+}
+
 /// From here on the handlers interrupt every call that waits. For hosts that want to know of each
 /// interrupted accept(2): a socket that was made interruptible would also tell them of signals
 /// without a handler (SIGCONT, a debugger), which they could not tell from one that has.
@@ -183,13 +209,7 @@ pub(crate) fn interrupt_calls() {
         return;
     }
     for signal in RETIRING.into_iter().chain([KICK]) {
-        // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
-        let ours = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal, ptr::null(), &raw mut action) == 0
-                && action.sa_sigaction == on_signal as *const () as usize
-        };
-        if ours {
+        if disposition(signal) == on_signal as *const () as usize {
             let _ = handle(signal);
         }
     }
@@ -208,13 +228,7 @@ pub(crate) fn reset() {
 /// Asks this process to retire because the host says so: there may be no handler yet, and without one
 /// the kick would reach no waiting thread. Async-signal-safe.
 pub(crate) fn request_retirement_from_host() {
-    // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
-    let unhandled = unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(KICK, ptr::null(), &raw mut action) == 0
-            && [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
-    };
-    if unhandled {
+    if [libc::SIG_DFL, libc::SIG_IGN].contains(&disposition(KICK)) {
         let _ = handle(KICK);
     }
     request_retirement();

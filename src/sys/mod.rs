@@ -14,6 +14,7 @@ pub(crate) mod scoreboard;
 
 pub(crate) mod channel;
 pub(crate) mod child;
+pub(crate) mod exec;
 pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod listeners;

@@ -157,6 +157,19 @@ impl Signals {
     pub(crate) fn leave_to_worker(mut self) {
         self.restore_dispositions();
     }
+
+    /// In a worker that is about to become another program: the same. A signal that was ignored stays so
+    /// (nohup(1) relies on it), but for that by which the program is asked to leave, and for SIGPIPE, which
+    /// the runtime of Rust has ignored. The program would inherit both.
+    pub(crate) fn leave_to_program(&mut self, stop_signal: i32) {
+        self.restore_dispositions();
+        for signal in [stop_signal, libc::SIGPIPE] {
+            if disposition(signal).is_ok_and(|now| now == libc::SIG_IGN) {
+                // It fails for no valid signal.
+                let _ = self.set(signal, libc::SIG_DFL);
+            }
+        }
+    }
 }
 
 impl Drop for Signals {
@@ -198,6 +211,11 @@ pub(crate) fn take(signal: i32) -> u32 {
         .ok()
         .and_then(|signal| ARRIVED.get(signal))
         .map_or(0, |count| count.swap(0, Ordering::SeqCst))
+}
+
+/// A signal that has a name.
+pub(crate) fn known(signal: i32) -> Result<Signal> {
+    Signal::try_from(signal).map_err(|e| failed("signal", e))
 }
 
 /// The name of a signal, as in `SIGTERM`.

@@ -142,10 +142,18 @@ impl Books {
                 Action::Kick { slot } => {
                     let worker = &world.workers[&slot];
                     assert!(worker.told.is_some(), "kick of a worker that serves");
+                    assert!(
+                        !worker.silent || worker.said.is_some() || !worker.ready,
+                        "kick of one that says nothing"
+                    );
                 }
                 Action::Terminate { slot } => {
                     let worker = &world.workers[&slot];
-                    assert!(worker.told.is_some() && !worker.ready);
+                    assert!(worker.told.is_some());
+                    assert!(!worker.ready || worker.said.is_none() && worker.executed.is_some());
+                    if worker.ready {
+                        self.count("silent ones asked to leave");
+                    }
                 }
                 Action::GiveNotice { slot } => {
                     self.count("notice given");
@@ -184,6 +192,7 @@ impl Books {
                             self.check_limit(&config, now, why, &world.workers[&slot]);
                             recycle = Some(why);
                         }
+                        Notice::Ready { slot } => self.ready(world, slot),
                         Notice::Killing { overdue, .. } => killing = Some(overdue),
                         Notice::Slow { slot, .. } => {
                             let worker = world.workers.get_mut(&slot).expect("slow nobody");
@@ -278,7 +287,11 @@ impl Books {
         let Some(timeout) = world.config.request_timeout else {
             return;
         };
-        for worker in world.workers.values().filter(|w| !w.liar && !w.mute) {
+        for worker in world
+            .workers
+            .values()
+            .filter(|w| !w.liar && !w.mute && !w.silent)
+        {
             if let Some(work) = worker.work
                 && worker.exit_at.is_none()
                 && worker.ready
@@ -290,6 +303,18 @@ impl Books {
                     "{age:?} of {limit:?}"
                 );
             }
+        }
+    }
+
+    /// It has said so, or it is silent, and has run for long enough.
+    fn ready(&mut self, world: &mut World, slot: usize) {
+        let (now, delay) = (world.now, world.config.ready_delay);
+        let worker = world.workers.get_mut(&slot).expect("nobody is ready");
+        if !worker.ready {
+            let (executed, delay) = (worker.executed.expect("a program"), delay.expect("a delay"));
+            assert!(worker.silent && now >= executed + delay, "ready too early");
+            worker.ready = true;
+            self.count("silent ones ready");
         }
     }
 

@@ -85,6 +85,7 @@ fn no_turn_in_a_reload_of_a_thousand_workers_takes_long() {
         reload_surge: 0,
         start_delay: Duration::ZERO,
         start_timeout: Some(Duration::from_secs(60)),
+        ready_delay: None,
         die_timeout: Some(Duration::from_secs(60)),
         sizing: Sizing::Static,
         max_requests: 1 << 40,

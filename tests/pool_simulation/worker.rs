@@ -53,6 +53,11 @@ pub(crate) struct Worker {
     pub(crate) liar: bool,
     /// Its page makes no sense.
     pub(crate) mute: bool,
+    /// It is another program since then.
+    pub(crate) executed: Option<Duration>,
+    /// A program that says nothing of itself, or nothing yet: asked by a signal, it leaves after its
+    /// request.
+    pub(crate) silent: bool,
     /// What it was last heard to say.
     pub(crate) said: Option<Observation>,
     /// Since when it has been heard to serve the same request.
@@ -86,6 +91,8 @@ impl Worker {
             measured: None,
             liar: false,
             mute: false,
+            executed: None,
+            silent: false,
             said: None,
             heard_since: now,
             heard_other: now,
@@ -129,7 +136,7 @@ impl Worker {
 
     /// What its page says, if that makes sense.
     pub(crate) fn says(&mut self, now: Duration, random: &mut Random) -> Option<Observation> {
-        if self.mute {
+        if self.mute || self.silent {
             return None;
         }
         let said = if self.liar {
@@ -234,6 +241,7 @@ impl Worker {
         }
         if stopped {
             self.born += credit;
+            self.executed = self.executed.map(|executed| executed + credit);
             self.told = self.told.map(|told| told + credit);
             self.ready_at = self.ready_at.map(|at| at + away);
             self.exit_at = self.exit_at.map(|(at, exit)| (at + away, exit));

@@ -74,6 +74,7 @@ fn config(random: &mut Random) -> Config {
             Duration::ZERO
         },
         start_timeout: (!random.one_in(4)).then(|| random.seconds(1, 61)),
+        ready_delay: random.one_in(3).then(|| random.millis(3_000)),
         die_timeout: (!random.one_in(4)).then(|| random.seconds(1, 61)),
         sizing,
         max_requests: if random.one_in(3) {
@@ -215,6 +216,36 @@ impl World {
         worker.liar = self.liars && self.random.one_in(4);
         self.workers.insert(slot, worker);
         self.report(slot, Report::Forked);
+        if self.config.ready_delay.is_some() && !never && !self.random.one_in(10) {
+            self.execute(slot);
+        }
+    }
+
+    /// The worker becomes a program that speaks, that never does, or that does so late.
+    fn execute(&mut self, slot: usize) {
+        let (kind, now) = (self.random.below(4), self.now);
+        let Some(worker) = self.workers.get_mut(&slot) else {
+            return;
+        };
+        worker.executed = Some(now);
+        worker.silent = kind < 3;
+        if kind < 2 {
+            worker.ready_at = None;
+        }
+        match kind {
+            0..=2 => self.report(slot, Report::Executed),
+            _ if self.random.one_in(2) => {
+                self.report(slot, Report::Executed);
+                self.report(slot, Report::Announced);
+            }
+            _ => {
+                self.report(slot, Report::Announced);
+                self.report(slot, Report::Executed);
+            }
+        }
+        if kind == 3 {
+            self.worker(slot).executed = None;
+        }
     }
 
     pub(crate) fn report(&mut self, slot: usize, report: Report) {
@@ -228,7 +259,9 @@ impl World {
         let missed = self.random.one_in(4);
         let now = self.now;
         let worker = self.worker(slot);
-        let reached = if worker.ready {
+        let reached = if worker.silent {
+            worker.work.is_none() && !kicked
+        } else if worker.ready {
             worker.work.is_none() && !missed
         } else {
             // One that has just reached its first wait needs no kick: it looks at the flag.
@@ -287,6 +320,12 @@ impl World {
             if worker.takes(now)
                 && let Some(takes) = self.queue.pop_front()
             {
+                // Nobody would end it.
+                let takes = if worker.silent {
+                    takes.min(60 * SECOND)
+                } else {
+                    takes
+                };
                 worker.accept(now, takes, &mut self.random);
             }
         }
@@ -328,8 +367,14 @@ impl World {
         let slots: Vec<_> = self.workers.keys().copied().collect();
         for &slot in &slots {
             let worker = self.worker(slot);
-            if !worker.ready && worker.ready_at.is_some_and(|at| at <= now) {
+            let speaks = worker.ready_at.is_some_and(|at| at <= now);
+            if worker.ready && speaks && worker.silent && worker.told.is_none() {
                 worker.ready_at = None;
+                worker.silent = false;
+            }
+            if !worker.ready && speaks {
+                worker.ready_at = None;
+                worker.silent = false;
                 if worker.told.is_none() {
                     worker.ready = true;
                     self.report(slot, Report::Ready);
@@ -370,14 +415,23 @@ impl World {
         let waits = !self.queue.is_empty();
         workers
             .flat_map(|w| {
-                let ready_at = w.ready_at.filter(|_| !w.ready && w.told.is_none());
+                let speaks = (!w.ready || w.silent) && w.told.is_none();
+                let ready_at = w.ready_at.filter(|_| speaks);
                 let exit_at = w.exit_at.map(|(at, _)| at);
                 [ready_at, exit_at, w.work.map(|work| work.ends)]
             })
             .chain([self.pool.deadline(), self.arrives])
             .chain([self.pool.watch_listener().filter(|_| waits)])
+            .chain([self.served_now().filter(|_| waits)])
             .flatten()
             .min()
+    }
+
+    /// A silent worker has become ready with the last tick, and takes what waits.
+    fn served_now(&self) -> Option<Duration> {
+        let mut workers = self.workers.values();
+        let takes = |worker: &Worker| worker.silent && worker.takes(self.now);
+        (self.code != Code::CrashLoop && workers.any(takes)).then_some(self.now)
     }
 
     /// Goes to the next thing that happens by itself; `false` if nothing will.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use fcgipm::server::supervision::{MEMFD_NAME, View, ViewError};
+use fcgipm::server::supervision::{MEMFD_NAME, REGION_NAME, View, ViewError};
 
 use super::sockets;
 use super::target::Target;
@@ -122,6 +122,7 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
     let scoreboard = format!("/memfd:{MEMFD_NAME} (deleted)");
     let mut sockets = Vec::new();
     let mut boards = Vec::new();
+    let mut regions = Vec::new();
     for entry in fs::read_dir(&folder).map_err(missed)?.flatten() {
         let path = entry.path();
         let Ok(link) = fs::read_link(&path) else {
@@ -130,6 +131,8 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
         let Some(link) = link.to_str() else { continue };
         if link == scoreboard {
             boards.push(path);
+        } else if let Some(slot) = region_of(link) {
+            regions.push((slot, path));
         } else if let Some(inode) = link
             .strip_prefix("socket:[")
             .and_then(|rest| rest.strip_suffix(']')?.parse().ok())
@@ -151,7 +154,20 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
             break;
         }
     }
-    outcome.map(|view| Found { pid, view, sockets })
+    let mut view = outcome?;
+    for (slot, path) in regions {
+        // One that is gone by now, or makes no sense, says nothing.
+        if let Ok(file) = File::open(path) {
+            let _ = view.attach(slot, &file);
+        }
+    }
+    Ok(Found { pid, view, sockets })
+}
+
+/// The slot whose region a descriptor is, by what the kernel calls it.
+fn region_of(link: &str) -> Option<usize> {
+    let name = link.strip_prefix("/memfd:")?.strip_suffix(" (deleted)")?;
+    name.strip_prefix(REGION_NAME)?.parse().ok()
 }
 
 fn parent(pid: i32) -> Option<i32> {

@@ -27,6 +27,7 @@ State of a worker:
   reading    has a connection, and waits for the parameters
   busy       runs the application for a request
   finishing  has finished a request, and has not come back for the next
+  silent     runs, and says nothing of itself: a program that does not use this library
   leaving    leaves, because somebody else than the manager told it to
   retiring   was told to leave by the manager
   gone       was killed, and is about to be reaped

@@ -100,6 +100,7 @@ impl Report {
             .iter()
             .filter(|(worker, _)| worker.state == "idle")
             .count();
+        let silent = workers.iter().filter(|(w, _)| w.state == "silent").count();
         let ready = staged(Stage::Ready);
         let listeners = listeners(found, &pool.listeners);
         let waiting = listeners.iter().filter_map(|listener| listener.waiting);
@@ -115,7 +116,7 @@ impl Report {
             ready,
             retiring: staged(Stage::Retiring),
             idle,
-            busy: ready - idle,
+            busy: ready - idle - silent,
             accept_queue: waiting.reduce(u32::saturating_add),
             listeners,
             reload: ReloadReport {
@@ -166,6 +167,8 @@ fn state(stage: Stage, look: Option<Look>) -> &'static str {
         (Stage::Empty | Stage::Gone, _) => "gone",
         (Stage::Starting, _) => "starting",
         (Stage::Retiring, _) => "retiring",
+        // Nothing was ever written: a program that says nothing of itself.
+        (Stage::Ready, Some(look)) if look.since.is_zero() => "silent",
         (Stage::Ready, Some(look)) => word(look.activity),
         (Stage::Ready, None) => "unknown",
     }

@@ -9,8 +9,8 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::header::{Header, SlotLine};
 use super::page::Page;
-use super::{MEMFD_NAME, TABLE_AT};
-use crate::error::{Error, Result};
+use super::{MEMFD_NAME, REGION_NAME, TABLE_AT};
+use crate::error::{Code, Error, Result};
 use crate::sys::process::{self, page_size};
 
 /// The header, the table and the regions of all slots.
@@ -20,6 +20,8 @@ pub struct Scoreboard {
     shape: Shape,
     /// Holds the memory's place in /proc. `None`: nobody can look at it.
     pub(super) file: Option<OwnedFd>,
+    /// The memfds of regions that have one of their own, by slot.
+    regions: Vec<Option<OwnedFd>>,
 }
 
 // SAFETY: the mapping is owned, and only reached through atomics.
@@ -62,14 +64,19 @@ impl Scoreboard {
     pub fn new(slots: usize) -> Result<Self> {
         let shape = Shape::new(slots);
         // The largest file that this process may have (RLIMIT_FSIZE) bounds a memfd, too.
-        let file = file(shape.length()).ok();
-        let base = map(shape.length(), file.as_ref()).map_err(|errno| {
+        let file = file(MEMFD_NAME, shape.length()).ok();
+        let base = map(None, shape.length(), file.as_ref()).map_err(|errno| {
             Error::system(
                 format_args!("scoreboard for {slots} workers: mmap"),
                 errno as i32,
             )
         })?;
-        let this = Self { base, shape, file };
+        let this = Self {
+            base,
+            shape,
+            file,
+            regions: Vec::new(),
+        };
         let number = |size| u32::try_from(size).unwrap_or(u32::MAX);
         this.header()
             .begin(number(slots), number(shape.stride), process::pid());
@@ -132,6 +139,31 @@ impl Scoreboard {
         self.page(slot).begin(pool_size, request_limit);
     }
 
+    /// The same for a worker that becomes another program: its region gets a memfd of its own, so that
+    /// the program can be given this one and nothing of the others'. A fresh one each time, because
+    /// whatever the last program started may still have that one. Where it cannot be had, the region
+    /// stays where it is, and the worker has none.
+    ///
+    /// # Panics
+    /// As [`slot`](Self::slot).
+    pub fn begin_apart(&mut self, slot: usize, pool_size: u32, request_limit: u64) {
+        self.check(slot);
+        if self.regions.len() <= slot {
+            self.regions.resize_with(slot + 1, || None);
+        }
+        let at = self.at(self.shape.region(slot));
+        let stride = self.shape.stride;
+        self.regions[slot] = file(&format!("{REGION_NAME}{slot}"), stride)
+            .ok()
+            .filter(|file| map(Some(at), stride, Some(file)).is_ok());
+        self.begin(slot, pool_size, request_limit);
+    }
+
+    /// The memfd of a slot's region, if it has one of its own.
+    pub(crate) fn region(&self, slot: usize) -> Option<&OwnedFd> {
+        self.regions.get(slot)?.as_ref()
+    }
+
     /// In a fresh worker: keeps its own region for the life of the process, and nothing else.
     ///
     /// # Panics
@@ -140,6 +172,7 @@ impl Scoreboard {
     pub fn keep_only(mut self, slot: usize) -> &'static Page {
         self.check(slot);
         drop(self.file.take());
+        self.regions.clear();
         let this = std::mem::ManuallyDrop::new(self);
         let base = this.base.as_ptr();
         let before = this.shape.region(slot);
@@ -177,15 +210,45 @@ impl Drop for Scoreboard {
     }
 }
 
+/// The region of another process's scoreboard that a memfd holds, mapped for the life of this process.
+///
+/// # Errors
+/// It is no such memfd, or mmap(2) failed.
+pub(crate) fn adopt_region(file: &OwnedFd) -> Result<&'static Page> {
+    let bad = |why: &str| Error::new(Code::Value, format!("scoreboard region: {why}"));
+    let failed =
+        |call: &str, errno| Error::system(format_args!("scoreboard region: {call}"), errno as i32);
+    let seals = match fcntl(file, FcntlArg::F_GET_SEALS) {
+        Ok(seals) => SealFlag::from_bits_retain(seals),
+        Err(Errno::EINVAL) => return Err(bad("not a memfd")),
+        Err(errno) => return Err(failed("F_GET_SEALS", errno)),
+    };
+    // Whoever could make it shorter could kill us with SIGBUS.
+    if !seals.contains(SealFlag::F_SEAL_SHRINK) {
+        return Err(bad("a memfd that can be made shorter"));
+    }
+    let stat = nix::sys::stat::fstat(file).map_err(|errno| failed("fstat", errno))?;
+    let length = size_of::<Page>().next_multiple_of(page_size());
+    if usize::try_from(stat.st_size) != Ok(length) {
+        let size = stat.st_size;
+        return Err(bad(&format!("a memfd of {size} bytes, not of {length}")));
+    }
+    let base = map(None, length, Some(file)).map_err(|errno| failed("mmap", errno))?;
+    // SAFETY: the mapping is as long as a page of ours and aligned to one of the system's, of which
+    // Page asks for no more than 4,096; made of atomics, for which any bytes are valid; it is never
+    // unmapped, and cannot become shorter.
+    Ok(unsafe { base.cast::<Page>().as_ref() })
+}
+
 /// A memfd of this length, which nobody can make longer or shorter.
-fn file(length: usize) -> nix::Result<OwnedFd> {
+fn file(name: &str, length: usize) -> nix::Result<OwnedFd> {
     let length = i64::try_from(length).map_err(|_| Errno::EFBIG)?;
     // Beyond it, ftruncate(2) would kill this process by SIGXFSZ.
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if limit != libc::RLIM_INFINITY && limit < length as u64 {
         return Err(Errno::EFBIG);
     }
-    let name = std::ffi::CString::new(MEMFD_NAME).map_err(|_| Errno::EINVAL)?;
+    let name = std::ffi::CString::new(name).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the name is a live C string.
     let fd =
         unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
@@ -198,19 +261,25 @@ fn file(length: usize) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn map(length: usize, file: Option<&OwnedFd>) -> nix::Result<NonNull<u8>> {
+/// Maps a file's beginning, in the place of what is mapped `at` an address, or anywhere.
+fn map(at: Option<NonNull<u8>>, length: usize, file: Option<&OwnedFd>) -> nix::Result<NonNull<u8>> {
     use std::os::fd::AsRawFd as _;
     let (kind, fd) = match file {
         Some(file) => (0, file.as_raw_fd()),
         None => (libc::MAP_ANONYMOUS, -1),
     };
-    // SAFETY: a shared mapping at an address of the kernel's choice.
+    let (address, fixed) = match at {
+        Some(at) => (at.as_ptr().cast(), libc::MAP_FIXED),
+        None => (std::ptr::null_mut(), 0),
+    };
+    // SAFETY: a shared mapping at an address of the kernel's choice, or in the place of a slot's region:
+    // whole pages of a mapping that is only reached through atomics, for which any bytes are valid.
     let base = unsafe {
         libc::mmap(
-            std::ptr::null_mut(),
+            address,
             length,
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_NORESERVE | kind,
+            libc::MAP_SHARED | libc::MAP_NORESERVE | kind | fixed,
             fd,
             0,
         )

@@ -10,6 +10,7 @@
 //! | one [`SlotLine`] of 64 bytes per slot | from [`TABLE_AT`] on | the manager |
 //! | one [`Page`] per slot, a region of at least 16 KiB | from the next whole page on | see below |
 //!
+//! The region of a worker that is another program is a memfd of its own, mapped in this place.
 //! A worker keeps only its own region mapped: a first line that the manager writes for it, and
 //! [`RECORDS`] records, one per request loop, which the worker writes. Only memory that was touched
 //! costs anything, so that nobody reads a record behind one that was never used.
@@ -28,6 +29,7 @@ mod words;
 
 pub use header::{Figures, Header, Reload, SlotLine, Stage, Total};
 pub use memory::Scoreboard;
+pub(crate) use memory::adopt_region;
 pub use page::{Details, Look, Page, RECORDS};
 pub(crate) use page::{Entry, Record};
 pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};
@@ -35,11 +37,15 @@ pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};
 /// The name of the memfd; the kernel shows it as `/memfd:fcgipm-scoreboard (deleted)`.
 pub const MEMFD_NAME: &str = "fcgipm-scoreboard";
 
+/// With the slot's number behind it, the name of the memfd that holds the region of a worker which is
+/// another program: such a one gets its own region, and can map no other.
+pub const REGION_NAME: &str = "fcgipm-region-";
+
 /// The first word: "fcgipm" and two bytes that no text has.
 const MAGIC: u64 = u64::from_le_bytes(*b"fcgipm\x1a\xfe");
 
 /// The layout's version.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Where the table of slots begins.
 const TABLE_AT: usize = 4096;

@@ -166,6 +166,15 @@ impl Page {
         self.look().map(|look| look.activity)
     }
 
+    /// Whether the worker has said anything at all.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        match self.records[0].find() {
+            Found::NeverUsed => false,
+            Found::Unreadable | Found::Entry(_) => true,
+        }
+    }
+
     /// More about the request that a look showed. `None`: it is no longer the one that runs.
     #[must_use]
     pub fn details(&self, look: &Look) -> Option<Details> {
@@ -284,6 +293,16 @@ impl Page {
                     Found::NeverUsed | Found::Unreadable => false,
                 })
             })
+    }
+
+    /// Says that this worker will speak, before any of its loops does.
+    pub(crate) fn announce(&self, now: Duration) {
+        if let Some((record, mut entry)) = self.record(0)
+            && !self.has_spoken()
+        {
+            entry.turn_to(Activity::Starting, now);
+            record.publish(&mut entry);
+        }
     }
 
     /// Finished requests of all loops.

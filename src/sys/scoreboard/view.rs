@@ -1,7 +1,8 @@
 //! The scoreboard as somebody else sees it: `fcgipm status`, with nothing but the memfd.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -15,9 +16,17 @@ use super::page::{Details, Look, Page};
 /// A scoreboard that is only read.
 #[derive(Debug)]
 pub struct View {
+    main: Mapping,
+    shape: Shape,
+    /// Regions that are files of their own, by slot.
+    regions: BTreeMap<usize, Mapping>,
+}
+
+/// A file's memory, only read.
+#[derive(Debug)]
+struct Mapping {
     base: NonNull<u8>,
     length: usize,
-    shape: Shape,
 }
 
 /// Why a file cannot be viewed as a scoreboard.
@@ -97,41 +106,14 @@ impl View {
     /// # Errors
     /// It is none, or none of this layout, or cannot be mapped.
     pub fn of(file: impl AsFd) -> Result<Self, ViewError> {
-        let file = file.as_fd();
-        let failed = |what, errno: Errno| ViewError::System(what, errno as i32);
-        // Whoever can make a mapped file shorter can kill us with SIGBUS.
-        let seals = match fcntl(file, FcntlArg::F_GET_SEALS) {
-            Ok(seals) => SealFlag::from_bits_retain(seals),
-            Err(Errno::EINVAL) => return Err(ViewError::Foreign),
-            Err(errno) => return Err(failed("F_GET_SEALS", errno)),
-        };
-        let stat = nix::sys::stat::fstat(file).map_err(|errno| failed("fstat", errno))?;
-        let length = usize::try_from(stat.st_size).unwrap_or(0);
-        if !seals.contains(SealFlag::F_SEAL_SHRINK) || length < size_of::<Header>() {
-            return Err(ViewError::Foreign);
-        }
-        // SAFETY: a mapping at an address of the kernel's choice, of a file that stays as long.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                file.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(failed("mmap", Errno::last()));
-        }
-        let base = NonNull::new(base.cast()).ok_or(ViewError::Foreign)?;
+        let main = Mapping::of(file.as_fd(), size_of::<Header>())?;
         let mut this = Self {
-            base,
-            length,
+            main,
             shape: Shape {
                 slots: 0,
                 stride: 0,
             },
+            regions: BTreeMap::new(),
         };
         match this.header().is_ours() {
             Ok(()) => {}
@@ -140,6 +122,7 @@ impl View {
         }
         let (slots, stride) = this.header().shape();
         let shape = Shape { slots, stride };
+        let length = this.main.length;
         let fits = stride >= size_of::<Page>()
             && slots <= length / stride
             && stride.is_multiple_of(align_of::<Page>())
@@ -149,6 +132,19 @@ impl View {
         }
         this.shape = shape;
         Ok(this)
+    }
+
+    /// Looks for a slot's region in a file of its own.
+    ///
+    /// # Errors
+    /// There is no such slot, or the file is no region.
+    pub fn attach(&mut self, slot: usize, file: impl AsFd) -> Result<(), ViewError> {
+        if slot >= self.shape.slots {
+            return Err(ViewError::Foreign);
+        }
+        let region = Mapping::of(file.as_fd(), size_of::<Page>())?;
+        self.regions.insert(slot, region);
+        Ok(())
     }
 
     /// The pool as a whole.
@@ -165,7 +161,7 @@ impl View {
         // SAFETY: inside the mapping, whose length was compared with its shape, and aligned; made of
         // atomics, for which any bytes are valid; alive as long as self; only read.
         let line = (slot < self.shape.slots)
-            .then(|| unsafe { self.at::<SlotLine>(self.shape.line(slot)) });
+            .then(|| unsafe { self.main.at::<SlotLine>(self.shape.line(slot)) });
         line.map(SlotLine::status)
     }
 
@@ -183,12 +179,50 @@ impl View {
 
     fn header(&self) -> &Header {
         // SAFETY: the mapping is at least as long as a header; else as in `slot`.
-        unsafe { self.at::<Header>(0) }
+        unsafe { self.main.at::<Header>(0) }
     }
 
     fn page(&self, slot: usize) -> Option<&Page> {
+        if let Some(region) = self.regions.get(&slot) {
+            // SAFETY: the mapping is at least as long as a page; else as in `slot`.
+            return Some(unsafe { region.at::<Page>(0) });
+        }
         // SAFETY: as in `slot`; the regions are aligned as the mapping and the stride are.
-        (slot < self.shape.slots).then(|| unsafe { self.at::<Page>(self.shape.region(slot)) })
+        (slot < self.shape.slots).then(|| unsafe { self.main.at::<Page>(self.shape.region(slot)) })
+    }
+}
+
+impl Mapping {
+    /// Maps a file for reading that has at least this length, and keeps it.
+    fn of(file: BorrowedFd<'_>, least: usize) -> Result<Self, ViewError> {
+        let failed = |what, errno: Errno| ViewError::System(what, errno as i32);
+        // Whoever can make a mapped file shorter can kill us with SIGBUS.
+        let seals = match fcntl(file, FcntlArg::F_GET_SEALS) {
+            Ok(seals) => SealFlag::from_bits_retain(seals),
+            Err(Errno::EINVAL) => return Err(ViewError::Foreign),
+            Err(errno) => return Err(failed("F_GET_SEALS", errno)),
+        };
+        let stat = nix::sys::stat::fstat(file).map_err(|errno| failed("fstat", errno))?;
+        let length = usize::try_from(stat.st_size).unwrap_or(0);
+        if !seals.contains(SealFlag::F_SEAL_SHRINK) || length < least {
+            return Err(ViewError::Foreign);
+        }
+        // SAFETY: a mapping at an address of the kernel's choice, of a file that stays as long.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(failed("mmap", Errno::last()));
+        }
+        let base = NonNull::new(base.cast()).ok_or(ViewError::Foreign)?;
+        Ok(Self { base, length })
     }
 
     /// # Safety
@@ -199,7 +233,7 @@ impl View {
     }
 }
 
-impl Drop for View {
+impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is owned, and no reference into it outlives self.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };

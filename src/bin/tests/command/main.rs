@@ -14,5 +14,6 @@ mod connections;
 mod failures;
 mod load;
 mod responses;
+mod run;
 mod status;
 mod variables;

@@ -1,0 +1,70 @@
+//! Where this project's libfcgi.so.0 is.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The operator's word for where it is; empty: nowhere.
+const VARIABLE: &str = "FCGIPM_DROPIN";
+
+/// Relative to the folder of this command: in a build tree, and installed.
+const PLACES: [&str; 2] = ["../dropin/libfcgi.so.0", "../lib/fcgipm/libfcgi.so.0"];
+
+/// Whether there is one to be preloaded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DropIn {
+    At(PathBuf),
+    /// The operator wants none.
+    Unwanted,
+    /// It is in none of the places.
+    Missing,
+}
+
+/// Looks for it.
+///
+/// # Errors
+/// It is not where the operator said, or where LD_PRELOAD cannot name it.
+pub(super) fn find() -> Result<DropIn, String> {
+    if let Some(said) = env::var_os(VARIABLE) {
+        if said.is_empty() {
+            return Ok(DropIn::Unwanted);
+        }
+        let path = PathBuf::from(&said);
+        let named = |why: &dyn std::fmt::Display| format!("{VARIABLE}={}: {why}", path.display());
+        let path = path.canonicalize().map_err(|error| named(&error))?;
+        return nameable(path).map_err(|why| named(&why));
+    }
+    let command = env::current_exe().map_err(|error| format!("/proc/self/exe: {error}"))?;
+    let folder = command.parent().unwrap_or(Path::new("/"));
+    let mut found = PLACES
+        .iter()
+        .filter_map(|place| folder.join(place).canonicalize().ok());
+    match found.next() {
+        Some(path) => nameable(path),
+        None => Ok(DropIn::Missing),
+    }
+}
+
+/// LD_PRELOAD separates its entries by colons and blanks, and knows no way to quote them (ld.so(8)).
+fn nameable(path: PathBuf) -> Result<DropIn, String> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.iter().any(|byte| b": \t\n".contains(byte)) {
+        let path = path.display();
+        return Err(format!(
+            "{path}: LD_PRELOAD cannot name a path with a colon or a blank"
+        ));
+    }
+    Ok(DropIn::At(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_the_loader_would_split_is_refused() {
+        assert!(nameable("/a b/libfcgi.so.0".into()).is_err());
+        assert!(nameable("/a:b/libfcgi.so.0".into()).is_err());
+        let plain = PathBuf::from("/a/libfcgi.so.0");
+        assert_eq!(nameable(plain.clone()), Ok(DropIn::At(plain)));
+    }
+}

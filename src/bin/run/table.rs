@@ -1,0 +1,120 @@
+//! A long option for each row of the manager's table of options.
+
+use std::fmt;
+
+use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
+use fcgipm::options::{Kind, Options, Spec, TABLE};
+
+/// The name under which people know `n_processes` here.
+const WORKERS: &str = "workers";
+
+/// What was given of them, by name.
+#[derive(Debug, Default)]
+pub(crate) struct TableOptions(Vec<(&'static str, String)>);
+
+impl TableOptions {
+    /// The options that were given, as they are written.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(name, _)| long(name))
+    }
+
+    /// # Errors
+    /// A value that an option does not take.
+    pub(super) fn parse(&self) -> Result<Options, String> {
+        let mut options = Options::new();
+        for (name, value) in &self.0 {
+            options
+                .set(name, value)
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(options)
+    }
+}
+
+impl FromArgMatches for TableOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let mut this = Self::default();
+        this.update_from_arg_matches(matches)?;
+        Ok(this)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        let given = TABLE
+            .iter()
+            .filter_map(|spec| Some((spec.name, matches.get_one::<String>(spec.name)?.clone())));
+        self.0 = given.collect();
+        Ok(())
+    }
+}
+
+impl Args for TableOptions {
+    fn augment_args(command: Command) -> Command {
+        command.args(TABLE.iter().map(argument))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn long(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+fn argument(spec: &'static Spec) -> Arg {
+    let argument = Arg::new(spec.name)
+        .long(long(spec.name))
+        .value_name(Takes(spec.kind).to_string())
+        .help(format!("{}{}", spec.doc, Default(spec.default)))
+        .help_heading("Options of the manager");
+    let argument = match spec.kind {
+        // Alone it means yes.
+        Kind::Flag => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("1"),
+        Kind::Signed { .. } => argument.allow_negative_numbers(true),
+        Kind::Count { .. }
+        | Kind::Bytes { .. }
+        | Kind::Seconds
+        | Kind::Mode
+        | Kind::Text
+        | Kind::Word(_)
+        | Kind::Limit => argument,
+    };
+    match spec.name {
+        "n_processes" => argument.visible_alias(WORKERS),
+        // It is for hosts that hand signals in.
+        "no_signals" => argument.hide(true),
+        _ => argument,
+    }
+}
+
+/// What stands for the value.
+struct Takes(Kind);
+
+impl fmt::Display for Takes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::Count { .. } | Kind::Signed { .. } => f.write_str("N"),
+            Kind::Bytes { .. } => f.write_str("BYTES"),
+            Kind::Seconds => f.write_str("SECONDS"),
+            Kind::Flag => f.write_str("0|1"),
+            Kind::Mode => f.write_str("MODE"),
+            Kind::Text => f.write_str("TEXT"),
+            Kind::Word(words) => f.write_str(&words.join("|")),
+            Kind::Limit => f.write_str("LIMIT"),
+        }
+    }
+}
+
+struct Default(&'static str);
+
+impl fmt::Display for Default {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            default => write!(f, " [default: {default}]"),
+        }
+    }
+}

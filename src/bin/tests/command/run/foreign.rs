@@ -1,0 +1,139 @@
+//! Programs that say nothing of themselves: what signals allow.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use super::{Run, fifo, plain, script, status, wait_until_gone};
+use crate::process::{LIMIT, fcgipm};
+
+#[test]
+fn it_counts_as_ready_when_it_has_run_for_the_delay_and_leaves_by_the_signal() {
+    for (options, signal) in [(&[][..], 15), (&["--stop-signal", "USR1"][..], 10)] {
+        let options = [&["--workers", "2", "--ready-delay", "0.1"], options].concat();
+        let mut run = Run::pool(&options, &[&plain(), "gentle"]);
+        let before = run.ready_ones(2);
+        let report = status(&run.address());
+        let counts = [&report["ready"], &report["idle"], &report["busy"]];
+        assert_eq!(counts, [2, 0, 0]);
+        assert_eq!(report["workers"][0]["state"], "silent");
+        assert!(run.call().contains("plain "));
+        run.signal("HUP");
+        run.line("reload done");
+        let lines = run.lines_with(&format!("exited with status {signal}"), 2);
+        let mut gone: Vec<_> = lines.iter().map(|line| super::pid_in(line)).collect();
+        gone.sort_unstable();
+        let mut before = before;
+        before.sort_unstable();
+        assert_eq!(gone, before);
+        assert!(run.call().contains("plain "));
+        let lines = run.stop();
+        assert!(
+            !lines.iter().any(|line| line.contains("kill")),
+            "{lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn one_that_finishes_its_request_loses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = fifo(&folder);
+    let gate_is = format!("PLAIN_GATE={gate}");
+    let options = ["--ready-delay", "0.1", "--env", &gate_is];
+    let mut run = Run::pool_in(folder, &options, &[&plain(), "gentle"]);
+    let first = run.ready();
+    let address = run.address();
+    let client = thread::spawn(move || fcgipm(&["call", "--to", &address, "/"], b""));
+    let open = fs::File::options().write(true).open(&gate).unwrap();
+    run.signal("HUP");
+    run.line("reload done");
+    drop(open);
+    let output = client.join().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(&format!("plain {first}")), "{text}");
+    run.lines_with(&format!("worker (pid {first}) exited with status 15"), 1);
+    run.stop();
+}
+
+#[test]
+fn one_that_does_not_leave_is_killed_after_the_time_for_it() {
+    let options = ["--ready-delay", "0.1", "--die-timeout", "0.3"];
+    let mut run = Run::pool(&options, &[&plain(), "deaf"]);
+    let first = run.ready();
+    run.signal("HUP");
+    run.line(&format!(
+        "killing worker (pid {first}): it did not leave within 300ms"
+    ));
+    run.line(&format!("worker (pid {first}) killed by SIGKILL"));
+    run.signal("TERM");
+    assert_eq!(run.end().0.code(), Some(0));
+}
+
+#[test]
+fn one_that_ends_at_once_ends_the_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = script(&folder, &format!("exec {} gentle", plain()));
+    let options = ["--workers", "2", "--ready-delay", "0.5"];
+    let mut run = Run::pool_in(folder, &options, &[&program]);
+    run.ready_ones(2);
+    script(&run.folder, "exit 3");
+    run.signal("HUP");
+    let line = run.line("reload failed");
+    assert!(
+        line.contains("exited with status 3 before it was ready"),
+        "{line}"
+    );
+    assert!(run.call().contains("plain "));
+    run.stop();
+}
+
+#[test]
+fn one_that_never_lives_does_not_keep_the_manager_from_leaving() {
+    let mut run = Run::pool(&["--workers", "2"], &["/bin/false"]);
+    for _ in 0..4 {
+        run.line("exited with status 1");
+    }
+    run.stop();
+}
+
+#[test]
+fn it_is_ended_when_the_manager_is_killed() {
+    let options = ["--workers", "2", "--ready-delay", "0.1"];
+    for mode in ["gentle", ""] {
+        let mut run = Run::pool(&options, &[&plain(), mode]);
+        let workers = run.ready_ones(2);
+        run.signal("KILL");
+        workers.into_iter().for_each(wait_until_gone);
+    }
+}
+
+#[test]
+fn signals_that_were_ignored_do_not_keep_it_from_leaving() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = super::address(&folder);
+    let command = env!("CARGO_BIN_EXE_fcgipm");
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' TERM PIPE; exec \"$@\"",
+            "sh",
+            command,
+            "run",
+            "--no-preload",
+        ])
+        .args(["--listen", &address, "--ready-delay", "0.1", "--", &plain()])
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + LIMIT;
+    while UnixStream::connect(&address).is_err() {
+        assert!(Instant::now() < until, "nobody listens");
+        thread::yield_now();
+    }
+    // The answer comes from one that runs.
+    super::call(&address);
+    crate::managed::signal("TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

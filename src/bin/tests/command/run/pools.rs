@@ -1,0 +1,160 @@
+//! `--config`: several pools.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::{Run, call, hello, plain, wait_until_gone};
+use crate::managed::signal;
+use crate::process::fcgipm;
+
+struct Pools {
+    run: Run,
+    shop: String,
+    wiki: String,
+}
+
+fn written(folder: &TempDir, text: &str) -> String {
+    let path = folder.path().join("run.toml");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+impl Pools {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (shop, wiki) = (socket("shop"), socket("wiki"));
+        let text = format!(
+            "[[pool]]\nname = \"shop\"\nlisten = \"{shop}\"\nworkers = 2\n\
+             command = [\"{}\", \"fd:0\"]\npreload = false\n\n\
+             [[pool]]\nname = \"wiki\"\nlisten = \"{wiki}\"\nready_delay = 0.1\n\
+             command = [\"{}\", \"gentle\"]\npreload = false\n",
+            hello(),
+            plain()
+        );
+        let file = written(&folder, &text);
+        let run = Run::start(folder, &["--config", &file], &[]);
+        let mut this = Self { run, shop, wiki };
+        this.run.ready_ones(3);
+        this
+    }
+
+    /// The pid of a pool's manager, by the last line that names it.
+    fn manager(&self, name: &str) -> u32 {
+        let begin = format!("fcgipm: pool '{name}' (pid ");
+        let mut lines = self.run.seen.iter().rev();
+        let rest = lines.find_map(|line| line.strip_prefix(&begin)).unwrap();
+        rest.split_once(')').unwrap().0.parse().unwrap()
+    }
+}
+
+#[test]
+fn each_pool_has_its_socket_and_its_program_and_signals_reach_all() {
+    let mut pools = Pools::start();
+    assert!(call(&pools.shop).contains("Hello"));
+    assert!(call(&pools.wiki).contains("plain"));
+    assert_ne!(pools.manager("shop"), pools.manager("wiki"));
+    pools.run.signal("HUP");
+    let done = [pools.run.line("reload done"), pools.run.line("reload done")];
+    for name in ["shop", "wiki"] {
+        assert!(done.iter().any(|line| line.contains(name)), "{done:?}");
+    }
+    assert!(call(&pools.shop).contains("Hello"));
+    pools.run.signal("TTIN");
+    let resized = pools.run.line("number of workers set to");
+    assert!(resized.contains("pool '"), "{resized}");
+    let lines = pools.run.stop();
+    assert!(
+        !lines.iter().any(|line| line.contains("not started again")),
+        "{lines:#?}"
+    );
+    for path in [&pools.shop, &pools.wiki] {
+        assert!(!fs::exists(path).unwrap());
+    }
+}
+
+#[test]
+fn a_manager_that_dies_is_named_and_the_other_pool_goes_on() {
+    let mut pools = Pools::start();
+    signal("KILL", pools.manager("shop"));
+    let line = pools.run.line("is not started again");
+    assert!(
+        line.contains("pool 'shop'") && line.contains("signal: 9"),
+        "{line}"
+    );
+    assert!(call(&pools.wiki).contains("plain"));
+    pools.run.signal("TERM");
+    assert_eq!(pools.run.end().0.code(), Some(1));
+}
+
+#[test]
+fn nobody_is_left_when_the_process_above_is_killed() {
+    let pools = Pools::start();
+    let managers = ["shop", "wiki"].map(|name| pools.manager(name));
+    pools.run.signal("KILL");
+    managers.into_iter().for_each(wait_until_gone);
+    assert!(!fs::exists(&pools.shop).unwrap());
+}
+
+#[test]
+fn a_pool_that_cannot_start_is_named_and_the_other_one_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s").to_str().unwrap().to_owned();
+    let (hello, plain) = (hello(), plain());
+    let text = format!(
+        "[[pool]]\nname = \"good\"\nlisten = \"{socket}\"\ncommand = [\"{hello}\", \"fd:0\"]\npreload = false\n\
+         [[pool]]\nname = \"bad\"\nlisten = \"/nowhere/at/all\"\ncommand = [\"{plain}\"]\npreload = false\n"
+    );
+    let file = written(&folder, &text);
+    let mut run = Run::start(folder, &["--config", &file], &[]);
+    run.ready();
+    call(&socket);
+    run.signal("TERM");
+    let (status, lines) = run.end();
+    assert_eq!(status.code(), Some(1), "{lines:#?}");
+    let has = |text: &str| lines.iter().any(|line| line.contains(text));
+    assert!(
+        has("pool 'bad': listen address '/nowhere/at/all'"),
+        "{lines:#?}"
+    );
+    assert!(has("pool 'bad': its manager"), "{lines:#?}");
+}
+
+#[test]
+fn one_pool_of_the_file_can_be_run_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s").to_str().unwrap().to_owned();
+    let plain = plain();
+    let text = format!(
+        "[[pool]]\nname = \"one\"\nlisten = \"{socket}\"\ncommand = [\"{plain}\", \"gentle\"]\nready_delay = 0.1\n\
+         preload = false\n\
+         [[pool]]\nname = \"two\"\nlisten = \"/nowhere\"\ncommand = [\"x\"]\n"
+    );
+    let file = written(&folder, &text);
+    let mut run = Run::start(folder, &["--config", &file, "--pool", "one"], &[]);
+    run.ready();
+    assert!(call(&socket).contains("plain"));
+    run.stop();
+    let output = fcgipm(&["run", "--config", &file, "--pool", "three"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no pool 'three'"));
+}
+
+#[test]
+fn a_mistake_in_the_file_starts_nothing_and_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s").to_str().unwrap().to_owned();
+    let text = format!(
+        "[[pool]]\nname = \"a\"\nlisten = \"{socket}\"\ncommand = [\"/bin/true\"]\n\
+         [[pool]]\nname = \"b\"\nlisten = \":1\"\ncommand = [\"x\"]\nmax_request = 1\n"
+    );
+    let file = written(&folder, &text);
+    let output = fcgipm(&["run", "--config", &file], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        format!("fcgipm run: {file}:9: pool 'b': unknown key 'max_request'\n")
+    );
+    assert!(!fs::exists(&socket).unwrap());
+}

@@ -1,0 +1,267 @@
+//! Programs on this library: they are supervised as workers that were forked.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use super::{Run, address, fifo, hello, pid_in, script, status, wait_until_gone};
+use crate::load;
+use crate::managed::signal;
+
+/// It must end in good order: whatever else is in the log is somebody's loss.
+fn assert_quiet(lines: &[String]) {
+    for bad in ["kill", "failed", "status 1", "hello:"] {
+        assert!(!lines.iter().any(|line| line.contains(bad)), "{lines:#?}");
+    }
+}
+
+#[test]
+fn it_is_ready_with_its_first_accept_and_has_a_row_in_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = fifo(&folder);
+    let start = format!("HELLO_START=head -c1 {gate} > /dev/null");
+    let mut run = Run::pool_in(
+        folder,
+        &["--workers", "2", "--env", &start],
+        &[&hello(), "fd:0"],
+    );
+    let started = pid_in(&run.line(") started"));
+    let report = status(&run.address());
+    assert_eq!(report["ready"], 0);
+    assert_eq!(report["workers"][0]["pid"], started);
+    assert_eq!(report["workers"][0]["state"], "starting");
+    // A byte for each of them.
+    let both = fs::File::options().read(true).write(true).open(&gate);
+    both.as_ref().unwrap().write_all(b"xx").unwrap();
+    let (first, second) = (run.ready(), run.ready());
+    assert!(run.call().contains("Hello from worker"));
+    let report = status(&run.address());
+    assert_eq!(report["ready"], 2);
+    for pid in [first, second] {
+        let workers = report["workers"].as_array().unwrap();
+        let row = workers.iter().find(|row| row["pid"] == pid).unwrap();
+        assert!(["idle", "finishing"].contains(&row["state"].as_str().unwrap()));
+    }
+    assert_eq!(report["requests"], 1);
+    assert_quiet(run.stop());
+}
+
+#[test]
+fn a_storm_of_reloads_loses_no_request() {
+    for options in [&["--split", "3"][..], &["--keep"]] {
+        let mut run = Run::pool(&["--workers", "3"], &[&hello(), "fd:0"]);
+        run.ready_ones(3);
+        let clients = [&["-c", "6", "-t", "3600", "--expect", "Hello"], options].concat();
+        let clients = load::start(&run.address(), &clients);
+        for _ in 0..15 {
+            run.signal("HUP");
+            run.line("reload done");
+        }
+        signal("INT", clients.id());
+        let (ok, lost) = load::finish(clients).counts();
+        assert!(ok > 0 && lost.is_empty(), "{ok}, {lost:?}");
+        assert_quiet(run.stop());
+    }
+}
+
+#[test]
+fn a_worker_that_has_served_enough_is_replaced() {
+    let options = ["--workers", "1", "--max-requests", "3"];
+    let mut run = Run::pool(&options, &[&hello(), "fd:0"]);
+    let first = run.ready();
+    for _ in 0..3 {
+        assert!(run.call().contains(&format!("worker {first},")));
+    }
+    let second = run.ready();
+    run.line("it has reached max_requests");
+    run.line(&format!("worker (pid {first}) exited with status 0"));
+    assert!(run.call().contains(&format!("worker {second},")));
+    assert_quiet(run.stop());
+}
+
+#[test]
+fn workers_by_load_come_and_go() {
+    let options = [
+        "--n-processes",
+        "4",
+        "--pm",
+        "ondemand",
+        "--process-idle-timeout",
+        "1",
+    ];
+    let mut run = Run::pool(&options, &[&hello(), "fd:0"]);
+    run.line("managing 4 workers");
+    assert!(run.call().contains("Hello"));
+    let first = run.ready();
+    run.line(&format!("worker (pid {first}) exited with status 0"));
+    assert!(run.call().contains("Hello"));
+    assert_quiet(run.stop());
+}
+
+#[test]
+fn workers_leave_when_the_manager_is_killed_and_the_busy_one_answers_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = fifo(&folder);
+    let mut run = Run::pool_in(
+        folder,
+        &["--workers", "3", "--env", &format!("HELLO_GATE={gate}")],
+        &[&hello(), "fd:0"],
+    );
+    let workers = run.ready_ones(3);
+    let address = run.address();
+    let client = std::thread::spawn(move || {
+        crate::process::fcgipm(&["call", "--to", &address, "/pause"], b"")
+    });
+    let open = fs::File::options().write(true).open(&gate).unwrap();
+    run.signal("KILL");
+    let idle = |pid: &u32| {
+        let children = format!("/proc/{pid}/fd");
+        let at_gate =
+            |fd: fs::DirEntry| fs::read_link(fd.path()).is_ok_and(|link| link == Path::new(&gate));
+        !fs::read_dir(children)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(at_gate)
+    };
+    let (idle, busy): (Vec<u32>, Vec<u32>) = workers.into_iter().partition(idle);
+    assert_eq!(busy.len(), 1);
+    idle.into_iter().for_each(wait_until_gone);
+    drop(open);
+    let output = client.join().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("waited"));
+    wait_until_gone(busy[0]);
+}
+
+#[test]
+fn a_broken_program_ends_the_reload_and_the_old_workers_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = format!("exec {} fd:0", hello());
+    let program = script(&folder, &good);
+    let mut run = Run::pool_in(folder, &["--workers", "2"], &[&program]);
+    let before = run.ready_ones(2);
+    for (text, why) in [
+        ("exit 3", "exited with status 3 before it was ready"),
+        ("kill -SEGV $$", "killed by SIGSEGV before it was ready"),
+    ] {
+        script(&run.folder, text);
+        run.signal("HUP");
+        let line = run.line("reload failed");
+        assert!(line.contains(why), "{line}");
+        assert!(run.call().contains("Hello"));
+    }
+    let report = status(&run.address());
+    assert_eq!(report["reload"]["failed"], 2);
+    for (change, why) in [
+        (fs::remove_file as fn(_) -> _, "No such file or directory"),
+        (|path| fs::create_dir(path), "Permission denied"),
+    ] {
+        change(&program).unwrap();
+        run.signal("HUP");
+        let line = run.line("reload failed");
+        let wanted = format!("cannot execute '{program}': {why}");
+        assert!(line.contains(&wanted), "{line}");
+    }
+    fs::remove_dir(&program).unwrap();
+    let report = status(&run.address());
+    let mut pids: Vec<_> = report["workers"].as_array().unwrap().iter().collect();
+    pids.retain(|row| row["state"] == "idle");
+    assert!(
+        pids.iter()
+            .all(|row| before.iter().any(|pid| row["pid"] == *pid))
+    );
+    script(&run.folder, &good);
+    run.signal("HUP");
+    run.line("reload done");
+    run.signal("TERM");
+    assert_eq!(run.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_signal_to_a_worker_retires_it_gently_whatever_the_shell_before_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = script(&folder, &format!("exec {} fd:0", hello()));
+    let mut run = Run::pool_in(folder, &["--workers", "1"], &[&program]);
+    for name in ["TERM", "HUP", "INT", "QUIT"] {
+        let pid = run.ready();
+        signal(name, pid);
+        run.line(&format!("worker (pid {pid}) exited with status 0"));
+    }
+    run.ready();
+    assert_quiet(run.stop());
+}
+
+/// What the descriptors of a process are, those that this process has, too, left out.
+fn descriptors(pid: u32) -> Vec<(u32, String)> {
+    let links = |pid: u32| -> Vec<(u32, String)> {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let named = entries.filter_map(|entry| {
+            let link = fs::read_link(entry.path()).ok()?;
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            Some((number, link.to_str()?.to_owned()))
+        });
+        named.collect()
+    };
+    let inherited = links(std::process::id());
+    let mut own = links(pid);
+    own.retain(|(number, link)| *number > 2 && !inherited.iter().any(|(_, known)| known == link));
+    own
+}
+
+#[test]
+fn a_program_gets_its_ties_and_no_other_descriptor_of_the_managers() {
+    let mut run = Run::pool(&["--workers", "2"], &[&hello(), "fd:0"]);
+    let workers = run.ready_ones(2);
+    let managers = descriptors(run.pid());
+    for pid in workers {
+        let shared = descriptors(pid).into_iter().map(|(_, link)| link);
+        let shared: Vec<_> = shared
+            .filter(|link| managers.iter().any(|(_, other)| other == link))
+            .collect();
+        let count = |kind: &str| shared.iter().filter(|link| link.starts_with(kind)).count();
+        // Wake and life; both ends of the hand-over queue; its own region.
+        let counts = [
+            count("pipe:"),
+            count("socket:"),
+            count("/memfd:fcgipm-region-"),
+        ];
+        assert_eq!((shared.len(), counts), (5, [2, 2, 1]), "{shared:?}");
+    }
+    assert_quiet(run.stop());
+}
+
+#[test]
+fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = script(&folder, &format!("env >&2\nexec {} fd:0", hello()));
+    let address = address(&folder);
+    let arguments = [
+        "--no-preload",
+        "--listen",
+        &address,
+        "--clear-env",
+        "--env",
+        "A=b c",
+        "--params-timeout",
+        "7",
+        "--",
+        &program,
+    ];
+    let mut run = Run::start(folder, &arguments, &[("SECRET", "1")]);
+    let set = |pid: u32, name: &str| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let set = status.lines().find_map(|line| line.strip_prefix(name));
+        u64::from_str_radix(set.unwrap().trim(), 16).unwrap()
+    };
+    let pid = run.ready();
+    assert_eq!(set(pid, "SigBlk:"), 0);
+    // PIPE, which the runtime of Rust ignores, is not inherited. The C library keeps 32 and 33 to itself,
+    // and posix_spawn(3) has them ignored.
+    let others = !(1 << 12 | 1 << 31 | 1 << 32);
+    let (its, own) = (set(pid, "SigIgn:"), set(std::process::id(), "SigIgn:"));
+    assert_eq!((its & others, its & 1 << 12), (own & others, 0));
+    let lines = run.stop();
+    let has = |text: &str| lines.iter().any(|line| line.starts_with(text));
+    assert!(has("A=b c") && has("FCGIPM_WORKER=1:") && has("FCGIPM_PARAMS_TIMEOUT=7"));
+    assert!(!has("SECRET") && !has("HOME="), "{lines:#?}");
+}

@@ -1,0 +1,147 @@
+//! What is refused, and what the options and the environment mean.
+
+use super::{Run, address, hello, plain};
+use crate::process::fcgipm;
+
+/// It ends with this status, and says this.
+fn assert_refused(arguments: &[&str], status: i32, reason: &str) {
+    let output = fcgipm(&[&["run"], arguments].concat(), b"");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "{arguments:?}: {errors}"
+    );
+    assert!(errors.contains(reason), "{arguments:?}: {errors}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_bad_usage() {
+    for (arguments, reason) in [
+        (&[][..], "--listen <ADDRESS>"),
+        (&["--listen", ":1"], "PROGRAM"),
+        (
+            &["--listen", ":1", "--max-request", "1", "--", "x"],
+            "--max-requests",
+        ),
+        (
+            &["--listen", ":1", "--workers", "many", "--", "x"],
+            "option n_processes: 'many' is not a whole number in the range 0..2000",
+        ),
+        (
+            &["--listen", ":1", "--env", "x", "--", "x"],
+            "--env 'x': not NAME=VALUE",
+        ),
+        (&["--config", "x", "--listen", ":1"], "cannot be used with"),
+        (
+            &["--config", "x", "--workers", "1"],
+            "--n-processes is not for --config",
+        ),
+        (
+            &["--config", "/nowhere.toml"],
+            "/nowhere.toml: No such file",
+        ),
+        (&["--pool", "x", "--listen", ":1", "--", "x"], "--config"),
+    ] {
+        assert_refused(arguments, 2, reason);
+    }
+}
+
+#[test]
+fn what_cannot_work_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = address(&folder);
+    for (options, reason) in [
+        (
+            &["--", "no-such-program"][..],
+            "fcgipm run: cannot execute 'no-such-program': there is no such program",
+        ),
+        (&["--", "/etc/nothing"], "cannot execute '/etc/nothing'"),
+        (
+            &["--workers", "0", "--", "true"],
+            "option n_processes: a program needs one worker",
+        ),
+        (&["--no-signals", "--", "true"], "option no_signals"),
+        (
+            &[
+                "--workers",
+                "4",
+                "--max-spare",
+                "1",
+                "--min-spare",
+                "2",
+                "--pm",
+                "dynamic",
+                "--",
+                "true",
+            ],
+            "option max_spare: 1",
+        ),
+    ] {
+        let arguments = [&["--no-preload", "--listen", &address], options].concat();
+        assert_refused(&arguments, 1, reason);
+        assert!(!std::fs::exists(&address).unwrap(), "{reason}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_command_line_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = address(&folder);
+    let hello = hello();
+    let arguments = [
+        "--no-preload",
+        "--listen",
+        &address,
+        "--workers",
+        "3",
+        "--",
+        &hello,
+        "fd:0",
+    ];
+    let mut run = Run::start(folder, &arguments, &[("FCGIPM_N_PROCESSES", "1")]);
+    run.line("managing 1 worker");
+    run.line("FCGIPM_N_PROCESSES=1 overrides n_processes=3 of the program");
+    run.ready();
+    run.call();
+    run.stop();
+}
+
+#[test]
+fn what_is_preloaded_comes_before_what_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = address(&folder);
+    let library = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target/release/libfcgipm.so")
+        .canonicalize()
+        .unwrap();
+    let library = library.to_str().unwrap();
+    let script = format!("echo \"preload: $LD_PRELOAD\" >&2; exec {} gentle", plain());
+    let arguments = ["--listen", &address, "--", "sh", "-c", &script];
+    let environment = [("FCGIPM_DROPIN", library), ("LD_PRELOAD", library)];
+    let mut run = Run::start(folder, &arguments, &environment);
+    let line = run.line("preload: ");
+    assert_eq!(line, format!("preload: {library}:{library}"));
+    run.stop();
+
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [("FCGIPM_DROPIN", "/no/such.so")];
+    let mut run = Run::start(folder, &["--listen", ":1", "--", "true"], &environment);
+    let (status, lines) = run.end();
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        lines[0].contains("FCGIPM_DROPIN=/no/such.so: No such file"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn every_option_of_the_table_is_a_flag_with_its_line_of_help() {
+    let output = fcgipm(&["run", "--help"], b"");
+    let help = String::from_utf8(output.stdout).unwrap();
+    for spec in fcgipm::options::TABLE {
+        let shown = help.contains(&format!("--{}", spec.name.replace('_', "-")));
+        assert_eq!(shown, spec.name != "no_signals", "{}", spec.name);
+    }
+    assert!(help.contains("[alias: --workers]"), "{help}");
+}
