@@ -48,7 +48,9 @@ fn a_program_that_has_announced_itself_is_ready_with_its_first_accept_alone() {
         if announced_first {
             reports.reverse();
         }
-        reports.map(|report| driver.report(0, report));
+        for report in reports {
+            driver.report(0, report);
+        }
         driver.look();
         driver.now += 30 * SECOND;
         driver.settle();
