@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::shell::Shell;
+use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
 use crate::options::WORKER_VARIABLE;
@@ -112,7 +112,7 @@ fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
     // Whoever blocks the kick could not be told anything.
     mask.remove(nix::sys::signal::Signal::SIGURG);
     match prepare(shell, slot, program, settings) {
-        Ok((environment, ties)) => {
+        Ok((environment, parts)) => {
             if process::parent_pid() != manager {
                 // It died before the kernel knew whom to tell.
                 exec::leave(0);
@@ -121,7 +121,7 @@ fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
             // what it would have done to the program a moment later.
             Signals::release(&mask);
             let errno = exec::execute(&program.arguments, &environment);
-            drop(ties);
+            drop(parts);
             Failed {
                 status: match errno {
                     nix::errno::Errno::ENOENT => NOT_FOUND,
@@ -134,13 +134,14 @@ fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
     }
 }
 
-/// All that is done before the program is executed; its environment, and what must stay open until then.
+/// All that is done before the program is executed; its environment, and the parts whose descriptors must
+/// stay open until then.
 fn prepare(
     shell: Shell,
     slot: usize,
     program: &Program,
     settings: &Settings,
-) -> std::result::Result<(Vec<CString>, impl Drop + use<>), Failed> {
+) -> std::result::Result<(Vec<CString>, Parts), Failed> {
     let manager = shell.pid;
     let Shell { mut parts, .. } = shell;
     parts.signals.leave_to_program(settings.stop_signal);
@@ -165,12 +166,5 @@ fn prepare(
         let variable = format!("{WORKER_VARIABLE}={}", inheritance.text());
         environment.push(c_string(OsStr::new(&variable))?);
     }
-    Ok((environment, Open(parts)))
-}
-
-/// Keeps descriptors open.
-struct Open<T>(#[allow(dead_code)] T);
-
-impl<T> Drop for Open<T> {
-    fn drop(&mut self) {}
+    Ok((environment, parts))
 }

@@ -30,6 +30,8 @@ mod tests;
 #[cfg(test)]
 mod tests_limits;
 #[cfg(test)]
+mod tests_programs;
+#[cfg(test)]
 mod tests_sizing;
 mod watch;
 

@@ -382,3 +382,42 @@ impl Scoreboard {
         self.file.as_ref().unwrap().as_fd()
     }
 }
+
+#[test]
+fn a_region_apart_is_seen_by_both_sides_and_gives_away_no_other() {
+    let mut board = Scoreboard::new(3).unwrap();
+    board.begin_apart(1, 5, 7);
+    let file = board.region(1).unwrap().try_clone().unwrap();
+    let its = memory::adopt_region(&file).unwrap();
+    assert_eq!((its.pool_size(), its.request_limit()), (5, 7));
+    assert!(!board.page(1).has_spoken());
+    its.announce(at(1));
+    assert!(board.page(1).has_spoken());
+    assert_eq!(board.page(1).activity(), Some(Activity::Starting));
+    let mut one = Loop::at(its, 0);
+    one.busy(b"/apart", 2);
+    let mut view = View::of(board.file.as_ref().unwrap()).unwrap();
+    // The scoreboard's own file has nothing of it.
+    assert_eq!(view.look(1).unwrap().activity, Activity::Starting);
+    view.attach(1, &file).unwrap();
+    assert_eq!(view.look(1).unwrap().activity, Activity::Busy);
+    assert_eq!(view.attach(3, &file), Err(ViewError::Foreign));
+    board.page(1).give_order(Order::Retire);
+    assert_eq!(its.order(), Order::Retire);
+    // The next worker's region is another one.
+    board.begin_apart(1, 5, 7);
+    assert!(!board.page(1).has_spoken());
+    assert_eq!(its.order(), Order::Retire);
+    assert_eq!(board.page(1).order(), Order::Serve);
+}
+
+#[test]
+fn what_is_no_region_is_not_adopted() {
+    let board = Scoreboard::new(3).unwrap();
+    let whole = board.file.as_ref().unwrap();
+    let error = memory::adopt_region(whole).unwrap_err();
+    assert!(error.message().contains("bytes, not of"), "{error}");
+    let plain = tempfile::tempfile().unwrap().into();
+    let error = memory::adopt_region(&plain).unwrap_err();
+    assert_eq!(error.message(), "scoreboard region: not a memfd");
+}

@@ -254,6 +254,8 @@ fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
         u64::from_str_radix(set.unwrap().trim(), 16).unwrap()
     };
     let pid = run.ready();
+    // It holds PIPE back for a moment, as it tells that it is ready. Once it has answered, that is over.
+    run.call();
     assert_eq!(set(pid, "SigBlk:"), 0);
     // PIPE, which the runtime of Rust ignores, is not inherited. The C library keeps 32 and 33 to itself,
     // and posix_spawn(3) has them ignored.
