@@ -176,7 +176,7 @@ fn a_pool_that_nobody_uses_wakes_once_a_second_at_most_and_without_limits_never(
         // Whoever says nothing is not seen to wait: it may begin to speak.
         let silent = world.workers.values().any(|worker| worker.silent);
         let most = if (timed || silent) && !world.workers.is_empty() {
-            201
+            102
         } else {
             0
         };

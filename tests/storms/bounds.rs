@@ -161,10 +161,8 @@ fn longest_pause(pool: &mut Pool) -> Duration {
 pub(crate) fn a_thousand_workers_reload_without_a_pause_in_the_loop() {
     let mut pool = Pool::start(Transport::Unix, 1_000, &[]);
     // A pause of the loop's own is there in every reload, one of the machine's is not.
-    let mut pauses = Vec::new();
-    while pauses.last().is_none_or(|pause| *pause > BOUND) {
-        assert!(pauses.len() < 6, "{pauses:?}");
-        pauses.push(longest_pause(&mut pool));
-    }
+    let mut pauses = [(); 5].map(|()| longest_pause(&mut pool));
+    pauses.sort();
+    assert!(pauses[2] <= BOUND, "the median of {pauses:?}");
     pool.stop();
 }

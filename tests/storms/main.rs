@@ -28,6 +28,7 @@ macro_rules! tests {
 tests! {
     reload::reload_storms_lose_nothing_in_c
     reload::reload_storms_lose_nothing_in_perl
+    reload::reloads_that_are_asked_for_during_reloads_lose_nothing
     silence::a_reload_of_slow_starters_is_no_more_silent_than_twice_the_calm
     kills::killed_workers_lose_exactly_the_requests_they_had
     kills::kills_under_load_lose_no_more_than_one_request_each

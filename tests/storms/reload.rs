@@ -1,6 +1,8 @@
 //! 100 reloads, each sent when the one before is done, while 32 clients ask: nothing is lost, and nothing
 //! truncated.
 
+use nix::sys::signal::Signal;
+
 use super::host::{self, Language};
 use super::load::Load;
 use super::peer::program::{TRANSPORTS, Transport};
@@ -72,11 +74,53 @@ fn storms(language: Language, whole: (u64, u64), split: (u64, u64)) -> Storm {
 }
 
 pub(crate) fn reload_storms_lose_nothing_in_c() {
-    storms(Language::C, (100_000, 100), (25_000, 25));
+    storms(Language::C, (100_000, 100), (100_000, 100));
 }
 
 pub(crate) fn reload_storms_lose_nothing_in_perl() {
-    println!("Perl with threads: {}", host::perl_has_threads());
+    assert!(host::perl_has_threads(), "Debian's perl has threads");
     let all = storms(Language::Perl, (15_000, 15), (10_000, 10));
     assert!(all.requests >= 100_000 && all.reloads >= 100, "{all:?}");
+}
+
+/// A HUP in the middle of a reload is remembered, and however many come, one more reload follows.
+pub(crate) fn reloads_that_are_asked_for_during_reloads_lose_nothing() {
+    for transport in TRANSPORTS {
+        let mut pool = host::start(Language::C, transport, 4, &[]);
+        let address = host::address(&pool);
+        let mut arguments = ["-c", "16", "-n", "50000", "--keep", "--split", "1"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(host::bytes(Language::C, 2_000));
+        let mut load = Load::start(&address, &arguments);
+        let mut asked = 0;
+        while !load.is_done() {
+            // None of them waits for the one before to be done.
+            for _ in 0..7 {
+                pool.program.signal(Signal::SIGHUP);
+                pool.program.line("received SIGHUP");
+                asked += 1;
+            }
+            pool.program.line("reload done");
+        }
+        let tally = load.finish();
+        assert_eq!(
+            (tally.lost(), tally.ok()),
+            (0, 50_000),
+            "{transport:?}: {tally:?}"
+        );
+        let queued = pool.program.lines();
+        let queued = queued
+            .iter()
+            .filter(|line| line.contains("another one follows"))
+            .count();
+        assert!(
+            asked >= 100 && queued >= 10,
+            "{asked} asked for, {queued} queued"
+        );
+        println!(
+            "measured: {asked} reloads asked for, {queued} during another, {transport:?}: lost=0"
+        );
+        pool.stop();
+    }
 }
