@@ -8,6 +8,7 @@ mod event;
 mod identity;
 mod observe;
 mod output;
+mod passing;
 mod perform;
 mod pid_file;
 mod program;
@@ -137,7 +138,7 @@ impl Manager {
                 State::Spent => {
                     return Err(Error::new(
                         Code::State,
-                        "there is nothing to manage: this process is its own only worker",
+                        "there is nothing to manage: n_processes is 0, or this is a worker of another manager",
                     ));
                 }
             }

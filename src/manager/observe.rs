@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::event::Event;
 use super::shell::{Shell, Source};
-use crate::pool::{self, Exit, Observation, Report, Resize, SlotState};
+use crate::pool::{self, Exit, Observation, Offers, Report, Resize, SlotState};
 use crate::server::listener;
 use crate::server::supervision::{Activity, Look};
 use crate::sys::channel::drain;
@@ -165,7 +165,8 @@ impl Shell {
                     Activity::Leaving => continue,
                 }
             }
-            if let Some(observation) = self.observation(&look) {
+            let offers = self.offers_of(slot, &look);
+            if let Some(observation) = self.observation(&look, offers) {
                 self.workers[slot].look = Some(look);
                 self.report(slot, Report::Observed(observation));
             }
@@ -173,7 +174,7 @@ impl Shell {
     }
 
     /// A look in the pool's terms.
-    fn observation(&self, look: &Look) -> Option<Observation> {
+    fn observation(&self, look: &Look, offers: Offers) -> Option<Observation> {
         Some(Observation {
             activity: match look.activity {
                 Activity::Starting => return None,
@@ -185,6 +186,7 @@ impl Shell {
             request: look.request,
             requests: look.requests,
             since: look.since.saturating_sub(self.origin),
+            offers,
         })
     }
 }

@@ -52,10 +52,12 @@ impl Shell {
                 Action::GiveNotice { slot } => self.give_notice(slot),
                 Action::Kill { slot, rescue } => {
                     if rescue {
+                        self.pass_on(slot);
                         self.begin_rescue(slot);
                     }
                     self.signal(slot, libc::SIGKILL);
                 }
+                Action::PassOn { slot } => self.pass_on(slot),
                 Action::Measure { slot } => measured.push(slot),
                 Action::Notice(notice) => {
                     // Before anybody is told: a worker that leaves has seen the queue's end.

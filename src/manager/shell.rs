@@ -93,6 +93,10 @@ pub(super) struct Worker {
     /// Why it could not.
     pub(super) failure: Option<String>,
     pub(super) rescue: Option<Rescue>,
+    /// Offers of connections that were seen.
+    pub(super) offers: u32,
+    /// Nothing can be taken from it.
+    pub(super) is_closed_to_us: bool,
 }
 
 impl Worker {

@@ -44,6 +44,11 @@ pub enum Action {
         /// gets an end of its response and not a reset.
         rescue: bool,
     },
+    /// Give the connections that stand aside in the worker to others.
+    PassOn {
+        /// The slot.
+        slot: usize,
+    },
     /// Read how much private memory the worker has, and report it.
     Measure {
         /// The slot.

@@ -209,10 +209,15 @@ impl Pool {
         self.measure(now, actions);
         self.fork(now, actions);
         self.alarm(actions);
-        self.look = [self.request_look(now), self.sizing_look(now)]
-            .into_iter()
-            .flatten()
-            .min();
+        self.pass_offers_on(now, actions);
+        self.look = [
+            self.request_look(now),
+            self.sizing_look(now),
+            self.offers_look(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         self.plan_watch(now);
         self.asked = self.agenda(now);
     }

@@ -21,6 +21,7 @@ mod backoff;
 mod balance;
 mod deadlines;
 mod machine;
+mod offers;
 mod recycling;
 mod report;
 mod sizing;
@@ -174,6 +175,20 @@ pub struct Observation {
     pub requests: u64,
     /// When the running request began, in the pool's time.
     pub since: Duration,
+    /// Whether connections stand aside in it that others could serve.
+    pub offers: Offers,
+}
+
+/// What a worker offers of the connections that stand aside in it, while it serves a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offers {
+    /// Nothing, and nothing since the last look.
+    #[default]
+    None,
+    /// Something since the last look, and nothing now.
+    Lately,
+    /// Something.
+    Now,
 }
 
 /// What a worker does.

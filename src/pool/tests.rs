@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Activity, Cause, Config, Event, Exit, Notice, Observation, Overdue, Pool, Report,
-    Resize, Sizing,
+    Action, Activity, Cause, Config, Event, Exit, Notice, Observation, Offers, Overdue, Pool,
+    Report, Resize, Sizing,
 };
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -76,6 +76,7 @@ impl Driver {
             request,
             requests: request.saturating_sub(1),
             since: self.now,
+            offers: Offers::None,
         };
         self.report(slot, Report::Observed(observation));
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::tests::{Driver, MS, SECOND};
 use super::{
-    Action, Activity, Cause, Config, Event, Exit, Notice, Observation, Overdue, Recycle, Report,
-    SlotState,
+    Action, Activity, Cause, Config, Event, Exit, Notice, Observation, Offers, Overdue, Recycle,
+    Report, SlotState,
 };
 
 fn timed(config: &mut Config) {
@@ -31,6 +31,7 @@ impl Driver {
             request: 1,
             requests: 0,
             since,
+            offers: Offers::None,
         }
     }
 }

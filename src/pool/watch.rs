@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Activity, Config, Observation};
+use super::{Activity, Config, Observation, Offers};
 
 /// What is known of one worker's work.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Watch {
     since: Duration,
     slow: bool,
     noticed: Option<Duration>,
+    pub(super) offers: Offers,
 }
 
 /// A deadline of a request that was missed.
@@ -40,6 +41,7 @@ impl Watch {
             since: now,
             slow: false,
             noticed: None,
+            offers: Offers::None,
         }
     }
 
@@ -65,6 +67,7 @@ impl Watch {
         self.said = said.since;
         self.seen = now;
         self.postponed = Duration::ZERO;
+        self.offers = said.offers;
         was != (self.activity, self.request)
     }
 
@@ -102,6 +105,11 @@ impl Watch {
 
     pub(super) fn is_running(&self) -> bool {
         is_running(self.activity)
+    }
+
+    /// When the running request, or what else it does, began.
+    pub(super) fn since(&self) -> Duration {
+        self.since
     }
 
     /// When it was first seen to wait, if it does.

@@ -124,6 +124,7 @@ impl Request {
         self.pid = process::pid();
         // Closes copies of descriptors: what is watched, the parent goes on to watch.
         self.parking = None;
+        self.has_offered = false;
         self.report = Report::default();
         self.prospect = Prospect::Kept;
         self.drain = None;

@@ -61,6 +61,7 @@ impl Request {
     pub fn finish(&mut self) -> Result<()> {
         self.check_active("finish")?;
         self.active = false;
+        self.take_back_parked();
         let taken_in = self.is_parting().then(|| self.take_in_rest());
         let parts = taken_in == Some(true) && self.hold_for_end();
         let outcome = self.check_output().and_then(|()| {
@@ -114,6 +115,7 @@ impl Request {
     pub fn abandon(&mut self) -> Result<()> {
         self.check_active("abandon")?;
         self.active = false;
+        self.take_back_parked();
         self.report.abandoned();
         self.inbound.finish();
         self.outbound.clear();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::supervision::Supervision;
+use super::supervision::{Shelf, Supervision};
 use crate::conn::Suspended;
 use crate::sys::io::{self, Direction};
 use crate::sys::listen::{self, Peer};
@@ -76,6 +76,15 @@ pub(super) struct Parked {
 impl Parked {
     const fn is_lingering(&self) -> bool {
         matches!(self.standing, Standing::Lingering { .. })
+    }
+
+    const fn is_silent(&self) -> bool {
+        matches!(self.standing, Standing::Silent { .. })
+    }
+
+    /// Whether another worker could go on with it as it stands.
+    const fn may_be_passed(&self) -> bool {
+        !self.is_lingering() && self.state.is_between_records()
     }
 }
 
@@ -196,6 +205,25 @@ impl Parking {
     pub(super) fn let_go(&self, link: Link) -> OwnedFd {
         self.unwatch(&link);
         link.fd
+    }
+
+    /// Offers what another worker could serve. False: there is nothing.
+    pub(super) fn offer(&self, shelf: &Shelf) -> bool {
+        let parked = self.parked.iter().filter(|parked| parked.may_be_passed());
+        shelf.offer(parked.map(|parked| (parked.link.fd.as_raw_fd(), parked.is_silent())))
+    }
+
+    /// Of what was offered, in the same order, closes what another worker has.
+    pub(super) fn close_passed(&mut self, mut passed: impl Iterator<Item = bool>) {
+        let mut position = 0;
+        while let Some(parked) = self.parked.get(position) {
+            if parked.may_be_passed() && passed.next() == Some(true) {
+                let parked = self.remove(position);
+                self.close(parked.link);
+            } else {
+                position += 1;
+            }
+        }
     }
 
     fn unwatch(&self, link: &Link) {

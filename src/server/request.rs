@@ -89,6 +89,8 @@ pub struct Request {
     pub(super) prospect: Prospect,
     /// What of the listen queue is still accepted, once the pool ends.
     pub(super) drain: Option<Drain>,
+    /// What stands aside is on offer to other workers.
+    pub(super) has_offered: bool,
     /// A kick arrived, and what it is about was not looked at.
     pub(super) kicked: bool,
     pub(super) inbound: Inbound,
@@ -157,6 +159,7 @@ impl Request {
             fresh: false,
             prospect: Prospect::Kept,
             drain: None,
+            has_offered: false,
             kicked: false,
             inbound: Inbound::new(settings.limits),
             outbound: Outbound::new(),
@@ -274,6 +277,7 @@ impl Request {
         let id = self.inbound.request_id().unwrap_or_default();
         let params = self.inbound.params();
         self.report.busy(params.method(), params.uri(), fd, id);
+        self.offer_parked();
         Ok(())
     }
 

@@ -14,14 +14,20 @@ use parking_lot::Mutex;
 
 pub use crate::sys::clock::now;
 pub use crate::sys::scoreboard::{
-    Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Order, Page, PoolStatus,
-    RECORDS, REGION_NAME, Reload, Scoreboard, SlotLine, SlotStatus, Stage, Total, View, ViewError,
+    Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Offered, Order, Page,
+    PoolStatus, RECORDS, REGION_NAME, Reload, Scoreboard, Shelf, SlotLine, SlotStatus, Stage,
+    Total, View, ViewError,
 };
 use crate::sys::stderr::Redirected;
 use crate::sys::{channel, kick, process};
 pub(crate) use inheritance::Inheritance;
 pub use inheritance::adopt;
 pub use report::Report;
+
+/// The byte that travels with a connection that is handed over: which standing it had.
+pub(crate) const KEPT: u8 = b'K';
+/// The same for one on which nothing has arrived.
+pub(crate) const SILENT: u8 = b'S';
 
 /// The ties between a worker and its manager.
 pub struct Supervision {

@@ -14,10 +14,6 @@ use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
 use crate::sys::{arrivals, child, kick, listen, readiness, stderr};
 
-/// The byte that travels with a handed-over connection: which standing it had.
-const KEPT: u8 = b'K';
-const SILENT: u8 = b'S';
-
 /// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
 /// to no request.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -153,7 +149,11 @@ impl Request {
             Ok(None) => {}
             Ok(Some((fd, standing))) => {
                 let peer = listen::peer_of(fd.as_fd());
-                self.set_current(Link::new(fd, peer), Suspended::fresh(), standing == SILENT);
+                self.set_current(
+                    Link::new(fd, peer),
+                    Suspended::fresh(),
+                    standing == supervision::SILENT,
+                );
             }
             // One of the workers has shut it down. It would be readable for ever.
             Err(Errno::EPIPE) => {
@@ -436,9 +436,9 @@ fn hand_on(
     supervision: &Supervision,
 ) -> std::result::Result<(), Parked> {
     let byte = if matches!(parked.standing, Standing::Silent { .. }) {
-        SILENT
+        supervision::SILENT
     } else {
-        KEPT
+        supervision::KEPT
     };
     let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
     if parked.state.is_between_records() && io::pass_descriptor(queue, fd, byte).unwrap_or(false) {

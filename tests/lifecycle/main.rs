@@ -13,6 +13,7 @@ mod deaths;
 mod deploy;
 mod descriptors;
 mod identity;
+mod kept;
 mod load;
 mod orphans;
 mod overdue;

@@ -159,8 +159,8 @@ fn kept_connections_are_never_timed() {
     let _other = begun(&pool, "/stubborn", false);
     pool.program.line("killing worker");
     for connection in &mut kept {
-        // Those of the worker that was killed are gone with it.
-        let _ = ask_on_kept(connection);
+        // Those of the worker that was killed have gone to another.
+        ask_on_kept(connection).unwrap();
     }
     let killed = pool
         .program

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fcgipm::pool::{Action, Activity, Config, Event, Notice, Overdue, Recycle, Resize, Sizing};
+use fcgipm::pool::{
+    Action, Activity, Config, Event, Notice, Observation, Offers, Overdue, Recycle, Resize, Sizing,
+};
 
 use crate::worker::Worker;
 use crate::world::{Code, SECOND, World};
@@ -170,6 +172,16 @@ impl Books {
                     assert!(!rescue || overdue != Overdue::Start);
                     self.kill(&config, now, overdue, worker);
                     self.recycling.remove(&slot);
+                }
+                Action::PassOn { slot } => {
+                    self.count("passed on");
+                    let worker = world.workers.get(&slot).expect("passed on of nobody");
+                    let said = worker.said.expect("a word of its");
+                    assert_eq!(said.offers, Offers::Now);
+                    // One that has just become ready has said nothing yet.
+                    let is_idle = |said: &Observation| said.activity == Activity::Idle;
+                    let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
+                    assert!(world.workers.values().any(|w| w.serves() && waits(w)));
                 }
                 Action::Measure { slot } => {
                     self.count("measured");

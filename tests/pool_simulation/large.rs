@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fcgipm::pool::{
-    Action, Activity, Config, Event, Exit, Observation, Pool, Report, Sizing, SlotState,
+    Action, Activity, Config, Event, Exit, Observation, Offers, Pool, Report, Sizing, SlotState,
 };
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
@@ -55,6 +55,7 @@ impl Site {
                 request: now.as_secs(),
                 requests: now.as_secs(),
                 since: now,
+                offers: Offers::None,
             };
             self.report(slot, Report::Observed(said));
         }

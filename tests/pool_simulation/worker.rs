@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fcgipm::pool::{Activity, Exit, Observation};
+use fcgipm::pool::{Activity, Exit, Observation, Offers};
 
 use crate::random::Random;
 
@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) memory: u64,
     pub(crate) measured: Option<Duration>,
     /// It says whatever it likes.
+    /// Connections stand aside in it.
+    pub(crate) offers: bool,
     pub(crate) liar: bool,
     /// Its page makes no sense.
     pub(crate) mute: bool,
@@ -90,6 +92,7 @@ impl Worker {
             memory: 1_000,
             measured: None,
             liar: false,
+            offers: false,
             mute: false,
             executed: None,
             silent: false,
@@ -162,6 +165,11 @@ impl Worker {
                     2 => now + random.millis(10_000),
                     _ => now.saturating_sub(random.millis(100_000)),
                 },
+                offers: match random.below(4) {
+                    0 => Offers::Now,
+                    1 => Offers::Lately,
+                    _ => Offers::None,
+                },
             }
         } else {
             // One that is being read has no number yet.
@@ -181,6 +189,11 @@ impl Worker {
                 request,
                 requests: self.finished,
                 since: self.work.map_or(Duration::ZERO, |work| work.began),
+                offers: if activity == Activity::Busy && self.offers {
+                    Offers::Now
+                } else {
+                    Offers::None
+                },
             }
         };
         self.hear(now, said);

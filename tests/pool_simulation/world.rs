@@ -173,6 +173,7 @@ impl World {
                 Action::Fork { .. }
                 | Action::Retire { .. }
                 | Action::GiveNotice { .. }
+                | Action::PassOn { .. }
                 | Action::Notice(_)
                 | Action::Stopped => {}
             }
@@ -214,6 +215,8 @@ impl World {
         worker.exit_at = (!good && !hangs).then_some((dies_at, exit));
         worker.stubborn = self.config.die_timeout.is_some() && self.random.one_in(10);
         worker.liar = self.liars && self.random.one_in(4);
+        // Looks come more often then: a world that is compared with another has none.
+        worker.offers = !self.short && self.random.one_in(3);
         self.workers.insert(slot, worker);
         self.report(slot, Report::Forked);
         if self.config.ready_delay.is_some() && !never && !self.random.one_in(10) {

@@ -218,13 +218,19 @@ pub(crate) fn random_bytes_in_a_whole_region_harm_that_worker_alone() {
     let ran = cpu(manager) - ran;
     let exits = trace(&mut pool);
     let exits = exits.iter().filter(|line| line.contains("exited with"));
+    let exits = u64::try_from(exits.count()).unwrap();
     println!(
-        "measured: random bytes in a whole region: {} requests, lost={}; {} exits in its slot; the manager ran for {ran:.4} s",
+        "measured: random bytes in a whole region: {} requests, lost={}; {exits} exits in its slot; the manager ran for {ran:.4} s",
         tally.requests(),
-        tally.lost(),
-        exits.count()
+        tally.lost()
     );
-    assert_eq!(tally.lost(), 0, "{tally:?}");
+    // Its orders were garbage, too: told to leave and to stay in turns, that worker may leave with the request it was
+    // about to read.
+    assert!(
+        tally.lost() <= exits,
+        "{tally:?} {:#?}",
+        pool.program.lines()
+    );
     assert!(ran < 1.0, "{ran} s");
     assert_eq!(others(&board), before, "the others are still there");
     host::reload(&mut pool);

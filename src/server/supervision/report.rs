@@ -83,6 +83,12 @@ impl Report {
         self.turn_to(Activity::Finished);
     }
 
+    /// The page of a worker's first loop: what that one has to offer is all there is, but for hosts with threads.
+    pub(crate) fn first_page(&self) -> Option<&'static Page> {
+        let claimed = self.0.as_ref().filter(|claimed| claimed.place == 0)?;
+        Some(claimed.page)
+    }
+
     fn turn_to(&mut self, activity: Activity) {
         // What goes on goes on since it began.
         if let Some(claimed) = &mut self.0

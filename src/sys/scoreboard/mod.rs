@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`Header`] | at 0 | the manager |
 //! | one [`SlotLine`] of 64 bytes per slot | from [`TABLE_AT`] on | the manager |
-//! | one [`Page`] per slot, a region of at least 16 KiB | from the next whole page on | see below |
+//! | one [`Page`] per slot, a region of at least 20 KiB | from the next whole page on | see below |
 //!
 //! The region of a worker that is another program is a memfd of its own, mapped in this place.
 //! A worker keeps only its own region mapped: a first line that the manager writes for it, and
@@ -22,6 +22,7 @@
 mod header;
 mod memory;
 mod page;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -32,6 +33,7 @@ pub use memory::Scoreboard;
 pub(crate) use memory::adopt_region;
 pub use page::{Details, Look, Page, RECORDS};
 pub(crate) use page::{Entry, Record};
+pub use shelf::{Offered, Shelf};
 pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};
 
 /// The name of the memfd; the kernel shows it as `/memfd:fcgipm-scoreboard (deleted)`.

@@ -8,6 +8,7 @@ use std::hint;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
+use super::shelf::Shelf;
 use super::words::Words;
 use super::{Activity, Order};
 
@@ -29,6 +30,7 @@ const REQUESTS_MAX: u64 = 1 << 53;
 pub struct Page {
     manager: ManagerLine,
     records: [Record; RECORDS],
+    shelf: Shelf,
 }
 
 /// What the manager writes for the worker.
@@ -39,6 +41,8 @@ struct ManagerLine {
     pool_size: AtomicU32,
     request_limit: AtomicU64,
     notice: AtomicU64,
+    /// The manager looks at the shelf again by itself.
+    attended: AtomicU32,
 }
 
 /// What one request loop says of itself.
@@ -50,7 +54,7 @@ pub(crate) struct Record {
     uri: Words<50>,
 }
 
-const _: () = assert!(size_of::<Record>() == 512 && size_of::<Page>() == 16 * 1024);
+const _: () = assert!(size_of::<Record>() == 512 && size_of::<Page>() == 20 * 1024);
 
 #[derive(Debug)]
 #[repr(C)]
@@ -135,6 +139,19 @@ impl Page {
     /// Gives an order. It takes effect at the worker's next look, so a kick follows.
     pub fn give_order(&self, order: Order) {
         self.manager.order.store(order as u32, Ordering::Release);
+    }
+
+    /// The connections that the worker offers.
+    #[must_use]
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Tells the worker whether its offers are looked for.
+    pub fn set_attended(&self, attended: bool) {
+        self.manager
+            .attended
+            .store(u32::from(attended), Ordering::SeqCst);
     }
 
     /// Tells the worker how many workers there are.
@@ -273,6 +290,12 @@ impl Page {
     #[must_use]
     pub fn pool_size(&self) -> u32 {
         self.manager.pool_size.load(Ordering::Relaxed)
+    }
+
+    /// Whether the manager looks for offers by itself.
+    #[must_use]
+    pub fn is_attended(&self) -> bool {
+        self.manager.attended.load(Ordering::SeqCst) != 0
     }
 
     /// After how many requests the manager wants to be told; 0: never.

@@ -42,7 +42,10 @@ impl Run {
     }
 
     pub(crate) fn start(folder: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
+        // What is ignored stays ignored, as after nohup(1): whether the tests run under one must not matter.
+        let mut child = Command::new("env")
+            .arg("--default-signal=HUP,INT,QUIT,TERM")
+            .arg(env!("CARGO_BIN_EXE_fcgipm"))
             .arg("run")
             .args(arguments)
             .envs(environment.iter().copied())
