@@ -253,6 +253,16 @@ const char *fcgipm_last_error_message(void);
 const char *fcgipm_error_name(int32_t code);
 
 /**
+ * Writes to standard error as the manager writes its own lines, for hosts that have lines of their
+ * own: with one write(2), raising no signal where nobody reads it, and dropped instead of waiting for
+ * a reader that stands still. A manager that stopped there would look after nobody.
+ *
+ * Returns 1, or 0 when it was dropped; FCGIPM_EARGUMENT. Any thread.
+ */
+int32_t fcgipm_log_write(const uint8_t *data,
+                         size_t length);
+
+/**
  * Makes an empty set of options: every one has its default.
  *
  * Returns a handle that the caller frees with fcgipm_options_free(). Any thread. A handle may be
@@ -405,6 +415,15 @@ int32_t fcgipm_request_finish_with(fcgipm_request *request, const uint8_t *data,
  * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
 int32_t fcgipm_request_abandon(fcgipm_request *request);
+
+/**
+ * In a child of the process that accepted it: the request that is being served becomes the child's,
+ * so that it can be written to and finished there. Everything else of the handle stays the parent's,
+ * and the parent must not answer the request, too. The child accepts no other with this handle.
+ *
+ * Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_go_on_in_child(fcgipm_request *request);
 
 /**
  * Whether a request is being served.
@@ -629,12 +648,31 @@ void fcgipm_manager_free(fcgipm_manager *manager);
 int32_t fcgipm_manager_next(fcgipm_manager *manager);
 
 /**
+ * As fcgipm_manager_next(), but waits no longer than milliseconds, for hosts that have something else
+ * to do meanwhile. Call it often: what it does not see, it does not act upon.
+ *
+ * Returns 0 when nothing happened in that time, else as fcgipm_manager_next(). One thread only.
+ */
+int32_t fcgipm_manager_next_within(fcgipm_manager *manager,
+                                   uint32_t milliseconds);
+
+/**
  * Runs the manager to its end, for hosts that do not care about events.
  *
  * Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
  * an error of fcgipm_manager_next().
  */
 int32_t fcgipm_manager_run(fcgipm_manager *manager);
+
+/**
+ * Asks a manager that runs for another number of workers, as TTIN and TTOU do: at least 1, and no more
+ * than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
+ *
+ * Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next() and after the end, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE. One thread only.
+ */
+int32_t fcgipm_manager_resize(fcgipm_manager *manager,
+                              uint32_t workers);
 
 /**
  * The worker that the last event of this manager concerns.

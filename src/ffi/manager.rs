@@ -1,6 +1,7 @@
 //! The process manager, as C sees it.
 
 use std::ffi::{CString, c_char};
+use std::time::Duration;
 
 use super::boundary::{enter, enter_quietly};
 use super::handle::{self, Noun};
@@ -65,13 +66,27 @@ impl Noun for Managed {
 
 impl Managed {
     fn next(&mut self) -> Result<EventKind> {
+        self.forget();
+        let event = self.manager.next()?;
+        Ok(self.remember(event))
+    }
+
+    fn next_within(&mut self, limit: Duration) -> Result<Option<EventKind>> {
+        self.forget();
+        let event = self.manager.next_within(limit)?;
+        Ok(event.map(|event| self.remember(event)))
+    }
+
+    fn forget(&mut self) {
         self.event = None;
         self.message = CString::default();
-        let event = self.manager.next()?;
+    }
+
+    fn remember(&mut self, event: Event) -> EventKind {
         let kind = event.kind;
         self.message = CString::new(event.message.replace('\0', "\\0")).unwrap_or_default();
         self.event = Some(event);
-        Ok(kind)
+        kind
     }
 }
 
@@ -129,6 +144,24 @@ pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
     })
 }
 
+/// As fcgipm_manager_next(), but waits no longer than milliseconds, for hosts that have something else
+/// to do meanwhile. Call it often: what it does not see, it does not act upon.
+///
+/// Returns 0 when nothing happened in that time, else as fcgipm_manager_next(). One thread only.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_next_within(
+    manager: *mut fcgipm_manager,
+    milliseconds: u32,
+) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            let limit = Duration::from_millis(u64::from(milliseconds));
+            let kind = managed.next_within(limit)?;
+            Ok(kind.map_or(0, |kind| kind as i32))
+        })
+    })
+}
+
 /// Runs the manager to its end, for hosts that do not care about events.
 ///
 /// Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
@@ -145,6 +178,21 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
                     Err(error) => return Err(error),
                 }
             }
+        })
+    })
+}
+
+/// Asks a manager that runs for another number of workers, as TTIN and TTOU do: at least 1, and no more
+/// than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
+///
+/// Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next() and after the end, FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE. One thread only.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_resize(manager: *mut fcgipm_manager, workers: u32) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            let workers = usize::try_from(workers).unwrap_or(usize::MAX);
+            managed.manager.resize(workers).map(|()| 0)
         })
     })
 }

@@ -140,6 +140,21 @@ pub extern "C" fn fcgipm_request_abandon(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.abandon().map(|()| 0)))
 }
 
+/// In a child of the process that accepted it: the request that is being served becomes the child's,
+/// so that it can be written to and finished there. Everything else of the handle stays the parent's,
+/// and the parent must not answer the request, too. The child accepts no other with this handle.
+///
+/// Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_go_on_in_child(request: *mut fcgipm_request) -> i32 {
+    enter(|| {
+        with(request, |request| {
+            request.go_on_in_child();
+            Ok(0)
+        })
+    })
+}
+
 /// Whether a request is being served.
 ///
 /// Returns 1 between accept and finish, else 0; FCGIPM_EHANDLE.
