@@ -70,8 +70,8 @@
 #define FCGIPM_FAIL_ACCEPT_ON_INTR 1
 
 /**
- * fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does) and
- * then call fcgipm_request_accept() again.
+ * fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does)
+ * and then call fcgipm_request_accept() again.
  */
 #define FCGIPM_RETURN_ON_SIGNAL 2
 
@@ -253,6 +253,15 @@ const char *fcgipm_last_error_message(void);
 const char *fcgipm_error_name(int32_t code);
 
 /**
+ * Writes to standard error as the manager writes its own lines, for hosts that have lines of
+ * their own: with one write(2), raising no signal where nobody reads it, and dropped instead of
+ * waiting for a reader that stands still. A manager that stopped there would look after nobody.
+ *
+ * Returns 1, or 0 when it was dropped; FCGIPM_EARGUMENT. Any thread.
+ */
+int32_t fcgipm_log_write(const uint8_t *data, size_t length);
+
+/**
  * Makes an empty set of options: every one has its default.
  *
  * Returns a handle that the caller frees with fcgipm_options_free(). Any thread. A handle may be
@@ -355,20 +364,20 @@ int32_t fcgipm_socket_is_listening(int32_t fd);
  * manager: the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the
  * program has none. FCGIPM_EVALUE or FCGIPM_ESYSTEM when it cannot: the message says why.
  *
- * Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
- * listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the
- * environment. Several threads may have a loop each on one socket; a handle is for one call at a
- * time. Make it in the process that uses it: after fork the child can only free it.
+ * Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER
+ * when listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE
+ * for the environment. Several threads may have a loop each on one socket; a handle is for one
+ * call at a time. Make it in the process that uses it: after fork the child can only free it.
  */
 fcgipm_request *fcgipm_request_new(int32_t listen_fd,
                                    uint32_t flags,
                                    const fcgipm_options *options);
 
 /**
- * Frees a request loop; NULL is fine. A request that is being served is finished; kept connections
- * are closed, or in a worker handed to the others. It may wait, for at most 5 seconds, until peers
- * that are still sending have seen their answers. In a child of the process that made it, its
- * copies of the descriptors are closed and nothing is sent.
+ * Frees a request loop; NULL is fine. A request that is being served is finished; kept
+ * connections are closed, or in a worker handed to the others. It may wait, for at most 5
+ * seconds, until peers that are still sending have seen their answers. In a child of the process
+ * that made it, its copies of the descriptors are closed and nothing is sent.
  */
 void fcgipm_request_free(fcgipm_request *request);
 
@@ -376,11 +385,11 @@ void fcgipm_request_free(fcgipm_request *request);
  * Waits for the next request, and reads it up to the end of its parameters. One that is being
  * served is finished first.
  *
- * Returns 0; FCGIPM_ERETIRED when this process is to leave: end the loop; FCGIPM_EINTERRUPTED (see
- * the flags) with errno EINTR; FCGIPM_ELISTENER when the socket was closed or does not listen,
- * FCGIPM_EDESCRIPTORS when no descriptor is left, FCGIPM_ESYSTEM, each with errno; FCGIPM_EFORKED,
- * FCGIPM_EHANDLE. Connections that fail before their parameters are complete are logged where that
- * is somebody's mistake, and never returned.
+ * Returns 0; FCGIPM_ERETIRED when this process is to leave: end the loop; FCGIPM_EINTERRUPTED
+ * (see the flags) with errno EINTR; FCGIPM_ELISTENER when the socket was closed or does not
+ * listen, FCGIPM_EDESCRIPTORS when no descriptor is left, FCGIPM_ESYSTEM, each with errno;
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE. Connections that fail before their parameters are complete are
+ * logged where that is somebody's mistake, and never returned.
  */
 int32_t fcgipm_request_accept(fcgipm_request *request);
 
@@ -388,16 +397,16 @@ int32_t fcgipm_request_accept(fcgipm_request *request);
  * Ends the response and the request: what was gathered is sent with END_REQUEST and the exit
  * status (FastCGI 1.0, section 5.5).
  *
- * Returns 0; FCGIPM_ECLOSED with errno, or FCGIPM_ETIMEDOUT, when the peer did not take it to its
- * end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE. Afterwards no
- * request is being served, whatever is returned.
+ * Returns 0; FCGIPM_ECLOSED with errno, or FCGIPM_ETIMEDOUT, when the peer did not take it to
+ * its end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ * Afterwards no request is being served, whatever is returned.
  */
 int32_t fcgipm_request_finish(fcgipm_request *request);
 
 /**
- * Writes the last bytes of the response and finishes, as fcgipm_request_write() with FCGIPM_STDOUT
- * and fcgipm_request_finish() do; a small response leaves in one send(2). data may be NULL with
- * length 0.
+ * Writes the last bytes of the response and finishes, as fcgipm_request_write() with
+ * FCGIPM_STDOUT and fcgipm_request_finish() do; a small response leaves in one send(2). data may
+ * be NULL with length 0.
  *
  * Returns 0, or the first error of the two.
  */
@@ -409,6 +418,16 @@ int32_t fcgipm_request_finish_with(fcgipm_request *request, const uint8_t *data,
  * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
 int32_t fcgipm_request_abandon(fcgipm_request *request);
+
+/**
+ * In a child of the process that accepted it: the request that is being served becomes the
+ * child's, so that it can be written to and finished there. Everything else of the handle stays
+ * the parent's, and the parent must not answer the request, too. The child accepts no other with
+ * this handle.
+ *
+ * Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_go_on_in_child(fcgipm_request *request);
 
 /**
  * Whether a request is being served.
@@ -440,8 +459,8 @@ int32_t fcgipm_request_role(const fcgipm_request *request);
 int32_t fcgipm_request_keep_connection(const fcgipm_request *request);
 
 /**
- * The descriptor of the request's connection, which stays the library's: do not close it, and read
- * or write it only to take the protocol into your own hands.
+ * The descriptor of the request's connection, which stays the library's: do not close it, and
+ * read or write it only to take the protocol into your own hands.
  *
  * Returns the descriptor; FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
@@ -459,8 +478,9 @@ int32_t fcgipm_request_connection_fd(const fcgipm_request *request);
 int32_t fcgipm_request_peer_address(const fcgipm_request *request, char *buffer, size_t size);
 
 /**
- * Whether the web server aborted the request (FastCGI 1.0, section 5.4). Looks at what has arrived
- * without waiting; an abort behind input that has not been read is seen when it was read.
+ * Whether the web server aborted the request (FastCGI 1.0, section 5.4). Looks at what has
+ * arrived without waiting; an abort behind input that has not been read is seen when it was
+ * read.
  *
  * Returns 1 or 0; FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
@@ -487,8 +507,8 @@ int64_t fcgipm_request_read(fcgipm_request *request, uint8_t *buffer, size_t siz
 int64_t fcgipm_request_read_full(fcgipm_request *request, uint8_t *buffer, size_t size);
 
 /**
- * Reads up to and including the next newline, or size bytes, or to the end of the input. Writes no
- * NUL.
+ * Reads up to and including the next newline, or size bytes, or to the end of the input. Writes
+ * no NUL.
  *
  * Returns as fcgipm_request_read_full().
  */
@@ -606,24 +626,24 @@ int32_t fcgipm_request_param(const fcgipm_request *request,
 fcgipm_manager *fcgipm_manager_new(const fcgipm_options *options);
 
 /**
- * Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for; in
- * a worker, only memory is freed.
+ * Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for;
+ * in a worker, only memory is freed.
  */
 void fcgipm_manager_free(fcgipm_manager *manager);
 
 /**
  * Waits for the next thing that happens, and returns it: one of FCGIPM_EVENT_...
  *
- * The first call starts the manager: pid file, signal handlers, the first workers. The workers are
- * forked within these calls, so each of them returns more than once: in the parent, and in each
- * worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once,
- * and so is a program that "fcgipm run" started: its manager is that one.
+ * The first call starts the manager: pid file, signal handlers, the first workers. The workers
+ * are forked within these calls, so each of them returns more than once: in the parent, and in
+ * each worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker
+ * at once, and so is a program that "fcgipm run" started: its manager is that one.
  *
  * A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
- * step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in it
- * returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What cannot
- * work at all is found when the manager starts: the steps are tried in a short-lived child, before
- * anything else is done.
+ * step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in
+ * it returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What
+ * cannot work at all is found when the manager starts: the steps are tried in a short-lived
+ * child, before anything else is done.
  *
  * Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EVALUE for a user or
  * group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
@@ -634,12 +654,29 @@ void fcgipm_manager_free(fcgipm_manager *manager);
 int32_t fcgipm_manager_next(fcgipm_manager *manager);
 
 /**
+ * As fcgipm_manager_next(), but waits no longer than milliseconds, for hosts that have something
+ * else to do meanwhile. Call it often: what it does not see, it does not act upon.
+ *
+ * Returns 0 when nothing happened in that time, else as fcgipm_manager_next(). One thread only.
+ */
+int32_t fcgipm_manager_next_within(fcgipm_manager *manager, uint32_t milliseconds);
+
+/**
  * Runs the manager to its end, for hosts that do not care about events.
  *
- * Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
- * an error of fcgipm_manager_next().
+ * Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end,
+ * or an error of fcgipm_manager_next().
  */
 int32_t fcgipm_manager_run(fcgipm_manager *manager);
+
+/**
+ * Asks a manager that runs for another number of workers, as TTIN and TTOU do: at least 1, and
+ * no more than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
+ *
+ * Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next() and after the end,
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
+ */
+int32_t fcgipm_manager_resize(fcgipm_manager *manager, uint32_t workers);
 
 /**
  * The worker that the last event of this manager concerns.
@@ -659,8 +696,8 @@ int32_t fcgipm_manager_event_status(const fcgipm_manager *manager);
 /**
  * The last event as a line for people, without a prefix and without a newline.
  *
- * Returns a string that belongs to the library and lives until the next call with this manager; ""
- * if there is nothing to say, NULL for FCGIPM_EHANDLE.
+ * Returns a string that belongs to the library and lives until the next call with this manager;
+ * "" if there is nothing to say, NULL for FCGIPM_EHANDLE.
  */
 const char *fcgipm_manager_event_message(const fcgipm_manager *manager);
 

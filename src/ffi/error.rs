@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 
 use once_cell::sync::Lazy;
 
-use super::boundary::{enter, enter_quietly, last_message};
+use super::boundary::{bytes, enter, enter_quietly, last_message};
 use crate::error::Code;
 
 /// The library's version, as "0.1.0".
@@ -40,5 +40,19 @@ pub extern "C" fn fcgipm_error_name(code: i32) -> *const c_char {
     enter(|| {
         let name = NAMES.iter().find(|(number, _)| *number == code);
         Ok(name.map_or(std::ptr::null(), |(_, name)| name.as_ptr()))
+    })
+}
+
+/// Writes to standard error as the manager writes its own lines, for hosts that have lines of
+/// their own: with one write(2), raising no signal where nobody reads it, and dropped instead of
+/// waiting for a reader that stands still. A manager that stopped there would look after nobody.
+///
+/// Returns 1, or 0 when it was dropped; FCGIPM_EARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_log_write(data: *const u8, length: usize) -> i32 {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let data = unsafe { bytes(data, length, "data") }?;
+        Ok(i32::from(crate::manager::write_line(data)))
     })
 }

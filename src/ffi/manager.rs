@@ -1,6 +1,7 @@
 //! The process manager, as C sees it.
 
 use std::ffi::{CString, c_char};
+use std::time::Duration;
 
 use super::boundary::{enter, enter_quietly};
 use super::handle::{self, Noun};
@@ -65,13 +66,27 @@ impl Noun for Managed {
 
 impl Managed {
     fn next(&mut self) -> Result<EventKind> {
+        self.forget();
+        let event = self.manager.next()?;
+        Ok(self.remember(event))
+    }
+
+    fn next_within(&mut self, limit: Duration) -> Result<Option<EventKind>> {
+        self.forget();
+        let event = self.manager.next_within(limit)?;
+        Ok(event.map(|event| self.remember(event)))
+    }
+
+    fn forget(&mut self) {
         self.event = None;
         self.message = CString::default();
-        let event = self.manager.next()?;
+    }
+
+    fn remember(&mut self, event: Event) -> EventKind {
         let kind = event.kind;
         self.message = CString::new(event.message.replace('\0', "\\0")).unwrap_or_default();
         self.event = Some(event);
-        Ok(kind)
+        kind
     }
 }
 
@@ -96,8 +111,8 @@ pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcg
     })
 }
 
-/// Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for; in
-/// a worker, only memory is freed.
+/// Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for;
+/// in a worker, only memory is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
     enter(|| handle::free::<Managed>(manager));
@@ -105,16 +120,16 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 
 /// Waits for the next thing that happens, and returns it: one of FCGIPM_EVENT_...
 ///
-/// The first call starts the manager: pid file, signal handlers, the first workers. The workers are
-/// forked within these calls, so each of them returns more than once: in the parent, and in each
-/// worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker at once,
-/// and so is a program that "fcgipm run" started: its manager is that one.
+/// The first call starts the manager: pid file, signal handlers, the first workers. The workers
+/// are forked within these calls, so each of them returns more than once: in the parent, and in
+/// each worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker
+/// at once, and so is a program that "fcgipm run" started: its manager is that one.
 ///
 /// A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
-/// step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in it
-/// returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What cannot
-/// work at all is found when the manager starts: the steps are tried in a short-lived child, before
-/// anything else is done.
+/// step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in
+/// it returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What
+/// cannot work at all is found when the manager starts: the steps are tried in a short-lived
+/// child, before anything else is done.
 ///
 /// Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EVALUE for a user or
 /// group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
@@ -130,10 +145,28 @@ pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
     })
 }
 
+/// As fcgipm_manager_next(), but waits no longer than milliseconds, for hosts that have something
+/// else to do meanwhile. Call it often: what it does not see, it does not act upon.
+///
+/// Returns 0 when nothing happened in that time, else as fcgipm_manager_next(). One thread only.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_next_within(
+    manager: *mut fcgipm_manager,
+    milliseconds: u32,
+) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            let limit = Duration::from_millis(u64::from(milliseconds));
+            let kind = managed.next_within(limit)?;
+            Ok(kind.map_or(0, |kind| kind as i32))
+        })
+    })
+}
+
 /// Runs the manager to its end, for hosts that do not care about events.
 ///
-/// Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end, or
-/// an error of fcgipm_manager_next().
+/// Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end,
+/// or an error of fcgipm_manager_next().
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
     enter(|| {
@@ -146,6 +179,21 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
                     Err(error) => return Err(error),
                 }
             }
+        })
+    })
+}
+
+/// Asks a manager that runs for another number of workers, as TTIN and TTOU do: at least 1, and
+/// no more than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
+///
+/// Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next() and after the end,
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_resize(manager: *mut fcgipm_manager, workers: u32) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            let workers = usize::try_from(workers).unwrap_or(usize::MAX);
+            managed.manager.resize(workers).map(|()| 0)
         })
     })
 }
@@ -177,8 +225,8 @@ pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) ->
 
 /// The last event as a line for people, without a prefix and without a newline.
 ///
-/// Returns a string that belongs to the library and lives until the next call with this manager; ""
-/// if there is nothing to say, NULL for FCGIPM_EHANDLE.
+/// Returns a string that belongs to the library and lives until the next call with this manager;
+/// "" if there is nothing to say, NULL for FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_message(manager: *const fcgipm_manager) -> *const c_char {
     enter(|| handle::with(manager, |m: &mut Managed| Ok(m.message.as_ptr())))

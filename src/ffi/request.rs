@@ -11,8 +11,8 @@ use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS, supervision};
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
 /// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
 pub const FCGIPM_FAIL_ACCEPT_ON_INTR: u32 = 1;
-/// fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does) and
-/// then call fcgipm_request_accept() again.
+/// fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does)
+/// and then call fcgipm_request_accept() again.
 pub const FCGIPM_RETURN_ON_SIGNAL: u32 = 2;
 
 /// The application's response.
@@ -59,10 +59,10 @@ pub(super) fn length(count: usize) -> i64 {
 /// manager: the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the
 /// program has none. FCGIPM_EVALUE or FCGIPM_ESYSTEM when it cannot: the message says why.
 ///
-/// Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER when
-/// listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE for the
-/// environment. Several threads may have a loop each on one socket; a handle is for one call at a
-/// time. Make it in the process that uses it: after fork the child can only free it.
+/// Returns a handle that the caller frees with fcgipm_request_free(), or NULL: FCGIPM_ELISTENER
+/// when listen_fd does not listen, FCGIPM_EARGUMENT for flags, FCGIPM_EOPTION or FCGIPM_EVALUE
+/// for the environment. Several threads may have a loop each on one socket; a handle is for one
+/// call at a time. Make it in the process that uses it: after fork the child can only free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_new(
     listen_fd: i32,
@@ -81,10 +81,10 @@ pub extern "C" fn fcgipm_request_new(
     })
 }
 
-/// Frees a request loop; NULL is fine. A request that is being served is finished; kept connections
-/// are closed, or in a worker handed to the others. It may wait, for at most 5 seconds, until peers
-/// that are still sending have seen their answers. In a child of the process that made it, its
-/// copies of the descriptors are closed and nothing is sent.
+/// Frees a request loop; NULL is fine. A request that is being served is finished; kept
+/// connections are closed, or in a worker handed to the others. It may wait, for at most 5
+/// seconds, until peers that are still sending have seen their answers. In a child of the process
+/// that made it, its copies of the descriptors are closed and nothing is sent.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
     enter(|| handle::free::<Request>(request));
@@ -93,11 +93,11 @@ pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
 /// Waits for the next request, and reads it up to the end of its parameters. One that is being
 /// served is finished first.
 ///
-/// Returns 0; FCGIPM_ERETIRED when this process is to leave: end the loop; FCGIPM_EINTERRUPTED (see
-/// the flags) with errno EINTR; FCGIPM_ELISTENER when the socket was closed or does not listen,
-/// FCGIPM_EDESCRIPTORS when no descriptor is left, FCGIPM_ESYSTEM, each with errno; FCGIPM_EFORKED,
-/// FCGIPM_EHANDLE. Connections that fail before their parameters are complete are logged where that
-/// is somebody's mistake, and never returned.
+/// Returns 0; FCGIPM_ERETIRED when this process is to leave: end the loop; FCGIPM_EINTERRUPTED
+/// (see the flags) with errno EINTR; FCGIPM_ELISTENER when the socket was closed or does not
+/// listen, FCGIPM_EDESCRIPTORS when no descriptor is left, FCGIPM_ESYSTEM, each with errno;
+/// FCGIPM_EFORKED, FCGIPM_EHANDLE. Connections that fail before their parameters are complete are
+/// logged where that is somebody's mistake, and never returned.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_accept(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.accept().map(|()| 0)))
@@ -106,17 +106,17 @@ pub extern "C" fn fcgipm_request_accept(request: *mut fcgipm_request) -> i32 {
 /// Ends the response and the request: what was gathered is sent with END_REQUEST and the exit
 /// status (FastCGI 1.0, section 5.5).
 ///
-/// Returns 0; FCGIPM_ECLOSED with errno, or FCGIPM_ETIMEDOUT, when the peer did not take it to its
-/// end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE. Afterwards no
-/// request is being served, whatever is returned.
+/// Returns 0; FCGIPM_ECLOSED with errno, or FCGIPM_ETIMEDOUT, when the peer did not take it to
+/// its end; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED, FCGIPM_EHANDLE.
+/// Afterwards no request is being served, whatever is returned.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_finish(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.finish().map(|()| 0)))
 }
 
-/// Writes the last bytes of the response and finishes, as fcgipm_request_write() with FCGIPM_STDOUT
-/// and fcgipm_request_finish() do; a small response leaves in one send(2). data may be NULL with
-/// length 0.
+/// Writes the last bytes of the response and finishes, as fcgipm_request_write() with
+/// FCGIPM_STDOUT and fcgipm_request_finish() do; a small response leaves in one send(2). data may
+/// be NULL with length 0.
 ///
 /// Returns 0, or the first error of the two.
 #[unsafe(no_mangle)]
@@ -143,6 +143,22 @@ pub unsafe extern "C" fn fcgipm_request_finish_with(
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_abandon(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.abandon().map(|()| 0)))
+}
+
+/// In a child of the process that accepted it: the request that is being served becomes the
+/// child's, so that it can be written to and finished there. Everything else of the handle stays
+/// the parent's, and the parent must not answer the request, too. The child accepts no other with
+/// this handle.
+///
+/// Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_go_on_in_child(request: *mut fcgipm_request) -> i32 {
+    enter(|| {
+        with(request, |request| {
+            request.go_on_in_child();
+            Ok(0)
+        })
+    })
 }
 
 /// Whether a request is being served.
@@ -186,8 +202,8 @@ pub extern "C" fn fcgipm_request_keep_connection(request: *const fcgipm_request)
     enter(|| with(request, |request| request.keep_connection().map(i32::from)))
 }
 
-/// The descriptor of the request's connection, which stays the library's: do not close it, and read
-/// or write it only to take the protocol into your own hands.
+/// The descriptor of the request's connection, which stays the library's: do not close it, and
+/// read or write it only to take the protocol into your own hands.
 ///
 /// Returns the descriptor; FCGIPM_ESTATE, FCGIPM_ECLOSED, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
@@ -220,8 +236,9 @@ pub unsafe extern "C" fn fcgipm_request_peer_address(
     })
 }
 
-/// Whether the web server aborted the request (FastCGI 1.0, section 5.4). Looks at what has arrived
-/// without waiting; an abort behind input that has not been read is seen when it was read.
+/// Whether the web server aborted the request (FastCGI 1.0, section 5.4). Looks at what has
+/// arrived without waiting; an abort behind input that has not been read is seen when it was
+/// read.
 ///
 /// Returns 1 or 0; FCGIPM_ESTATE, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
@@ -261,8 +278,8 @@ pub unsafe extern "C" fn fcgipm_request_read_full(
     unsafe { read_with(request, buffer, size, Request::read_full) }
 }
 
-/// Reads up to and including the next newline, or size bytes, or to the end of the input. Writes no
-/// NUL.
+/// Reads up to and including the next newline, or size bytes, or to the end of the input. Writes
+/// no NUL.
 ///
 /// Returns as fcgipm_request_read_full().
 #[unsafe(no_mangle)]

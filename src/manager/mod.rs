@@ -18,6 +18,8 @@ mod start;
 mod watching;
 mod worker;
 
+use std::time::Duration;
+
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::server::supervision;
@@ -45,6 +47,12 @@ enum State {
     Stopped,
     /// In a worker: there is nothing left to manage.
     Spent,
+}
+
+/// Writes a host's line to standard error as the manager writes its own: without waiting for a reader.
+/// Whether it was written.
+pub fn write_line(bytes: &[u8]) -> bool {
+    sys::stderr::host_line(bytes)
 }
 
 impl Manager {
@@ -96,6 +104,23 @@ impl Manager {
     /// included.
     #[allow(clippy::should_implement_trait)] // It is the name in the C ABI, and it never ends.
     pub fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.advance(None)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// As [`next`](Self::next), but waits no longer than this, and returns nothing when nothing happened.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn next_within(&mut self, limit: Duration) -> Result<Option<Event>> {
+        self.advance(Some(sys::clock::now() + limit))
+    }
+
+    /// The next event, or nothing if there is none until then.
+    fn advance(&mut self, until: Option<Duration>) -> Result<Option<Event>> {
         if self.owner != sys::process::pid() {
             return Err(Error::new(
                 Code::Forked,
@@ -106,29 +131,31 @@ impl Manager {
             match &mut self.state {
                 State::New if self.settings.program.is_none() && supervision::adopt()? => {
                     self.state = State::Spent;
-                    return Ok(Event::in_worker());
+                    return Ok(Some(Event::in_worker()));
                 }
                 State::New if self.settings.pool.processes == 0 => {
                     Identity::refuse(&self.settings.options)?;
                     self.state = State::Spent;
-                    return Ok(Event::in_worker());
+                    return Ok(Some(Event::in_worker()));
                 }
                 State::New => {
                     self.state = State::Running(Box::new(start::start(&self.settings)?));
                 }
                 State::Running(shell) => {
                     if let Some(event) = shell.next_event() {
-                        return Ok(event);
+                        return Ok(Some(event));
                     }
-                    match shell.turn() {
+                    match shell.turn(until) {
                         Turn::Again => {}
-                        Turn::InWorker { slot } => return self.become_worker(slot),
+                        Turn::Late => return Ok(None),
+                        Turn::InWorker { slot } => return self.become_worker(slot).map(Some),
                         Turn::Interrupted => {
                             return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
                         }
                         Turn::Stopped => {
                             self.state = State::Stopped;
-                            return Ok(event::log(self.settings.log, Event::stopped()));
+                            let stopped = event::log(self.settings.log, Event::stopped());
+                            return Ok(Some(stopped));
                         }
                     }
                 }
@@ -141,6 +168,26 @@ impl Manager {
                         "there is nothing to manage: n_processes is 0, or this is a worker of another manager",
                     ));
                 }
+            }
+        }
+    }
+
+    /// Asks for another number of workers, at least one.
+    ///
+    /// # Errors
+    /// [`Code::State`] when no manager runs here, [`Code::Forked`] in another process.
+    pub fn resize(&mut self, workers: usize) -> Result<()> {
+        match &mut self.state {
+            State::Running(shell) if self.owner == sys::process::pid() => {
+                shell.resize(workers);
+                Ok(())
+            }
+            State::Running(_) => Err(Error::new(
+                Code::Forked,
+                "this manager belongs to the process before the fork",
+            )),
+            State::New | State::Stopped | State::Spent => {
+                Err(Error::new(Code::State, "this manager does not run"))
             }
         }
     }

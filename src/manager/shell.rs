@@ -114,6 +114,8 @@ impl Worker {
 pub(super) enum Turn {
     /// There may be events, or not.
     Again,
+    /// The host's time has come, and there are none.
+    Late,
     /// In the child of a fork. All signals are held.
     InWorker {
         /// The slot it has.
@@ -180,9 +182,9 @@ impl Shell {
         self.events.push_back(event::log(self.settings.log, event));
     }
 
-    /// One turn of the loop.
-    pub(super) fn turn(&mut self) -> Turn {
-        let (waited, ready) = self.wait();
+    /// One turn of the loop, which waits until then at most.
+    pub(super) fn turn(&mut self, until: Option<Duration>) -> Turn {
+        let (waited, ready) = self.wait(until.map(|until| until.saturating_sub(self.origin)));
         let ours = self.take_signals();
         self.pass_on_output(&ready);
         self.hear_of_programs(&ready);
@@ -207,6 +209,8 @@ impl Shell {
             Turn::Stopped
         } else if waited == Waited::Interrupted && !ours {
             Turn::Interrupted
+        } else if until.is_some_and(|until| until <= clock::now()) {
+            Turn::Late
         } else {
             Turn::Again
         }
@@ -217,7 +221,7 @@ impl Shell {
     }
 
     /// Waits until there is something to do, and says what is readable.
-    fn wait(&self) -> (Waited, Vec<Source>) {
+    fn wait(&self, until: Option<Duration>) -> (Waited, Vec<Source>) {
         let now = self.now();
         let mut watched: Vec<(Source, BorrowedFd<'_>)> = vec![
             (Source::Signals, self.parts.signal_pipe.as_fd()),
@@ -229,6 +233,7 @@ impl Shell {
             self.handed_over.then_some(self.handover_gate),
             self.stopped.then_some(now),
             self.farewells.iter().map(|farewell| farewell.until).min(),
+            until,
         ];
         match self.pool.watch_listener() {
             Some(from) if from <= now => {
@@ -371,6 +376,11 @@ impl Shell {
         let left = self.workers[slot].output.take();
         self.leftovers
             .extend(left.filter(|output| output.pipe().is_some()));
+    }
+
+    /// The host wants so many workers.
+    pub(super) fn resize(&mut self, workers: usize) {
+        self.tell_pool(pool::Event::Resize(pool::Resize::To(workers)));
     }
 
     /// The host gives the manager up while it runs: nobody will be there to wait for the workers.

@@ -289,6 +289,7 @@ impl Pool {
         let most = match resize {
             Resize::Up => (self.load.most + 1).min(self.config.max_processes),
             Resize::Down => self.load.most.saturating_sub(1).max(1),
+            Resize::To(most) => most.clamp(1, self.config.max_processes),
         };
         if most == self.load.most {
             return;

@@ -134,6 +134,8 @@ pub enum Resize {
     Up,
     /// One worker less; the last one stays.
     Down,
+    /// So many, at least one.
+    To(usize),
 }
 
 /// What was observed of one worker.

@@ -94,6 +94,16 @@ pub(crate) fn pass_on(bytes: &[u8]) {
     without_signals(|| write(stderr(), bytes));
 }
 
+/// Writes a host's line as it is, unless nobody reads it, or its reader stands still: then it is dropped.
+/// Whether it was written.
+pub(crate) fn host_line(bytes: &[u8]) -> bool {
+    let room = room();
+    if room == Room::Some {
+        pass_on(bytes);
+    }
+    room == Room::Some
+}
+
 /// Does not wait for the reader: between the look at the room and this write the others that have
 /// standard error, workers above all, may have filled it. The flag that says so is theirs, too, so that
 /// a pipe is opened anew for it.

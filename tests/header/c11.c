@@ -44,6 +44,11 @@ int main(void) {
     fcgipm_options_free(NULL);
     CHECK(fcgipm_options_set(options, "n_processes", "12") == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_next(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_manager_next_within(NULL, 0) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_manager_resize(NULL, 1) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_go_on_in_child(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_log_write(NULL, 1) == FCGIPM_EARGUMENT);
+    CHECK(fcgipm_log_write((const uint8_t *)"a line\n", 7) == 1);
     CHECK(fcgipm_worker_retiring() == 0);
     CHECK(fcgipm_worker_notice_given() == 0);
     puts(fcgipm_version());

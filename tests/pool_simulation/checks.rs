@@ -253,6 +253,9 @@ impl Books {
                 (self.most + 1).min(config.max_processes)
             }
             Event::Resize(Resize::Down) if !self.stopping => (self.most - 1).max(1),
+            Event::Resize(Resize::To(most)) if !self.stopping => {
+                most.clamp(1, config.max_processes)
+            }
             Event::Stop => {
                 if !self.stopping {
                     self.nobody_left = world.workers.values().all(|w| w.told.is_some());

@@ -28,6 +28,10 @@ impl World {
             0 | 1 => self.handle(Event::Reload),
             2 => self.handle(Event::Resize(Resize::Up)),
             3 => self.handle(Event::Resize(Resize::Down)),
+            47 if self.random.one_in(8) => {
+                let most = self.random.below(12) as usize;
+                self.handle(Event::Resize(Resize::To(most)));
+            }
             4 if self.random.one_in(4) => self.absence(),
             5 => {
                 let now = self.now;

@@ -22,6 +22,12 @@ our @EXPORT_OK = qw(
 );
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
+# What leads out of whatever was called in a manager when this process is a worker suddenly.
+our $IN_WORKER = bless [], 'FCGIPM::ProcManager::InWorker';
+
+# Handlers that stand in %SIG and that no program has put there.
+our %not_the_programs;
+
 our $Default = __PACKAGE__;    # class of the object that calls without one use
 our $Q;                        # that object
 our $SIG_CODEREF;
@@ -48,13 +54,21 @@ sub new {
     return $this;
 }
 
-# The parameters that are options, as the library takes them. It knows which are; any other key is the
-# program's own.
+# Parameters that have a method, which a subclass may have replaced.
+my @ACCESSORS = qw(n_processes pid_fname no_signals die_timeout role start_delay);
+
+# What the library is told: names and values. It knows which are options; any other key is the program's own.
+sub library_parameters {
+    my ($this) = @_;
+    return (%$this, map { $_ => scalar $this->$_ } @ACCESSORS);
+}
+
 sub _options {
     my ($this) = @_;
     my $options = FCGIPM::FFI::options_new();
-    for my $name (sort keys %$this) {
-        my $value = $this->{$name};
+    my %parameters = $this->library_parameters;
+    for my $name (sort keys %parameters) {
+        my $value = $parameters{$name};
         next if !defined $value || ref $value;
         my $result = FCGIPM::FFI::options_set($options, $name, $value);
         next if $result == 0 || $result == FCGIPM::FFI::EOPTION;
@@ -70,21 +84,26 @@ sub _options {
 # look at these, and the program may.
 sub _obey_environment {
     my ($this, $options) = @_;
-    for my $name (qw(n_processes pid_fname no_signals die_timeout start_delay request_timeout request_timeout_signal)) {
+    my %by_the_operator = map { /\AFCGIPM_(\w+)\z/ ? (lc $1 => 1) : () } keys %ENV;
+    $this->{in_force} = { map { $_ => _effective($options, $_) } qw(pm request_timeout request_timeout_signal) };
+    for my $name ($this->shown_parameters, keys %by_the_operator) {
+        next if exists $OURS{$name};
         my $value = _effective($options, $name);
-        defined $value or Carp::croak(FCGIPM::FFI::last_error_message());
-        $this->{$name} = $value if length $value;
-    }
-    my @set = grep { defined $this->{$_} && !ref $this->{$_} } keys %$this;
-    for my $name (grep { !exists $OURS{$_} } @set, map { /\AFCGIPM_(\w+)\z/ ? lc $1 : () } keys %ENV) {
-        my $value = _effective($options, $name);
-        $this->{$name} = $value if defined $value;    # else it is the program's own
+        next if !defined $value || !length $value && !$by_the_operator{$name};    # not set, or the program's own
+        $this->{$name} = $value;
+        $this->{by_the_operator}{$name} = $value if $by_the_operator{$name};
     }
     for my $name (keys %OURS) {
         my $value = $ENV{ _variable($name) };
         $this->{$name} = $value if defined $value;
     }
     return;
+}
+
+# Parameters that the program finds as the library understood them.
+sub shown_parameters {
+    my ($this) = @_;
+    return @ACCESSORS[ 0 .. 3, 5 ], grep { defined $this->{$_} && !ref $this->{$_} } keys %$this;
 }
 
 sub _effective {
@@ -100,21 +119,76 @@ sub pm_manage {
     my ($this, %values) = self_or_default(@_);
     $this->pm_parameter($_, $values{$_}) for keys %values;
 
-    # A handler of the program's, or IGNORE, must not take the workers' exit statuses away.
+    # A handler of the program's, or IGNORE, must not take the workers' exit statuses away; and what is printed
+    # to somebody who has gone must not end the manager.
     local $SIG{CHLD} = 'DEFAULT';
+    local $SIG{PIPE} = sub { } if !_has_handler('PIPE');
 
     my $options = $this->_options;
     $this->_obey_environment($options);
     $FCGIPM::Request::options = $options;
+    # A pm_wait of the program's own need not call ours, and then perl must see the signals.
+    $this->{is_driven} = $this->can('pm_wait') != \&pm_wait;
+    FCGIPM::FFI::options_set($options, no_signals => 1) if $this->{is_driven};
     my $manager = _manager($options) or Carp::croak(FCGIPM::FFI::last_error_message());
-    return _serve_alone($manager) if !$this->n_processes;
+    my $count = $this->_count;
+    return _serve_alone($manager) if !$count;
     $this->role('manager');
     $this->{library_manager} = $manager;
+    $this->{count} = $count;
 
-    while ((my $event = FCGIPM::ProcManager::Events::take($this)) != FCGIPM::FFI::EVENT_IN_WORKER) {
-        $this->pm_exit('dying: stopped') if $event == FCGIPM::FFI::EVENT_STOPPED;
+    until ($this->{is_worker}) {
+        next if eval { $this->_look_after_workers; 1 };
+        die $@ if !ref $@ || $@ != $IN_WORKER;
     }
+    FCGIPM::ProcManager::Events::begin_worker($this);
     return 1;
+}
+
+# Until a worker dies, as a rule. In a worker that is forked here it does not return, or is_worker is set.
+sub _look_after_workers {
+    my ($this) = @_;
+    $this->_resize;
+    # Somebody who waits for a worker's death needs workers.
+    while ($this->{is_driven} && $this->{library_manager} && $this->_is_short_of_workers) {
+        FCGIPM::ProcManager::Events::take($this);
+    }
+    if ($this->{library_manager}) {
+        local $this->{is_waiting} = $this->{is_driven};
+        $this->pm_wait;
+    }
+    $this->pm_exit('dying: stopped') if !$this->{library_manager} && !$this->{is_worker};
+    return;
+}
+
+sub _is_short_of_workers {
+    my ($this) = @_;
+    return $this->{in_force}{pm} eq 'static' && keys %{ $this->{PIDS} } < $this->{count};
+}
+
+# The program may ask for another number of workers at any time.
+sub _resize {
+    my ($this) = @_;
+    my $count = $this->_count;
+    return if $count == $this->{count};
+    return $this->pm_die if $count <= 0;
+    $this->{count} = $count;
+    $this->{is_resizing} = FCGIPM::FFI::manager_resize($this->{library_manager}, $count) == 0;
+    return;
+}
+
+sub _count {
+    my ($this) = @_;
+    my $count = $this->{by_the_operator}{n_processes};
+    $count = { $this->library_parameters }->{n_processes} if !defined $count;
+    no warnings qw(numeric uninitialized);
+    return int $count;
+}
+
+sub _has_handler {
+    my ($signal) = @_;
+    my $handler = $SIG{$signal};
+    return defined $handler && $handler ne '' && $handler ne 'DEFAULT' && !$not_the_programs{$handler};
 }
 
 sub _manager {
@@ -148,20 +222,33 @@ sub managing_init {
 sub pm_die {
     my ($this, $message, $status) = self_or_default(@_);
     undef $SIG_CODEREF;
-    FCGIPM::ProcManager::Events::ask_to_stop($this) if $this->{library_manager} && !$this->{stop_signal};
-    $this->{stop_signal} ||= 'TERM';
+    FCGIPM::ProcManager::Events::ask_to_stop($this) if $this->{library_manager} && !$this->{is_stopping};
+    $this->{is_stopping} = 1;
     while ($this->{library_manager}) {
         FCGIPM::ProcManager::Events::take($this);
     }
+    return $this->pm_abort('wait timeout') if $this->{has_missed_die_timeout};
     return $this->pm_exit('dying: ' . (defined $message ? $message : ''), $status);
 }
 
-# Waits until a worker has exited; returns its pid, or nothing when there is none to wait for.
+# Waits until a child has exited; returns its pid, or nothing when there is none to wait for, or a signal's
+# handler has asked for something else.
 sub pm_wait {
     my ($this) = self_or_default(@_);
+    if (!$this->{library_manager}) {
+        my $pid = wait;
+        return if $pid < 0;
+        delete $this->{PIDS}{$pid} and $this->pm_notify("server (pid $pid) exited with status $?");
+        return $pid;
+    }
+    local $this->{is_waiting};
     while (my $manager = $this->{library_manager}) {
         my $event = FCGIPM::ProcManager::Events::take($this);
         return FCGIPM::FFI::manager_event_pid($manager) if $event == FCGIPM::FFI::EVENT_WORKER_EXITED;
+        next if $event > 0;
+        my $pid = FCGIPM::ProcManager::Events::other_child($this);
+        return $pid if defined $pid;
+        return if $this->_count != $this->{count};
     }
     return;
 }
@@ -201,15 +288,32 @@ sub sig_sub {
     return;
 }
 
-# The library acts on the signal itself; here it is told.
+# The library acts on the signal itself; here it is told. Not while a pm_wait of the program's own waits: then
+# it is the workers' end that such a pm_wait comes back for.
 sub sig_manager {
     my ($this, $name) = @_;
-    return if $name eq 'HUP';    # the reload has lines of its own
+    if ($name eq 'HUP') {
+        my @pids = $this->{is_waiting} ? sort { $a <=> $b } keys %{ $this->{PIDS} } : ();
+        return if !@pids;    # the reload has lines of its own
+        $this->pm_notify("sending TERM to PIDs, @pids");
+        kill TERM => @pids;
+        return;
+    }
     $this->pm_notify("received signal $name");
     if ($name =~ /\A(?:TERM|INT|QUIT)\z/ && !$this->{stop_signal}) {
         $this->{stop_signal} = $name;
         $this->pm_die("safe exit from signal $name");
     }
+    return;
+}
+
+# Subclasses set handlers with it. The signals that the library takes stay the library's.
+sub _set_signal_handler {
+    my ($this, $signal, $restart) = @_;
+    return if grep { $signal eq $_ } $this->{library_manager} ? FCGIPM::ProcManager::Events::managed() : @RETIRING;
+    require POSIX;
+    my $action = POSIX::SigAction->new('FCGIPM::ProcManager::sig_sub', undef, $restart ? POSIX::SA_RESTART() : 0);
+    POSIX::sigaction(POSIX->can("SIG$signal")->(), $action) or $this->pm_warn("sigaction: SIG$signal: $!");
     return;
 }
 
@@ -232,8 +336,13 @@ sub handling_init {
     my ($this) = @_;
     if (!$this->no_signals) {
         $SIG_CODEREF = sub { $this->sig_handler(@_) };
-        $SIG{$_} = \&_retire for @RETIRING;
+        # INT and QUIT are the program's if it has a handler for them.
+        my @kept = grep { _has_handler($_) } qw(INT QUIT);
+        $SIG{$_} = \&_retire for grep { my $name = $_; !grep { $name eq $_ } @kept } @RETIRING;
         FCGIPM::FFI::worker_protect();
+        $SIG{$_} = $SIG{$_} for @kept;
+        # Who waits for a request hears of it when the wait ends.
+        $FCGIPM::Request::retired = sub { sig_sub('TERM') if !$this->{SIG_RECEIVED} };
     }
     $this->pm_change_process_name('perl-fcgi');
     srand;    # or every worker draws the numbers that the manager would have drawn
@@ -331,7 +440,23 @@ sub pm_notify {
     my ($this, $message) = self_or_default(@_);
     return if defined $this->{log} && $this->{log} eq 'none';
     $message =~ s/\s*\z/\n/;
-    return print STDERR 'FastCGI: ' . $this->role . " (pid $$): $message";
+    return _print_line('FastCGI: ' . $this->role . " (pid $$): $message");
+}
+
+# As `print STDERR` does, but without a signal where nobody reads it, and without waiting for a reader that
+# stands still: a manager that stops there looks after nobody. What is tied, or elsewhere, is printed to.
+sub _print_line {
+    my ($line) = @_;
+    return print STDERR $line if tied *STDERR;
+    local $SIG{PIPE} = 'IGNORE' if !_has_handler('PIPE');
+    my $descriptor = fileno STDERR;
+    return print STDERR $line if !defined $descriptor || $descriptor != 2;
+    my $layers = join ' ', PerlIO::get_layers(*STDERR, output => 1);
+    return print STDERR $line if $layers !~ /\Aunix perlio(?: encoding\(utf-?8(?:-strict)?\))?( utf8)?\z/i;
+    $line .= $\ if defined $\;
+    if   ($1) { utf8::encode($line) }
+    else      { utf8::downgrade($line, 1) or return print STDERR $line }
+    return FCGIPM::FFI::log_write($line, length $line) >= 0;
 }
 
 sub pm_exit {
@@ -442,7 +567,8 @@ Stop gently and exit; exit; exit with status 1.
 
 =item pm_wait
 
-Waits for the next worker to exit and returns its pid.
+Waits for the next worker to exit and returns its pid. A C<pm_wait> of a subclass that reaps by itself is called, too; the
+library learns of the exit nevertheless, and tells of it in the log once more.
 
 =item pm_change_process_name(NAME), pm_received_signal([NAME [, 1]]), pm_parameter(NAME [, VALUE]), self_or_default, sig_sub
 

@@ -18,8 +18,8 @@ our $VERSION = '0.1.0';
 
 our @CARP_NOT = 'FCGIPM';    # wrong arguments are its caller's
 
-# What Accept returns where the library names no errno, as FCGI does.
-use constant NO_ERRNO => -9999;
+# What Accept returns where the library names no errno, and after LastCall, as FCGI does.
+use constant { NO_ERRNO => -9999, NO_MORE => -Errno::ENOTCONN };
 
 # Room for the parameters of a usual request.
 use constant COLUMNS => 16 * 1024;
@@ -31,16 +31,19 @@ my $started_by_server;
 # The library's options for handles that are made from now on; the environment wins over them.
 our $options;
 
-# Library handles of this process, and what a retired worker does where Accept would return: see
-# leave_at_accept.
+# Library handles of this process; what a retired worker does where Accept would return (see
+# leave_at_accept); and who is told then that it is to leave.
 my $loops = 0;
 my $leave;
+our $retired;
 
 # The request's fields:
 #   handle       the library's request, made by the first Accept: most programs make the request
 #                before they fork, and a handle serves only the process that made it
 #   out, err     what the streams have gathered, shared with them
-#   names, list  the names of the parameters that the hash was filled with, and as the library lists them
+#   pid          the process that the handle is of
+#   names, list  the names of the parameters that the hash was filled with, and as the library lists them,
+#                to the end of the list
 #   active       between Accept and Finish;  bound: the handles are tied
 sub create {
     my ($class, $in, $out, $err, $environment, $socket, $flags) = @_;
@@ -92,7 +95,7 @@ sub _shown {
 # Getters.
 
 sub GetEnvironment($) { return $_[0]{environment} }
-sub GetHandles($)     { return @{ $_[0]{handles} } }
+sub GetHandles($)     { return @{ $_[0]{handles} }[ 0 .. 2 ] }
 
 # Descriptor 0 may be a plain standard input: then the program was started as CGI. Looked up once,
 # because a program may put another file there later.
@@ -133,11 +136,11 @@ sub PeerAddress {
 sub Accept($) {
     my ($self) = @_;
     return _accept_as_cgi() if $self->{socket} == 0 && !$self->IsFastCGI;
-    $self->Finish if $self->{active};
+    Finish($self) if $self->{active};
 
     my $handle = $self->{handle};
     for (;;) {
-        return NO_ERRNO if $last_call;
+        if ($last_call) { $! = Errno::ENOTCONN; return NO_MORE }
         $! = 0;
         return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !_make_handle($self);
         my $result = FCGIPM::FFI::request_accept($$handle);
@@ -148,7 +151,10 @@ sub Accept($) {
         }
         elsif ($result == FCGIPM::FFI::EFORKED) { _forget_handle($self) }
         else {
-            $leave->() if $leave && $result == FCGIPM::FFI::ERETIRED;
+            if ($result == FCGIPM::FFI::ERETIRED) {
+                $retired->() if $retired;
+                $leave->()   if $leave;
+            }
             return _failure($result);
         }
     }
@@ -163,9 +169,24 @@ sub Accept($) {
     return 0;
 }
 
+# Called by name and not as a method, here and by Accept and DESTROY: a class that has a Finish of its own
+# is not asked.
 sub Finish($) {
     my ($self) = @_;
     return if !$self->{active};
+    # The library knows without a system call, which $$ is.
+    return _end($self) if FCGIPM::FFI::request_role(${ $self->{handle} }) != FCGIPM::FFI::EFORKED;
+
+    # A child of the process that accepted the request goes on with it, because it says so.
+    FCGIPM::FFI::request_go_on_in_child(${ $self->{handle} });
+    $_->go_on_in_child for @{ $self->{streams} }[ 1, 2 ];
+    _end($self);
+    _forget_handle($self);
+    return;
+}
+
+sub _end {
+    my ($self) = @_;
     my $bound = $self->{bound};
     _unbind($self) if $bound;
     $self->{active} = 0;
@@ -199,13 +220,13 @@ sub Flush($) {
 
 sub Detach($) {
     my ($self) = @_;
-    $self->_unbind if $self->{active} && $self->{bound};
+    _unbind($self) if $self->{active} && $self->{bound};
     return;
 }
 
 sub Attach($) {
     my ($self) = @_;
-    $self->_bind if $self->{active} && !$self->{bound};
+    _bind($self) if $self->{active} && !$self->{bound};
     return;
 }
 
@@ -245,12 +266,16 @@ sub leave_at_accept {
 
 sub loops { return $loops }
 
-# A `die` or `exit` in the middle of a request comes by here.
+# A `die` or `exit` in the middle of a request comes by here. In a child of the process that accepted it, the
+# request is the parent's, and the library leaves it alone; or the child has gone on with it, then its end
+# comes with the process's.
 sub DESTROY {
     my ($self) = @_;
     local ($., $@, $!, $^E, $?);
-    $self->Finish;
-    _forget_handle($self);
+    my $is_own = !$self->{active} || $self->{pid} == $$;
+    _end($self) if $self->{active} && $is_own;
+    _unbind($self) if $self->{bound};
+    _forget_handle($self) if $is_own || !FCGIPM::Stream::Output::has_gone_on($self->{handle});
     return;
 }
 
@@ -263,6 +288,7 @@ sub _make_handle {
     my $flags = $self->{flags} | FCGIPM::FFI::RETURN_ON_SIGNAL;
     my $handle = FCGIPM::FFI::request_new($self->{socket}, $flags, $options);
     $loops++ if defined $handle;
+    $self->{pid} = $$;
     return ${ $self->{handle} } = $handle;
 }
 
@@ -290,13 +316,15 @@ sub _accept_as_cgi {
     return 0;
 }
 
+# In this order, because one handle may have two places: the first counts. A program that has tied it to
+# something of its own keeps that.
 sub _bind {
     my ($self) = @_;
     my $streams = $self->{streams};
     my ($in, $out, $err) = @{ $self->{handles} };
-    tie *$in,  $streams->[0];
-    tie *$out, $streams->[1];
-    tie *$err, $streams->[2];
+    tie *$out, $streams->[1] if !tied *$out;
+    tie *$err, $streams->[2] if !tied *$err;
+    tie *$in,  $streams->[0] if !tied *$in;
     $self->{bound} = 1;
     return;
 }
@@ -304,6 +332,7 @@ sub _bind {
 sub _unbind {
     my ($self) = @_;
     $self->{bound} = 0;
+    no warnings 'untie';
     defined and untie *$_ for @{ $self->{handles} };
     return;
 }
@@ -312,28 +341,47 @@ sub _unbind {
 my $columns = '';
 vec($columns, COLUMNS - 1, 8) = 0;
 
-# Setting an element of %ENV changes the process's environment and is what costs, and most of what one request
-# has the next has, too. So the library is shown what the hash has now, whatever the program did with it, and
-# names what differs.
+# Nothing of one request may be found by the next, so each value is a scalar of its own: a program may have kept
+# a reference to it, put an object there, or left the position of a match on it.
 sub _fill_environment {
     my ($self) = @_;
+    return _fill_process_environment($self) if $self->{scope} == FCGIPM::FFI::PARAMS_ENVIRONMENT;
+    my $length = FCGIPM::FFI::request_copy_params(${ $self->{handle} }, $self->{scope}, '', 0, $columns, COLUMNS);
+    my ($environment, $list) = @$self{qw(environment list)};
+    my $end = length $list;
+    return _replace_environment($self) if $length > COLUMNS || !$end || substr($columns, 0, $end) ne $list;
+
+    %$environment = ();
+    @$environment{ @{ $self->{names} } } = split /\0/, substr($columns, $end, $length - $end - 1), -1;
+    return;
+}
+
+# Setting an element of %ENV changes the process's environment and is what costs, and most of what one request
+# has the next has, too. So the library is shown what the hash has now, whatever the program did with it, and
+# names what differs. A value that somebody else has, too, or that holds the position of a match, is replaced.
+sub _fill_process_environment {
+    my ($self) = @_;
+    local $@;
     my ($environment, $names) = @$self{qw(environment names)};
-    my $held = do { no warnings 'uninitialized'; join "\0", $self->{list}, @$environment{@$names}, '' };
+    return _replace_environment($self)
+        if !@$names || keys %$environment != @$names
+        || grep { Internals::SvREFCNT($_) > 1 || defined pos } @$environment{@$names};
+
+    my $held = do { no warnings 'uninitialized'; join "\0", substr($self->{list}, 0, -1), @$environment{@$names}, '' };
     my $length = utf8::is_utf8($held) ? 0 : length $held;
     $length = FCGIPM::FFI::request_copy_params(${ $self->{handle} }, $self->{scope}, $held, $length, $columns, COLUMNS);
     return _replace_environment($self) if $length > COLUMNS || ord $columns;
 
     my @changes = $length > 1 ? split /\0/, substr($columns, 1, $length - 2), -1 : ();
-    while (@changes) {
-        my $name = shift @changes;
-        my $value = shift @changes;
-        next if $value eq '' && defined $environment->{$name} && $environment->{$name} eq '';
-        # Whoever keeps a reference to a value of the last request keeps that value. Not in %ENV, where a
-        # delete costs as much as setting.
-        delete $environment->{$name} if $self->{scope} != FCGIPM::FFI::PARAMS_ENVIRONMENT;
-        $environment->{$name} = $value;
-    }
-    # What the program added must go.
+    eval {
+        while (@changes) {
+            my $name = shift @changes;
+            my $value = shift @changes;
+            $environment->{$name} = $value if $value ne '' || !defined $environment->{$name} || $environment->{$name} ne '';
+        }
+        1;
+    } or return _replace_environment($self);    # one was made read-only
+    # The slice above has made names anew that the program took out.
     return keys %$environment == @$names ? () : _replace_environment($self);
 }
 
@@ -347,12 +395,12 @@ sub _replace_environment {
         vec($$into, $size - 1, 8) = 0;
         $length = FCGIPM::FFI::request_copy_params(@arguments, $$into, $size);
     }
-    my $end = 1 + index $$into, "\0\0";
+    my $end = 2 + index $$into, "\0\0";
     $self->{list} = substr $$into, 0, $end;
     $self->{names} = [ split /\0/, $self->{list} ];
     my $environment = $self->{environment};
     %$environment = ();
-    @$environment{ @{ $self->{names} } } = split /\0/, substr($$into, $end + 1, $length - $end - 2), -1;
+    @$environment{ @{ $self->{names} } } = split /\0/, substr($$into, $end, $length - $end - 1), -1;
     return;
 }
 
@@ -400,7 +448,7 @@ C<FCGIPM::Request(...)> (see L<FCGIPM>) makes the object; the methods are those 
 
 Ends the request before, if there is one, waits for the next, fills the environment and ties the handles. Returns 0, or a number
 below 0 when there will be none: C<-EINTR> when a signal came and the request was made with
-C<FCGIPM::FAIL_ACCEPT_ON_INTR> (the signal's handler has run), or when the process manager retired this worker; -9999 after C<LastCall>.
+C<FCGIPM::FAIL_ACCEPT_ON_INTR> (the signal's handler has run), or when the process manager retired this worker; C<-ENOTCONN> after C<LastCall>.
 C<$!> tells the cause, and L<FCGIPM/last_error> says it.
 
 Without C<FAIL_ACCEPT_ON_INTR>, handlers run as well, and Accept goes on waiting.
@@ -479,7 +527,8 @@ C<HTTP_PROXY>, and names and values that no environment can carry, as above.
 
 =item *
 
-A child that was forked during a request and ends does not touch the connection; FCGI answers a second time.
+A child that was forked during a request and ends does not touch the connection; FCGI answers a second time. What the
+child prints is sent when it calls C<Finish> or C<Flush>, or prints with C<$|> set; then the parent must not answer.
 
 =item *
 

@@ -61,6 +61,21 @@ sub _place {
     return "$place.\n";
 }
 
+# A number as C takes it from a program: whole, 0 for what is none, with the warnings that perl has for such.
+sub _integer {
+    my ($value) = @_;
+    if (!defined $value) {
+        _warn(uninitialized => 'Use of uninitialized value in subroutine entry');
+        return 0;
+    }
+    return $value if $value =~ /\A-?[0-9]+\z/;
+    require Scalar::Util;
+    _warn(numeric => qq{Argument "$value" isn't numeric in subroutine entry})
+        if !ref $value && !Scalar::Util::looks_like_number($value);
+    no warnings 'numeric';
+    return int $value;
+}
+
 sub _die {
     my ($message) = @_;
     die $message . _place(_user());
@@ -163,7 +178,7 @@ C<read> and C<sysread> return undef with C<$!> set, where FCGI shows a normal en
 
 =item *
 
-Warnings of C<printf> name the program's line.
+C<printf> says nothing about arguments that are missing, undefined or no numbers; FCGI says it under C<-w>, of a line of its own.
 
 =back
 

@@ -22,7 +22,7 @@ BEGIN {
     no strict 'refs';
     *CloseSocket = \&FCGIPM::CloseSocket;
     *$_ = \&{"FCGIPM::Request::$_"}
-        for qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData);
+        for qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData DESTROY);
 }
 
 # FCGI removes whatever file stands in the way of a socket. An empty one may go, as File::Temp leaves it.
@@ -44,6 +44,10 @@ my %HANDLER = (
     PIPE => sub { },
     map { $_ => sub { FCGIPM::FFI::worker_retire() } } qw(TERM USR1),
 );
+{
+    no warnings 'once';
+    @FCGIPM::ProcManager::not_the_programs{ values %HANDLER } = values %HANDLER;
+}
 my $is_handling;
 
 sub _handle_signals {
@@ -121,8 +125,16 @@ BEGIN {
 }
 
 sub READ {
-    return 0 if $_[0][NUMBER];
+    return 0 if $_[0][NUMBER] && @_ == 3;
     goto &FCGIPM::Stream::Input::READ;
+}
+
+# Programs put something around a method by its full name.
+BEGIN {
+    no strict 'refs';
+    *$_ = \&{"FCGIPM::Stream::Output::$_"} for qw(PRINT PRINTF WRITE);
+    *$_ = \&{"FCGIPM::Stream::Input::$_"}  for qw(READLINE GETC);
+    *$_ = \&{"FCGIPM::Stream::$_"}         for qw(TIEHANDLE UNTIE SEEK TELL BINMODE FILENO EOF);
 }
 
 sub handle {

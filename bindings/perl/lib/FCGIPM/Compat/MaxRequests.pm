@@ -19,6 +19,11 @@ sub new {
     return $this;
 }
 
+sub library_parameters {
+    my ($this) = @_;
+    return ($this->SUPER::library_parameters, max_requests => int FCGI::ProcManager::number($this->max_requests));
+}
+
 sub max_requests { return shift->pm_parameter(max_requests => @_) }
 
 sub handling_init {

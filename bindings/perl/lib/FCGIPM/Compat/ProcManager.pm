@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Exporter ();
+use POSIX ();
 
 use FCGIPM::Compat::Managed;
 use FCGIPM::ProcManager;
@@ -28,7 +29,7 @@ BEGIN {
     no strict 'refs';
     *$_ = \&{"FCGIPM::ProcManager::$_"} for grep { /\Apm_/ && $_ ne 'pm_manage' } @FCGIPM::ProcManager::EXPORT_OK;
     *$_ = \&{"FCGIPM::ProcManager::$_"}
-        for qw(new managing_init handling_init sig_sub sig_manager sig_handler self_or_default
+        for qw(new managing_init handling_init sig_sub sig_manager sig_handler self_or_default _set_signal_handler
         n_processes pid_fname no_signals die_timeout role start_delay);
     *import = \&Exporter::import;
 }
@@ -36,6 +37,28 @@ BEGIN {
 sub pm_manage {
     FCGIPM::Compat::Managed::settle();
     goto &FCGIPM::ProcManager::pm_manage;
+}
+
+# Of what a program gives its manager, only FCGI::ProcManager's own parameters are for the library, read as that
+# reads them. Everything else the operator says, in the environment.
+sub library_parameters {
+    my ($this) = @_;
+    my %parameters = map { $_ => number(scalar $this->$_) } qw(n_processes die_timeout start_delay);
+    $parameters{n_processes} = POSIX::ceil($parameters{n_processes});
+    $parameters{die_timeout} = int $parameters{die_timeout};
+    $parameters{no_signals} = $this->no_signals ? 1 : 0;
+    $parameters{pid_fname} = $this->pid_fname;
+    return %parameters;
+}
+
+sub shown_parameters { return }
+
+# What perl takes a value for that is meant as a number; what is below 0 is as good as none.
+sub number {
+    my ($value) = @_;
+    no warnings qw(numeric uninitialized);
+    my $number = $value + 0;
+    return $number > 0 ? $number : 0;
 }
 
 # True in a worker whose requests the library counts, and for which it has a successor ready in time.

@@ -7,6 +7,7 @@ use warnings;
 
 use Config ();
 use IO::Handle ();
+use POSIX ();
 
 use FCGIPM::FFI;
 
@@ -27,25 +28,34 @@ my %ON_EVENT = (
     FCGIPM::FFI::EVENT_RELOAD_BEGUN,      \&_news,
     FCGIPM::FFI::EVENT_RELOAD_DONE,       \&_news,
     FCGIPM::FFI::EVENT_RELOAD_FAILED,     \&_trouble,
-    FCGIPM::FFI::EVENT_RESIZED,           \&_news,
+    FCGIPM::FFI::EVENT_RESIZED,           \&_resized,
     FCGIPM::FFI::EVENT_RECYCLING,         \&_news,
     FCGIPM::FFI::EVENT_SLOW_REQUEST,      \&_trouble,
     FCGIPM::FFI::EVENT_REQUEST_TIMED_OUT, \&_trouble,
-    FCGIPM::FFI::EVENT_KILLING,           \&_trouble,
+    FCGIPM::FFI::EVENT_KILLING,           \&_killing,
     FCGIPM::FFI::EVENT_EMERGENCY,         \&_trouble,
     FCGIPM::FFI::EVENT_RECOVERED,         \&_news,
     FCGIPM::FFI::EVENT_NOTICE,            \&_trouble,
 );
 
+# The signals that the library's manager takes, and those of them that are the program's if it has a handler.
+my @MANAGED = qw(TERM INT QUIT HUP TTIN TTOU USR1 USR2);
+my @PROGRAMS = qw(INT QUIT TTIN TTOU USR1 USR2);
+sub managed { return @MANAGED }
+
+# How long a wait lasts, in milliseconds, where a handler of perl's may have run just before it began.
+use constant PERLS_SIGNALS => 1_000;
+
 # Waits for something to happen to a FCGIPM::ProcManager, tells the method concerned, and returns what
-# it was.
+# it was; 0 or less when perl's handlers have run, or may have. In a worker that begins here it does not return.
 sub take {
     my ($pm) = @_;
-    my $event;
-    do {
-        _flush_all();
-        $event = FCGIPM::FFI::manager_next($pm->{library_manager});
-    } while $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
+    _flush_all();
+    my $manager = $pm->{library_manager};
+    my $event = $pm->{has_handlers}
+        ? FCGIPM::FFI::manager_next_within($manager, PERLS_SIGNALS)
+        : FCGIPM::FFI::manager_next($manager);
+    return 0 if $event == 0 || $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
     $pm->pm_abort(FCGIPM::FFI::last_error_message()) if $event < 0;
     ($ON_EVENT{$event} || \&_news)->($pm);
     return $event;
@@ -53,7 +63,49 @@ sub take {
 
 sub ask_to_stop {
     my ($pm) = @_;
+    $pm->{is_asked} = 1;
     return FCGIPM::FFI::manager_signal($pm->{library_manager}, $SIGNAL_NUMBER{TERM});
+}
+
+# Perl's handlers, which the library's have taken the place of: the program's own, and, where a pm_wait of its own
+# waits, those that it relies on.
+sub _set_handlers {
+    my ($pm) = @_;
+    return if $pm->no_signals;
+    my @programs = grep { FCGIPM::ProcManager::_has_handler($_) } @PROGRAMS;
+    $SIG{$_} = $SIG{$_} for @programs;
+    $pm->{has_handlers} = $pm->{is_driven} || @programs;
+    return if !$pm->{is_driven};
+    my %is_programs = map { $_ => 1 } @programs;
+    for my $name (grep { !$is_programs{$_} } @MANAGED) {
+        $SIG{$name} = sub {
+            return FCGIPM::ProcManager::sig_sub($name) if $pm->{is_waiting};
+            return FCGIPM::FFI::manager_signal($pm->{library_manager}, $SIGNAL_NUMBER{$name});
+        };
+    }
+    return;
+}
+
+# Children of the manager's that are no workers. A worker's status is the library's to take, so only these are
+# asked after: the ones that were there when the first worker was made.
+sub _note_other_children {
+    my ($pm) = @_;
+    open my $file, '<', "/proc/self/task/$$/children" or return;
+    $pm->{others} = { map { $_ => 1 } split ' ', scalar(<$file>) || '' };
+    $SIG{CHLD} = sub { } if %{ $pm->{others} };    # so that their end ends the wait
+    return;
+}
+
+# The pid of one that has ended, with $? set.
+sub other_child {
+    my ($pm) = @_;
+    for my $pid (keys %{ $pm->{others} || {} }) {
+        my $result = waitpid $pid, POSIX::WNOHANG();
+        next if !$result;
+        delete $pm->{others}{$pid};
+        return $pid if $result == $pid;
+    }
+    return;
 }
 
 # The library forks inside manager_next, and what perl had buffered would come out of parent and child.
@@ -71,8 +123,11 @@ sub _flush_all {
 
 sub _managing {
     my ($pm) = @_;
+    _set_handlers($pm);
     $pm->managing_init;
     $pm->pm_notify('initialized');
+    _note_other_children($pm);
+    $pm->_resize;
     return;
 }
 
@@ -88,15 +143,18 @@ sub _worker_exited {
     my ($pm) = @_;
     my $pid = FCGIPM::FFI::manager_event_pid($pm->{library_manager});
     $? = FCGIPM::FFI::manager_event_status($pm->{library_manager});
-    delete $pm->{PIDS}{$pid};
-    $pm->pm_notify("server (pid $pid) exited with status $?");
+    my $is_known = delete $pm->{PIDS}{$pid};
+    my $is_killed = $pm->{has_missed_die_timeout} && ($? & 127) == 9;
+    $pm->pm_notify("server (pid $pid) exited with status $?") if $is_known && !$is_killed;
     return;
 }
 
 sub _signal {
     my ($pm) = @_;
-    my $number = FCGIPM::FFI::manager_event_status($pm->{library_manager});
-    $pm->sig_manager($SIGNAL_NAME[$number]);
+    my $name = $SIGNAL_NAME[ FCGIPM::FFI::manager_event_status($pm->{library_manager}) ];
+    return if $name eq 'TERM' && delete $pm->{is_asked};
+    $pm->{is_stopping} = 1 if $name =~ /\A(?:TERM|INT|QUIT)\z/;
+    $pm->sig_manager($name);
     return;
 }
 
@@ -114,6 +172,20 @@ sub _stopped {
     return;
 }
 
+# One that outlives die_timeout at the end is killed, and then the end is told of as FCGI::ProcManager does.
+sub _killing {
+    my ($pm) = @_;
+    return _trouble($pm) if !$pm->{is_stopping};
+    $pm->{has_missed_die_timeout} = 1;
+    return;
+}
+
+# Told of if it was not the program that asked.
+sub _resized {
+    my ($pm) = @_;
+    return delete $pm->{is_resizing} ? () : _news($pm);
+}
+
 # Some events have nothing to say.
 sub _news {
     my ($pm) = @_;
@@ -127,10 +199,19 @@ sub _message { return FCGIPM::FFI::manager_event_message($_[0]{library_manager})
 
 # In a worker.
 
+# Whoever called in the manager has nothing to do here.
 sub _in_worker {
     my ($pm) = @_;
+    $pm->{is_worker} = 1;
     FCGIPM::FFI::manager_free(delete $pm->{library_manager});
-    delete $pm->{PIDS};
+    local $SIG{__DIE__};
+    no warnings 'once';
+    die $FCGIPM::ProcManager::IN_WORKER;
+}
+
+sub begin_worker {
+    my ($pm) = @_;
+    delete @$pm{qw(PIDS others has_handlers is_resizing)};
     $pm->{MANAGER_PID} = getppid;
     $pm->role('server');
     _expect_notice($pm);
@@ -142,7 +223,7 @@ sub _in_worker {
 # Before handling_init: a subclass may replace that without calling ours.
 sub _expect_notice {
     my ($pm) = @_;
-    my ($limit, $signal) = @$pm{qw(request_timeout request_timeout_signal)};
+    my ($limit, $signal) = @{ $pm->{in_force} }{qw(request_timeout request_timeout_signal)};
     return if $pm->no_signals || !$limit || $signal eq 'none';
     $SIG{$signal} = sub {
         # A notice is of one request, and no other is to hear of it.

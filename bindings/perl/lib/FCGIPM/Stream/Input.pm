@@ -8,6 +8,8 @@ use warnings;
 
 use parent 'FCGIPM::Stream';
 
+use Scalar::Util ();
+
 use FCGIPM::FFI;
 
 our $VERSION = '0.1.0';
@@ -63,11 +65,15 @@ sub at_end { return $_[0][AT_END] }
 # What the built-in functions call.
 
 sub READ {
+    FCGIPM::Stream::_die('Usage: FCGI::Stream::READ(stream, bufsv, len, ...)') if @_ < 3;
+    FCGIPM::Stream::_die('Usage: FCGI::Stream::READ(STREAM, SCALAR, LENGTH [, OFFSET ])') if @_ > 4;
     my ($stream, undef, $length, $offset) = @_;
+    $length = FCGIPM::Stream::_integer($length) if !defined $length || $length !~ /\A[0-9]+\z/;
     FCGIPM::Stream::_die('Negative length') if $length < 0;
-    $_[1] = '' if !defined $_[1];
+    FCGIPM::Stream::_die('Modification of a read-only value attempted') if Scalar::Util::readonly($_[1]);
+    $_[1] = defined $_[1] ? "$_[1]" : '' if !defined $_[1] || ref $_[1];
     $_[1] = FCGIPM::Stream::_bytes(READ => $_[1]) if utf8::is_utf8($_[1]);
-    $offset = defined $offset ? int $offset : 0;
+    $offset = @_ > 3 ? FCGIPM::Stream::_integer($offset) : 0;
     my $held = length $_[1];
     FCGIPM::Stream::_die('Offset outside string') if $offset < -$held;
     $offset += $held if $offset < 0;

@@ -13,7 +13,10 @@ our $VERSION = '0.1.0';
 
 # The gathered bytes stand in a scalar of their own, which the request holds too: in global destruction
 # perl clears references to objects first, and the request must still find what to send.
-use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3 };
+#
+# HELD is what a child of the process that accepted the request has printed beyond what is gathered: it is the
+# parent's request, until the child says that it goes on with it (FIELDS 4 to 10 belong to other streams).
+use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3, HELD => 11 };
 
 use constant ENOUGH => 32 * 1024;
 
@@ -41,6 +44,20 @@ sub end {
     my ($stream) = @_;
     $stream->[CLOSED] = 1;
     ${ $stream->[GATHERED] } = SHUT;
+    $#$stream = HELD - 1 if $#$stream == HELD;
+    return;
+}
+
+# The library's request that this process has gone on with, so that it must not be freed: that would end it.
+my $gone_on;
+sub has_gone_on { my ($handle) = @_; return defined $gone_on && defined $$handle && $gone_on == $$handle }
+
+# This process goes on with a request that another has accepted.
+sub go_on_in_child {
+    my ($stream) = @_;
+    return if $stream->[CLOSED] || $#$stream != HELD;
+    my $held = pop @$stream;
+    substr(${ $stream->[GATHERED] }, 1, 0) = join '', @$held;
     return;
 }
 
@@ -74,6 +91,11 @@ sub flush {
     {
         local $! = 0;
         $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
+        if ($result == FCGIPM::FFI::EFORKED) {
+            FCGIPM::FFI::request_go_on_in_child($gone_on = ${ $stream->[HANDLE] });
+            $stream->go_on_in_child;
+            $result = $stream->pass ? FCGIPM::FFI::request_flush(${ $stream->[HANDLE] }) : 0;
+        }
         $errno = $! + 0;
     }
     return $result == 0 ? 1 : _fail($stream, $result, $errno);
@@ -131,18 +153,27 @@ sub _item {
     return utf8::is_utf8($item) ? FCGIPM::Stream::_bytes(PRINT => $item) : $item;
 }
 
+# By way of PRINT, which programs put something around. It says nothing about missing arguments; this module
+# could only name itself.
 sub PRINTF {
     my $stream = shift;
-    my $bytes = sprintf shift, @_;
-    $bytes = FCGIPM::Stream::_bytes(PRINT => $bytes) if utf8::is_utf8($bytes);
-    return _put($stream, $bytes);
+    no warnings;
+    my $text = sprintf shift, @_;
+    local $\ if defined $\;
+    return $stream->PRINT($text);
 }
 
 # A negative length means all there is, and so does one that is too large: FCGI's reading of them.
 sub WRITE {
+    FCGIPM::Stream::_die('Usage: FCGI::Stream::WRITE(stream, bufsv, len, ...)') if @_ < 3;
     my ($stream, $bytes, $length, $offset) = @_;
+    $length = FCGIPM::Stream::_integer($length);
+    $offset = @_ == 4 ? FCGIPM::Stream::_integer($offset) : 0;
+    if (!defined $bytes) {
+        FCGIPM::Stream::_warn(uninitialized => 'Use of uninitialized value in subroutine entry');
+        $bytes = '';
+    }
     $bytes = FCGIPM::Stream::_bytes(WRITE => $bytes) if utf8::is_utf8($bytes);
-    $offset = defined $offset ? int $offset : 0;
     $offset += length $bytes if $offset < 0;
     return undef if $offset < 0 || $offset >= length $bytes;
     my $rest = length($bytes) - $offset;
@@ -181,7 +212,12 @@ sub _cross {
         $written = FCGIPM::FFI::request_write(${ $stream->[HANDLE] }, $stream->[NUMBER], $_[1], length $_[1]);
         $errno = $! + 0;
     }
-    return $written < 0 ? _fail($stream, $written, $errno) : 1;
+    return 1 if $written >= 0;
+    if ($written == FCGIPM::FFI::EFORKED) {
+        push @{ $stream->[HELD] }, $_[1];
+        return 1;
+    }
+    return _fail($stream, $written, $errno);
 }
 
 # After an error nothing more can be sent, so the stream stays closed until the next request.
@@ -217,6 +253,7 @@ FCGIPM::Stream::Output - STDOUT and STDERR of a request
 =head1 DESCRIPTION
 
 See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the stream: C<pass> hands
-what was gathered to the library, C<flush> also has the library send it.
+what was gathered to the library, C<flush> also has the library send it. In a child of the process that accepted the request,
+C<pass> keeps it, and C<flush> makes the request the child's.
 
 =cut

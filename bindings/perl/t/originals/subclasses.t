@@ -1,0 +1,134 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use Program;
+use SameProgram;
+
+# Subclasses of the manager, and what a program does to it while it runs. Two processes write to one log: lines
+# are compared sorted.
+
+my @OURS_ALONE = (qr/: emergency: no worker is ready$/, qr/: a worker is ready again$/);
+
+sub lines_of {
+    my ($text, %with) = @_;
+    my $outcomes = SameProgram::outcomes(ways => ['compat'], requests => [], %with,
+        text => "use strict; use warnings; use FCGI::ProcManager; use POSIX ();\n$text\n");
+    for my $outcome (values %$outcomes) {
+        for my $log ($outcome->{stderr}) {
+            $log =~ s/pid \d+/pid N/g;
+            $log =~ s/PIDs, [\d ]+/PIDs, N/g;
+            $log = [ sort grep { my $line = $_; !grep { $line =~ $_ } @OURS_ALONE } split /^/, $log ];
+        }
+        $outcome->{stdout} = [ sort split /^/, $outcome->{stdout} ];
+    }
+    return $outcomes;
+}
+
+sub same_log {
+    my ($name, $text, %with) = @_;
+    my $contains = delete $with{contains};
+    my $outcomes = lines_of($text, %with);
+    is_deeply($outcomes->{compat}, $outcomes->{original}, $name) or diag(explain($outcomes));
+    like(join('', @{ $outcomes->{original}{stderr} }), $contains, "$name: the program does what it is for") if $contains;
+    return;
+}
+
+# Waits until the manager sleeps, tells it to stop, and goes.
+my $IDLE = 'sub idle { my ($pid) = @_; for (;;) { open my $f, "<", "/proc/$pid/stat" or return; last if (<$f> // "") =~ /\\) S /; select undef, undef, undef, 0.001 } } ';
+my $STOP = 'idle(getppid); kill TERM => getppid; select undef, undef, undef, 5 while !$pm->pm_received_signal("TERM"); $pm->pm_post_dispatch; die "not reached";';
+sub managed { my ($class, $parameters) = @_; return "\n$IDLE my \$pm = $class->new({ $parameters }); \$pm->pm_manage;\n" }
+
+# Accessors.
+
+same_log('n_processes is a method', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub n_processes { 1 } }' . managed('Mine', '') . $STOP,
+    contains => qr/server \(pid N\) started/);
+same_log('pid_fname is a method', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub pid_fname { "mine" } }' . managed('Mine', 'n_processes => 1')
+    . 'print STDERR -s "mine" ? "written\n" : "not written\n";' . $STOP, contains => qr/^written$/m);
+same_log('no_signals is a method', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub no_signals { 1 } }' . managed('Mine', 'n_processes => 1')
+    . 'print STDERR defined $SIG{TERM} && length $SIG{TERM} ? "set\n" : "unset\n"; idle(getppid); kill KILL => getppid; exit;', contains => qr/^unset$/m);
+same_log('role is a method', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub role { "mine" } }' . managed('Mine', 'n_processes => 1') . $STOP,
+    contains => qr/FastCGI: mine \(pid N\)/);
+
+# Parameters.
+
+same_log('parameters that are the program\'s own', managed('FCGI::ProcManager', 'n_processes => 1, user => "nobody", max_memory => "lots", chroot => "/", '
+    . 'request_timeout => "never", pm => "mine", log => undef, max_requests => 1, idle_timeout => []')
+    . 'print STDERR "$pm->{user} $pm->{max_memory} $pm->{request_timeout} $pm->{pm} $< ", $pm->pm_parameter("max_requests"), "\n";' . $STOP,
+    contains => qr/^nobody lots never mine /m);
+same_log("a number as perl reads it: $_->[0]", managed('FCGI::ProcManager', "n_processes => $_->[0], die_timeout => $_->[1], start_delay => $_->[2]")
+    . 'no warnings; print STDERR $pm->n_processes, $pm->die_timeout, $pm->start_delay, "\n";' . $STOP)
+    for [ '"1\n"', '"20 s"', '""' ], [ '" 1"', '20.5', '-1' ], [ '0.5', '"2e1"', '"none"' ], [ '1', 'undef', 'undef' ];
+
+# pm_wait.
+
+same_log('a pm_wait around the original\'s', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^a worker is gone$/m);
+{ package Mine; our @ISA = 'FCGI::ProcManager'; my $n = 0;
+  sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; print STDERR "a worker is gone\n" if $pid && !$n++; return $pid }
+  sub handling_init { my $self = shift; $self->SUPER::handling_init; exit 3 if !-e 'second' && open my $f, '>', 'second' } }
+PROGRAM
+same_log('a pm_wait that dies', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub pm_wait { kill KILL => keys %{ $_[0]{PIDS} }; $! = 9; die "no more\n" } }'
+    . managed('Mine', 'n_processes => 1') . 'sleep 20;', contains => qr/^no more$/m);
+
+# The number of workers, at run time.
+
+same_log('more workers by the accessor', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . <<'LOOP', contains => qr/^both$/m);
+{ package Mine; our @ISA = 'FCGI::ProcManager';
+  sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; $self->n_processes(2) if $pid; return $pid } }
+PROGRAM
+open my $mark, '>>', 'marks'; syswrite $mark, "$$\n";
+sub marks { open my $f, '<', 'marks'; my @all = <$f>; return scalar @all }
+exit 0 if marks() == 1;
+if (marks() == 3) { print STDERR "both\n"; idle(getppid); kill TERM => getppid }
+select undef, undef, undef, 5 while !$pm->pm_received_signal('TERM'); $pm->pm_post_dispatch;
+LOOP
+same_log('more workers by a handler', '$SIG{USR1} = sub { our $pm; $pm->n_processes(2) }; ' . "$IDLE our \$pm = FCGI::ProcManager->new({ n_processes => 1 }); \$pm->pm_manage;\n" . <<'LOOP', contains => qr/^both$/m);
+open my $mark, '>>', 'marks'; syswrite $mark, "$$\n";
+sub marks { open my $f, '<', 'marks'; my @all = <$f>; return scalar @all }
+if (marks() == 1) { idle(getppid); kill USR1 => getppid }
+if (marks() == 2) { print STDERR "both\n"; idle(getppid); kill TERM => getppid }
+select undef, undef, undef, 5 while !$pm->pm_received_signal('TERM'); $pm->pm_post_dispatch;
+LOOP
+
+# Ends.
+
+same_log('die_timeout passes', managed('FCGI::ProcManager', 'n_processes => 2, die_timeout => 1')
+    . '$SIG{TERM} = "IGNORE"; open my $f, ">>", "there"; syswrite $f, "x"; if (-s "there" == 2) { idle(getppid); kill TERM => getppid } sleep 1 while 1;',
+    contains => qr/wait timeout/);
+same_log('a sig_manager that calls pm_die', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub sig_manager { my ($self, $name) = @_; print STDERR "mine $name\n"; $self->pm_die("mine") } }'
+    . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^mine TERM$/m);
+same_log('_set_signal_handler', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . 'kill USR2 => $$; print STDERR $pm->pm_received_signal("USR2") ? "mine\n" : "lost\n";' . $STOP, contains => qr/^mine$/m);
+{ package Mine; our @ISA = 'FCGI::ProcManager';
+  sub managing_init { my $self = shift; $self->SUPER::managing_init; $self->_set_signal_handler('TERM', 0); $self->_set_signal_handler('HUP', 0) }
+  sub handling_init { my $self = shift; $self->SUPER::handling_init; $self->_set_signal_handler($_, 1) for qw(TERM HUP USR2) } }
+PROGRAM
+same_log('a handler of INT', '$SIG{INT} = sub { print STDERR "mine in ", $$ == our $manager ? "the manager" : "a worker", "\n" }; our $manager = $$;'
+    . managed('FCGI::ProcManager', 'n_processes => 1') . 'kill INT => $$; idle(getppid); kill INT => getppid; select undef, undef, undef, 0.1; ' . $STOP,
+    contains => qr/^mine in the manager$/m);
+same_log('a child that is no worker', 'if (!fork) { exec "/bin/sleep", "0.1" } ' . managed('FCGI::ProcManager', 'n_processes => 1')
+    . 'sub zombies { grep { open my $f, "<", $_; <$f> =~ /\\) Z \Q$_[0]\E / } glob "/proc/[0-9]*/stat" } '
+    . 'sub children { grep { open my $f, "<", $_; (<$f> // "") =~ /\\) \\S $_[0] / } glob "/proc/[0-9]*/stat" } '
+    . 'select undef, undef, undef, 0.02 while children(getppid) > 1; print STDERR "gone\n"; ' . $STOP, contains => qr/^gone$/m);
+
+# Meant otherwise.
+
+{
+    my $outcomes = lines_of(managed('FCGI::ProcManager', 'n_processes => 1') . 'idle(getppid); kill INT => getppid; select undef, undef, undef, 5 while !$pm->pm_received_signal("TERM") && getppid != 1; $pm->pm_post_dispatch; exit');
+    is($outcomes->{original}{status} & 127, 2, 'the original: INT kills a manager that has no handler');
+    is($outcomes->{compat}{status}, 0, 'meant otherwise here: it stops');
+}
+
+# A worker that waits for a request when the manager stops.
+{
+    my $text = 'use strict; use warnings; use FCGI; use FCGI::ProcManager; { package Mine; our @ISA = "FCGI::ProcManager"; sub sig_handler { my ($self, $name) = @_; print STDERR "told of $name\n"; $self->SUPER::sig_handler($name) } }'
+        . 'my $request = FCGI::Request(); my $pm = Mine->new({ n_processes => 1 }); $pm->pm_manage; while ($request->Accept >= 0) { $pm->pm_pre_dispatch; print $$; $pm->pm_post_dispatch }';
+    my $outcomes = SameProgram::outcomes(ways => ['compat'], text => $text, signal_at_end => 'TERM', requests => [ sub {
+        my ($socket, $pid) = @_;
+        my $response = FastCGIClient->ask($socket);
+        Program::wait_until_idle($_) for $response->{stdout}, $pid;
+        return;
+    } ]);
+    like($outcomes->{$_}{stderr}, qr/^told of TERM$/m, "sig_handler is called in a worker that waits ($_)") for qw(original compat);
+}
+
+done_testing;
