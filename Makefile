@@ -9,11 +9,12 @@ LIBRARY := $(RELEASE)/libfcgipm.so
 SONAME  := libfcgipm.so.0
 COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
+DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
 
 .PHONY: build setup-build run test bench-perl check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
-build: setup-build $(HELLO)
+build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0
 
 setup-build:
 	@packaging/setup.sh build
@@ -36,6 +37,27 @@ $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -pedantic -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm \
 	  -Wl,-rpath,'$$ORIGIN/..'
+
+# The drop-in for libfcgi: exactly the names of symbols.txt, without versions, as libfcgi has them. Its C++ side is all
+# in a header; libfcgi++.so is a line for the linker, since builds ask for it.
+LIBFCGI      := bindings/libfcgi
+LIBFCGI_SAYS := 2.4.2
+
+$(DROPIN)/libfcgi.so.0: $(RELEASE)/.cargo $(LIBFCGI)/variadic.c $(LIBFCGI)/symbols.txt $(wildcard $(LIBFCGI)/include/*.h)
+	@mkdir -p $(DROPIN)/include
+	cp $(LIBFCGI)/include/*.h $(DROPIN)/include
+	{ echo '{ global:'; sed 's/$$/;/' $(LIBFCGI)/symbols.txt; echo 'local: *; };'; } >$(DROPIN)/libfcgi.map
+	$(CC) -std=c11 -O2 -g -fPIC -Wall -Wextra -Werror -I$(LIBFCGI)/include -c -o $(DROPIN)/variadic.o $(LIBFCGI)/variadic.c
+	$(CC) -shared -o $(DROPIN)/linked.so $(DROPIN)/variadic.o \
+	  -Wl,--whole-archive $(RELEASE)/libfcgi_dropin.a -Wl,--no-whole-archive \
+	  -Wl,--version-script=$(DROPIN)/libfcgi.map -Wl,-soname,libfcgi.so.0 -Wl,--gc-sections -Wl,-z,nodelete \
+	  -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -Wl,-s -lgcc_s -lc
+	mv -f $(DROPIN)/linked.so $@
+	ln -sf libfcgi.so.0 $(DROPIN)/libfcgi.so
+	echo 'INPUT(-lfcgi)' >$(DROPIN)/libfcgi++.so
+	for name in fcgi fcgi++; do printf '%s\n' 'libdir=$${pcfiledir}' 'includedir=$${pcfiledir}/include' '' "Name: $$name" \
+	  'Description: libfcgi on the engine of fcgipm' 'Version: $(LIBFCGI_SAYS)' 'Cflags: -I$${includedir}' \
+	  'Libs: -L$${libdir} -lfcgi' >$(DROPIN)/$$name.pc; done
 
 # Looks for new inputs for a while; what fails stands in fuzz/artifacts. Needs nightly and cargo-fuzz.
 fuzz:

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define NO_FCGI_DEFINES
 #include "fcgi_stdio.h"
 
 /* Most lines of a page fit. */
@@ -42,6 +43,47 @@ int FCGX_FPrintF(FCGX_Stream *stream, const char *format, ...)
 
     va_start(arguments, format);
     written = FCGX_VFPrintF(stream, format, arguments);
+    va_end(arguments);
+    return written;
+}
+
+int FCGI_vfprintf(FCGI_FILE *file, const char *format, va_list arguments)
+{
+    if (file == NULL || format == NULL)
+        return EOF;
+    if (file->stdio_stream != NULL)
+        return vfprintf(file->stdio_stream, format, arguments);
+    if (file->fcgx_stream != NULL)
+        return FCGX_VFPrintF(file->fcgx_stream, format, arguments);
+    return EOF;
+}
+
+int FCGI_vprintf(const char *format, va_list arguments)
+{
+    return FCGI_vfprintf(FCGI_stdout, format, arguments);
+}
+
+int FCGI_printf(const char *format, ...)
+{
+    va_list arguments;
+    int written;
+
+    va_start(arguments, format);
+    written = FCGI_vfprintf(FCGI_stdout, format, arguments);
+    va_end(arguments);
+    return written;
+}
+
+/* To a file without a face 0 bytes are written; that this alone is no error there is libfcgi's habit. */
+int FCGI_fprintf(FCGI_FILE *file, const char *format, ...)
+{
+    va_list arguments;
+    int written;
+
+    if (file != NULL && file->stdio_stream == NULL && file->fcgx_stream == NULL)
+        return 0;
+    va_start(arguments, format);
+    written = FCGI_vfprintf(file, format, arguments);
     va_end(arguments);
     return written;
 }

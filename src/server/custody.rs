@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::parking::Link;
 use super::request::{Prospect, Request};
-use super::supervision::Report;
+use super::supervision::{self, Report};
 use crate::conn::{Stream, Suspended};
 use crate::error::{Code, Error, Result};
 use crate::sys::{listen, process};
@@ -66,6 +66,28 @@ impl Request {
     pub fn serve(&mut self, connection: OwnedFd) {
         let peer = listen::peer_of(connection.as_fd());
         self.set_current(Link::new(connection, peer), Suspended::fresh(), true);
+    }
+
+    /// Waits for the next connection and hands it to the host, which serves it without this. Where the listening socket
+    /// is non-blocking, and no manager's workers share it, the host waits by itself: then this does not.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and [`Code::System`] with EAGAIN where it does not wait.
+    pub fn accept_connection(&mut self) -> Result<OwnedFd> {
+        self.check_process()?;
+        let waits = supervision::current().is_some()
+            || !listen::borrow(self.listener).is_some_and(listen::is_nonblocking);
+        while self.link.is_none() {
+            if waits || supervision::is_retiring() {
+                self.next_connection()?;
+            } else {
+                self.accept_one()
+                    .map_err(|errno| Error::caused(Code::System, "accept", errno as i32))?;
+            }
+        }
+        let link = self.link.take();
+        link.map(|link| link.fd)
+            .ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))
     }
 
     /// The active request's id on its connection.

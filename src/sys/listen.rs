@@ -220,6 +220,12 @@ pub(crate) fn tune_inherited(fd: BorrowedFd<'_>) {
     let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
 }
 
+/// Whether calls on a descriptor do not wait.
+pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
+    fcntl(fd, FcntlArg::F_GETFL)
+        .is_ok_and(|flags| OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK))
+}
+
 /// Makes accept(2) on the socket return instead of waiting, in every process that has it.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);

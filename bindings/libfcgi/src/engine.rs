@@ -7,8 +7,7 @@ use std::ptr;
 use std::time::Duration;
 
 use fcgipm::error::{Code, Error};
-use fcgipm::options::Options;
-use fcgipm::server::{self, Scope, WEB_SERVER_ADDRS};
+use fcgipm::server::{self, Scope};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::layout::{
@@ -16,6 +15,7 @@ use crate::layout::{
     Stream, StreamData,
 };
 use crate::params::Strings;
+use crate::process::settings;
 use crate::{reader, writer};
 
 /// Room in front of a writer's bytes: programs count on a record's header there.
@@ -145,16 +145,16 @@ pub(crate) enum Environment {
 
 impl Engine {
     fn new(purpose: Purpose) -> Result<Box<Self>, Error> {
-        let options = Options::new().with_environment(std::env::vars_os())?;
+        let settings = settings()?;
         let flags = if purpose.flags & FAIL_ACCEPT_ON_INTR != 0 {
             server::FAIL_ACCEPT_ON_INTR
         } else {
             0
         };
-        let web_servers = std::env::var_os(WEB_SERVER_ADDRS);
+        let web_servers = settings.web_servers.clone();
         Ok(Box::new(Self {
             purpose,
-            core: server::Request::new(purpose.listener, flags, &options, web_servers)?,
+            core: server::Request::new(purpose.listener, flags, &settings.options, web_servers)?,
             strings: [Strings::default(), Strings::default()],
             params: Params {
                 vec: ptr::null_mut(),

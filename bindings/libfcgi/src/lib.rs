@@ -9,6 +9,8 @@
 //! | [`raw_writer`] | FCGX_CreateWriter: a stream on a connection that is the program's own |
 //! | [`request`] | FCGX_Init to FCGX_Finish: the life of a request |
 //! | [`process`] | what belongs to the process: set-up, signals, the end |
+//! | [`stdio`] | fcgi_stdio: files that are stdio's or a request's |
+//! | [`os`] | fcgios: what cgi-fcgi and programs with loops of their own call |
 //!
 //! Where libfcgi returns, this does; where it crashes on what a program hands in, this returns an error.
 //! Functions with `...` are in `variadic.c`, which Rust cannot define.
@@ -21,9 +23,11 @@
 pub mod engine;
 mod guard;
 pub mod layout;
+pub mod os;
 pub mod params;
 pub mod process;
 pub mod raw_writer;
 pub mod reader;
 pub mod request;
+pub mod stdio;
 pub mod writer;

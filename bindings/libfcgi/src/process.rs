@@ -1,12 +1,14 @@
 //! What belongs to the process: set-up, signals, the end.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{OsString, c_char, c_int};
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use fcgipm::error::Error;
 use fcgipm::options::Options;
-use fcgipm::server::{listener, supervision};
+use fcgipm::server::{WEB_SERVER_ADDRS, listener, supervision};
+use once_cell::sync::OnceCell;
 
 use crate::engine;
 use crate::guard::{guard, set_errno};
@@ -14,6 +16,25 @@ use crate::request::THE_REQUEST;
 
 /// The descriptor on which a web server hands in a listening socket (FastCGI 1.0, section 2.2).
 pub(crate) const LISTENSOCK: c_int = 0;
+
+/// What the operator has set for this process. It is read once, before requests have an environment of their own.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    /// Whose connections are accepted.
+    pub(crate) web_servers: Option<OsString>,
+}
+
+static SETTINGS: OnceCell<Settings> = OnceCell::new();
+
+pub(crate) fn settings() -> Result<&'static Settings, Error> {
+    SETTINGS.get_or_try_init(|| {
+        Ok(Settings {
+            options: Options::new().with_environment(std::env::vars_os())?,
+            web_servers: std::env::var_os(WEB_SERVER_ADDRS),
+        })
+    })
+}
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
 /// -1: not found out yet.
@@ -109,9 +130,8 @@ pub unsafe extern "C" fn FCGX_OpenSocket(path: *const c_char, backlog: c_int) ->
             return -1;
         };
         let address = address.to_string_lossy();
-        let opened = Options::new()
-            .with_environment(std::env::vars_os())
-            .and_then(|options| listener::open(&address, backlog.max(0), &options));
+        let opened = settings()
+            .and_then(|settings| listener::open(&address, backlog.max(0), &settings.options));
         match opened {
             Ok(descriptor) => {
                 engine::forget(descriptor);

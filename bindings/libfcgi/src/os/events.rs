@@ -1,0 +1,216 @@
+//! Reads and writes that are made when their descriptors are ready, by OS_DoIo. poll(2) watches them, which knows no
+//! largest descriptor. Callbacks run without the lock: they begin the next operations.
+
+use std::ffi::{c_int, c_void};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::Callback;
+use super::operations::{Direction, Key, Operation, Operations};
+use crate::guard::{errno, guard, set_errno};
+
+static OPERATIONS: Mutex<Operations> = Mutex::new(Operations::new());
+
+/// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
+fn operations() -> Option<MutexGuard<'static, Operations>> {
+    OPERATIONS.try_lock_for(Duration::from_millis(100))
+}
+
+pub(super) fn forget(descriptor: c_int) {
+    if let Some(mut operations) = operations() {
+        operations.forget((descriptor, Direction::Read));
+        operations.forget((descriptor, Direction::Write));
+    }
+}
+
+pub(super) fn forget_read(descriptor: c_int) {
+    if let Some(mut operations) = operations() {
+        operations.forget((descriptor, Direction::Read));
+    }
+}
+
+pub(super) fn forget_all() {
+    if let Some(mut operations) = operations() {
+        operations.forget_all();
+    }
+}
+
+fn begin(
+    key: Key,
+    buffer: *mut c_void,
+    length: c_int,
+    callback: Option<Callback>,
+    word: *mut c_void,
+) -> c_int {
+    guard(-1, || {
+        let Some(callback) = callback.filter(|_| length >= 0) else {
+            set_errno(libc::EINVAL);
+            return -1;
+        };
+        if key.0 < 0 {
+            set_errno(libc::EBADF);
+            return -1;
+        }
+        let operation = Operation {
+            key,
+            buffer,
+            length,
+            callback,
+            word,
+        };
+        if operations().is_some_and(|mut operations| operations.begin(operation)) {
+            0
+        } else {
+            set_errno(libc::EBUSY);
+            -1
+        }
+    })
+}
+
+/// Reads when there is something. The offset is for another system's sake.
+#[unsafe(no_mangle)]
+pub extern "C" fn OS_AsyncRead(
+    descriptor: c_int,
+    _offset: c_int,
+    buffer: *mut c_void,
+    length: c_int,
+    callback: Option<Callback>,
+    word: *mut c_void,
+) -> c_int {
+    begin(
+        (descriptor, Direction::Read),
+        buffer,
+        length,
+        callback,
+        word,
+    )
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn OS_AsyncReadStdin(
+    buffer: *mut c_void,
+    length: c_int,
+    callback: Option<Callback>,
+    word: *mut c_void,
+) -> c_int {
+    OS_AsyncRead(libc::STDIN_FILENO, 0, buffer, length, callback, word)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn OS_AsyncWrite(
+    descriptor: c_int,
+    _offset: c_int,
+    buffer: *mut c_void,
+    length: c_int,
+    callback: Option<Callback>,
+    word: *mut c_void,
+) -> c_int {
+    begin(
+        (descriptor, Direction::Write),
+        buffer,
+        length,
+        callback,
+        word,
+    )
+}
+
+/// Makes what can be made, waiting for the first of it as long as `timeout` says, NULL for ever; and leaves there what
+/// is left of it, as select(2) does on Linux. An interruption ends the wait, and is no error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
+    let waited = guard(-1, || {
+        let Some(locked) = operations() else {
+            set_errno(libc::EAGAIN);
+            return -1;
+        };
+        // Those that a callback that never returned has left.
+        if locked.any_ready() {
+            return 0;
+        }
+        let keys: Vec<Key> = locked.keys().collect();
+        drop(locked);
+        wait(&keys, timeout)
+    });
+    if waited < 0 {
+        return if errno() == libc::EINTR { 0 } else { -1 };
+    }
+    let mut made = None;
+    while let Some(operation) = guard(None, || operations()?.take_ready(made)) {
+        made = Some(operation.key);
+        let (descriptor, direction) = operation.key;
+        let length = operation.length as usize;
+        // SAFETY: the caller's buffer, which it keeps until its callback.
+        let count = unsafe {
+            match direction {
+                Direction::Read => libc::read(descriptor, operation.buffer, length),
+                Direction::Write => libc::write(descriptor, operation.buffer, length),
+            }
+        };
+        (operation.callback)(operation.word, count as c_int);
+    }
+    0
+}
+
+/// Waits, and notes which are ready. A descriptor that is not open is: its operation says what is wrong.
+unsafe fn wait(keys: &[Key], timeout: *mut libc::timeval) -> c_int {
+    let mut polled: Vec<libc::pollfd> = keys
+        .iter()
+        .map(|&(fd, direction)| libc::pollfd {
+            fd,
+            events: match direction {
+                Direction::Read => libc::POLLIN,
+                Direction::Write => libc::POLLOUT,
+            },
+            revents: 0,
+        })
+        .collect();
+    let limit = match timeout.as_ref().map(duration_of) {
+        Some(None) => {
+            set_errno(libc::EINVAL);
+            return -1;
+        }
+        Some(Some(limit)) => Some(limit),
+        None => None,
+    };
+    let time = limit.map(|limit| libc::timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let time = time
+        .as_ref()
+        .map_or(std::ptr::null(), |time| &raw const *time);
+    let begun = Instant::now();
+    // SAFETY: so many live pollfds; a time, or NULL; no mask.
+    let count = unsafe {
+        libc::ppoll(
+            polled.as_mut_ptr(),
+            polled.len() as libc::nfds_t,
+            time,
+            std::ptr::null(),
+        )
+    };
+    let number = errno();
+    if let (Some(limit), Some(timeout)) = (limit, timeout.as_mut()) {
+        let left = limit.saturating_sub(begun.elapsed());
+        timeout.tv_sec = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
+        timeout.tv_usec = left.subsec_micros().into();
+    }
+    if count > 0
+        && let Some(mut operations) = operations()
+    {
+        for (poll, &key) in polled.iter().zip(keys) {
+            if poll.revents != 0 {
+                operations.set_ready(key);
+            }
+        }
+    }
+    set_errno(number);
+    count
+}
+
+/// None for a time that is none.
+fn duration_of(time: &libc::timeval) -> Option<Duration> {
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).ok()?);
+    seconds.checked_add(Duration::from_micros(u64::try_from(time.tv_usec).ok()?))
+}
