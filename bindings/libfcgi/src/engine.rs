@@ -241,7 +241,8 @@ impl Engine {
 const ROLE: &[u8] = b"FCGI_ROLE";
 
 /// Engines that serve nobody at the moment; the one that was used last is used next, because its memory is warm, and
-/// because of the connections that it watches.
+/// because of the connections that it watches. Boxed, since programs hold pointers into them.
+#[allow(clippy::vec_box)]
 struct Resting(Vec<Box<Engine>>);
 
 // SAFETY: the pointers inside an engine are to itself, and to a request while it serves one, which none here does.
