@@ -77,21 +77,21 @@ extern "C" fn on_end(_: c_int) {
     supervision::retire();
 }
 
-/// As libfcgi does for a program that has no handler of its own: TERM and USR1 end it after the request, and a reader
-/// that has gone away does not. Under a manager its handlers are there already.
+/// As libfcgi does for a program that has no handler of its own, also where it ignores them: TERM and USR1 end it after
+/// the request, and a reader that has gone away does not. Under a manager its handlers are there already.
 fn handle_signals() {
-    set_if_default(libc::SIGPIPE, on_pipe);
-    set_if_default(libc::SIGUSR1, on_end);
-    set_if_default(libc::SIGTERM, on_end);
+    set_if_unhandled(libc::SIGPIPE, on_pipe);
+    set_if_unhandled(libc::SIGUSR1, on_end);
+    set_if_unhandled(libc::SIGTERM, on_end);
 }
 
-fn set_if_default(signal: c_int, handler: extern "C" fn(c_int)) {
+fn set_if_unhandled(signal: c_int, handler: extern "C" fn(c_int)) {
     // SAFETY: sigaction fills in what it is given; all zeroes is a valid one, with an empty mask. No SA_RESTART, as with
     // libfcgi: the program's own calls end, too.
     unsafe {
         let mut now: libc::sigaction = MaybeUninit::zeroed().assume_init();
         if libc::sigaction(signal, ptr::null(), &raw mut now) != 0
-            || now.sa_sigaction != libc::SIG_DFL
+            || ![libc::SIG_DFL, libc::SIG_IGN].contains(&now.sa_sigaction)
         {
             return;
         }

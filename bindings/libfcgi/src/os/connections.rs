@@ -1,6 +1,6 @@
 //! Sockets: listening, connecting, accepting.
 
-use std::ffi::{CStr, OsString, c_char, c_int};
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use fcgipm::error::{Code, Error};
 use fcgipm::server;
 
 use super::transfer::readable;
-use crate::guard::{guard, set_errno};
+use crate::guard::{errno, guard, set_errno};
 use crate::process::{FCGX_OpenSocket, log, settings};
 
 /// How long a peer on a unix socket may stay silent before it is taken for one that has given up.
@@ -65,18 +65,19 @@ pub unsafe extern "C" fn OS_FcgiConnect(path: *mut c_char) -> c_int {
         let connected = match target(name.to_bytes()) {
             Some(Target::Port(host, port)) => TcpStream::connect((host, port)).map(OwnedFd::from),
             Some(Target::Path(path)) => {
-                UnixStream::connect(std::ffi::OsStr::from_bytes(path)).map(OwnedFd::from)
+                UnixStream::connect(OsStr::from_bytes(path)).map(OwnedFd::from)
             }
             None => Err(std::io::Error::from_raw_os_error(libc::EINVAL)),
         };
         match connected {
             Ok(connection) => hand_out(connection),
             Err(error) => {
-                // Without a number: the name of a host is unknown, or a path too long.
-                if error.raw_os_error().is_none() {
+                let number = error.raw_os_error();
+                // What no number tells: the name of a host is unknown, or a path too long.
+                if number.is_none() {
                     log(&format!("connect to '{}': {error}", name.to_string_lossy()));
                 }
-                set_errno(error.raw_os_error().unwrap_or(libc::EINVAL));
+                set_errno(number.unwrap_or(libc::EINVAL));
                 -1
             }
         }
@@ -100,16 +101,22 @@ pub unsafe extern "C" fn OS_Accept(
     web_servers: *const c_char,
 ) -> c_int {
     guard(-1, || {
-        let web_servers = (!web_servers.is_null()).then(|| {
-            let list = CStr::from_ptr(web_servers).to_bytes();
-            std::ffi::OsStr::from_bytes(list).to_owned()
-        });
+        let web_servers = (!web_servers.is_null()).then(|| CStr::from_ptr(web_servers).to_bytes());
+        let web_servers = web_servers
+            .filter(|list| !list.is_empty())
+            .map(|list| OsStr::from_bytes(list).to_owned());
+        let number = errno();
         match accept(listener, fail_on_interruption != 0, web_servers) {
-            Ok(connection) => hand_out(connection),
+            Ok(connection) => {
+                let connection = hand_out(connection);
+                // What failed on the way to it was of no account.
+                set_errno(number);
+                connection
+            }
             Err(error) => {
-                match error.code() {
-                    Code::Retired | Code::Interrupted => {}
-                    _ => log(error.message()),
+                // A number cannot tell it.
+                if error.code() == Code::Value {
+                    log(error.message());
                 }
                 set_errno(match error.code() {
                     Code::Retired => 0,

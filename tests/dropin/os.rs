@@ -1,0 +1,227 @@
+//! fcgios, and the program that libfcgi builds on it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::peer::connection::Address;
+use crate::peer::program::{Transport, unused};
+use crate::side_by_side::{Run, SIDES, Side, built, command, dropin, on, run, same};
+
+const INPUT: &[u8] = b"first input, and the rest of it";
+
+fn group(name: &str, side: Side) -> Run {
+    let mut command = command("os.c", side);
+    command.arg(name);
+    run(command, INPUT)
+}
+
+fn same_group(name: &str) {
+    let run = same(|side| group(name, side));
+    assert!(
+        run.report.ends_with(&format!("{name}: done\n")),
+        "{}",
+        run.report
+    );
+}
+
+#[test]
+fn sockets_are_opened_connected_and_closed_as_with_libfcgi() {
+    same_group("sockets");
+}
+
+#[test]
+fn connections_are_accepted_from_web_servers_alone() {
+    same_group("tcp");
+}
+
+#[test]
+fn operations_are_made_in_the_same_order() {
+    same_group("operations");
+}
+
+#[test]
+fn children_are_started_on_the_socket() {
+    same_group("children");
+}
+
+#[test]
+fn signals_interrupt_accept_and_end_it() {
+    same_group("signals");
+}
+
+fn ours(name: &str) -> Vec<String> {
+    [Side::Moved, Side::DropIn]
+        .map(|side| {
+            let run = group(name, side);
+            assert!(
+                run.report.ends_with(&format!("{name}: done\n")),
+                "{side:?}\n{}",
+                run.report
+            );
+            run.report
+        })
+        .into()
+}
+
+#[test]
+fn errors_that_end_a_process_of_libfcgi_are_errors() {
+    let expected = [
+        "OS_FcgiConnect((char *)\"no-such-host.invalid:9000\") == -1 = 1",
+        "OS_FcgiConnect((char *)\"localhost:99999\") = -1, errno 22",
+        "OS_FcgiConnect(too_long) = -1, errno 22",
+        "OS_CreateLocalIpcFd(\"/nonexistent/folder/socket\", 5) = -1, errno 2",
+        "OS_SpawnChild(NULL, 0) = -1, errno 22",
+        "OS_SetFlags(999, O_NONBLOCK), errno 9",
+        "OS_AsyncRead(-1, 0, buffer, 1, on_end, NULL) = -1, errno 9",
+        "OS_AsyncRead(0, 0, buffer, 1, on_end, NULL) = -1, errno 16",
+        "after shutdown: 1, 'f'",
+        "not open: -1, ''",
+        "OS_DoIo(&(struct timeval){ -1, 0 }) = -1, errno 22",
+        "goes on: 1, ''",
+    ];
+    for report in ours("beyond") {
+        for line in expected {
+            assert!(report.contains(line), "'{line}' is not in\n{report}");
+        }
+        assert!(!report.contains("never:"), "{report}");
+    }
+}
+
+#[test]
+fn descriptors_beyond_those_of_select_are_watched() {
+    for report in ours("many-descriptors") {
+        assert!(report.contains("high: 10, 'from below'\n"), "{report}");
+    }
+}
+
+#[test]
+fn a_request_to_leave_ends_a_wait_at_once_whatever_the_handler_s_flags() {
+    for report in ours("woken") {
+        assert!(
+            report.contains("OS_Accept(listener, 0, NULL) = -1, errno 0\nalarms = 1,"),
+            "{report}"
+        );
+    }
+}
+
+/// cgi-fcgi of Debian, on stock or on the drop-in; the application beside it is on the same side.
+fn cgi_fcgi(side: Side, arguments: &[&str], body: &[u8]) -> Run {
+    let mut command = on(Command::new("/usr/bin/cgi-fcgi"), side);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("CONTENT_LENGTH", body.len().to_string())
+        .env("QUERY_STRING", "a=b&c")
+        .env("EMPTY", "")
+        .env("SERVE", "3");
+    // Cleared with the rest.
+    let command = on(command, side);
+    run(command, body)
+}
+
+/// As it was installed there is no drop-in's build of cgi-fcgi.
+const MOVES: [Side; 2] = [Side::Stock, Side::Moved];
+
+fn check(run: &Run, body: &[u8]) {
+    let text = String::from_utf8_lossy(&run.stdout);
+    assert!(text.contains("QUERY_STRING=a=b&c\n"), "{text}");
+    assert!(text.contains(&format!("{} bytes\n", body.len())), "{text}");
+    assert_eq!(run.ended, "code Some(3), signal None");
+}
+
+#[test]
+fn cgi_fcgi_starts_an_application_and_speaks_to_it() {
+    let bodies = [Vec::new(), b"small".to_vec(), vec![b'x'; 200_000]];
+    let runs = MOVES.map(|side| {
+        let address = unused(Transport::Unix);
+        let app = built("answer.c", side);
+        let arguments = ["-connect", &address.text(), app.to_str().unwrap()];
+        let runs = bodies.clone().map(|body| {
+            // The first one starts it, and all connect.
+            let run = cgi_fcgi(side, &arguments, &body);
+            check(&run, &body);
+            run
+        });
+        address.remove();
+        runs
+    });
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[test]
+fn cgi_fcgi_only_starts_or_only_connects() {
+    for transport in [Transport::Unix, Transport::Tcp] {
+        let runs = MOVES.map(|side| {
+            let address = unused(transport);
+            let app = built("answer.c", side);
+            let name = local(&address);
+            let started = cgi_fcgi(
+                side,
+                &["-start", "-connect", &name, app.to_str().unwrap(), "1"],
+                b"",
+            );
+            assert_eq!(
+                started.ended, "code Some(0), signal None",
+                "{side:?} {started:?}"
+            );
+            let connect = ["-bind", "-connect", &name];
+            let runs = [(); 3].map(|()| {
+                let run = cgi_fcgi(side, &connect, b"a body");
+                check(&run, b"a body");
+                run
+            });
+            address.remove();
+            (started, runs)
+        });
+        assert_eq!(runs[0], runs[1]);
+    }
+}
+
+/// cgi-fcgi listens where no host is said.
+fn local(address: &Address) -> String {
+    match address {
+        Address::Unix(_) => address.text(),
+        Address::Tcp(address) => format!(":{}", address.port()),
+    }
+}
+
+#[test]
+fn cgi_fcgi_says_that_nobody_listens() {
+    let runs = MOVES.map(|side| {
+        let address = unused(Transport::Unix);
+        let run = cgi_fcgi(side, &["-bind", "-connect", &address.text()], b"");
+        address.remove();
+        run
+    });
+    assert_eq!(runs[0], runs[1]);
+    assert_ne!(runs[0].ended, "code Some(0), signal None");
+}
+
+/// Or else nothing is compared here.
+#[test]
+fn each_side_runs_on_the_library_that_it_says() {
+    for side in SIDES {
+        let library = library(&command("os.c", side));
+        assert_eq!(
+            library.starts_with(dropin()),
+            side != Side::Stock,
+            "{side:?}: {library:?}"
+        );
+    }
+}
+
+/// What the loader would take.
+fn library(command: &Command) -> PathBuf {
+    let mut loader = Command::new("ldd");
+    loader.arg(command.get_program());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => loader.env(name, value),
+            None => loader.env_remove(name),
+        };
+    }
+    let out = String::from_utf8(loader.output().expect("ldd").stdout).unwrap();
+    let line = out.lines().find(|line| line.contains("libfcgi.so.0"));
+    let path = line.and_then(|line| line.split_whitespace().nth(2));
+    path.unwrap_or_else(|| panic!("no libfcgi in {out}")).into()
+}

@@ -1,0 +1,170 @@
+//! fcgi_stdio, as a FastCGI program and as a CGI program.
+
+use crate::peer::records::{DATA, FILTER, Request, STDIN, request, stream};
+use crate::side_by_side::{Run, Side, asking, command, run, same, serve};
+
+const BODY: &[u8] = b"line one\nline two\n\nfourth line\nthe last one has no end";
+
+const GROUPS: [&str; 7] = [
+    "/input",
+    "/output",
+    "/positions",
+    "/files",
+    "/parameters",
+    "/silence",
+    // The last one: stock's next request would have the same status.
+    "/status",
+];
+
+fn served(requests: &[Request], before: bool) -> Run {
+    let bytes: Vec<_> = requests.iter().map(Request::bytes).collect();
+    served_bytes(&bytes, before)
+}
+
+fn served_bytes(bytes: &[Vec<u8>], before: bool) -> Run {
+    same(|side| {
+        let mut command = command("stdio.c", side);
+        command.arg(bytes.len().to_string());
+        if before {
+            command.env("BEFORE", "1");
+        }
+        serve(command, bytes)
+    })
+}
+
+#[test]
+fn every_function_does_for_a_request_what_libfcgi_does() {
+    let requests = GROUPS.map(|group| asking(group, BODY));
+    let run = served(&requests, true);
+    for group in GROUPS {
+        assert!(
+            run.report.contains(&format!("-- {group}\n")),
+            "{}",
+            run.report
+        );
+    }
+    assert_eq!(run.responses[6].app_status, (-7_i32).cast_unsigned());
+}
+
+#[test]
+fn large_bodies_pass() {
+    let body: Vec<u8> = (0..250_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+    let run = served(&[asking("/large", &body)], false);
+    assert_eq!(run.responses[0].stdout.len(), 257_000);
+}
+
+#[test]
+fn a_closed_file_takes_and_gives_nothing_and_the_next_request_has_its_own() {
+    served(
+        &["/closing", "/input", "/closing"].map(|group| asking(group, BODY)),
+        false,
+    );
+}
+
+#[test]
+fn an_answer_can_go_into_a_file_and_the_next_one_does_not() {
+    let run = served(
+        &["/reopening", "/output"].map(|group| asking(group, BODY)),
+        false,
+    );
+    assert!(
+        run.files
+            .iter()
+            .any(|(name, bytes)| name == "reopened" && !bytes.is_empty())
+    );
+}
+
+#[test]
+fn a_request_can_be_finished_before_the_next_is_waited_for() {
+    let requests = ["/parameters", "/finishing"].map(|group| asking(group, b""));
+    let run = served(&requests, false);
+    assert_eq!(run.responses[1].app_status, 5);
+}
+
+#[test]
+fn exit_in_the_middle_of_a_request_finishes_it() {
+    let run = served(&[asking("/exit", b"unread")], false);
+    assert_eq!(run.responses[0].stdout, b"in the middle");
+    assert_eq!(run.responses[0].app_status, 9);
+}
+
+#[test]
+fn a_filter_reads_its_data_behind_its_input() {
+    let filter = |group: &str| {
+        let request = request(group).role(FILTER).param("FCGI_DATA_LENGTH", "9");
+        [
+            request.head(),
+            stream(STDIN, request.id, b"input|"),
+            stream(DATA, request.id, b"the file\n"),
+        ]
+        .concat()
+    };
+    let run = served_bytes(&[filter("/filter"), filter("/filter-early")], false);
+    assert_eq!(run.responses[0].stdout, b"input|the file\n");
+}
+
+#[test]
+fn as_a_cgi_program_it_has_one_request_with_the_process_s_own_files() {
+    for group in [
+        "/input",
+        "/output",
+        "/positions",
+        "/files",
+        "/closing",
+        "/reopening",
+        "/status",
+        "/exit",
+        "/finishing",
+        "/large",
+    ] {
+        let run = same(|side| {
+            let mut command = command("stdio.c", side);
+            command.arg("5").env("PATH_INFO", group);
+            run(command, BODY)
+        });
+        assert!(
+            run.report.contains(&format!("-- {group}\n")),
+            "{}",
+            run.report
+        );
+    }
+}
+
+/// Stock's own printf knows less, and its functions do not look at NULL.
+#[test]
+fn every_format_of_printf_is_written_and_null_is_an_error() {
+    for side in [Side::Moved, Side::DropIn] {
+        let mut command = command("stdio.c", side);
+        command.arg("1");
+        let run = serve(command, &[asking("/formats", b"").bytes()]);
+        let expected = format!("{:1500}|\n1 2 3|\ntwo one|\n", 7);
+        assert_eq!(String::from_utf8_lossy(&run.responses[0].stdout), expected);
+        assert_eq!(run.report.matches(" = -1,").count(), 5, "{}", run.report);
+        assert!(
+            run.report.contains("fopen(NULL, \"r\") is NULL"),
+            "{}",
+            run.report
+        );
+    }
+}
+
+/// Stock frees them.
+#[test]
+fn what_getenv_returned_stays_readable() {
+    for side in [Side::Moved, Side::DropIn] {
+        let requests: Vec<_> = (0..40_usize)
+            .map(|n| {
+                let mut request = request("/").param("SAVED", format!("value {n}"));
+                for name in 0..n * 13 % 200 {
+                    request = request.param(format!("NAME_{name}"), "v".repeat(n * 31 % 900));
+                }
+                request.bytes()
+            })
+            .collect();
+        let mut command = command("saved.c", side);
+        command.arg(requests.len().to_string());
+        let run = serve(command, &requests);
+        assert_eq!(run.report, "40 requests\n", "{side:?}");
+        assert_eq!(run.responses[39].stdout, b"value 39");
+    }
+}
