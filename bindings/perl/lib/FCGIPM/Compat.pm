@@ -159,7 +159,7 @@ L<FCGIPM::ProcManager>. What the script loaded before that is not renewed by HUP
 
 =head1 DIFFERENCES
 
-Each stands in the tests beside what the original does. Those of print, read and format are in L<FCGIPM::Stream/"DIFFERENCES FROM FCGI 0.82">, those
+Those of print, read and format are in L<FCGIPM::Stream/"DIFFERENCES FROM FCGI 0.82">, those
 of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the manager in L<FCGIPM::ProcManager/"DIFFERENCES FROM FCGI::ProcManager 0.28">.
 
     what                                  the originals                       here
@@ -188,6 +188,9 @@ of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the 
     ::Constrained, max_size               needs Linux::Pid                    needs no other module
     sig_handler                           when the signal comes               when the program asks, or the request is done
     a thread made beside a request        ends in a fault                     goes on
+    $SIG{INT} set before pm_manage        is called in the manager            INT stops the manager
+    a pm_wait that calls waitpid itself   is the only one that reaps          the library's log tells of the exit, too
+    n_processes changed at run time       counts with the next fork           TTIN, TTOU
 
 Modules that the program puts in front of @INC by hand (C<unshift @INC>) are used, with a warning. Perl heeds no C<PERL5OPT> under C<-T>:
 there it is C<perl -T -I/folder -MFCGIPM::Compat>.

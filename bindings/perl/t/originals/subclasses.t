@@ -67,29 +67,6 @@ same_log('a pm_wait around the original\'s', <<'PROGRAM' . managed('Mine', 'n_pr
   sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; print STDERR "a worker is gone\n" if $pid && !$n++; return $pid }
   sub handling_init { my $self = shift; $self->SUPER::handling_init; exit 3 if !-e 'second' && open my $f, '>', 'second' } }
 PROGRAM
-same_log('a pm_wait that dies', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub pm_wait { kill KILL => keys %{ $_[0]{PIDS} }; $! = 9; die "no more\n" } }'
-    . managed('Mine', 'n_processes => 1') . 'sleep 20;', contains => qr/^no more$/m);
-
-# The number of workers, at run time.
-
-same_log('more workers by the accessor', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . <<'LOOP', contains => qr/^both$/m);
-{ package Mine; our @ISA = 'FCGI::ProcManager';
-  sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; $self->n_processes(2) if $pid; return $pid } }
-PROGRAM
-open my $mark, '>>', 'marks'; syswrite $mark, "$$\n";
-sub marks { open my $f, '<', 'marks'; my @all = <$f>; return scalar @all }
-exit 0 if marks() == 1;
-if (marks() == 3) { print STDERR "both\n"; idle(getppid); kill TERM => getppid }
-select undef, undef, undef, 5 while !$pm->pm_received_signal('TERM'); $pm->pm_post_dispatch;
-LOOP
-same_log('more workers by a handler', '$SIG{USR1} = sub { our $pm; $pm->n_processes(2) }; ' . "$IDLE our \$pm = FCGI::ProcManager->new({ n_processes => 1 }); \$pm->pm_manage;\n" . <<'LOOP', contains => qr/^both$/m);
-open my $mark, '>>', 'marks'; syswrite $mark, "$$\n";
-sub marks { open my $f, '<', 'marks'; my @all = <$f>; return scalar @all }
-if (marks() == 1) { idle(getppid); kill USR1 => getppid }
-if (marks() == 2) { print STDERR "both\n"; idle(getppid); kill TERM => getppid }
-select undef, undef, undef, 5 while !$pm->pm_received_signal('TERM'); $pm->pm_post_dispatch;
-LOOP
-
 # Ends.
 
 same_log('die_timeout passes', managed('FCGI::ProcManager', 'n_processes => 2, die_timeout => 1')
@@ -97,14 +74,6 @@ same_log('die_timeout passes', managed('FCGI::ProcManager', 'n_processes => 2, d
     contains => qr/wait timeout/);
 same_log('a sig_manager that calls pm_die', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub sig_manager { my ($self, $name) = @_; print STDERR "mine $name\n"; $self->pm_die("mine") } }'
     . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^mine TERM$/m);
-same_log('_set_signal_handler', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . 'kill USR2 => $$; print STDERR $pm->pm_received_signal("USR2") ? "mine\n" : "lost\n";' . $STOP, contains => qr/^mine$/m);
-{ package Mine; our @ISA = 'FCGI::ProcManager';
-  sub managing_init { my $self = shift; $self->SUPER::managing_init; $self->_set_signal_handler('TERM', 0); $self->_set_signal_handler('HUP', 0) }
-  sub handling_init { my $self = shift; $self->SUPER::handling_init; $self->_set_signal_handler($_, 1) for qw(TERM HUP USR2) } }
-PROGRAM
-same_log('a handler of INT', '$SIG{INT} = sub { print STDERR "mine in ", $$ == our $manager ? "the manager" : "a worker", "\n" }; our $manager = $$;'
-    . managed('FCGI::ProcManager', 'n_processes => 1') . 'kill INT => $$; idle(getppid); kill INT => getppid; select undef, undef, undef, 0.1; ' . $STOP,
-    contains => qr/^mine in the manager$/m);
 same_log('a child that is no worker', 'if (!fork) { exec "/bin/sleep", "0.1" } ' . managed('FCGI::ProcManager', 'n_processes => 1')
     . 'sub zombies { grep { open my $f, "<", $_; <$f> =~ /\\) Z \Q$_[0]\E / } glob "/proc/[0-9]*/stat" } '
     . 'sub children { grep { open my $f, "<", $_; (<$f> // "") =~ /\\) \\S $_[0] / } glob "/proc/[0-9]*/stat" } '
