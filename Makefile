@@ -11,7 +11,7 @@ COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
 
-.PHONY: build setup-build run test bench-perl check fuzz clean FORCE
+.PHONY: build setup-build run test bench check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
 build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0
@@ -74,10 +74,37 @@ test: build
 	@packaging/setup.sh test
 	@tests/run.sh
 
-# FCGI and FCGI::ProcManager beside FCGIPM::Compat, on the same programs.
-bench-perl: build
-	@packaging/setup.sh test
-	perl benches/perl/compare.pl
+# fcgipm beside its peers; ends with the bounds, and fails when one is missed. All of it takes about a
+# quarter of an hour. SCENARIO=NAME[,NAME/CASE]: only these ("micro": the micro-benchmarks); PEERS=NAME[,NAME];
+# ROUNDS=, SECONDS=: see target/release/fcgipm-bench --help.
+bench: build
+	@packaging/setup.sh bench
+	@$(MAKE) --no-print-directory bench-programs
+ifneq ($(if $(SCENARIO),$(findstring micro,$(SCENARIO)),micro),)
+	$(CARGO) bench --package fcgipm --benches --locked --quiet
+endif
+ifneq ($(SCENARIO),micro)
+	$(RELEASE)/fcgipm-bench --svg docs/benchmark.svg $(if $(SCENARIO),--scenario $(SCENARIO:%,micro=%)) \
+	  $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+endif
+
+BENCH  := $(RELEASE)/bench
+PEER_C := -std=gnu11 -O2 -g -Wall -Wextra -Werror
+
+.PHONY: bench-programs
+bench-programs: $(BENCH)/floor $(BENCH)/fcgx $(BENCH)/native $(DROPIN)/libfcgi.so.0
+
+$(BENCH)/floor: benches/programs/floor.c benches/programs/workers.h
+	@mkdir -p $(@D)
+	$(CC) $(PEER_C) -o $@ $<
+
+$(BENCH)/fcgx: benches/programs/fcgx.c benches/programs/workers.h
+	@mkdir -p $(@D)
+	$(CC) $(PEER_C) -o $@ $< -lfcgi
+
+$(BENCH)/native: benches/programs/native.c include/fcgipm.h $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(PEER_C) -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm -Wl,-rpath,'$$ORIGIN/..'
 
 # Formatting, lints, and that what is generated is in step with what it is generated from: the build
 # writes the header, and its test the page of options.

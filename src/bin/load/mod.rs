@@ -13,8 +13,10 @@ mod run;
 mod tally;
 mod target;
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -26,7 +28,7 @@ use crate::error_lines::log;
 use crate::variables::Mapping;
 use crew::Outcome;
 use expected::Expected;
-use request::{Question, Request};
+use request::{Body, Question, Request};
 use run::{Limit, Plan};
 use target::Target;
 
@@ -75,13 +77,17 @@ pub(crate) struct Options {
     #[arg(long, value_name = "/PATH?QUERY", default_value = "/", value_parser = crate::call::path_and_query)]
     uri: Uri,
 
-    /// The request method [default: GET, or POST with --body]
+    /// The request method [default: GET, or POST with a body]
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
 
     /// Send a body of so many bytes (k, m for KiB, MiB)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     body: Option<u64>,
+
+    /// Send this file as the body
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    body_file: Option<PathBuf>,
 
     /// Parameters of a request; a web server's are made up until there are so many [default: 28]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -198,7 +204,11 @@ fn load(options: &Options) -> Result<Outcome, String> {
     // With TCP a client may hold the connection before, too.
     descriptors(clients, if target.is_tcp() { 2 } else { 1 })?;
 
-    let method = options.method.clone().unwrap_or(match options.body {
+    let body = match &options.body_file {
+        Some(file) => Some(Body::Content(content(file)?)),
+        None => options.body.map(Body::Counting),
+    };
+    let method = options.method.clone().unwrap_or(match body {
         Some(_) => Method::POST,
         None => Method::GET,
     });
@@ -207,7 +217,7 @@ fn load(options: &Options) -> Result<Outcome, String> {
         uri: &options.uri,
         mapping: &options.mapping,
         parameters: options.params.map(usize::from),
-        body: options.body,
+        body: body.as_ref(),
         keep: options.keep,
     };
     let plan = Plan {
@@ -245,6 +255,20 @@ fn descriptors(clients: u32, each: u64) -> Result<(), String> {
         return Err(fail(&format_args!("the hard limit is {hard} (ulimit -Hn)")));
     }
     setrlimit(resource, needed, hard).map_err(|error| fail(&error))
+}
+
+/// What a file holds.
+fn content(file: &Path) -> Result<Vec<u8>, String> {
+    let fail = |reason: &dyn std::fmt::Display| format!("--body-file {}: {reason}", file.display());
+    let mut content = Vec::new();
+    let opened = File::open(file).map_err(|error| fail(&error))?;
+    let mut some = opened.take(MAX_BODY + 1);
+    some.read_to_end(&mut content)
+        .map_err(|error| fail(&error))?;
+    if content.len() as u64 > MAX_BODY {
+        return Err(fail(&"more than 1024m"));
+    }
+    Ok(content)
 }
 
 /// A number of bytes, in KiB or MiB with a suffix.

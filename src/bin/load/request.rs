@@ -25,8 +25,16 @@ pub(crate) struct Question<'a> {
     pub(crate) mapping: &'a Mapping,
     /// How many parameters it shall have, if that was said.
     pub(crate) parameters: Option<usize>,
-    pub(crate) body: Option<u64>,
+    pub(crate) body: Option<&'a Body>,
     pub(crate) keep: bool,
+}
+
+/// The body of every request.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// So many bytes, which count from 0 to 250 again and again, so that lost or repeated ones show.
+    Counting(u64),
+    Content(Vec<u8>),
 }
 
 /// How many parameters a request has when nothing else is said: what nginx sends for a browser.
@@ -64,7 +72,7 @@ impl Request {
         // Within the content of the first PARAMS record: there a reader has to wait for more.
         let content = HEADER_LEN + BeginRequest::LEN + HEADER_LEN;
         let middle = content + (bytes.len() - content) / 2;
-        append_body(question.body.unwrap_or(0), &mut bytes);
+        append_body(question.body, &mut bytes);
         Ok(Self { bytes, middle })
     }
 
@@ -129,7 +137,7 @@ impl Question<'_> {
             uri: self.uri,
             version: Version::HTTP_11,
             headers,
-            content_length: self.body,
+            content_length: self.body.map(Body::len),
             remote: nowhere(50_000),
             local: nowhere(80),
         };
@@ -138,19 +146,37 @@ impl Question<'_> {
     }
 }
 
-/// The STDIN stream. Its bytes count from 0 to 250 again and again, so that lost or repeated ones
-/// show.
-fn append_body(length: u64, bytes: &mut Vec<u8>) {
-    let mut content = (0..=250u8).cycle();
-    let mut left = length;
-    while left > 0 {
-        let size = left.min(MAX_BODY_RECORD as u64);
-        let piece: Vec<u8> = content
-            .by_ref()
-            .take(usize::try_from(size).unwrap_or(MAX_BODY_RECORD))
-            .collect();
-        records::append(RecordType::Stdin, &piece, bytes);
-        left -= size;
+impl Body {
+    const fn len(&self) -> u64 {
+        match self {
+            Self::Counting(length) => *length,
+            Self::Content(content) => content.len() as u64,
+        }
+    }
+}
+
+/// The STDIN stream.
+fn append_body(body: Option<&Body>, bytes: &mut Vec<u8>) {
+    match body {
+        None => {}
+        Some(Body::Content(content)) => {
+            for piece in content.chunks(MAX_BODY_RECORD) {
+                records::append(RecordType::Stdin, piece, bytes);
+            }
+        }
+        Some(&Body::Counting(length)) => {
+            let mut content = (0..=250u8).cycle();
+            let mut left = length;
+            while left > 0 {
+                let size = left.min(MAX_BODY_RECORD as u64);
+                let piece: Vec<u8> = content
+                    .by_ref()
+                    .take(usize::try_from(size).unwrap_or(MAX_BODY_RECORD))
+                    .collect();
+                records::append(RecordType::Stdin, &piece, bytes);
+                left -= size;
+            }
+        }
     }
     records::append(RecordType::Stdin, &[], bytes);
 }

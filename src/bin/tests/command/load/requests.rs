@@ -81,6 +81,21 @@ fn a_body_arrives_whole() {
 }
 
 #[test]
+fn a_body_is_what_a_file_holds() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for content in [&b""[..], b"one line\nand another\n", &[7; 100_000]] {
+        std::fs::write(file.path(), content).unwrap();
+        let (request, body) = sent(&["--body-file", file.path().to_str().unwrap()]);
+        assert_eq!(request.get("REQUEST_METHOD"), Some("POST"));
+        assert_eq!(
+            request.get("CONTENT_LENGTH"),
+            Some(&*content.len().to_string())
+        );
+        assert!(body == content, "{} bytes", body.len());
+    }
+}
+
+#[test]
 fn a_body_that_nobody_reads_does_not_hide_the_response() {
     // More than any socket buffer takes; the client goes on to a connection of its own.
     let application = Application::start(|mut conversation| {

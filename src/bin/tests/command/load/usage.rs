@@ -21,6 +21,14 @@ fn bad_usage_is_status_2_and_names_the_option_and_the_value() {
         (&["--body", "5g"], &["--body", "5g"]),
         (&["--body", "2000m"], &["--body", "2000m", "1024m"]),
         (&["--body", "k"], &["--body", "'k'"]),
+        (
+            &["--body", "1k", "--body-file", "x"],
+            &["--body <SIZE>", "--body-file <FILE>"],
+        ),
+        (
+            &["--body-file", "/nowhere/at/all"],
+            &["--body-file /nowhere/at/all", "No such file"],
+        ),
         (&["--params", "3"], &["--params 3", "15 parameters"]),
         (&["--uri", "nowhere"], &["--uri", "nowhere"]),
         (&["--uri", "/%zz"], &["--uri", "%zz"]),

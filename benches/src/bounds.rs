@@ -1,0 +1,184 @@
+//! What must come out. The table is the one place where a bound is written.
+
+use serde::Serialize;
+
+use crate::peer::Peer;
+use crate::results::{Measured, Results};
+use crate::statistics::{Ratio, ratio};
+
+/// A subject serves at least so many times the requests of another per second, and needs at most as
+/// small a part of its processor time per request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    /// As [`Case::id`](crate::scenario::Case::id) has it.
+    pub(crate) case: &'static str,
+    pub(crate) subject: Peer,
+    pub(crate) against: Peer,
+    pub(crate) least: f64,
+}
+
+use Peer::{CompatEnv, CompatHash, FcgiEnv, FcgiHash, Fcgipm, Floor, Libfcgi, PhpFpm};
+
+pub(crate) const BOUNDS: [Bound; 21] = [
+    bound("small", Fcgipm, Floor, 0.90),
+    bound("small", Fcgipm, Libfcgi, 2.8),
+    bound("small", Fcgipm, PhpFpm, 2.5),
+    bound("kept", Fcgipm, Floor, 0.80),
+    bound("kept", Fcgipm, Libfcgi, 0.95),
+    bound("params/1000", Fcgipm, Libfcgi, 2.5),
+    bound("response/1MiB", Fcgipm, Floor, 0.95),
+    bound("response/1MiB", Fcgipm, Libfcgi, 1.5),
+    bound("body/1MiB", Fcgipm, Libfcgi, 1.3),
+    bound("small", CompatEnv, FcgiEnv, 1.8),
+    bound("small", CompatHash, FcgiHash, 2.4),
+    bound("small", CompatEnv, PhpFpm, 1.6),
+    bound("kept", CompatEnv, FcgiEnv, 1.2),
+    bound("prints", CompatEnv, FcgiEnv, 1.15),
+    bound("prints", CompatHash, FcgiHash, 1.15),
+    bound("response/1MiB", CompatEnv, FcgiEnv, 1.3),
+    bound("body/1MiB", CompatEnv, FcgiEnv, 1.3),
+    bound("lines/scalar", CompatEnv, FcgiEnv, 8.0),
+    bound("lines/scalar", CompatHash, FcgiHash, 8.0),
+    bound("lines/list", CompatEnv, FcgiEnv, 30.0),
+    bound("lines/list", CompatHash, FcgiHash, 30.0),
+];
+
+const fn bound(case: &'static str, subject: Peer, against: Peer, least: f64) -> Bound {
+    Bound {
+        case,
+        subject,
+        against,
+        least,
+    }
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Measure {
+    #[serde(rename = "requests/s")]
+    Rate,
+    #[serde(rename = "cpu/request")]
+    Cpu,
+}
+
+/// A bound beside what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) case: String,
+    pub(crate) subject: Peer,
+    pub(crate) against: Peer,
+    pub(crate) measure: Measure,
+    pub(crate) least: f64,
+    /// How many times better the subject is; of the processor time it is the inverse.
+    pub(crate) ratio: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) met: bool,
+}
+
+/// Whether there is a bound for a case.
+pub(crate) fn has_bound(case: &str) -> bool {
+    BOUNDS.iter().any(|bound| bound.case == case)
+}
+
+/// The verdicts on what was measured; a bound of which a side was not measured has none.
+pub(crate) fn verdicts(results: &Results) -> Vec<Verdict> {
+    let cases = results.cases.iter();
+    cases
+        .flat_map(|case| verdicts_on(&case.id, &case.peers.iter().collect::<Vec<_>>()))
+        .collect()
+}
+
+pub(crate) fn verdicts_on(case: &str, peers: &[&Measured]) -> Vec<Verdict> {
+    let of = |peer| peers.iter().copied().find(|measured| measured.peer == peer);
+    let mut verdicts = Vec::new();
+    for bound in BOUNDS.iter().filter(|bound| bound.case == case) {
+        if let (Some(subject), Some(against)) = (of(bound.subject), of(bound.against)) {
+            for measure in [Measure::Rate, Measure::Cpu] {
+                let found = compare(subject, against, measure);
+                verdicts.extend(found.map(|found| judge(bound, measure, found)));
+            }
+        }
+    }
+    verdicts
+}
+
+/// How many times better one is than another, in the same rounds.
+pub(crate) fn compare(subject: &Measured, against: &Measured, measure: Measure) -> Option<Ratio> {
+    match measure {
+        Measure::Rate => ratio(
+            &subject.column(|round| round.rate),
+            &against.column(|round| round.rate),
+        ),
+        Measure::Cpu => ratio(
+            &against.column(|round| round.cpu_us),
+            &subject.column(|round| round.cpu_us),
+        ),
+    }
+}
+
+fn judge(bound: &Bound, measure: Measure, found: Ratio) -> Verdict {
+    Verdict {
+        case: bound.case.to_owned(),
+        subject: bound.subject,
+        against: bound.against,
+        measure,
+        least: bound.least,
+        ratio: found.median,
+        low: found.low,
+        high: found.high,
+        met: found.median >= bound.least,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Round;
+    use crate::scenario;
+
+    fn measured(peer: Peer, rounds: &[(f64, f64)]) -> Measured {
+        let rounds = rounds.iter().map(|&(rate, cpu_us)| Round {
+            rate,
+            cpu_us,
+            ..Round::default()
+        });
+        Measured {
+            rounds: rounds.collect(),
+            ..Measured::of(peer)
+        }
+    }
+
+    #[test]
+    fn every_bound_is_on_a_case_that_measures_both_sides() {
+        let cases = scenario::all();
+        for bound in BOUNDS {
+            let case = cases.iter().find(|case| case.id() == bound.case).unwrap();
+            assert!(case.peers.contains(&bound.subject), "{bound:?}");
+            assert!(case.peers.contains(&bound.against), "{bound:?}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_met_in_both_measures_by_the_median_round() {
+        let ours = measured(Fcgipm, &[(290.0, 10.0), (300.0, 10.0), (100.0, 10.0)]);
+        let theirs = measured(Libfcgi, &[(100.0, 28.0), (100.0, 27.9), (100.0, 27.0)]);
+        let verdicts = verdicts_on("small", &[&ours, &theirs]);
+        let met: Vec<_> = verdicts
+            .iter()
+            .map(|verdict| (verdict.measure, verdict.ratio, verdict.met))
+            .collect();
+        assert_eq!(
+            met,
+            [(Measure::Rate, 2.9, true), (Measure::Cpu, 2.79, false)]
+        );
+    }
+
+    #[test]
+    fn a_side_that_was_not_measured_gives_no_verdict() {
+        assert!(verdicts_on("small", &[&measured(Fcgipm, &[(1.0, 1.0)])]).is_empty());
+        let one = measured(Fcgipm, &[(1.0, 1.0)]);
+        let two = measured(Floor, &[(1.0, 1.0), (1.0, 1.0)]);
+        assert!(verdicts_on("small", &[&one, &two]).is_empty());
+    }
+}

@@ -1,0 +1,221 @@
+//! What is counted instead of measured, on runs of their own: system calls and instructions. Each is the
+//! difference between twice as many requests and so many, so that what comes once cancels out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::load::{self, Length};
+use crate::peer::{Peer, Places};
+use crate::results::Syscalls;
+use crate::scenario::Case;
+use crate::server::Server;
+
+/// System calls per request of a server that runs.
+pub(crate) fn syscalls(
+    places: &Places,
+    case: &Case,
+    server: &Server,
+    directory: &Path,
+    requests: u32,
+) -> Result<Syscalls, String> {
+    let once = traced(places, case, server, directory, requests)?;
+    let twice = traced(places, case, server, directory, 2 * requests)?;
+    Ok(difference(&once, &twice, requests))
+}
+
+fn difference(
+    once: &BTreeMap<String, u64>,
+    twice: &BTreeMap<String, u64>,
+    requests: u32,
+) -> Syscalls {
+    let mut by_name = BTreeMap::new();
+    for (name, &count) in twice {
+        let more = count as f64 - once.get(name).copied().unwrap_or(0) as f64;
+        let each = more / f64::from(requests);
+        // What comes once in a while and not with requests, like a manager's look at its workers.
+        if each >= 0.005 {
+            by_name.insert(name.clone(), each);
+        }
+    }
+    Syscalls {
+        all: by_name.values().sum(),
+        by_name,
+    }
+}
+
+fn traced(
+    places: &Places,
+    case: &Case,
+    server: &Server,
+    directory: &Path,
+    requests: u32,
+) -> Result<BTreeMap<String, u64>, String> {
+    let file = directory.join("strace");
+    let pids = server.processes();
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-c", "-U", "calls,name", "-o"])
+        .arg(&file);
+    for pid in &pids {
+        command.args(["-p", &pid.to_string()]);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut strace = command
+        .spawn()
+        .map_err(|error| format!("strace: {error}"))?;
+    let attached = wait_until_attached(&mut strace, pids.len());
+    let outcome = attached
+        .and_then(|()| load::round(places, case, server, directory, Length::Requests(requests)));
+    let _ = kill(Pid::from_raw(strace.id().cast_signed()), Signal::SIGINT);
+    strace.wait().map_err(|error| format!("strace: {error}"))?;
+    outcome?;
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(calls(&text))
+}
+
+/// strace says so of each process.
+fn wait_until_attached(strace: &mut Child, wanted: usize) -> Result<(), String> {
+    let Some(stderr) = strace.stderr.take() else {
+        return Err("strace says nothing".to_owned());
+    };
+    let mut attached = 0;
+    let mut said = String::new();
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        attached += usize::from(line.contains("attached"));
+        if attached == wanted {
+            return Ok(());
+        }
+        said = line;
+    }
+    Err(format!("strace cannot attach: {said}"))
+}
+
+/// The lines of `strace -c -U calls,name`.
+fn calls(text: &str) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(count), Some(name), None) = (words.next(), words.next(), words.next())
+            && let Ok(count) = count.parse()
+            && name != "total"
+        {
+            found.insert(name.to_owned(), count);
+        }
+    }
+    found
+}
+
+/// Instructions outside the kernel per request, of a server with one worker and one client.
+pub(crate) fn instructions(
+    places: &Places,
+    case: &Case,
+    peer: Peer,
+    directory: &Path,
+    requests: u32,
+) -> Result<f64, String> {
+    let once = counted(places, case, peer, directory, requests)?;
+    let twice = counted(places, case, peer, directory, 2 * requests)?;
+    Ok((twice as f64 - once as f64) / f64::from(requests))
+}
+
+fn counted(
+    places: &Places,
+    case: &Case,
+    peer: Peer,
+    directory: &Path,
+    requests: u32,
+) -> Result<u64, String> {
+    let case = Case {
+        clients: 1,
+        workers: 1,
+        ..case.clone()
+    };
+    let directory = directory.join("callgrind");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let socket = directory.join("socket");
+    let plain = peer.command(places, &case, 1, &socket)?;
+    let mut command = Command::new("valgrind");
+    command.arg("--tool=callgrind").arg(format!(
+        "--callgrind-out-file={}/out.%p",
+        directory.display()
+    ));
+    command.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let server = Server::start(command, &socket, 1)?;
+    load::round(
+        places,
+        &case,
+        &server,
+        &directory,
+        Length::Requests(requests),
+    )?;
+    server.stop();
+    let mut sum = 0;
+    for entry in fs::read_dir(&directory)
+        .map_err(|error| error.to_string())?
+        .flatten()
+    {
+        if entry.file_name().to_string_lossy().starts_with("out.") {
+            sum += totals(&fs::read_to_string(entry.path()).unwrap_or_default());
+        }
+    }
+    if sum == 0 {
+        Err("callgrind has counted nothing".to_owned())
+    } else {
+        Ok(sum)
+    }
+}
+
+/// What a file of callgrind's ends with; it has one for each dump.
+fn totals(text: &str) -> u64 {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("totals: "));
+    lines
+        .filter_map(|number| number.trim().parse::<u64>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strace_counts_is_read() {
+        let text = "    calls syscall\n--------- ----------------\n      401 accept4\n      400 close\n--------- ----------------\n      801 total\n";
+        let found = calls(text);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found["accept4"], 401);
+    }
+
+    #[test]
+    fn what_comes_once_cancels_out() {
+        let table = |accept, poll| {
+            BTreeMap::from([("accept4".to_owned(), accept), ("poll".to_owned(), poll)])
+        };
+        let found = difference(&table(402, 7), &table(802, 8), 400);
+        assert_eq!(found.all, 1.0);
+        assert_eq!(found.by_name, BTreeMap::from([("accept4".to_owned(), 1.0)]));
+    }
+
+    #[test]
+    fn totals_of_all_dumps_are_added() {
+        assert_eq!(totals("events: Ir\nfn=(1)\n3 4\ntotals: 1200\n"), 1200);
+        assert_eq!(totals("totals: 1\ntotals: 2\n"), 3);
+        assert_eq!(totals(""), 0);
+    }
+}

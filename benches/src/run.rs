@@ -1,0 +1,214 @@
+//! The rounds: in each, every peer has its turn, and the order moves on from round to round.
+
+use std::path::Path;
+
+use crate::bounds;
+use crate::count;
+use crate::load::{self, Length};
+use crate::machine::Machine;
+use crate::peer::{Peer, Places};
+use crate::procfs;
+use crate::results::{CaseResults, Measured, Results};
+use crate::scenario::Case;
+use crate::server::Server;
+use crate::statistics::median;
+use crate::table;
+
+/// How it is measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    /// Only these, if there are any.
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) counts: bool,
+}
+
+/// The fewest rounds of which a median is one.
+const LEAST_ROUNDS: usize = 3;
+
+/// A reload takes its time.
+const RELOAD_SECONDS: f64 = 3.0;
+
+/// A first round for caches and branch predictors, which does not count.
+const WARMTH_SECONDS: f64 = 0.1;
+
+/// Measures all cases, and prints each when it is done.
+pub(crate) fn all(cases: &[Case], plan: &Plan, places: &Places) -> Result<Results, String> {
+    let machine = Machine::here(places);
+    println!("{}\n{}\n", machine.line(), machine.versions_line());
+    let mut results = Results {
+        machine,
+        rounds: plan.rounds,
+        seconds: plan.seconds,
+        foreign: 0.0,
+        cases: Vec::new(),
+        bounds: Vec::new(),
+    };
+    for case in cases {
+        let measured =
+            one(case, plan, places).map_err(|reason| format!("{}: {reason}", case.id()))?;
+        if let Some(measured) = measured {
+            print!("{}", table::case(&measured));
+            results.cases.push(measured);
+        }
+    }
+    let rounds = results
+        .cases
+        .iter()
+        .flat_map(|case| &case.peers)
+        .flat_map(|peer| &peer.rounds);
+    results.foreign = median(&rounds.map(|round| round.foreign).collect::<Vec<_>>());
+    results.bounds = bounds::verdicts(&results);
+    Ok(results)
+}
+
+/// One case; nothing where none of its peers is wanted.
+fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>, String> {
+    let is_wanted = |peer: &Peer| plan.peers.is_empty() || plan.peers.contains(peer);
+    let peers: Vec<Peer> = case.peers.iter().copied().filter(is_wanted).collect();
+    if peers.is_empty() {
+        return Ok(None);
+    }
+    let directory = tempfile::Builder::new()
+        .prefix("fcgipm-bench-")
+        .tempdir()
+        .map_err(|error| error.to_string())?;
+    let directory = directory.path();
+    let mut sides = Vec::new();
+    for peer in peers {
+        sides.push((start(peer, case, places, directory)?, Measured::of(peer)));
+    }
+
+    let has_bound = bounds::has_bound(&case.id());
+    let (rounds, seconds) = match (case.reload, has_bound) {
+        (true, _) => (
+            LEAST_ROUNDS.min(plan.rounds),
+            plan.seconds.min(1.0) * RELOAD_SECONDS,
+        ),
+        (false, true) => (plan.rounds, plan.seconds),
+        (false, false) => (
+            plan.rounds.div_ceil(2).max(LEAST_ROUNDS.min(plan.rounds)),
+            plan.seconds / 2.0,
+        ),
+    };
+    take_turns(case, places, directory, rounds, seconds, &mut sides)?;
+    // One noisy minute is no miss: twice as many rounds more decide, and all of them count.
+    let is_missed = |sides: &[(Server, Measured)]| {
+        let peers: Vec<&Measured> = sides.iter().map(|(_, measured)| measured).collect();
+        bounds::verdicts_on(&case.id(), &peers)
+            .iter()
+            .any(|verdict| !verdict.met)
+    };
+    if rounds >= LEAST_ROUNDS && is_missed(&sides) {
+        take_turns(case, places, directory, 2 * rounds, seconds, &mut sides)?;
+    }
+
+    for (server, measured) in &mut sides {
+        measured.settle();
+        let memory: Vec<(f64, f64)> = server
+            .workers()
+            .into_iter()
+            .filter_map(procfs::memory)
+            .collect();
+        measured.resident_kib = median(
+            &memory
+                .iter()
+                .map(|(resident, _)| *resident)
+                .collect::<Vec<_>>(),
+        );
+        measured.proportional_kib = median(
+            &memory
+                .iter()
+                .map(|(_, proportional)| *proportional)
+                .collect::<Vec<_>>(),
+        );
+        if let Some(requests) = case.counted.filter(|_| plan.counts) {
+            measured.syscalls = told(
+                measured.peer,
+                count::syscalls(places, case, server, directory, requests),
+            );
+        }
+    }
+    let mut done = Vec::new();
+    for (server, measured) in sides {
+        server.stop();
+        done.push(measured);
+    }
+    if let Some(requests) = case.counted.filter(|_| plan.counts) {
+        for measured in &mut done {
+            measured.instructions = told(
+                measured.peer,
+                count::instructions(places, case, measured.peer, directory, requests),
+            );
+        }
+    }
+    Ok(Some(CaseResults {
+        id: case.id(),
+        scenario: case.scenario,
+        name: case.name.clone(),
+        x: case.x,
+        workers: case.workers,
+        clients: case.clients,
+        description: case.describe(),
+        peers: done,
+    }))
+}
+
+fn start(peer: Peer, case: &Case, places: &Places, directory: &Path) -> Result<Server, String> {
+    let socket = directory.join(peer.name());
+    let command = peer.command(places, case, case.workers, &socket)?;
+    let mut server = Server::start(command, &socket, case.workers)?;
+    server.reload_signal = peer.reload_signal();
+    let plain = Case {
+        reload: false,
+        ..case.clone()
+    };
+    load::check(places, &plain, &server, directory)
+        .map_err(|reason| format!("{}: {reason}", peer.name()))?;
+    load::round(
+        places,
+        &plain,
+        &server,
+        directory,
+        Length::Seconds(WARMTH_SECONDS),
+    )?;
+    Ok(server)
+}
+
+fn take_turns(
+    case: &Case,
+    places: &Places,
+    directory: &Path,
+    rounds: usize,
+    seconds: f64,
+    sides: &mut [(Server, Measured)],
+) -> Result<(), String> {
+    for round in 0..rounds {
+        for turn in 0..sides.len() {
+            let at = (round + turn) % sides.len();
+            let (server, measured) = &mut sides[at];
+            let failed = |reason| format!("{}: {reason}", measured.peer.name());
+            let found = load::round(places, case, server, directory, Length::Seconds(seconds))
+                .map_err(failed)?;
+            if found.lost > 0 && !case.reload {
+                return Err(failed(format!(
+                    "{} of {} requests were lost",
+                    found.lost, found.requests
+                )));
+            }
+            if case.reload {
+                server.settle();
+            }
+            measured.rounds.push(found);
+        }
+    }
+    Ok(())
+}
+
+/// A count that is not to be had, for example without ptrace, is no reason to give up the rest.
+fn told<T>(peer: Peer, counted: Result<T, String>) -> Option<T> {
+    counted
+        .map_err(|reason| eprintln!("{}: not counted: {reason}", peer.name()))
+        .ok()
+}

@@ -1,0 +1,356 @@
+//! What is asked: scenarios, each of one case or of several along an axis.
+
+use crate::peer::Peer;
+
+/// One thing to measure, for several peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) scenario: &'static str,
+    /// Within its scenario; empty where there is but one.
+    pub(crate) name: String,
+    /// Its place on the scenario's axis.
+    pub(crate) x: f64,
+    pub(crate) uri: String,
+    pub(crate) parameters: u32,
+    pub(crate) body: Body,
+    pub(crate) keep: bool,
+    pub(crate) clients: u32,
+    pub(crate) workers: usize,
+    /// A response without it is wrong.
+    pub(crate) expected: String,
+    pub(crate) floor: Canned,
+    pub(crate) peers: Vec<Peer>,
+    /// Over how many requests system calls and instructions are counted, where they are.
+    pub(crate) counted: Option<u32>,
+    /// The server is reloaded meanwhile, and the parameters come in two segments.
+    pub(crate) reload: bool,
+}
+
+/// The request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    None,
+    Bytes(u64),
+    /// 64 KiB in lines of 26 bytes
+    Lines,
+}
+
+/// What the floor answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Canned {
+    pub(crate) text: String,
+    pub(crate) filler: u64,
+}
+
+/// nginx's usual number.
+const USUAL_PARAMETERS: u32 = 28;
+
+/// Enough that no worker waits for the load generator.
+const CLIENTS: u32 = 8;
+
+const WORKERS: usize = 2;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The line length of [`Body::Lines`].
+const LINE: usize = 26;
+
+use Peer::{CompatEnv, CompatHash, Dropin, FcgiEnv, FcgiHash, Fcgipm, Floor, Libfcgi, PhpFpm};
+
+/// Every case, in the order in which they are measured.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let everybody = [
+        Floor, Libfcgi, Dropin, Fcgipm, FcgiEnv, CompatEnv, FcgiHash, CompatHash, PhpFpm,
+    ];
+    let c = [Floor, Libfcgi, Dropin, Fcgipm];
+    let c_and_perl = [Floor, Libfcgi, Dropin, Fcgipm, FcgiEnv, CompatEnv];
+    let perl = [FcgiEnv, CompatEnv, FcgiHash, CompatHash];
+
+    cases.push(Case {
+        counted: Some(400),
+        ..Case::hello("small", &everybody)
+    });
+    cases.push(Case {
+        keep: true,
+        clients: WORKERS as u32,
+        counted: Some(400),
+        ..Case::hello("kept", &everybody)
+    });
+    for parameters in [10, 28, 100, 300, 1000] {
+        let counted = (parameters == 1000).then_some(50);
+        cases.push(Case {
+            counted,
+            ..Case::parameters("params", parameters, &c_and_perl)
+        });
+    }
+    for parameters in [28, 300] {
+        cases.push(Case::parameters("environment", parameters, &perl));
+    }
+    for size in [KIB, 8 * KIB, 64 * KIB, MIB, 8 * MIB, 64 * MIB] {
+        let peers = if size == MIB {
+            [&c_and_perl[..], &[PhpFpm]].concat()
+        } else {
+            c_and_perl.to_vec()
+        };
+        let counted = (size == MIB).then_some(10);
+        cases.push(Case {
+            counted,
+            ..Case::response(size, &peers)
+        });
+    }
+    for size in [KIB, 8 * KIB, 64 * KIB, MIB, 8 * MIB, 64 * MIB] {
+        let peers = if size == MIB {
+            [&c_and_perl[..], &[PhpFpm]].concat()
+        } else {
+            c_and_perl.to_vec()
+        };
+        let counted = (size == MIB).then_some(10);
+        cases.push(Case {
+            counted,
+            ..Case::body("body", "/body", Body::Bytes(size), &peers)
+        });
+    }
+    cases.push(Case {
+        uri: "/prints?500".to_owned(),
+        expected: "<li>item 500</li>".to_owned(),
+        counted: Some(40),
+        ..Case::hello("prints", &[&c[1..], &perl[..]].concat())
+    });
+    for (name, uri) in [("scalar", "/lines"), ("list", "/list")] {
+        let case = Case::body("lines", uri, Body::Lines, &perl);
+        cases.push(Case {
+            name: name.to_owned(),
+            counted: Some(4),
+            ..case
+        });
+    }
+    for workers in [1, 2, 4, 8, 16, 32, 64] {
+        let case = Case::hello("workers", &c_and_perl);
+        cases.push(Case {
+            name: workers.to_string(),
+            x: workers as f64,
+            workers,
+            clients: 64,
+            ..case
+        });
+    }
+    for clients in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] {
+        let case = Case::hello("clients", &c_and_perl);
+        cases.push(Case {
+            name: clients.to_string(),
+            x: f64::from(clients),
+            clients,
+            ..case
+        });
+    }
+    cases.push(Case {
+        reload: true,
+        ..Case::hello("reload", &[Fcgipm, FcgiEnv, CompatEnv, PhpFpm])
+    });
+    cases
+}
+
+/// The cases that are named; all if none is.
+pub(crate) fn select(names: &[String]) -> Result<Vec<Case>, String> {
+    let all = all();
+    for name in names {
+        if !all.iter().any(|case| case.is_called(name)) {
+            let mut known: Vec<&str> = all.iter().map(|case| case.scenario).collect();
+            known.dedup();
+            return Err(format!(
+                "no scenario is called '{name}': there are {}",
+                known.join(", ")
+            ));
+        }
+    }
+    let is_wanted = |case: &Case| names.is_empty() || names.iter().any(|name| case.is_called(name));
+    Ok(all.into_iter().filter(is_wanted).collect())
+}
+
+impl Case {
+    fn hello(scenario: &'static str, peers: &[Peer]) -> Self {
+        let uri = format!("/hello?{scenario}");
+        Self {
+            scenario,
+            name: String::new(),
+            x: 0.0,
+            parameters: USUAL_PARAMETERS,
+            body: Body::None,
+            keep: false,
+            clients: CLIENTS,
+            workers: WORKERS,
+            expected: format!("hello {uri}"),
+            floor: Canned::text(&format!("hello {uri}\n")),
+            uri,
+            peers: peers.to_vec(),
+            counted: None,
+            reload: false,
+        }
+    }
+
+    fn parameters(scenario: &'static str, parameters: u32, peers: &[Peer]) -> Self {
+        Self {
+            name: parameters.to_string(),
+            x: f64::from(parameters),
+            parameters,
+            uri: "/count".to_owned(),
+            expected: format!("\n{parameters} parameters"),
+            floor: Canned::text(&format!("{parameters} parameters\n")),
+            ..Self::hello(scenario, peers)
+        }
+    }
+
+    fn response(size: u64, peers: &[Peer]) -> Self {
+        let begin = "start:";
+        let head =
+            format!("Content-Type: text/plain\\r\\nContent-Length: {size}\\r\\n\\r\\n{begin}");
+        Self {
+            name: in_words(size),
+            x: size as f64,
+            uri: format!("/bytes?{size}"),
+            expected: begin.to_owned(),
+            floor: Canned {
+                text: head,
+                filler: size - begin.len() as u64,
+            },
+            clients: clients_for(size),
+            ..Self::hello("response", peers)
+        }
+    }
+
+    fn body(scenario: &'static str, uri: &str, body: Body, peers: &[Peer]) -> Self {
+        let size = body.size();
+        let said = match body {
+            Body::None | Body::Bytes(_) => format!("{size} bytes"),
+            Body::Lines => format!("{} lines, {size} bytes", (size as usize).div_ceil(LINE)),
+        };
+        Self {
+            name: in_words(size),
+            x: size as f64,
+            uri: uri.to_owned(),
+            body,
+            expected: format!("\n{said}"),
+            floor: Canned::text(&format!("{said}\n")),
+            clients: clients_for(size),
+            ..Self::hello(scenario, peers)
+        }
+    }
+
+    /// Scenario and name in one.
+    pub(crate) fn id(&self) -> String {
+        if self.name.is_empty() {
+            self.scenario.to_owned()
+        } else {
+            format!("{}/{}", self.scenario, self.name.replace(' ', ""))
+        }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.scenario == name || self.id() == name
+    }
+
+    /// In a line for people.
+    pub(crate) fn describe(&self) -> String {
+        let way = if self.keep { "kept" } else { "closed" };
+        let body = match self.body {
+            Body::None => String::new(),
+            Body::Bytes(size) => format!(", body {}", in_words(size)),
+            Body::Lines => format!(", body {} in lines", in_words(self.body.size())),
+        };
+        let reload = if self.reload {
+            ", reloads meanwhile"
+        } else {
+            ""
+        };
+        format!(
+            "{} {way}, {} parameters{body}, {} workers, {} clients{reload}",
+            self.uri, self.parameters, self.workers, self.clients
+        )
+    }
+}
+
+impl Canned {
+    fn text(body: &str) -> Self {
+        let body = body.replace('\n', "\\n");
+        Self {
+            text: format!("Content-Type: text/plain\\r\\n\\r\\n{body}"),
+            filler: 0,
+        }
+    }
+}
+
+impl Body {
+    pub(crate) const fn size(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Bytes(size) => size,
+            Self::Lines => 64 * KIB,
+        }
+    }
+
+    /// What [`Body::Lines`] consists of.
+    pub(crate) fn lines() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.extend_from_slice(format!("{number:0width$}\n", width = LINE - 1).as_bytes());
+            if bytes.len() as u64 >= Self::Lines.size() {
+                break;
+            }
+        }
+        bytes.truncate(64 * KIB as usize);
+        bytes
+    }
+}
+
+/// With large ones fewer: memory for the clients' buffers would be measured.
+const fn clients_for(size: u64) -> u32 {
+    if size > MIB { WORKERS as u32 } else { CLIENTS }
+}
+
+fn in_words(size: u64) -> String {
+    if size >= MIB {
+        format!("{} MiB", size / MIB)
+    } else {
+        format!("{} KiB", size / KIB)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_found_by_scenario_and_by_case() {
+        assert_eq!(select(&[]).unwrap().len(), all().len());
+        assert_eq!(select(&["params".to_owned()]).unwrap().len(), 5);
+        let one = select(&["response/1MiB".to_owned()]).unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].floor.filler, 1024 * 1024 - 6);
+        assert!(
+            select(&["respond".to_owned()])
+                .unwrap_err()
+                .contains("response, body")
+        );
+    }
+
+    #[test]
+    fn no_two_cases_have_one_name() {
+        let mut ids: Vec<String> = all().iter().map(Case::id).collect();
+        ids.sort();
+        let before = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn the_lines_are_as_many_as_are_expected() {
+        let lines = Body::lines();
+        assert_eq!(lines.len() as u64, Body::Lines.size());
+        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 2520);
+        assert!(lines.starts_with(b"0000000000000000000000001\n"));
+        let case = &select(&["lines/list".to_owned()]).unwrap()[0];
+        assert_eq!(case.expected, "\n2521 lines, 65536 bytes");
+    }
+}
