@@ -42,6 +42,16 @@ pub(crate) struct Canned {
     pub(crate) filler: u64,
 }
 
+/// What a request of few parameters does without.
+pub(crate) const DISPENSABLE: [&str; 6] = [
+    "REQUEST_SCHEME",
+    "SERVER_SOFTWARE",
+    "REMOTE_PORT",
+    "SERVER_ADDR",
+    "SERVER_PORT",
+    "SERVER_NAME",
+];
+
 /// nginx's usual number.
 const USUAL_PARAMETERS: u32 = 28;
 
