@@ -93,7 +93,7 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
         ),
     };
     take_turns(case, places, directory, rounds, seconds, &mut sides)?;
-    // One noisy minute is no miss: twice as many rounds more decide, and all of them count.
+    // One noisy minute is no miss: as many rounds more decide, and all of them count.
     let is_missed = |sides: &[(Server, Measured)]| {
         let peers: Vec<&Measured> = sides.iter().map(|(_, measured)| measured).collect();
         bounds::verdicts_on(&case.id(), &peers)
@@ -101,7 +101,7 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
             .any(|verdict| !verdict.met)
     };
     if rounds >= LEAST_ROUNDS && is_missed(&sides) {
-        take_turns(case, places, directory, 2 * rounds, seconds, &mut sides)?;
+        take_turns(case, places, directory, rounds, seconds, &mut sides)?;
     }
 
     for (server, measured) in &mut sides {
@@ -130,11 +130,7 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
             );
         }
     }
-    let mut done = Vec::new();
-    for (server, measured) in sides {
-        server.stop();
-        done.push(measured);
-    }
+    let mut done: Vec<Measured> = sides.into_iter().map(|(_, measured)| measured).collect();
     if let Some(requests) = case.counted.filter(|_| plan.counts) {
         for measured in &mut done {
             measured.instructions = told(
@@ -160,6 +156,7 @@ fn start(peer: Peer, case: &Case, places: &Places, directory: &Path) -> Result<S
     let command = peer.command(places, case, case.workers, &socket)?;
     let mut server = Server::start(command, &socket, case.workers)?;
     server.reload_signal = peer.reload_signal();
+    server.stop_signal = peer.stop_signal();
     let plain = Case {
         reload: false,
         ..case.clone()

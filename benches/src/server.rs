@@ -29,6 +29,7 @@ pub(crate) struct Server {
     workers: usize,
     /// By which it is reloaded, if it can be.
     pub(crate) reload_signal: Option<Signal>,
+    pub(crate) stop_signal: Signal,
 }
 
 impl Server {
@@ -56,6 +57,7 @@ impl Server {
             socket: socket.to_owned(),
             workers,
             reload_signal: None,
+            stop_signal: Signal::SIGTERM,
         };
         let until = Instant::now() + START_LIMIT;
         while server.workers().len() < workers || UnixStream::connect(socket).is_err() {
@@ -105,7 +107,7 @@ impl Server {
     /// Ends it gently and waits, so that valgrind can write what it has counted.
     pub(crate) fn stop(mut self) {
         let group = self.processes();
-        let _ = self.signal(Signal::SIGTERM);
+        let _ = self.signal(self.stop_signal);
         let until = Instant::now() + STOP_LIMIT;
         let is_there = |pid: &i32| Path::new(&format!("/proc/{pid}")).exists();
         while Instant::now() < until {
