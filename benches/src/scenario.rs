@@ -138,7 +138,7 @@ pub(crate) fn all() -> Vec<Case> {
             ..case
         });
     }
-    for workers in [1, 2, 4, 8, 16, 32, 64] {
+    for workers in [1, 2, 4, 16, 64] {
         let case = Case::hello("workers", &c_and_perl);
         cases.push(Case {
             name: workers.to_string(),
