@@ -78,7 +78,9 @@ fn another_version_within_the_input_is_an_error_for_the_reader() {
         let text = exchange(program, &bytes, piece).text();
         assert_eq!(
             text,
-            "one|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0"
+            program
+                .api
+                .says("one|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
         );
     });
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::peer::program::{Program, TRANSPORTS};
+use super::application::{Api, Application, ways};
+use super::peer::program::Program;
 use super::peer::records::request;
 use super::{echo, echoed};
 
@@ -33,10 +34,15 @@ impl House {
 
 #[test]
 fn threads_umask_signals_folder_and_environment_stay_the_hosts() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         let before = House::of(&program);
-        for line in ["Threads:\t1", "SigCgt:\t0000000000000000"] {
+        let handled = match api {
+            Api::Native => "SigCgt:\t0000000000000000",
+            // From FCGX_Init on USR1, PIPE and TERM, as with libfcgi.
+            Api::Fcgx => "SigCgt:\t0000000000005200",
+        };
+        for line in ["Threads:\t1", handled] {
             assert!(
                 before.status.iter().any(|is| is == line),
                 "{:?}",

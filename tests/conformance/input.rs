@@ -13,7 +13,9 @@ fn a_body_that_breaks_off_is_an_error_and_no_end() {
             let mut connection = program.connect();
             connection.send_in(&whole[..head + end], piece);
             connection.end();
-            let broken = "FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE end=0";
+            let broken = program
+                .api
+                .says("FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE end=0");
             assert_eq!(connection.response().text(), format!("{arrived}|{broken}"));
             connection.assert_closed();
         }

@@ -1,11 +1,13 @@
 //! What a FastCGI 1.0 peer may expect, checked from outside: bytes in, bytes out.
 //!
-//! The other side is `app.c`, which runs one request at a time and does what a request asks for.
+//! The other side runs one request at a time and does what a request asks for: `app.c` on the library itself, and
+//! `app_fcgx.c` on the drop-in for libfcgi. Where FCGX has no way to do or to tell something, the test says so.
 
 #[path = "../peer/mod.rs"]
 mod peer;
 
 mod aborts;
+mod application;
 mod framing;
 mod guest;
 mod input;
@@ -18,13 +20,14 @@ mod roles;
 mod starting;
 mod storms;
 
-use peer::program::{Program, TRANSPORTS};
+use application::{Application, ways};
+use peer::program::Program;
 use peer::records::{Request, Response};
 
-/// Does the same over both transports, with the bytes sent at once and one at a time.
-fn every_way(test: impl Fn(&Program, usize)) {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+/// Does the same on both interfaces over both transports, with the bytes sent at once and one at a time.
+fn every_way(test: impl Fn(&Application, usize)) {
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         for piece in [usize::MAX, 1] {
             test(&program, piece);
         }

@@ -2,54 +2,71 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use super::application::{APIS, Api, Application, ways};
 use super::peer::connection::Address;
-use super::peer::program::{Program, TRANSPORTS, Transport, compiled};
+use super::peer::program::{Program, Transport};
 use super::peer::records::request;
 
 #[test]
 fn a_tcp_peer_that_is_not_listed_is_closed_at_once() {
-    let mut program = Program::app(
-        Transport::Tcp,
-        &[("FCGI_WEB_SERVER_ADDRS", "192.0.2.1,2001:db8::1")],
-    );
-    let mut connection = program.connect();
-    // Nothing was sent: it is the address that is refused.
-    connection.assert_closed();
-    program.line("connection from 127.0.0.1:");
+    for api in APIS {
+        let mut program = Application::start(
+            api,
+            Transport::Tcp,
+            &[("FCGI_WEB_SERVER_ADDRS", "192.0.2.1,2001:db8::1")],
+        );
+        let mut connection = program.connect();
+        // Nothing was sent: it is the address that is refused.
+        connection.assert_closed();
+        program.line("connection from 127.0.0.1:");
+    }
 }
 
 #[test]
 fn a_listed_peer_is_served_whatever_the_notation() {
-    for list in [
-        "127.0.0.1",
-        " 192.0.2.1 , 127.0.0.1",
-        "::1,::ffff:127.0.0.1",
-        "::ffff:7f00:1",
-    ] {
-        let program = Program::app(Transport::Tcp, &[("FCGI_WEB_SERVER_ADDRS", list)]);
-        assert_eq!(program.call(&request("/mixed")).stdout, b"ac", "{list}");
+    for api in APIS {
+        for list in [
+            "127.0.0.1",
+            " 192.0.2.1 , 127.0.0.1",
+            "::1,::ffff:127.0.0.1",
+            "::ffff:7f00:1",
+        ] {
+            let program =
+                Application::start(api, Transport::Tcp, &[("FCGI_WEB_SERVER_ADDRS", list)]);
+            assert_eq!(program.call(&request("/mixed")).stdout, b"ac", "{list}");
+        }
     }
 }
 
 #[test]
 fn unix_peers_are_not_subject_to_the_list() {
-    let program = Program::app(Transport::Unix, &[("FCGI_WEB_SERVER_ADDRS", "192.0.2.1")]);
-    assert_eq!(program.call(&request("/mixed")).stdout, b"ac");
+    for api in APIS {
+        let program = Application::start(
+            api,
+            Transport::Unix,
+            &[("FCGI_WEB_SERVER_ADDRS", "192.0.2.1")],
+        );
+        assert_eq!(program.call(&request("/mixed")).stdout, b"ac");
+    }
 }
 
 #[test]
 fn on_a_socket_for_both_families_each_peer_is_compared_rightly() {
-    for (list, v4, v6) in [
+    let lists = [
         ("127.0.0.1", true, false),
         ("::1", false, true),
         ("::1,127.0.0.1", true, true),
-    ] {
+    ];
+    for (api, (list, v4, v6)) in APIS
+        .into_iter()
+        .flat_map(|api| lists.map(|list| (api, list)))
+    {
         let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mut child = Command::new(compiled("conformance/app.c"))
-            .arg("fd:0")
+        let mut child = api
+            .command("fd:0")
             .env("FCGI_WEB_SERVER_ADDRS", list)
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stderr(Stdio::null())
@@ -77,17 +94,21 @@ fn on_a_socket_for_both_families_each_peer_is_compared_rightly() {
 
 #[test]
 fn a_list_that_cannot_be_read_stops_the_start_and_is_named() {
-    for transport in TRANSPORTS {
+    for (api, transport) in ways() {
         for (list, named) in [
             ("localhost", "'localhost'"),
             ("127.0.0.1,", "''"),
             ("", "''"),
             ("1.2.3.4/8", "'1.2.3.4/8'"),
         ] {
-            let mut command = Command::new(compiled("conformance/app.c"));
-            command.arg("fd:0").env("FCGI_WEB_SERVER_ADDRS", list);
+            let mut command = api.command("fd:0");
+            command.env("FCGI_WEB_SERVER_ADDRS", list);
             let mut program = Program::start(command, transport);
-            let line = program.line("app: request:");
+            let line = program.line(match api {
+                Api::Native => "app: request:",
+                // Its only way to say why.
+                Api::Fcgx => "libfcgi:",
+            });
             assert!(
                 line.contains(&format!("FCGI_WEB_SERVER_ADDRS: {named} is no IP address")),
                 "{line}"

@@ -151,7 +151,9 @@ fn parameters_behind_their_end_are_an_error() {
         let text = super::exchange(program, &bytes, piece).text();
         assert_eq!(
             text,
-            "|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0"
+            program
+                .api
+                .says("|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
         );
     });
 }

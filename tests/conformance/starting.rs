@@ -2,18 +2,17 @@
 //! any number.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
+use super::application::{APIS, Api, Application, ways};
 use super::peer::connection::LIMIT;
-use super::peer::program::{Program, TRANSPORTS, Transport, compiled, readable_within};
+use super::peer::program::{Program, Transport, readable_within};
 use super::peer::records::*;
 use super::{echo, echoed};
 
 #[test]
 fn a_listener_as_descriptor_0_works_with_1_and_2_closed_and_nothing_lands_there() {
-    for transport in TRANSPORTS {
-        let mut command = Command::new(compiled("conformance/app.c"));
-        command.arg("fd:0");
+    for (api, transport) in ways() {
+        let mut command = api.command("fd:0");
         // SAFETY: close is async-signal-safe.
         unsafe {
             command.pre_exec(|| {
@@ -47,8 +46,8 @@ fn a_listener_as_descriptor_0_works_with_1_and_2_closed_and_nothing_lands_there(
 
 #[test]
 fn descriptors_above_1024_work() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[("APP_CROWD", "1200")]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[("APP_CROWD", "1200")]);
         let mut kept = program.connect();
         for _ in 0..2 {
             let text = kept.call(&request("/descriptors").keep(true)).text();
@@ -72,10 +71,14 @@ fn descriptors_above_1024_work() {
 
 #[test]
 fn what_is_no_listener_is_told_from_one() {
-    let mut command = Command::new(compiled("conformance/app.c"));
-    command.arg("fd:2");
-    let mut program = Program::start(command, Transport::Unix);
-    let line = program.line("app: socket:");
-    assert!(line.contains("descriptor 2"), "{line}");
-    assert_eq!(program.wait().code(), Some(1));
+    for api in APIS {
+        let mut program = Program::start(api.command("fd:2"), Transport::Unix);
+        let line = program.line(match api {
+            Api::Native => "app: socket:",
+            // Found out by the first accept, as with libfcgi.
+            Api::Fcgx => "libfcgi:",
+        });
+        assert!(line.contains("descriptor 2"), "{line}");
+        assert_eq!(program.wait().code(), Some(1));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::peer::program::{Program, TRANSPORTS};
+use super::application::{Application, ways};
 use super::peer::records::*;
 use super::{echo, echoed};
 
@@ -20,8 +20,8 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 #[test]
 fn random_bytes_leave_the_next_request_unharmed() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         for seed in 0..400 {
             let mut bytes = noise(seed, (seed as usize * 37) % 3_000);
             // Half of them get past the version.
@@ -40,8 +40,8 @@ fn random_bytes_leave_the_next_request_unharmed() {
 
 #[test]
 fn requests_with_a_byte_changed_or_cut_anywhere_end_in_bounded_time() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         let whole = echo(b"a body").keep(true).bytes();
         for position in 0..whole.len() {
             for changed in [Some(0), Some(0xff), Some(whole[position] ^ 1), None] {
@@ -62,8 +62,8 @@ fn requests_with_a_byte_changed_or_cut_anywhere_end_in_bounded_time() {
 
 #[test]
 fn thousands_of_empty_connections_leave_the_next_request_unharmed() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         let start = Instant::now();
         for _ in 0..3_000 {
             drop(program.connect());
@@ -80,8 +80,8 @@ fn thousands_of_empty_connections_leave_the_next_request_unharmed() {
 
 #[test]
 fn connections_that_say_nothing_hold_nobody_up() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         let silent: Vec<_> = (0..300).map(|_| program.connect()).collect();
         let start = Instant::now();
         assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
@@ -98,8 +98,8 @@ fn connections_that_say_nothing_hold_nobody_up() {
 
 #[test]
 fn a_kept_connection_with_half_a_record_holds_nobody_up() {
-    for transport in TRANSPORTS {
-        let program = Program::app(transport, &[]);
+    for (api, transport) in ways() {
+        let program = Application::start(api, transport, &[]);
         let mut half = program.connect();
         let first = request("/status?3").body("0123456789").keep(true);
         let bytes = first.bytes();
@@ -115,7 +115,7 @@ fn a_kept_connection_with_half_a_record_holds_nobody_up() {
 
 #[test]
 fn a_peer_that_never_stops_sending_what_nobody_wants_is_given_up() {
-    for transport in TRANSPORTS {
+    for (api, transport) in ways() {
         let timeouts = [
             ("FCGIPM_PARAMS_TIMEOUT", "0.3"),
             ("FCGIPM_BODY_TIMEOUT", "0.3"),
@@ -125,7 +125,7 @@ fn a_peer_that_never_stops_sending_what_nobody_wants_is_given_up() {
             begin(ID, RESPONDER, true),
             request("/echo").body("x").head(),
         ] {
-            let program = Program::app(transport, &timeouts);
+            let program = Application::start(api, transport, &timeouts);
             let mut flood = program.connect();
             flood.send(&begun);
             let junk = record(STDIN, 9, &[b'x'; 65_528]).repeat(8);

@@ -7,9 +7,9 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -55,32 +55,43 @@ pub(crate) fn folder() -> PathBuf {
 
 /// Compiles a C program of the tests against the header and the shared library; once per process.
 pub(crate) fn compiled(source: &str) -> PathBuf {
+    let library = product("libfcgipm.so");
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    build(source, &["-pedantic"], &include, &library)
+}
+
+/// The same for one on FCGX: against the drop-in for libfcgi, and its headers.
+pub(crate) fn compiled_on_dropin(source: &str) -> PathBuf {
+    let dropin = product("../dropin");
+    build(
+        source,
+        &[],
+        &dropin.join("include"),
+        &dropin.join("libfcgi.so"),
+    )
+}
+
+fn build(source: &str, flags: &[&str], include: &Path, library: &Path) -> PathBuf {
     static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
-    let mut done = DONE.lock().unwrap();
+    // Who panics in here has not compiled; the others may still.
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, path)) = done.iter().find(|(name, _)| name == source) {
         return path.clone();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library = product("libfcgipm.so");
     let stem = Path::new(source).file_stem().unwrap().to_str().unwrap();
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{stem}-{}", std::process::id()));
     let status = Command::new("cc")
         .args([
-            "-std=c11",
-            "-O1",
-            "-g",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-pedantic",
-            "-pthread",
+            "-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread",
         ])
+        .args(flags)
         .arg("-I")
-        .arg(root.join("include"))
+        .arg(include)
         .arg("-o")
         .arg(&out)
         .arg(root.join("tests").join(source))
-        .arg(&library)
+        .arg(library)
         .arg(format!(
             "-Wl,-rpath,{}",
             library.parent().unwrap().display()
