@@ -98,7 +98,7 @@ options! {
 pub const WORKER_VARIABLE: &str = "FCGIPM_WORKER";
 
 /// Variables that begin like an option's but are none: they are read elsewhere.
-const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_DROPIN", WORKER_VARIABLE];
+const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_XS", "FCGIPM_DROPIN", WORKER_VARIABLE];
 
 /// Options that count where requests are served, not where they are managed: the others are nothing to
 /// a program that a manager starts.

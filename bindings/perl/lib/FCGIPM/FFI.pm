@@ -157,9 +157,14 @@ sub find_library {
 
 # Outputs: the functions.
 
+my $ffi;
+
+# A function of the library, for C.
+sub address_of { return $ffi->find_symbol("fcgipm_$_[0]") }
+
 sub attach_functions {
     my ($library) = @_;
-    my $ffi = FFI::Platypus->new(api => 2, lib => $library);
+    $ffi = FFI::Platypus->new(api => 2, lib => $library);
     for (my $i = 0; $i < @FUNCTIONS; $i += 3) {
         my ($name, $arguments, $result) = @FUNCTIONS[ $i .. $i + 2 ];
         defined $ffi->find_symbol("fcgipm_$name")

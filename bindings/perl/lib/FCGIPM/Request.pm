@@ -13,6 +13,7 @@ use Scalar::Util ();
 use FCGIPM::FFI;
 use FCGIPM::Stream::Input;
 use FCGIPM::Stream::Output;
+use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
 
@@ -345,6 +346,7 @@ vec($columns, COLUMNS - 1, 8) = 0;
 # a reference to it, put an object there, or left the position of a match on it.
 sub _fill_environment {
     my ($self) = @_;
+    return if $FCGIPM::XS::is_loaded && FCGIPM::XS::fill(${ $self->{handle} }, $self->{scope}, $self->{environment});
     return _fill_process_environment($self) if $self->{scope} == FCGIPM::FFI::PARAMS_ENVIRONMENT;
     my $length = FCGIPM::FFI::request_copy_params(${ $self->{handle} }, $self->{scope}, '', 0, $columns, COLUMNS);
     my ($environment, $list) = @$self{qw(environment list)};

@@ -11,6 +11,7 @@ use parent 'FCGIPM::Stream';
 use Scalar::Util ();
 
 use FCGIPM::FFI;
+use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
 
@@ -88,7 +89,7 @@ sub GETC {
     return substr $stream->[BUFFER], 0, 1, '';
 }
 
-sub READLINE {
+sub read_line_in_perl {
     my ($stream) = @_;
     my $separator = $/;
     if (wantarray) {
@@ -99,6 +100,8 @@ sub READLINE {
     }
     return _unit($stream, $separator);
 }
+
+BEGIN { *READLINE = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_line : \&read_line_in_perl }
 
 sub CLOSE {
     my ($stream) = @_;

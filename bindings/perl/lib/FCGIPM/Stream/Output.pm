@@ -8,6 +8,7 @@ use warnings;
 use parent 'FCGIPM::Stream';
 
 use FCGIPM::FFI;
+use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
 
@@ -103,10 +104,10 @@ sub flush {
 
 # What the built-in functions call.
 
-# Pages are made of thousands of these, so the usual case (one string, not empty, not large) takes no call, no
+# FCGIPM::XS comes back here with whatever is not usual. Pages are made of thousands of these, so the usual case (one string, not empty, not large) takes no call, no
 # variable of its own, and no more looks at perl's special variables than it needs: each costs as much as the
 # append. A string held as UTF-8 shows afterwards, by the mark.
-sub PRINT {
+sub print_in_perl {
     return &_print_items if @_ != 2 || ref $_[1] || (length $_[1] || ENOUGH) >= ENOUGH || defined $\;
     ${ $_[0][GATHERED] } .= $_[1];
     use bytes;
@@ -115,7 +116,9 @@ sub PRINT {
     1;
 }
 
-# The string that PRINT appended is held as UTF-8, or the stream is closed.
+BEGIN { *PRINT = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::print_items : \&print_in_perl }
+
+# The string that print_in_perl appended is held as UTF-8, or the stream is closed.
 sub _print_unusual {
     my ($stream) = @_;
     my $gathered = $stream->[GATHERED];

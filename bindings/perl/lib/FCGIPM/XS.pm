@@ -1,0 +1,76 @@
+package FCGIPM::XS;
+
+# What a page does thousands of times, in C where that was built; other modules ask whether it is here.
+
+use strict;
+use warnings;
+
+use File::Basename ();
+use File::Spec ();
+
+use FCGIPM::FFI;
+
+our $VERSION = '0.1.0';
+
+our $is_loaded = _load();
+
+# Beside the library in the build tree, or where perl's compiled modules are.
+sub _load {
+    my $wanted = $ENV{FCGIPM_XS} // '';
+    $wanted =~ /\A[01]?\z/ or die "environment variable FCGIPM_XS: neither 0 nor 1: '$wanted'\n";
+    return 0 if $wanted eq '0';
+    my $folder = File::Spec->catdir(File::Basename::dirname(FCGIPM::FFI::build_tree_library()), 'perl');
+    ($folder) = $folder =~ /\A(.*)\z/s;    # under -T: code was loaded from there before
+    local @INC = ($folder, @INC);
+    my $failure;
+    {
+        local ($@, $!);
+        return 1 if eval {
+            require XSLoader;
+            XSLoader::load(__PACKAGE__, $VERSION);
+            use_library(FCGIPM::FFI::address_of('request_params'));
+            1;
+        };
+        $failure = $@;
+    }
+    # That it is not there is no failure; that this perl cannot use it is something to say.
+    return 0 if !$wanted && $failure =~ /\ACan't locate loadable object/;
+    $failure =~ s/ at \S+ line \d+\.?\n.*//s;
+    die "FCGIPM::XS cannot be loaded: $failure\n" if $wanted;
+    warn "FCGIPM::XS cannot be loaded, so printing is slower: $failure\n";
+    return 0;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+FCGIPM::XS - printing, parameters and lines of FCGIPM in C
+
+=head1 SYNOPSIS
+
+    #!/usr/bin/perl
+    use strict;
+    use warnings;
+    use FCGIPM::XS;
+
+    print "printing is done in ", $FCGIPM::XS::is_loaded ? 'C' : 'Perl', "\n";
+
+=head1 DESCRIPTION
+
+FCGIPM needs no compiler: it calls the library through L<FFI::Platypus>. What a page does thousands of times (a print, a line
+of the body) or for each of dozens of parameters is then done in Perl, and this module does it in C where it was built: by C<make build>
+for the perl that is there, or by a distribution. Nothing else is different.
+
+=head1 ENVIRONMENT
+
+C<FCGIPM_XS=0> leaves the compiled part out. C<FCGIPM_XS=1> makes it an error that it is missing. If it is there and this perl cannot
+use it (it was built for another one), a warning says so.
+
+=head1 SEE ALSO
+
+L<FCGIPM>
+
+=cut
