@@ -1,7 +1,7 @@
 /*
- * The three things that a page is made of thousands of times, in C where perl's headers were there to build it: a
- * print, the parameters into a hash, a line of the body. FCGIPM::XS loads it; without it the same is done in Perl,
- * and whatever is not usual is done in Perl in any case.
+ * What every request does, and what a page does thousands of times (a print, a line of the body), in C where perl's
+ * headers were there to build it. FCGIPM::XS loads it. Without it the same is done in Perl, and whatever is not
+ * usual is done in Perl in any case.
  */
 #define PERL_NO_GET_CONTEXT
 #include "EXTERN.h"
@@ -12,17 +12,23 @@
 #include <stdint.h>
 #include <string.h>
 
-/* FCGIPM::Stream::Output: its fields, and how what is gathered begins. t/xs.t compares them. */
-enum { GATHERED = 0, FIRST_BYTE = 0xFF, ENOUGH = 32 * 1024 };
+/* FCGIPM::Stream::Output: its fields, what its bytes begin with, and how many there may be. t/xs.t compares them. */
+enum { GATHERED = 0, OUTPUT_CLOSED = 3, OPEN_BYTE = 0xFF, SHUT_BYTE = 0, ENOUGH = 32 * 1024 };
 
-/* FCGIPM::Stream::Input */
-enum { BUFFER = 4 };
+/* FCGIPM::Stream::Input. */
+enum { BUFFER = 4, AT_END = 5, FAILURE = 6, INPUT_CLOSED = 8 };
 
-/* FCGIPM_PARAMS_ENVIRONMENT */
-enum { SCOPE_ENVIRONMENT = 0 };
+/* Of fcgipm.h. */
+enum { EFORKED = -3, SCOPE_ENVIRONMENT = 0 };
 
-/* fcgipm_request_params of the library that FCGIPM::FFI has loaded; set before the first request. */
-static int32_t (*request_params)(const void *, uint32_t, const uint8_t **, size_t *);
+/* The functions of the library that FCGIPM::FFI has loaded; set before the first request. */
+static struct {
+    int32_t (*accept)(void *);
+    int32_t (*role)(const void *);
+    int32_t (*params)(const void *, uint32_t, const uint8_t **, size_t *);
+    int64_t (*read_full)(void *, uint8_t *, size_t);
+    int32_t (*finish_with)(void *, const uint8_t *, size_t);
+} library;
 
 /* Goes on in Perl with the arguments as they are. What that returns stands where this was to return it. */
 static void in_perl(pTHX_ const char *name, SV **mark, I32 context)
@@ -43,12 +49,15 @@ static bool is_defined(pTHX_ GV *glob)
 }
 
 /* A field of a stream, which is an array; NULL if it is none. */
-static SV *field(pTHX_ SV *stream, SSize_t number)
+static SV *field_of(pTHX_ SV *stream, SSize_t number)
 {
-    if (!SvROK(stream) || SvTYPE(SvRV(stream)) != SVt_PVAV || SvRMAGICAL(SvRV(stream)))
-        return NULL;
-    SV **place = av_fetch((AV *)SvRV(stream), number, 0);
+    SV **place = SvTYPE(stream) == SVt_PVAV && !SvRMAGICAL(stream) ? av_fetch((AV *)stream, number, 0) : NULL;
     return place ? *place : NULL;
+}
+
+static SV *field(pTHX_ SV *reference, SSize_t number)
+{
+    return SvROK(reference) ? field_of(aTHX_ SvRV(reference), number) : NULL;
 }
 
 /* Of bytes, with no magic that would have to be asked. */
@@ -80,7 +89,7 @@ XS(print_items)
     dXSARGS;
     SV *gathered = items >= 2 ? field(aTHX_ ST(0), GATHERED) : NULL;
     gathered = gathered && SvROK(gathered) ? SvRV(gathered) : NULL;
-    if (gathered && SvPOK(gathered) && !SvUTF8(gathered) && SvCUR(gathered) && (U8)*SvPVX_const(gathered) == FIRST_BYTE
+    if (gathered && SvPOK(gathered) && !SvUTF8(gathered) && SvCUR(gathered) && (U8)*SvPVX_const(gathered) == OPEN_BYTE
         && !PL_ors_sv && (items == 2 || !is_defined(aTHX_ PL_ofsgv)) && !flushes_each_print(aTHX)) {
         SvPV_force_nolen(gathered); /* it may share its bytes with a copy */
         if (gather(aTHX_ gathered, &ST(1), items - 1)) {
@@ -146,17 +155,20 @@ static void store(pTHX_ HV *hash, const struct parameter *parameter)
         SvREFCNT_dec_NN(value);
 }
 
-/* A value of %ENV that is nobody else's and holds nothing but bytes. */
-static bool is_untouched(SV *value)
+/* A value that is nobody else's and holds nothing but bytes: in %ENV also that which makes it the process's. */
+static bool is_untouched(SV *value, bool is_env)
 {
+    if (SvREFCNT(value) != 1 || !SvPOK(value) || SvROK(value) || SvUTF8(value) || SvREADONLY(value))
+        return false;
+    if (!is_env)
+        return SvTYPE(value) == SVt_PV;
     const MAGIC *magic = SvTYPE(value) == SVt_PVMG && !SvOBJECT(value) ? SvMAGIC(value) : NULL;
-    return SvREFCNT(value) == 1 && SvPOK(value) && !SvROK(value) && !SvUTF8(value) && !SvREADONLY(value) && magic
-        && magic->mg_type == PERL_MAGIC_envelem && !magic->mg_moremagic;
+    return magic && magic->mg_type == PERL_MAGIC_envelem && !magic->mg_moremagic;
 }
 
-/* Setting an element of %ENV changes the process's environment and is what costs, and most of what one request has
- * the next has, too. False if the hash has not just the names of these parameters. */
-static bool update(pTHX_ HV *hash, const uint8_t *at, const uint8_t *end)
+/* Most of what one request has the next has, too, and a value that is the same need not be made again; in %ENV that
+ * would change the process's environment. False if the hash has not just the names of these parameters. */
+static bool update(pTHX_ HV *hash, bool is_env, const uint8_t *at, const uint8_t *end)
 {
     STRLEN count = 0;
     while (at < end) {
@@ -166,7 +178,7 @@ static bool update(pTHX_ HV *hash, const uint8_t *at, const uint8_t *end)
         if (!place)
             return false;
         count++;
-        if (!is_untouched(*place)) {
+        if (!is_untouched(*place, is_env)) {
             store(aTHX_ hash, &next);
         } else if (SvCUR(*place) != next.value_length || memcmp(SvPVX_const(*place), next.value, next.value_length)) {
             sv_setpvn(*place, next.value, next.value_length);
@@ -176,26 +188,20 @@ static bool update(pTHX_ HV *hash, const uint8_t *at, const uint8_t *end)
     return count == HvUSEDKEYS(hash);
 }
 
-/* fill(request, scope, hash): the hash holds the request's parameters, and nothing else. False if this is for Perl
- * to do: a hash that is tied or locked, or a request that has no parameters to tell of. */
-XS(fill)
+/* The hash holds the request's parameters, and nothing else. False if this is for Perl to do: a hash that is tied or
+ * locked, or a request that has no parameters to tell of. */
+static bool fill(pTHX_ const void *request, uint32_t scope, HV *hash)
 {
-    dXSARGS;
-    if (items != 3)
-        croak_xs_usage(cv, "request, scope, hash");
-    const void *request = INT2PTR(const void *, SvUV(ST(0)));
-    uint32_t scope = (uint32_t)SvUV(ST(1));
-    HV *hash = (HV *)SvRV(ST(2));
     bool is_env = PL_envgv && GvHV(PL_envgv) == hash;
     const uint8_t *data;
     size_t length;
-    if (SvREADONLY((SV *)hash) || (SvMAGICAL((SV *)hash) && !is_env) || (is_env && scope != SCOPE_ENVIRONMENT)
-        || request_params(request, scope, &data, &length) != 0)
-        XSRETURN_NO;
+    if (SvREADONLY((SV *)hash) || (SvMAGICAL((SV *)hash) && !is_env) || is_env != (scope == SCOPE_ENVIRONMENT)
+        || library.params(request, scope, &data, &length) != 0)
+        return false;
 
     const uint8_t *end = data + length;
     hv_iterinit(hash);
-    if (!is_env || !update(aTHX_ hash, data, end)) {
+    if (!update(aTHX_ hash, is_env, data, end)) {
         hv_clear(hash);
         while (data < end) {
             struct parameter next;
@@ -203,16 +209,201 @@ XS(fill)
             store(aTHX_ hash, &next);
         }
     }
+    return true;
+}
+
+/* What a field of the request refers to, if it is of this type; else NULL. */
+static SV *referent(pTHX_ HV *self, const char *name, svtype type)
+{
+    SV **place = hv_fetch(self, name, (I32)strlen(name), 0);
+    SV *found = place && SvROK(*place) ? SvRV(*place) : NULL;
+    return found && SvTYPE(found) == type ? found : NULL;
+}
+
+static void set_number(pTHX_ HV *self, const char *name, IV value)
+{
+    SV **place = hv_fetch(self, name, (I32)strlen(name), 1);
+    if (place)
+        sv_setiv(*place, value);
+}
+
+static IV number(pTHX_ HV *self, const char *name)
+{
+    SV **place = hv_fetch(self, name, (I32)strlen(name), 0);
+    return place ? SvIV(*place) : 0;
+}
+
+/* The library's request, which is a number in a scalar of its own; NULL if there is none. */
+static void *library_request(pTHX_ HV *self)
+{
+    SV **place = hv_fetchs(self, "handle", 0);
+    SV *handle = place && SvROK(*place) ? SvRV(*place) : NULL;
+    return handle && SvIOK(handle) ? INT2PTR(void *, SvUV(handle)) : NULL;
+}
+
+/* A request's three handles and the streams that they are tied to. */
+struct ties {
+    SV *stream[3];
+    GV *handle[3];
+};
+
+static bool find_ties(pTHX_ HV *self, struct ties *ties)
+{
+    AV *streams = (AV *)referent(aTHX_ self, "streams", SVt_PVAV);
+    AV *handles = (AV *)referent(aTHX_ self, "handles", SVt_PVAV);
+    if (!streams || !handles)
+        return false;
+    for (int i = 0; i < 3; i++) {
+        SV **stream = av_fetch(streams, i, 0), **handle = av_fetch(handles, i, 0);
+        if (!stream || !SvROK(*stream) || SvTYPE(SvRV(*stream)) != SVt_PVAV || !handle || !SvROK(*handle)
+            || !isGV_with_GP(SvRV(*handle)))
+            return false;
+        ties->stream[i] = SvRV(*stream);
+        ties->handle[i] = (GV *)SvRV(*handle);
+        if (!GvIOp(ties->handle[i]))
+            return false;
+    }
+    return true;
+}
+
+static MAGIC *tie_of(GV *handle)
+{
+    return SvMAGICAL((SV *)GvIOp(handle)) ? mg_find((SV *)GvIOp(handle), PERL_MAGIC_tiedscalar) : NULL;
+}
+
+static void set_field(pTHX_ SV *stream, SSize_t number, IV value)
+{
+    SV **place = av_fetch((AV *)stream, number, 1);
+    if (place)
+        sv_setiv(*place, value);
+}
+
+static void set_bytes(pTHX_ SV *stream, SSize_t number, const char *bytes, STRLEN length)
+{
+    SV **place = av_fetch((AV *)stream, number, 1);
+    if (place)
+        sv_setpvn(number == GATHERED && SvROK(*place) ? SvRV(*place) : *place, bytes, length);
+}
+
+static void set_streams(pTHX_ const struct ties *ties, bool closed)
+{
+    const char first[] = { (char)(closed ? SHUT_BYTE : OPEN_BYTE), '\0' };
+    set_bytes(aTHX_ ties->stream[0], BUFFER, "", 0);
+    set_field(aTHX_ ties->stream[0], AT_END, closed);
+    set_field(aTHX_ ties->stream[0], INPUT_CLOSED, closed);
+    if (!closed)
+        set_field(aTHX_ ties->stream[0], FAILURE, 0);
+    for (int i = 1; i < 3; i++) {
+        set_bytes(aTHX_ ties->stream[i], GATHERED, first, 1);
+        set_field(aTHX_ ties->stream[i], OUTPUT_CLOSED, closed);
+    }
+}
+
+/* begin(request object) after Accept: FCGIPM::Request::begin_in_perl. As tie(), but TIEHANDLE of these streams has
+ * nothing to do. In this order, because one handle may have two places. */
+XS(begin)
+{
+    dXSARGS;
+    struct ties ties;
+    HV *self = items == 1 && SvROK(ST(0)) ? (HV *)SvRV(ST(0)) : NULL;
+    HV *hash = self ? (HV *)referent(aTHX_ self, "environment", SVt_PVHV) : NULL;
+    void *request = hash ? library_request(aTHX_ self) : NULL;
+    if (!request || !find_ties(aTHX_ self, &ties)) {
+        in_perl(aTHX_ "FCGIPM::Request::begin_in_perl", &ST(0) - 1, G_SCALAR);
+        return;
+    }
+    set_streams(aTHX_ &ties, false);
+    set_number(aTHX_ self, "active", 1);
+    if (!fill(aTHX_ request, (uint32_t)number(aTHX_ self, "scope"), hash)) {
+        PUSHMARK(&ST(0) - 1);
+        call_pv("FCGIPM::Request::fill_in_perl", G_DISCARD | G_VOID);
+        SPAGAIN;
+        SP = &ST(0);
+        PUTBACK;
+    }
+    const int order[] = { 1, 2, 0 };
+    for (int i = 0; i < 3; i++) {
+        GV *handle = ties.handle[order[i]];
+        if (!tie_of(handle)) {
+            SV *reference = newRV_inc(ties.stream[order[i]]);
+            sv_magic((SV *)GvIOp(handle), reference, PERL_MAGIC_tiedscalar, NULL, 0);
+            SvREFCNT_dec_NN(reference);
+        }
+    }
+    set_number(aTHX_ self, "bound", 1);
+    XSRETURN(1);
+}
+
+/* end(request object): FCGIPM::Request::_end of a request that is this process's, has its handles tied and has written
+ * nothing to the error stream that would still have to go out. False for any other, with which nothing was done. */
+XS(end)
+{
+    dXSARGS;
+    struct ties ties;
+    HV *self = items == 1 && SvROK(ST(0)) ? (HV *)SvRV(ST(0)) : NULL;
+    void *request = self && number(aTHX_ self, "bound") ? library_request(aTHX_ self) : NULL;
+    if (!request || !find_ties(aTHX_ self, &ties) || library.role(request) == EFORKED)
+        XSRETURN_NO;
+    SV *out = field_of(aTHX_ ties.stream[1], GATHERED), *err = field_of(aTHX_ ties.stream[2], GATHERED);
+    out = out && SvROK(out) ? SvRV(out) : NULL;
+    err = err && SvROK(err) ? SvRV(err) : NULL;
+    if (!out || !SvPOK(out) || SvUTF8(out) || !SvCUR(out) || !err || !SvPOK(err) || SvCUR(err) != 1)
+        XSRETURN_NO;
+    for (int i = 0; i < 3; i++) {
+        MAGIC *tie = tie_of(ties.handle[i]);
+        if (!tie || !tie->mg_obj || !SvROK(tie->mg_obj)
+            || (SvRV(tie->mg_obj) != ties.stream[0] && SvRV(tie->mg_obj) != ties.stream[1]
+                && SvRV(tie->mg_obj) != ties.stream[2]))
+            XSRETURN_NO;
+    }
+
+    for (int i = 0; i < 3; i++)
+        sv_unmagic((SV *)GvIOp(ties.handle[i]), PERL_MAGIC_tiedscalar);
+    set_number(aTHX_ self, "bound", 0);
+    set_number(aTHX_ self, "active", 0);
+    library.finish_with(request, (const uint8_t *)SvPVX_const(out) + 1, SvCUR(out) - 1);
+    set_streams(aTHX_ &ties, true);
     XSRETURN_YES;
 }
 
-/* use_library(address of fcgipm_request_params) */
-XS(use_library)
+/* accept(the library's request): fcgipm_request_accept, as FCGIPM::FFI calls it. */
+XS(accept_request)
 {
     dXSARGS;
     if (items != 1)
-        croak_xs_usage(cv, "address");
-    request_params = INT2PTR(int32_t(*)(const void *, uint32_t, const uint8_t **, size_t *), SvUV(ST(0)));
+        croak_xs_usage(cv, "request");
+    XSRETURN_IV(library.accept(INT2PTR(void *, SvUV(ST(0)))));
+}
+
+/* read_full(the library's request, scalar, length): fcgipm_request_read_full into the scalar, which holds what was read
+ * then, and nothing after an error. */
+XS(read_full)
+{
+    dXSARGS;
+    if (items != 3)
+        croak_xs_usage(cv, "request, scalar, length");
+    SV *into = ST(1);
+    STRLEN length = SvUV(ST(2));
+    sv_setpvs(into, "");
+    int64_t got = library.read_full(INT2PTR(void *, SvUV(ST(0))), (uint8_t *)SvGROW(into, length + 1), length);
+    SvCUR_set(into, got > 0 ? (STRLEN)got : 0);
+    *SvEND(into) = '\0';
+    SvPOK_only(into);
+    SvSETMAGIC(into);
+    XSRETURN_IV(got);
+}
+
+/* use_library(addresses of fcgipm_request_accept, _role, _params, _read_full, _finish_with) */
+XS(use_library)
+{
+    dXSARGS;
+    if (items != 5)
+        croak_xs_usage(cv, "accept, role, params, read_full, finish_with");
+    library.accept = INT2PTR(int32_t(*)(void *), SvUV(ST(0)));
+    library.role = INT2PTR(int32_t(*)(const void *), SvUV(ST(1)));
+    library.params = INT2PTR(int32_t(*)(const void *, uint32_t, const uint8_t **, size_t *), SvUV(ST(2)));
+    library.read_full = INT2PTR(int64_t(*)(void *, uint8_t *, size_t), SvUV(ST(3)));
+    library.finish_with = INT2PTR(int32_t(*)(void *, const uint8_t *, size_t), SvUV(ST(4)));
     XSRETURN_EMPTY;
 }
 
@@ -222,7 +413,10 @@ XS_EXTERNAL(boot_FCGIPM__XS)
     PERL_UNUSED_VAR(items);
     newXS("FCGIPM::XS::print_items", print_items, __FILE__);
     newXS("FCGIPM::XS::read_line", read_line, __FILE__);
-    newXS("FCGIPM::XS::fill", fill, __FILE__);
+    newXS("FCGIPM::XS::accept", accept_request, __FILE__);
+    newXS("FCGIPM::XS::begin", begin, __FILE__);
+    newXS("FCGIPM::XS::end", end, __FILE__);
+    newXS("FCGIPM::XS::read_full", read_full, __FILE__);
     newXS("FCGIPM::XS::use_library", use_library, __FILE__);
     Perl_xs_boot_epilog(aTHX_ ax);
 }

@@ -144,7 +144,7 @@ sub Accept($) {
         if ($last_call) { $! = Errno::ENOTCONN; return NO_MORE }
         $! = 0;
         return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !_make_handle($self);
-        my $result = FCGIPM::FFI::request_accept($$handle);
+        my $result = _accept($$handle);
         last if $result == 0;
         # Perl runs the handlers of signals that came meanwhile now, between two statements.
         if ($result == FCGIPM::FFI::EINTERRUPTED) {
@@ -160,21 +160,35 @@ sub Accept($) {
         }
     }
 
+    _begin($self);
+    return 0;
+}
+
+sub begin_in_perl {
+    my ($self) = @_;
     my $streams = $self->{streams};
     FCGIPM::Stream::Input::begin($streams->[0]);
     FCGIPM::Stream::Output::begin($streams->[1]);
     FCGIPM::Stream::Output::begin($streams->[2]);
     $self->{active} = 1;
-    _fill_environment($self);
+    fill_in_perl($self);
     _bind($self);
-    return 0;
+    return;
+}
+
+# What FCGIPM::XS does in C. It leaves an end that is not usual to Perl, and does nothing then.
+BEGIN {
+    (*_accept, *_begin, *_ended) =
+        $FCGIPM::XS::is_loaded
+        ? (\&FCGIPM::XS::accept, \&FCGIPM::XS::begin, \&FCGIPM::XS::end)
+        : (\&FCGIPM::FFI::request_accept, \&begin_in_perl, sub { 0 });
 }
 
 # Called by name and not as a method, here and by Accept and DESTROY: a class that has a Finish of its own
 # is not asked.
 sub Finish($) {
     my ($self) = @_;
-    return if !$self->{active};
+    return if !$self->{active} || _ended($self);
     # The library knows without a system call, which $$ is.
     return _end($self) if FCGIPM::FFI::request_role(${ $self->{handle} }) != FCGIPM::FFI::EFORKED;
 
@@ -344,9 +358,8 @@ vec($columns, COLUMNS - 1, 8) = 0;
 
 # Nothing of one request may be found by the next, so each value is a scalar of its own: a program may have kept
 # a reference to it, put an object there, or left the position of a match on it.
-sub _fill_environment {
+sub fill_in_perl {
     my ($self) = @_;
-    return if $FCGIPM::XS::is_loaded && FCGIPM::XS::fill(${ $self->{handle} }, $self->{scope}, $self->{environment});
     return _fill_process_environment($self) if $self->{scope} == FCGIPM::FFI::PARAMS_ENVIRONMENT;
     my $length = FCGIPM::FFI::request_copy_params(${ $self->{handle} }, $self->{scope}, '', 0, $columns, COLUMNS);
     my ($environment, $list) = @$self{qw(environment list)};

@@ -1,6 +1,6 @@
 package FCGIPM::XS;
 
-# What a page does thousands of times, in C where that was built; other modules ask whether it is here.
+# The path of a request in C, where that was built; other modules ask whether it is here.
 
 use strict;
 use warnings;
@@ -28,7 +28,7 @@ sub _load {
         return 1 if eval {
             require XSLoader;
             XSLoader::load(__PACKAGE__, $VERSION);
-            use_library(FCGIPM::FFI::address_of('request_params'));
+            use_library(map { FCGIPM::FFI::address_of("request_$_") } qw(accept role params read_full finish_with));
             1;
         };
         $failure = $@;
@@ -37,7 +37,7 @@ sub _load {
     return 0 if !$wanted && $failure =~ /\ACan't locate loadable object/;
     $failure =~ s/ at \S+ line \d+\.?\n.*//s;
     die "FCGIPM::XS cannot be loaded: $failure\n" if $wanted;
-    warn "FCGIPM::XS cannot be loaded, so printing is slower: $failure\n";
+    warn "FCGIPM::XS cannot be loaded, so requests are slower: $failure\n";
     return 0;
 }
 
@@ -47,7 +47,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::XS - printing, parameters and lines of FCGIPM in C
+FCGIPM::XS - the path of a request in C
 
 =head1 SYNOPSIS
 
@@ -56,13 +56,13 @@ FCGIPM::XS - printing, parameters and lines of FCGIPM in C
     use warnings;
     use FCGIPM::XS;
 
-    print "printing is done in ", $FCGIPM::XS::is_loaded ? 'C' : 'Perl', "\n";
+    print "requests are served in ", $FCGIPM::XS::is_loaded ? 'C' : 'Perl', "\n";
 
 =head1 DESCRIPTION
 
-FCGIPM needs no compiler: it calls the library through L<FFI::Platypus>. What a page does thousands of times (a print, a line
-of the body) or for each of dozens of parameters is then done in Perl, and this module does it in C where it was built: by C<make build>
-for the perl that is there, or by a distribution. Nothing else is different.
+FCGIPM needs no compiler: it calls the library through L<FFI::Platypus>, and all else is Perl. What every request does, and what
+a page does thousands of times (a print, a line of the body), this module does in C where it was built: by C<make build>
+for the perl that is there, or by a distribution. Nothing but the speed is different.
 
 =head1 ENVIRONMENT
 

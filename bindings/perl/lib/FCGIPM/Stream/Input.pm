@@ -133,7 +133,7 @@ sub _all_lines {
     my ($stream, $separator) = @_;
     my $all = _slurp($stream);
     return if !defined $all;
-    return $all =~ /[^\n]*\n|[^\n]+/g if $separator eq "\n";
+    return split /^/, $all if $separator eq "\n";
     my ($from, $width, @lines) = (0, length $separator);
     while ((my $at = index $all, $separator, $from) >= 0) {
         push @lines, substr $all, $from, $at + $width - $from;
@@ -202,19 +202,23 @@ sub _fill {
     return 1;
 }
 
+# What ended a short read, the next one tells.
 sub _read_directly {
     my ($stream, $length) = @_;
-    vec($_[2], $length - 1, 8) = 0;
-    my $got;
-    {
-        local $!;
-        $got = FCGIPM::FFI::request_read_full(${ $stream->[HANDLE] }, $_[2], $length);
-    }
-    # What ended a short read, the next one tells.
-    $got = 0 if $got < 0;
-    substr($_[2], $got) = '';
+    local $!;
+    my $got = _read_full(${ $stream->[HANDLE] }, $_[2], $length);
+    return $got < 0 ? 0 : $got;
+}
+
+sub _read_full_in_perl {
+    my ($request, undef, $length) = @_;
+    vec($_[1], $length - 1, 8) = 0;
+    my $got = FCGIPM::FFI::request_read_full($request, $_[1], $length);
+    substr($_[1], $got < 0 ? 0 : $got) = '';
     return $got;
 }
+
+BEGIN { *_read_full = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_full : \&_read_full_in_perl }
 
 sub _read_chunk {
     my ($stream) = @_;
