@@ -10,11 +10,12 @@ SONAME  := libfcgipm.so.0
 COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
+XS      := $(RELEASE)/perl/auto/FCGIPM/XS/XS.so
 
 .PHONY: build setup-build run test bench check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
-build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0
+build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS)
 
 setup-build:
 	@packaging/setup.sh build
@@ -37,6 +38,16 @@ $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -pedantic -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm \
 	  -Wl,-rpath,'$$ORIGIN/..'
+
+# The compiled part of the Perl binding, for the perl that is there: it finds it below the library.
+PERL_HEADERS  = $(shell perl -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2>/dev/null)
+PERL_CFLAGS   = $(shell perl -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
+VERSION      := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+$(XS): bindings/perl/xs/XS.c $(wildcard $(PERL_HEADERS)/config.h) | setup-build
+	@mkdir -p $(@D)
+	$(CC) $(PERL_CFLAGS) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -isystem $(PERL_HEADERS) \
+	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' -shared -Wl,-z,relro -Wl,-z,now -o $@ $<
 
 # The drop-in for libfcgi: exactly the names of symbols.txt, without versions, as libfcgi has them. Its C++ side is all
 # in a header; libfcgi++.so is a line for the linker, since builds ask for it.

@@ -4,8 +4,8 @@
 # As root, or through sudo where it asks for no password; otherwise it prints the command to type.
 set -eu
 
-build="gcc g++ libc6-dev"
-run="$build perl libffi-platypus-perl libcgi-pm-perl curl"
+build="gcc g++ libc6-dev perl"
+run="$build libffi-platypus-perl libcgi-pm-perl curl"
 test="$run libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl"
 bench="$run libfcgi-dev libfcgi-perl libfcgi-procmanager-perl php-fpm strace valgrind"
 

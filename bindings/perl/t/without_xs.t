@@ -1,0 +1,17 @@
+use strict;
+use warnings;
+use Test::More;
+
+# What every request does is written twice, in C and in Perl. The other tests run with the compiled part; these once
+# more without it.
+
+$ENV{FCGIPM_XS} = 0;
+for my $test (qw(fcgipm request compat compat/inside managed originals/functions originals/limits originals/print
+    originals/read originals/request))
+{
+    my @lines = qx{$^X -Ilib t/$test.t 2>&1};
+    is($?, 0, "$test.t") or diag(@lines);
+    cmp_ok(scalar(grep { /^ok / } @lines), '>', 3, 'which tests something');
+}
+
+done_testing;
