@@ -123,7 +123,7 @@ What the library says about its last error, with the name of the thing and its v
 
 =head1 ENVIRONMENT
 
-C<FCGIPM_LIB> is the library's file. C<FCGIPM_> and the name of an option in upper case (C<FCGIPM_N_PROCESSES=5>) sets the option and wins
+C<FCGIPM_LIB> is the library's file. C<FCGIPM_XS=0> leaves the compiled part out (L<FCGIPM::XS>). C<FCGIPM_> and the name of an option in upper case (C<FCGIPM_N_PROCESSES=5>) sets the option and wins
 over the program.
 
 =head1 DIFFERENCES FROM FCGI 0.82
