@@ -70,21 +70,21 @@ run: build
 	@packaging/setup.sh run
 	@packaging/run.sh
 
-test: build
+test: build $(RELEASE)/bench/floor $(RELEASE)/bench/native
 	@packaging/setup.sh test
 	@tests/run.sh
 
 # fcgipm beside its peers; ends with the bounds, and fails when one is missed. All of it takes about a
-# quarter of an hour. SCENARIO=NAME[,NAME/CASE]: only these ("micro": the micro-benchmarks); PEERS=NAME[,NAME];
+# quarter of an hour. SCENARIO=NAME[,NAME/CASE]: only these; SCENARIO=micro: only the micro-benchmarks; PEERS=NAME[,NAME];
 # ROUNDS=, SECONDS=: see target/release/fcgipm-bench --help.
 bench: build
 	@packaging/setup.sh bench
 	@$(MAKE) --no-print-directory bench-programs
-ifneq ($(if $(SCENARIO),$(findstring micro,$(SCENARIO)),micro),)
+ifeq ($(or $(SCENARIO),micro),micro)
 	$(CARGO) bench --package fcgipm --benches --locked --quiet
 endif
 ifneq ($(SCENARIO),micro)
-	$(RELEASE)/fcgipm-bench --svg docs/benchmark.svg $(if $(SCENARIO),--scenario $(SCENARIO:%,micro=%)) \
+	$(RELEASE)/fcgipm-bench --svg docs/benchmark.svg $(if $(SCENARIO),--scenario $(SCENARIO)) \
 	  $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 endif
 

@@ -73,7 +73,8 @@ static void answer_count(fcgipm_request *request)
         left -= length;
         parts++;
     }
-    put(request, buffer, snprintf(buffer, sizeof buffer, "Content-Type: text/plain\r\n\r\n%d parameters\n", parts / 2));
+    /* FCGI_ROLE is the library's own, and not a parameter. */
+    put(request, buffer, snprintf(buffer, sizeof buffer, "Content-Type: text/plain\r\n\r\n%d parameters\n", parts / 2 - 1));
 }
 
 static void answer(fcgipm_request *request)

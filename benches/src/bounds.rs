@@ -74,6 +74,8 @@ pub(crate) struct Verdict {
     pub(crate) low: f64,
     pub(crate) high: f64,
     pub(crate) met: bool,
+    /// What the floor of the subject's language reaches in the subject's place.
+    pub(crate) floor: Option<f64>,
 }
 
 /// Whether there is a bound for a case.
@@ -95,8 +97,11 @@ pub(crate) fn verdicts_on(case: &str, peers: &[&Measured]) -> Vec<Verdict> {
     for bound in BOUNDS.iter().filter(|bound| bound.case == case) {
         if let (Some(subject), Some(against)) = (of(bound.subject), of(bound.against)) {
             for measure in [Measure::Rate, Measure::Cpu] {
+                let floor = of(bound.subject.floor())
+                    .and_then(|floor| compare(floor, against, measure))
+                    .map(|found| found.median);
                 let found = compare(subject, against, measure);
-                verdicts.extend(found.map(|found| judge(bound, measure, found)));
+                verdicts.extend(found.map(|found| judge(bound, measure, found, floor)));
             }
         }
     }
@@ -117,7 +122,7 @@ pub(crate) fn compare(subject: &Measured, against: &Measured, measure: Measure) 
     }
 }
 
-fn judge(bound: &Bound, measure: Measure, found: Ratio) -> Verdict {
+fn judge(bound: &Bound, measure: Measure, found: Ratio, floor: Option<f64>) -> Verdict {
     Verdict {
         case: bound.case.to_owned(),
         subject: bound.subject,
@@ -128,6 +133,7 @@ fn judge(bound: &Bound, measure: Measure, found: Ratio) -> Verdict {
         low: found.low,
         high: found.high,
         met: found.median >= bound.least,
+        floor,
     }
 }
 
@@ -172,6 +178,22 @@ mod tests {
             met,
             [(Measure::Rate, 2.9, true), (Measure::Cpu, 2.79, false)]
         );
+    }
+
+    #[test]
+    fn a_bound_tells_what_the_floor_reaches_in_the_subjects_place() {
+        let one = measured(Fcgipm, &[(80.0, 12.0)]);
+        let two = measured(Libfcgi, &[(40.0, 20.0)]);
+        let floor = measured(Floor, &[(100.0, 10.0)]);
+        let verdicts = verdicts_on("small", &[&one, &two, &floor]);
+        let against = |peer| {
+            verdicts
+                .iter()
+                .filter(move |verdict| verdict.against == peer)
+        };
+        let floors: Vec<_> = against(Libfcgi).map(|verdict| verdict.floor).collect();
+        assert_eq!(floors, [Some(2.5), Some(2.0)]);
+        assert!(against(Floor).all(|verdict| verdict.floor == Some(1.0)));
     }
 
     #[test]

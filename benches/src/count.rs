@@ -3,12 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::load::{self, Length};
 use crate::peer::{Peer, Places};
@@ -16,16 +12,21 @@ use crate::results::Syscalls;
 use crate::scenario::Case;
 use crate::server::Server;
 
-/// System calls per request of a server that runs.
+/// System calls per request.
 pub(crate) fn syscalls(
     places: &Places,
     case: &Case,
-    server: &Server,
+    peer: Peer,
     directory: &Path,
     requests: u32,
 ) -> Result<Syscalls, String> {
-    let once = traced(places, case, server, directory, requests)?;
-    let twice = traced(places, case, server, directory, 2 * requests)?;
+    // Not every peer heeds every TERM.
+    let traced = |requests| {
+        let once = || traced(places, case, peer, directory, requests);
+        once().or_else(|_| once())
+    };
+    let once = traced(requests)?;
+    let twice = traced(2 * requests)?;
     Ok(difference(&once, &twice, requests))
 }
 
@@ -49,54 +50,58 @@ fn difference(
     }
 }
 
+/// The counts of a whole life: attaching to a server that waits would interrupt its waiting.
 fn traced(
     places: &Places,
     case: &Case,
-    server: &Server,
+    peer: Peer,
     directory: &Path,
     requests: u32,
 ) -> Result<BTreeMap<String, u64>, String> {
-    let file = directory.join("strace");
-    let pids = server.processes();
+    let directory = fresh(directory, "strace")?;
+    let (socket, file) = (directory.join("socket"), directory.join("counts"));
     let mut command = Command::new("strace");
     command
         .args(["-f", "-c", "-U", "calls,name", "-o"])
         .arg(&file);
-    for pid in &pids {
-        command.args(["-p", &pid.to_string()]);
-    }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut strace = command
-        .spawn()
-        .map_err(|error| format!("strace: {error}"))?;
-    let attached = wait_until_attached(&mut strace, pids.len());
-    let outcome = attached
-        .and_then(|()| load::round(places, case, server, directory, Length::Requests(requests)));
-    let _ = kill(Pid::from_raw(strace.id().cast_signed()), Signal::SIGINT);
-    strace.wait().map_err(|error| format!("strace: {error}"))?;
-    outcome?;
+    wrap(
+        &mut command,
+        &peer.command(places, case, case.workers, &socket)?,
+    );
+    let mut server = Server::start_below(command, 1, &socket, case.workers)?;
+    server.stop_signal = peer.stop_signal();
+    load::round(
+        places,
+        case,
+        &server,
+        &directory,
+        Length::Requests(requests),
+    )?;
+    server.stop();
     let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(calls(&text))
+    let found = calls(&text);
+    if found.is_empty() {
+        return Err("strace has counted nothing: the server did not stop".to_owned());
+    }
+    Ok(found)
 }
 
-/// strace says so of each process.
-fn wait_until_attached(strace: &mut Child, wanted: usize) -> Result<(), String> {
-    let Some(stderr) = strace.stderr.take() else {
-        return Err("strace says nothing".to_owned());
-    };
-    let mut attached = 0;
-    let mut said = String::new();
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        attached += usize::from(line.contains("attached"));
-        if attached == wanted {
-            return Ok(());
+/// An empty directory.
+fn fresh(directory: &Path, name: &str) -> Result<PathBuf, String> {
+    let directory = directory.join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    Ok(directory)
+}
+
+/// Lets one command start another.
+fn wrap(command: &mut Command, plain: &Command) {
+    command.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
         }
-        said = line;
     }
-    Err(format!("strace cannot attach: {said}"))
 }
 
 /// The lines of `strace -c -U calls,name`.
@@ -122,6 +127,8 @@ pub(crate) fn instructions(
     directory: &Path,
     requests: u32,
 ) -> Result<f64, String> {
+    // Valgrind is slow, and its counts hardly vary.
+    let requests = requests.div_ceil(4);
     let once = counted(places, case, peer, directory, requests)?;
     let twice = counted(places, case, peer, directory, 2 * requests)?;
     Ok((twice as f64 - once as f64) / f64::from(requests))
@@ -139,23 +146,16 @@ fn counted(
         workers: 1,
         ..case.clone()
     };
-    let directory = directory.join("callgrind");
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let directory = fresh(directory, "callgrind")?;
     let socket = directory.join("socket");
-    let plain = peer.command(places, &case, 1, &socket)?;
     let mut command = Command::new("valgrind");
     command.arg("--tool=callgrind").arg(format!(
         "--callgrind-out-file={}/out.%p",
         directory.display()
     ));
-    command.arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    let server = Server::start(command, &socket, 1)?;
+    wrap(&mut command, &peer.command(places, &case, 1, &socket)?);
+    let mut server = Server::start(command, &socket, 1)?;
+    server.stop_signal = peer.stop_signal();
     load::round(
         places,
         &case,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::peer::Places;
 use crate::procfs;
 use crate::results::Round;
-use crate::scenario::{Body, Case};
+use crate::scenario::{Body, Case, DISPENSABLE};
 use crate::server::Server;
 
 /// The pause between two reloads.
@@ -18,6 +18,9 @@ const RELOAD_PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause between the two segments of a request that is reloaded upon, in milliseconds.
 const SPLIT: &str = "3";
+
+/// A web server's request has more parameters, and has to do without some.
+const FEW: u32 = 10;
 
 /// For how long, or how often.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +116,11 @@ fn command(
     command
         .arg("--param")
         .arg(format!("SCRIPT_FILENAME={}", script.display()));
+    if case.parameters <= FEW {
+        DISPENSABLE.iter().for_each(|name| {
+            command.args(["--without", name]);
+        });
+    }
     match length {
         Length::Seconds(seconds) => command.args([
             "--clients",

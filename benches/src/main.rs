@@ -56,7 +56,7 @@ struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
 
-    /// Length of a round of a case for which there is a bound; others take half as long
+    /// Length of a round of a case for which there is a bound; others take two fifths of it
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
 

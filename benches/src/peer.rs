@@ -16,6 +16,8 @@ use crate::scenario::Case;
 pub(crate) enum Peer {
     /// accept4, recv, send, close
     Floor,
+    /// accept, sysread, syswrite, close in Perl
+    FloorPerl,
     /// fcgx.c on libfcgi
     Libfcgi,
     /// The same binary on fcgipm's libfcgi.so.0
@@ -38,6 +40,7 @@ impl Peer {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            Self::FloorPerl => "floor-perl",
             Self::Libfcgi => "libfcgi",
             Self::Dropin => "dropin",
             Self::Fcgipm => "fcgipm",
@@ -52,7 +55,8 @@ impl Peer {
     /// What the table and the plot call it.
     pub(crate) const fn title(self) -> &'static str {
         match self {
-            Self::Floor => "floor (bare C loop)",
+            Self::Floor => "floor: a bare loop in C",
+            Self::FloorPerl => "floor: a bare loop in Perl",
             Self::Libfcgi => "C: libfcgi",
             Self::Dropin => "C: the same binary on the drop-in",
             Self::Fcgipm => "C: fcgipm.h",
@@ -64,15 +68,44 @@ impl Peer {
         }
     }
 
+    /// The least that there is in its language.
+    pub(crate) const fn floor(self) -> Self {
+        match self {
+            Self::Floor | Self::Libfcgi | Self::Dropin | Self::Fcgipm | Self::PhpFpm => Self::Floor,
+            Self::FloorPerl
+            | Self::FcgiEnv
+            | Self::CompatEnv
+            | Self::FcgiHash
+            | Self::CompatHash => Self::FloorPerl,
+        }
+    }
+
     /// The signal by which it is reloaded, if it can be.
     pub(crate) const fn reload_signal(self) -> Option<nix::sys::signal::Signal> {
         use nix::sys::signal::Signal::{SIGHUP, SIGUSR2};
         match self {
-            Self::Floor | Self::Libfcgi | Self::Dropin => None,
+            Self::Floor | Self::FloorPerl | Self::Libfcgi | Self::Dropin => None,
             Self::Fcgipm | Self::FcgiEnv | Self::CompatEnv | Self::FcgiHash | Self::CompatHash => {
                 Some(SIGHUP)
             }
             Self::PhpFpm => Some(SIGUSR2),
+        }
+    }
+
+    /// The signal by which it stops gently. php-fpm kills its workers on TERM.
+    pub(crate) const fn stop_signal(self) -> nix::sys::signal::Signal {
+        use nix::sys::signal::Signal::{SIGQUIT, SIGTERM};
+        match self {
+            Self::PhpFpm => SIGQUIT,
+            Self::Floor
+            | Self::FloorPerl
+            | Self::Libfcgi
+            | Self::Dropin
+            | Self::Fcgipm
+            | Self::FcgiEnv
+            | Self::CompatEnv
+            | Self::FcgiHash
+            | Self::CompatHash => SIGTERM,
         }
     }
 
@@ -87,8 +120,14 @@ impl Peer {
         let workers = workers.to_string();
         let programs = places.root.join("benches/programs");
         let mut command = match self {
-            Self::Floor => {
-                let mut command = Command::new(places.products.join("bench/floor"));
+            Self::Floor | Self::FloorPerl => {
+                let mut command = if self == Self::Floor {
+                    Command::new(places.products.join("bench/floor"))
+                } else {
+                    let mut command = Command::new("/usr/bin/perl");
+                    command.arg(programs.join("floor.pl"));
+                    command
+                };
                 let way = if case.keep { "kept" } else { "closed" };
                 command.arg(socket).args([
                     &workers,

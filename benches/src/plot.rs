@@ -230,6 +230,7 @@ fn short(value: f64) -> String {
 const fn colour(peer: Peer) -> RGBColor {
     match peer {
         Peer::Floor => RGBColor(120, 120, 120),
+        Peer::FloorPerl => RGBColor(176, 170, 160),
         Peer::Libfcgi => RGBColor(158, 196, 232),
         Peer::Dropin => RGBColor(64, 132, 196),
         Peer::Fcgipm => RGBColor(16, 72, 140),

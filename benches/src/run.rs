@@ -1,6 +1,7 @@
 //! The rounds: in each, every peer has its turn, and the order moves on from round to round.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::bounds;
 use crate::count;
@@ -89,11 +90,11 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
         (false, true) => (plan.rounds, plan.seconds),
         (false, false) => (
             plan.rounds.div_ceil(2).max(LEAST_ROUNDS.min(plan.rounds)),
-            plan.seconds / 2.0,
+            plan.seconds * 0.4,
         ),
     };
     take_turns(case, places, directory, rounds, seconds, &mut sides)?;
-    // One noisy minute is no miss: twice as many rounds more decide, and all of them count.
+    // One noisy minute is no miss: as many rounds more decide, and all of them count.
     let is_missed = |sides: &[(Server, Measured)]| {
         let peers: Vec<&Measured> = sides.iter().map(|(_, measured)| measured).collect();
         bounds::verdicts_on(&case.id(), &peers)
@@ -101,7 +102,7 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
             .any(|verdict| !verdict.met)
     };
     if rounds >= LEAST_ROUNDS && is_missed(&sides) {
-        take_turns(case, places, directory, 2 * rounds, seconds, &mut sides)?;
+        take_turns(case, places, directory, rounds, seconds, &mut sides)?;
     }
 
     for (server, measured) in &mut sides {
@@ -123,25 +124,10 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
                 .map(|(_, proportional)| *proportional)
                 .collect::<Vec<_>>(),
         );
-        if let Some(requests) = case.counted.filter(|_| plan.counts) {
-            measured.syscalls = told(
-                measured.peer,
-                count::syscalls(places, case, server, directory, requests),
-            );
-        }
     }
-    let mut done = Vec::new();
-    for (server, measured) in sides {
-        server.stop();
-        done.push(measured);
-    }
+    let mut done: Vec<Measured> = sides.into_iter().map(|(_, measured)| measured).collect();
     if let Some(requests) = case.counted.filter(|_| plan.counts) {
-        for measured in &mut done {
-            measured.instructions = told(
-                measured.peer,
-                count::instructions(places, case, measured.peer, directory, requests),
-            );
-        }
+        count_all(case, places, directory, requests, &mut done);
     }
     Ok(Some(CaseResults {
         id: case.id(),
@@ -160,6 +146,7 @@ fn start(peer: Peer, case: &Case, places: &Places, directory: &Path) -> Result<S
     let command = peer.command(places, case, case.workers, &socket)?;
     let mut server = Server::start(command, &socket, case.workers)?;
     server.reload_signal = peer.reload_signal();
+    server.stop_signal = peer.stop_signal();
     let plain = Case {
         reload: false,
         ..case.clone()
@@ -204,6 +191,33 @@ fn take_turns(
         }
     }
     Ok(())
+}
+
+/// As many peers at once as there are processors: what is counted does not depend on time.
+fn count_all(
+    case: &Case,
+    places: &Places,
+    directory: &Path,
+    requests: u32,
+    peers: &mut [Measured],
+) {
+    let left = Mutex::new(peers.iter_mut());
+    let next = || left.lock().ok()?.next();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(measured) = next() {
+                    let peer = measured.peer;
+                    let directory = directory.join(format!("{}-counts", peer.name()));
+                    let calls = count::syscalls(places, case, peer, &directory, requests);
+                    measured.syscalls = told(peer, calls);
+                    let instructions =
+                        count::instructions(places, case, peer, &directory, requests);
+                    measured.instructions = told(peer, instructions);
+                }
+            });
+        }
+    });
 }
 
 /// A count that is not to be had, for example without ptrace, is no reason to give up the rest.

@@ -42,6 +42,16 @@ pub(crate) struct Canned {
     pub(crate) filler: u64,
 }
 
+/// What a request of few parameters does without.
+pub(crate) const DISPENSABLE: [&str; 6] = [
+    "REQUEST_SCHEME",
+    "SERVER_SOFTWARE",
+    "REMOTE_PORT",
+    "SERVER_ADDR",
+    "SERVER_PORT",
+    "SERVER_NAME",
+];
+
 /// nginx's usual number.
 const USUAL_PARAMETERS: u32 = 28;
 
@@ -56,13 +66,15 @@ const MIB: u64 = 1024 * KIB;
 /// The line length of [`Body::Lines`].
 const LINE: usize = 26;
 
-use Peer::{CompatEnv, CompatHash, Dropin, FcgiEnv, FcgiHash, Fcgipm, Floor, Libfcgi, PhpFpm};
+use Peer::{
+    CompatEnv, CompatHash, Dropin, FcgiEnv, FcgiHash, Fcgipm, Floor, FloorPerl, Libfcgi, PhpFpm,
+};
 
 /// Every case, in the order in which they are measured.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     let everybody = [
-        Floor, Libfcgi, Dropin, Fcgipm, FcgiEnv, CompatEnv, FcgiHash, CompatHash, PhpFpm,
+        Floor, Libfcgi, Dropin, Fcgipm, FloorPerl, FcgiEnv, CompatEnv, FcgiHash, CompatHash, PhpFpm,
     ];
     let c = [Floor, Libfcgi, Dropin, Fcgipm];
     let c_and_perl = [Floor, Libfcgi, Dropin, Fcgipm, FcgiEnv, CompatEnv];
@@ -126,7 +138,7 @@ pub(crate) fn all() -> Vec<Case> {
             ..case
         });
     }
-    for workers in [1, 2, 4, 8, 16, 32, 64] {
+    for workers in [1, 2, 4, 16, 64] {
         let case = Case::hello("workers", &c_and_perl);
         cases.push(Case {
             name: workers.to_string(),
@@ -136,7 +148,7 @@ pub(crate) fn all() -> Vec<Case> {
             ..case
         });
     }
-    for clients in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] {
+    for clients in [1, 2, 8, 32, 128, 512] {
         let case = Case::hello("clients", &c_and_perl);
         cases.push(Case {
             name: clients.to_string(),

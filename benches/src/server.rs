@@ -25,16 +25,25 @@ const MOMENT: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    /// How many processes stand above the server's first.
+    above: usize,
     pub(crate) socket: PathBuf,
     workers: usize,
     /// By which it is reloaded, if it can be.
     pub(crate) reload_signal: Option<Signal>,
+    pub(crate) stop_signal: Signal,
 }
 
 impl Server {
     /// Starts a command and waits until all of its workers are there and somebody listens.
-    pub(crate) fn start(
+    pub(crate) fn start(command: Command, socket: &Path, workers: usize) -> Result<Self, String> {
+        Self::start_below(command, 0, socket, workers)
+    }
+
+    /// The same with a program that starts it, and stays: so many processes stand above it.
+    pub(crate) fn start_below(
         mut command: Command,
+        above: usize,
         socket: &Path,
         workers: usize,
     ) -> Result<Self, String> {
@@ -53,9 +62,11 @@ impl Server {
             .map_err(|error| format!("{name}: {error}"))?;
         let mut server = Self {
             child,
+            above,
             socket: socket.to_owned(),
             workers,
             reload_signal: None,
+            stop_signal: Signal::SIGTERM,
         };
         let until = Instant::now() + START_LIMIT;
         while server.workers().len() < workers || UnixStream::connect(socket).is_err() {
@@ -72,18 +83,20 @@ impl Server {
         Ok(server)
     }
 
-    fn pid(&self) -> Pid {
+    fn group(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
     /// Every process of it.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        procfs::tree(self.pid().as_raw())
+        let mut processes = procfs::tree(self.group().as_raw());
+        processes.drain(..self.above.min(processes.len()));
+        processes
     }
 
     /// Those that serve.
     pub(crate) fn workers(&self) -> Vec<i32> {
-        self.processes().split_off(1)
+        self.processes().into_iter().skip(1).collect()
     }
 
     pub(crate) fn spent(&self) -> procfs::Spent {
@@ -91,7 +104,9 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
-        kill(self.pid(), signal).map_err(|errno| format!("{signal}: {errno}"))
+        let first = self.processes().first().copied();
+        let first = first.ok_or_else(|| format!("{signal}: the server has ended"))?;
+        kill(Pid::from_raw(first), signal).map_err(|errno| format!("{signal}: {errno}"))
     }
 
     /// Waits until as many workers are there as should be.
@@ -104,8 +119,8 @@ impl Server {
 
     /// Ends it gently and waits, so that valgrind can write what it has counted.
     pub(crate) fn stop(mut self) {
-        let group = self.processes();
-        let _ = self.signal(Signal::SIGTERM);
+        let group = procfs::tree(self.group().as_raw());
+        let _ = self.signal(self.stop_signal);
         let until = Instant::now() + STOP_LIMIT;
         let is_there = |pid: &i32| Path::new(&format!("/proc/{pid}")).exists();
         while Instant::now() < until {
@@ -121,7 +136,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The group is its own: nobody else is in it.
-        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = killpg(self.group(), Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }

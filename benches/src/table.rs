@@ -137,8 +137,8 @@ pub(crate) fn ending(results: &Results) -> String {
     }
     let _ = writeln!(
         text,
-        "Bounds (times better, by the median of the rounds; half of the rounds lie within the brackets)\n  {:<16}{:<13}{:<11}{:<13}{:>9}{:>10}   {:<17}",
-        "case", "subject", "against", "measure", "at least", "measured", ""
+        "Bounds (times better, by the median of the rounds; half of the rounds lie within the brackets; floor: what the bare\nloop of the subject's language reaches)\n  {:<16}{:<13}{:<11}{:<13}{:>9}{:>10}   {:<17}{:>7}",
+        "case", "subject", "against", "measure", "at least", "measured", "", "floor"
     );
     for bound in &results.bounds {
         let measure = match bound.measure {
@@ -147,7 +147,7 @@ pub(crate) fn ending(results: &Results) -> String {
         };
         let _ = writeln!(
             text,
-            "  {:<16}{:<13}{:<11}{:<13}{:>9.2}{:>10.2}   {:<17}{}",
+            "  {:<16}{:<13}{:<11}{:<13}{:>9.2}{:>10.2}   {:<17}{:>7}   {}",
             bound.case,
             bound.subject.name(),
             bound.against.name(),
@@ -155,6 +155,9 @@ pub(crate) fn ending(results: &Results) -> String {
             bound.least,
             bound.ratio,
             format!("[{:.2} {:.2}]", bound.low, bound.high),
+            bound
+                .floor
+                .map_or("-".to_owned(), |floor| format!("{floor:.2}")),
             if bound.met { "met" } else { "MISSED" }
         );
     }

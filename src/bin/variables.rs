@@ -26,6 +26,10 @@ pub(crate) struct Mapping {
     /// A variable of its own, or in place of the one that the request has (repeatable)
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
+
+    /// Leave out a variable that the request has (repeatable)
+    #[arg(long, value_name = "NAME")]
+    without: Vec<String>,
 }
 
 /// A request, as far as variables tell of it.
@@ -63,6 +67,8 @@ impl Mapping {
             list.0.retain(|(other, _)| other != name.as_bytes());
             list.set(name, value);
         }
+        let is_wanted = |name: &[u8]| self.without.iter().all(|other| other.as_bytes() != name);
+        list.0.retain(|(name, _)| is_wanted(name));
         Ok(list.0)
     }
 

@@ -67,6 +67,17 @@ fn parameters_are_as_many_and_as_named_as_was_asked_for() {
     let (request, _) = sent(&["--method", "PURGE", "--params", "15"]);
     assert_eq!(request.params.len(), 15);
     assert_eq!(request.get("REQUEST_METHOD"), Some("PURGE"));
+    let without = ["REDIRECT_STATUS", "SERVER_SOFTWARE", "HTTP_COOKIE"];
+    let mut options: Vec<&str> = without
+        .iter()
+        .flat_map(|name| ["--without", name])
+        .collect();
+    options.extend(["--params", "13"]);
+    let (request, _) = sent(&options);
+    assert_eq!(request.params.len(), 13);
+    let (request, _) = sent(&options[..6]);
+    assert_eq!(request.params.len(), 28);
+    assert!(without.iter().all(|name| request.get(name).is_none()));
 }
 
 #[test]
