@@ -17,8 +17,6 @@ pub(crate) enum Side {
     DropIn,
 }
 
-pub(crate) const SIDES: [Side; 2] = [Side::Stock, Side::DropIn];
-
 /// Where the drop-in is.
 pub(crate) fn dropin() -> PathBuf {
     product("../dropin/libfcgi.so.0")
@@ -54,7 +52,7 @@ impl Side {
             .lines()
             .filter(|line| line.contains("libfcgi.so"))
             .collect();
-        assert!(!libraries.is_empty(), "it is not on libfcgi: {maps}");
+        assert!(!libraries.is_empty(), "it is not on libfcgi");
         let are_ours = libraries
             .iter()
             .all(|line| line.ends_with(ours.to_str().unwrap()));

@@ -19,8 +19,10 @@ while ($request->Accept() >= 0) {
     } elsif ($what eq 'nothing') {
         print "Content-Type: text/plain\r\n\r\n";
     } elsif ($what eq 'body') {
-        print "Content-Type: application/octet-stream\r\n\r\n";
-        print $_ while read STDIN, $_, 7000;
+        # All of it first: nginx sends no more of a body when the answer has begun.
+        my $body = '';
+        while (read STDIN, my $piece, 7000) { $body .= $piece }
+        print "Content-Type: application/octet-stream\r\n\r\n", $body;
     } elsif ($what eq 'ignore') {
         print "Content-Type: text/plain\r\n\r\nignored\n";
     } else {

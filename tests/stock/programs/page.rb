@@ -16,8 +16,12 @@ FCGI.each_request do |request|
   when 'nothing'
     out.print "Content-Type: text/plain\r\n\r\n"
   when 'body'
-    out.print "Content-Type: application/octet-stream\r\n\r\n"
-    out.write request.in.read
+    # Without a length the extension reads nothing of a mebibyte.
+    body = +''
+    while (piece = request.in.read(7000))
+      body << piece
+    end
+    out.print "Content-Type: application/octet-stream\r\n\r\n", body
   when 'ignore'
     out.print "Content-Type: text/plain\r\n\r\nignored\n"
   else
