@@ -4,6 +4,7 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod fcgx;
 mod names;
 mod os;
 mod side_by_side;

@@ -133,24 +133,51 @@ pub(crate) fn run(command: Command, input: &[u8]) -> Run {
     collect(child, &place, Vec::new())
 }
 
+/// What a web server sends on a connection of its own, and what it does then.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    Waits(Vec<u8>),
+    /// Sends nothing more, and waits.
+    Ends(Vec<u8>),
+    /// Takes what comes until the connection ends, which is not a whole response.
+    Takes(Vec<u8>),
+    Leaves(Vec<u8>),
+}
+
 /// Runs a program on a listening socket, and sends it these bytes, on a connection for each of them.
 pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
+    let peers: Vec<_> = requests.iter().cloned().map(Peer::Waits).collect();
+    serve_peers(command, &peers)
+}
+
+/// The same, for web servers that do not only wait.
+pub(crate) fn serve_peers(command: Command, peers: &[Peer]) -> Run {
     let place = folder();
     let (listener, address) = listen(Transport::Unix);
     let child = start(command, &place, Stdio::from(listener));
-    let responses = requests.iter().map(|bytes| exchange(&address, bytes));
+    let responses = peers.iter().filter_map(|peer| exchange(&address, peer));
     let responses = responses.collect();
     let run = collect(child, &place, responses);
     address.remove();
     run
 }
 
-fn exchange(address: &Address, bytes: &[u8]) -> Seen {
+fn exchange(address: &Address, peer: &Peer) -> Option<Seen> {
     let mut connection = address.connect();
+    let (Peer::Waits(bytes) | Peer::Ends(bytes) | Peer::Takes(bytes) | Peer::Leaves(bytes)) = peer;
     connection.offer_in(bytes, usize::MAX);
+    match peer {
+        Peer::Waits(_) => {}
+        Peer::Ends(_) => connection.end(),
+        Peer::Takes(_) => {
+            connection.drain();
+            return None;
+        }
+        Peer::Leaves(_) => return None,
+    }
     let response = connection.response();
     connection.assert_closed();
-    response.into()
+    Some(response.into())
 }
 
 fn start(mut command: Command, place: &Path, stdin: Stdio) -> Child {
