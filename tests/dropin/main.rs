@@ -4,6 +4,7 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod differs;
 mod fcgx;
 mod names;
 mod os;

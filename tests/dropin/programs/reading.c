@@ -7,8 +7,8 @@ static char text[100000];
 
 static void state(FCGX_Stream *in)
 {
-    say("  closed %d, closed by the program %d, error %d, reader %d, left %ld, back %ld\n", in->isClosed, in->wasFCloseCalled,
-        FCGX_GetError(in), in->isReader, (long)(in->stop - in->rdNext), (long)(in->rdNext - in->stopUnget));
+    say("  closed %d, closed by the program %d, error %d, reader %d, left %ld\n", in->isClosed, in->wasFCloseCalled,
+        FCGX_GetError(in), in->isReader, (long)(in->stop - in->rdNext));
 }
 
 static void get(int count, FCGX_Stream *in)
@@ -182,7 +182,7 @@ static void ended(FCGX_Stream *in)
     }
     CALL(FCGX_GetChar(in));
     CALL(FCGX_UnGetChar('x', in));
-    line(10, in);
+    NULLNESS(FCGX_GetLine(text, 10, in));
     CALL(FCGX_FClose(in));
     DO(FCGX_ClearError(in));
     CALL(FCGX_GetError(in));
@@ -215,14 +215,7 @@ static void filter(FCGX_Stream *in)
     CALL(FCGX_GetError(in));
     DO(FCGX_ClearError(in));
     get(90, in);
-    get(90, in);
-    CALL(FCGX_StartFilterData(in));
     CALL(FCGX_HasSeenEOF(in));
-    get(90, in);
-    get(90, in);
-    CALL(FCGX_HasSeenEOF(in));
-    CALL(FCGX_StartFilterData(in));
-    CALL(FCGX_GetError(in));
 }
 
 static void filter_in_time(FCGX_Stream *in)
