@@ -17,4 +17,5 @@ mod process;
 mod server;
 
 mod debian;
+mod leaving;
 mod side;
