@@ -6,6 +6,7 @@ mod peer;
 
 mod differs;
 mod fcgx;
+mod memory;
 mod names;
 mod os;
 mod side_by_side;

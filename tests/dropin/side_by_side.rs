@@ -33,20 +33,26 @@ pub(crate) const SIDES: [Side; 3] = [Side::Stock, Side::Moved, Side::DropIn];
 
 /// Compiles one of `programs/`, once per process: for stock, and for the drop-in.
 pub(crate) fn built(source: &str, side: Side) -> PathBuf {
-    static DONE: Mutex<Vec<(String, bool, PathBuf)>> = Mutex::new(Vec::new());
+    built_with(source, side, "")
+}
+
+/// The same, with one more flag.
+pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
+    static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
     let ours = side == Side::DropIn;
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, _, path)) = done
-        .iter()
-        .find(|(name, is_ours, _)| name == source && *is_ours == ours)
-    {
+    let key = format!("{source} {ours} {flag}");
+    if let Some((_, path)) = done.iter().find(|(known, _)| *known == key) {
         return path.clone();
     }
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dropin/programs");
     let name = source.replace('.', "-");
     let kind = if ours { "ours" } else { "stock" };
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("{name}-{kind}-{}", std::process::id()));
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+        "{name}-{kind}-{}-{}",
+        done.len(),
+        std::process::id()
+    ));
     let is_cpp = source.ends_with(".cpp");
     let mut compiler = Command::new(if is_cpp { "c++" } else { "cc" });
     // Stock's headers declare what C no longer has.
@@ -58,6 +64,7 @@ pub(crate) fn built(source: &str, side: Side) -> PathBuf {
     } else {
         compiler.arg("-w");
     }
+    compiler.args(Some(flag).filter(|flag| !flag.is_empty()));
     compiler.arg("-o").arg(&out).arg(programs.join(source));
     if ours {
         compiler
@@ -76,7 +83,7 @@ pub(crate) fn built(source: &str, side: Side) -> PathBuf {
         status.success(),
         "programs/{source} does not compile: {compiler:?}"
     );
-    done.push((source.to_owned(), ours, out.clone()));
+    done.push((key, out.clone()));
     out
 }
 

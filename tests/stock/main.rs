@@ -19,3 +19,4 @@ mod server;
 mod debian;
 mod leaving;
 mod side;
+mod threads;
