@@ -16,6 +16,7 @@ mod process;
 #[path = "../neighbours/server.rs"]
 mod server;
 
+mod cost;
 mod debian;
 mod leaving;
 mod side;
