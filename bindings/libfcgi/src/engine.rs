@@ -276,6 +276,18 @@ pub(crate) fn put_back(engine: Box<Engine>) {
     }
 }
 
+/// Does something with each engine of a listening socket that serves nobody.
+pub(crate) fn resting_on(listener: c_int, action: impl FnMut(&mut Engine)) {
+    if let Some(mut resting) = resting() {
+        let engines = resting.0.iter_mut().map(Box::as_mut);
+        engines
+            .filter(|engine| {
+                engine.purpose.listener == listener && engine.core.is_of_this_process()
+            })
+            .for_each(action);
+    }
+}
+
 /// A listening socket is new: whatever had its number is not there any more, and what served it serves nobody.
 pub(crate) fn forget(listener: c_int) {
     if let Some(mut resting) = resting() {

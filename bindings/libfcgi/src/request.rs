@@ -10,6 +10,7 @@ use fcgipm::error::{Code, Error};
 use crate::engine::{self, Engine, Environment};
 use crate::guard::{errno, guard, set_errno};
 use crate::layout::{Request, Stream};
+use crate::os::connections;
 use crate::process::{FCGX_Init, LISTENSOCK, is_initialised, log};
 use crate::reader::data_of;
 use crate::writer::take_rest;
@@ -82,6 +83,10 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
             }
             Err(error) => {
                 engine::put_back(engine);
+                if error.code() == Code::Retired {
+                    // The program may not come back: what OS_Accept watches goes to the other workers.
+                    connections::forget(request.listen_sock);
+                }
                 refused(&error)
             }
         }
