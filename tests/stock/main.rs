@@ -19,5 +19,9 @@ mod server;
 mod cost;
 mod debian;
 mod leaving;
+#[allow(dead_code)]
+#[path = "../storms/load.rs"]
+mod load;
 mod side;
+mod supervised;
 mod threads;
