@@ -6,7 +6,7 @@ set -eu
 
 build="gcc g++ libc6-dev perl"
 run="$build libffi-platypus-perl libcgi-pm-perl curl"
-test="$run libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl"
+test="$run libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi"
 bench="$run libfcgi-dev libfcgi-perl libfcgi-procmanager-perl php-fpm strace valgrind"
 
 purpose=${1:-}

@@ -37,13 +37,13 @@ impl Shell {
                     self.page(slot).give_order(order);
                     self.workers[slot].look = None;
                 }
-                Action::Kick { slot } => self.signal(slot, kick::KICK),
+                Action::Kick { slot } => self.kick(slot),
                 // Its first Accept may have come since the pool was told.
                 Action::Terminate { slot } => match self.page(slot).activity() {
                     Some(
                         Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished,
                     ) => {
-                        self.signal(slot, kick::KICK);
+                        self.kick(slot);
                     }
                     Some(Activity::Starting | Activity::Leaving) | None => {
                         self.signal(slot, self.settings.stop_signal);
@@ -81,6 +81,14 @@ impl Shell {
     fn signal(&self, slot: usize, signal: i32) {
         if let Some(child) = &self.workers[slot].child {
             child.signal(signal);
+        }
+    }
+
+    /// Interrupts a worker's wait. One that only serves requests looks at its order behind each of them, and a signal
+    /// would end the application's own select(2), which is never restarted (signal(7)).
+    fn kick(&self, slot: usize) {
+        if !self.page(slot).only_serves() {
+            self.signal(slot, kick::KICK);
         }
     }
 

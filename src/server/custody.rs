@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use super::parking::Link;
+use super::parking::{Link, Parked};
 use super::request::{Prospect, Request};
 use super::supervision::{self, Report};
 use crate::conn::{Scope, Stream, Suspended};
@@ -95,9 +95,31 @@ impl Request {
                     .map_err(|errno| Error::caused(Code::System, "accept", errno as i32))?;
             }
         }
+        // The host has it. What it does with it is not known here.
+        self.report.abandoned();
         let link = self.link.take();
-        link.map(|link| link.fd)
-            .ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))
+        let link = link.ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))?;
+        Ok(match &self.parking {
+            Some(parking) => parking.let_go(link),
+            None => link.fd,
+        })
+    }
+
+    /// Watches from here on what stands aside in another one, which nobody waits with.
+    pub fn adopt(&mut self, other: &mut Self) {
+        let Some(from) = &mut other.parking else {
+            return;
+        };
+        for Parked {
+            link,
+            state,
+            standing,
+        } in from.take_passable()
+        {
+            let peer = link.peer;
+            self.inbound.resume(state);
+            self.set_aside(Link::new(from.let_go(link), peer), standing);
+        }
     }
 
     /// The active request's id on its connection.

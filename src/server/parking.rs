@@ -354,6 +354,15 @@ impl Parking {
         Some(self.remove(position))
     }
 
+    /// Takes out those that another one could go on with.
+    pub(super) fn take_passable(&mut self) -> Vec<Parked> {
+        let mut taken = Vec::new();
+        while let Some(position) = self.parked.iter().position(Parked::may_be_passed) {
+            taken.push(self.remove(position));
+        }
+        taken
+    }
+
     /// Waits until the lingering connections have come to their end, or to their deadline: the
     /// worker leaves, and with what their peers still send unread, the answers would be reset away.
     pub(super) fn see_off(&mut self) -> nix::Result<()> {

@@ -8,7 +8,7 @@
 //! resets handlers, or to one that never asked for any of this.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering, fence};
 
 use nix::sys::signal::{SigSet, Signal};
 use parking_lot::Mutex;
@@ -71,6 +71,8 @@ impl Waiter {
         if let Some(place) = self.place {
             WAITING[place].store(process::thread_id(), Ordering::SeqCst);
         }
+        // Who gives an order looks behind it whether anybody waits.
+        fence(Ordering::SeqCst);
     }
 
     /// Whether a kick arrived since the last look. Whoever asks looks at the flags next.

@@ -4,6 +4,9 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod differs;
+mod fcgx;
+mod memory;
 mod names;
 mod os;
 mod side_by_side;

@@ -33,20 +33,26 @@ pub(crate) const SIDES: [Side; 3] = [Side::Stock, Side::Moved, Side::DropIn];
 
 /// Compiles one of `programs/`, once per process: for stock, and for the drop-in.
 pub(crate) fn built(source: &str, side: Side) -> PathBuf {
-    static DONE: Mutex<Vec<(String, bool, PathBuf)>> = Mutex::new(Vec::new());
+    built_with(source, side, "")
+}
+
+/// The same, with one more flag.
+pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
+    static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
     let ours = side == Side::DropIn;
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, _, path)) = done
-        .iter()
-        .find(|(name, is_ours, _)| name == source && *is_ours == ours)
-    {
+    let key = format!("{source} {ours} {flag}");
+    if let Some((_, path)) = done.iter().find(|(known, _)| *known == key) {
         return path.clone();
     }
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dropin/programs");
     let name = source.replace('.', "-");
     let kind = if ours { "ours" } else { "stock" };
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("{name}-{kind}-{}", std::process::id()));
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+        "{name}-{kind}-{}-{}",
+        done.len(),
+        std::process::id()
+    ));
     let is_cpp = source.ends_with(".cpp");
     let mut compiler = Command::new(if is_cpp { "c++" } else { "cc" });
     // Stock's headers declare what C no longer has.
@@ -58,6 +64,7 @@ pub(crate) fn built(source: &str, side: Side) -> PathBuf {
     } else {
         compiler.arg("-w");
     }
+    compiler.args(Some(flag).filter(|flag| !flag.is_empty()));
     compiler.arg("-o").arg(&out).arg(programs.join(source));
     if ours {
         compiler
@@ -76,7 +83,7 @@ pub(crate) fn built(source: &str, side: Side) -> PathBuf {
         status.success(),
         "programs/{source} does not compile: {compiler:?}"
     );
-    done.push((source.to_owned(), ours, out.clone()));
+    done.push((key, out.clone()));
     out
 }
 
@@ -133,24 +140,55 @@ pub(crate) fn run(command: Command, input: &[u8]) -> Run {
     collect(child, &place, Vec::new())
 }
 
+/// What a web server sends on a connection of its own, and what it does then.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    Waits(Vec<u8>),
+    /// Sends nothing more, and waits.
+    Ends(Vec<u8>),
+    /// Takes what comes until the connection ends, which is not one response.
+    Takes(Vec<u8>),
+    Leaves(Vec<u8>),
+}
+
 /// Runs a program on a listening socket, and sends it these bytes, on a connection for each of them.
 pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
+    let peers: Vec<_> = requests.iter().cloned().map(Peer::Waits).collect();
+    serve_peers(command, &peers)
+}
+
+/// The same, for web servers that do not only wait.
+pub(crate) fn serve_peers(command: Command, peers: &[Peer]) -> Run {
     let place = folder();
     let (listener, address) = listen(Transport::Unix);
     let child = start(command, &place, Stdio::from(listener));
-    let responses = requests.iter().map(|bytes| exchange(&address, bytes));
+    let responses = peers.iter().filter_map(|peer| exchange(&address, peer));
     let responses = responses.collect();
     let run = collect(child, &place, responses);
     address.remove();
     run
 }
 
-fn exchange(address: &Address, bytes: &[u8]) -> Seen {
+fn exchange(address: &Address, peer: &Peer) -> Option<Seen> {
     let mut connection = address.connect();
+    let (Peer::Waits(bytes) | Peer::Ends(bytes) | Peer::Takes(bytes) | Peer::Leaves(bytes)) = peer;
     connection.offer_in(bytes, usize::MAX);
+    match peer {
+        Peer::Waits(_) => {}
+        Peer::Ends(_) => connection.end(),
+        Peer::Takes(_) => {
+            return Some(Seen {
+                stdout: connection.rest(),
+                stderr: Vec::new(),
+                app_status: 0,
+                protocol_status: 0,
+            });
+        }
+        Peer::Leaves(_) => return None,
+    }
     let response = connection.response();
     connection.assert_closed();
-    response.into()
+    Some(response.into())
 }
 
 fn start(mut command: Command, place: &Path, stdin: Stdio) -> Child {

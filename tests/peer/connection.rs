@@ -233,6 +233,12 @@ impl Connection {
         }
     }
 
+    /// Waits for the connection's end; all that comes before it.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.drain();
+        std::mem::take(&mut self.received)
+    }
+
     /// Waits for the connection's end and throws away what comes before it.
     pub(crate) fn drain(&mut self) {
         while matches!(self.receive(), Ok(count) if count > 0) {}

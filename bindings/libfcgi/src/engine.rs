@@ -108,10 +108,11 @@ impl Channel {
         stream.was_fclose_called = 0;
         stream.fcgi_errno = 0;
         if stream.is_reader != 0 {
-            self.data.buff_stop = memory.start;
-            stream.rd_next = memory.start;
-            stream.wr_next = memory.start;
-            stream.stop = memory.start;
+            // Empty, with room to push back into: a character can be pushed back before one was read.
+            self.data.buff_stop = memory.end;
+            stream.rd_next = memory.end;
+            stream.wr_next = memory.end;
+            stream.stop = memory.end;
             stream.stop_unget = memory.start;
         } else {
             self.data.buff_stop = memory.end;
@@ -215,7 +216,7 @@ impl Engine {
     }
 
     /// The engine that serves a program's request, taken out of it. The request looks as if there were none, but for
-    /// its connection's number.
+    /// its connection's number and, as with libfcgi, that it once began.
     pub(crate) unsafe fn end(request: &mut Request) -> Option<Box<Self>> {
         let engine = Self::of(request)?;
         // SAFETY: `begin` leaked it, and it is taken out here, once.
@@ -227,7 +228,6 @@ impl Engine {
         request.output = ptr::null_mut();
         request.error = ptr::null_mut();
         request.params = ptr::null_mut();
-        request.is_begin_processed = 0;
         request.n_writers = 0;
         Some(this)
     }
@@ -273,6 +273,18 @@ pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> 
 pub(crate) fn put_back(engine: Box<Engine>) {
     if let Some(mut resting) = resting() {
         resting.0.push(engine);
+    }
+}
+
+/// Does something with each engine of a listening socket that serves nobody.
+pub(crate) fn resting_on(listener: c_int, action: impl FnMut(&mut Engine)) {
+    if let Some(mut resting) = resting() {
+        let engines = resting.0.iter_mut().map(Box::as_mut);
+        engines
+            .filter(|engine| {
+                engine.purpose.listener == listener && engine.core.is_of_this_process()
+            })
+            .for_each(action);
     }
 }
 

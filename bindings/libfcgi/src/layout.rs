@@ -117,7 +117,7 @@ pub struct Request {
     pub params: *mut Params,
     /// The connection, negative for none.
     pub ipc_fd: c_int,
-    /// Whether a request is served.
+    /// Whether a request was ever served.
     pub is_begin_processed: c_int,
     /// Whether the peer asked to keep the connection.
     pub keep_connection: c_int,

@@ -12,6 +12,7 @@ use once_cell::sync::OnceCell;
 
 use crate::engine;
 use crate::guard::{guard, set_errno};
+use crate::os::connections;
 use crate::request::THE_REQUEST;
 
 /// The descriptor on which a web server hands in a listening socket (FastCGI 1.0, section 2.2).
@@ -144,6 +145,7 @@ pub unsafe extern "C" fn FCGX_OpenSocket(path: *const c_char, backlog: c_int) ->
         match opened {
             Ok(descriptor) => {
                 engine::forget(descriptor);
+                connections::forget(descriptor);
                 // SAFETY: integers only. If it fails, programs that are started do not have it.
                 unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
                 descriptor

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::ptr;
 
-use crate::engine::number_of;
+use crate::engine::{HEADER, number_of};
 use crate::guard::guard;
 use crate::layout::{CALL_SEQ_ERROR, DATA, EOF, FILTER, STDIN, Stream, StreamData};
 
@@ -37,6 +37,9 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
         engine.core.go_on_in_child();
         match engine.core.lend_input() {
             Ok([]) => {
+                // The engine may have moved what was read; a filter can push back in front of its data.
+                stream.stop_unget = data.m_buff;
+                stream.rd_next = data.m_buff.wrapping_add(HEADER);
                 stream.stop = stream.rd_next;
                 stream.wr_next = stream.rd_next;
                 stream.is_closed = 1;
@@ -66,6 +69,9 @@ unsafe fn refill(stream: &mut Stream) -> bool {
         return false;
     };
     fill(stream);
+    if stream.is_closed != 0 {
+        return false;
+    }
     stream.stop_unget = stream.rd_next;
     stream.rd_next != stream.stop
 }
@@ -195,7 +201,6 @@ pub unsafe extern "C" fn FCGX_StartFilterData(stream: *mut Stream) -> c_int {
         data.kind = DATA;
         stream.stop = stream.rd_next;
         stream.wr_next = stream.rd_next;
-        stream.stop_unget = stream.rd_next;
         stream.is_closed = 0;
         0
     })

@@ -8,8 +8,9 @@ use std::ptr;
 use fcgipm::error::{Code, Error};
 
 use crate::engine::{self, Engine, Environment};
-use crate::guard::{guard, set_errno};
+use crate::guard::{errno, guard, set_errno};
 use crate::layout::{Request, Stream};
+use crate::os::connections;
 use crate::process::{FCGX_Init, LISTENSOCK, is_initialised, log};
 use crate::reader::data_of;
 use crate::writer::take_rest;
@@ -62,6 +63,7 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
         let Some(request) = request.as_mut() else {
             return -libc::EINVAL;
         };
+        let number = errno();
         finish(request);
         let mut engine = match engine::take(request.listen_sock, request.flags) {
             Ok(engine) => engine,
@@ -75,10 +77,16 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
         match engine.core.accept() {
             Ok(()) => {
                 engine.begin(request, environment);
+                // What failed on the way was of no account.
+                set_errno(number);
                 0
             }
             Err(error) => {
                 engine::put_back(engine);
+                if error.code() == Code::Retired {
+                    // The program may not come back: what OS_Accept watches goes to the other workers.
+                    connections::forget(request.listen_sock);
+                }
                 refused(&error)
             }
         }
@@ -123,8 +131,10 @@ pub(crate) unsafe fn finish(request: &mut Request) {
         return;
     };
     // What goes wrong has been seen by the streams, or concerns the peer alone.
+    let number = errno();
     let _ = engine.core.set_exit_status(request.app_status as u32);
     let _ = engine.core.finish();
+    set_errno(number);
     request.ipc_fd = -1;
     request.detached = 0;
     engine::put_back(engine);
@@ -217,21 +227,23 @@ pub unsafe extern "C" fn FCGX_SetExitStatus(status: c_int, stream: *mut Stream) 
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_Attach(request: *mut Request) -> c_int {
-    detach(request, 0)
+    match request.as_mut() {
+        Some(request) => {
+            request.detached = 0;
+            0
+        }
+        None => -1,
+    }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_Detach(request: *mut Request) -> c_int {
-    detach(request, 1)
-}
-
-unsafe fn detach(request: *mut Request, detached: c_int) -> c_int {
     match request.as_mut() {
-        Some(request) => {
-            request.detached = detached;
+        Some(request) if request.ipc_fd > 0 => {
+            request.detached = 1;
             0
         }
-        None => -1,
+        Some(_) | None => -1,
     }
 }
 

@@ -6,7 +6,7 @@ use std::ptr;
 use fcgipm::server;
 
 use crate::engine::{Engine, HEADER, number_of};
-use crate::guard::guard;
+use crate::guard::{errno, guard, set_errno};
 use crate::layout::{EOF, STDERR, Stream, StreamData};
 use crate::reader::{data_of, fail};
 
@@ -32,14 +32,21 @@ unsafe fn pass(stream: &mut Stream, data: &mut StreamData, engine: &mut Engine) 
     data.is_anything_written = 1;
     // SAFETY: between the two pointers lies what the program wrote into the buffer.
     let bytes = unsafe { std::slice::from_raw_parts(start, length) };
-    let written = engine.core.write(stream_of(data.kind), bytes);
-    settle(stream, written)
+    attempt(stream, || engine.core.write(stream_of(data.kind), bytes))
 }
 
-fn settle(stream: &mut Stream, outcome: fcgipm::error::Result<()>) -> bool {
-    match outcome {
-        Ok(()) => true,
+/// Success leaves errno alone; the first error is the stream's.
+fn attempt(stream: &mut Stream, action: impl FnOnce() -> fcgipm::error::Result<()>) -> bool {
+    let number = errno();
+    match action() {
+        Ok(()) => {
+            set_errno(number);
+            true
+        }
         Err(error) => {
+            if error.errno() != 0 {
+                set_errno(error.errno());
+            }
             fail(stream, number_of(&error));
             stream.wr_next = stream.stop;
             false
@@ -62,7 +69,7 @@ pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
         if !pass(stream, data, engine) {
             return;
         }
-        let outcome = match (close != 0, data.request.as_mut()) {
+        attempt(stream, || match (close != 0, data.request.as_mut()) {
             (true, Some(request)) => {
                 request.n_writers -= 1;
                 if request.n_writers > 0 {
@@ -73,8 +80,7 @@ pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
                 }
             }
             (true, None) | (false, _) => engine.core.flush(),
-        };
-        settle(stream, outcome);
+        });
     });
 }
 
@@ -161,8 +167,7 @@ unsafe fn put(stream: &mut Stream, mut bytes: &[u8]) -> bool {
                 return false;
             }
             data.is_anything_written = 1;
-            let written = engine.core.write(stream_of(data.kind), bytes);
-            settle(stream, written)
+            attempt(stream, || engine.core.write(stream_of(data.kind), bytes))
         });
     }
     while !bytes.is_empty() {

@@ -139,6 +139,8 @@ impl Page {
     /// Gives an order. It takes effect at the worker's next look, so a kick follows.
     pub fn give_order(&self, order: Order) {
         self.manager.order.store(order as u32, Ordering::Release);
+        // Either the worker sees it before it waits, or `only_serves` sees that the worker is about to wait.
+        fence(Ordering::SeqCst);
     }
 
     /// The connections that the worker offers.
@@ -181,6 +183,26 @@ impl Page {
     #[must_use]
     pub fn activity(&self) -> Option<Activity> {
         self.look().map(|look| look.activity)
+    }
+
+    /// Whether some loop of the worker runs the application for a request, and none waits.
+    #[must_use]
+    pub fn only_serves(&self) -> bool {
+        let mut serves = false;
+        for record in &self.records {
+            let activity = match record.find() {
+                // Places are taken from the front.
+                Found::NeverUsed => break,
+                Found::Unreadable => None,
+                Found::Entry(entry) => entry.activity(),
+            };
+            match activity {
+                Some(Activity::Busy) => serves = true,
+                Some(Activity::Finished | Activity::Leaving | Activity::Starting) => {}
+                Some(Activity::Idle | Activity::Reading) | None => return false,
+            }
+        }
+        serves
     }
 
     /// Whether the worker has said anything at all.

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use fcgipm::error::{Code, Error};
 use fcgipm::server;
 
+use parking_lot::{Mutex, MutexGuard};
+
 use super::transfer::readable;
+use crate::engine;
 use crate::guard::{errno, guard, set_errno};
 use crate::process::{FCGX_OpenSocket, log, settings};
 
@@ -139,13 +142,74 @@ fn accept(
     } else {
         0
     };
-    let mut request = server::Request::new(listener, flags, &settings()?.options, web_servers)?;
-    loop {
-        let connection = request.accept_connection()?;
-        let silent_until = Instant::now() + PATIENCE;
-        if !is_unix(&connection) || readable(connection.as_raw_fd(), silent_until) {
-            return Ok(connection);
+    let mut acceptor = take(listener, flags, web_servers)?;
+    engine::resting_on(listener, |engine| {
+        acceptor.request.adopt(&mut engine.core);
+    });
+    let accepted = loop {
+        match acceptor.request.accept_connection() {
+            Ok(connection) => {
+                let silent_until = Instant::now() + PATIENCE;
+                if !is_unix(&connection) || readable(connection.as_raw_fd(), silent_until) {
+                    break Ok(connection);
+                }
+            }
+            Err(error) => break Err(error),
         }
+    };
+    if matches!(&accepted, Err(error) if error.code() == Code::Retired) {
+        // What still stands aside in them goes to the other workers.
+        engine::forget(listener);
+    }
+    if let Some(mut acceptors) = acceptors() {
+        acceptors.push(acceptor);
+    }
+    accepted
+}
+
+/// Accepts on one listening socket. It stays, because a manager knows a worker that waited by what waited.
+#[derive(Debug)]
+struct Acceptor {
+    listener: c_int,
+    flags: u32,
+    web_servers: Option<OsString>,
+    request: server::Request,
+}
+
+/// Those that wait for nothing at the moment.
+static ACCEPTORS: Mutex<Vec<Acceptor>> = Mutex::new(Vec::new());
+
+/// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
+fn acceptors() -> Option<MutexGuard<'static, Vec<Acceptor>>> {
+    ACCEPTORS.try_lock_for(Duration::from_millis(100))
+}
+
+fn take(listener: c_int, flags: u32, web_servers: Option<OsString>) -> Result<Acceptor, Error> {
+    if let Some(mut acceptors) = acceptors() {
+        // Those of a parent only have copies of its descriptors.
+        acceptors.retain(|acceptor| acceptor.request.is_of_this_process());
+        let known = acceptors.iter().position(|acceptor| {
+            (acceptor.listener, acceptor.flags) == (listener, flags)
+                && acceptor.web_servers == web_servers
+        });
+        if let Some(position) = known {
+            return Ok(acceptors.remove(position));
+        }
+    }
+    let options = &settings()?.options;
+    let request = server::Request::new(listener, flags, options, web_servers.clone())?;
+    Ok(Acceptor {
+        listener,
+        flags,
+        web_servers,
+        request,
+    })
+}
+
+/// A descriptor is closed, or new: whatever listened under this number is not there any more.
+pub(crate) fn forget(listener: c_int) {
+    if let Some(mut acceptors) = acceptors() {
+        acceptors.retain(|acceptor| acceptor.listener != listener);
     }
 }
 

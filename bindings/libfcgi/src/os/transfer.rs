@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::time::{Duration, Instant};
 
-use super::events;
+use super::{connections, events};
 use crate::guard::{errno, guard};
 
 /// How long a peer that was told the end may go on sending before its connection is closed.
@@ -29,6 +29,7 @@ pub extern "C" fn OS_Close(descriptor: c_int, shutdown: c_int) -> c_int {
             return 0;
         }
         events::forget(descriptor);
+        connections::forget(descriptor);
         // SAFETY: integers only.
         if shutdown != 0 && unsafe { libc::shutdown(descriptor, libc::SHUT_WR) } == 0 {
             drain(descriptor);

@@ -1,0 +1,111 @@
+//! Where the drop-in does on purpose what libfcgi does not: both sides, so that it is known when one of them changes.
+//! The list is in bindings/libfcgi/README.md.
+
+use crate::fcgx::{begun, waits};
+use crate::peer::records::{CANT_MPX_CONN, DATA, END, RESPONDER, STDIN, begin, record};
+use crate::side_by_side::{Peer, Run, SIDES, Side, command, serve_peers};
+
+/// What stock does, and what the drop-in does, whatever the program was built on.
+fn differs(program: &str, argument: &str, peers: &[Peer], check: impl Fn(bool, &Run)) {
+    for side in SIDES {
+        let mut command = command(program, side);
+        command.arg(argument);
+        check(side == Side::Stock, &serve_peers(command, peers));
+    }
+}
+
+fn assert_says(run: &Run, line: &str) {
+    assert!(run.report.contains(line), "'{line}':\n{}", run.report);
+}
+
+#[test]
+fn a_stream_that_has_failed_takes_nothing_more() {
+    let [Peer::Waits(bytes)] = &waits(&["/gone-for-good"])[..] else {
+        unreachable!("one was asked for");
+    };
+    let peers = [Peer::Leaves(bytes.clone())];
+    differs("writing.c", "1", &peers, |is_stock, run| {
+        let taken = if is_stock { 4 } else { -1 };
+        assert_says(run, "FCGX_FFlush(out) = -1, errno 32");
+        assert_says(run, &format!("FCGX_PutS(\"more\", out) = {taken}, errno 0"));
+    });
+}
+
+#[test]
+fn printf_counts_a_nul_and_writes_numbers_of_any_length() {
+    differs("writing.c", "1", &waits(&["/nul"]), |is_stock, run| {
+        let counted = if is_stock { 2 } else { 3 };
+        let line = format!("FCGX_FPrintF(request->out, \"a%cb\", 0) = {counted}, errno 0");
+        assert_says(run, &line);
+    });
+    let [Peer::Waits(bytes)] = &waits(&["/long-number"])[..] else {
+        unreachable!("one was asked for");
+    };
+    let peers = [Peer::Takes(bytes.clone())];
+    differs("writing.c", "1", &peers, |is_stock, run| {
+        let ended = if is_stock {
+            "code None, signal Some(6)"
+        } else {
+            "code Some(0), signal None"
+        };
+        assert_eq!(run.ended, ended);
+        assert_eq!(run.report.contains(" = 1115, errno 0"), !is_stock);
+    });
+}
+
+#[test]
+fn the_exit_status_of_one_request_is_not_that_of_the_next() {
+    let peers = waits(&["/any", "/other"]);
+    differs("requests.c", "statuses", &peers, |is_stock, run| {
+        let statuses: Vec<_> = run.responses.iter().map(|seen| seen.app_status).collect();
+        assert_eq!(statuses, [9, if is_stock { 9 } else { 0 }]);
+    });
+}
+
+#[test]
+fn a_socket_that_cannot_be_opened_is_an_error() {
+    differs("requests.c", "open-fails", &[], |is_stock, run| {
+        assert_eq!(run.ended == "code Some(0), signal None", !is_stock);
+        let line = "FCGX_OpenSocket(\"/nonexistent/folder/socket\", 5) = -1, errno 2";
+        assert_eq!(run.report.contains(line), !is_stock, "{}", run.report);
+    });
+}
+
+fn after_the_beginning(more: &[u8], stock: &str, ours: &str) {
+    let peers = [Peer::Waits(begun(more))];
+    differs("reading.c", "1", &peers, |is_stock, run| {
+        assert_says(run, if is_stock { stock } else { ours });
+    });
+}
+
+#[test]
+fn records_of_unknown_types_are_passed_over() {
+    let end = record(STDIN, 1, b"");
+    let more = [record(99, 1, b"unknown"), end].concat();
+    let whole = "13 bytes, error 0, end -1";
+    after_the_beginning(&more, "13 bytes, error -3, end -1", whole);
+    let data = [record(DATA, 1, b"for a filter"), record(STDIN, 1, b"")].concat();
+    after_the_beginning(&data, "13 bytes, error -3, end -1", whole);
+}
+
+#[test]
+fn another_version_is_an_error_of_the_protocol() {
+    let mut other = record(STDIN, 1, b"");
+    other[0] = 9;
+    let stock = "13 bytes, error -2, end -1";
+    after_the_beginning(&other, stock, "13 bytes, error -3, end -1");
+}
+
+/// libfcgi ends the request that is served with CANT_MPX_CONN, and sends its response behind that.
+#[test]
+fn a_second_begin_of_the_same_request_does_not_end_it() {
+    let again = begin(1, RESPONDER, false);
+    let more = [again, record(STDIN, 1, b"")].concat();
+    let peers = [Peer::Takes(begun(&more))];
+    let refusal = [1, END, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, CANT_MPX_CONN, 0, 0, 0];
+    differs("reading.c", "1", &peers, |is_stock, run| {
+        let sent = &run.responses[0].stdout;
+        assert_eq!(sent.starts_with(&refusal), is_stock, "{sent:?}");
+        assert!(sent.windows(5).any(|bytes| bytes == b"read\n"), "{sent:?}");
+    });
+}

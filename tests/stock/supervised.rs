@@ -1,0 +1,226 @@
+//! Programs on libfcgi under `fcgipm run`, which puts the drop-in in front; and php-cgi, which knows nothing of it.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use crate::load::{Load, Tally};
+use crate::peer::connection::Address;
+use crate::peer::program::{Program, product};
+use crate::peer::records::{Request, request};
+use crate::place;
+use crate::side::{Side, bound, built, source};
+
+/// `fcgipm run` of a program on a socket in this folder.
+fn run(folder: &Path, options: &[&str], program: &[&str]) -> Program {
+    let socket = folder.join("socket");
+    let mut command = Command::new("env");
+    // What the test run ignores stays ignored.
+    command.args(["--default-signal=HUP,INT,QUIT,TERM"]);
+    command
+        .arg(product("fcgipm"))
+        .args(["run", "--listen"])
+        .arg(&socket);
+    command.args(options).arg("--").args(program);
+    command
+        .env_remove("LD_LIBRARY_PATH")
+        .env_remove("FCGIPM_DROPIN");
+    Program::start_opening(command, Address::Unix(socket))
+}
+
+fn socket(program: &Program) -> String {
+    let Address::Unix(path) = &program.address else {
+        unreachable!("it was started on a path");
+    };
+    path.to_str().unwrap().to_owned()
+}
+
+/// The pid of the next worker that is ready.
+fn next_ready(program: &mut Program) -> i32 {
+    let line = program.line(") ready");
+    let (_, rest) = line
+        .rsplit_once("(pid ")
+        .unwrap_or_else(|| panic!("{line}"));
+    rest.split(')').next().unwrap().parse().unwrap()
+}
+
+/// Reloads again and again while 8 clients ask for so long.
+fn storm(program: &mut Program, how: &[&str]) -> (Tally, u32) {
+    let arguments = [&["-c", "8", "-t", "3"], how].concat();
+    let mut load = Load::start(&socket(program), &arguments);
+    let mut reloads = 0;
+    while !load.is_done() {
+        program.signal(Signal::SIGHUP);
+        program.line("reload done");
+        reloads += 1;
+    }
+    (load.finish(), reloads)
+}
+
+fn stop(mut program: Program) {
+    program.signal(Signal::SIGTERM);
+    let status = program.wait();
+    assert_eq!(status.code(), Some(0), "{:#?}", program.lines());
+    let killed = program.lines().iter().any(|line| line.contains("kill"));
+    assert!(!killed, "{:#?}", program.lines());
+}
+
+/// Nothing is lost, also on kept connections.
+fn storms(name: &str, program: &[&str], how: &[&str]) {
+    let folder = place::folder();
+    let mut pool = run(folder.path(), &["--workers", "2"], program);
+    for _ in 0..2 {
+        Side::DropIn.assert_loaded(next_ready(&mut pool));
+    }
+    for keeps in [&[][..], &["--keep"]] {
+        let (tally, reloads) = storm(&mut pool, &[how, keeps].concat());
+        assert_eq!(tally.lost(), 0, "{name} {keeps:?}: {tally:?}");
+        assert!(
+            tally.ok() > 100 && reloads > 3,
+            "{reloads} reloads, {tally:?}"
+        );
+        println!(
+            "measured: {name} under fcgipm run {keeps:?}: {} requests, {reloads} reloads, lost=0",
+            tally.ok()
+        );
+    }
+    stop(pool);
+}
+
+#[test]
+fn fcgiwrap_loses_nothing() {
+    let folder = place::folder();
+    let page = folder.path().join("page");
+    fs::copy(source("page.sh"), &page).unwrap();
+    let script = format!("SCRIPT_FILENAME={}", page.display());
+    let how = [
+        "--param",
+        &script,
+        "--uri",
+        "/page?status",
+        "--status",
+        "418",
+        "--expect",
+        "short and stout",
+    ];
+    storms("fcgiwrap", &["/usr/sbin/fcgiwrap"], &how);
+}
+
+#[test]
+fn programs_on_libfcgi_lose_nothing() {
+    for (name, flags) in [
+        ("a program on FCGX", &[][..]),
+        ("a program on fcgi_stdio", &["-DSTDIO"]),
+        ("a program on OS_Accept", &["-DSOCKETS"]),
+    ] {
+        let program = built("small.c", flags);
+        storms(name, &[program.to_str().unwrap()], &["--expect", "GET"]);
+    }
+}
+
+fn php() -> String {
+    let path = "/usr/bin/php-cgi";
+    assert!(
+        Path::new(path).exists(),
+        "{path} is missing: apt-get install php-cgi"
+    );
+    path.to_owned()
+}
+
+/// A script that, asked to wait, answers when somebody has opened and closed the FIFO beside it.
+fn php_script(folder: &Path) -> String {
+    let script = folder.join("page.php");
+    let fifo = folder.join("gate");
+    mkfifo(&fifo, Mode::from_bits_truncate(0o600)).unwrap();
+    let text = "<?php if ($_SERVER['QUERY_STRING'] == 'wait') file_get_contents(__DIR__ . '/gate'); echo 'answered';";
+    fs::write(&script, text).unwrap();
+    script.to_str().unwrap().to_owned()
+}
+
+fn php_request(script: &str, query: &str) -> Request {
+    request(&format!("/page.php?{query}"))
+        .param("REQUEST_METHOD", "GET")
+        .param("REDIRECT_STATUS", "200")
+        .param("SCRIPT_FILENAME", script)
+}
+
+#[test]
+fn php_cgi_loses_nothing_where_connections_are_closed() {
+    let folder = place::folder();
+    let script = php_script(folder.path());
+    let options = [
+        "--workers",
+        "2",
+        "--ready-delay",
+        "0.2",
+        "--env",
+        "PHP_FCGI_MAX_REQUESTS=0",
+    ];
+    let mut pool = run(folder.path(), &options, &[&php()]);
+    for _ in 0..2 {
+        next_ready(&mut pool);
+    }
+    let script = format!("SCRIPT_FILENAME={script}");
+    let how = [
+        "--param",
+        &script,
+        "--param",
+        "REDIRECT_STATUS=200",
+        "--expect",
+        "answered",
+    ];
+    let (tally, reloads) = storm(&mut pool, &how);
+    assert_eq!(tally.lost(), 0, "{tally:?}");
+    assert!(
+        tally.ok() > 100 && reloads > 3,
+        "{reloads} reloads, {tally:?}"
+    );
+    println!(
+        "measured: php-cgi under fcgipm run: {} requests, {reloads} reloads, lost=0",
+        tally.ok()
+    );
+    stop(pool);
+}
+
+/// What each signal does in the middle of a request.
+#[test]
+fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
+    let folder = place::folder();
+    let script = php_script(folder.path());
+    for (signal, is_answered) in [
+        (Signal::SIGTERM, true),
+        (Signal::SIGUSR1, true),
+        (Signal::SIGQUIT, false),
+        (Signal::SIGINT, false),
+        (Signal::SIGHUP, false),
+        (Signal::SIGUSR2, false),
+    ] {
+        let (listener, address) = bound(&folder.path().join("socket"));
+        let mut program = Program::start_on(Command::new(php()), listener, address);
+        let mut connection = program.connect();
+        connection.send(&php_request(&script, "wait").bytes());
+        // Open when the script has opened the other end.
+        let gate = fs::File::options()
+            .write(true)
+            .open(folder.path().join("gate"));
+        program.signal(signal);
+        if is_answered {
+            drop(gate.unwrap());
+            let text = connection.response().text();
+            assert!(text.ends_with("answered"), "{signal}: {text}");
+            // It waits for that.
+            drop(connection);
+            let status = program.wait();
+            assert_eq!(status.signal(), None, "{signal}: {status:?}");
+        } else {
+            let status = program.wait();
+            assert_eq!(status.signal(), Some(signal as i32), "{status:?}");
+            assert!(connection.try_response_to(1).is_err(), "{signal}");
+        }
+    }
+}
