@@ -166,18 +166,45 @@ static bool is_untouched(SV *value, bool is_env)
     return magic && magic->mg_type == PERL_MAGIC_envelem && !magic->mg_moremagic;
 }
 
+/* Which elements of a hash were met, by where their values stand: a parameter may come twice. */
+struct met {
+    SV ***places;
+    STRLEN mask;
+};
+
+static struct met nothing_met(pTHX_ STRLEN count)
+{
+    STRLEN size = 64;
+    while (size < 2 * count)
+        size *= 2;
+    SV *memory = sv_2mortal(newSV(size * sizeof(SV **)));
+    return (struct met) { memset(SvPVX(memory), 0, size * sizeof(SV **)), size - 1 };
+}
+
+static bool is_first(struct met *met, SV **place)
+{
+    STRLEN at = (uintptr_t)place / sizeof(SV *) & met->mask;
+    for (; met->places[at]; at = (at + 1) & met->mask)
+        if (met->places[at] == place)
+            return false;
+    met->places[at] = place;
+    return true;
+}
+
 /* Most of what one request has the next has, too, and a value that is the same need not be made again; in %ENV that
- * would change the process's environment. False if the hash has not just the names of these parameters. */
+ * would change the process's environment. False if the hash has not just the names of these parameters, or a name is
+ * among them twice. */
 static bool update(pTHX_ HV *hash, bool is_env, const uint8_t *at, const uint8_t *end)
 {
-    STRLEN count = 0;
+    STRLEN left = HvUSEDKEYS(hash);
+    struct met met = nothing_met(aTHX_ left);
     while (at < end) {
         struct parameter next;
         at = parameter(at, &next);
         SV **place = hv_fetch(hash, next.name, next.name_length, 0);
-        if (!place)
+        if (!left || !place || !is_first(&met, place))
             return false;
-        count++;
+        left--;
         if (!is_untouched(*place, is_env)) {
             store(aTHX_ hash, &next);
         } else if (SvCUR(*place) != next.value_length || memcmp(SvPVX_const(*place), next.value, next.value_length)) {
@@ -185,7 +212,7 @@ static bool update(pTHX_ HV *hash, bool is_env, const uint8_t *at, const uint8_t
             SvSETMAGIC(*place);
         }
     }
-    return count == HvUSEDKEYS(hash);
+    return left == 0;
 }
 
 /* The hash holds the request's parameters, and nothing else. False if this is for Perl to do: a hash that is tied or
@@ -195,10 +222,13 @@ static bool fill(pTHX_ const void *request, uint32_t scope, HV *hash)
     bool is_env = PL_envgv && GvHV(PL_envgv) == hash;
     const uint8_t *data;
     size_t length;
-    if (SvREADONLY((SV *)hash) || (SvMAGICAL((SV *)hash) && !is_env) || is_env != (scope == SCOPE_ENVIRONMENT)
-        || library.params(request, scope, &data, &length) != 0)
+    if (SvREADONLY((SV *)hash) || (SvMAGICAL((SV *)hash) && !is_env) || mg_find((SV *)hash, PERL_MAGIC_tied)
+        || is_env != (scope == SCOPE_ENVIRONMENT) || library.params(request, scope, &data, &length) != 0
+        || length > I32_MAX)
         return false;
 
+    /* A value that goes may be an object, and its DESTROY may do anything, even end the request. */
+    data = (const uint8_t *)SvPVX(sv_2mortal(newSVpvn((const char *)data, length)));
     const uint8_t *end = data + length;
     hv_iterinit(hash);
     if (!update(aTHX_ hash, is_env, data, end)) {
