@@ -146,7 +146,9 @@ From here on C<FCGI>, C<FCGI::ProcManager>, C<FCGI::ProcManager::Constrained> an
 distribution, for the program and for every module that it loads: C<CGI::Fast>, Plack, Catalyst, subclasses of your own. Nothing in the
 program changes. With C<PERL5OPT> the perls that the program starts load this, too; until one of the modules is asked for it does nothing.
 
-When the original C<FCGI> was loaded before, this dies and says from where.
+When the original C<FCGI> was loaded before, this dies and says from where. perl loads what C<PERL5OPT> names I<after> the C<-M> of its command
+line, so C<PERL5OPT=-MFCGIPM::Compat perl -MFCGI::ProcManager ...> is such a case. On the command line the order is as it is written, and this
+goes first: C<perl -MFCGIPM::Compat -MFCGI::ProcManager ...>.
 
 =head2 A socket and workers for a program that has neither
 
