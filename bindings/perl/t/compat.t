@@ -72,6 +72,13 @@ like(says('', 'use FCGI; require FCGIPM::Compat; FCGIPM::Compat->import; print "
 like(says("-I$dir/other", 'print "not reached"', PERL5OPT => '-MFCGI -MFCGIPM::Compat'), qr/\AFCGIPM::Compat: FCGI was loaded from $dir/, 'by PERL5OPT, too');
 like(says('', "BEGIN { unshift \@INC, '$dir/other' } use FCGI; print FCGI->VERSION"), qr/\AFCGIPM::Compat: FCGI was loaded from $dir\S+, which stands before FCGIPM::Compat in \@INC, and is used\n0\.01\z/,
     'a program that puts another in front is told');
+# PERL5OPT's modules come after those of the command line.
+for my $module (qw(FCGI FCGI::ProcManager)) {
+    like(says("-M$module", 'print "not reached"'), qr/\AFCGIPM::Compat: $module was loaded from \S+, and .*: load FCGIPM::Compat before it at /, "-M$module is loaded before PERL5OPT, and refused");
+    (my $file = "$module.pm") =~ s{::}{/}g;
+    like(says("-MFCGIPM::Compat -M$module", "print \$INC{'$file'}", PERL5OPT => $_), qr{\A$LIB/FCGIPM/Compat/\w+\.pm\z}, "-MFCGIPM::Compat -M$module, PERL5OPT='$_'")
+        for '', '-MFCGIPM::Compat';
+}
 is(says('', 'require FCGIPM::Compat; print "quiet"', PERL5OPT => ''), 'quiet', 'loading it is not enabling it');
 is(says('', 'print eval { require FCGI::Stream; 1 } ? "found" : "not found"'), 'not found', 'no module that the originals do not have');
 is(says('', 'use Module::Load::Conditional qw(can_load check_install); print check_install(module => "FCGI")->{version}, exists $INC{"FCGI.pm"} ? 1 : 0, can_load(modules => { FCGI => 0.8, "FCGI::ProcManager" => 0.28 }) ? 1 : 0, $INC{"FCGI.pm"}'),

@@ -3,7 +3,6 @@ use warnings;
 use ExtUtils::Manifest ();
 use File::Find ();
 use Pod::Checker ();
-use File::Temp ();
 use Test::More;
 
 my @modules;
@@ -19,16 +18,6 @@ for my $module (sort @modules) {
 
     open my $file, '<', $module or die;
     my $text = do { local $/; <$file> };
-    my ($synopsis) = $text =~ /^=head1 SYNOPSIS\n\n(.*?)\n=head1/ms;
-    ok(defined $synopsis, "$module: a synopsis") or next;
-    $synopsis =~ s/^    //mg;
-    like($synopsis, qr{\A#!/usr/bin/perl\n}, 'that is a whole program');
-    my $program = File::Temp->new;
-    print {$program} $synopsis;
-    close $program;
-    my $says = qx{$^X -Ilib -c $program 2>&1};
-    like($says, qr/syntax OK/, 'and compiles');
-
     my ($name) = $text =~ /^package ([\w:]+);/m;
     my ($version) = $text =~ /^our \$VERSION = '([\d.]+)';/m;
     # What stands for another module says so with that one's version, and a test of its own compares them.

@@ -146,16 +146,19 @@ From here on C<FCGI>, C<FCGI::ProcManager>, C<FCGI::ProcManager::Constrained> an
 distribution, for the program and for every module that it loads: C<CGI::Fast>, Plack, Catalyst, subclasses of your own. Nothing in the
 program changes. With C<PERL5OPT> the perls that the program starts load this, too; until one of the modules is asked for it does nothing.
 
-When the original C<FCGI> was loaded before, this dies and says from where.
+When the original C<FCGI> was loaded before, this dies and says from where. perl loads what C<PERL5OPT> names I<after> the C<-M> of its command
+line, so C<PERL5OPT=-MFCGIPM::Compat perl -MFCGI::ProcManager ...> is such a case. On the command line the order is as it is written, and this
+goes first: C<perl -MFCGIPM::Compat -MFCGI::ProcManager ...>.
 
-=head2 Workers for a program without a manager
+=head2 A socket and workers for a program that has neither
 
-A script that only says C<< while (my $q = CGI::Fast->new) >> is served by five workers on one socket with
+A script that only says C<< while (my $q = CGI::Fast->new) >>, or C<FCGI::Request()> and C<Accept>, is served by five workers on one socket with
 
     FCGI_SOCKET_PATH=:9005 FCGIPM_N_PROCESSES=5 PERL5OPT=-MFCGIPM::Compat perl script.fcgi
 
-The workers are made where the script waits for its first request (L<FCGIPM::Compat::Managed>). HUP, TERM and every option are as with
-L<FCGIPM::ProcManager>. What the script loaded before that is not renewed by HUP.
+A listening socket at descriptor 0 goes before C<FCGI_SOCKET_PATH>, as ever with C<FCGI::Request()>. The workers are made where the script waits for
+its first request (L<FCGIPM::Compat::Managed>). HUP, TERM and every option are as with L<FCGIPM::ProcManager>. What the script loaded before
+that is not renewed by HUP.
 
 =head1 DIFFERENCES
 

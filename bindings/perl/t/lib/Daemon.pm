@@ -16,12 +16,13 @@ use constant LIMIT => 30;    # seconds; nothing comes near unless it hangs
 
 # %with: text or file (the program; FCGI_SOCKET_PATH in its environment says where to listen), environment,
 # address (which the program opens itself, as it is to do with its socket file where this is ''),
-# arguments (a sub that is given the address to listen on and the folder, and returns the command line's).
+# arguments (a sub that is given the address to listen on and the folder, and returns the command line's), command (a
+# command line instead of perl's, run in the folder given as `in`).
 sub start {
     my ($class, %with) = @_;
     my $dir = File::Temp->newdir;
     my $file = $with{file};
-    if (!defined $file) {
+    if (!defined $file && !$with{command}) {
         $file = "$dir/program.pl";
         open my $program, '>', $file or die "$file: $!";
         print {$program} $with{text};
@@ -43,6 +44,7 @@ sub start {
         @ENV{ keys %{ $with{environment} } } = values %{ $with{environment} } if $with{environment};
         open STDERR, '>&', $log_in or exit 127;
         open STDOUT, '>', "$dir/stdout" or exit 127;
+        if ($with{command}) { chdir $with{in} or exit 127; exec @{ $with{command} } or exit 127 }
         exec $^X, '-Ilib', $file, $with{arguments} ? $with{arguments}->($listen, "$dir") : () or exit 127;
     }
     close $log_in;

@@ -1,13 +1,15 @@
 package Origin;
 
-# Notes which FCGI a process has loaded: one line each in the file that the environment names.
+# Notes where a process has the modules from that FCGIPM::Compat stands for: a line each, "FCGI.pm PATH", in the file
+# that the environment names.
 
 use strict;
 use warnings;
 
 END {
-    if (defined $INC{'FCGI.pm'} && open my $file, '>>', $ENV{ORIGIN_FILE}) {
-        print {$file} "$INC{'FCGI.pm'}\n";
+    my @modules = grep { m{\AFCGI(?:/ProcManager(?:/\w+)?)?\.pm\z} && defined $INC{$_} } sort keys %INC;
+    if (@modules && open my $file, '>>', $ENV{ORIGIN_FILE}) {
+        print {$file} "$_ $INC{$_}\n" for @modules;
         close $file;
     }
 }

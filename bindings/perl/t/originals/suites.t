@@ -12,21 +12,23 @@ use Test::More;
 my $sources = File::Spec->rel2abs('../../target/originals');
 my @lib = map { File::Spec->rel2abs($_) } qw(lib t/lib);
 
+# The tests, and the module that each of them is to run on.
 my %SUITES = (
-    'FCGI'             => 't/*.t',
-    'FCGI-ProcManager' => 't/*.t',
-    'CGI-Fast'         => 't/*.t',
-    'Plack'            => 't/Plack-Handler/fcgi*.t',
+    'FCGI'             => [ 't/*.t', 'FCGI.pm' ],
+    'FCGI-ProcManager' => [ 't/*.t', 'FCGI/ProcManager.pm' ],
+    'CGI-Fast'         => [ 't/*.t', 'FCGI.pm' ],
+    'Plack'            => [ 't/Plack-Handler/fcgi*.t', 'FCGI.pm' ],
 );
+my %OURS = map { ($_ => "$lib[0]/FCGIPM/Compat/" . s{\AFCGI/}{}r) } 'FCGI.pm', 'FCGI/ProcManager.pm';
 
 # About the changelog, not the module; its test module is not in Debian.
 my %LEFT_OUT = ('CGI-Fast/t/006_changes.t' => 1);
 
 for my $suite (sort keys %SUITES) {
     chdir "$sources/$suite" or fail("the source of $suite is in target/originals") and next;
-    my @files = grep { !$LEFT_OUT{"$suite/$_"} } sort glob $SUITES{$suite};
+    my ($pattern, $module) = @{ $SUITES{$suite} };
+    my @files = grep { !$LEFT_OUT{"$suite/$_"} } sort glob $pattern;
     ok(scalar @files, "$suite has tests");
-    my $loaded = 0;
     for my $file (@files) {
         my $origins = File::Temp->new;
         local @ENV{qw(PERL5OPT PERL5LIB ORIGIN_FILE RELEASE_TESTING)} =
@@ -37,8 +39,10 @@ for my $suite (sort keys %SUITES) {
         is($parser->skip_all || '', '', "$suite $file is not skipped");
         ok(!$parser->has_problems && !$parser->skipped && $parser->tests_run, "$suite $file: " . $parser->tests_run . ' pass')
             or diag(join "\n", @lines);
-        my @strangers = grep { !m{/FCGIPM/Compat/FCGI\.pm\n\z} && ++$loaded } <$origins>;
-        is("@strangers", '', "$suite $file ran on this FCGI");
+        my @origins = map { [ /\A(\S+) (.*)\n\z/ ] } <$origins>;
+        my @ours = grep { $_->[0] eq $module } @origins;
+        ok(scalar @ours, "$suite $file has loaded $module");
+        is_deeply([ grep { $_->[1] ne ($OURS{ $_->[0] } // '') } @origins ], [], "$suite $file: all of FCGI in \%INC is ours");
     }
 }
 

@@ -20,20 +20,30 @@ sub FAIL_ACCEPT_ON_INTR () { return 1 }
 
 BEGIN {
     no strict 'refs';
-    *CloseSocket = \&FCGIPM::CloseSocket;
     *$_ = \&{"FCGIPM::Request::$_"}
         for qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData DESTROY);
 }
 
 # FCGI removes whatever file stands in the way of a socket. An empty one may go, as File::Temp leaves it.
+our $has_opened;
+
 sub OpenSocket($$) {
     my ($address) = @_;
+    my $opened = FCGIPM::Compat::Managed::opened($address);
+    return $opened if defined $opened;
+    $has_opened = 1;
     unlink $address if defined $address && -f $address && -z _;
     goto &FCGIPM::OpenSocket;
 }
 
+sub CloseSocket($) {
+    FCGIPM::Compat::Managed::closed($_[0]);
+    goto &FCGIPM::CloseSocket;
+}
+
 sub Request(;***$*$) {
-    my @arguments = (\*STDIN, \*STDOUT, \*STDERR, \%ENV, 0, FAIL_ACCEPT_ON_INTR);
+    my $socket = @_ < 5 ? FCGIPM::Compat::Managed::default_socket() : 0;
+    my @arguments = (\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, FAIL_ACCEPT_ON_INTR);
     splice @arguments, 0, @_, @_;
     return &RequestX(@arguments);
 }
@@ -62,6 +72,7 @@ sub _handle_signals {
 sub RequestX(***$$$) {
     my @arguments = @_;
     _handle_signals() if !$is_handling;
+    $has_opened = 1;
     if (defined $arguments[4]) {
         my $descriptor = fileno $arguments[4];
         $arguments[4] = $descriptor if defined $descriptor;

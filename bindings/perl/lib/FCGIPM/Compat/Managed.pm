@@ -1,16 +1,21 @@
 package FCGIPM::Compat::Managed;
 
-# Workers for a program that has no process manager of its own, when the operator asks for them:
-# FCGIPM_N_PROCESSES=5 in front of a script that only says `while (CGI::Fast->new)`. They are made where the
-# program first waits for a request.
+# What the operator adds to a program that leaves it to whoever starts it: a socket, and workers.
+# FCGI_SOCKET_PATH is where a request listens that names no socket, if descriptor 0 is none. FCGIPM_N_PROCESSES=5
+# makes five of a program that has no process manager of its own, where it first waits for a request.
 
 use strict;
 use warnings;
 
 our $VERSION = '0.1.0';
 
-# The question is still open in this process.
+# The question whether there is a manager is still open in this process.
 our $is_open = 1;
+
+# Where requests listen that name no socket, once it is known. Looked up once, because a program may put another
+# file at descriptor 0, and every request replaces %ENV. In a manager's workers it is the manager's.
+my $socket;
+my $address;
 
 # Somebody manages: the program's own manager, or the one above this worker.
 sub settle {
@@ -18,10 +23,46 @@ sub settle {
     return;
 }
 
+sub default_socket {
+    return $socket if defined $socket;
+    my $path = $ENV{FCGI_SOCKET_PATH};
+    # A program that a web server has started for one request (CGI) has no use for another.
+    my $is_asked = defined $path && length $path && !defined $ENV{GATEWAY_INTERFACE} && !FCGIPM::FFI::socket_is_listening(0);
+    my $opened = $is_asked ? FCGI::OpenSocket($path, $ENV{FCGI_LISTEN_QUEUE} || 100) : 0;
+    return $opened if $opened < 0;
+    $address = $path if $is_asked;
+    return $socket = $opened;
+}
+
+# Before the workers are made. A program that makes its requests, or opens that address, in each of them gets the
+# one socket there; one that has opened a socket before has no use for another.
+sub open_for_workers {
+    return if !defined &FCGI::OpenSocket || $FCGI::has_opened || default_socket() >= 0;
+    require Carp;
+    Carp::croak(FCGIPM::FFI::last_error_message());
+}
+
+# What is open already at an address that the program wants to open; forgotten once the program closes it.
+sub opened {
+    my ($path) = @_;
+    return defined $address && defined $path && $path eq $address ? $socket : undef;
+}
+
+sub closed {
+    my ($descriptor) = @_;
+    return if !defined $address || !defined $descriptor || $descriptor ne $socket;
+    ($address, $socket) = ();
+    return;
+}
+
+# Without workers nobody becomes another user. That is said here and not found out later.
+my @FOR_WORKERS_ONLY = map { "FCGIPM_$_" } qw(USER GROUP CHROOT);
+
 sub ensure {
     my ($request) = @_;
     settle();
-    return if !$ENV{FCGIPM_N_PROCESSES} || !$request->IsFastCGI;
+    return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER};
+    return if !$ENV{FCGIPM_N_PROCESSES} && !grep { defined $ENV{$_} && length $ENV{$_} } @FOR_WORKERS_ONLY;
     require FCGIPM::ProcManager;
     FCGIPM::ProcManager->new({ pm_title => $0 })->pm_manage;
     return;
@@ -33,7 +74,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::Compat::Managed - workers for a program that has no process manager
+FCGIPM::Compat::Managed - a socket and workers for a program that has neither
 
 =head1 SYNOPSIS
 
@@ -43,9 +84,8 @@ FCGIPM::Compat::Managed - workers for a program that has no process manager
     use FCGIPM::Compat;
     use FCGI;
 
-    # FCGIPM_N_PROCESSES=5 in the environment makes five of it.
-    my $socket  = FCGI::OpenSocket('/run/app.sock', 100);
-    my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket);
+    # FCGI_SOCKET_PATH=/run/app.sock in the environment says where, and FCGIPM_N_PROCESSES=5 makes five of it.
+    my $request = FCGI::Request();
     while ($request->Accept() >= 0) {
         print "Content-Type: text/plain\r\n\r\nHello from $$\n";
     }
@@ -53,8 +93,22 @@ FCGIPM::Compat::Managed - workers for a program that has no process manager
 
 =head1 DESCRIPTION
 
+=head2 The socket
+
+C<FCGI::Request()> without a socket means descriptor 0, which C<spawn-fcgi>, a web server or systemd hands over. When that is no listening
+socket, and C<FCGI_SOCKET_PATH> is set, the first such call opens that address (with a queue of C<FCGI_LISTEN_QUEUE>, or 100), and later ones get the same
+socket. In a program whose manager starts before any socket is open, C<pm_manage> opens it, so that the workers share it, also when each of
+them calls C<CGI::Fast-E<gt>new>. An address that cannot be opened is an error of C<Request> or
+C<pm_manage>.
+
+Without the variable, and in a program that a web server has started as CGI (C<GATEWAY_INTERFACE> is set), everything is as with FCGI: the
+request is that of the environment.
+
+=head2 The workers
+
 When C<FCGIPM_N_PROCESSES> is set, and the program has come to its first C<Accept> without a manager of its own, a manager is started
-there, and the workers go on behind it. The process that was started stays the manager.
+there, and the workers go on behind it. The process that was started stays the manager. C<FCGIPM_USER>, C<FCGIPM_GROUP> and C<FCGIPM_CHROOT> are
+about workers: without any they are refused.
 
 
 =head1 SEE ALSO

@@ -259,6 +259,7 @@ FCGIPM::ProcManager::Events - what happens to a manager, and which method is tol
     #!/usr/bin/perl
     use strict;
     use warnings;
+    use FCGIPM;
     use FCGIPM::ProcManager;
 
     {
@@ -271,7 +272,11 @@ FCGIPM::ProcManager::Events - what happens to a manager, and which method is tol
         }
     }
 
+    my $request = FCGIPM::Request();
     MyManager->new({ n_processes => 5 })->pm_manage();
+    while ($request->Accept() >= 0) {
+        print "Content-Type: text/plain\r\n\r\nHello from $$\n";
+    }
 
 =head1 DESCRIPTION
 

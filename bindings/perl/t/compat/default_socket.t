@@ -1,0 +1,142 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use POSIX ();
+use Test::More;
+use Compat;
+use Program ();
+use SameProgram ();
+
+# Programs that leave their socket to whoever starts them, `FCGI::Request()`: where FCGI_SOCKET_PATH says, if nobody
+# hands one over as descriptor 0.
+
+needs(qw(CGI::Fast FCGI::ProcManager));
+
+my $LOOP = <<'END';
+open my $log, '>&', \*STDERR or die;
+my $request = FCGI::Request();
+syswrite $log, "made $$\n";
+while ($request->Accept >= 0) {
+    print "Content-Type: text/plain\r\n\r\nworker $$ of ", getppid, $request->IsFastCGI ? '' : ', CGI', "\n";
+}
+END
+my $PLAIN = "use strict; use warnings; use FCGI;\n$LOOP";
+my $MANAGED = "use strict; use warnings; use FCGI; use FCGI::ProcManager;\n"
+    . "my \$pm = FCGI::ProcManager->new({ n_processes => 3 });\n";
+
+sub worker { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
+
+# Until so many different workers have answered: the address is one socket of theirs.
+sub all_answer {
+    my ($name, $daemon, $count) = @_;
+    my %seen;
+    while (keys %seen < $count) {
+        my $answer = $daemon->ask;
+        like($answer->{stdout}, qr/^worker \d+ of @{[ $daemon->pid ]}$/m, "$name: answered by a worker") if !$seen{ worker($answer) }++;
+    }
+    return;
+}
+
+for my $address ('', free_address()) {
+    my $what = $address ? 'TCP' : 'unix';
+
+    my $alone = compat(text => $PLAIN, address => $address);
+    $alone->wait_for(qr/^made \d+$/);
+    is(worker($alone->ask), $alone->pid, "$what: the program serves by itself") for 1, 2;
+    is($alone->stop, 0, "$what: TERM ends it");
+
+    my $five = compat(text => $PLAIN, address => $address, environment => { FCGIPM_N_PROCESSES => 5 });
+    my @workers = map { $five->wait_for(qr/^FastCGI: server \(pid (\d+)\): initialized/) } 1 .. 5;
+    all_answer($what, $five, 2);
+    reloads("$what, five workers", $five, 3, expect => 'worker');
+    my %old = map { $_ => 1 } @workers;
+    ok(!$old{ worker($five->ask) }, "$what: by new workers");
+    is($five->stop, 0, "$what: TERM ends it with 0");
+    is(scalar(() = $five->log =~ /^made \d+$/mg), 1, "$what: the request was made once, in the manager");
+    ok(!-e $five->dir . '/socket', "$what: its socket file is gone") if !$address;
+}
+
+# A manager of the program's, before and after the request is made.
+my %ORDER = (
+    'the request, then pm_manage' => $MANAGED . ($LOOP =~ s/(?=while)/\$pm->pm_manage;\n/r),
+    'pm_manage, then the request' => "$MANAGED\$pm->pm_manage;\n$LOOP",
+    'pm_manage, then CGI::Fast'   => $MANAGED . 'use CGI::Fast; $pm->pm_manage; '
+        . 'while (my $q = CGI::Fast->new) { $pm->pm_pre_dispatch; print $q->header, "worker $$ of ", getppid, "\n"; $pm->pm_post_dispatch }',
+);
+for my $order (sort keys %ORDER) {
+    my $daemon = compat(text => $ORDER{$order}, address => '');
+    $daemon->wait_for(qr/^FastCGI: server .*initialized/) for 1 .. 3;
+    all_answer($order, $daemon, 2);
+    $daemon->signal('HUP');
+    $daemon->wait_for(qr/reload done/);
+    all_answer("$order, after a reload", $daemon, 2);
+    is($daemon->stop, 0, "$order: TERM ends it with 0");
+    unlike($daemon->log, qr/status [1-9]/, "$order: no worker failed");
+}
+
+# A listening socket at descriptor 0 goes before the variable.
+{
+    my $folder = File::Temp->newdir;
+    my $daemon = compat(text => $PLAIN, environment => { FCGI_SOCKET_PATH => "$folder/other" });
+    is(worker($daemon->ask), $daemon->pid, 'descriptor 0 is the socket, if it is one');
+    ok(!-e "$folder/other", 'and nothing is opened');
+    is($daemon->stop, 0, 'TERM ends it');
+}
+
+# One that the program names is its own; what it opens at that address is the one that is there.
+{
+    my $text = <<'END';
+use strict; use warnings; use FCGI;
+my @requests = map { FCGI::Request() } 1, 2;
+print STDERR "made\n";
+my $again = FCGI::OpenSocket($ENV{FCGI_SOCKET_PATH}, 5);
+my $named = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, 0);
+for my $number (0 .. 2) {
+    my $request = $requests[$number % 2];
+    print "request $number, ", $named->IsFastCGI, ", worker $$" if $request->Accept >= 0;
+    $request->Finish;
+}
+my $own = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, {}, $again);
+print "closing" if $own->Accept >= 0;
+$own->Finish;
+FCGI::CloseSocket($again);
+my $anew = FCGI::OpenSocket("$ARGV[0]", 5);
+print STDERR "anew ", -S $ARGV[0] ? 1 : 0, "\n";
+END
+    my $daemon = compat(text => $text, address => '', arguments => sub { $_[0] });
+    $daemon->wait_for(qr/^made$/);
+    like($daemon->ask->{stdout}, qr/\Arequest $_, 0, worker/, "request $_, of two objects in turn; descriptor 0 by name is CGI") for 0 .. 2;
+    is($daemon->ask->{stdout}, 'closing', 'OpenSocket of the same address is the same socket');
+    $daemon->wait_for(qr/^anew 1$/);
+    is($daemon->ended, 0, 'closed, it can be opened anew');
+}
+
+# What cannot be is said at once, and not by workers that die.
+{
+    my $daemon = compat(text => $PLAIN, address => '/no/such/folder/socket');
+    isnt($daemon->ended, 0, 'an address that cannot be opened ends the program');
+    like($daemon->log, qr{\Asocket is not a descriptor: '-1' \(listen address '/no/such/folder/socket': No such file}, 'with a reason');
+    $daemon = compat(text => $ORDER{'pm_manage, then the request'}, address => '/no/such/folder/socket');
+    isnt($daemon->ended, 0, 'also in pm_manage');
+    like($daemon->log, qr{\Alisten address '/no/such/folder/socket': No such file}, 'which says it');
+    unlike($daemon->log, qr/started/, 'before it makes workers');
+    for my $option (qw(FCGIPM_USER FCGIPM_GROUP FCGIPM_CHROOT)) {
+        $daemon = compat(text => $PLAIN, address => '', environment => { $option => '/' });
+        isnt($daemon->ended, 0, "$option without workers is refused");
+        like($daemon->log, qr/\b\Q@{[ lc $option =~ s{FCGIPM_}{}r ]}\E\b.*for the workers of a manager, and n_processes is 0/, 'in words');
+    }
+}
+
+# What stays CGI: all of it without the variable, as on the original; and a program that a web server has started so.
+{
+    my $ask = 'use strict; use warnings; use FCGI; close STDIN; open STDIN, "<", "/dev/null"; my $r = FCGI::Request();'
+        . ' print $r->IsFastCGI, " ", $r->Accept, " ", $r->Accept, "\n";';
+    for my $environment ({}, { FCGIPM_N_PROCESSES => 3 }, { FCGI_SOCKET_PATH => '' }, { FCGI_SOCKET_PATH => 'none', GATEWAY_INTERFACE => 'CGI/1.1' }) {
+        my $outcomes = SameProgram::outcomes(ways => ['compat'], text => $ask, requests => [], environment => $environment);
+        my $name = join ', ', 'CGI', map { "$_=$environment->{$_}" } sort keys %$environment;
+        is_deeply($outcomes->{compat}, $outcomes->{original}, "$name: as on the original");
+        is($outcomes->{original}{stdout}, "0 0 -1\n", "$name: once");
+    }
+}
+
+done_testing;

@@ -1,0 +1,67 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use File::Find ();
+use POSIX ();
+use Test::More;
+use Daemon;
+
+# Each synopsis is a whole program: it is run, asked for a page, and stopped.
+
+my $HELLO = qr/^Hello from \d+$/m;
+my %ANSWER = (
+    'FCGIPM'                       => $HELLO,
+    'FCGIPM::Request'              => qr/^Hello, unix:: GET$/m,
+    'FCGIPM::Stream'               => qr/^4\n4$/m,
+    'FCGIPM::Stream::Input'        => qr/^2 lines$/m,
+    'FCGIPM::Stream::Output'       => qr/^FCGIPM::Stream::Output$/m,
+    'FCGIPM::Stream::Format'       => qr/^tea +4\.20$/m,
+    'FCGIPM::ProcManager'          => $HELLO,
+    'FCGIPM::ProcManager::Events'  => $HELLO,
+    'FCGIPM::ProcManager::Options' => $HELLO,
+    'FCGIPM::Compat'               => $HELLO,
+    'FCGIPM::Compat::FCGI'         => qr/^1$/m,
+    'FCGIPM::Compat::ProcManager'  => $HELLO,
+    'FCGIPM::Compat::Constrained'  => $HELLO,
+    'FCGIPM::Compat::MaxRequests'  => $HELLO,
+    'FCGIPM::Compat::Managed'      => $HELLO,
+    'FCGIPM::Compat::Redirected'   => qr/^done$/m,
+);
+# This one serves nobody.
+my $PRINTS = 'FCGIPM::FFI';
+
+my @files;
+File::Find::find({ wanted => sub { push @files, $_ if /\.(?:pm|pod)\z/ }, no_chdir => 1 }, 'lib');
+my $folder = File::Temp->newdir;
+my %run;
+
+for my $file (sort @files) {
+    (my $module = $file) =~ s{\Alib/|\.\w+\z}{}g;
+    $module =~ s{/}{::}g;
+    open my $in, '<', $file or die "$file: $!";
+    my ($synopsis) = do { local $/; <$in> } =~ /^=head1 SYNOPSIS\n\n(.*?)\n=head1/ms;
+    ok(defined $synopsis, "$module: a synopsis") or next;
+    $synopsis =~ s/^    //mg;
+    like($synopsis, qr{\A#!/usr/bin/perl\n}, "$module: a whole program");
+    # The places that it names are others here.
+    $synopsis =~ s{'(?::9005|/run/app\.sock)'}{'fd:0'}g;
+    $synopsis =~ s{'/(?:run|tmp)/(app\.pid|report)'}{'$folder/$1'}g;
+    unlike($synopsis, qr{'(?::\d|/(?:run|tmp)/(?!\Q@{[ $folder =~ s{\A/tmp/}{}r ]}\E))}, "$module: which this test has put elsewhere");
+    $run{$module} = 1;
+
+    my $daemon = Daemon->start(text => $synopsis, environment => $module eq 'FCGIPM::Compat' ? { PERL5OPT => '-Ilib -MFCGIPM::Compat' } : {});
+    if ($module eq $PRINTS) {
+        is($daemon->ended, 0, "$module: runs to its end");
+        like($daemon->stdout, qr/\Alibfcgipm \d+\.\d+\.\d+ from \//, "$module: prints");
+    }
+    else {
+        my $answer = $daemon->ask(params => [ REQUEST_METHOD => 'GET' ], stdin => "tea\nmilk");
+        like($answer->{stdout}, $ANSWER{$module}, "$module: answers");
+        # A program without a manager dies of it, unless it is one for FCGI, which handles it.
+        is($daemon->stop, $module =~ /\A(?:FCGIPM\z|FCGIPM::(?:Compat|ProcManager))/ ? 0 : POSIX::SIGTERM(), "$module: TERM ends it");
+    }
+    unlike($daemon->log, qr/ at \S+ line \d+/, "$module: without a warning");
+}
+is_deeply([ sort keys %run ], [ sort keys %ANSWER, $PRINTS ], 'all of them');
+
+done_testing;
