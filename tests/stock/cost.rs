@@ -76,8 +76,7 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-#[test]
-fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
+pub(crate) fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
     for (name, flags) in [("FCGX_Accept_r", &[][..]), ("FCGI_Accept", &["-DSTDIO"])] {
         let stock = calls(Side::Stock, flags);
         let ours = calls(Side::DropIn, flags);

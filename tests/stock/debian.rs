@@ -200,8 +200,7 @@ fn program(path: &str, package: &str) -> Command {
     Command::new(path)
 }
 
-#[test]
-fn fcgiwrap_runs_cgi_scripts() {
+pub(crate) fn fcgiwrap_runs_cgi_scripts() {
     let folder = place::folder();
     let html = folder.path().join("html");
     fs::create_dir(&html).unwrap();
@@ -238,16 +237,14 @@ fn script(interpreter: &str, package: &str, name: &str, keeps: &[bool], preload:
     assert_page(&answers, "/any", "said to the log\n");
 }
 
-#[test]
-fn the_xs_module_of_perl_serves() {
+pub(crate) fn the_xs_module_of_perl_serves() {
     script("/usr/bin/perl", "libfcgi-perl", "page.pl", BOTH, None);
 }
 
 /// Debian 12's extension needs functions that Ruby has had no more since 3.0, so that by itself it is not loaded, and
 /// the package's pure Ruby serves. With the functions it is what it was. It waits for the listening socket itself, by
 /// select(2), and never comes back to a kept connection, on either library.
-#[test]
-fn the_extension_of_ruby_fcgi_serves() {
+pub(crate) fn the_extension_of_ruby_fcgi_serves() {
     let levels = built("ruby_levels.c", &["-shared", "-fPIC"]);
     script(
         "/usr/bin/ruby",
@@ -258,8 +255,7 @@ fn the_extension_of_ruby_fcgi_serves() {
     );
 }
 
-#[test]
-fn lua_wsapi_serves() {
+pub(crate) fn lua_wsapi_serves() {
     script("/usr/bin/lua5.1", "lua-wsapi-fcgi", "page.lua", BOTH, None);
 }
 
@@ -292,8 +288,7 @@ fn tiff() -> Vec<u8> {
     file
 }
 
-#[test]
-fn iipsrv_serves_pictures() {
+pub(crate) fn iipsrv_serves_pictures() {
     let folder = place::folder();
     let picture = folder.path().join("picture.tif");
     fs::write(&picture, tiff()).unwrap();
@@ -329,8 +324,7 @@ fn iipsrv_serves_pictures() {
 }
 
 /// cgi-fcgi as the CGI script that connects a web server that knows no FastCGI with a program: here under fcgiwrap.
-#[test]
-fn cgi_fcgi_connects_to_a_program() {
+pub(crate) fn cgi_fcgi_connects_to_a_program() {
     let folder = place::folder();
     let html = folder.path().join("html");
     fs::create_dir(&html).unwrap();

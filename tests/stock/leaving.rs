@@ -8,8 +8,7 @@ use crate::side::{Side, built};
 /// Microseconds that an idle one may take.
 const BOUND: u64 = 100_000;
 
-#[test]
-fn ten_thousand_programs_told_to_leave_at_random_answer_what_they_have() {
+pub(crate) fn ten_thousand_programs_told_to_leave_at_random_answer_what_they_have() {
     const TOTAL: u64 = 10_000;
     let mut command = Side::DropIn.on(Command::new(built("leaving.c", &[])));
     let out = command.arg(TOTAL.to_string()).output().unwrap();

@@ -92,8 +92,7 @@ fn storms(name: &str, program: &[&str], how: &[&str]) {
     stop(pool);
 }
 
-#[test]
-fn fcgiwrap_loses_nothing() {
+pub(crate) fn fcgiwrap_loses_nothing() {
     let folder = place::folder();
     let page = folder.path().join("page");
     fs::copy(source("page.sh"), &page).unwrap();
@@ -111,8 +110,7 @@ fn fcgiwrap_loses_nothing() {
     storms("fcgiwrap", &["/usr/sbin/fcgiwrap"], &how);
 }
 
-#[test]
-fn programs_on_libfcgi_lose_nothing() {
+pub(crate) fn programs_on_libfcgi_lose_nothing() {
     for (name, flags) in [
         ("a program on FCGX", &[][..]),
         ("a program on fcgi_stdio", &["-DSTDIO"]),
@@ -149,8 +147,7 @@ fn php_request(script: &str, query: &str) -> Request {
         .param("SCRIPT_FILENAME", script)
 }
 
-#[test]
-fn php_cgi_loses_nothing_where_connections_are_closed() {
+pub(crate) fn php_cgi_loses_nothing_where_connections_are_closed() {
     let folder = place::folder();
     let script = php_script(folder.path());
     let options = [
@@ -188,8 +185,7 @@ fn php_cgi_loses_nothing_where_connections_are_closed() {
 }
 
 /// What each signal does in the middle of a request.
-#[test]
-fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
+pub(crate) fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
     let folder = place::folder();
     let script = php_script(folder.path());
     for (signal, is_answered) in [

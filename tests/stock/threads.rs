@@ -87,18 +87,15 @@ fn same(threads: usize, has_lock: bool) {
     }
 }
 
-#[test]
-fn threads_that_accept_together_answer_as_on_libfcgi() {
+pub(crate) fn threads_that_accept_together_answer_as_on_libfcgi() {
     same(8, false);
 }
 
-#[test]
-fn threads_that_accept_one_at_a_time_answer_as_on_libfcgi() {
+pub(crate) fn threads_that_accept_one_at_a_time_answer_as_on_libfcgi() {
     same(8, true);
 }
 
-#[test]
-fn more_threads_than_clients_and_one_thread_alone_answer_as_on_libfcgi() {
+pub(crate) fn more_threads_than_clients_and_one_thread_alone_answer_as_on_libfcgi() {
     same(32, false);
     same(1, true);
 }
