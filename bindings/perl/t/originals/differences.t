@@ -74,8 +74,47 @@ sub same_log {
     is($ours->{stderr} . $ours->{status}, "handler\n0", 'here while it waits');
 }
 
+{
+    my $text = $HEAD . 'my $request = FCGI::Request(); my $number = 0; while ($request->Accept >= 0) { kill TERM => $$ if <STDIN> && !$number++; print "served" }';
+    # The second waits in the queue when the first is told.
+    my ($original, $ours) = both($text, sub {
+        my ($socket) = @_;
+        my @clients = map { FastCGIClient->new($socket) } 1, 2;
+        my $bytes = $clients[0]->request_bytes({ stdin => 'x' });
+        $clients[0]->send_bytes(substr $bytes, 0, -17);
+        $clients[1]->send_bytes($bytes);
+        $clients[0]->send_bytes(substr $bytes, -17);
+        return map { $_->response->{stdout} } @clients;
+    });
+    is_deeply($original->{responses}, [ 'served', '' ], 'after TERM the original serves nobody else');
+    is_deeply($ours->{responses}, [ 'served', 'served' ], 'here who waits is served');
+}
+{
+    my $text = $HEAD . 'BEGIN { $^W = 1 } my $request = FCGI::Request(); $request->Accept; printf "%s|%d\n", undef, "x"; $request->Finish;';
+    my ($original, $ours) = both($text, {});
+    like($original->{responses}[0]{stderr}, qr/uninitialized value.*isn't numeric/s, 'printf under -w: the original tells of arguments that are none');
+    is($_->{responses}[0]{stdout}, "|0\n", 'prints') for $original, $ours;
+    is($ours->{responses}[0]{stderr}, '', 'nothing is said here');
+}
+
 # The manager.
 
+{
+    # One worker, busy until it is told that the manager stops; another request waits in the queue.
+    my $text = managed('', 'my $request = FCGI::Request(); while ($request->Accept >= 0) { my $line = <STDIN> // ""; if ($line eq "stop") { '
+        . 'idle(getppid); kill TERM => getppid; select undef, undef, undef, 0.01 until `cat stderr` =~ /sending TERM/ } print "served"; $pm->pm_post_dispatch }');
+    my ($original, $ours) = both($text, sub {
+        my ($socket) = @_;
+        my @clients = map { FastCGIClient->new($socket) } 1, 2;
+        my $bytes = $clients[0]->request_bytes({ stdin => 'stop' });
+        $clients[0]->send_bytes(substr $bytes, 0, -20);
+        $clients[1]->send_bytes($clients[1]->request_bytes({}));
+        $clients[0]->send_bytes(substr $bytes, -20);
+        return map { $_->response->{stdout} } @clients;
+    });
+    is_deeply($original->{responses}, [ 'served', '' ], 'a stop: the original leaves who waits');
+    is_deeply($ours->{responses}, [ 'served', 'served' ], 'here they are served');
+}
 {
     # RLIMIT_NPROC counts for nobody, and not for root.
     my $text = $HEAD . 'system "prlimit", "--nproc=0:0", "--pid", $$ and die "prlimit: $?"; require POSIX; POSIX::setuid((getpwnam "nobody")[2]) or die "setuid: $!"; '
