@@ -176,12 +176,18 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
 }
 
 {
-    my $daemon = daemon('$SIG{ALRM} = sub { print STDERR "alarm handled\n" }; ' . $ONE);
-    $daemon->ask;
-    $daemon->signal('ALRM');
-    $daemon->wait_for(qr/alarm handled/);
-    pass("the program's own handlers run in the manager");
-    $daemon->stop;
+    # Also of the signals that the library would take.
+    my @signals = qw(ALRM INT QUIT USR1 USR2 TTIN TTOU);
+    my $daemon = daemon('for my $name (qw(' . "@signals" . ')) { $SIG{$name} = sub { print STDERR "$$ handles $_[0]\n" } } ' . $ONE);
+    my $worker = worker_of($daemon->ask);
+    for my $name (@signals) {
+        $daemon->signal($name);
+        is($daemon->wait_for(qr/^(\d+) handles $name$/), $daemon->pid, "the program's own handler of $name runs in the manager");
+    }
+    kill INT => $worker;
+    is($daemon->wait_for(qr/^(\d+) handles INT$/), $worker, 'and in a worker');
+    like($daemon->ask->{stdout}, qr/worker \d/, 'the manager serves on');
+    is($daemon->stop, 0, 'TERM stops as ever');
 }
 {
     my $dir = File::Temp->newdir;

@@ -191,9 +191,8 @@ of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the 
     ::Constrained, max_size               needs Linux::Pid                    needs no other module
     sig_handler                           when the signal comes               when the program asks, or the request is done
     a thread made beside a request        ends in a fault                     goes on
-    $SIG{INT} set before pm_manage        is called in the manager            INT stops the manager
-    a pm_wait that calls waitpid itself   is the only one that reaps          the library's log tells of the exit, too
-    n_processes changed at run time       counts with the next fork           TTIN, TTOU
+    a pm_wait that calls waitpid itself   sees every exit                     not those of the end, which the log tells of
+    n_processes changed at run time       when a worker has exited            at once
 
 Modules that the program puts in front of @INC by hand (C<unshift @INC>) are used, with a warning. Perl heeds no C<PERL5OPT> under C<-T>:
 there it is C<perl -T -I/folder -MFCGIPM::Compat>.

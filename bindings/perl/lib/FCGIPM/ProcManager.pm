@@ -191,6 +191,14 @@ sub _has_handler {
     return defined $handler && $handler ne '' && $handler ne 'DEFAULT' && !$not_the_programs{$handler};
 }
 
+# The program's handler, above the one that the library has put in its place. Assigning an element to itself would do nothing.
+sub _set_anew {
+    my ($signal) = @_;
+    my $handler = $SIG{$signal};
+    $SIG{$signal} = $handler;
+    return;
+}
+
 sub _manager {
     my ($options) = @_;
     my @variables = map { _variable($_) } keys %OURS;
@@ -299,7 +307,7 @@ sub sig_manager {
         kill TERM => @pids;
         return;
     }
-    $this->pm_notify("received signal $name");
+    $this->pm_notify(($name =~ /\A(?:TERM|INT|QUIT|TTIN|TTOU)\z/ ? 'received' : 'ignoring') . " signal $name");
     if ($name =~ /\A(?:TERM|INT|QUIT)\z/ && !$this->{stop_signal}) {
         $this->{stop_signal} = $name;
         $this->pm_die("safe exit from signal $name");
@@ -313,7 +321,8 @@ sub _set_signal_handler {
     return if grep { $signal eq $_ } $this->{library_manager} ? FCGIPM::ProcManager::Events::managed() : @RETIRING;
     require POSIX;
     my $action = POSIX::SigAction->new('FCGIPM::ProcManager::sig_sub', undef, $restart ? POSIX::SA_RESTART() : 0);
-    POSIX::sigaction(POSIX->can("SIG$signal")->(), $action) or $this->pm_warn("sigaction: SIG$signal: $!");
+    my $number = do { no strict 'refs'; &{"POSIX::SIG$signal"}() };
+    POSIX::sigaction($number, $action) or $this->pm_warn("sigaction: SIG$signal: $!");
     return;
 }
 
@@ -340,7 +349,7 @@ sub handling_init {
         my @kept = grep { _has_handler($_) } qw(INT QUIT);
         $SIG{$_} = \&_retire for grep { my $name = $_; !grep { $name eq $_ } @kept } @RETIRING;
         FCGIPM::FFI::worker_protect();
-        $SIG{$_} = $SIG{$_} for @kept;
+        _set_anew($_) for @kept;
         # Who waits for a request hears of it when the wait ends.
         $FCGIPM::Request::retired = sub { sig_sub('TERM') if !$this->{SIG_RECEIVED} };
     }
@@ -567,8 +576,8 @@ Stop gently and exit; exit; exit with status 1.
 
 =item pm_wait
 
-Waits for the next worker to exit and returns its pid. A C<pm_wait> of a subclass that reaps by itself is called, too; the
-library learns of the exit nevertheless, and tells of it in the log once more.
+Waits for the next worker to exit and returns its pid. A C<pm_wait> of a subclass that reaps by itself is called, too, until the
+manager stops: the last exits are the library's, which tells of them in the log.
 
 =item pm_change_process_name(NAME), pm_received_signal([NAME [, 1]]), pm_parameter(NAME [, VALUE]), self_or_default, sig_sub
 
@@ -614,8 +623,8 @@ C<sending TERM to PIDs> the log has the reload's own lines.
 
 =item *
 
-INT and QUIT stop the manager like TERM. In a worker all four of TERM, HUP, INT and QUIT wait for the end of the request, without
-pm_pre_dispatch too.
+INT and QUIT stop the manager like TERM, and in a worker all four of TERM, HUP, INT and QUIT wait for the end of the request, without
+pm_pre_dispatch too. A handler of INT or QUIT that the program has set before C<pm_manage> is called instead, as there.
 
 =item *
 

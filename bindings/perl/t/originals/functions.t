@@ -67,6 +67,30 @@ my $answer = do { local $/; <$client> };
 print $answer =~ /body B/ ? 1 : 0, "\n";
 PROGRAM
 
+# The methods behind read and syswrite, called with what perl would not give them.
+program('lengths and offsets that are no whole numbers', <<'PROGRAM', requests => [ { stdin => 'abcdefgh' } ], contains => qr/\A\[3\]\[abc\]/);
+my $r = FCGI::Request(); $r->Accept; my $b;
+for my $with ([3.7], [2.2, 1.9], ['1x'], [-0.5], ['1e0'], [undef], [1, '0x1']) {
+    my $n = eval { @$with > 1 ? read STDIN, $b, $with->[0], $with->[1] : read STDIN, $b, $with->[0] };
+    print '[', $n // 'undef', "][$b]$@";
+}
+print '[', syswrite(STDOUT, 'hello', 2.9, 1.5), ']';
+$r->Finish;
+PROGRAM
+program('too few arguments, and too many', <<'PROGRAM', requests => [ { stdin => 'abcdefgh' } ], contains => qr/Usage: FCGI::Stream::WRITE/);
+my $r = FCGI::Request(); $r->Accept; my ($in, $out, $b) = (tied *STDIN, tied *STDOUT);
+for my $call (
+    sub { $out->WRITE }, sub { $out->WRITE('ab') }, sub { $out->WRITE('ab', 1) }, sub { $out->WRITE('ab', 1, 0, 5) }, sub { FCGI::Stream::WRITE() },
+    sub { $in->READ }, sub { $in->READ($b) }, sub { $in->READ($b, 1) }, sub { $in->READ($b, 1, 0, 5) }, sub { FCGI::Stream::READ() },
+    sub { $out->READ }, sub { $out->READ($b) }, sub { $out->READ($b, 1, 0, 5) }, sub { $in->WRITE }, sub { $in->WRITE('ab') }, sub { $in->WRITE('ab', 1) },
+    sub { $out->PRINT }, sub { $out->PRINTF },
+) {
+    my @values = eval { $call->() };
+    print STDERR scalar @values, ': ', join(',', map { $_ // 'undef' } @values), " $@\n";
+}
+$r->Finish;
+PROGRAM
+
 my %quiet = (in => 'stdout', requests => []);
 my $SHOW_ADDRESS = q{use FCGI; use Socket; my $s = FCGI::OpenSocket('127.0.0.1:0', 5); open my $h, '<&=', $s; print sockaddr_family(getsockname $h) == AF_UNIX ? 'file' : 'port', "\n";};
 differs('port 0 is any port', %quiet, original => "file\n", ours => "port\n", text => $SHOW_ADDRESS);

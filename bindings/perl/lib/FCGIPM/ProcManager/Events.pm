@@ -73,7 +73,7 @@ sub _set_handlers {
     my ($pm) = @_;
     return if $pm->no_signals;
     my @programs = grep { FCGIPM::ProcManager::_has_handler($_) } @PROGRAMS;
-    $SIG{$_} = $SIG{$_} for @programs;
+    FCGIPM::ProcManager::_set_anew($_) for @programs;
     $pm->{has_handlers} = $pm->{is_driven} || @programs;
     return if !$pm->{is_driven};
     my %is_programs = map { $_ => 1 } @programs;
