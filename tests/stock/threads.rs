@@ -70,7 +70,7 @@ fn same(threads: usize, has_lock: bool) {
     assert_eq!(stock.len(), CLIENTS * REQUESTS);
     let first = String::from_utf8_lossy(&stock[7].0);
     assert!(first.contains("\nPATH_INFO=/7\n"), "{first:.300}");
-    // One that accepts alone has the others' kept connections wait.
+    // Behind a lock kept connections wait, see "Where it differs" in bindings/libfcgi/README.md.
     for &keeps in if has_lock {
         &[false][..]
     } else {

@@ -1,5 +1,7 @@
 #!/bin/sh
 # A CGI script that does what the query asks for.
+# Left unread, fcgiwrap's answer depends on when the script ends.
+[ "$QUERY_STRING" = body ] || cat >/dev/null
 case ${QUERY_STRING%%&*} in
     status) printf 'Status: 418 Teapot\r\nContent-Type: text/plain\r\n\r\nshort and stout\n' ;;
     304) printf 'Status: 304 Not Modified\r\nETag: "x"\r\n\r\n' ;;
@@ -14,8 +16,7 @@ case ${QUERY_STRING%%&*} in
         cat "$body"
         rm -f "$body"
         ;;
-    # Unread, fcgiwrap's answer depends on when the script ends.
-    ignore) cat >/dev/null; printf 'Content-Type: text/plain\r\n\r\nignored\n' ;;
+    ignore) printf 'Content-Type: text/plain\r\n\r\nignored\n' ;;
     *)
         printf 'Content-Type: text/plain\r\n\r\n'
         for name in REQUEST_METHOD QUERY_STRING CONTENT_LENGTH CONTENT_TYPE SCRIPT_NAME DOCUMENT_URI SERVER_PROTOCOL \
