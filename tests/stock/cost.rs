@@ -53,9 +53,11 @@ fn calls(side: Side, flags: &[&str]) -> Vec<String> {
     // The tracer has the same standard error: its end is the tracer's.
     program.all_lines();
     let text = fs::read_to_string(trace).unwrap();
+    // A call that the kill kept from beginning has a name of question marks.
     let names = text.lines().filter_map(|line| {
         let rest = line.split_once(' ')?.1.trim_start();
-        (!rest.starts_with(['<', '-', '+'])).then(|| rest.split('(').next().unwrap().to_owned())
+        (!rest.starts_with(['<', '-', '+', '?']))
+            .then(|| rest.split('(').next().unwrap().to_owned())
     });
     let names: Vec<_> = names.collect();
     let accepts = names
