@@ -1,6 +1,7 @@
 /* So many servers, one after another, each told to leave at a random moment: by its own handler that calls
-   FCGX_ShutdownPending, with and without SA_RESTART, or by a plain TERM. Arguments: how many. One line for each kind: how
-   many, how many answers were not whole, and the longest time in microseconds. */
+   FCGX_ShutdownPending, with and without SA_RESTART, or by a plain TERM. Arguments: how many, and how many microseconds
+   are late for an idle one. One line for each kind: how many, how many answers were not whole, how many were late, the
+   longest time in microseconds, and the longest of the calmest tenth of the run. */
 
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 
 enum { PLAIN, HANDLER, RESTARTING, HANDLERS };
 enum { IDLE, REQUEST, LARGE, PHASES };
+enum { TENTHS = 10 };
 
 static const char *const handlers[] = { "plain", "handler", "restarting" };
 static const char *const phases[] = { "idle", "request", "large" };
@@ -102,8 +104,9 @@ static int is_answered(int fd, int length)
 int main(int argc, char **argv)
 {
     static int counts[HANDLERS][PHASES], broken[HANDLERS][PHASES];
-    static int64_t longest[HANDLERS][PHASES];
-    const int total = argc > 1 ? atoi(argv[1]) : 1;
+    static int late[HANDLERS][PHASES];
+    static int64_t longest[HANDLERS][PHASES][TENTHS];
+    const int total = argc > 1 ? atoi(argv[1]) : 1, bound = argc > 2 ? atoi(argv[2]) : 0;
     int number, handler, phase;
 
     alarm(100);
@@ -147,12 +150,22 @@ int main(int argc, char **argv)
         began = now() - began;
         broken[handler][phase] += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
         counts[handler][phase]++;
-        if (longest[handler][phase] < began)
-            longest[handler][phase] = began;
+        late[handler][phase] += began > bound;
+        if (longest[handler][phase][number * (int64_t)TENTHS / total] < began)
+            longest[handler][phase][number * (int64_t)TENTHS / total] = began;
     }
     for (handler = 0; handler < HANDLERS; handler++)
-        for (phase = 0; phase < PHASES; phase++)
-            printf("%s %s %d %d %lld\n", handlers[handler], phases[phase], counts[handler][phase], broken[handler][phase],
-                   (long long)longest[handler][phase]);
+        for (phase = 0; phase < PHASES; phase++) {
+            const int64_t *of = longest[handler][phase];
+            int64_t most = of[0], calmest = of[0];
+            int tenth;
+
+            for (tenth = 1; tenth < TENTHS; tenth++) {
+                most = of[tenth] > most ? of[tenth] : most;
+                calmest = of[tenth] < calmest ? of[tenth] : calmest;
+            }
+            printf("%s %s %d %d %d %lld %lld\n", handlers[handler], phases[phase], counts[handler][phase],
+                   broken[handler][phase], late[handler][phase], (long long)most, (long long)calmest);
+        }
     return 0;
 }
