@@ -5,6 +5,7 @@ use File::Find ();
 use POSIX ();
 use Test::More;
 use Daemon;
+use Program ();
 
 # Each synopsis is a whole program: it is run, asked for a page, and stopped.
 
@@ -60,6 +61,8 @@ for my $file (sort @files) {
     else {
         my $answer = $daemon->ask(params => [ REQUEST_METHOD => 'GET' ], stdin => "tea\nmilk");
         like($answer->{stdout}, $ANSWER{$module}, "$module: answers");
+        # Perl's handlers run between two of its statements: a signal that comes just before accept waits for a request.
+        Program::wait_until_idle($daemon->pid);
         # A program without a manager dies of it, unless it is one for FCGI, which handles it.
         is($daemon->stop, $module =~ /\A(?:FCGIPM\z|FCGIPM::(?:Compat|ProcManager))/ ? 0 : POSIX::SIGTERM(), "$module: TERM ends it");
     }
