@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use super::parking::{Link, Parked};
+use super::parking::{Link, Parked, Parking};
 use super::request::{Prospect, Request};
 use super::supervision::{self, Report};
 use crate::conn::{Scope, Stream, Suspended};
@@ -103,6 +103,23 @@ impl Request {
             Some(parking) => parking.let_go(link),
             None => link.fd,
         })
+    }
+
+    /// What is called each time [`rouse`](super::rouse) or a signal ends a wait.
+    pub fn look_around(&mut self, look: fn(&mut Self)) {
+        self.lookout = Some(look);
+    }
+
+    /// The listening socket.
+    #[must_use]
+    pub const fn listener(&self) -> i32 {
+        self.listener
+    }
+
+    /// Whether connections stand aside here that [another one](Self::adopt) could watch.
+    #[must_use]
+    pub fn has_adoptable(&self) -> bool {
+        self.parking.as_ref().is_some_and(Parking::has_passable)
     }
 
     /// Watches from here on what stands aside in another one, which nobody waits with.

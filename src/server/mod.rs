@@ -27,6 +27,11 @@ pub fn log(line: &str) {
     crate::sys::stderr::log(line);
 }
 
+/// Has every thread of this process that waits for a request [look around](Request::look_around).
+pub fn rouse() {
+    crate::sys::kick::rouse();
+}
+
 // What a request's user names of the rooms below.
 pub use crate::conn::{Scope, Stream};
 pub use crate::sys::listen::Peer;

@@ -354,6 +354,11 @@ impl Parking {
         Some(self.remove(position))
     }
 
+    /// Whether some are here that another one could go on with.
+    pub(super) fn has_passable(&self) -> bool {
+        self.parked.iter().any(Parked::may_be_passed)
+    }
+
     /// Takes out those that another one could go on with.
     pub(super) fn take_passable(&mut self) -> Vec<Parked> {
         let mut taken = Vec::new();

@@ -93,6 +93,8 @@ pub struct Request {
     pub(super) has_offered: bool,
     /// A kick arrived, and what it is about was not looked at.
     pub(super) kicked: bool,
+    /// See [`look_around`](Self::look_around).
+    pub(super) lookout: Option<fn(&mut Self)>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
     buffer: Box<[u8]>,
@@ -161,6 +163,7 @@ impl Request {
             drain: None,
             has_offered: false,
             kicked: false,
+            lookout: None,
             inbound: Inbound::new(settings.limits),
             outbound: Outbound::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),

@@ -53,6 +53,11 @@ impl Request {
             self.waiter.enter();
             self.kicked |= self.waiter.kicked();
             if self.kicked
+                && let Some(look) = self.lookout
+            {
+                look(self);
+            }
+            if self.kicked
                 && let Some(supervision) = supervision
             {
                 self.take_over(supervision);

@@ -230,10 +230,20 @@ pub(crate) fn reset() {
 /// Asks this process to retire because the host says so: there may be no handler yet, and without one
 /// the kick would reach no waiting thread. Async-signal-safe.
 pub(crate) fn request_retirement_from_host() {
+    handle_kick_where_default();
+    request_retirement();
+}
+
+/// Ends the waits of this process's threads, so that they look around and wait again.
+pub(crate) fn rouse() {
+    handle_kick_where_default();
+    kick_waiters(Origin::News);
+}
+
+fn handle_kick_where_default() {
     if [libc::SIG_DFL, libc::SIG_IGN].contains(&disposition(KICK)) {
         let _ = handle(KICK);
     }
-    request_retirement();
 }
 
 /// Asks this process to retire, as a signal from outside does. Async-signal-safe.

@@ -70,12 +70,7 @@ fn same(threads: usize, has_lock: bool) {
     assert_eq!(stock.len(), CLIENTS * REQUESTS);
     let first = String::from_utf8_lossy(&stock[7].0);
     assert!(first.contains("\nPATH_INFO=/7\n"), "{first:.300}");
-    // Behind a lock kept connections wait, see "Where it differs" in bindings/libfcgi/README.md.
-    for &keeps in if has_lock {
-        &[false][..]
-    } else {
-        &[false, true]
-    } {
+    for keeps in [false, true] {
         let ours = run(Side::DropIn, keeps);
         for (number, (a, b)) in stock.iter().zip(&ours).enumerate() {
             assert!(

@@ -4,6 +4,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fcgipm::error::{Code, Error};
@@ -153,9 +154,12 @@ impl Engine {
             0
         };
         let web_servers = settings.web_servers.clone();
+        let listener = purpose.listener;
+        let mut core = server::Request::new(listener, flags, &settings.options, web_servers)?;
+        core.look_around(adopt_rest);
         Ok(Box::new(Self {
             purpose,
-            core: server::Request::new(purpose.listener, flags, &settings.options, web_servers)?,
+            core,
             strings: [Strings::default(), Strings::default()],
             params: Params {
                 vec: ptr::null_mut(),
@@ -269,10 +273,45 @@ pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> 
     Engine::new(purpose)
 }
 
-/// An engine has nothing to do.
+/// An engine has nothing to do. Where another thread waits and this one may not until it has left (a lock of the
+/// program's around accept), that one watches what stands aside here.
 pub(crate) fn put_back(engine: Box<Engine>) {
+    let is_left_alone = engine.core.has_adoptable();
     if let Some(mut resting) = resting() {
         resting.0.push(engine);
+    }
+    if is_left_alone && one_waits_at_a_time() && WAITING.load(Ordering::SeqCst) > 0 {
+        server::rouse();
+    }
+}
+
+/// Threads that wait for a request now, and the most that ever did at once.
+static WAITING: AtomicU32 = AtomicU32::new(0);
+static MOST: AtomicU32 = AtomicU32::new(0);
+
+fn one_waits_at_a_time() -> bool {
+    MOST.load(Ordering::SeqCst) < 2
+}
+
+impl Engine {
+    /// Waits for the next request.
+    pub(crate) fn accept(&mut self) -> Result<(), Error> {
+        let waiting = WAITING.fetch_add(1, Ordering::SeqCst) + 1;
+        if waiting > MOST.load(Ordering::SeqCst) {
+            MOST.fetch_max(waiting, Ordering::SeqCst);
+        }
+        adopt_rest(&mut self.core);
+        let accepted = self.core.accept();
+        WAITING.fetch_sub(1, Ordering::SeqCst);
+        accepted
+    }
+}
+
+/// Watches what stands aside in engines of threads that may be waiting for a lock. Threads that wait side by side come
+/// back to their own.
+fn adopt_rest(core: &mut server::Request) {
+    if one_waits_at_a_time() {
+        resting_on(core.listener(), |engine| core.adopt(&mut engine.core));
     }
 }
 

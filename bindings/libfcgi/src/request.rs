@@ -74,7 +74,7 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
             engine.core.serve(OwnedFd::from_raw_fd(request.ipc_fd));
             request.ipc_fd = -1;
         }
-        match engine.core.accept() {
+        match engine.accept() {
             Ok(()) => {
                 engine.begin(request, environment);
                 // What failed on the way was of no account.
