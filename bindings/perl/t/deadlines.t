@@ -160,8 +160,8 @@ my $release_in;
 sub release { if ($release_in && $_[0] eq $release_in) { undef $release_in; POSIX::sigprocmask(POSIX::SIG_UNBLOCK(), $signals) } }
 {
     no warnings 'redefine';
-    my $unbind = \&FCGIPM::Request::_unbind;
-    *FCGIPM::Request::_unbind = sub { release('Finish'); $unbind->(@_) };
+    my $ended = \&FCGIPM::Request::_ended;
+    *FCGIPM::Request::_ended = sub { release('Finish'); $ended->(@_) };
     my $retiring = \&FCGIPM::FFI::worker_retiring;
     *FCGIPM::FFI::worker_retiring = sub { release('post_dispatch'); $retiring->(@_) };
 }
