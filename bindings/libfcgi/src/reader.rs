@@ -85,10 +85,19 @@ pub unsafe extern "C" fn FCGX_GetChar(stream: *mut Stream) -> c_int {
     let Some(stream) = stream.as_mut() else {
         return EOF;
     };
-    if stream.is_reader == 0 || stream.is_closed != 0 && stream.rd_next == stream.stop {
-        return EOF;
+    if stream.is_reader == 0 || stream.rd_next == stream.stop {
+        return get_char_from_refill(stream);
     }
-    if stream.rd_next == stream.stop && !refill(stream) {
+    let byte = *stream.rd_next;
+    stream.rd_next = stream.rd_next.add(1);
+    c_int::from(byte)
+}
+
+/// Apart, so that the usual call needs no registers of its own.
+#[cold]
+#[inline(never)]
+unsafe fn get_char_from_refill(stream: &mut Stream) -> c_int {
+    if stream.is_reader == 0 || stream.is_closed != 0 || !refill(stream) {
         return EOF;
     }
     let byte = *stream.rd_next;

@@ -116,6 +116,18 @@ pub unsafe extern "C" fn FCGX_PutChar(c: c_int, stream: *mut Stream) -> c_int {
     let Some(stream) = stream.as_mut() else {
         return EOF;
     };
+    if stream.wr_next == stream.stop || stream.is_reader != 0 {
+        return put_char_in_new_room(c, stream);
+    }
+    *stream.wr_next = c as u8;
+    stream.wr_next = stream.wr_next.add(1);
+    c_int::from(c as u8)
+}
+
+/// Apart, so that the usual call needs no registers of its own.
+#[cold]
+#[inline(never)]
+unsafe fn put_char_in_new_room(c: c_int, stream: &mut Stream) -> c_int {
     if stream.wr_next == stream.stop && !make_room(stream) || stream.is_reader != 0 {
         return EOF;
     }
