@@ -19,6 +19,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+#[macro_use]
+#[path = "peer/in_turn.rs"]
+mod in_turn;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
@@ -26,30 +30,7 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "host") {
         std::process::exit(host(&arguments[1..]));
     }
-    let filter = arguments.iter().find(|a| !a.starts_with('-'));
-    let mut failed = 0;
-    let mut passed = 0;
-    for (name, test) in TESTS {
-        if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
-            continue;
-        }
-        let outcome = std::panic::catch_unwind(test);
-        println!(
-            "test {name} ... {}",
-            if outcome.is_ok() { "ok" } else { "FAILED" }
-        );
-        match outcome {
-            Ok(()) => passed += 1,
-            Err(_) => failed += 1,
-        }
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {verdict}. {passed} passed; {failed} failed");
-    std::process::exit(i32::from(failed > 0));
-}
-
-macro_rules! tests {
-    ($($name:ident)*) => { const TESTS: &[(&str, fn())] = &[$((stringify!($name), $name)),*]; };
+    in_turn::run(TESTS);
 }
 
 tests! {

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app_threads.h"
 #include "fcgipm.h"
 
 static int listener;
@@ -223,24 +224,9 @@ static void *serve(void *unused)
     return result == FCGIPM_ERETIRED ? NULL : "accept";
 }
 
-static int serve_in_threads(int count)
+static void retire(void)
 {
-    pthread_t threads[64];
-    sigset_t retire;
-    int signal, failed = 0;
-    sigemptyset(&retire);
-    sigaddset(&retire, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &retire, NULL);
-    for (int i = 0; i < count; i++)
-        pthread_create(&threads[i], NULL, serve, NULL);
-    sigwait(&retire, &signal);
     fcgipm_worker_retire();
-    for (int i = 0; i < count; i++) {
-        void *outcome = NULL;
-        pthread_join(threads[i], &outcome);
-        failed |= outcome != NULL;
-    }
-    return failed;
 }
 
 int main(int argc, char **argv)
@@ -255,6 +241,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "app: socket: %s\n", fcgipm_last_error_message());
         return 1;
     }
-    int failed = argc > 2 ? serve_in_threads(atoi(argv[2])) : serve(NULL) != NULL;
+    int failed = argc > 2 ? serve_in_threads(atoi(argv[2]), serve, retire) : serve(NULL) != NULL;
     return failed;
 }

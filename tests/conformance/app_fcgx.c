@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "app_threads.h"
 #include "fcgiapp.h"
 
 static int listener;
@@ -251,26 +252,6 @@ static void *serve(void *unused)
     return result == -9999 ? NULL : "accept";
 }
 
-static int serve_in_threads(int count)
-{
-    pthread_t threads[64];
-    sigset_t retire;
-    int signal, failed = 0;
-    sigemptyset(&retire);
-    sigaddset(&retire, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &retire, NULL);
-    for (int i = 0; i < count; i++)
-        pthread_create(&threads[i], NULL, serve, NULL);
-    sigwait(&retire, &signal);
-    FCGX_ShutdownPending();
-    for (int i = 0; i < count; i++) {
-        void *outcome = NULL;
-        pthread_join(threads[i], &outcome);
-        failed |= outcome != NULL;
-    }
-    return failed;
-}
-
 int main(int argc, char **argv)
 {
     /* So many descriptors in front of everything that follows. */
@@ -285,6 +266,6 @@ int main(int argc, char **argv)
     listener = strncmp(address, "fd:", 3) == 0 ? atoi(address + 3) : FCGX_OpenSocket(address, 511);
     if (listener < 0)
         return 1;
-    int failed = argc > 2 ? serve_in_threads(atoi(argv[2])) : serve(NULL) != NULL;
+    int failed = argc > 2 ? serve_in_threads(atoi(argv[2]), serve, FCGX_ShutdownPending) : serve(NULL) != NULL;
     return failed;
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::side_by_side::{Side, command, dropin, run, same};
+use crate::peer::program::dropin;
+use crate::side_by_side::{Side, command, run, same};
 
 fn names(library: &Path) -> Vec<String> {
     let out = Command::new("nm")

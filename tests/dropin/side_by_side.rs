@@ -6,19 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use crate::peer::connection::{Address, LIMIT};
-use crate::peer::program::{Transport, ended, ended_within, folder, listen};
+use crate::peer::program::{Transport, dropin, ended, ended_within, folder, listen};
 use crate::peer::records::{Request, Response};
-
-/// Where the drop-in is, with its headers.
-pub(crate) fn dropin() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dropin");
-    assert!(
-        path.join("libfcgi.so.0").exists(),
-        "{} is missing: run `make build` first",
-        path.display()
-    );
-    path
-}
 
 /// What a program is built against, and what it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

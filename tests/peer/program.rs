@@ -40,6 +40,12 @@ pub(crate) fn product(name: &str) -> PathBuf {
     path
 }
 
+/// Where the drop-in for libfcgi is, with its headers; as a process that has loaded it names it.
+pub(crate) fn dropin() -> PathBuf {
+    let library = product("../dropin/libfcgi.so.0").canonicalize().unwrap();
+    library.parent().unwrap().to_owned()
+}
+
 /// A fresh folder, short enough in name for a socket in it.
 pub(crate) fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -62,7 +68,7 @@ pub(crate) fn compiled(source: &str) -> PathBuf {
 
 /// The same for one on FCGX: against the drop-in for libfcgi, and its headers.
 pub(crate) fn compiled_on_dropin(source: &str) -> PathBuf {
-    let dropin = product("../dropin");
+    let dropin = dropin();
     build(
         source,
         &[],

@@ -2,6 +2,9 @@
 //! they answer, how they leave, and what they cost. One test at a time, because some measure time; each prints what it
 //! counted.
 
+#[macro_use]
+#[path = "../peer/in_turn.rs"]
+mod in_turn;
 #[path = "../peer/mod.rs"]
 mod peer;
 
@@ -27,12 +30,6 @@ mod side;
 mod supervised;
 mod threads;
 
-macro_rules! tests {
-    ($($module:ident :: $name:ident)*) => {
-        const TESTS: &[(&str, fn())] = &[$((stringify!($name), $module::$name)),*];
-    };
-}
-
 tests! {
     cost::a_small_request_on_a_connection_of_its_own_costs_four_system_calls
     debian::fcgiwrap_runs_cgi_scripts
@@ -51,30 +48,6 @@ tests! {
     threads::more_threads_than_clients_and_one_thread_alone_answer_as_on_libfcgi
 }
 
-/// A filter is a part of a name; `--exact` and other options of the usual harness mean nothing here.
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filter = arguments.iter().find(|a| !a.starts_with('-'));
-    if arguments.iter().any(|a| a == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
-        return;
-    }
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in TESTS {
-        if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
-            continue;
-        }
-        let start = std::time::Instant::now();
-        let is_ok = std::panic::catch_unwind(test).is_ok();
-        let outcome = if is_ok { "ok" } else { "FAILED" };
-        println!("test {name} ... {outcome} ({:.1?})", start.elapsed());
-        if is_ok {
-            passed += 1;
-        } else {
-            failed += 1;
-        }
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {verdict}. {passed} passed; {failed} failed");
-    std::process::exit(i32::from(failed > 0));
+    in_turn::run(TESTS);
 }

@@ -8,23 +8,13 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::peer::connection::Address;
-use crate::peer::program::{Program, product};
+use crate::peer::program::{Program, dropin};
 
 /// What the loader finds as libfcgi.so.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Stock,
     DropIn,
-}
-
-/// Where the drop-in is.
-pub(crate) fn dropin() -> PathBuf {
-    product("../dropin/libfcgi.so.0")
-        .canonicalize()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .to_owned()
 }
 
 impl Side {

@@ -3,6 +3,9 @@
 //! One test at a time, because several measure time; each prints what it counted. The C example is the
 //! host with a single thread; Perl is the other one, and Debian's has threads.
 
+#[macro_use]
+#[path = "../peer/in_turn.rs"]
+mod in_turn;
 #[path = "../peer/mod.rs"]
 mod peer;
 
@@ -18,12 +21,6 @@ mod signals;
 mod silence;
 mod stopped;
 mod terms;
-
-macro_rules! tests {
-    ($($module:ident :: $name:ident)*) => {
-        const TESTS: &[(&str, fn())] = &[$((stringify!($name), $module::$name)),*];
-    };
-}
 
 tests! {
     reload::reload_storms_lose_nothing_in_c
@@ -44,30 +41,6 @@ tests! {
     bounds::a_thousand_workers_reload_without_a_pause_in_the_loop
 }
 
-/// A filter is a part of a name; `--exact` and other options of the usual harness mean nothing here.
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filter = arguments.iter().find(|a| !a.starts_with('-'));
-    if arguments.iter().any(|a| a == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
-        return;
-    }
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in TESTS {
-        if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
-            continue;
-        }
-        let start = std::time::Instant::now();
-        let is_ok = std::panic::catch_unwind(test).is_ok();
-        let outcome = if is_ok { "ok" } else { "FAILED" };
-        println!("test {name} ... {outcome} ({:.1?})", start.elapsed());
-        if is_ok {
-            passed += 1;
-        } else {
-            failed += 1;
-        }
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {verdict}. {passed} passed; {failed} failed");
-    std::process::exit(i32::from(failed > 0));
+    in_turn::run(TESTS);
 }

@@ -1,0 +1,25 @@
+/* Threads of the two applications, app.c and app_fcgx.c. */
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+
+/* So many of them serve; SIGUSR1 retires them all. serve returns NULL where it ended well. */
+static int serve_in_threads(int count, void *(*serve)(void *), void (*retire)(void))
+{
+    pthread_t threads[64];
+    sigset_t signals;
+    int signal, failed = 0;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    for (int i = 0; i < count; i++)
+        pthread_create(&threads[i], NULL, serve, NULL);
+    sigwait(&signals, &signal);
+    retire();
+    for (int i = 0; i < count; i++) {
+        void *outcome = NULL;
+        pthread_join(threads[i], &outcome);
+        failed |= outcome != NULL;
+    }
+    return failed;
+}
