@@ -183,7 +183,7 @@ pub(crate) fn install_retiring() -> Result<()> {
 /// # Errors
 /// sigaction(2) failed.
 pub(crate) fn install_where_default() -> Result<()> {
-    if [libc::SIG_DFL, libc::SIG_IGN].contains(&disposition(KICK)) {
+    if nobody_handles_kick() {
         install_kick()?;
     }
     let mut retiring = RETIRING.into_iter();
@@ -241,9 +241,13 @@ pub(crate) fn rouse() {
 }
 
 fn handle_kick_where_default() {
-    if [libc::SIG_DFL, libc::SIG_IGN].contains(&disposition(KICK)) {
+    if nobody_handles_kick() {
         let _ = handle(KICK);
     }
+}
+
+fn nobody_handles_kick() -> bool {
+    [libc::SIG_DFL, libc::SIG_IGN].contains(&disposition(KICK))
 }
 
 /// Asks this process to retire, as a signal from outside does. Async-signal-safe.

@@ -276,11 +276,11 @@ pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> 
 /// An engine has nothing to do. Where another thread waits and this one may not until it has left (a lock of the
 /// program's around accept), that one watches what stands aside here.
 pub(crate) fn put_back(engine: Box<Engine>) {
-    let is_left_alone = engine.core.has_adoptable();
+    let is_left_alone = one_waits_at_a_time() && engine.core.has_adoptable();
     if let Some(mut resting) = resting() {
         resting.0.push(engine);
     }
-    if is_left_alone && one_waits_at_a_time() && WAITING.load(Ordering::SeqCst) > 0 {
+    if is_left_alone && WAITING.load(Ordering::SeqCst) > 0 {
         server::rouse();
     }
 }
@@ -311,19 +311,19 @@ impl Engine {
 /// back to their own.
 fn adopt_rest(core: &mut server::Request) {
     if one_waits_at_a_time() {
-        resting_on(core.listener(), |engine| core.adopt(&mut engine.core));
+        adopt_resting(core);
     }
 }
 
-/// Does something with each engine of a listening socket that serves nobody.
-pub(crate) fn resting_on(listener: c_int, action: impl FnMut(&mut Engine)) {
+/// Watches what stands aside in engines of the same listening socket that serve nobody.
+pub(crate) fn adopt_resting(core: &mut server::Request) {
+    let listener = core.listener();
     if let Some(mut resting) = resting() {
-        let engines = resting.0.iter_mut().map(Box::as_mut);
-        engines
-            .filter(|engine| {
-                engine.purpose.listener == listener && engine.core.is_of_this_process()
-            })
-            .for_each(action);
+        for engine in &mut resting.0 {
+            if engine.purpose.listener == listener && engine.core.is_of_this_process() {
+                core.adopt(&mut engine.core);
+            }
+        }
     }
 }
 

@@ -339,18 +339,13 @@ XS(begin)
     HV *hash = self ? (HV *)referent(aTHX_ self, "environment", SVt_PVHV) : NULL;
     void *request = hash ? library_request(aTHX_ self) : NULL;
     if (!request || !find_ties(aTHX_ self, &ties)) {
-        in_perl(aTHX_ "FCGIPM::Request::begin_in_perl", &ST(0) - 1, G_SCALAR);
-        return;
+        in_perl(aTHX_ "FCGIPM::Request::begin_in_perl", &ST(0) - 1, G_DISCARD | G_VOID);
+        XSRETURN_EMPTY;
     }
     set_streams(aTHX_ &ties, false);
     set_number(aTHX_ self, "active", 1);
-    if (!fill(aTHX_ request, (uint32_t)number(aTHX_ self, "scope"), hash)) {
-        PUSHMARK(&ST(0) - 1);
-        call_pv("FCGIPM::Request::fill_in_perl", G_DISCARD | G_VOID);
-        SPAGAIN;
-        SP = &ST(0);
-        PUTBACK;
-    }
+    if (!fill(aTHX_ request, (uint32_t)number(aTHX_ self, "scope"), hash))
+        in_perl(aTHX_ "FCGIPM::Request::fill_in_perl", &ST(0) - 1, G_DISCARD | G_VOID);
     const int order[] = { 1, 2, 0 };
     for (int i = 0; i < 3; i++) {
         GV *handle = ties.handle[order[i]];
@@ -361,7 +356,7 @@ XS(begin)
         }
     }
     set_number(aTHX_ self, "bound", 1);
-    XSRETURN(1);
+    XSRETURN_EMPTY;
 }
 
 /* end(request object): FCGIPM::Request::_end of a request that is this process's, has its handles tied and has written

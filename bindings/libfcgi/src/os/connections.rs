@@ -143,9 +143,7 @@ fn accept(
         0
     };
     let mut acceptor = take(listener, flags, web_servers)?;
-    engine::resting_on(listener, |engine| {
-        acceptor.request.adopt(&mut engine.core);
-    });
+    engine::adopt_resting(&mut acceptor.request);
     let accepted = loop {
         match acceptor.request.accept_connection() {
             Ok(connection) => {

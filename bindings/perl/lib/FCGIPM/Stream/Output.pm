@@ -104,9 +104,10 @@ sub flush {
 
 # What the built-in functions call.
 
-# FCGIPM::XS comes back here with whatever is not usual. Pages are made of thousands of these, so the usual case (one string, not empty, not large) takes no call, no
-# variable of its own, and no more looks at perl's special variables than it needs: each costs as much as the
-# append. A string held as UTF-8 shows afterwards, by the mark.
+# Where FCGIPM::XS is loaded, it comes here with what is not usual. Without it, pages are made of thousands of
+# these, so the usual case (one string, not empty, not large) takes no call, no variable of its own, and no more
+# looks at perl's special variables than it needs: each costs as much as the append. A string held as UTF-8 shows
+# afterwards, by the mark.
 sub print_in_perl {
     return &_print_items if @_ != 2 || ref $_[1] || (length $_[1] || ENOUGH) >= ENOUGH || defined $\;
     ${ $_[0][GATHERED] } .= $_[1];
