@@ -9,9 +9,10 @@ trap 'rm -f "$log"' EXIT
 failed=0
 
 echo "== Rust: units, properties, simulation, processes, C and C++, neighbours"
-{ cargo test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo "exit $?"; } | tee "$log.rust"
+# What hangs is ended, so that the summary can say what had passed until then.
+{ timeout 2700 cargo test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo "exit $?"; } | tee "$log.rust"
 echo "== Perl"
-{ (cd bindings/perl && prove -Ilib -r t 2>&1); echo "exit $?"; } | tee "$log.perl"
+{ (cd bindings/perl && timeout 1200 prove -Ilib -r t 2>&1); echo "exit $?"; } | tee "$log.perl"
 
 grep -q '^exit 0$' "$log.rust" || failed=1
 grep -q '^exit 0$' "$log.perl" || failed=1
@@ -31,6 +32,7 @@ awk '
     /^Files=/ { split($0, part, /[=,]/); printf "%-34s %5d passed\n", "Perl (" part[2] " files)", part[4]; passed += part[4] }
     /Failed [0-9]+\/[0-9]+ subtests/ { split($0, part, /Failed |\//); bad += part[2]; passed -= part[2] }
     /Result: FAIL/ && !bad { bad = 1 }
+    /^exit 124$/ { print "ended, since it did not end by itself: " FILENAME }
     END {
         printf "\n%d passed, %d failed, %d skipped\n", passed, bad, left_out
     }

@@ -5,8 +5,10 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 
-use super::connection::{Address, Connection};
+use super::connection::{Address, Connection, LIMIT};
 use super::program::{Program, Transport, folder, product};
 use super::records::{
     GET_VALUES, GET_VALUES_RESULT, ID, PARAMS, Request, STDIN, begin, record, request, stream,
@@ -97,7 +99,12 @@ impl Pool {
 
     /// Waits until a worker stands at the gate; it goes on when this writes or is dropped.
     pub(crate) fn gate(&self) -> File {
-        File::options().write(true).open(&self.gate).unwrap()
+        let gate = self.gate.clone();
+        let (opened, wait) = mpsc::channel();
+        // A fifo opens when there is somebody at the other end.
+        thread::spawn(move || opened.send(File::options().write(true).open(gate)));
+        let found = wait.recv_timeout(LIMIT);
+        found.expect("a worker stands at the gate").unwrap()
     }
 
     /// Lets so many go through the gate, those that come later too, as long as this lives.

@@ -70,7 +70,7 @@ struct Line {
 /// What stands in a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
-    version: u64,
+    pub(super) version: u64,
     /// The current request's, or that of the last one.
     pub(super) number: u64,
     pub(super) finished: u64,
@@ -86,7 +86,8 @@ const BEGUN: u64 = 1 << 8;
 const MID_RECORD: u64 = 1 << 9;
 
 /// How one look at a record went.
-enum Found {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
     NeverUsed,
     Unreadable,
     Entry(Entry),
@@ -375,6 +376,8 @@ impl Record {
     pub(crate) fn publish(&self, entry: &mut Entry) {
         entry.version = entry.version.wrapping_add(1);
         let line = &self.lines[(entry.version & 1) as usize];
+        // Whoever sees any of it sees, too, that the line before stands.
+        fence(Ordering::Release);
         line.version.store(entry.version, Ordering::Relaxed);
         line.number.store(entry.number, Ordering::Relaxed);
         line.finished.store(entry.finished, Ordering::Relaxed);
@@ -394,20 +397,37 @@ impl Record {
 
     /// The latest line that is whole.
     fn find(&self) -> Found {
-        let lines = self.lines.each_ref().map(Line::load);
-        if lines
-            .iter()
-            .all(|(entry, seal)| *entry == Entry::default() && *seal == 0)
-        {
-            return Found::NeverUsed;
+        self.find_with(|| ())
+    }
+
+    /// The same, with something to do between the looks at the two lines.
+    pub(super) fn find_with(&self, between: impl FnOnce()) -> Found {
+        let [first, second] = &self.lines;
+        let (one, sealed) = first.load();
+        between();
+        let (two, sealed_too) = second.load();
+        match (one.seal() == sealed, two.seal() == sealed_too) {
+            (true, true) if one.version > two.version => Found::Entry(one),
+            (_, true) => Found::Entry(two),
+            // Somebody is writing the second. The first came before it if it still stands; if not,
+            // it has been overtaken by lines that earlier looks may have found.
+            (true, false) => {
+                fence(Ordering::Acquire);
+                if first.load() == (one, sealed) {
+                    Found::Entry(one)
+                } else {
+                    Found::Unreadable
+                }
+            }
+            (false, false) => {
+                let blank = (Entry::default(), 0);
+                if (one, sealed) == blank && (two, sealed_too) == blank {
+                    Found::NeverUsed
+                } else {
+                    Found::Unreadable
+                }
+            }
         }
-        let whole = lines
-            .iter()
-            .filter(|(entry, seal)| entry.seal() == *seal)
-            .map(|(entry, _)| *entry);
-        whole
-            .max_by_key(|entry| entry.version)
-            .map_or(Found::Unreadable, Found::Entry)
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::page::Found;
 use super::*;
 
 /// All words of a region that its worker can write to, by its own mapping.
@@ -250,6 +251,29 @@ fn a_worker_that_lies_with_a_seal_that_fits_is_still_within_bounds() {
     one.entry.state = 0xff;
     one.record.publish(&mut one.entry);
     assert_eq!(page.look(), None);
+}
+
+/// A reader that is held up between the two lines does not take the first for the latest, when the
+/// second is half written and both have been written since.
+#[test]
+fn a_reader_that_was_held_up_does_not_go_back() {
+    let board = board();
+    let page = board.page(1);
+    let mut one = Loop::at(page, 0);
+    one.turn_to(Activity::Reading, 2);
+    assert_eq!(one.entry.version % 2, 0, "it stands in the first line");
+    let tear_the_second = || words(page)[64 + 6 + 3].store(77, Ordering::Relaxed);
+    let found = one.record.find_with(tear_the_second);
+    assert_eq!(found, Found::Entry(one.entry), "nothing has come after it");
+    let (record, mut entry) = (one.record, one.entry);
+    let found = record.find_with(|| {
+        for seconds in 3..=5 {
+            entry.turn_to(Activity::Reading, at(seconds));
+            record.publish(&mut entry);
+        }
+        tear_the_second();
+    });
+    assert_eq!(found, Found::Unreadable);
 }
 
 /// Each request is told apart from the others by its time and its text; whoever reads while they are
