@@ -79,6 +79,7 @@ options! {
     RequestTimeoutSignal = "request_timeout_signal", Kind::Word(&["none", "VTALRM", "ALRM", "PROF", "XCPU", "USR1", "USR2"]), "VTALRM", "The signal that gives notice, to a worker that has a handler for it.";
     SlowRequest = "slow_request", Kind::Seconds, "0", "A request that runs for so long is logged once; 0: none is.";
     IdleTimeout = "idle_timeout", Kind::Seconds, "0", "A kept connection on which no request comes for so long is closed; 0: never.";
+    SkipHungUp = "skip_hung_up", Kind::Word(&["closed", "eof", "no"]), "closed", "A request whose client hung up while it waited, so that nothing of it was read, is not run: closed: where that is certain (a closed unix socket, a reset TCP connection); eof: also where the client sends no more, as a TCP client does that closed, or only shut down its side; no: it is run.";
     User = "user", Kind::Text, "", "User that workers become, a name or a number; needs root.";
     Group = "group", Kind::Text, "", "Group that workers become, a name or a number; empty: the user's. Needs root.";
     Chroot = "chroot", Kind::Text, "", "Directory that becomes the workers' root; needs root.";
@@ -102,11 +103,12 @@ const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_XS", "FCGIPM_DROPIN"
 
 /// Options that count where requests are served, not where they are managed: the others are nothing to
 /// a program that a manager starts.
-pub const OF_REQUESTS: [Opt; 7] = [
+pub const OF_REQUESTS: [Opt; 8] = [
     Opt::ParamsTimeout,
     Opt::BodyTimeout,
     Opt::WriteTimeout,
     Opt::IdleTimeout,
+    Opt::SkipHungUp,
     Opt::MaxParams,
     Opt::MaxParamSize,
     Opt::MaxParamsSize,

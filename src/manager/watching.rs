@@ -35,6 +35,7 @@ impl Shell {
                 // What it says of itself is only shown.
                 let requests = self.page(slot).look().map_or(0, |look| look.requests);
                 header.add(Total::Requests, requests);
+                header.add(Total::HungUp, self.page(slot).hung_up());
                 self.parts
                     .scoreboard
                     .slot(slot)

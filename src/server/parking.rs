@@ -101,6 +101,8 @@ pub(super) enum Found {
     Orphaned,
     /// A connection has something to read, or its end.
     Connection(Parked),
+    /// A connection is closed, or reset; it may have something to read.
+    HungUp(Parked),
     /// A kept connection has been silent for too long.
     Idle(Parked),
     /// Nothing that concerns a request.
@@ -263,13 +265,13 @@ impl Parking {
                 .iter()
                 .position(|p| p.link.fd.as_raw_fd() as u64 == token)
             {
-                Some(position) => self.wake(position),
+                Some(position) => self.wake(position, events[0].events()),
                 None => Found::Nothing,
             },
         })
     }
 
-    fn wake(&mut self, position: usize) -> Found {
+    fn wake(&mut self, position: usize, events: EpollFlags) -> Found {
         let parked = self.remove(position);
         if parked.is_lingering() {
             let mut scratch = [0; 8192];
@@ -280,6 +282,9 @@ impl Parking {
                 let _ = self.park(parked);
             }
             return Found::Nothing;
+        }
+        if events.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            return Found::HungUp(parked);
         }
         Found::Connection(parked)
     }

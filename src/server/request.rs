@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
 use super::draining::Drain;
+use super::hung_up::HungUp;
 use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
@@ -89,6 +90,7 @@ pub struct Request {
     pub(super) prospect: Prospect,
     /// What of the listen queue is still accepted, once the pool ends.
     pub(super) drain: Option<Drain>,
+    pub(super) hung_up: HungUp,
     /// What stands aside is on offer to other workers.
     pub(super) has_offered: bool,
     /// A kick arrived, and what it is about was not looked at.
@@ -161,6 +163,7 @@ impl Request {
             fresh: false,
             prospect: Prospect::Kept,
             drain: None,
+            hung_up: HungUp::new(options),
             has_offered: false,
             kicked: false,
             lookout: None,
@@ -262,6 +265,7 @@ impl Request {
             // What became of the old response has nothing to do with the next request.
             let _ = self.finish();
         }
+        self.hung_up.end();
         loop {
             if self.link.is_none() {
                 self.next_connection()?;
@@ -281,6 +285,7 @@ impl Request {
         let params = self.inbound.params();
         self.report.busy(params.method(), params.uri(), fd, id);
         self.offer_parked();
+        self.hung_up.begin();
         Ok(())
     }
 
@@ -431,6 +436,7 @@ impl Drop for Request {
         if self.active {
             let _ = self.finish();
         }
+        self.hung_up.tell();
         self.bequeath();
     }
 }

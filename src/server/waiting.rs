@@ -129,6 +129,7 @@ impl Request {
             }
             Found::Orphaned => supervision::set_orphaned(),
             Found::Connection(parked) => self.make_current(parked),
+            Found::HungUp(parked) => self.skip(parked),
             Found::Nothing => {}
         }
         Ok(())
@@ -138,7 +139,10 @@ impl Request {
         let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
         let (fd, peer) = listen::accept(listener)?;
         if self.settings.admits(peer) {
-            self.set_current(Link::new(fd, peer), Suspended::fresh(), true);
+            let link = Link::new(fd, peer);
+            if !self.hung_up.is(&link, &self.report) {
+                self.set_current(link, Suspended::fresh(), true);
+            }
         } else if let listen::Peer::Inet(address) = peer {
             stderr::log(&format!(
                 "connection from {address} refused: not in {}",
@@ -167,6 +171,15 @@ impl Request {
                 }
             }
             Err(errno) => stderr::log(&format!("taking over a kept connection: {}", errno.desc())),
+        }
+    }
+
+    /// The peer of a connection that stood aside is gone, whatever it asked for before.
+    fn skip(&mut self, parked: Parked) {
+        if !self.hung_up.counts_closed(&parked.link, &self.report) {
+            self.make_current(parked);
+        } else if let Some(parking) = &self.parking {
+            parking.close(parked.link);
         }
     }
 
@@ -289,6 +302,7 @@ impl Request {
         if self.link.is_some() {
             return Ok(());
         }
+        self.hung_up.tell();
         if let Some(supervision) = supervision {
             self.report.leaving();
             supervision.wake_manager();
@@ -342,7 +356,12 @@ impl Request {
                 }
             }
             match parking.wait(Some(Instant::now() + RETRY)) {
-                Ok(Found::Connection(parked)) => {
+                Ok(Found::HungUp(parked))
+                    if self.hung_up.counts_closed(&parked.link, &self.report) =>
+                {
+                    parking.close(parked.link);
+                }
+                Ok(Found::Connection(parked) | Found::HungUp(parked)) => {
                     self.make_current(parked);
                     return Ok(());
                 }

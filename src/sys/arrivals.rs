@@ -18,6 +18,8 @@ use nix::sys::socket::{
     SockaddrStorage, getsockname, recv, shutdown, socket,
 };
 
+use super::io;
+
 const fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
     libc::sock_filter {
         code: code as u16,
@@ -65,16 +67,7 @@ pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
 /// Whether [`stop`] was called on the socket, in whichever process.
 pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
     match is_unix(listener) {
-        Ok(true) => {
-            let mut polled = libc::pollfd {
-                fd: listener.as_raw_fd(),
-                events: libc::POLLRDHUP,
-                revents: 0,
-            };
-            // SAFETY: one live local. (nix does not know this event.)
-            let found = unsafe { libc::poll(&raw mut polled, 1, 0) };
-            found == 1 && polled.revents & libc::POLLRDHUP != 0
-        }
+        Ok(true) => io::events(listener, libc::POLLRDHUP) & libc::POLLRDHUP != 0,
         Ok(false) => has_filter(listener),
         Err(_) => false,
     }

@@ -52,6 +52,50 @@ pub(crate) fn is_silent(fd: BorrowedFd<'_>) -> bool {
     nix::sys::socket::recv(fd.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
 }
 
+/// Whether there is something to read at this moment.
+pub(crate) fn has_bytes(fd: BorrowedFd<'_>) -> bool {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    matches!(
+        nix::sys::socket::recv(fd.as_raw_fd(), &mut [0], flags),
+        Ok(1..)
+    )
+}
+
+/// Which directions of a connection are at their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Neither, as far as this side can know: of a TCP peer that closed it knows only that it sends no more.
+    None,
+    /// The peer sends no more.
+    Input,
+    /// Nor does it take anything: a closed unix socket, a reset TCP connection.
+    Closed,
+}
+
+/// Whether the peer has hung up; whatever it sent before can still be read.
+pub(crate) fn ends(fd: BorrowedFd<'_>) -> Ends {
+    let found = events(fd, libc::POLLRDHUP);
+    if found & (libc::POLLHUP | libc::POLLERR) != 0 {
+        Ends::Closed
+    } else if found & libc::POLLRDHUP != 0 {
+        Ends::Input
+    } else {
+        Ends::None
+    }
+}
+
+/// What poll(2) finds at this moment, for events that nix does not know.
+pub(crate) fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
+    let mut polled = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: wanted,
+        revents: 0,
+    };
+    // SAFETY: one live local.
+    let found = unsafe { libc::poll(&raw mut polled, 1, 0) };
+    if found == 1 { polled.revents } else { 0 }
+}
+
 /// On TCP: holds back what is sent last, for the connection's end to travel with it (tcp(7), TCP_CORK).
 pub(crate) fn hold_for_end(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let on: libc::c_int = 1;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use super::hung_up::hold_for_long;
 use super::peer::program::{Program, TRANSPORTS, Transport, folder};
 use super::{Pool, call, command};
 
@@ -12,8 +13,8 @@ use super::{Pool, call, command};
 const PLAIN: &str = "/headers?n=1";
 
 /// One worker whose system calls are written to a file.
-fn traced(transport: Transport) -> (Pool, std::path::PathBuf) {
-    let (plain, gate) = command(1, &[]);
+fn traced(transport: Transport, options: &[(&str, &str)]) -> (Pool, std::path::PathBuf) {
+    let (plain, gate) = command(1, options);
     let trace = folder().join("trace");
     let mut command = Command::new("strace");
     // The tracer is a grandchild, so that the program's pid is the one we know.
@@ -71,18 +72,19 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-#[test]
-fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
+/// Requests queue up whole behind one that is held, so that nothing has to be waited for; each of them
+/// must cost these calls.
+fn assert_costs(options: &[(&str, &str)], each: &[&str]) {
     const REQUESTS: usize = 50;
     for transport in TRANSPORTS {
-        let (pool, trace) = traced(transport);
-        // They queue up whole behind one that is held, so that nothing has to be waited for.
+        let (pool, trace) = traced(transport, options);
         let mut held = pool.paused(false);
         let gate = pool.gate();
         let mut queued: Vec<_> = (0..REQUESTS).map(|_| pool.program.connect()).collect();
         queued
             .iter_mut()
             .for_each(|connection| connection.send(&call(PLAIN).bytes()));
+        hold_for_long();
         drop(gate);
         held.response();
         for connection in &mut queued {
@@ -97,10 +99,9 @@ fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
                 .iter()
                 .position(|name| name == "accept4")
                 .unwrap();
-        let served = &calls[start..start + 4 * REQUESTS];
-        let each = ["accept4", "recvfrom", "sendto", "close"];
+        let served = &calls[start..start + each.len() * REQUESTS];
         assert!(
-            served.chunks(4).all(|request| request == each),
+            served.chunks(each.len()).all(|request| request == each),
             "{transport:?}: {:?}",
             count(served)
         );
@@ -108,10 +109,23 @@ fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
 }
 
 #[test]
+fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
+    let each = ["accept4", "recvfrom", "sendto", "close"];
+    assert_costs(&[("FCGIPM_SKIP_HUNG_UP", "no")], &each);
+}
+
+/// Whoever waited behind it may be gone.
+#[test]
+fn behind_a_request_that_took_long_it_costs_one_more() {
+    let each = ["accept4", "poll", "recvfrom", "sendto", "close"];
+    assert_costs(&[], &each);
+}
+
+#[test]
 fn a_small_request_on_a_kept_connection_costs_three_system_calls() {
     const REQUESTS: usize = 50;
     for transport in TRANSPORTS {
-        let (pool, trace) = traced(transport);
+        let (pool, trace) = traced(transport, &[]);
         let mut kept = pool.program.connect();
         for _ in 0..REQUESTS + 2 {
             kept.call(&call(PLAIN).keep(true));

@@ -12,6 +12,7 @@ mod deadlines;
 mod deaths;
 mod deploy;
 mod descriptors;
+mod hung_up;
 mod identity;
 mod kept;
 mod load;

@@ -127,6 +127,16 @@ impl Connection {
         };
     }
 
+    /// Closes a TCP connection so that its peer gets a reset.
+    pub(crate) fn reset(self) {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let at_once = nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        setsockopt(&self, sockopt::Linger, &at_once).unwrap();
+    }
+
     fn receive(&mut self) -> std::io::Result<usize> {
         let mut buffer = [0; 65_536];
         let count = match &mut self.socket {

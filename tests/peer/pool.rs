@@ -131,6 +131,16 @@ impl Pool {
         (connection, [rest, record(STDIN, ID, &[])].concat())
     }
 
+    /// What the status command says of it.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let output = Command::new(product("fcgipm"))
+            .args(["status", "--json", &self.program.pid().to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// Stops the manager gently, and checks that it never had to be otherwise.
     pub(crate) fn stop(mut self) {
         self.program.signal(nix::sys::signal::Signal::SIGTERM);

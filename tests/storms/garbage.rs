@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::chance::Chance;
 use super::host;
 use super::load::Load;
 use super::peer::pool::Pool;
-use super::peer::program::{Transport, product};
+use super::peer::program::Transport;
 
 const LENGTH: Duration = Duration::from_secs(10);
 
@@ -123,13 +122,7 @@ fn cpu(pid: i32) -> f64 {
 }
 
 fn status_answers(pool: &Pool) {
-    let output = Command::new(product("fcgipm"))
-        .args(["status", "--json", &pool.program.pid().to_string()])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(status["manager"], pool.program.pid());
+    assert_eq!(pool.status()["manager"], pool.program.pid());
 }
 
 pub(crate) fn random_bytes_in_a_workers_records_change_no_decision() {

@@ -36,9 +36,9 @@ State of a worker:
 JSON, one object; times in seconds, null where nothing is known:
   manager, uptime, pm, stopping, wanted, processes, starting, ready, retiring, idle, busy,
   accept_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
-  done, failed, message, age}, forks, deaths, recycled, requests, last_exit,
-  workers: [{slot, pid, state, activity, age, since, generation, requests, method, uri,
-  request_age, last_exit}]; last_exit: {pid, code, signal, text, age}
+  done, failed, message, age}, forks, deaths, recycled, requests, hung_up, last_exit,
+  workers: [{slot, pid, state, activity, age, since, generation, requests, hung_up, method,
+  uri, request_age, last_exit}]; last_exit: {pid, code, signal, text, age}
 
 Exit status:
   0  it was shown

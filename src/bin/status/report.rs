@@ -31,6 +31,7 @@ pub(super) struct Report {
     pub(super) deaths: u64,
     pub(super) recycled: u64,
     pub(super) requests: u64,
+    pub(super) hung_up: u64,
     /// The latest of all slots.
     pub(super) last_exit: Option<ExitReport>,
     pub(super) workers: Vec<WorkerReport>,
@@ -63,6 +64,7 @@ pub(super) struct WorkerReport {
     pub(super) since: Option<f64>,
     pub(super) generation: u64,
     pub(super) requests: Option<u64>,
+    pub(super) hung_up: u64,
     pub(super) method: Option<String>,
     pub(super) uri: Option<String>,
     pub(super) request_age: Option<f64>,
@@ -105,6 +107,7 @@ impl Report {
         let listeners = listeners(found, &pool.listeners);
         let waiting = listeners.iter().filter_map(|listener| listener.waiting);
         let served = workers.iter().filter_map(|(worker, _)| worker.requests);
+        let hung_up = workers.iter().map(|(worker, _)| worker.hung_up);
         let latest = exits.iter().max_by_key(|exit| exit.at);
         Self {
             manager: found.pid,
@@ -135,6 +138,7 @@ impl Report {
             deaths: pool.total(Total::Deaths),
             recycled: pool.total(Total::Recycled),
             requests: served.fold(pool.total(Total::Requests), u64::saturating_add),
+            hung_up: hung_up.fold(pool.total(Total::HungUp), u64::saturating_add),
             last_exit: latest.map(exit),
             workers: workers.into_iter().map(|(worker, _)| worker).collect(),
             pm: pool.pm,
@@ -155,6 +159,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
         since: since.filter(|since| !since.is_zero()).map(age),
         generation: status.generation,
         requests: look.map(|look| look.requests),
+        hung_up: found.view.hung_up(slot),
         request_age: details.as_ref().and(since).map(age),
         method: details.as_ref().map(|details| details.method.clone()),
         uri: details.map(|details| details.uri),

@@ -56,6 +56,13 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
         "\nserved    {} requests; {} forks, {} exits, {} recycled",
         report.requests, report.forks, report.deaths, report.recycled
     )?;
+    if report.hung_up > 0 {
+        writeln!(
+            out,
+            "not run   {} requests, whose clients had hung up",
+            report.hung_up
+        )?;
+    }
     if let Some(last) = &report.last_exit {
         writeln!(out, "last exit {}", exit(last))?;
     }

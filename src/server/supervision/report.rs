@@ -83,6 +83,13 @@ impl Report {
         self.turn_to(Activity::Finished);
     }
 
+    /// A request was not run, because its client had hung up.
+    pub fn hung_up(&self) {
+        if let Some(claimed) = &self.0 {
+            claimed.page.count_hung_up();
+        }
+    }
+
     /// The page of a worker's first loop: what that one has to offer is all there is, but for hosts with threads.
     pub(crate) fn first_page(&self) -> Option<&'static Page> {
         let claimed = self.0.as_ref().filter(|claimed| claimed.place == 0)?;

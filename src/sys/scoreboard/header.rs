@@ -63,9 +63,11 @@ pub enum Total {
     ReloadsDone = 4,
     /// Reloads that did not.
     ReloadsFailed = 5,
+    /// Requests that workers that are gone did not run, because their clients had hung up.
+    HungUp = 6,
 }
 
-const TOTALS: usize = 6;
+pub(super) const TOTALS: usize = 7;
 
 /// How many workers there are, and what they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

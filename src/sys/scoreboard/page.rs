@@ -29,13 +29,14 @@ const REQUESTS_MAX: u64 = 1 << 53;
 #[repr(C, align(4096))]
 pub struct Page {
     manager: ManagerLine,
+    counts: Counts,
     records: [Record; RECORDS],
     shelf: Shelf,
 }
 
 /// What the manager writes for the worker.
 #[derive(Debug)]
-#[repr(C, align(512))]
+#[repr(C, align(256))]
 struct ManagerLine {
     order: AtomicU32,
     pool_size: AtomicU32,
@@ -43,6 +44,13 @@ struct ManagerLine {
     notice: AtomicU64,
     /// The manager looks at the shelf again by itself.
     attended: AtomicU32,
+}
+
+/// What all loops of the worker count together.
+#[derive(Debug)]
+#[repr(C, align(256))]
+struct Counts {
+    hung_up: AtomicU64,
 }
 
 /// What one request loop says of itself.
@@ -206,6 +214,15 @@ impl Page {
         serves
     }
 
+    /// Requests that the worker did not run, because their clients had hung up.
+    #[must_use]
+    pub fn hung_up(&self) -> u64 {
+        self.counts
+            .hung_up
+            .load(Ordering::Relaxed)
+            .min(REQUESTS_MAX)
+    }
+
     /// Whether the worker has said anything at all.
     #[must_use]
     pub fn has_spoken(&self) -> bool {
@@ -339,6 +356,11 @@ impl Page {
                     Found::NeverUsed | Found::Unreadable => false,
                 })
             })
+    }
+
+    /// One more request was not run, because its client had hung up.
+    pub(crate) fn count_hung_up(&self) {
+        self.counts.hung_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Says that this worker will speak, before any of its loops does.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
-use super::header::{Figures, Header, Reload, SlotLine, Stage, Total};
+use super::header::{Figures, Header, Reload, SlotLine, Stage, TOTALS, Total};
 use super::memory::Shape;
 use super::page::{Details, Look, Page};
 
@@ -55,7 +55,7 @@ pub struct PoolStatus {
     pub slots_used: usize,
     /// The workers, counted.
     pub figures: Figures,
-    pub(super) totals: [u64; 6],
+    pub(super) totals: [u64; TOTALS],
     /// Inode numbers of the listening sockets, as far as the manager knows them.
     pub listeners: Vec<u64>,
     /// How the last reload went.
@@ -169,6 +169,12 @@ impl View {
     #[must_use]
     pub fn look(&self, slot: usize) -> Option<Look> {
         self.page(slot)?.look()
+    }
+
+    /// Requests that the worker in a slot did not run, because their clients had hung up.
+    #[must_use]
+    pub fn hung_up(&self, slot: usize) -> u64 {
+        self.page(slot).map_or(0, Page::hung_up)
     }
 
     /// More about the request that a look showed.

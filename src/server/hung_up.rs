@@ -1,0 +1,137 @@
+//! Clients that hung up while their request waited: it is not run.
+//!
+//! A look costs a system call, so it is only taken where somebody may have waited for long: behind a
+//! request that took its time, and now and then. One that has hung up is seldom the only one.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use super::parking::Link;
+use super::supervision::{self, Report};
+use crate::options::{Opt, Options};
+use crate::sys::io::{self, Ends};
+use crate::sys::{clock, stderr};
+
+/// Connections that are looked at in a row, once there is a reason to.
+const IN_A_ROW: u32 = 256;
+
+/// Without any reason, one of so many is.
+const ONE_OF: u32 = 64;
+
+/// How often there is a line in the log at most.
+const SAID: Duration = Duration::from_secs(1);
+
+/// What counts as hung up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Nothing,
+    /// No answer can reach the peer.
+    Closed,
+    /// The same, or nothing more can come from it.
+    End,
+}
+
+/// Which connections a loop looks at, and what it found.
+#[derive(Debug)]
+pub(super) struct HungUp {
+    wanted: Wanted,
+    /// Connections that are looked at, whatever else.
+    looks: u32,
+    /// The others that came, since one was looked at.
+    unseen: u32,
+    /// When the application got its last request.
+    busy_since: Option<Duration>,
+    /// Requests that were not run, and not told of.
+    untold: u64,
+    said: Duration,
+}
+
+impl HungUp {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            wanted: match options.word(Opt::SkipHungUp) {
+                "no" => Wanted::Nothing,
+                "eof" => Wanted::End,
+                _ => Wanted::Closed,
+            },
+            looks: 0,
+            unseen: 0,
+            busy_since: None,
+            untold: 0,
+            said: Duration::ZERO,
+        }
+    }
+
+    /// The application gets a request.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        if self.wanted != Wanted::Nothing {
+            self.busy_since = Some(clock::recently());
+        }
+    }
+
+    /// The application is back.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        if let Some(since) = self.busy_since.take() {
+            // The clock goes in ticks: the second one says that at least one has passed.
+            if clock::recently().saturating_sub(since) >= 2 * clock::tick() {
+                self.looks = IN_A_ROW;
+            }
+        }
+    }
+
+    /// Whether the peer of a connection hung up, of which nothing has been read. Not looked at: no.
+    pub(super) fn is(&mut self, link: &Link, report: &Report) -> bool {
+        if self.wanted == Wanted::Nothing {
+            return false;
+        }
+        self.unseen += 1;
+        if self.looks == 0 && self.unseen < ONE_OF {
+            return false;
+        }
+        self.unseen = 0;
+        self.looks = self.looks.saturating_sub(1);
+        match io::ends(link.fd.as_fd()) {
+            Ends::Closed => {}
+            Ends::Input if self.wanted == Wanted::End => {}
+            Ends::Input | Ends::None => return false,
+        }
+        self.count(link, report);
+        true
+    }
+
+    /// The same of a connection that stood aside, and of which it is known that it is closed.
+    pub(super) fn counts_closed(&mut self, link: &Link, report: &Report) -> bool {
+        if self.wanted == Wanted::Nothing {
+            return false;
+        }
+        self.count(link, report);
+        true
+    }
+
+    /// Counts the request that it sent, if it did.
+    fn count(&mut self, link: &Link, report: &Report) {
+        self.looks = IN_A_ROW;
+        if !io::has_bytes(link.fd.as_fd()) {
+            return;
+        }
+        report.hung_up();
+        self.untold += 1;
+        let now = supervision::now();
+        if now.saturating_sub(self.said) >= SAID {
+            self.said = now;
+            self.tell();
+        }
+    }
+
+    /// Says what was not said yet.
+    pub(super) fn tell(&mut self) {
+        let plural = match std::mem::take(&mut self.untold) {
+            0 => return,
+            1 => "a request was not run: its client".to_owned(),
+            count => format!("{count} requests were not run: their clients"),
+        };
+        stderr::log(&format!("{plural} had hung up (option skip_hung_up)"));
+    }
+}
