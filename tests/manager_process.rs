@@ -206,12 +206,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("fcgipm-manager-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        let this = Self(path);
+        let template = std::env::temp_dir().join("fcgipm-manager-XXXXXX");
+        let this = Self(nix::unistd::mkdtemp(&template).unwrap());
         this.deploy("serve");
         this
     }

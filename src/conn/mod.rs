@@ -12,6 +12,7 @@ mod framing;
 mod inbound;
 mod outbound;
 mod params;
+mod refusal;
 mod scope;
 
 pub use event::{Event, ProtocolError, Step};
@@ -19,6 +20,7 @@ pub use framing::Suspended;
 pub use inbound::Inbound;
 pub use outbound::{Direct, Outbound, Stream};
 pub use params::Params;
+pub use refusal::{OPENING, Opening, opening, overloaded};
 pub use scope::Scope;
 
 // Of the wire format, what a user of connections names.

@@ -197,6 +197,19 @@ impl Event {
         Self::new(EventKind::Emergency, 0, 0, message)
     }
 
+    pub(super) fn overloaded(count: u64, limit: Duration) -> Self {
+        let requests = if count == 1 {
+            "a request"
+        } else {
+            &*format!("{count} requests")
+        };
+        let message = format!(
+            "overload: {requests} refused, after longer than max_queue_age = {} s in the listen queue",
+            limit.as_secs_f64()
+        );
+        Self::new(EventKind::Notice, 0, 0, message)
+    }
+
     pub(super) fn recovered() -> Self {
         Self::new(EventKind::Recovered, 0, 0, "a worker is ready again")
     }

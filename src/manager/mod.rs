@@ -13,6 +13,7 @@ mod perform;
 mod pid_file;
 mod program;
 mod rescue;
+mod shedding;
 mod shell;
 mod start;
 mod watching;
@@ -28,6 +29,7 @@ use crate::sys;
 pub use event::{Event, EventKind};
 use identity::Identity;
 pub use program::Program;
+use shedding::Shedding;
 use shell::{Shell, Turn};
 use start::Settings;
 
@@ -135,6 +137,7 @@ impl Manager {
                 }
                 State::New if self.settings.pool.processes == 0 => {
                     Identity::refuse(&self.settings.options)?;
+                    Shedding::refuse(&self.settings.options)?;
                     self.state = State::Spent;
                     return Ok(Some(Event::in_worker()));
                 }

@@ -20,7 +20,7 @@ const APP_STATUS: u32 = 128 + 9;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections that are seen off at most; the oldest goes first.
-const FAREWELLS_MAX: usize = 64;
+const FAREWELLS_MAX: usize = 256;
 
 /// A connection that was taken over from a worker that is about to die.
 #[derive(Debug)]
@@ -96,7 +96,12 @@ impl Shell {
         if send(connection.as_raw_fd(), &ending, flags) != Ok(ending.len()) {
             return;
         }
-        // With something unread, a close would reset what was sent.
+        self.farewell(connection);
+    }
+
+    /// Closes a connection to which its last records were sent, when its peer has read them: with something
+    /// unread, a close would reset what was sent.
+    pub(super) fn farewell(&mut self, connection: OwnedFd) {
         let _ = shutdown(connection.as_raw_fd(), Shutdown::Write);
         if !discard(&connection) {
             if self.farewells.len() >= FAREWELLS_MAX {

@@ -9,6 +9,7 @@ use super::identity::Identity;
 use super::output::{self, Output};
 use super::pid_file::PidFile;
 use super::rescue::{Farewell, Rescue};
+use super::shedding::Shedding;
 use super::start::Settings;
 use crate::pool::{self, Action, Pool, Report, SlotState};
 use crate::server::supervision::{Look, Page, Scoreboard};
@@ -41,6 +42,8 @@ pub(super) struct Shell {
     pub(super) leftovers: Vec<Output>,
     /// Connections of killed workers, until their peers have read the end.
     pub(super) farewells: Vec<Farewell>,
+    /// What is refused of that which waits.
+    pub(super) shedding: Option<Shedding>,
     events: VecDeque<Event>,
     pub(super) actions: Vec<Action>,
     /// Connections may wait in the hand-over queue for somebody who looks.
@@ -149,7 +152,7 @@ pub(super) enum Source {
 }
 
 impl Shell {
-    pub(super) fn new(settings: Settings, parts: Parts) -> Self {
+    pub(super) fn new(settings: Settings, parts: Parts, shedding: Option<Shedding>) -> Self {
         let mut this = Self {
             pool: Pool::new(settings.pool.clone()),
             settings,
@@ -159,6 +162,7 @@ impl Shell {
             parts,
             leftovers: Vec::new(),
             farewells: Vec::new(),
+            shedding,
             events: VecDeque::new(),
             actions: Vec::new(),
             handed_over: false,
@@ -195,6 +199,7 @@ impl Shell {
         }
         let woken = ready.contains(&Source::Wake) && drain(&self.parts.wake.read);
         self.look(woken);
+        self.shed();
         let fork = self.tell_pool(pool::Event::Tick);
         self.kick_for_handover();
         if let Some(slot) = fork
@@ -232,6 +237,7 @@ impl Shell {
             self.pool.look_at(),
             self.handed_over.then_some(self.handover_gate),
             self.stopped.then_some(now),
+            self.shedding_at(),
             self.farewells.iter().map(|farewell| farewell.until).min(),
             until,
         ];
@@ -326,6 +332,7 @@ impl Shell {
         } else {
             self.parts.scoreboard.begin(slot, size, limit);
         }
+        self.page(slot).set_queues(self.counted_queues());
         let pipe = self.pipe_for_stderr();
         let executing = is_program.then(|| channel::pipe("pipe of a program", true));
         let (executing, executed) = match executing {

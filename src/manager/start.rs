@@ -7,6 +7,7 @@ use super::event::Event;
 use super::identity::Identity;
 use super::pid_file::PidFile;
 use super::program::Program;
+use super::shedding::Shedding;
 use super::shell::{Parts, Shell};
 use crate::error::{Code, Error, Result};
 use crate::options::{MAX_PROCESSES, Opt, Options};
@@ -152,6 +153,7 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
             "option pm: workers by load need a listening socket that is open before the manager starts",
         ));
     }
+    let shedding = Shedding::new(&settings.options, &listeners)?;
     let signals = Signals::install(signal_pipe.write, settings.handles_signals)?;
     // After the handlers: whoever reads the pid may send a signal at once.
     let pid_file = settings
@@ -175,6 +177,7 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
             listeners,
             identity,
         },
+        shedding,
     );
     shell.publish(Event::managing(settings.pool.processes));
     for line in &settings.overridden {

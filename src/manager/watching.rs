@@ -40,6 +40,7 @@ impl Shell {
                     .scoreboard
                     .slot(slot)
                     .set_exit(worker.pid, status);
+                self.inherit_counts(slot, matches!(exit, Exit::Signal(_) | Exit::Unknown));
             }
             Notice::ReloadBegun => header.set_reload(Reload::Running, ""),
             Notice::ReloadDone => header.set_reload(Reload::Done, ""),

@@ -133,6 +133,12 @@ impl Pool {
         self.slots.get(slot).map_or(SlotState::Empty, Slot::state)
     }
 
+    /// Whether it goes to its end, or has come there.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping | Phase::Stopped)
+    }
+
     /// How many workers there are, and what became of the others.
     #[must_use]
     pub fn counts(&self) -> Counts {

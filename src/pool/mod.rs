@@ -22,6 +22,7 @@ mod balance;
 mod deadlines;
 mod machine;
 mod offers;
+mod queue_age;
 mod recycling;
 mod report;
 mod sizing;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 pub use answer::{Action, Cause, Counts, Notice, Overdue, Recycle};
 pub use machine::Pool;
+pub use queue_age::{Queue, QueueAge};
 pub use slot::SlotState;
 
 /// What does not change while a pool lives.

@@ -6,8 +6,9 @@
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use super::parking::Link;
+use super::parking::{Link, Parked};
 use super::supervision::{self, Report};
+use crate::conn::{OPENING, Opening, opening};
 use crate::options::{Opt, Options};
 use crate::sys::io::{self, Ends};
 use crate::sys::{clock, stderr};
@@ -81,17 +82,22 @@ impl HungUp {
         }
     }
 
-    /// Whether the peer of a connection hung up, of which nothing has been read. Not looked at: no.
+    /// Whether the peer of a new connection hung up, if it is one of those that are looked at.
     pub(super) fn is(&mut self, link: &Link, report: &Report) -> bool {
-        if self.wanted == Wanted::Nothing {
-            return false;
-        }
         self.unseen += 1;
         if self.looks == 0 && self.unseen < ONE_OF {
             return false;
         }
         self.unseen = 0;
         self.looks = self.looks.saturating_sub(1);
+        self.look(link, report)
+    }
+
+    /// Whether the peer of a connection hung up, of which nothing has been read.
+    pub(super) fn look(&mut self, link: &Link, report: &Report) -> bool {
+        if self.wanted == Wanted::Nothing {
+            return false;
+        }
         match io::ends(link.fd.as_fd()) {
             Ends::Closed => {}
             Ends::Input if self.wanted == Wanted::End => {}
@@ -101,21 +107,26 @@ impl HungUp {
         true
     }
 
-    /// The same of a connection that stood aside, and of which it is known that it is closed.
-    pub(super) fn counts_closed(&mut self, link: &Link, report: &Report) -> bool {
+    /// Whether that counts of a connection that stood aside, and is closed.
+    pub(super) fn counts_closed(&mut self, parked: &Parked, report: &Report) -> bool {
         if self.wanted == Wanted::Nothing {
             return false;
         }
-        self.count(link, report);
+        // Else the rest of what the last request did not read is there.
+        if parked.state.is_between_records() {
+            self.count(&parked.link, report);
+        }
         true
     }
 
     /// Counts the request that it sent, if it did.
     fn count(&mut self, link: &Link, report: &Report) {
-        self.looks = IN_A_ROW;
-        if !io::has_bytes(link.fd.as_fd()) {
+        let mut bytes = [0; OPENING];
+        let length = io::peek(link.fd.as_fd(), &mut bytes).unwrap_or(0);
+        let Some(Opening::Request(_)) = opening(&bytes[..length]) else {
             return;
-        }
+        };
+        self.looks = IN_A_ROW;
         report.hung_up();
         self.untold += 1;
         let now = supervision::now();

@@ -10,7 +10,7 @@ use super::hung_up::HungUp;
 use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
-use super::supervision::{self, Report};
+use super::supervision::{self, Accepts, Report};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role, Scope};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
@@ -91,6 +91,8 @@ pub struct Request {
     /// What of the listen queue is still accepted, once the pool ends.
     pub(super) drain: Option<Drain>,
     pub(super) hung_up: HungUp,
+    /// Where a worker counts what it accepts.
+    pub(super) accepts: Option<Accepts>,
     /// What stands aside is on offer to other workers.
     pub(super) has_offered: bool,
     /// A kick arrived, and what it is about was not looked at.
@@ -164,6 +166,7 @@ impl Request {
             prospect: Prospect::Kept,
             drain: None,
             hung_up: HungUp::new(options),
+            accepts: None,
             has_offered: false,
             kicked: false,
             lookout: None,

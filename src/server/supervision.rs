@@ -15,14 +15,14 @@ use parking_lot::Mutex;
 pub use crate::sys::clock::now;
 pub use crate::sys::scoreboard::{
     Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Offered, Order, Page,
-    PoolStatus, RECORDS, REGION_NAME, Reload, Scoreboard, Shelf, SlotLine, SlotStatus, Stage,
-    Total, View, ViewError,
+    PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, Scoreboard, Shelf, SlotLine, SlotStatus,
+    Stage, Total, View, ViewError,
 };
 use crate::sys::stderr::Redirected;
 use crate::sys::{channel, kick, process};
 pub(crate) use inheritance::Inheritance;
 pub use inheritance::adopt;
-pub use report::Report;
+pub use report::{Accepts, Report};
 
 /// The byte that travels with a connection that is handed over: which standing it had.
 pub(crate) const KEPT: u8 = b'K';

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::draining::is_of_the_connection;
 use super::parking::{Found, Link, Parked, Parking, Standing};
 use super::request::{FAIL_ACCEPT_ON_INTR, Prospect, RETURN_ON_SIGNAL, Request};
-use super::supervision::{self, Order, Retirement, Supervision};
+use super::supervision::{self, Accepts, Order, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
@@ -38,6 +38,10 @@ impl Request {
                 child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
                 // An application that ignores or blocks every signal it knows would never hear of its manager.
                 kick::insist();
+            }
+            if self.accepts.is_none() {
+                let of = |listener| Accepts::of(supervision.page, listener);
+                self.accepts = listen::borrow(self.listener).map(of);
             }
             if self.report.idle() {
                 supervision.restore_stderr();
@@ -138,18 +142,27 @@ impl Request {
     pub(super) fn accept_one(&mut self) -> nix::Result<()> {
         let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
         let (fd, peer) = listen::accept(listener)?;
-        if self.settings.admits(peer) {
-            let link = Link::new(fd, peer);
-            if !self.hung_up.is(&link, &self.report) {
-                self.set_current(link, Suspended::fresh(), true);
-            }
-        } else if let listen::Peer::Inet(address) = peer {
+        if let Some(accepts) = &self.accepts {
+            accepts.count();
+        }
+        let link = Link::new(fd, peer);
+        if self.admits(peer) && !self.hung_up.is(&link, &self.report) {
+            self.set_current(link, Suspended::fresh(), true);
+        }
+        Ok(())
+    }
+
+    fn admits(&self, peer: listen::Peer) -> bool {
+        let is_admitted = self.settings.admits(peer);
+        if let listen::Peer::Inet(address) = peer
+            && !is_admitted
+        {
             stderr::log(&format!(
                 "connection from {address} refused: not in {}",
                 super::WEB_SERVER_ADDRS
             ));
         }
-        Ok(())
+        is_admitted
     }
 
     /// Takes over a connection that another worker handed on, if one waits.
@@ -158,11 +171,12 @@ impl Request {
             Ok(None) => {}
             Ok(Some((fd, standing))) => {
                 let peer = listen::peer_of(fd.as_fd());
-                self.set_current(
-                    Link::new(fd, peer),
-                    Suspended::fresh(),
-                    standing == supervision::SILENT,
-                );
+                let link = Link::new(fd, peer);
+                // The manager, who may have accepted it, does not know who is admitted.
+                if self.admits(peer) && !self.hung_up.look(&link, &self.report) {
+                    let is_fresh = standing == supervision::SILENT;
+                    self.set_current(link, Suspended::fresh(), is_fresh);
+                }
             }
             // One of the workers has shut it down. It would be readable for ever.
             Err(Errno::EPIPE) => {
@@ -176,7 +190,7 @@ impl Request {
 
     /// The peer of a connection that stood aside is gone, whatever it asked for before.
     fn skip(&mut self, parked: Parked) {
-        if !self.hung_up.counts_closed(&parked.link, &self.report) {
+        if !self.hung_up.counts_closed(&parked, &self.report) {
             self.make_current(parked);
         } else if let Some(parking) = &self.parking {
             parking.close(parked.link);
@@ -356,9 +370,7 @@ impl Request {
                 }
             }
             match parking.wait(Some(Instant::now() + RETRY)) {
-                Ok(Found::HungUp(parked))
-                    if self.hung_up.counts_closed(&parked.link, &self.report) =>
-                {
+                Ok(Found::HungUp(parked)) if self.hung_up.counts_closed(&parked, &self.report) => {
                     parking.close(parked.link);
                 }
                 Ok(Found::Connection(parked) | Found::HungUp(parked)) => {

@@ -48,17 +48,13 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Receive
 
 /// Whether there is nothing to read, and no end, at this moment.
 pub(crate) fn is_silent(fd: BorrowedFd<'_>) -> bool {
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-    nix::sys::socket::recv(fd.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
+    peek(fd, &mut [0]) == Err(Errno::EAGAIN)
 }
 
-/// Whether there is something to read at this moment.
-pub(crate) fn has_bytes(fd: BorrowedFd<'_>) -> bool {
+/// What could be read at this moment, which stays there; 0: its end.
+pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-    matches!(
-        nix::sys::socket::recv(fd.as_raw_fd(), &mut [0], flags),
-        Ok(1..)
-    )
+    nix::sys::socket::recv(fd.as_raw_fd(), buffer, flags)
 }
 
 /// Which directions of a connection are at their end.

@@ -18,6 +18,7 @@ mod kept;
 mod load;
 mod orphans;
 mod overdue;
+mod overload;
 mod queue;
 mod recycling;
 mod reload;

@@ -7,7 +7,6 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,14 +47,10 @@ pub(crate) fn dropin() -> PathBuf {
 
 /// A fresh folder, short enough in name for a socket in it.
 pub(crate) fn folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "fcgipm-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
-    let path = std::env::temp_dir().join(name);
-    std::fs::create_dir(&path).unwrap();
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = nix::unistd::mkdtemp(&std::env::temp_dir().join("fcgipm-XXXXXX")).unwrap();
+    // Web servers, and workers, are other users.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
 

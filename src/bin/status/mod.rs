@@ -36,7 +36,8 @@ State of a worker:
 JSON, one object; times in seconds, null where nothing is known:
   manager, uptime, pm, stopping, wanted, processes, starting, ready, retiring, idle, busy,
   accept_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
-  done, failed, message, age}, forks, deaths, recycled, requests, hung_up, last_exit,
+  done, failed, message, age}, forks, deaths, recycled, requests, hung_up, overloaded,
+  last_exit,
   workers: [{slot, pid, state, activity, age, since, generation, requests, hung_up, method,
   uri, request_age, last_exit}]; last_exit: {pid, code, signal, text, age}
 

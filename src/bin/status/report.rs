@@ -32,6 +32,7 @@ pub(super) struct Report {
     pub(super) recycled: u64,
     pub(super) requests: u64,
     pub(super) hung_up: u64,
+    pub(super) overloaded: u64,
     /// The latest of all slots.
     pub(super) last_exit: Option<ExitReport>,
     pub(super) workers: Vec<WorkerReport>,
@@ -139,6 +140,7 @@ impl Report {
             recycled: pool.total(Total::Recycled),
             requests: served.fold(pool.total(Total::Requests), u64::saturating_add),
             hung_up: hung_up.fold(pool.total(Total::HungUp), u64::saturating_add),
+            overloaded: pool.total(Total::Overloaded),
             last_exit: latest.map(exit),
             workers: workers.into_iter().map(|(worker, _)| worker).collect(),
             pm: pool.pm,

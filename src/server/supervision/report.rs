@@ -1,7 +1,10 @@
 //! What one request loop of a worker says of itself on the scoreboard. It costs a few stores: no
 //! lock, no allocation, no system call.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::stat::fstat;
 
 use super::{Activity, Page, RECORDS, installed};
 use crate::sys::scoreboard::{Entry, Record};
@@ -102,6 +105,29 @@ impl Report {
             && claimed.entry.activity() != Some(activity)
         {
             claimed.turn_to(activity);
+        }
+    }
+}
+
+/// Where the connections of a loop's listening socket are counted, if the manager wants to know.
+#[derive(Debug, Default)]
+pub struct Accepts(Option<(&'static Page, usize)>);
+
+impl Accepts {
+    /// For this socket, by a worker.
+    pub fn of(page: &'static Page, listener: BorrowedFd<'_>) -> Self {
+        // A pool without a limit has no queue here, and pays for nothing.
+        let is_wanted = page.counts_queues();
+        let inode = is_wanted.then(|| fstat(listener).map_or(0, |stat| stat.st_ino));
+        let queue = inode.and_then(|inode| page.queue_of(inode));
+        Self(queue.map(|queue| (page, queue)))
+    }
+
+    /// One was accepted. Before anything else is said of it.
+    #[inline]
+    pub fn count(&self) {
+        if let Some((page, queue)) = self.0 {
+            page.count_accepted(queue);
         }
     }
 }

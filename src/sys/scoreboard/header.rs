@@ -65,9 +65,11 @@ pub enum Total {
     ReloadsFailed = 5,
     /// Requests that workers that are gone did not run, because their clients had hung up.
     HungUp = 6,
+    /// Requests that the manager refused, because they had waited too long.
+    Overloaded = 7,
 }
 
-pub(super) const TOTALS: usize = 7;
+pub(super) const TOTALS: usize = 8;
 
 /// How many workers there are, and what they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

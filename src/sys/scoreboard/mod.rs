@@ -31,7 +31,7 @@ mod words;
 pub use header::{Figures, Header, Reload, SlotLine, Stage, Total};
 pub use memory::Scoreboard;
 pub(crate) use memory::adopt_region;
-pub use page::{Details, Look, Page, RECORDS};
+pub use page::{Details, Look, Page, QUEUES, RECORDS};
 pub(crate) use page::{Entry, Record};
 pub use shelf::{Offered, Shelf};
 pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};

@@ -15,6 +15,9 @@ use super::{Activity, Order};
 /// Request loops of one worker that can be told apart. Others go unreported.
 pub const RECORDS: usize = 31;
 
+/// Listen queues of which it is counted what is accepted from them.
+pub const QUEUES: usize = 8;
+
 /// Looks at a page that is being written, before it counts as unreadable.
 const TRIES: usize = 8;
 
@@ -44,6 +47,8 @@ struct ManagerLine {
     notice: AtomicU64,
     /// The manager looks at the shelf again by itself.
     attended: AtomicU32,
+    /// The inode numbers of the listening sockets whose queues are counted.
+    queues: [AtomicU64; QUEUES],
 }
 
 /// What all loops of the worker count together.
@@ -51,6 +56,8 @@ struct ManagerLine {
 #[repr(C, align(256))]
 struct Counts {
     hung_up: AtomicU64,
+    /// Connections accepted, by the manager's queues.
+    accepted: [AtomicU64; QUEUES],
 }
 
 /// What one request loop says of itself.
@@ -143,6 +150,44 @@ impl Page {
         line.pool_size.store(pool_size, Ordering::Relaxed);
         line.request_limit.store(request_limit, Ordering::Relaxed);
         line.notice.store(0, Ordering::Release);
+    }
+
+    /// Has the worker count what it accepts from these listening sockets, given by inode number; 0: none.
+    pub fn set_queues(&self, inodes: [u64; QUEUES]) {
+        for (place, inode) in self.manager.queues.iter().zip(inodes) {
+            place.store(inode, Ordering::Relaxed);
+        }
+    }
+
+    /// Connections that the worker says it accepted from one of these queues.
+    #[must_use]
+    pub fn accepted(&self, queue: usize) -> u64 {
+        self.counts.accepted[queue]
+            .load(Ordering::Acquire)
+            .min(REQUESTS_MAX)
+    }
+
+    /// How many loops of the worker may have accepted a connection that they have not counted.
+    /// `None`: there may be loops that have no place here.
+    #[must_use]
+    pub fn accepting(&self) -> Option<u64> {
+        let mut count = 0;
+        for record in &self.records {
+            let activity = match record.find() {
+                // Places are taken from the front.
+                Found::NeverUsed => return Some(count),
+                Found::Unreadable => None,
+                Found::Entry(entry) => entry.activity(),
+            };
+            count += match activity {
+                Some(Activity::Idle | Activity::Leaving) | None => 1,
+                // A loop that has not been, or is no more, says that it waits before it accepts.
+                Some(
+                    Activity::Reading | Activity::Busy | Activity::Finished | Activity::Starting,
+                ) => 0,
+            };
+        }
+        None
     }
 
     /// Gives an order. It takes effect at the worker's next look, so a kick follows.
@@ -356,6 +401,24 @@ impl Page {
                     Found::NeverUsed | Found::Unreadable => false,
                 })
             })
+    }
+
+    /// Whether any queue is counted.
+    pub(crate) fn counts_queues(&self) -> bool {
+        self.manager.queues[0].load(Ordering::Relaxed) != 0
+    }
+
+    /// The place of the listening socket of this inode among the queues that are counted.
+    pub(crate) fn queue_of(&self, inode: u64) -> Option<usize> {
+        let queues = &self.manager.queues;
+        queues
+            .iter()
+            .position(|queue| inode != 0 && queue.load(Ordering::Relaxed) == inode)
+    }
+
+    /// One more connection was accepted.
+    pub(crate) fn count_accepted(&self, queue: usize) {
+        self.counts.accepted[queue].fetch_add(1, Ordering::Release);
     }
 
     /// One more request was not run, because its client had hung up.

@@ -1,0 +1,233 @@
+//! Requests that wait too long in the listen queue: `max_queue_age`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::peer::connection::{Address, Connection};
+use super::peer::program::{Program, TRANSPORTS, Transport, product};
+use super::peer::records::{END, GET_VALUES, GET_VALUES_RESULT, ID, record};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call};
+
+const OVERLOADED: u8 = 2;
+
+fn limited(transport: Transport, workers: usize, seconds: &str) -> Pool {
+    Pool::start(transport, workers, &[("FCGIPM_MAX_QUEUE_AGE", seconds)])
+}
+
+/// Only END_REQUEST, which says so, and the end of the connection.
+fn assert_refused(client: &mut Connection) {
+    let end = client.record();
+    assert_eq!((end.kind, end.id), (END, ID));
+    assert_eq!(end.content, [0, 0, 0, 0, OVERLOADED, 0, 0, 0]);
+    client.assert_closed();
+}
+
+#[test]
+fn what_waits_too_long_is_refused_and_nothing_before() {
+    const LIMIT: Duration = Duration::from_millis(400);
+    for transport in TRANSPORTS {
+        for keep in [false, true] {
+            let mut pool = limited(transport, 1, "0.4");
+            let mut held = pool.paused(false);
+            let gate = pool.gate();
+            let begin = Instant::now();
+            let mut waiting: Vec<_> = (0..100).map(|_| pool.program.connect()).collect();
+            for client in &mut waiting {
+                client.send(&call("/").keep(keep).body(b"a body").bytes());
+            }
+            for client in &mut waiting {
+                assert_refused(client);
+                assert!(begin.elapsed() >= LIMIT, "{:?}", begin.elapsed());
+            }
+            println!(
+                "measured: {transport:?}: with max_queue_age 0.4 s all were refused after {:.2?}",
+                begin.elapsed()
+            );
+            // The worker was never asked, and goes on; so does whoever comes when it is free again.
+            drop(gate);
+            assert!(held.response().text().contains("waited"));
+            pool.program.call(&call("/"));
+            pool.program
+                .line("refused, after longer than max_queue_age = 0.4 s");
+            assert_eq!(pool.status()["overloaded"], 100);
+            pool.stop();
+        }
+    }
+}
+
+#[test]
+fn whoever_is_young_enough_is_answered() {
+    for transport in TRANSPORTS {
+        let pool = limited(transport, 1, "1.5");
+        let mut held = pool.paused(false);
+        let gate = pool.gate();
+        let mut old = pool.program.connect();
+        old.send(&call("/").bytes());
+        // That one is old when the other is refused is the scenario.
+        std::thread::sleep(Duration::from_millis(1_000));
+        let mut young = pool.program.connect();
+        young.send(&call("/").bytes());
+        assert_refused(&mut old);
+        drop(gate);
+        assert!(held.response().text().contains("waited"));
+        answered(&mut young).unwrap();
+        assert_eq!(pool.status()["overloaded"], 1);
+        pool.stop();
+    }
+}
+
+/// As [`ask_in_two_segments`], in a pool with this limit: whoever is refused has waited for as long.
+fn ask_within(address: &Address, limit: Duration) -> Result<(), String> {
+    let begin = Instant::now();
+    match ask_in_two_segments(address) {
+        // Nothing was said but that it is refused.
+        Err(text) if text.is_empty() && begin.elapsed() >= limit => Ok(()),
+        Err(text) => Err(format!("'{text}' after {:?}", begin.elapsed())),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// On a machine that is busy otherwise a request may wait for that long, but none is refused that did not.
+#[test]
+fn whoever_is_refused_has_waited_for_as_long() {
+    for transport in TRANSPORTS {
+        let mut pool = limited(transport, 2, "0.2");
+        let address = pool.program.address.clone();
+        let load = Load::start(
+            6,
+            move || address.clone(),
+            |address| ask_within(address, Duration::from_millis(200)),
+        );
+        let mut kept = pool.program.connect();
+        for _ in 0..8 {
+            ask_on_kept(&mut kept).unwrap();
+            pool.program.signal(nix::sys::signal::Signal::SIGHUP);
+            pool.program.line("reload done");
+        }
+        println!(
+            "measured: {transport:?}: {} requests with max_queue_age 0.2 s, {} refused",
+            load.finish(),
+            pool.status()["overloaded"]
+        );
+        pool.stop();
+    }
+}
+
+/// It is not known to be a request: the workers have it, when they are free.
+#[test]
+fn what_is_no_request_yet_is_left_to_the_workers() {
+    for transport in TRANSPORTS {
+        let pool = limited(transport, 1, "0.3");
+        let mut held = pool.paused(false);
+        let gate = pool.gate();
+        let mut silent = pool.program.connect();
+        let mut half = pool.program.connect();
+        let request = call("/").bytes();
+        half.send(&request[..10]);
+        let mut asking = pool.program.connect();
+        asking.send(&record(GET_VALUES, 0, &[]));
+        let gone = pool.program.connect();
+        drop(gone);
+        let mut old = pool.program.connect();
+        old.send(&request);
+        // It came last, so the others have been dealt with.
+        assert_refused(&mut old);
+        drop(gate);
+        assert!(held.response().text().contains("waited"));
+        half.send(&request[10..]);
+        answered(&mut half).unwrap();
+        assert_eq!(asking.record().kind, GET_VALUES_RESULT);
+        asking.send(&request);
+        answered(&mut asking).unwrap();
+        silent.send(&request);
+        answered(&mut silent).unwrap();
+        assert_eq!(pool.status()["overloaded"], 1);
+        pool.program.call(&call("/"));
+        pool.stop();
+    }
+}
+
+#[test]
+fn who_is_not_admitted_is_not_by_way_of_the_manager_either() {
+    let options = [
+        ("FCGIPM_MAX_QUEUE_AGE", "0.2"),
+        ("FCGI_WEB_SERVER_ADDRS", "127.0.0.1"),
+    ];
+    let mut pool = Pool::start(Transport::Tcp, 1, &options);
+    let mut held = pool.paused(false);
+    let gate = pool.gate();
+    let stranger = socket_from("127.0.0.2", &pool);
+    let mut old = pool.program.connect();
+    old.send(&call("/").bytes());
+    assert_refused(&mut old);
+    drop(gate);
+    assert!(held.response().text().contains("waited"));
+    pool.program.line("connection from 127.0.0.2:");
+    drop(stranger);
+    pool.stop();
+}
+
+/// A connection that says nothing, from another address of this machine.
+fn socket_from(address: &str, pool: &Pool) -> std::os::fd::OwnedFd {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+    use std::os::fd::AsRawFd as _;
+    let text = pool.program.address.text();
+    let fd = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let from: std::net::SocketAddrV4 = format!("{address}:0").parse().unwrap();
+    bind(fd.as_raw_fd(), &SockaddrIn::from(from)).unwrap();
+    let to: std::net::SocketAddrV4 = text.parse().unwrap();
+    connect(fd.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+    fd
+}
+
+#[test]
+fn a_worker_that_is_killed_takes_no_count_with_it() {
+    for transport in TRANSPORTS {
+        let mut pool = limited(transport, 1, "0.5");
+        for _ in 0..5 {
+            // While it waits in accept, and while it is busy.
+            pool.program.call(&call("/"));
+            let idle = pool.workers[0];
+            nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(idle),
+                nix::sys::signal::Signal::SIGKILL,
+            )
+            .unwrap();
+            pool.workers[0] = pool.next_ready();
+        }
+        for _ in 0..20 {
+            pool.program.call(&call("/"));
+        }
+        assert_eq!(pool.status()["overloaded"], 0);
+        let held = pool.paused(false);
+        let gate = pool.gate();
+        let mut old = pool.program.connect();
+        old.send(&call("/").bytes());
+        assert_refused(&mut old);
+        drop((gate, held));
+        pool.program.signal(nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(pool.program.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn without_workers_or_a_socket_it_is_an_error() {
+    let run = |environment: &[(&str, &str)]| {
+        let mut command = Command::new(product("examples/hello"));
+        command.arg("fd:0").envs(environment.iter().copied());
+        let mut program = Program::start(command, Transport::Unix);
+        assert_eq!(program.wait().code(), Some(1));
+        program.all_lines().join("\n")
+    };
+    let lines = run(&[("FCGIPM_MAX_QUEUE_AGE", "5"), ("FCGIPM_N_PROCESSES", "0")]);
+    assert!(
+        lines.contains("option max_queue_age: 5 s: needs workers (n_processes)"),
+        "{lines}"
+    );
+}
