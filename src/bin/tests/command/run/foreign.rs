@@ -1,6 +1,7 @@
 //! Programs that say nothing of themselves: what signals allow.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
@@ -136,4 +137,44 @@ fn signals_that_were_ignored_do_not_keep_it_from_leaving() {
     super::call(&address);
     crate::managed::signal("TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_it_accepts_is_not_counted_so_nothing_is_refused_and_the_log_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = fifo(&folder);
+    let gate_is = format!("PLAIN_GATE={gate}");
+    let options = [
+        "--ready-delay",
+        "0.1",
+        "--max-queue-age",
+        "0.1",
+        "--env",
+        &gate_is,
+    ];
+    let mut run = Run::pool_in(folder, &options, &[&plain(), "gentle"]);
+    let first = run.ready();
+    run.line(&format!(
+        "max_queue_age has no effect: worker (pid {first}) does not use this library's Accept"
+    ));
+    let call =
+        |address: String| thread::spawn(move || fcgipm(&["call", "--to", &address, "/"], b""));
+    let clients = [call(run.address()), call(run.address())];
+    // Longer than the limit is the scenario.
+    thread::sleep(std::time::Duration::from_millis(300));
+    let mut open = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&gate)
+        .unwrap();
+    open.write_all(b"xx").unwrap();
+    for client in clients {
+        let output = client.join().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let lines = run.stop();
+    assert!(
+        !lines.iter().any(|line| line.contains("overload")),
+        "{lines:#?}"
+    );
 }
