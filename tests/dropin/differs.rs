@@ -2,8 +2,8 @@
 //! The list is in bindings/libfcgi/README.md.
 
 use crate::fcgx::{begun, waits};
-use crate::peer::records::{CANT_MPX_CONN, DATA, END, RESPONDER, STDIN, begin, record};
-use crate::side_by_side::{Peer, Run, SIDES, Side, command, serve_peers};
+use crate::peer::records::{CANT_MPX_CONN, DATA, END, RESPONDER, STDIN, begin, record, request};
+use crate::side_by_side::{Peer, Run, SIDES, Side, command, serve_all, serve_peers};
 
 /// What stock does, and what the drop-in does, whatever the program was built on.
 fn differs(program: &str, argument: &str, peers: &[Peer], check: impl Fn(bool, &Run)) {
@@ -29,6 +29,30 @@ fn a_stream_that_has_failed_takes_nothing_more() {
         assert_says(run, "FCGX_FFlush(out) = -1, errno 32");
         assert_says(run, &format!("FCGX_PutS(\"more\", out) = {taken}, errno 0"));
     });
+}
+
+#[test]
+fn what_a_peer_asked_for_that_hung_up_while_it_waited_is_not_run() {
+    for side in SIDES {
+        let is_stock = side == Side::Stock;
+        let mut command = command("reading.c", side);
+        command.arg(if is_stock { "3" } else { "2" });
+        let run = serve_all(command, |address| {
+            let mut first = address.connect();
+            first.send(&begun(b""));
+            let mut gone = address.connect();
+            gone.send(&request("/gone").bytes());
+            drop(gone);
+            let mut last = address.connect();
+            last.send(&request("/last").bytes());
+            // That the first one takes long is the scenario.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            first.send(&record(STDIN, 1, b""));
+            [first, last].map(|mut peer| peer.response().into()).into()
+        });
+        assert_eq!(run.report.contains("-- /gone"), is_stock, "{}", run.report);
+        assert_says(&run, "-- /last");
+    }
 }
 
 #[test]

@@ -148,11 +148,18 @@ pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
 
 /// The same, for web servers that do not only wait.
 pub(crate) fn serve_peers(command: Command, peers: &[Peer]) -> Run {
+    serve_all(command, |address| {
+        let responses = peers.iter().filter_map(|peer| exchange(address, peer));
+        responses.collect()
+    })
+}
+
+/// The same, for web servers that know of each other.
+pub(crate) fn serve_all(command: Command, peers: impl FnOnce(&Address) -> Vec<Seen>) -> Run {
     let place = folder();
     let (listener, address) = listen(Transport::Unix);
     let child = start(command, &place, Stdio::from(listener));
-    let responses = peers.iter().filter_map(|peer| exchange(&address, peer));
-    let responses = responses.collect();
+    let responses = peers(&address);
     let run = collect(child, &place, responses);
     address.remove();
     run

@@ -547,6 +547,12 @@ child prints is sent when it calls C<Finish> or C<Flush>, or prints with C<$|> s
 
 =item *
 
+A request whose client closed the connection while it waited to be accepted, behind one that took long, is not run: nobody would
+get its answer. Only where that is certain, which is on a unix socket; the option C<skip_hung_up> says more or less
+(L<FCGIPM::ProcManager::Options>, F<docs/OPTIONS.md>).
+
+=item *
+
 Messages about wrong arguments of C<Request> also show the value, and a negative socket, which is what a failed
 C<OpenSocket> returns here, is one.
 

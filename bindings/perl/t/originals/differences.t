@@ -75,6 +75,26 @@ sub same_log {
 }
 
 {
+    my $text = $HEAD . 'open my $own, ">&", \*STDERR or die; my $request = FCGI::Request(); while ($request->Accept >= 0) { local $/; my $body = <STDIN>; syswrite $own, "ran $body\n"; print "answer"; last if $body eq "last" }';
+    # Two wait behind the first, which takes longer than two ticks of the kernel's clock; one of them hangs up.
+    my ($original, $ours) = both($text, sub {
+        my ($socket) = @_;
+        my @clients = map { FastCGIClient->new($socket) } 1 .. 3;
+        my $bytes = $clients[0]->request_bytes({ stdin => 'first' });
+        $clients[0]->send_bytes(substr $bytes, 0, -8);
+        $clients[$_]->send_bytes($clients[$_]->request_bytes({ stdin => qw(first gone last)[$_] })) for 1, 2;
+        close $clients[1]->socket;
+        select undef, undef, undef, 0.05;
+        $clients[0]->send_bytes(substr $bytes, -8);
+        return map { $_->response->{stdout} } @clients[ 0, 2 ];
+    });
+    is_deeply($_->{responses}, [ 'answer', 'answer' ], 'who waits is answered') for $original, $ours;
+    is($original->{stderr}, "ran first\nran gone\nran last\n", 'who hung up meanwhile: the original runs it for nobody');
+    is($ours->{stderr} =~ s/^fcgipm: .*\n//gmr, "ran first\nran last\n", 'here it is not run');
+    like($ours->{stderr}, qr/a request was not run: its client had hung up/, 'and the log says so');
+}
+
+{
     my $text = $HEAD . 'my $request = FCGI::Request(); my $number = 0; while ($request->Accept >= 0) { kill TERM => $$ if <STDIN> && !$number++; print "served" }';
     # The second waits in the queue when the first is told.
     my ($original, $ours) = both($text, sub {
