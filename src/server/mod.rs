@@ -33,7 +33,7 @@ pub fn rouse() {
 }
 
 // What a request's user names of the rooms below.
-pub use crate::conn::{Scope, Stream};
+pub use crate::conn::{Params, Scope, Stream};
 pub use crate::sys::listen::Peer;
 pub use request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
 pub use settings::WEB_SERVER_ADDRS;

@@ -10,7 +10,7 @@ use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
 use super::supervision::{self, Report};
-use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role, Scope};
+use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::io::{self, Received};
@@ -107,8 +107,6 @@ pub struct Request {
     pub(super) active: bool,
     pub(super) aborted: bool,
     pub(super) exit_status: u32,
-    /// See [`flat_params`](Self::flat_params).
-    flat_params: Vec<u8>,
     pub(super) pid: i32,
 }
 
@@ -174,7 +172,6 @@ impl Request {
             active: false,
             aborted: false,
             exit_status: 0,
-            flat_params: Vec::new(),
             pid: process::pid(),
             settings,
         })
@@ -190,21 +187,9 @@ impl Request {
     ///
     /// # Errors
     /// [`Code::State`] when there is no request.
-    pub fn params(&self) -> Result<&Params> {
-        self.check_active("params").map(|()| self.inbound.params())
-    }
-
-    /// The active request's parameters in the form that the C ABI documents, made at the first call.
-    ///
-    /// # Errors
-    /// [`Code::State`] when there is no request.
-    pub fn flat_params(&mut self, scope: Scope) -> Result<&[u8]> {
+    pub fn params(&mut self) -> Result<&mut Params> {
         self.check_active("params")?;
-        let params = self.inbound.params();
-        if self.flat_params.is_empty() {
-            params.write_flat(Scope::All, &mut self.flat_params);
-        }
-        Ok(&self.flat_params[..params.length(scope)])
+        Ok(self.inbound.params_mut())
     }
 
     /// The active request's role.
@@ -282,14 +267,6 @@ impl Request {
         self.report.busy(params.method(), params.uri(), fd, id);
         self.offer_parked();
         Ok(())
-    }
-
-    /// Forgets what was made of the last request's parameters.
-    pub(super) fn forget_params(&mut self) {
-        /// What an unusual request needed beyond this is given back.
-        const RETAINED: usize = 64 * 1024;
-        self.flat_params.clear();
-        self.flat_params.shrink_to(RETAINED);
     }
 
     /// Decodes received bytes up to the next event.
