@@ -307,9 +307,7 @@ fn first_apart(pairs: &[Pair], bytes: &[u8], is_clean: bool) -> Option<usize> {
     let mut index = 0;
     loop {
         if is_clean {
-            let plain =
-                |pair: &&Pair| is_plain(&bytes[pair.start as usize..], pair.name_len as usize);
-            index += pairs[index..].iter().take_while(plain).count();
+            index += count_plain(&pairs[index..], bytes);
         }
         let pair = pairs.get(index)?;
         if Belongs::of(pair.name(bytes), pair.value(bytes)) != Belongs::Environment {
@@ -317,6 +315,13 @@ fn first_apart(pairs: &[Pair], bytes: &[u8], is_clean: bool) -> Option<usize> {
         }
         index += 1;
     }
+}
+
+/// How many pairs in front need no second look. A loop of its own, which keeps to registers.
+#[inline(never)]
+fn count_plain(pairs: &[Pair], bytes: &[u8]) -> usize {
+    let is_plain = |pair: &&Pair| is_plain(&bytes[pair.start as usize..], pair.name_len as usize);
+    pairs.iter().take_while(is_plain).count()
 }
 
 #[inline]

@@ -35,25 +35,25 @@ impl Belongs {
 }
 
 /// Whether a name is fit for an environment for certain, whatever its value is. `bytes` begin with it and go on, and
-/// it has no NUL. Of the others most are fit, too: this looks at 16 bytes for what is longer or shorter than that.
+/// it has no NUL. Of the others most are fit, too: this looks at 16 bytes even if the name is shorter.
 #[inline]
 pub(super) fn is_plain(bytes: &[u8], name_len: usize) -> bool {
+    /// A bit for each length of up to 16 that needs no second look.
+    const USUAL: u32 = 0x1_fffe & !(1 << PROXY.len());
     let Some(head) = bytes.first_chunk::<16>() else {
         return false;
     };
-    match name_len {
-        0 | PROXY_LEN => false,
-        1..=16 => !any_is(head, b'='),
-        17..=32 => {
-            let tail = bytes[..name_len].last_chunk::<16>();
-            !any_is(head, b'=') && tail.is_some_and(|tail| !any_is(tail, b'='))
-        }
+    let is_usual = match name_len {
+        ..=16 => USUAL >> name_len & 1 != 0,
+        ..=32 => bytes[..name_len]
+            .last_chunk::<16>()
+            .is_some_and(|tail| !any_is(tail, b'=')),
         _ => false,
-    }
+    };
+    is_usual && !any_is(head, b'=')
 }
 
 const PROXY: &[u8] = b"HTTP_PROXY";
-const PROXY_LEN: usize = PROXY.len();
 
 #[inline]
 pub(super) fn has_nul(bytes: &[u8]) -> bool {
