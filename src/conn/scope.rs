@@ -45,7 +45,7 @@ pub(super) fn is_plain(bytes: &[u8], name_len: usize) -> bool {
     };
     let is_usual = match name_len {
         ..=16 => USUAL >> name_len & 1 != 0,
-        ..=32 => bytes[..name_len]
+        17..=32 => bytes[..name_len]
             .last_chunk::<16>()
             .is_some_and(|tail| !any_is(tail, b'=')),
         _ => false,
