@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fcgipm::conn::{Event, Inbound, PairLimits, Scope};
-use fcgipm::wire::{BeginRequest, Header, PairDecoder, PairSink, Pairs, RecordType, encode_pair};
+use fcgipm::wire::{BeginRequest, Header, PairDecoder, Pairs, RecordType, encode_pair};
 
 const LIMITS: PairLimits = PairLimits {
     count: 10_000,
@@ -45,25 +45,6 @@ fn request(pairs: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Does the least with what it is given.
-#[derive(Default)]
-struct Counting(usize);
-
-impl PairSink for Counting {
-    fn begin(&mut self, _: usize, _: usize) {}
-    fn name(&mut self, piece: &[u8]) {
-        self.0 += piece.len();
-    }
-    fn name_end(&mut self) {}
-    fn value(&mut self, piece: &[u8]) {
-        self.0 += piece.len();
-    }
-    fn end(&mut self) {}
-    fn pair(&mut self, _: &[u8], name_len: usize, value_len: usize) {
-        self.0 += name_len + value_len;
-    }
-}
-
 fn by(criterion: &mut Criterion, group: &str, throughput: impl Fn(usize, usize) -> Throughput) {
     let mut group = criterion.benchmark_group(group);
     for count in [10, 28, 100, 300, 1000] {
@@ -85,11 +66,14 @@ fn by(criterion: &mut Criterion, group: &str, throughput: impl Fn(usize, usize) 
             });
         });
         group.bench_function(id("decode"), |bencher| {
+            let (mut gathered, mut found) = (Vec::new(), Vec::new());
             bencher.iter(|| {
-                let mut sink = Counting::default();
-                let result = PairDecoder::new(LIMITS).push(black_box(&bytes), &mut sink);
+                gathered.clear();
+                found.clear();
+                gathered.extend_from_slice(black_box(&bytes));
+                let result = PairDecoder::new(LIMITS).push(&mut gathered, &mut found);
                 assert!(result.is_ok());
-                sink.0
+                found.len()
             });
         });
         // The way of a request up to what the host is handed.
@@ -103,7 +87,7 @@ fn by(criterion: &mut Criterion, group: &str, throughput: impl Fn(usize, usize) 
                         .unwrap_or_else(|error| panic!("{error}"));
                     rest = &rest[step.consumed..];
                     if matches!(step.event, Some(Event::Request)) {
-                        black_box(inbound.params_mut().entries_mut(Scope::Environment));
+                        black_box(inbound.params_mut().flat(Scope::Environment));
                     }
                 }
                 inbound.finish();

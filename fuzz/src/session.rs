@@ -128,14 +128,14 @@ impl Session {
     fn note(&mut self, event: Event<'_>) {
         match event {
             Event::Request => {
-                let inbound = &self.inbound;
+                let inbound = &mut self.inbound;
                 let role = inbound.role().expect("a request has a role");
-                check_scopes(inbound.params(), role);
+                check_scopes(inbound.params_mut(), role);
                 self.seen.push(Seen::Request {
                     id: inbound.request_id().expect("a request has an id"),
                     role,
                     keep: inbound.keep_connection(),
-                    params: flat(inbound.params(), Scope::All),
+                    params: inbound.params_mut().flat(Scope::All).to_vec(),
                 });
                 self.read = 0;
                 if self.host.reads == 0 || role == Role::Authorizer && !self.host.lingers {
@@ -220,21 +220,14 @@ impl Session {
     }
 
     /// What is remembered of the parameters is bounded by what arrived: at the least two bytes for
-    /// the lengths of a pair, which take ten in the flat form.
+    /// the lengths of a pair, and twelve that say where it stands.
     fn check_memory(&self) {
-        let remembered = self.inbound.params().length(Scope::All);
-        assert!(remembered <= 5 * self.arrived + 64);
+        assert!(self.inbound.params().memory() <= 7 * self.arrived + 128);
     }
 }
 
-fn flat(params: &Params, scope: Scope) -> Vec<u8> {
-    let mut flat = Vec::new();
-    params.write_flat(scope, &mut flat);
-    flat
-}
-
 /// Each scope holds what it promises, and contains the one before.
-pub fn check_scopes(params: &Params, role: Role) {
+pub fn check_scopes(params: &mut Params, role: Role) {
     let in_environment = |name: &[u8], value: &[u8]| {
         !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) && !value.contains(&0)
     };
@@ -248,21 +241,53 @@ pub fn check_scopes(params: &Params, role: Role) {
     for (name, value) in params.iter(Scope::WellFormed) {
         assert!(in_environment(name, value));
     }
-    let all = flat(params, Scope::All);
-    let well_formed = flat(params, Scope::WellFormed);
+    let all = params.flat(Scope::All).to_vec();
+    let well_formed = params.flat(Scope::WellFormed).to_vec();
     assert!(all.starts_with(&well_formed));
-    assert!(well_formed.starts_with(&flat(params, Scope::Environment)));
-    let length: usize = params
-        .iter(Scope::All)
-        .map(|(name, value)| name.len() + value.len() + 10)
-        .sum();
-    assert_eq!(length, all.len(), "the flat form is whole");
-    assert_eq!(length, params.length(Scope::All));
+    assert!(well_formed.starts_with(params.flat(Scope::Environment)));
+    for scope in [Scope::Environment, Scope::WellFormed, Scope::All] {
+        check_forms(params, scope);
+    }
     let last = params
         .iter(Scope::Environment)
         .last()
         .expect("the role ends the first scope");
     assert_eq!(last, (&b"FCGI_ROLE"[..], role.name().as_bytes()));
+}
+
+/// Each form of a scope is what a naive writer makes of its pairs.
+pub fn check_forms(params: &mut Params, scope: Scope) {
+    let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+    let pairs: Vec<_> = params.iter(scope).map(owned).collect();
+    let mut flat = Vec::new();
+    for field in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        flat.extend((field.len() as u32).to_be_bytes());
+        flat.extend_from_slice(field);
+        flat.push(0);
+    }
+    assert_eq!(params.flat(scope), flat);
+
+    let strings: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| [name, &b"="[..], value, b"\0"].concat())
+        .collect();
+    let (length, count) = params.strings_len(scope);
+    assert_eq!(count, strings.len());
+    let mut memory = vec![b'-'; length];
+    let mut found: Vec<&mut [u8]> = Vec::new();
+    params.write_strings(scope, &mut memory, |string| found.push(string));
+    assert_eq!(found, strings);
+    let written = strings.concat();
+    assert!(memory.starts_with(&written));
+    assert!(memory[written.len()..].iter().all(|&byte| byte == 0));
+
+    let with_nul = |field: &Vec<u8>| [field, &b"\0"[..]].concat();
+    let names = pairs.iter().map(|(name, _)| with_nul(name));
+    let values = pairs.iter().map(|(_, value)| with_nul(value));
+    let columns: Vec<_> = names.chain([vec![0]]).chain(values).flatten().collect();
+    let mut copied = vec![b'-'; columns.len() + 3];
+    assert_eq!(params.copy_columns(scope, b"", &mut copied), columns.len());
+    assert_eq!(copied, [&columns, &b"---"[..]].concat());
 }
 
 fn check_replies(replies: &[u8]) {

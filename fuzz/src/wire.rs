@@ -1,8 +1,8 @@
 //! Headers, bodies and name-value pairs.
 
 use fcgipm::wire::{
-    BeginRequest, EndRequest, Header, PairDecoder, PairError, PairLimits, PairSink, Pairs,
-    ProtocolStatus, RecordType, Role, encode_pair,
+    BeginRequest, EndRequest, Header, PairDecoder, PairError, PairLimits, Pairs, ProtocolStatus,
+    RecordType, Role, encode_pair,
 };
 
 use super::pieces::{Lengths, cut};
@@ -71,6 +71,10 @@ pub fn check_pairs(data: &[u8], seed: u64) {
             Err(_) => truncated = true,
         }
     }
+    assert_eq!(
+        naively(data, NO_LIMITS),
+        (Ok(()), pairs.clone(), !truncated)
+    );
     let lengths: [&mut dyn Iterator<Item = usize>; 3] = [
         &mut std::iter::empty(),
         &mut std::iter::repeat(1),
@@ -104,6 +108,7 @@ pub fn check_pairs(data: &[u8], seed: u64) {
 /// Limits are met at the same pair however the bytes arrive, and hold.
 pub fn check_limits(data: &[u8], limits: PairLimits, seed: u64) {
     let whole = decode(data, &mut std::iter::empty(), limits);
+    assert_eq!(whole, naively(data, limits));
     assert_eq!(whole, decode(data, &mut std::iter::repeat(1), limits));
     assert_eq!(whole, decode(data, &mut Lengths::new(seed), limits));
     let (_, pairs, _) = whole;
@@ -117,67 +122,70 @@ type Found = (Result<(), PairError>, Vec<(Vec<u8>, Vec<u8>)>, bool);
 
 fn decode(data: &[u8], lengths: &mut dyn Iterator<Item = usize>, limits: PairLimits) -> Found {
     let mut decoder = PairDecoder::new(limits);
-    let mut collector = Collector::default();
+    let (mut bytes, mut found) = (Vec::new(), Vec::new());
+    let mut outcome = Ok(());
     for piece in cut(data, lengths) {
-        if let Err(error) = decoder.push(piece, &mut collector) {
-            return (Err(error), collector.pairs, false);
+        bytes.extend_from_slice(piece);
+        outcome = decoder.push(&mut bytes, &mut found);
+        if outcome.is_err() {
+            break;
         }
     }
-    (Ok(()), collector.pairs, decoder.at_boundary())
+    // The bytes of names and values are as they were, and the others in front of them zeroes.
+    let (mut at, mut text) = (0, 0);
+    let pairs = found.iter().map(|pair| {
+        let start = pair.start as usize;
+        assert!(bytes[at..start].iter().all(|&byte| byte == 0));
+        let (name, value) = (pair.name(&bytes), pair.value(&bytes));
+        at = start + name.len() + value.len();
+        text += name.len() + value.len();
+        assert_eq!(data[start..at], [name, value].concat());
+        (name.to_vec(), value.to_vec())
+    });
+    let pairs = pairs.collect();
+    let at_boundary = outcome.is_ok() && decoder.at_boundary(&bytes);
+    assert!(!at_boundary || (decoder.total(), at) == (text, data.len()));
+    (outcome, pairs, at_boundary)
 }
 
-/// Collects pairs, and insists on the order of calls that a sink is promised.
-#[derive(Default)]
-struct Collector {
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
-    open: Option<Open>,
-}
-
-#[derive(Default)]
-struct Open {
-    lengths: (usize, usize),
-    name: Vec<u8>,
-    name_ended: bool,
-    value: Vec<u8>,
-}
-
-impl Collector {
-    fn open(&mut self) -> &mut Open {
-        self.open.as_mut().expect("begin comes first")
+/// The same, as the specification and the limits say it.
+fn naively(data: &[u8], limits: PairLimits) -> Found {
+    fn length(data: &[u8]) -> Option<(usize, &[u8])> {
+        let (&first, rest) = data.split_first()?;
+        if first < 0x80 {
+            return Some((usize::from(first), rest));
+        }
+        let (bytes, rest) = data.split_first_chunk::<4>()?;
+        let length = u32::from_be_bytes(*bytes) & 0x7fff_ffff;
+        Some((length as usize, rest))
     }
-}
-
-impl PairSink for Collector {
-    fn begin(&mut self, name_len: usize, value_len: usize) {
-        let open = Open {
-            lengths: (name_len, value_len),
-            ..Open::default()
+    let (mut rest, mut pairs, mut total) = (data, Vec::new(), 0);
+    while let Some((name_len, after)) = length(rest)
+        && let Some((value_len, after)) = length(after)
+    {
+        let size = name_len + value_len;
+        total += size;
+        let limit = if size > limits.pair {
+            let limit = limits.pair;
+            Some(PairError::PairTooLong { size, limit })
+        } else if total > limits.total {
+            let limit = limits.total;
+            Some(PairError::TotalTooLong { limit })
+        } else if pairs.len() == limits.count {
+            let limit = limits.count;
+            Some(PairError::TooMany { limit })
+        } else {
+            None
         };
-        assert!(self.open.replace(open).is_none(), "end comes before begin");
+        if let Some(limit) = limit {
+            return (Err(limit), pairs, false);
+        }
+        if after.len() < size {
+            return (Ok(()), pairs, false);
+        }
+        let (name, value) = after[..size].split_at(name_len);
+        pairs.push((name.to_vec(), value.to_vec()));
+        rest = &after[size..];
     }
-
-    fn name(&mut self, piece: &[u8]) {
-        let open = self.open();
-        assert!(!open.name_ended);
-        open.name.extend(piece);
-    }
-
-    fn name_end(&mut self) {
-        let open = self.open();
-        assert_eq!(open.name.len(), open.lengths.0);
-        assert!(!std::mem::replace(&mut open.name_ended, true));
-    }
-
-    fn value(&mut self, piece: &[u8]) {
-        let open = self.open();
-        assert!(open.name_ended);
-        open.value.extend(piece);
-    }
-
-    fn end(&mut self) {
-        let open = self.open.take().expect("begin comes before end");
-        assert!(open.name_ended);
-        assert_eq!(open.value.len(), open.lengths.1);
-        self.pairs.push((open.name, open.value));
-    }
+    (Ok(()), pairs, rest.is_empty())
 }

@@ -5,8 +5,8 @@ use super::event::{Event, ProtocolError, Step};
 use super::framing::{BETWEEN_RECORDS, Content, Framing, Suspended, after_content};
 use super::params::Params;
 use crate::wire::{
-    BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, PairDecoder, PairLimits, ProtocolStatus,
-    RecordType, Role, VERSION,
+    BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, PairLimits, ProtocolStatus, RecordType,
+    Role, VERSION,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +49,9 @@ impl Phase {
 /// the connection is of no further use.
 #[derive(Debug)]
 pub struct Inbound {
-    limits: PairLimits,
     capacity: u32,
     framing: Framing,
     phase: Phase,
-    decoder: PairDecoder,
     params: Params,
     replies: Vec<u8>,
 }
@@ -63,12 +61,10 @@ impl Inbound {
     #[must_use]
     pub fn new(limits: PairLimits) -> Self {
         Self {
-            limits,
             capacity: 1,
             framing: BETWEEN_RECORDS,
             phase: Phase::Idle,
-            decoder: PairDecoder::new(limits),
-            params: Params::default(),
+            params: Params::new(limits),
             replies: Vec::new(),
         }
     }
@@ -79,7 +75,7 @@ impl Inbound {
         &self.params
     }
 
-    /// The same, for a host that changes them.
+    /// The same, to be looked up and handed over.
     pub const fn params_mut(&mut self) -> &mut Params {
         &mut self.params
     }
@@ -229,6 +225,11 @@ impl Inbound {
     ) -> Result<(Option<Event<'i>>, &'i [u8]), ProtocolError> {
         match &mut self.framing {
             Framing::Header { have, bytes } => {
+                if *have == 0
+                    && let Some((whole, rest)) = input.split_first_chunk::<HEADER_LEN>()
+                {
+                    return Ok((self.header(Header::decode(*whole))?, rest));
+                }
                 let taken = (HEADER_LEN - *have).min(input.len());
                 let (piece, rest) = input.split_at(taken);
                 bytes[*have..*have + taken].copy_from_slice(piece);
@@ -253,9 +254,7 @@ impl Inbound {
                     Content::Stdin => Some(Event::Stdin(piece)),
                     Content::Data => Some(Event::Data(piece)),
                     Content::Params => {
-                        self.decoder
-                            .push(piece, &mut self.params)
-                            .map_err(ProtocolError::Limit)?;
+                        self.params.push(piece).map_err(ProtocolError::Limit)?;
                         None
                     }
                     Content::Begin { id, have, bytes } => {
@@ -445,7 +444,6 @@ impl Inbound {
             });
         };
         self.params.clear();
-        self.decoder = PairDecoder::new(self.limits);
         self.phase = Phase::Params(Active {
             id,
             role,
@@ -455,7 +453,7 @@ impl Inbound {
     }
 
     fn params_end<'i>(&mut self, active: Active) -> Result<Event<'i>, ProtocolError> {
-        if !self.decoder.at_boundary() {
+        if !self.params.at_boundary() {
             return Err(ProtocolError::TruncatedParams);
         }
         self.params.complete(active.role);

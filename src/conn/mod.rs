@@ -8,6 +8,7 @@
 
 mod answers;
 mod event;
+mod forms;
 mod framing;
 mod inbound;
 mod outbound;

@@ -1,119 +1,238 @@
-//! A request's parameters in one flat buffer, in the form that hosts take over with one copy.
+//! A request's parameters: the bytes as they arrived, and where in them each stands.
 
-use super::scope::{Belongs, Scope};
-use crate::wire::{PairSink, Role};
+use super::forms;
+use super::scope::{Belongs, Scope, count_zeroes, has_nul, is_plain};
+use crate::wire::{Pair, PairDecoder, PairError, PairLimits, Role};
+
+#[cfg(test)]
+mod tests;
 
 /// Memory for parameters that is kept from request to request; what an unusual request needed
 /// beyond it is given back.
 const RETAINED: usize = 64 * 1024;
 
-/// Where a value stands in the flat form: its start and its length.
+/// How much a scope has in it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place(usize, usize);
+struct Extent {
+    pairs: usize,
+    /// Bytes of names and values.
+    text: usize,
+}
+
+impl Extent {
+    fn without(self, pairs: &[Pair]) -> Self {
+        let text = |pair: &Pair| pair.name_len as usize + pair.value_len as usize;
+        Self {
+            pairs: self.pairs - pairs.len(),
+            text: self.text - pairs.iter().map(text).sum::<usize>(),
+        }
+    }
+}
 
 /// The parameters of one request.
 ///
-/// They stand in one buffer, in the order in which they arrived, the scopes one after the other;
-/// `FCGI_ROLE` ends the first. Each is an entry: the lengths of its name and its value (32 bits each, in
-/// the machine's order), and `NAME=VALUE` with a NUL behind it, so that it can be handed to C as it stands.
-#[derive(Debug, Default)]
+/// While they arrive they are only found. What stands in which scope is looked at when somebody asks for a scope,
+/// and each form that hosts want is made from the bytes when somebody asks for it. Behind each value
+/// there is a NUL, so that it can be handed to C where it lies.
+#[derive(Debug)]
 pub struct Params {
-    /// The entries, and behind them what earlier ones left.
-    entries: Vec<u8>,
-    used: usize,
-    /// Entries held back from the environment until the end is known.
-    proxies: Vec<u8>,
-    malformed: Vec<u8>,
-    environment_end: usize,
-    well_formed_end: usize,
-    /// Where some values stand that the server itself wants to know.
-    method: Place,
-    request_uri: Place,
-    script_name: Place,
-    /// The pair that is arriving: where it starts, and its lengths.
-    start: usize,
-    name_len: usize,
-    value_len: usize,
+    limits: PairLimits,
+    decoder: PairDecoder,
+    /// Names and values, zeroes where their lengths stood, and, once all are there, the role and
+    /// [`forms::SLACK`] zeroes more.
+    bytes: Vec<u8>,
+    /// In the order in which they arrived; once the scopes are known, one scope behind the other.
+    pairs: Vec<Pair>,
+    /// All of them, once they are complete.
+    whole: Extent,
+    /// Each scope with those before it, where they are known.
+    scopes: Option<[Extent; 3]>,
+    /// Pairs that are not part of the environment, while the scopes are put in their order.
+    proxies: Vec<Pair>,
+    malformed: Vec<Pair>,
+    known: Known,
+    /// See [`flat`](Self::flat), and what earlier requests left.
+    flat: Vec<u8>,
+    has_flat: bool,
 }
 
-/// What an entry has in front of its name.
-const LENGTHS: usize = 8;
+/// The parameters that the server itself wants to know. Those that are not there are empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    method: Pair,
+    request_uri: Pair,
+    script_name: Pair,
+}
 
-/// What it has beside its name and its value: the lengths, `=` and NUL.
-const FRAME: usize = LENGTHS + 2;
+impl Known {
+    /// Takes note of a pair, if it is one of them. As others it does not count with a NUL in it.
+    fn note(&mut self, bytes: &[u8], pair: Pair) {
+        // By the last byte first: a match would look at each from the front, where most are alike.
+        let name = pair.name(bytes);
+        let place = match name.last() {
+            Some(b'D') if name == b"REQUEST_METHOD" => &mut self.method,
+            Some(b'I') if name == b"REQUEST_URI" => &mut self.request_uri,
+            Some(b'E') if name == b"SCRIPT_NAME" => &mut self.script_name,
+            _ => return,
+        };
+        if !has_nul(pair.value(bytes)) {
+            *place = pair;
+        }
+    }
+}
 
 impl Params {
+    pub(super) fn new(limits: PairLimits) -> Self {
+        Self {
+            limits,
+            decoder: PairDecoder::new(limits),
+            bytes: Vec::new(),
+            pairs: Vec::new(),
+            whole: Extent::default(),
+            scopes: None,
+            proxies: Vec::new(),
+            malformed: Vec::new(),
+            known: Known::default(),
+            flat: Vec::new(),
+            has_flat: false,
+        }
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        if self.entries.len() > RETAINED {
-            self.entries = Vec::new();
+        self.decoder = PairDecoder::new(self.limits);
+        forget(&mut self.bytes, RETAINED);
+        for pairs in [&mut self.pairs, &mut self.proxies, &mut self.malformed] {
+            forget(pairs, RETAINED / size_of::<Pair>());
         }
-        self.used = 0;
-        for buffer in [&mut self.proxies, &mut self.malformed] {
-            buffer.clear();
-            buffer.shrink_to(RETAINED);
+        if self.flat.len() > RETAINED {
+            self.flat = Vec::new();
         }
-        self.environment_end = 0;
-        self.well_formed_end = 0;
-        self.method = Place::default();
-        self.request_uri = Place::default();
-        self.script_name = Place::default();
+        self.has_flat = false;
+        self.whole = Extent::default();
+        self.scopes = None;
+        self.known = Known::default();
     }
 
-    /// The stream has ended: adds the role and puts the scopes in their order.
+    /// The next bytes of the stream.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), PairError> {
+        self.bytes.extend_from_slice(piece);
+        let before = self.pairs.len();
+        self.decoder.push(&mut self.bytes, &mut self.pairs)?;
+        for pair in &self.pairs[before..] {
+            // Most lengths are others.
+            if matches!(pair.name_len, 11 | 14) {
+                self.known.note(&self.bytes, *pair);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no pair is half-way through.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.decoder.at_boundary(&self.bytes)
+    }
+
+    /// The stream has ended: adds the role.
     pub(super) fn complete(&mut self, role: Role) {
         let (name, value) = (b"FCGI_ROLE", role.name().as_bytes());
-        self.begin(name.len(), value.len());
-        self.name(name);
-        self.name_end();
-        self.value(value);
-        self.end();
-        self.environment_end = self.used;
-        let proxies = std::mem::take(&mut self.proxies);
-        self.append(&proxies);
-        self.well_formed_end = self.used;
-        let malformed = std::mem::take(&mut self.malformed);
-        self.append(&malformed);
-        (self.proxies, self.malformed) = (proxies, malformed);
+        self.bytes.extend_from_slice(b"\0\0FCGI_ROLE");
+        self.pairs.push(Pair {
+            start: (self.bytes.len() - name.len()) as u32,
+            name_len: name.len() as u32,
+            value_len: value.len() as u32,
+        });
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(&[0; forms::SLACK]);
+        self.whole = Extent {
+            pairs: self.pairs.len(),
+            text: self.decoder.total() + name.len() + value.len(),
+        };
+        self.scopes = None;
     }
 
-    /// The bytes that a scope takes, in either form.
+    /// The bytes that are remembered.
     #[must_use]
-    pub fn length(&self, scope: Scope) -> usize {
-        match scope {
-            Scope::Environment => self.environment_end,
-            Scope::WellFormed => self.well_formed_end,
-            Scope::All => self.used,
+    pub const fn memory(&self) -> usize {
+        self.bytes.len() + self.pairs.len() * size_of::<Pair>()
+    }
+
+    /// A parameter's value, of all that were sent. Of several with one name the last of
+    /// [`Scope::All`] counts, as it does when they are stored in a hash. Behind it there is a NUL.
+    #[must_use]
+    pub fn get(&mut self, name: &[u8]) -> Option<&[u8]> {
+        let (mut found, mut count) = (None, 0);
+        for pair in &self.pairs {
+            // Most are told apart by their lengths alone.
+            if pair.name_len as usize == name.len() && is_called(*pair, &self.bytes, name) {
+                found = Some(*pair);
+                count += 1;
+            }
         }
+        if count > 1 {
+            // The last to arrive need not be the last of all.
+            self.scopes();
+            let is_called = |pair: &&Pair| is_called(**pair, &self.bytes, name);
+            found = self.pairs.iter().rfind(is_called).copied();
+        }
+        found.map(|pair| pair.value(&self.bytes))
     }
 
-    /// The entries of a scope, for a host that walks through them and may change what it finds.
-    pub fn entries_mut(&mut self, scope: Scope) -> &mut [u8] {
-        let end = self.length(scope);
-        &mut self.entries[..end]
+    /// REQUEST_METHOD, or nothing. Costs no search, as little as the next one.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.known.method.value(&self.bytes)
     }
 
-    /// Appends the scope in the form that the C ABI documents. It takes as many bytes as the entries do.
-    pub fn write_flat(&self, scope: Scope, into: &mut Vec<u8>) {
-        into.reserve(self.length(scope));
-        for field in self.iter(scope).flat_map(|(name, value)| [name, value]) {
-            into.extend_from_slice(&(field.len() as u32).to_be_bytes());
-            into.extend_from_slice(field);
-            into.push(0);
+    /// REQUEST_URI, or else SCRIPT_NAME, or nothing.
+    #[must_use]
+    pub fn uri(&self) -> &[u8] {
+        match self.known.request_uri.value(&self.bytes) {
+            [] => self.known.script_name.value(&self.bytes),
+            uri => uri,
         }
     }
 
     /// The pairs of a scope.
-    pub fn iter(&self, scope: Scope) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        let mut rest = &self.entries[..self.length(scope)];
-        std::iter::from_fn(move || {
-            let (name_len, after) = split_length(rest)?;
-            let (value_len, after) = split_length(after)?;
-            let (name, after) = after.split_at_checked(name_len)?;
-            let (value, after) = after.get(1..)?.split_at_checked(value_len)?;
-            rest = after.get(1..)?;
-            Some((name, value))
-        })
+    pub fn iter(&mut self, scope: Scope) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        let count = self.extent(scope).pairs;
+        let bytes = &self.bytes[..];
+        let pair = move |pair: &Pair| (pair.name(bytes), pair.value(bytes));
+        self.pairs[..count].iter().map(pair)
+    }
+
+    /// The parameters in the form that the C ABI documents, made at the first call: of each name and value
+    /// the length (32 bits, big-endian), the bytes, and a NUL.
+    pub fn flat(&mut self, scope: Scope) -> &[u8] {
+        let all = self.extent(Scope::All);
+        if !self.has_flat {
+            let room = forms::flat_len(all.pairs, all.text) + forms::SLACK;
+            make_room(&mut self.flat, room);
+            forms::write_flat(&self.pairs[..all.pairs], &self.bytes, &mut self.flat);
+            self.has_flat = true;
+        }
+        let Extent { pairs, text } = self.extent(scope);
+        &self.flat[..forms::flat_len(pairs, text)]
+    }
+
+    /// How many bytes [`write_strings`](Self::write_strings) needs, and how many strings there are.
+    pub fn strings_len(&mut self, scope: Scope) -> (usize, usize) {
+        let Extent { pairs, text } = self.extent(scope);
+        (forms::strings_len(pairs, text), pairs)
+    }
+
+    /// Writes each pair as `NAME=VALUE` with a NUL behind it, and hands each string over. In front of what was in
+    /// `into` behind them there is another NUL. Without room, nothing happens.
+    pub fn write_strings<'i>(
+        &mut self,
+        scope: Scope,
+        into: &'i mut [u8],
+        each: impl FnMut(&'i mut [u8]),
+    ) {
+        let (length, count) = self.strings_len(scope);
+        if into.len() >= length {
+            forms::write_strings(&self.pairs[..count], &self.bytes, into, each);
+        }
     }
 
     /// Copies the names, a NUL behind each, one more NUL, and the values, likewise. Where `held` is
@@ -121,365 +240,111 @@ impl Params {
     /// or is empty with its value behind it: a host that lost a parameter has nothing there, which
     /// looks empty. Returns the length; when there is no room, nothing is copied.
     #[must_use]
-    pub fn copy_columns(&self, scope: Scope, held: &[u8], into: &mut [u8]) -> usize {
-        match self.values_if_same_names(scope, held) {
-            Some(values) => {
-                let pairs = self.iter(scope).zip(values);
-                let changed = pairs.filter(|((_, value), old)| value.is_empty() || value != old);
-                let fields = changed.flat_map(|((name, value), _)| [name, value]);
-                copy_fields([&b""[..]].into_iter().chain(fields), into)
-            }
+    pub fn copy_columns(&mut self, scope: Scope, held: &[u8], into: &mut [u8]) -> usize {
+        let Extent { pairs, text } = self.extent(scope);
+        let (pairs, bytes) = (&self.pairs[..pairs], &self.bytes[..]);
+        if held.is_empty() {
+            return forms::copy_columns(pairs, text, bytes, into);
+        }
+        forms::copy_changes(pairs, bytes, held, into)
+            .unwrap_or_else(|| forms::copy_columns(pairs, text, bytes, into))
+    }
+
+    fn extent(&mut self, scope: Scope) -> Extent {
+        let [environment, well_formed, all] = self.scopes();
+        match scope {
+            Scope::Environment => environment,
+            Scope::WellFormed => well_formed,
+            Scope::All => all,
+        }
+    }
+
+    fn scopes(&mut self) -> [Extent; 3] {
+        match self.scopes {
+            Some(scopes) => scopes,
             None => {
-                let names = self.iter(scope).map(|(name, _)| name);
-                let values = self.iter(scope).map(|(_, value)| value);
-                copy_fields(names.chain([&b""[..]]).chain(values), into)
+                let scopes = self.arrange();
+                *self.scopes.insert(scopes)
             }
         }
     }
 
-    /// The values in `held`, if it has exactly the names of this request in this order.
-    fn values_if_same_names<'a>(
-        &self,
-        scope: Scope,
-        held: &'a [u8],
-    ) -> Option<impl Iterator<Item = &'a [u8]> + Clone> {
-        let mut rest = held;
-        let mut count = 0;
-        for (name, _) in self.iter(scope) {
-            rest = rest.strip_prefix(name)?.strip_prefix(b"\0")?;
-            count += 1;
+    /// Looks at what may stand in which scope, and puts the scopes one behind the other.
+    fn arrange(&mut self) -> [Extent; 3] {
+        let all = self.whole;
+        if all.pairs == 0 {
+            return [all; 3];
         }
-        let values = rest.strip_prefix(b"\0")?.strip_suffix(b"\0")?;
-        let values = values.split(|&byte| byte == 0);
-        // A value with a NUL in it would shift those behind it.
-        (values.clone().count() == count).then_some(values)
-    }
-
-    /// A parameter's value, of all that were sent. Of several with one name the last counts, as it
-    /// does when they are stored in a hash.
-    #[must_use]
-    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter(Scope::All)
-            .filter(|(n, _)| *n == name)
-            .map(|(_, value)| value)
-            .last()
-    }
-
-    /// REQUEST_METHOD, or nothing. Costs no search, as little as the next one.
-    #[must_use]
-    pub fn method(&self) -> &[u8] {
-        self.at(self.method)
-    }
-
-    /// REQUEST_URI, or else SCRIPT_NAME, or nothing.
-    #[must_use]
-    pub fn uri(&self) -> &[u8] {
-        match self.at(self.request_uri) {
-            [] => self.at(self.script_name),
-            uri => uri,
-        }
-    }
-
-    /// The entry from `start` on is whole: it stays, or waits where its like do.
-    fn settle(&mut self, belongs: Belongs, start: usize, value_start: usize, value_len: usize) {
-        let place = Place(value_start, value_len);
-        let held_back = match belongs {
-            Belongs::Environment => return,
-            Belongs::Method => return self.method = place,
-            Belongs::RequestUri => return self.request_uri = place,
-            Belongs::ScriptName => return self.script_name = place,
-            Belongs::Proxies => &mut self.proxies,
-            Belongs::Malformed => &mut self.malformed,
+        let bytes = &self.bytes[..];
+        let text = &bytes[..bytes.len() - forms::SLACK];
+        // Where lengths stood there are zeroes. Any other is part of a name or a value.
+        let is_clean = count_zeroes(text) == text.len() - all.text;
+        let Some(first) = first_apart(&self.pairs, bytes, is_clean) else {
+            return [all; 3];
         };
-        held_back.extend_from_slice(&self.entries[start..self.used]);
-        self.used = start;
-    }
-
-    fn at(&self, Place(start, length): Place) -> &[u8] {
-        self.entries.get(start..start + length).unwrap_or_default()
-    }
-
-    /// Makes room for so many bytes more.
-    fn make_room(&mut self, count: usize) {
-        let needed = self.used + count;
-        if self.entries.len() < needed {
-            self.entries.resize(needed.max(2 * self.entries.len()), 0);
+        let mut kept = first;
+        for index in first..all.pairs {
+            let pair = self.pairs[index];
+            match Belongs::of(pair.name(bytes), pair.value(bytes)) {
+                Belongs::Environment => {
+                    self.pairs[kept] = pair;
+                    kept += 1;
+                }
+                Belongs::Proxies => self.proxies.push(pair),
+                Belongs::Malformed => self.malformed.push(pair),
+            }
         }
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
-        self.entries[self.used..self.used + bytes.len()].copy_from_slice(bytes);
-        self.used += bytes.len();
+        self.pairs.truncate(kept);
+        self.pairs.extend_from_slice(&self.proxies);
+        self.pairs.extend_from_slice(&self.malformed);
+        let well_formed = all.without(&self.malformed);
+        [well_formed.without(&self.proxies), well_formed, all]
     }
 }
 
-fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    Some((u32::from_ne_bytes(*length) as usize, rest))
-}
-
-/// The fields, a NUL behind each.
-fn copy_fields<'a>(fields: impl Iterator<Item = &'a [u8]> + Clone, into: &mut [u8]) -> usize {
-    let needed = fields.clone().map(|field| field.len() + 1).sum();
-    if let Some(mut rest) = into.get_mut(..needed) {
-        for field in fields {
-            let (text, after) = rest.split_at_mut(field.len());
-            text.copy_from_slice(field);
-            let (end, after) = after.split_at_mut(1);
-            end.fill(0);
-            rest = after;
+/// The first pair that is not of the environment. `is_clean`: there is no NUL in any of them.
+fn first_apart(pairs: &[Pair], bytes: &[u8], is_clean: bool) -> Option<usize> {
+    let mut index = 0;
+    loop {
+        if is_clean {
+            index += count_plain(&pairs[index..], bytes);
         }
-    }
-    needed
-}
-
-impl PairSink for Params {
-    fn begin(&mut self, name_len: usize, value_len: usize) {
-        self.start = self.used;
-        self.name_len = name_len;
-        self.value_len = value_len;
-        self.append(&(name_len as u32).to_ne_bytes());
-        self.append(&(value_len as u32).to_ne_bytes());
-    }
-
-    fn name(&mut self, piece: &[u8]) {
-        self.append(piece);
-    }
-
-    fn name_end(&mut self) {
-        self.append(b"=");
-    }
-
-    fn value(&mut self, piece: &[u8]) {
-        self.append(piece);
-    }
-
-    fn end(&mut self) {
-        let name_start = self.start + LENGTHS;
-        let value_start = self.used - self.value_len;
-        let name = &self.entries[name_start..name_start + self.name_len];
-        let belongs = Belongs::of(name, &self.entries[value_start..self.used]);
-        self.append(&[0]);
-        self.settle(belongs, self.start, value_start, self.value_len);
-    }
-
-    // Most of what a request costs outside the kernel is spent here, and the calls of copies that could be two
-    // instructions would be half of it.
-    fn pair(&mut self, bytes: &[u8], name_len: usize, value_len: usize) {
-        let start = self.used;
-        self.make_room(FRAME + name_len + value_len + SHORT);
-        let (lengths, text) = self.entries[start..].split_at_mut(LENGTHS);
-        lengths[..4].copy_from_slice(&(name_len as u32).to_ne_bytes());
-        lengths[4..].copy_from_slice(&(value_len as u32).to_ne_bytes());
-        copy(text, bytes, name_len);
-        let text = &mut text[name_len..];
-        text[0] = b'=';
-        copy(&mut text[1..], &bytes[name_len..], value_len);
-        text[1 + value_len] = 0;
-        self.used = start + FRAME + name_len + value_len;
-        let (name, value) = (&bytes[..name_len], &bytes[name_len..name_len + value_len]);
-        let belongs = Belongs::of(name, value);
-        let value_start = start + LENGTHS + name_len + 1;
-        self.settle(belongs, start, value_start, value_len);
+        let pair = pairs.get(index)?;
+        if Belongs::of(pair.name(bytes), pair.value(bytes)) != Belongs::Environment {
+            return Some(index);
+        }
+        index += 1;
     }
 }
 
-/// A copy of up to so many bytes takes more with it where there are any, rather than look how many it takes.
-const SHORT: usize = 32;
-
-fn copy(to: &mut [u8], from: &[u8], length: usize) {
-    match (to.first_chunk_mut::<SHORT>(), from.first_chunk::<SHORT>()) {
-        (Some(to), Some(from)) if length <= SHORT => *to = *from,
-        _ => to[..length].copy_from_slice(&from[..length]),
-    }
+/// How many pairs in front need no second look. A loop of its own, which keeps to registers.
+#[inline(never)]
+fn count_plain(pairs: &[Pair], bytes: &[u8]) -> usize {
+    let is_plain = |pair: &&Pair| is_plain(&bytes[pair.start as usize..], pair.name_len as usize);
+    pairs.iter().take_while(is_plain).count()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{PairDecoder, PairLimits, encode_pair};
+#[inline]
+fn is_called(pair: Pair, bytes: &[u8], name: &[u8]) -> bool {
+    // The last byte tells most names of one length apart.
+    let own = pair.name(bytes);
+    own.last() == name.last() && own == name
+}
 
-    fn decoded(pairs: &[(&[u8], &[u8])]) -> Params {
-        let mut bytes = Vec::new();
-        pairs
-            .iter()
-            .for_each(|(name, value)| encode_pair(name, value, &mut bytes));
-        let mut params = Params::default();
-        let limits = PairLimits {
-            count: 100,
-            pair: 10_000,
-            total: 100_000,
+fn forget<T>(list: &mut Vec<T>, retained: usize) {
+    if list.len() > retained {
+        *list = Vec::new();
+    }
+    list.clear();
+}
+
+/// Sees to it that there are so many bytes, whatever they are.
+fn make_room(buffer: &mut Vec<u8>, needed: usize) {
+    if buffer.len() < needed {
+        let size = match needed {
+            ..=RETAINED => needed.next_power_of_two(),
+            _ => needed,
         };
-        PairDecoder::new(limits).push(&bytes, &mut params).unwrap();
-        params.complete(Role::Responder);
-        params
-    }
-
-    #[test]
-    fn what_must_not_reach_an_environment_is_only_in_the_wider_scopes() {
-        let long = vec![b'v'; 300];
-        let params = decoded(&[
-            (b"A", b"1"),
-            (b"HTTP_PROXY", b"evil:8080"),
-            (b"B=C", b"2"),
-            (b"NUL", b"a\0b"),
-            (b"", b"nameless"),
-            (b"LONG", &long),
-        ]);
-        let names = |scope| {
-            params
-                .iter(scope)
-                .map(|(n, _)| n.to_vec())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            names(Scope::Environment),
-            [&b"A"[..], b"LONG", b"FCGI_ROLE"]
-        );
-        assert_eq!(
-            names(Scope::WellFormed),
-            [&b"A"[..], b"LONG", b"FCGI_ROLE", b"HTTP_PROXY"]
-        );
-        assert_eq!(names(Scope::All).len(), 7);
-        assert_eq!(params.get(b"HTTP_PROXY"), Some(&b"evil:8080"[..]));
-        assert_eq!(params.get(b"NUL"), Some(&b"a\0b"[..]));
-        assert_eq!(params.get(b"LONG"), Some(&long[..]));
-        assert_eq!(params.get(b"FCGI_ROLE"), Some(&b"RESPONDER"[..]));
-        assert_eq!(params.get(b"NONE"), None);
-    }
-
-    fn columns(params: &Params, scope: Scope, held: &[u8]) -> Vec<u8> {
-        let mut buffer = [b'-'; 60];
-        let length = params.copy_columns(scope, held, &mut buffer);
-        assert!(buffer[length..].iter().all(|&byte| byte == b'-'));
-        let mut small = vec![b'-'; length - 1];
-        assert_eq!(params.copy_columns(scope, held, &mut small), length);
-        assert!(small.iter().all(|&byte| byte == b'-'), "whole or not");
-        buffer[..length].to_vec()
-    }
-
-    #[test]
-    fn columns_have_the_names_first() {
-        let params = decoded(&[(b"A", b"1"), (b"HTTP_PROXY", b"p"), (b"B", b"")]);
-        assert_eq!(
-            columns(&params, Scope::Environment, b""),
-            b"A\0B\0FCGI_ROLE\0\x001\0\0RESPONDER\0"
-        );
-        assert_eq!(
-            columns(&params, Scope::WellFormed, b""),
-            b"A\0B\0FCGI_ROLE\0HTTP_PROXY\0\x001\0\0RESPONDER\0p\0"
-        );
-    }
-
-    #[test]
-    fn only_what_differs_from_the_columns_that_are_held_is_told() {
-        let scope = Scope::Environment;
-        let params = decoded(&[(b"A", b"1"), (b"B", b""), (b"C", b"3")]);
-        let whole = columns(&params, scope, b"");
-        assert_eq!(columns(&params, scope, &whole), b"\0B\0\0");
-        for (held, told) in [
-            (
-                &b"A\0B\0C\0FCGI_ROLE\0\x001\0x\x002\0RESPONDER\0"[..],
-                &b"\0B\0\0C\x003\0"[..],
-            ),
-            (
-                b"A\0B\0C\0FCGI_ROLE\0\0\0\x003\0RESPONDER\0",
-                b"\0A\x001\0B\0\0",
-            ),
-            // Other names, another order, a value too many or too few, no end, no copy at all.
-            (b"A\0B\0D\0FCGI_ROLE\0\x001\0\x003\0RESPONDER\0", &whole),
-            (b"B\0A\0C\0FCGI_ROLE\0\x001\0\x003\0RESPONDER\0", &whole),
-            (
-                b"A\0B\0C\0FCGI_ROLE\0E\0\x001\0\x003\0RESPONDER\0e\0",
-                &whole,
-            ),
-            (b"A\0B\0C\0FCGI_ROLE\0\x001\0\0\x003\0RESPONDER\0", &whole),
-            (b"A\0B\0C\0FCGI_ROLE\0\x001\x003\0RESPONDER\0", &whole),
-            (b"A\0B\0C\0FCGI_ROLE\0\x001\0\x003\0RESPONDER", &whole),
-            (b"A\0B\0C\0FCGI_ROLE\0\0", &whole),
-            (b"A\0B", &whole),
-            (b"\0", &whole),
-        ] {
-            assert_eq!(columns(&params, scope, held), told, "{held:?}");
-        }
-    }
-
-    #[test]
-    fn a_pair_comes_out_the_same_whole_or_in_pieces() {
-        let pairs: [(&[u8], &[u8]); 9] = [
-            (b"A", b""),
-            (b"REQUEST_METHOD", b"GET"),
-            (b"HTTP_PROXY", b"p"),
-            (b"", b"nameless"),
-            (b"NAME=", b"v"),
-            (
-                b"LONG_NAME_OF_A_HEADER",
-                b"a value that is longer than eight",
-            ),
-            (b"NUL", b"12345678\0"),
-            (b"REQUEST_URI", b"/"),
-            (b"SCRIPT_NAME", b"/script"),
-        ];
-        let flat = |params: &Params, scope| {
-            let mut flat = Vec::new();
-            params.write_flat(scope, &mut flat);
-            flat
-        };
-        let (mut whole, mut pieces) = (Params::default(), Params::default());
-        for (name, value) in pairs {
-            whole.pair(&[name, value].concat(), name.len(), value.len());
-            pieces.begin(name.len(), value.len());
-            name.iter().for_each(|byte| pieces.name(&[*byte]));
-            pieces.name_end();
-            value.iter().for_each(|byte| pieces.value(&[*byte]));
-            pieces.end();
-        }
-        for params in [&mut whole, &mut pieces] {
-            params.complete(Role::Filter);
-        }
-        for scope in [Scope::Environment, Scope::WellFormed, Scope::All] {
-            let expected = flat(&whole, scope);
-            assert_eq!(expected, flat(&pieces, scope));
-            assert_eq!(expected.len(), whole.length(scope));
-            assert_eq!(whole.entries_mut(scope), pieces.entries_mut(scope));
-        }
-        let begin = b"\0\0\0\x01A\0\0\0\0\0\0\0\0\0\x0eREQUEST_METHOD\0\0\0\0\x03GET\0";
-        assert!(flat(&whole, Scope::All).starts_with(begin));
-        assert_eq!(
-            (whole.method(), whole.uri()),
-            (pieces.method(), pieces.uri())
-        );
-        assert_eq!((whole.method(), whole.uri()), (&b"GET"[..], &b"/"[..]));
-    }
-
-    #[test]
-    fn the_method_and_the_uri_are_at_hand() {
-        let long = vec![b'v'; 300];
-        let params = decoded(&[
-            (b"SCRIPT_NAME", b"/script"),
-            (b"REQUEST_METHOD", b"GET"),
-            (b"LONG", &long),
-            (b"REQUEST_URI", b"/first"),
-            (b"B=C", b"held back"),
-            (b"REQUEST_URI", b"/uri?x=1"),
-            (b"REQUEST_URI", b"/with\0nul"),
-            (b"REQUEST_URX", b"/other"),
-        ]);
-        assert_eq!(params.method(), b"GET");
-        assert_eq!(params.uri(), b"/uri?x=1");
-        let params = decoded(&[(b"SCRIPT_NAME", b"/script"), (b"REQUEST_URI", b"")]);
-        assert_eq!((params.method(), params.uri()), (&b""[..], &b"/script"[..]));
-        let mut params = decoded(&[(b"REQUEST_METHOD", b"PUT"), (b"REQUEST_URI", b"/a")]);
-        params.clear();
-        assert_eq!((params.method(), params.uri()), (&b""[..], &b""[..]));
-    }
-
-    #[test]
-    fn of_several_parameters_with_one_name_the_last_counts() {
-        assert_eq!(
-            decoded(&[(b"A", b"1"), (b"A", b"2")]).get(b"A"),
-            Some(&b"2"[..])
-        );
+        *buffer = vec![0; size];
     }
 }

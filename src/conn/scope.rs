@@ -13,30 +13,61 @@ pub enum Scope {
     All,
 }
 
-/// Where a pair is to stand, and whether the server itself wants to know its value.
+/// The narrowest scope that a pair is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Belongs {
     Environment,
-    Method,
-    RequestUri,
-    ScriptName,
     Proxies,
     Malformed,
 }
 
 impl Belongs {
     pub(super) fn of(name: &[u8], value: &[u8]) -> Self {
-        if name.is_empty() || has_either(name, b'=') || has_either(value, 0) {
+        if name.is_empty() || has_either(name, b'=') || has_nul(value) {
             return Self::Malformed;
         }
-        match name {
-            b"HTTP_PROXY" => Self::Proxies,
-            b"REQUEST_METHOD" => Self::Method,
-            b"REQUEST_URI" => Self::RequestUri,
-            b"SCRIPT_NAME" => Self::ScriptName,
-            _ => Self::Environment,
+        if name == PROXY {
+            Self::Proxies
+        } else {
+            Self::Environment
         }
     }
+}
+
+/// Whether a name is fit for an environment for certain, whatever its value is. `bytes` begin with it and go on, and
+/// it has no NUL. Of the others most are fit, too: this looks at 16 bytes even if the name is shorter.
+#[inline]
+pub(super) fn is_plain(bytes: &[u8], name_len: usize) -> bool {
+    /// A bit for each length of up to 16 that needs no second look.
+    const USUAL: u32 = 0x1_fffe & !(1 << PROXY.len());
+    let Some(head) = bytes.first_chunk::<16>() else {
+        return false;
+    };
+    let is_usual = match name_len {
+        ..=16 => USUAL >> name_len & 1 != 0,
+        17..=32 => bytes[..name_len]
+            .last_chunk::<16>()
+            .is_some_and(|tail| !any_is(tail, b'=')),
+        _ => false,
+    };
+    is_usual && !any_is(head, b'=')
+}
+
+const PROXY: &[u8] = b"HTTP_PROXY";
+
+#[inline]
+pub(super) fn has_nul(bytes: &[u8]) -> bool {
+    has_either(bytes, 0)
+}
+
+/// How many of the bytes are zero.
+pub(super) fn count_zeroes(bytes: &[u8]) -> usize {
+    // Few enough to be counted in a byte, so that many are compared and counted at once.
+    let counts = bytes.chunks(192).map(|chunk| {
+        let zeroes = chunk.iter().map(|&byte| u8::from(byte == 0));
+        usize::from(zeroes.sum::<u8>())
+    });
+    counts.sum()
 }
 
 /// Whether there is a NUL or this byte. Looks at 16 of them at a time: most names and values are shorter than what
@@ -46,10 +77,11 @@ fn has_either(bytes: &[u8], other: u8) -> bool {
     if let Some(last) = bytes.last_chunk::<16>() {
         // The last ones may have been looked at already, in part.
         let chunks = bytes.as_chunks::<16>().0;
-        return chunks.iter().any(|chunk| any_is(chunk, other)) || any_is(last, other);
+        return chunks.iter().any(|chunk| any_is_either(chunk, other))
+            || any_is_either(last, other);
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        return any_is(first, other) || any_is(last, other);
+        return any_is_either(first, other) || any_is_either(last, other);
     }
     bytes.iter().any(|&byte| byte == 0 || byte == other)
 }
@@ -57,6 +89,13 @@ fn has_either(bytes: &[u8], other: u8) -> bool {
 /// Without a way out in the middle, so that it becomes a comparison of all of them at once.
 #[inline]
 fn any_is<const N: usize>(bytes: &[u8; N], other: u8) -> bool {
+    bytes
+        .iter()
+        .fold(false, |found, &byte| found | (byte == other))
+}
+
+#[inline]
+fn any_is_either<const N: usize>(bytes: &[u8; N], other: u8) -> bool {
     bytes
         .iter()
         .fold(false, |found, &byte| found | (byte == 0) | (byte == other))
@@ -80,5 +119,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn zeroes_are_counted_at_any_length() {
+        for length in (0..200).chain([8_159, 8_160, 8_161, 20_000]) {
+            let mut bytes = vec![1; length];
+            assert_eq!(count_zeroes(&bytes), 0);
+            for position in (0..length).step_by(7) {
+                bytes[position] = 0;
+            }
+            assert_eq!(count_zeroes(&bytes), length.div_ceil(7));
+            assert_eq!(count_zeroes(&vec![0; length]), length);
+        }
+    }
+
+    #[test]
+    fn a_plain_name_is_fit_for_an_environment() {
+        for length in 0..40 {
+            for behind in [&b""[..], b"a value", &[b'='; 40], &[b'v'; 40]] {
+                let name = vec![b'N'; length];
+                let bytes = |name: &[u8]| [name, behind].concat();
+                let plain = is_plain(&bytes(&name), length);
+                assert!(!plain || Belongs::of(&name, b"") == Belongs::Environment);
+                if behind == [b'v'; 40] && (1..=32).contains(&length) && length != 10 {
+                    assert!(plain, "{length}");
+                }
+                for position in 0..length {
+                    let mut name = name.clone();
+                    name[position] = b'=';
+                    assert!(!is_plain(&bytes(&name), length));
+                }
+            }
+        }
+        assert!(!is_plain(b"HTTP_PROXY and what is behind it", 10));
     }
 }

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn fcgipm_request_params(
         let out = unsafe { Out::new(data, length) }?;
         let scope = scope_of(scope)?;
         with(request, |request| {
-            out.set(request.flat_params(scope)?);
+            out.set(request.params()?.flat(scope));
             Ok(0)
         })
     })

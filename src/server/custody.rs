@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use super::parking::{Link, Parked, Parking};
 use super::request::{Prospect, Request};
 use super::supervision::{self, Report};
-use crate::conn::{Scope, Stream, Suspended};
+use crate::conn::{Stream, Suspended};
 use crate::error::{Code, Error, Result};
 use crate::sys::{listen, process};
 
@@ -22,16 +22,6 @@ impl Request {
             return Ok(&mut []);
         }
         Ok(self.take_body())
-    }
-
-    /// The parameters of a scope where they lie, until the next request: for each, two lengths (32 bits each, in
-    /// the machine's order), and `NAME=VALUE` with a NUL behind it, which is the host's to change.
-    ///
-    /// # Errors
-    /// [`Code::State`] when there is no request.
-    pub fn lend_params(&mut self, scope: Scope) -> Result<&mut [u8]> {
-        self.check_active("params")?;
-        Ok(self.inbound.params_mut().entries_mut(scope))
     }
 
     /// Ends one stream of the response, which is sent. The rest of the request goes on.

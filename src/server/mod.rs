@@ -35,7 +35,7 @@ pub fn rouse() {
 }
 
 // What a request's user names of the rooms below.
-pub use crate::conn::{Scope, Stream};
+pub use crate::conn::{Params, Scope, Stream};
 // What a manager needs to refuse one before it was read.
 pub use crate::conn::{OPENING, Opening, opening, overloaded};
 pub use crate::sys::listen::Peer;

@@ -184,7 +184,6 @@ impl Request {
         self.active = true;
         self.aborted = false;
         self.exit_status = 0;
-        self.forget_params();
         self.output_error = None;
         self.body = 0..0;
         self.input = if self.inbound.role() == Some(Role::Authorizer) {

@@ -11,7 +11,7 @@ use super::listener::check_listening;
 use super::parking::{Link, Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
 use super::supervision::{self, Accepts, Report};
-use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role, Scope};
+use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::io::{self, Received};
@@ -111,8 +111,6 @@ pub struct Request {
     pub(super) active: bool,
     pub(super) aborted: bool,
     pub(super) exit_status: u32,
-    /// See [`flat_params`](Self::flat_params).
-    flat_params: Vec<u8>,
     pub(super) pid: i32,
 }
 
@@ -180,7 +178,6 @@ impl Request {
             active: false,
             aborted: false,
             exit_status: 0,
-            flat_params: Vec::new(),
             pid: process::pid(),
             settings,
         })
@@ -196,21 +193,9 @@ impl Request {
     ///
     /// # Errors
     /// [`Code::State`] when there is no request.
-    pub fn params(&self) -> Result<&Params> {
-        self.check_active("params").map(|()| self.inbound.params())
-    }
-
-    /// The active request's parameters in the form that the C ABI documents, made at the first call.
-    ///
-    /// # Errors
-    /// [`Code::State`] when there is no request.
-    pub fn flat_params(&mut self, scope: Scope) -> Result<&[u8]> {
+    pub fn params(&mut self) -> Result<&mut Params> {
         self.check_active("params")?;
-        let params = self.inbound.params();
-        if self.flat_params.is_empty() {
-            params.write_flat(Scope::All, &mut self.flat_params);
-        }
-        Ok(&self.flat_params[..params.length(scope)])
+        Ok(self.inbound.params_mut())
     }
 
     /// The active request's role.
@@ -290,14 +275,6 @@ impl Request {
         self.offer_parked();
         self.hung_up.begin();
         Ok(())
-    }
-
-    /// Forgets what was made of the last request's parameters.
-    pub(super) fn forget_params(&mut self) {
-        /// What an unusual request needed beyond this is given back.
-        const RETAINED: usize = 64 * 1024;
-        self.flat_params.clear();
-        self.flat_params.shrink_to(RETAINED);
     }
 
     /// Decodes received bytes up to the next event.

@@ -9,7 +9,7 @@ mod pairs;
 
 pub use body::{BeginRequest, EndRequest, ProtocolStatus, Role, unknown_type_body};
 pub use header::{HEADER_LEN, Header, RecordType, padding_for};
-pub use pairs::{PairDecoder, PairError, PairLimits, PairSink, Pairs, PairsTruncated, encode_pair};
+pub use pairs::{Pair, PairDecoder, PairError, PairLimits, Pairs, PairsTruncated, encode_pair};
 
 /// The only protocol version there is (section 8, `FCGI_VERSION_1`).
 pub const VERSION: u8 = 1;

@@ -1,30 +1,38 @@
-//! Name-value pairs (section 3.4): a decoder that takes the bytes in any pieces, an iterator over
+//! Name-value pairs (section 3.4): a decoder that finds them while the bytes arrive, an iterator over
 //! bytes that are all there, and the encoder.
 
 use std::fmt;
 
-/// Where a [`PairDecoder`] delivers: for each pair `begin`, any number of `name`, `name_end`, any
-/// number of `value`, `end`.
-pub trait PairSink {
-    /// A pair of these lengths follows. They are claims: allocate as bytes arrive, not here.
-    fn begin(&mut self, name_len: usize, value_len: usize);
-    /// The next bytes of the name.
-    fn name(&mut self, piece: &[u8]);
-    /// The name is complete.
-    fn name_end(&mut self);
-    /// The next bytes of the value.
-    fn value(&mut self, piece: &[u8]);
-    /// The pair is complete.
-    fn end(&mut self);
+/// Where a pair stands in the bytes that it was found in: its name, and right behind it its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
+    /// Where the name starts.
+    pub start: u32,
+    /// The name's length.
+    pub name_len: u32,
+    /// The value's length.
+    pub value_len: u32,
+}
 
-    /// A whole pair at once, the usual case: `bytes` begins with the name and the value, and goes on with
-    /// whatever follows, so that a sink may look or copy beyond them.
-    fn pair(&mut self, bytes: &[u8], name_len: usize, value_len: usize) {
-        self.begin(name_len, value_len);
-        self.name(&bytes[..name_len]);
-        self.name_end();
-        self.value(&bytes[name_len..name_len + value_len]);
-        self.end();
+impl Pair {
+    /// The pair's name, of the bytes that it was found in.
+    #[must_use]
+    pub fn name(self, bytes: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        &bytes[start..start + self.name_len as usize]
+    }
+
+    /// The pair's value, likewise.
+    #[must_use]
+    pub fn value(self, bytes: &[u8]) -> &[u8] {
+        let start = self.value_start();
+        &bytes[start..start + self.value_len as usize]
+    }
+
+    /// Where the value starts.
+    #[must_use]
+    pub const fn value_start(self) -> usize {
+        self.start as usize + self.name_len as usize
     }
 }
 
@@ -78,43 +86,23 @@ impl fmt::Display for PairError {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// Collecting the name's length; `have` bytes of it are in `bytes`.
-    NameLen {
-        have: u8,
-        bytes: [u8; 4],
-    },
-    /// Collecting the value's length.
-    ValueLen {
-        name_len: usize,
-        have: u8,
-        bytes: [u8; 4],
-    },
-    Name {
-        left: usize,
-        value_len: usize,
-    },
-    Value {
-        left: usize,
-    },
-}
+/// The most bytes in which a [`Pair`] can tell where it stands. Their limit is far below.
+const MOST: usize = u32::MAX as usize - 1024;
 
-const START: State = State::NameLen {
-    have: 0,
-    bytes: [0; 4],
-};
-
-/// Decodes a stream of pairs that arrives in pieces of any size.
+/// Finds the pairs of a stream in bytes that arrive in pieces of any size and are gathered in one buffer.
 ///
-/// Call [`push`](Self::push) with each piece, then [`at_boundary`](Self::at_boundary) once the
-/// stream has ended. After an error the decoder is of no further use.
+/// Append each piece to the buffer and call [`push`](Self::push) with all of it, then
+/// [`at_boundary`](Self::at_boundary) once the stream has ended. After an error the decoder is of no
+/// further use.
 #[derive(Debug)]
 pub struct PairDecoder {
-    state: State,
     limits: PairLimits,
-    count: usize,
+    /// Bytes of names and values that were found or are arriving.
     total: usize,
+    /// What stands in front of it was dealt with.
+    at: usize,
+    /// The lengths of the name and the value that start there, where they are known.
+    arriving: Option<(usize, usize)>,
 }
 
 impl PairDecoder {
@@ -122,162 +110,126 @@ impl PairDecoder {
     #[must_use]
     pub const fn new(limits: PairLimits) -> Self {
         Self {
-            state: START,
             limits,
-            count: 0,
             total: 0,
+            at: 0,
+            arriving: None,
         }
     }
 
-    /// Whether no pair is half-way through.
+    /// Whether no pair is half-way through at the end of these bytes, which were pushed.
     #[must_use]
-    pub const fn at_boundary(&self) -> bool {
-        matches!(self.state, State::NameLen { have: 0, .. })
+    pub const fn at_boundary(&self, bytes: &[u8]) -> bool {
+        self.at == bytes.len() && self.arriving.is_none()
     }
 
-    /// Takes the next piece of the stream.
+    /// The bytes of all names and values that were found or are arriving.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Goes on with a buffer that has grown, and appends each pair that is whole now to those that were found before,
+    /// none at first.
+    ///
+    /// Zeroes take the place of the lengths, so that behind each value there is a NUL once the next pair's
+    /// lengths are there, and of the bytes in front of the last value's end just those that are part of no name
+    /// or value are zero for certain.
     ///
     /// # Errors
     /// The limit that a pair goes over, found as soon as its lengths are known.
-    pub fn push(&mut self, mut input: &[u8], sink: &mut impl PairSink) -> Result<(), PairError> {
-        while !input.is_empty() {
-            if self.at_boundary()
-                && let Some((name_len, value_len, rest)) = split_lengths(input)
-                && let Some(after) = rest.get(name_len.saturating_add(value_len)..)
-            {
-                self.admit(name_len, value_len)?;
-                sink.pair(rest, name_len, value_len);
-                input = after;
-                continue;
-            }
-            input = self.step(input, sink)?;
+    pub fn push(&mut self, bytes: &mut [u8], found: &mut Vec<Pair>) -> Result<(), PairError> {
+        if bytes.len() > MOST {
+            return Err(PairError::TotalTooLong { limit: MOST });
         }
-        Ok(())
+        loop {
+            if self.arriving.is_none() {
+                self.push_short(bytes, found);
+                self.arriving = self.take_lengths(bytes, found.len())?;
+            }
+            let Some((name_len, value_len)) = self.arriving else {
+                return Ok(());
+            };
+            let end = self.at.saturating_add(name_len + value_len);
+            if end > bytes.len() {
+                return Ok(());
+            }
+            let pair = Pair {
+                start: self.at as u32,
+                name_len: name_len as u32,
+                value_len: value_len as u32,
+            };
+            self.arriving = None;
+            self.at = end;
+            found.push(pair);
+        }
     }
 
-    /// Takes at least one byte, at most up to the next change of state.
-    fn step<'i>(
-        &mut self,
-        input: &'i [u8],
-        sink: &mut impl PairSink,
-    ) -> Result<&'i [u8], PairError> {
-        match self.state {
-            State::NameLen { have, bytes } => {
-                let (progress, rest) = collect_length(have, bytes, input);
-                self.state = match progress {
-                    Length::Partial { have, bytes } => State::NameLen { have, bytes },
-                    Length::Complete(name_len) => State::ValueLen {
-                        name_len,
-                        have: 0,
-                        bytes: [0; 4],
-                    },
-                };
-                Ok(rest)
+    /// As far as pairs are usual: whole, with short lengths, and in few enough bytes for the limits.
+    #[inline]
+    fn push_short(&mut self, bytes: &mut [u8], found: &mut Vec<Pair>) {
+        const LONGEST: usize = 2 * 0x7f;
+        let (arrived, mut at, before) = (bytes.len(), self.at, found.len());
+        if self.limits.pair < LONGEST || self.limits.total - self.total < arrived - at {
+            return;
+        }
+        while let Some(lengths) = bytes[at..].first_chunk_mut::<2>()
+            && (lengths[0] | lengths[1]) < 0x80
+            && found.len() < self.limits.count
+        {
+            let (name_len, value_len) = (u32::from(lengths[0]), u32::from(lengths[1]));
+            let start = at + 2;
+            let end = start + (name_len + value_len) as usize;
+            if end > arrived {
+                break;
             }
-            State::ValueLen {
+            *lengths = [0; 2];
+            found.push(Pair {
+                start: start as u32,
                 name_len,
-                have,
-                bytes,
-            } => {
-                let (progress, rest) = collect_length(have, bytes, input);
-                match progress {
-                    Length::Partial { have, bytes } => {
-                        self.state = State::ValueLen {
-                            name_len,
-                            have,
-                            bytes,
-                        }
-                    }
-                    Length::Complete(value_len) => {
-                        self.admit(name_len, value_len)?;
-                        sink.begin(name_len, value_len);
-                        self.state = State::Name {
-                            left: name_len,
-                            value_len,
-                        };
-                        self.skip_empty(sink);
-                    }
-                }
-                Ok(rest)
-            }
-            State::Name { left, value_len } => {
-                let (piece, rest) = input.split_at(left.min(input.len()));
-                sink.name(piece);
-                self.state = State::Name {
-                    left: left - piece.len(),
-                    value_len,
-                };
-                self.skip_empty(sink);
-                Ok(rest)
-            }
-            State::Value { left } => {
-                let (piece, rest) = input.split_at(left.min(input.len()));
-                sink.value(piece);
-                self.state = State::Value {
-                    left: left - piece.len(),
-                };
-                self.skip_empty(sink);
-                Ok(rest)
-            }
+                value_len,
+            });
+            at = end;
         }
+        self.total += at - self.at - 2 * (found.len() - before);
+        self.at = at;
     }
 
-    /// Moves on from a name or value of which nothing is left.
-    fn skip_empty(&mut self, sink: &mut impl PairSink) {
-        if let State::Name { left: 0, value_len } = self.state {
-            sink.name_end();
-            self.state = State::Value { left: value_len };
-        }
-        if let State::Value { left: 0 } = self.state {
-            sink.end();
-            self.state = START;
-        }
-    }
-
-    fn admit(&mut self, name_len: usize, value_len: usize) -> Result<(), PairError> {
-        // Both lengths are below 2^31, so the sums fit any usize of 32 bits or more.
-        let size = name_len.saturating_add(value_len);
+    /// The lengths of the next pair, which follows so many others. Zeroes take their place. Nothing happens to lengths
+    /// that are not all there.
+    fn take_lengths(
+        &mut self,
+        bytes: &mut [u8],
+        count: usize,
+    ) -> Result<Option<(usize, usize)>, PairError> {
+        let bytes = &mut bytes[self.at..];
+        let Some((name_len, value_len, rest)) = split_lengths(bytes) else {
+            return Ok(None);
+        };
+        let taken = bytes.len() - rest.len();
+        bytes[..taken].fill(0);
+        self.at += taken;
+        // Both are below 2^31, so their sum fits any usize of 32 bits or more.
+        let size = name_len + value_len;
         if size > self.limits.pair {
             return Err(PairError::PairTooLong {
                 size,
                 limit: self.limits.pair,
             });
         }
-        self.total = self.total.saturating_add(size);
-        if self.total > self.limits.total {
+        if size > self.limits.total - self.total {
             return Err(PairError::TotalTooLong {
                 limit: self.limits.total,
             });
         }
-        self.count += 1;
-        if self.count > self.limits.count {
+        self.total += size;
+        if count >= self.limits.count {
             return Err(PairError::TooMany {
                 limit: self.limits.count,
             });
         }
-        Ok(())
+        Ok(Some((name_len, value_len)))
     }
-}
-
-enum Length {
-    Partial { have: u8, bytes: [u8; 4] },
-    Complete(usize),
-}
-
-/// Adds input to a length of one or four bytes.
-fn collect_length(mut have: u8, mut bytes: [u8; 4], mut input: &[u8]) -> (Length, &[u8]) {
-    while let Some((&byte, rest)) = input.split_first() {
-        bytes[usize::from(have)] = byte;
-        have += 1;
-        input = rest;
-        if have == 1 && byte < 0x80 {
-            return (Length::Complete(usize::from(byte)), input);
-        }
-        if have == 4 {
-            return (Length::Complete(long_length(bytes)), input);
-        }
-    }
-    (Length::Partial { have, bytes }, input)
 }
 
 const fn long_length(bytes: [u8; 4]) -> usize {

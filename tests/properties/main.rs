@@ -121,8 +121,8 @@ proptest! {
         for piece in cut(&session, Lengths::new(!seed)) {
             prop_assert!(inbound.handle(piece).is_ok());
         }
-        let params = inbound.params();
-        checks::session::check_scopes(params, inbound.role().expect("it has begun"));
+        let of_request = inbound.role().expect("it has begun");
+        let params = inbound.params_mut();
         // Every pair that was sent is in the widest scope once, in the order of its kind.
         let clean = |pair: &&(Vec<u8>, Vec<u8>)| {
             let (name, value) = pair;
@@ -136,12 +136,27 @@ proptest! {
             .chain(pairs.iter().filter(|p| !clean(p)))
             .cloned()
             .collect();
+        // As good before the scopes are known as afterwards.
+        for _ in 0..2 {
+            for (name, _) in &expected {
+                let last = expected.iter().rfind(|(n, _)| n == name).map(|(_, v)| &v[..]);
+                prop_assert_eq!(params.get(name), last);
+            }
+            prop_assert_eq!(params.get(b"NAME_OF_NONE"), None);
+            checks::session::check_scopes(params, of_request);
+        }
         let found: Vec<_> = params.iter(Scope::All).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
         prop_assert_eq!(&found, &expected);
-        for (name, _) in &expected {
-            let last = expected.iter().rfind(|(n, _)| n == name).map(|(_, v)| &v[..]);
-            prop_assert_eq!(params.get(name), last);
-        }
+        let last_clean = |wanted: &[u8]| {
+            let named = |pair: &&(Vec<u8>, Vec<u8>)| pair.0 == wanted && clean(pair);
+            pairs.iter().rfind(named).map_or(&b""[..], |(_, value)| value)
+        };
+        prop_assert_eq!(params.method(), last_clean(b"REQUEST_METHOD"));
+        let uri = match last_clean(b"REQUEST_URI") {
+            b"" => last_clean(b"SCRIPT_NAME"),
+            uri => uri,
+        };
+        prop_assert_eq!(params.uri(), uri);
     }
 
     #[test]

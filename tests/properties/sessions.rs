@@ -35,6 +35,9 @@ pub(crate) fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         8 => "[A-Z_]{1,20}".prop_map(String::into_bytes),
         1 => Just(b"HTTP_PROXY".to_vec()),
         1 => Just(b"FCGI_ROLE".to_vec()),
+        1 => prop_oneof![Just("REQUEST_METHOD"), Just("REQUEST_URI"), Just("SCRIPT_NAME")]
+            .prop_map(|name| name.as_bytes().to_vec()),
+        1 => "[AB]".prop_map(String::into_bytes),
         1 => Just(b"HTTP_PROXY\0".to_vec()),
         1 => "[A-Z]{0,3}=[A-Z]{0,3}".prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..4),
@@ -42,6 +45,7 @@ pub(crate) fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     ];
     let value = prop_oneof![
         6 => "[ -~]{0,40}".prop_map(String::into_bytes),
+        1 => "[ab\0]{0,2}".prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..40),
         1 => (120..140usize).prop_map(|length| vec![b'v'; length]),
         1 => (0..4_000usize).prop_map(|length| vec![b'w'; length]),

@@ -177,17 +177,11 @@ impl Engine {
     /// Fills the program's structure in for the request that was accepted, and stays with it.
     pub(crate) fn begin(mut self: Box<Self>, request: &mut Request, environment: Environment) {
         self.strings.swap(0, 1);
-        // There is a request, so neither fails.
-        match environment {
-            Environment::Array => {
-                if let Ok(entries) = self.core.lend_params(Scope::WellFormed) {
-                    self.strings[0].point_to(entries);
-                }
-            }
-            Environment::Process => {
-                if let Ok(entries) = self.core.lend_params(Scope::Environment) {
-                    self.strings[0].copy(entries);
-                }
+        // There is a request, so it does not fail.
+        if let Ok(params) = self.core.params() {
+            match environment {
+                Environment::Array => self.strings[0].fill(params, Scope::WellFormed),
+                Environment::Process => self.strings[0].fill_lasting(params, Scope::Environment),
             }
         }
         let this: *mut Self = Box::into_raw(self);

@@ -3,51 +3,46 @@
 use std::ffi::c_char;
 use std::ptr;
 
-/// The pointers of one request, and, where the strings must outlive it, the strings.
+use fcgipm::server::{Params, Scope};
+
+/// The strings of one request, and the pointers to them.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
     pointers: Vec<*mut c_char>,
-    bytes: Vec<u8>,
+    /// Of a request whose strings nobody has a right to afterwards.
+    own: Vec<u8>,
+    /// Of the process environment.
+    lasting: Vec<u8>,
     /// Memory that became too small, and must stay readable. Each is at most half of the next.
     outgrown: Vec<Vec<u8>>,
 }
 
-/// What an entry has in front of its string (`server::Request::lend_params`).
-const LENGTHS: usize = 8;
-
 const ROLE: &[u8] = b"FCGI_ROLE=";
 
+/// Memory for strings that is kept from request to request; what an unusual request needed beyond it is given back.
+const RETAINED: usize = 64 * 1024;
+
 impl Strings {
-    /// Points to the strings of these entries, where they lie. The role comes first, as with libfcgi.
-    pub(crate) fn point_to(&mut self, mut entries: &mut [u8]) {
-        self.pointers.clear();
-        // The last one is the library's own, whatever the web server sends.
-        self.pointers.push(ptr::null_mut());
-        while let Some((string, rest)) = split_entry(entries) {
-            let is_role = string.len() > ROLE.len() && string[..ROLE.len()] == *ROLE;
-            let pointer = string.as_mut_ptr().cast();
-            match self.pointers.first_mut().filter(|_| is_role) {
-                Some(first) => *first = pointer,
-                None => self.pointers.push(pointer),
-            }
-            entries = rest;
+    /// The strings of a scope for as long as the request is served, and a while longer.
+    pub(crate) fn fill(&mut self, params: &mut Params, scope: Scope) {
+        let (needed, _) = params.strings_len(scope);
+        if self.own.len() < needed || self.own.len() > needed.max(RETAINED) {
+            self.own = room(needed);
         }
-        self.pointers.push(ptr::null_mut());
+        point_to(&mut self.pointers, &mut self.own, params, scope);
     }
 
-    /// The same with copies of the strings. A pointer to any string that was ever here still points to a string
+    /// The same for good. A pointer to any string that was ever here still points to a string
     /// afterwards, though it may be another one: programs save what getenv(3) gave them.
-    pub(crate) fn copy(&mut self, entries: &[u8]) {
-        if self.bytes.len() < entries.len() {
-            let larger = vec![0; entries.len().max(2 * self.bytes.len())];
+    pub(crate) fn fill_lasting(&mut self, params: &mut Params, scope: Scope) {
+        let (needed, _) = params.strings_len(scope);
+        if self.lasting.len() < needed {
+            let larger = vec![0; needed.max(2 * self.lasting.len())];
             self.outgrown
-                .push(std::mem::replace(&mut self.bytes, larger));
+                .push(std::mem::replace(&mut self.lasting, larger));
         }
-        self.bytes[..entries.len()].copy_from_slice(entries);
-        // What is behind them ends with the NUL of an earlier one.
-        let mut bytes = std::mem::take(&mut self.bytes);
-        self.point_to(&mut bytes[..entries.len()]);
-        self.bytes = bytes;
+        // What is behind them ends with the NUL of an earlier one, or with the one that ends the memory.
+        point_to(&mut self.pointers, &mut self.lasting, params, scope);
     }
 
     /// The pointers, NULL behind the last, and how many strings there are.
@@ -56,18 +51,41 @@ impl Strings {
     }
 }
 
-/// The first entry's string with its NUL, and the entries behind it.
-fn split_entry(entries: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
-    let (lengths, rest) = entries.split_at_mut_checked(LENGTHS)?;
-    let (name, value) = lengths.split_first_chunk::<4>()?;
-    let length = |bytes: &[u8]| Some(u32::from_ne_bytes(*bytes.first_chunk()?) as usize);
-    let length = length(name)? + length(value)? + 2;
-    rest.split_at_mut_checked(length)
+fn room(needed: usize) -> Vec<u8> {
+    let is_usual = needed <= RETAINED;
+    vec![
+        0;
+        if is_usual {
+            needed.next_power_of_two()
+        } else {
+            needed
+        }
+    ]
+}
+
+/// The role comes first, as with libfcgi.
+fn point_to(pointers: &mut Vec<*mut c_char>, memory: &mut [u8], params: &mut Params, scope: Scope) {
+    let (_, count) = params.strings_len(scope);
+    pointers.clear();
+    pointers.reserve(count + 2);
+    // The last one is the library's own, whatever the web server sends.
+    pointers.push(ptr::null_mut());
+    params.write_strings(scope, memory, |string| {
+        let is_role = string.starts_with(ROLE);
+        let pointer = string.as_mut_ptr().cast();
+        match pointers.first_mut().filter(|_| is_role) {
+            Some(first) => *first = pointer,
+            None => pointers.push(pointer),
+        }
+    });
+    pointers.push(ptr::null_mut());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fcgipm::conn::{Event, Inbound, PairLimits};
+    use fcgipm::wire::{Header, RecordType, encode_pair};
     use std::ffi::CStr;
 
     fn read(strings: &mut Strings) -> Vec<String> {
@@ -82,35 +100,70 @@ mod tests {
             .collect()
     }
 
-    fn entries(count: usize) -> Vec<u8> {
-        let mut entries = Vec::new();
-        let mut put = |name: &str, value: &str| {
-            for length in [name.len(), value.len()] {
-                entries.extend((length as u32).to_ne_bytes());
-            }
-            entries.extend(format!("{name}={value}\0").bytes());
+    /// The parameters of a request, as a connection that asked for it has them.
+    fn asked(count: usize) -> Inbound {
+        let mut pairs = Vec::new();
+        encode_pair(b"FCGI_ROLE", b"a web server's idea", &mut pairs);
+        for n in 0..count {
+            let (name, value) = (format!("NAME_{n}"), "v".repeat(n % 50));
+            encode_pair(name.as_bytes(), value.as_bytes(), &mut pairs);
+        }
+        let mut bytes = Vec::new();
+        let mut put = |kind, content: &[u8]| {
+            let header = Header {
+                padding_length: 0,
+                ..Header::new(kind, 1, content.len() as u16)
+            };
+            bytes.extend(header.encode());
+            bytes.extend(content);
         };
-        put("FCGI_ROLE", "a web server's idea");
-        (0..count).for_each(|n| put(&format!("NAME_{n}"), &"v".repeat(n % 50)));
-        put("FCGI_ROLE", "RESPONDER");
-        entries
+        put(RecordType::BeginRequest, &[0, 1, 1, 0, 0, 0, 0, 0]);
+        for piece in pairs.chunks(60_000) {
+            put(RecordType::Params, piece);
+        }
+        put(RecordType::Params, b"");
+        let most = usize::MAX;
+        let mut inbound = Inbound::new(PairLimits {
+            count: most,
+            pair: most,
+            total: most,
+        });
+        let step = inbound.handle(&bytes).unwrap();
+        assert_eq!(step.event, Some(Event::Request));
+        inbound
     }
 
     #[test]
     fn each_request_has_its_own_strings_and_the_role_is_the_first() {
-        let mut strings = Strings::default();
-        for count in [3, 0, 200, 1] {
-            let mut entries = entries(count);
-            strings.point_to(&mut entries);
-            let pointed = read(&mut strings);
-            assert_eq!(pointed.len(), count + 1);
-            assert_eq!(pointed[0], "FCGI_ROLE=RESPONDER");
+        let (mut strings, mut lasting) = (Strings::default(), Strings::default());
+        for count in [3, 0, 200, 6_000, 1] {
+            let mut inbound = asked(count);
+            let params = inbound.params_mut();
+            strings.fill(params, Scope::WellFormed);
+            let found = read(&mut strings);
+            assert_eq!(found.len(), count + 1);
+            assert_eq!(found[0], "FCGI_ROLE=RESPONDER");
             if count > 2 {
-                assert_eq!(pointed[3], "NAME_2=vv");
+                assert_eq!(found[3], "NAME_2=vv");
             }
-            let mut copies = Strings::default();
-            copies.copy(&entries);
-            assert_eq!(read(&mut copies), pointed);
+            lasting.fill_lasting(params, Scope::Environment);
+            assert_eq!(read(&mut lasting), found);
+        }
+        assert!(strings.own.len() <= RETAINED);
+    }
+
+    #[test]
+    fn a_string_that_the_program_changed_is_what_was_sent_with_the_next_request() {
+        let mut strings = Strings::default();
+        for _ in 0..2 {
+            let mut inbound = asked(3);
+            strings.fill(inbound.params_mut(), Scope::WellFormed);
+            assert_eq!(read(&mut strings)[3], "NAME_2=vv");
+            let (vector, _) = strings.vector();
+            // SAFETY: the program may write to its strings.
+            unsafe { (*vector.add(3)).add(8).write(b'x' as c_char) };
+            assert_eq!(read(&mut strings)[3], "NAME_2=vx");
+            assert_eq!(inbound.params_mut().get(b"NAME_2"), Some(&b"vv"[..]));
         }
     }
 
@@ -119,7 +172,7 @@ mod tests {
         let mut strings = Strings::default();
         let mut saved = Vec::new();
         for count in [1, 30, 3000, 2, 500, 10_000] {
-            strings.copy(&entries(count));
+            strings.fill_lasting(asked(count).params_mut(), Scope::Environment);
             let (vector, count) = strings.vector();
             // SAFETY: the vector has that many.
             saved.extend((0..count).map(|index| unsafe { *vector.add(index) }));

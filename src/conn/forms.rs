@@ -1,0 +1,188 @@
+//! The forms in which hosts take parameters over, each written from the bytes that arrived in one pass.
+
+use crate::wire::Pair;
+
+/// A copy of up to so many bytes takes more with it rather than look how many it takes: a call of memcpy(3) for each name
+/// and value would be half of what a request costs outside the kernel.
+const SHORT: usize = 32;
+
+/// So many bytes stand behind the last value, and have room behind the last of what is written: short copies of a
+/// name and a value go that far.
+pub(super) const SLACK: usize = 2 * SHORT;
+
+/// What so many pairs with so many bytes of names and values take in the flat form: the lengths of each, 32 bits, and
+/// a NUL behind each.
+pub(super) const fn flat_len(pairs: usize, text: usize) -> usize {
+    text + pairs * 2 * (4 + 1)
+}
+
+/// The flat form. There is room for it, and [`SLACK`].
+pub(super) fn write_flat(pairs: &[Pair], bytes: &[u8], mut out: &mut [u8]) {
+    const ROOM: usize = flat_len(1, 2 * SHORT);
+    for pair in pairs {
+        let (name_len, value_len) = (pair.name_len as usize, pair.value_len as usize);
+        let from = &bytes[pair.start as usize..];
+        if name_len <= SHORT
+            && value_len <= SHORT
+            && let Some(text) = from.first_chunk::<{ 2 * SHORT }>()
+            && let Some(field) = out.first_chunk_mut::<ROOM>()
+        {
+            // Both at once, without a look at each bound.
+            field[..4].copy_from_slice(&pair.name_len.to_be_bytes());
+            field[4..4 + SHORT].copy_from_slice(&text[..SHORT]);
+            field[4 + name_len] = 0;
+            let value = 4 + name_len + 1;
+            field[value..value + 4].copy_from_slice(&pair.value_len.to_be_bytes());
+            field[value + 4..value + 4 + SHORT].copy_from_slice(&text[name_len..name_len + SHORT]);
+            field[value + 4 + value_len] = 0;
+            out = &mut out[value + 4 + value_len + 1..];
+        } else {
+            out = put_counted(out, from, name_len);
+            out = put_counted(out, &from[name_len..], value_len);
+        }
+    }
+}
+
+/// The length of what `from` begins with, its bytes, and a NUL. Returns what is behind them.
+fn put_counted<'o>(out: &'o mut [u8], from: &[u8], length: usize) -> &'o mut [u8] {
+    let (count, out) = out.split_at_mut(4);
+    count.copy_from_slice(&(length as u32).to_be_bytes());
+    put(out, from, length, 0)
+}
+
+/// What `from` begins with, and one byte. Returns what is behind them.
+#[inline]
+fn put<'o>(out: &'o mut [u8], from: &[u8], length: usize, end: u8) -> &'o mut [u8] {
+    if length <= SHORT
+        && let Some(text) = from.first_chunk::<SHORT>()
+        && let Some(field) = out.first_chunk_mut::<{ SHORT + 1 }>()
+    {
+        field[..SHORT].copy_from_slice(text);
+        field[length] = end;
+        return &mut out[length + 1..];
+    }
+    put_long(out, from, length, end)
+}
+
+#[inline(never)]
+fn put_long<'o>(out: &'o mut [u8], from: &[u8], length: usize, end: u8) -> &'o mut [u8] {
+    let (text, out) = out.split_at_mut(length);
+    text.copy_from_slice(&from[..length]);
+    out[0] = end;
+    &mut out[1..]
+}
+
+/// What the pairs take as strings, with [`SLACK`].
+pub(super) const fn strings_len(pairs: usize, text: usize) -> usize {
+    text + pairs * 2 + SLACK
+}
+
+/// `NAME=VALUE` with a NUL behind it for each, handed over one by one. There is room for them; behind them stand
+/// zeroes.
+pub(super) fn write_strings<'o>(
+    pairs: &[Pair],
+    bytes: &[u8],
+    mut out: &'o mut [u8],
+    mut each: impl FnMut(&'o mut [u8]),
+) {
+    const ROOM: usize = 2 * SHORT + 2;
+    for pair in pairs {
+        let (name_len, value_len) = (pair.name_len as usize, pair.value_len as usize);
+        let from = &bytes[pair.start as usize..];
+        if name_len <= SHORT
+            && value_len <= SHORT
+            && let Some(text) = from.first_chunk::<{ 2 * SHORT }>()
+            && let Some(field) = out.first_chunk_mut::<ROOM>()
+        {
+            field[..SHORT].copy_from_slice(&text[..SHORT]);
+            field[name_len] = b'=';
+            let value = name_len + 1;
+            field[value..value + SHORT].copy_from_slice(&text[name_len..name_len + SHORT]);
+            field[value + value_len] = 0;
+        } else {
+            let out = put(out, from, name_len, b'=');
+            put(out, &from[name_len..], value_len, 0);
+        }
+        let string;
+        (string, out) = out.split_at_mut(name_len + 1 + value_len + 1);
+        each(string);
+    }
+    out[..SLACK].fill(0);
+}
+
+/// The names, a NUL behind each, one more NUL, and the values, likewise. Returns the length; without room nothing
+/// is written.
+pub(super) fn copy_columns(pairs: &[Pair], text: usize, bytes: &[u8], into: &mut [u8]) -> usize {
+    let needed = text + pairs.len() * 2 + 1;
+    if let Some(mut out) = into.get_mut(..needed) {
+        for pair in pairs {
+            out = put(
+                out,
+                &bytes[pair.start as usize..],
+                pair.name_len as usize,
+                0,
+            );
+        }
+        out = put(out, b"", 0, 0);
+        for pair in pairs {
+            out = put(
+                out,
+                &bytes[pair.value_start()..],
+                pair.value_len as usize,
+                0,
+            );
+        }
+    }
+    needed
+}
+
+/// A NUL, and each pair whose value is not the one in `held`, or empty: the name, a NUL, the value, a NUL. None if
+/// `held` has not just the names of these pairs, in the form of [`copy_columns`].
+pub(super) fn copy_changes(
+    pairs: &[Pair],
+    bytes: &[u8],
+    held: &[u8],
+    into: &mut [u8],
+) -> Option<usize> {
+    let values = values_if_same_names(pairs, bytes, held)?;
+    let changed = pairs.iter().zip(values).filter(|(pair, old)| {
+        let value = pair.value(bytes);
+        value.is_empty() || value != *old
+    });
+    let length = |pair: &Pair| pair.name_len as usize + pair.value_len as usize + 2;
+    let needed = 1 + changed.clone().map(|(pair, _)| length(pair)).sum::<usize>();
+    if let Some(out) = into.get_mut(..needed) {
+        let mut out = put(out, b"", 0, 0);
+        for (pair, _) in changed {
+            out = put(
+                out,
+                &bytes[pair.start as usize..],
+                pair.name_len as usize,
+                0,
+            );
+            out = put(
+                out,
+                &bytes[pair.value_start()..],
+                pair.value_len as usize,
+                0,
+            );
+        }
+    }
+    Some(needed)
+}
+
+/// The values in `held`, if it has exactly the names of these pairs in this order.
+fn values_if_same_names<'h>(
+    pairs: &[Pair],
+    bytes: &[u8],
+    held: &'h [u8],
+) -> Option<impl Iterator<Item = &'h [u8]> + Clone> {
+    let mut rest = held;
+    for pair in pairs {
+        rest = rest.strip_prefix(pair.name(bytes))?.strip_prefix(b"\0")?;
+    }
+    let values = rest.strip_prefix(b"\0")?.strip_suffix(b"\0")?;
+    let values = values.split(|&byte| byte == 0);
+    // A value with a NUL in it would shift those behind it.
+    (values.clone().count() == pairs.len()).then_some(values)
+}
