@@ -15,7 +15,7 @@ mod params;
 mod scope;
 
 pub use event::{Event, ProtocolError, Step};
-pub use framing::Suspended;
+pub use framing::{Coming, Suspended};
 pub use inbound::Inbound;
 pub use outbound::{Direct, Outbound, Stream};
 pub use params::Params;
