@@ -14,7 +14,7 @@ pub(super) enum Framing {
         kind: Content,
         left: usize,
         /// Of the whole record.
-        length: usize,
+        length: u16,
         padding: u8,
     },
     Padding {
@@ -64,7 +64,7 @@ impl Framing {
                 padding,
             } => Some(Coming {
                 left,
-                length,
+                length: length as usize,
                 gap: padding as usize + HEADER_LEN,
             }),
             _ => None,

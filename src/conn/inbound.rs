@@ -333,7 +333,7 @@ impl Inbound {
             left => Framing::Content {
                 kind,
                 left,
-                length: left,
+                length: header.content_length,
                 padding: header.padding_length,
             },
         };

@@ -25,6 +25,7 @@ struct Script {
     body: Vec<u8>,
 }
 
+#[cfg(test)]
 impl Script {
     /// A request on a kept connection, up to the end of its parameters.
     fn new(role: u8) -> Self {
@@ -82,6 +83,7 @@ struct Side {
     _listener: TcpListener,
 }
 
+#[cfg(test)]
 impl Side {
     fn new(options: &Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
