@@ -13,6 +13,8 @@ pub(super) enum Framing {
     Content {
         kind: Content,
         left: usize,
+        /// Of the whole record.
+        length: u16,
         padding: u8,
     },
     Padding {
@@ -39,6 +41,44 @@ pub(super) enum Content {
     Data,
     /// Collected as it arrives, never ahead of it; a record bounds it to 65,535 bytes.
     GetValues(Vec<u8>),
+}
+
+/// The record of the application's input whose content is arriving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coming {
+    /// So much of the content is still to come, at least one byte.
+    pub left: usize,
+    /// The length of all of it.
+    pub length: usize,
+    /// How far it is from its end to the next record's content: padding, and a header.
+    pub gap: usize,
+}
+
+impl Framing {
+    pub(super) const fn coming(&self) -> Option<Coming> {
+        match *self {
+            Self::Content {
+                kind: Content::Stdin | Content::Data,
+                left,
+                length,
+                padding,
+            } => Some(Coming {
+                left,
+                length: length as usize,
+                gap: padding as usize + HEADER_LEN,
+            }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn pass(&mut self, count: usize) {
+        if let Self::Content { left, padding, .. } = self {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                *self = after_content(*padding);
+            }
+        }
+    }
 }
 
 /// The state of a connection without an active request: small, so that many can be kept.

@@ -2,7 +2,7 @@
 
 use super::answers;
 use super::event::{Event, ProtocolError, Step};
-use super::framing::{BETWEEN_RECORDS, Content, Framing, Suspended, after_content};
+use super::framing::{BETWEEN_RECORDS, Coming, Content, Framing, Suspended, after_content};
 use super::params::Params;
 use crate::wire::{
     BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, PairLimits, ProtocolStatus, RecordType,
@@ -206,6 +206,18 @@ impl Inbound {
         })
     }
 
+    /// The record of the active request's input, if the next byte is of its content. Its bytes may go to
+    /// the application without passing here, if this is [told](Self::pass).
+    #[must_use]
+    pub const fn coming(&self) -> Option<Coming> {
+        self.framing.coming()
+    }
+
+    /// So many bytes of what is [coming](Self::coming), at most all of them, have gone to the application.
+    pub fn pass(&mut self, count: usize) {
+        self.framing.pass(count);
+    }
+
     /// Whole records to send to the peer, in front of anything the application writes later.
     #[must_use]
     pub fn replies(&self) -> &[u8] {
@@ -244,6 +256,7 @@ impl Inbound {
                 kind,
                 left,
                 padding,
+                ..
             } => {
                 let (piece, rest) = input.split_at((*left).min(input.len()));
                 *left -= piece.len();
@@ -319,6 +332,7 @@ impl Inbound {
             left => Framing::Content {
                 kind,
                 left,
+                length: header.content_length,
                 padding: header.padding_length,
             },
         };

@@ -17,7 +17,7 @@ mod refusal;
 mod scope;
 
 pub use event::{Event, ProtocolError, Step};
-pub use framing::Suspended;
+pub use framing::{Coming, Suspended};
 pub use inbound::Inbound;
 pub use outbound::{Direct, Outbound, Stream};
 pub use params::Params;

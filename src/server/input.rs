@@ -13,6 +13,17 @@ use crate::sys::io::{self, Direction, Received, Waited};
 /// peer that never pauses must not outlast a deadline that only counts while waiting.
 const READS: u32 = 64;
 
+/// Where bytes of the input are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// In the receive buffer.
+    Buffered,
+    /// So many in the caller's memory.
+    Delivered(usize),
+    /// There are none.
+    End,
+}
+
 impl Request {
     /// Reads like read(2): waits for at least one byte, 0 at the end.
     ///
@@ -21,15 +32,26 @@ impl Request {
     /// [`Code::Protocol`], [`Code::Closed`]: again at each further call. [`Code::State`] when there
     /// is no request.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.read_after(buffer, 0)
+    }
+
+    /// The same for a caller that has got so much before by the same wish.
+    fn read_after(&mut self, buffer: &mut [u8], before: usize) -> Result<usize> {
         self.check_active("read")?;
-        if buffer.is_empty() || !self.fill()? {
+        if buffer.is_empty() {
             return Ok(0);
         }
-        let available = self.body_bytes();
-        let count = available.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&available[..count]);
-        self.body.start += count;
-        Ok(count)
+        Ok(match self.find(buffer, before)? {
+            Found::End => 0,
+            Found::Delivered(count) => count,
+            Found::Buffered => {
+                let available = self.body_bytes();
+                let count = available.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&available[..count]);
+                self.body.start += count;
+                count
+            }
+        })
     }
 
     /// Reads until the buffer is full or the input is at its end.
@@ -40,7 +62,7 @@ impl Request {
     pub fn read_full(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut count = 0;
         while count < buffer.len() {
-            match self.read(&mut buffer[count..]) {
+            match self.read_after(&mut buffer[count..], count) {
                 Ok(0) => break,
                 Ok(more) => count += more,
                 Err(_) if count > 0 => break,
@@ -147,22 +169,33 @@ impl Request {
 
     /// Makes sure that the application finds bytes to read. False: the input is at its end.
     pub(super) fn fill(&mut self) -> Result<bool> {
+        self.find(&mut [], 0).map(|found| found != Found::End)
+    }
+
+    /// Bytes for the application, which wants so many, and has got so many before by the same wish.
+    fn find(&mut self, wanted: &mut [u8], before: usize) -> Result<Found> {
         let mut deadline = None;
         let mut reads = 0;
         loop {
             if !self.body.is_empty() {
-                return Ok(true);
+                return Ok(Found::Buffered);
             }
             match &self.input {
                 Input::Open => {}
-                Input::Ended => return Ok(false),
+                Input::Ended => return Ok(Found::End),
                 Input::Failed(error) => return Err(error.clone()),
             }
             if !self.is_drained() {
                 self.advance();
                 continue;
             }
-            match self.receive() {
+            // Then it would most likely be asked for nothing.
+            if std::mem::take(&mut self.has_caught_up) {
+                self.wait_for_body(&mut deadline);
+                continue;
+            }
+            match self.receive_into(wanted, before) {
+                Ok(Received::Bytes(count)) if count > 0 => return Ok(Found::Delivered(count)),
                 Ok(Received::Bytes(_)) => {
                     if is_overdue(&mut reads, &mut deadline, self.settings.body_timeout) {
                         self.fail_late();
@@ -215,7 +248,7 @@ impl Request {
     }
 
     /// Decodes on; what happens becomes the input's state. Answers that the protocol owes are sent.
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         match self.decode() {
             Ok(Progress::End) => self.input = Input::Ended,
             Ok(Progress::Aborted) => {

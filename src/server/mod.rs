@@ -1,7 +1,7 @@
 //! Listening sockets, requests and Accept: `sys` and `conn` joined.
 //!
 //! [`listener`] opens sockets. [`Request`] is one program's loop: `accept` waits for a connection
-//! (`waiting`), reads up to the end of the parameters (`reading`), and the application then reads (`input`),
+//! (`waiting`), reads up to the end of the parameters (`reading`), and the application then reads (`input`, `direct`),
 //! writes and finishes (`output`), while what stands aside is on offer to others (`offering`), or takes more into its own hands than most (`custody`). Connections that are open and silent stand aside in `parking`.
 //! What a client that hung up had asked for is not run (`hung_up`).
 //! A worker that leaves with its whole pool empties the listen queue (`draining`), at which nothing
@@ -11,6 +11,7 @@ pub mod address;
 mod created;
 mod custody;
 pub mod cut_off;
+mod direct;
 mod draining;
 mod hung_up;
 mod input;
@@ -22,6 +23,8 @@ mod reading;
 mod request;
 mod settings;
 pub mod supervision;
+#[cfg(test)]
+mod tests_input;
 mod waiting;
 
 /// Writes a line to the log, which is standard error, with the library's prefix.

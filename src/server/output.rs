@@ -10,6 +10,7 @@ use super::request::{Progress, Prospect, Request};
 use crate::conn::{Direct, Outbound, Stream};
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, SendError};
+use crate::sys::listen::Peer;
 
 /// A write of at least so many bytes leaves from the caller's memory; a smaller one is gathered.
 const DIRECT: usize = 8 * 1024;
@@ -167,6 +168,7 @@ impl Request {
                     link.fd.as_fd(),
                     &mut parts,
                     self.settings.write_timeout,
+                    link.peer == Peer::Unix,
                     stuck,
                 )
             }
@@ -218,6 +220,7 @@ impl Request {
                     link.fd.as_fd(),
                     &mut parts[..used],
                     self.settings.write_timeout,
+                    link.peer == Peer::Unix,
                     stuck,
                 )
             }

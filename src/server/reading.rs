@@ -186,6 +186,8 @@ impl Request {
         self.exit_status = 0;
         self.output_error = None;
         self.body = 0..0;
+        self.has_caught_up = false;
+        self.surprises = 0;
         self.input = if self.inbound.role() == Some(Role::Authorizer) {
             Input::Ended
         } else {

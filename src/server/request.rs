@@ -25,7 +25,7 @@ pub const FAIL_ACCEPT_ON_INTR: u32 = 1;
 pub const RETURN_ON_SIGNAL: u32 = 2;
 
 /// Takes a usual request, or the largest record, in one read.
-const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = 64 * 1024;
 
 /// How the application's input stands.
 #[derive(Clone, Debug)]
@@ -101,12 +101,16 @@ pub struct Request {
     pub(super) lookout: Option<fn(&mut Self)>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
-    buffer: Box<[u8]>,
+    pub(super) buffer: Box<[u8]>,
     /// Received and not decoded yet.
-    unread: Range<usize>,
+    pub(super) unread: Range<usize>,
     /// Decoded bytes of the input that the application has not read yet.
     pub(super) body: Range<usize>,
     pub(super) input: Input,
+    /// All that the peer had sent of a large input was received a moment ago.
+    pub(super) has_caught_up: bool,
+    /// How often the records of the input were not as [expected](super::direct).
+    pub(super) surprises: u8,
     pub(super) output_error: Option<Error>,
     pub(super) active: bool,
     pub(super) aborted: bool,
@@ -174,6 +178,8 @@ impl Request {
             unread: 0..0,
             body: 0..0,
             input: Input::Ended,
+            has_caught_up: false,
+            surprises: 0,
             output_error: None,
             active: false,
             aborted: false,

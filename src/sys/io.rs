@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, sendmsg};
+use nix::sys::socket::{MsgFlags, recvmsg, sendmsg};
 
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,21 @@ pub(crate) enum Received {
 
 /// Reads what is there.
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Received> {
+    received(|| nix::sys::socket::recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
+}
+
+/// The same into several places, one after the other.
+pub(crate) fn receive_apart(
+    fd: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+) -> nix::Result<Received> {
+    let flags = MsgFlags::MSG_DONTWAIT;
+    received(|| recvmsg::<()>(fd.as_raw_fd(), parts, None, flags).map(|message| message.bytes))
+}
+
+fn received(mut receive: impl FnMut() -> nix::Result<usize>) -> nix::Result<Received> {
     loop {
-        match nix::sys::socket::recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+        match receive() {
             Ok(0) => return Ok(Received::End),
             Ok(count) => return Ok(Received::Bytes(count)),
             Err(Errno::EAGAIN) => return Ok(Received::Nothing),
@@ -35,15 +48,7 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Rece
 
 /// Reads what is there from a pipe that does not block.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Received> {
-    loop {
-        match nix::unistd::read(fd, buffer) {
-            Ok(0) => return Ok(Received::End),
-            Ok(count) => return Ok(Received::Bytes(count)),
-            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    received(|| nix::unistd::read(fd, buffer))
 }
 
 /// Whether there is nothing to read, and no end, at this moment.
@@ -180,14 +185,19 @@ pub(crate) enum SendError {
 }
 
 /// Sends all parts, waiting at most `patience` for each bit of progress. Raises no SIGPIPE. Before
-/// each wait `stuck` is told how many bytes have left.
+/// each wait `stuck` is told how many bytes have left. `widen`: a unix socket may hold more, if that helps.
 pub(crate) fn send_all(
     fd: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],
     patience: Option<Duration>,
+    mut widen: bool,
     mut stuck: impl FnMut(usize),
 ) -> Result<(), SendError> {
     let mut left = 0;
+    if widen && parts.iter().map(|part| part.len()).sum::<usize>() > USUAL_ROOM {
+        widen_unix(fd);
+        widen = false;
+    }
     // Empty parts would make "nothing sent" look like "nothing left".
     IoSlice::advance_slices(&mut parts, 0);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -200,21 +210,39 @@ pub(crate) fn send_all(
             Ok(count) => {
                 left += count;
                 IoSlice::advance_slices(&mut parts, count);
-            }
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
-                stuck(left);
-                let deadline = patience.map(|patience| Instant::now() + patience);
-                match wait(fd, Direction::Write, deadline) {
-                    Ok(true) => {}
-                    Ok(false) => return Err(SendError::TimedOut),
-                    Err(error) => return Err(SendError::Failed(error)),
+                if parts.is_empty() {
+                    break;
                 }
+                // It took less than it was given, so it is full: to ask it again would tell nothing new.
             }
+            Err(Errno::EAGAIN) => {}
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(SendError::Failed(error)),
+        }
+        if std::mem::take(&mut widen) && widen_unix(fd) {
+            continue;
+        }
+        stuck(left);
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        match wait(fd, Direction::Write, deadline) {
+            Ok(true) => {}
+            Ok(false) => return Err(SendError::TimedOut),
             Err(error) => return Err(SendError::Failed(error)),
         }
     }
     Ok(())
+}
+
+/// What a unix socket holds by default (net.core.wmem_default), and somewhat more.
+const USUAL_ROOM: usize = 256 * 1024;
+
+/// Doubles what a unix socket may hold, once; so a large response wakes its sender half as often. (A TCP socket
+/// sizes itself, until it is told a size.)
+fn widen_unix(fd: BorrowedFd<'_>) -> bool {
+    use nix::sys::socket::{getsockopt, setsockopt, sockopt::SndBuf};
+    // The kernel sets twice what it is told, for what it needs itself.
+    getsockopt(&fd, SndBuf)
+        .is_ok_and(|size| size <= USUAL_ROOM && setsockopt(&fd, SndBuf, &size).is_ok())
 }
 
 /// Reads and throws away what is there, up to a bound. True: the peer's end was reached.
@@ -261,7 +289,7 @@ pub(crate) fn pass_descriptor(
 /// Takes over a descriptor and its byte, if one waits. EPIPE: the socket is at its end, and none will
 /// come any more.
 pub(crate) fn take_descriptor(from: BorrowedFd<'_>) -> nix::Result<Option<(OwnedFd, u8)>> {
-    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+    use nix::sys::socket::ControlMessageOwned;
     use std::os::fd::FromRawFd as _;
     let mut byte = [0];
     let mut space = nix::cmsg_space!(std::os::fd::RawFd);
@@ -310,7 +338,7 @@ mod tests {
     fn empty_parts_are_no_obstacle() {
         let (mut near, far) = UnixStream::pair().unwrap();
         let mut parts = [&b""[..], b"a", b"", b"bc", b""].map(IoSlice::new);
-        send_all(far.as_fd(), &mut parts, None, |_| ()).unwrap();
+        send_all(far.as_fd(), &mut parts, None, true, |_| ()).unwrap();
         drop(far);
         let mut text = String::new();
         near.read_to_string(&mut text).unwrap();
@@ -326,6 +354,7 @@ mod tests {
             far.as_fd(),
             &mut [IoSlice::new(&megabyte)],
             Some(Duration::from_millis(20)),
+            true,
             |count| left.push(count),
         );
         assert_eq!(outcome, Err(SendError::TimedOut));

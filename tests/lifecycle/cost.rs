@@ -141,3 +141,40 @@ fn a_small_request_on_a_kept_connection_costs_three_system_calls() {
         );
     }
 }
+
+#[test]
+fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
+    const REQUESTS: usize = 20;
+    // What a unix socket holds, so that all of it can wait behind a request that is held.
+    let request = call("/hash").body([b'x'; 150_000]).bytes();
+    let (pool, trace) = traced(Transport::Unix);
+    let mut held = pool.paused(false);
+    let gate = pool.gate();
+    let mut queued: Vec<_> = (0..REQUESTS).map(|_| pool.program.connect()).collect();
+    queued
+        .iter_mut()
+        .for_each(|connection| connection.send(&request));
+    drop(gate);
+    held.response();
+    for connection in &mut queued {
+        assert!(connection.response().text().contains("150000"));
+        connection.assert_closed();
+    }
+    let calls = calls(pool, &trace);
+    let start = calls.iter().rposition(|name| name == "read").unwrap();
+    let start = start
+        + calls[start..]
+            .iter()
+            .position(|name| name == "accept4")
+            .unwrap();
+    // The parameters come with the first, and the end with the last.
+    let each = [
+        "accept4", "recvfrom", "recvmsg", "recvmsg", "sendto", "close",
+    ];
+    let served = &calls[start..start + each.len() * REQUESTS];
+    assert!(
+        served.chunks(each.len()).all(|request| request == each),
+        "{:?}",
+        count(served)
+    );
+}

@@ -1,11 +1,14 @@
 //! Reading streams.
 
 use std::ffi::{c_char, c_int};
-use std::ptr;
+use std::{ptr, slice};
 
 use crate::engine::{HEADER, number_of};
 use crate::guard::guard;
 use crate::layout::{CALL_SEQ_ERROR, DATA, EOF, FILTER, STDIN, Stream, StreamData};
+
+/// From so many bytes on a read brings them from the connection to where the program wants them.
+const DIRECT: usize = 16 * 1024;
 
 /// Notes an error; the first one stays.
 pub(crate) fn fail(stream: &mut Stream, number: c_int) {
@@ -37,11 +40,7 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
         engine.core.go_on_in_child();
         match engine.core.lend_input() {
             Ok([]) => {
-                // The engine may have moved what was read; a filter can push back in front of its data.
-                stream.stop_unget = data.m_buff;
-                stream.rd_next = data.m_buff.wrapping_add(HEADER);
-                stream.stop = stream.rd_next;
-                stream.wr_next = stream.rd_next;
+                stand_empty(stream, data);
                 stream.is_closed = 1;
             }
             Ok(bytes) => {
@@ -57,6 +56,55 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
             Err(error) => fail(stream, number_of(&error)),
         }
     });
+}
+
+/// The engine may have moved what was read, so an empty reader stands behind a few bytes of its own, into which
+/// can be pushed back: by a filter also in front of its data.
+unsafe fn stand_empty(stream: &mut Stream, data: &StreamData) {
+    stream.stop_unget = data.m_buff;
+    stream.rd_next = data.m_buff.wrapping_add(HEADER);
+    stream.stop = stream.rd_next;
+    stream.wr_next = stream.rd_next;
+}
+
+/// Whether an empty reader gets its bytes from the engine, and not from a function that the program has put there.
+fn is_fed_by_engine(stream: &Stream) -> bool {
+    let ours: unsafe extern "C" fn(*mut Stream) = fill;
+    stream.fill.is_some_and(|fill| ptr::fn_addr_eq(fill, ours))
+}
+
+/// Fills the program's memory from an empty reader; 0 at its end.
+unsafe fn read_directly(stream: &mut Stream, into: &mut [u8]) -> usize {
+    guard(0, || {
+        if stream.is_closed != 0 {
+            return 0;
+        }
+        let Some(data) = data_of(stream) else {
+            return 0;
+        };
+        let Some(engine) = data.engine.as_mut() else {
+            stream.is_closed = 1;
+            return 0;
+        };
+        engine.core.go_on_in_child();
+        match engine.core.read_full(into) {
+            Ok(count) => {
+                stand_empty(stream, data);
+                if count == 0 {
+                    stream.is_closed = 1;
+                }
+                // What was read last stands in front, as it does in a buffer.
+                let last = count.min(HEADER);
+                let end = into.as_ptr().add(count - last);
+                ptr::copy_nonoverlapping(end, stream.rd_next.sub(last), last);
+                count
+            }
+            Err(error) => {
+                fail(stream, number_of(&error));
+                0
+            }
+        }
+    })
 }
 
 /// Refills an empty reader; false at its end.
@@ -115,8 +163,19 @@ pub unsafe extern "C" fn FCGX_GetStr(text: *mut c_char, size: c_int, stream: *mu
     }
     let mut count = 0;
     while count < size {
-        if stream.rd_next == stream.stop && !refill(stream) {
-            break;
+        if stream.rd_next == stream.stop {
+            if size - count >= DIRECT && is_fed_by_engine(stream) {
+                let rest = slice::from_raw_parts_mut(text.cast::<u8>().add(count), size - count);
+                let read = read_directly(stream, rest);
+                count += read;
+                if read == 0 {
+                    break;
+                }
+                continue;
+            }
+            if !refill(stream) {
+                break;
+            }
         }
         let taken = available(stream).min(size - count);
         ptr::copy_nonoverlapping(stream.rd_next, text.cast::<u8>().add(count), taken);

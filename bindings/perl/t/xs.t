@@ -17,6 +17,7 @@ use Workers;
 ok($FCGIPM::XS::is_loaded, 'it is built and loaded');
 is(\&FCGIPM::Stream::Output::PRINT,   \&FCGIPM::XS::print_items, 'print is its');
 is(\&FCGIPM::Stream::Input::READLINE, \&FCGIPM::XS::read_line,   'readline, too');
+is(\&FCGIPM::Stream::Input::READ,     \&FCGIPM::XS::read_bytes,  'and read');
 
 open my $file, '<', 'xs/XS.c' or die "xs/XS.c: $!";
 my $source = do { local $/; <$file> };
@@ -28,6 +29,9 @@ my %perl = (
     OPEN_BYTE         => ord FCGIPM::Stream::Output::MARKED,
     SHUT_BYTE         => ord FCGIPM::Stream::Output::SHUT,
     ENOUGH            => FCGIPM::Stream::Output::ENOUGH,
+    HANDLE            => FCGIPM::Stream::Input::HANDLE,
+    DIRECT_FROM       => FCGIPM::Stream::Input::DIRECT_FROM,
+    DIRECT_TO         => FCGIPM::Stream::Input::DIRECT_TO,
     BUFFER            => FCGIPM::Stream::Input::BUFFER,
     AT_END            => FCGIPM::Stream::Input::AT_END,
     FAILURE           => FCGIPM::Stream::Input::FAILURE,

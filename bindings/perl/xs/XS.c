@@ -16,7 +16,7 @@
 enum { GATHERED = 0, OUTPUT_CLOSED = 3, OPEN_BYTE = 0xFF, SHUT_BYTE = 0, ENOUGH = 32 * 1024 };
 
 /* FCGIPM::Stream::Input. */
-enum { BUFFER = 4, AT_END = 5, FAILURE = 6, INPUT_CLOSED = 8 };
+enum { HANDLE = 1, BUFFER = 4, AT_END = 5, FAILURE = 6, INPUT_CLOSED = 8, DIRECT_FROM = 4 * 1024, DIRECT_TO = 1024 * 1024 };
 
 /* Of fcgipm.h. */
 enum { EFORKED = -3, SCOPE_ENVIRONMENT = 0 };
@@ -118,6 +118,51 @@ XS(read_line)
         }
     }
     in_perl(aTHX_ "FCGIPM::Stream::Input::read_line_in_perl", &ST(0) - 1, GIMME_V);
+}
+
+/* The library's request of an input that has nothing buffered and may have more, or NULL. */
+static void *open_request(pTHX_ SV *stream)
+{
+    SV *buffer = field(aTHX_ stream, BUFFER), *at_end = field(aTHX_ stream, AT_END), *handle = field(aTHX_ stream, HANDLE);
+    if (!buffer || !SvPOK(buffer) || SvCUR(buffer) || !at_end || SvTRUE_nomg(at_end) || !handle || !SvROK(handle)
+        || !SvIOK(SvRV(handle)))
+        return NULL;
+    return INT2PTR(void *, SvUVX(SvRV(handle)));
+}
+
+/* A plain scalar, which reading replaces, and a length that is worth a call. */
+static bool is_usual_read(pTHX_ SV *into, SV *length, SV *offset)
+{
+    return SvTYPE(into) <= SVt_PVMG && !SvROK(into) && !SvUTF8(into) && !SvMAGICAL(into) && !SvREADONLY(into) && SvIOK(length)
+        && !SvGMAGICAL(length) && SvIVX(length) >= DIRECT_FROM && SvIVX(length) <= DIRECT_TO
+        && (!offset || (SvIOK(offset) && !SvGMAGICAL(offset) && SvIVX(offset) == 0));
+}
+
+/* READ of FCGIPM::Stream::Input into the scalar itself, so that a large body is in memory once. Why one comes short, Perl finds
+ * out: until then its bytes are what is buffered. */
+XS(read_bytes)
+{
+    dXSARGS;
+    bool is_usual = (items == 3 || items == 4) && is_usual_read(aTHX_ ST(1), ST(2), items == 4 ? ST(3) : NULL);
+    void *request = is_usual ? open_request(aTHX_ ST(0)) : NULL;
+    if (request) {
+        SV *into = ST(1);
+        STRLEN length = (STRLEN)SvIVX(ST(2));
+        dSAVE_ERRNO;
+        sv_setpvs(into, "");
+        int64_t got = library.read_full(request, (uint8_t *)SvGROW(into, length + 1), length);
+        RESTORE_ERRNO;
+        SvCUR_set(into, got > 0 ? (STRLEN)got : 0);
+        *SvEND(into) = '\0';
+        SvPOK_only(into);
+        if (got == (int64_t)length) {
+            ST(0) = sv_2mortal(newSViv((IV)got));
+            XSRETURN(1);
+        }
+        if (got > 0)
+            sv_setsv_nomg(field(aTHX_ ST(0), BUFFER), into);
+    }
+    in_perl(aTHX_ "FCGIPM::Stream::Input::read_in_perl", &ST(0) - 1, G_SCALAR);
 }
 
 /* Parameters as fcgipm_request_params has them: of each name and value the length (32 bits, the most significant
@@ -400,24 +445,6 @@ XS(accept_request)
     XSRETURN_IV(library.accept(INT2PTR(void *, SvUV(ST(0)))));
 }
 
-/* read_full(the library's request, scalar, length): fcgipm_request_read_full into the scalar, which holds what was read
- * then, and nothing after an error. */
-XS(read_full)
-{
-    dXSARGS;
-    if (items != 3)
-        croak_xs_usage(cv, "request, scalar, length");
-    SV *into = ST(1);
-    STRLEN length = SvUV(ST(2));
-    sv_setpvs(into, "");
-    int64_t got = library.read_full(INT2PTR(void *, SvUV(ST(0))), (uint8_t *)SvGROW(into, length + 1), length);
-    SvCUR_set(into, got > 0 ? (STRLEN)got : 0);
-    *SvEND(into) = '\0';
-    SvPOK_only(into);
-    SvSETMAGIC(into);
-    XSRETURN_IV(got);
-}
-
 /* use_library(addresses of fcgipm_request_accept, _role, _params, _read_full, _finish_with) */
 XS(use_library)
 {
@@ -438,10 +465,10 @@ XS_EXTERNAL(boot_FCGIPM__XS)
     PERL_UNUSED_VAR(items);
     newXS("FCGIPM::XS::print_items", print_items, __FILE__);
     newXS("FCGIPM::XS::read_line", read_line, __FILE__);
+    newXS("FCGIPM::XS::read_bytes", read_bytes, __FILE__);
     newXS("FCGIPM::XS::accept", accept_request, __FILE__);
     newXS("FCGIPM::XS::begin", begin, __FILE__);
     newXS("FCGIPM::XS::end", end, __FILE__);
-    newXS("FCGIPM::XS::read_full", read_full, __FILE__);
     newXS("FCGIPM::XS::use_library", use_library, __FILE__);
     Perl_xs_boot_epilog(aTHX_ ax);
 }

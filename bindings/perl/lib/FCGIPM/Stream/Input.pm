@@ -65,7 +65,7 @@ sub at_end { return $_[0][AT_END] }
 
 # What the built-in functions call.
 
-sub READ {
+sub read_in_perl {
     FCGIPM::Stream::_die('Usage: FCGI::Stream::READ(stream, bufsv, len, ...)') if @_ < 3;
     FCGIPM::Stream::_die('Usage: FCGI::Stream::READ(STREAM, SCALAR, LENGTH [, OFFSET ])') if @_ > 4;
     my ($stream, undef, $length, $offset) = @_;
@@ -82,6 +82,8 @@ sub READ {
     else                   { substr($_[1], $offset) = '' }
     return $stream->_take($length, $_[1]);
 }
+
+BEGIN { *READ = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_bytes : \&read_in_perl }
 
 sub GETC {
     my ($stream) = @_;
@@ -206,19 +208,12 @@ sub _fill {
 sub _read_directly {
     my ($stream, $length) = @_;
     local $!;
-    my $got = _read_full(${ $stream->[HANDLE] }, $_[2], $length);
-    return $got < 0 ? 0 : $got;
-}
-
-sub _read_full_in_perl {
-    my ($request, undef, $length) = @_;
-    vec($_[1], $length - 1, 8) = 0;
-    my $got = FCGIPM::FFI::request_read_full($request, $_[1], $length);
-    substr($_[1], $got < 0 ? 0 : $got) = '';
+    vec($_[2], $length - 1, 8) = 0;
+    my $got = FCGIPM::FFI::request_read_full(${ $stream->[HANDLE] }, $_[2], $length);
+    $got = 0 if $got < 0;
+    substr($_[2], $got) = '';
     return $got;
 }
-
-BEGIN { *_read_full = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_full : \&_read_full_in_perl }
 
 sub _read_chunk {
     my ($stream) = @_;
