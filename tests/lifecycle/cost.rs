@@ -147,7 +147,7 @@ fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
     const REQUESTS: usize = 20;
     // What a unix socket holds, so that all of it can wait behind a request that is held.
     let request = call("/hash").body([b'x'; 150_000]).bytes();
-    let (pool, trace) = traced(Transport::Unix);
+    let (pool, trace) = traced(Transport::Unix, &[]);
     let mut held = pool.paused(false);
     let gate = pool.gate();
     let mut queued: Vec<_> = (0..REQUESTS).map(|_| pool.program.connect()).collect();
