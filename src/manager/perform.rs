@@ -106,7 +106,7 @@ impl Shell {
         }
     }
 
-    /// Has every worker that waits look at the hand-over queue, if something is in it. Not when a
+    /// Has every worker look at the hand-over queue, those that wait at once, if something is in it. Not when a
     /// worker is told to leave: only when it has looked at that order can anything be there.
     pub(super) fn kick_for_handover(&mut self) {
         if !self.handed_over || self.now() < self.handover_gate {
@@ -121,6 +121,8 @@ impl Shell {
         }
         self.handover_gate = self.now() + HANDOVER_PAUSE;
         for (slot, child) in self.children() {
+            // Under load nobody may be idle, nor ever find the listen queue empty and look elsewhere.
+            self.page(slot).point_at_handover();
             if self.pool.state(slot) == SlotState::Ready
                 && self.page(slot).activity() == Some(Activity::Idle)
             {

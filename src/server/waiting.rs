@@ -61,10 +61,14 @@ impl Request {
             {
                 look(self);
             }
-            if self.kicked
-                && let Some(supervision) = supervision
+            if let Some(supervision) = supervision
+                && (supervision.page.take_pointer_at_handover() || self.kicked)
             {
                 self.take_over(supervision);
+                if self.link.is_some() {
+                    // There may be more.
+                    supervision.page.point_at_handover();
+                }
             }
             if self.link.is_some() {
                 self.waiter.leave();
@@ -167,24 +171,30 @@ impl Request {
 
     /// Takes over a connection that another worker handed on, if one waits.
     fn take_over(&mut self, supervision: &Supervision) {
-        match io::take_descriptor(supervision.handover.1.as_fd()) {
-            Ok(None) => {}
-            Ok(Some((fd, standing))) => {
-                let peer = listen::peer_of(fd.as_fd());
-                let link = Link::new(fd, peer);
-                // The manager, who may have accepted it, does not know who is admitted.
-                if self.admits(peer) && !self.hung_up.look(&link, &self.report) {
-                    let is_fresh = standing == supervision::SILENT;
-                    self.set_current(link, Suspended::fresh(), is_fresh);
+        while self.link.is_none() {
+            match io::take_descriptor(supervision.handover.1.as_fd()) {
+                Ok(None) => break,
+                Ok(Some((fd, standing))) => {
+                    let peer = listen::peer_of(fd.as_fd());
+                    let link = Link::new(fd, peer);
+                    // The manager, who may have accepted it, does not know who is admitted.
+                    if self.admits(peer) && !self.hung_up.look(&link, &self.report) {
+                        let is_fresh = standing == supervision::SILENT;
+                        self.set_current(link, Suspended::fresh(), is_fresh);
+                    }
+                }
+                // One of the workers has shut it down. It would be readable for ever.
+                Err(Errno::EPIPE) => {
+                    if let Some(parking) = &self.parking {
+                        parking.ignore_handover(supervision);
+                    }
+                    break;
+                }
+                Err(errno) => {
+                    stderr::log(&format!("taking over a kept connection: {}", errno.desc()));
+                    break;
                 }
             }
-            // One of the workers has shut it down. It would be readable for ever.
-            Err(Errno::EPIPE) => {
-                if let Some(parking) = &self.parking {
-                    parking.ignore_handover(supervision);
-                }
-            }
-            Err(errno) => stderr::log(&format!("taking over a kept connection: {}", errno.desc())),
         }
     }
 

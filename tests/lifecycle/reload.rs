@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::peer::program::{TRANSPORTS, Transport};
 use super::peer::records::ID;
-use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call};
 
 const WORKERS: usize = 4;
 
@@ -95,6 +95,29 @@ fn a_kept_connection_outlives_a_reload_while_every_worker_is_busy() {
         ask_on_kept(&mut kept).unwrap();
         ask_on_kept(&mut second).unwrap();
         pool.stop();
+    }
+}
+
+/// The worker that has to take it over is busy, and never finds the listen queue empty.
+#[test]
+fn a_kept_connection_that_was_handed_on_waits_for_no_end_of_the_queue() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 1, &[]);
+        let mut kept = pool.program.connect();
+        ask_on_kept(&mut kept).unwrap();
+        let mut first = pool.paused(false);
+        let gate = pool.gate();
+        let queue: Vec<_> = (0..50).map(|_| pool.paused(false)).collect();
+        pool.program.signal(Signal::SIGHUP);
+        let _ = pool.next_ready();
+        drop(gate);
+        assert!(first.response().text().contains("waited"));
+        pool.program.line("exited with status 0");
+        kept.send(&call("/").keep(true).bytes());
+        // Some of the queue, and no more.
+        let gate = pool.let_through(10);
+        answered(&mut kept).unwrap();
+        drop((queue, gate));
     }
 }
 

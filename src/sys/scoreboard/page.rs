@@ -47,6 +47,8 @@ struct ManagerLine {
     notice: AtomicU64,
     /// The manager looks at the shelf again by itself.
     attended: AtomicU32,
+    /// Connections may wait in the hand-over queue for whoever accepts next.
+    handover: AtomicU32,
     /// The inode numbers of the listening sockets whose queues are counted.
     queues: [AtomicU64; QUEUES],
 }
@@ -150,6 +152,11 @@ impl Page {
         line.pool_size.store(pool_size, Ordering::Relaxed);
         line.request_limit.store(request_limit, Ordering::Relaxed);
         line.notice.store(0, Ordering::Release);
+    }
+
+    /// Has the worker look into the hand-over queue before it accepts again.
+    pub fn point_at_handover(&self) {
+        self.manager.handover.store(1, Ordering::Release);
     }
 
     /// Has the worker count what it accepts from these listening sockets, given by inode number; 0: none.
@@ -369,6 +376,13 @@ impl Page {
             2 => Order::RetireLast,
             _ => Order::Serve,
         }
+    }
+
+    /// Whether the worker is to look into the hand-over queue. That it is, is forgotten.
+    #[inline]
+    pub(crate) fn take_pointer_at_handover(&self) -> bool {
+        let pointer = &self.manager.handover;
+        pointer.load(Ordering::Relaxed) != 0 && pointer.swap(0, Ordering::Acquire) != 0
     }
 
     /// How many workers there are.
