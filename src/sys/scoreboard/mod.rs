@@ -22,6 +22,7 @@
 mod header;
 mod memory;
 mod page;
+mod record;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ pub use header::{Figures, Header, Reload, SlotLine, Stage, Total};
 pub use memory::Scoreboard;
 pub(crate) use memory::adopt_region;
 pub use page::{Details, Look, Page, QUEUES, RECORDS};
-pub(crate) use page::{Entry, Record};
+pub(crate) use record::{Entry, Record};
 pub use shelf::{Offered, Shelf};
 pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};
 

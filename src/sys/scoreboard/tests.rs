@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::page::Found;
+use super::record::Found;
 use super::*;
 
 /// All words of a region that its worker can write to, by its own mapping.
@@ -28,7 +28,7 @@ fn at(seconds: u64) -> Duration {
 /// A loop's record, as its worker has it.
 struct Loop<'p> {
     record: &'p Record,
-    entry: page::Entry,
+    entry: record::Entry,
 }
 
 #[cfg(test)]

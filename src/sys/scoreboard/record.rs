@@ -1,0 +1,179 @@
+//! A request loop's record on its worker's page.
+//!
+//! A record has two lines, written in turns, each with its version and a seal over all of it. So a
+//! reader that comes in the middle of a write, or looks at a worker that was stopped or killed in
+//! one, finds the line before; and a line that was not written by this code does not count.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use super::Activity;
+use super::words::Words;
+
+/// What one request loop says of itself.
+#[derive(Debug)]
+#[repr(C, align(512))]
+pub(crate) struct Record {
+    lines: [Line; 2],
+    pub(super) method: Words<2>,
+    pub(super) uri: Words<50>,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct Line {
+    version: AtomicU64,
+    number: AtomicU64,
+    finished: AtomicU64,
+    since: AtomicU64,
+    state: AtomicU64,
+    seal: AtomicU64,
+}
+
+/// What stands in a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(super) version: u64,
+    /// The current request's, or that of the last one.
+    pub(super) number: u64,
+    pub(super) finished: u64,
+    /// Microseconds on CLOCK_MONOTONIC.
+    pub(super) since: u64,
+    /// The activity, flags, the FastCGI request id, the descriptor.
+    pub(super) state: u64,
+}
+
+/// A bit of `state`: bytes of STDOUT may have left.
+pub(super) const BEGUN: u64 = 1 << 8;
+/// A bit of `state`: what was sent may end in the middle of a record.
+pub(super) const MID_RECORD: u64 = 1 << 9;
+
+/// How one look at a record went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    NeverUsed,
+    Unreadable,
+    Entry(Entry),
+}
+
+impl Record {
+    /// Writes the next line. Costs a few stores.
+    #[inline]
+    pub(crate) fn publish(&self, entry: &mut Entry) {
+        entry.version = entry.version.wrapping_add(1);
+        let line = &self.lines[(entry.version & 1) as usize];
+        // Whoever sees any of it sees, too, that the line before stands.
+        fence(Ordering::Release);
+        line.version.store(entry.version, Ordering::Relaxed);
+        line.number.store(entry.number, Ordering::Relaxed);
+        line.finished.store(entry.finished, Ordering::Relaxed);
+        line.since.store(entry.since, Ordering::Relaxed);
+        line.state.store(entry.state, Ordering::Relaxed);
+        line.seal.store(entry.seal(), Ordering::Release);
+    }
+
+    /// Writes the request that the next line will tell of.
+    #[inline]
+    pub(crate) fn describe(&self, method: &[u8], uri: &[u8]) {
+        // Whoever sees any of it sees, too, that the request before is over.
+        fence(Ordering::Release);
+        self.method.store(method);
+        self.uri.store(uri);
+    }
+
+    /// The latest line that is whole.
+    pub(super) fn find(&self) -> Found {
+        self.find_with(|| ())
+    }
+
+    /// The same, with something to do between the looks at the two lines.
+    pub(super) fn find_with(&self, between: impl FnOnce()) -> Found {
+        let [first, second] = &self.lines;
+        let (one, sealed) = first.load();
+        between();
+        let (two, sealed_too) = second.load();
+        match (one.seal() == sealed, two.seal() == sealed_too) {
+            (true, true) if one.version > two.version => Found::Entry(one),
+            (_, true) => Found::Entry(two),
+            // Somebody is writing the second. The first came before it if it still stands; if not,
+            // it has been overtaken by lines that earlier looks may have found.
+            (true, false) => {
+                fence(Ordering::Acquire);
+                if first.load() == (one, sealed) {
+                    Found::Entry(one)
+                } else {
+                    Found::Unreadable
+                }
+            }
+            (false, false) => {
+                let blank = (Entry::default(), 0);
+                if (one, sealed) == blank && (two, sealed_too) == blank {
+                    Found::NeverUsed
+                } else {
+                    Found::Unreadable
+                }
+            }
+        }
+    }
+}
+
+impl Line {
+    fn load(&self) -> (Entry, u64) {
+        let seal = self.seal.load(Ordering::Acquire);
+        let entry = Entry {
+            version: self.version.load(Ordering::Relaxed),
+            number: self.number.load(Ordering::Relaxed),
+            finished: self.finished.load(Ordering::Relaxed),
+            since: self.since.load(Ordering::Relaxed),
+            state: self.state.load(Ordering::Relaxed),
+        };
+        (entry, seal)
+    }
+}
+
+impl Entry {
+    /// Each step is a bijection of what came before, so that any word of any line decides.
+    #[inline]
+    const fn seal(&self) -> u64 {
+        const fn mix(sum: u64, word: u64) -> u64 {
+            let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            sum ^ (sum >> 29)
+        }
+        let sum = mix(super::MAGIC, self.version);
+        let sum = mix(sum, self.number);
+        let sum = mix(sum, self.finished);
+        let sum = mix(sum, self.since);
+        mix(sum, self.state)
+    }
+
+    pub(crate) fn activity(&self) -> Option<Activity> {
+        Activity::from_number(self.state as u8)
+    }
+
+    /// Something else begins, without a request.
+    pub(crate) fn turn_to(&mut self, activity: Activity, now: Duration) {
+        self.since = now.as_micros() as u64;
+        self.state = activity as u64;
+    }
+
+    /// A request begins, on the descriptor and with the FastCGI id.
+    pub(crate) fn begin(&mut self, fd: i32, id: u16, now: Duration) {
+        self.number = self.number.wrapping_add(1);
+        self.turn_to(Activity::Busy, now);
+        self.state |= u64::from(fd as u32) << 32 | u64::from(id) << 16;
+    }
+
+    /// A request is over.
+    pub(crate) fn count(&mut self) {
+        self.finished = self.finished.wrapping_add(1);
+    }
+
+    /// How the response stands; whether that is new.
+    pub(crate) fn respond(&mut self, begun: bool, mid_record: bool) -> bool {
+        let before = self.state;
+        self.state &= !(BEGUN | MID_RECORD);
+        self.state |= if begun { BEGUN } else { 0 };
+        self.state |= if mid_record { MID_RECORD } else { 0 };
+        self.state != before
+    }
+}
