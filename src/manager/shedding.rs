@@ -232,7 +232,8 @@ impl Shell {
     fn refuse_next(&mut self, shedding: &mut Shedding, place: usize) -> bool {
         let listener = self.parts.listeners[place].as_fd();
         // Nobody must get stuck in accept, least of all the manager.
-        let accepted = listen::set_nonblocking(listener).and_then(|()| listen::accept(listener));
+        let accepted =
+            listen::set_nonblocking(listener).and_then(|()| listen::accept(listener, false));
         let connection = match accepted {
             Ok((connection, _)) => connection,
             Err(errno) => {

@@ -76,6 +76,8 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub struct Request {
     pub(super) listener: i32,
+    /// It is a unix socket, and peers need not be asked who they are.
+    pub(super) is_unix: bool,
     pub(super) flags: u32,
     pub(super) settings: Settings,
     pub(super) waiter: kick::Waiter,
@@ -157,8 +159,11 @@ impl Request {
             list.into_string().map_err(bad)
         });
         let settings = Settings::new(options, web_servers.transpose()?.as_deref())?;
+        let is_unix = |fd| listen::is_unix(fd) == Ok(true);
+        let is_unix = settings.admits_all() && listen::borrow(listener).is_some_and(is_unix);
         Ok(Self {
             listener,
+            is_unix,
             flags,
             waiter: kick::Waiter::claim(),
             report: Report::default(),

@@ -38,6 +38,11 @@ impl Settings {
         })
     }
 
+    /// Whether no peer is turned away, whoever it is.
+    pub(super) const fn admits_all(&self) -> bool {
+        self.web_servers.is_none()
+    }
+
     /// Whether a peer may talk to us. File permissions guard unix sockets.
     pub(super) fn admits(&self, peer: Peer) -> bool {
         match (&self.web_servers, peer) {

@@ -145,7 +145,7 @@ impl Request {
 
     pub(super) fn accept_one(&mut self) -> nix::Result<()> {
         let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
-        let (fd, peer) = listen::accept(listener)?;
+        let (fd, peer) = listen::accept(listener, self.is_unix)?;
         if let Some(accepts) = &self.accepts {
             accepts.count();
         }

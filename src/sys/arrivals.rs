@@ -14,11 +14,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockProtocol, SockType, SockaddrLike as _,
-    SockaddrStorage, getsockname, recv, shutdown, socket,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockProtocol, SockType, recv, shutdown, socket,
 };
 
-use super::io;
+use super::{io, listen};
 
 const fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
     libc::sock_filter {
@@ -37,14 +36,9 @@ const WITHOUT_SYN: [libc::sock_filter; 4] = [
     instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
 ];
 
-fn is_unix(fd: BorrowedFd<'_>) -> nix::Result<bool> {
-    let name = getsockname::<SockaddrStorage>(fd.as_raw_fd())?;
-    Ok(name.family() == Some(AddressFamily::Unix))
-}
-
 /// From here on nothing arrives at the socket, in whichever process.
 pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
-    if is_unix(listener)? {
+    if listen::is_unix(listener)? {
         return shutdown(listener.as_raw_fd(), Shutdown::Read);
     }
     let program = libc::sock_fprog {
@@ -66,7 +60,7 @@ pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
 
 /// Whether [`stop`] was called on the socket, in whichever process.
 pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
-    match is_unix(listener) {
+    match listen::is_unix(listener) {
         Ok(true) => io::events(listener, libc::POLLRDHUP) & libc::POLLRDHUP != 0,
         Ok(false) => has_filter(listener),
         Err(_) => false,
@@ -96,7 +90,7 @@ fn has_filter(listener: BorrowedFd<'_>) -> bool {
 /// How many connections wait in the queue of a listening socket; `None` where the kernel does not
 /// tell.
 pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
-    match is_unix(listener) {
+    match listen::is_unix(listener) {
         Ok(true) => waiting_unix(listener),
         Ok(false) => waiting_inet(listener),
         Err(_) => None,

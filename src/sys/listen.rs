@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
-    getsockopt, setsockopt, socket, sockopt,
+    getsockname, getsockopt, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 use nix::unistd::{Gid, Group, Uid, User};
@@ -249,26 +249,46 @@ pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
 /// over, accept(2) says EAGAIN, and the wait goes on another way.
 const DAYS: i64 = 1_000_000;
 
-/// Accepts a connection, in one system call.
-pub(crate) fn accept(listener: BorrowedFd<'_>) -> nix::Result<(OwnedFd, Peer)> {
+/// Whether a socket is of the unix family.
+pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+    let name = getsockname::<SockaddrStorage>(fd.as_raw_fd())?;
+    Ok(name.family() == Some(AddressFamily::Unix))
+}
+
+/// Accepts a connection, in one system call. Of a unix socket nothing is asked of the peer's address.
+pub(crate) fn accept(listener: BorrowedFd<'_>, is_unix: bool) -> nix::Result<(OwnedFd, Peer)> {
+    if is_unix {
+        return Ok((accept_into(listener, None)?, Peer::Unix));
+    }
     // SAFETY: zeroed is a valid sockaddr_storage.
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: the address and its length are live locals of the stated size.
+    let fd = accept_into(listener, Some((&mut storage, &mut length)))?;
+    // SAFETY: the kernel filled in an address of this length.
+    let address = unsafe { SockaddrStorage::from_raw((&raw const storage).cast(), Some(length)) };
+    Ok((fd, address.as_ref().map_or(Peer::Unix, Peer::of)))
+}
+
+fn accept_into(
+    listener: BorrowedFd<'_>,
+    address: Option<(&mut libc::sockaddr_storage, &mut libc::socklen_t)>,
+) -> nix::Result<OwnedFd> {
+    let (address, length) = match address {
+        Some((address, length)) => (std::ptr::from_mut(address), std::ptr::from_mut(length)),
+        None => (std::ptr::null_mut(), std::ptr::null_mut()),
+    };
+    // SAFETY: both are null, or live and of the length that the caller has put there.
     let fd = unsafe {
         libc::accept4(
             listener.as_raw_fd(),
-            (&raw mut storage).cast(),
-            &raw mut length,
+            address.cast(),
+            length,
             libc::SOCK_CLOEXEC,
         )
     };
     let fd = Errno::result(fd)?;
     // SAFETY: accept4 just made this descriptor, and nothing else owns it.
-    let fd = above_standard(unsafe { OwnedFd::from_raw_fd(fd) })?;
-    // SAFETY: the kernel filled in an address of this length.
-    let address = unsafe { SockaddrStorage::from_raw((&raw const storage).cast(), Some(length)) };
-    Ok((fd, address.as_ref().map_or(Peer::Unix, Peer::of)))
+    above_standard(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A peer's address, where there is no accept(2) to ask.
