@@ -21,7 +21,7 @@ use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
 /// What a run of some length must have come to.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "grown",
     "shrunk",
     "slow",
@@ -33,6 +33,7 @@ const KINDS: [&str; 15] = [
     "recycled for requests",
     "recycled for memory",
     "recycled for age",
+    "shared",
     "successors",
     "emptied",
     "silent ones ready",

@@ -134,6 +134,7 @@ impl Shell {
     /// Looks into the workers' pages: when one of them asked for it, and when the pool wants to know.
     /// A page that makes no sense says nothing. What it says is never more than an answer.
     pub(super) fn look(&mut self, woken: bool) {
+        self.handed_over |= woken && std::mem::take(&mut self.asked_to_share);
         let due = woken || self.pool.look_at().is_some_and(|at| at <= self.now());
         for slot in 0..self.workers.len() {
             let state = self.pool.state(slot);
@@ -165,7 +166,7 @@ impl Shell {
                     Activity::Leaving => continue,
                 }
             }
-            let offers = self.offers_of(slot, &look);
+            let offers = self.offers_of(slot);
             if let Some(observation) = self.observation(&look, offers) {
                 self.workers[slot].look = Some(look);
                 self.report(slot, Report::Observed(observation));

@@ -5,16 +5,16 @@ use std::os::fd::AsFd as _;
 
 use super::shell::Shell;
 use crate::pool::Offers;
-use crate::server::supervision::{self, Activity, Look};
+use crate::server::supervision;
 use crate::sys::io;
 
 impl Shell {
     /// What the worker in a slot offers. It tells of an offer only while nobody looks for them; so from the first one on
     /// somebody does, until there was none for as long as a look takes to come round.
-    pub(super) fn offers_of(&mut self, slot: usize, look: &Look) -> Offers {
+    pub(super) fn offers_of(&mut self, slot: usize) -> Offers {
         let page = self.parts.scoreboard.page(slot);
         // Whoever never offered anything has memory for none.
-        if look.activity != Activity::Busy && !page.is_attended() {
+        if !page.has_offered() {
             return Offers::None;
         }
         let shelf = page.shelf();

@@ -58,6 +58,10 @@ impl Shell {
                     self.signal(slot, libc::SIGKILL);
                 }
                 Action::PassOn { slot } => self.pass_on(slot),
+                Action::Share { slot } => {
+                    self.page(slot).ask_to_share();
+                    self.asked_to_share = true;
+                }
                 Action::Measure { slot } => measured.push(slot),
                 Action::Notice(notice) => {
                     // Before anybody is told: a worker that leaves has seen the queue's end.
@@ -120,13 +124,19 @@ impl Shell {
             return;
         }
         self.handover_gate = self.now() + HANDOVER_PAUSE;
+        let mut is_anybody_idle = false;
         for (slot, child) in self.children() {
-            // Under load nobody may be idle, nor ever find the listen queue empty and look elsewhere.
-            self.page(slot).point_at_handover();
             if self.pool.state(slot) == SlotState::Ready
                 && self.page(slot).activity() == Some(Activity::Idle)
             {
                 child.signal(kick::KICK);
+                is_anybody_idle = true;
+            }
+        }
+        // Under load nobody may be, nor ever find the listen queue empty and look elsewhere.
+        if !is_anybody_idle {
+            for (slot, _) in self.children() {
+                self.page(slot).point_at_handover();
             }
         }
     }

@@ -186,7 +186,6 @@ impl Shell {
         let uncounted = match self.accepting() {
             Accepting::AtMost(uncounted) => uncounted,
             Accepting::Unknown(who) => {
-                shedding.queues[place].age.forget();
                 if let Some(pid) = who
                     && !std::mem::replace(&mut shedding.said_idle, true)
                 {
@@ -194,18 +193,15 @@ impl Shell {
                         "max_queue_age has no effect: worker (pid {pid}) does not use this library's Accept, or in more than 30 threads"
                     )));
                 }
-                // Looked at again as if there had been something.
-                let nothing = Queue {
-                    accepted: 0,
-                    uncounted: 0,
-                    waiting: 0,
-                };
-                shedding.queues[place].age.observe(self.now(), nothing);
+                shedding.queues[place].age.begin_again(self.now());
                 return;
             }
         };
         let accepted = self.accepted(&shedding.queues[place], place);
-        let Some(waiting) = arrivals::waiting(self.parts.listeners[place].as_fd()) else {
+        let waiting = arrivals::waiting(self.parts.listeners[place].as_fd());
+        // From a socket that no worker has accepted from somebody else may accept who does not count.
+        let Some(waiting) = waiting.filter(|_| accepted > 0) else {
+            shedding.queues[place].age.begin_again(self.now());
             return;
         };
         // What arrived while this manager had to wait for its turn has arrived by now, not before.

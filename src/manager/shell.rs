@@ -48,6 +48,8 @@ pub(super) struct Shell {
     pub(super) actions: Vec<Action>,
     /// Connections may wait in the hand-over queue for somebody who looks.
     pub(super) handed_over: bool,
+    /// A worker was asked to hand a connection on, and pokes when it has.
+    pub(super) asked_to_share: bool,
     /// Nobody is kicked to look before this time.
     pub(super) handover_gate: Duration,
     /// Nothing of the workers' is passed on before this time.
@@ -166,6 +168,7 @@ impl Shell {
             events: VecDeque::new(),
             actions: Vec::new(),
             handed_over: false,
+            asked_to_share: false,
             handover_gate: Duration::ZERO,
             output_gate: Duration::ZERO,
             start_stderr: None,

@@ -49,6 +49,11 @@ pub enum Action {
         /// The slot.
         slot: usize,
     },
+    /// Ask the worker to hand one of its kept connections on: several are in use there, and somebody has nothing to do.
+    Share {
+        /// The slot.
+        slot: usize,
+    },
     /// Read how much private memory the worker has, and report it.
     Measure {
         /// The slot.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::machine::Pool;
 use super::slot::Slot;
+use super::watch::Watch;
 use super::{Action, Offers};
 
 /// A request that runs for longer keeps nobody waiting.
@@ -13,16 +14,23 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Pool {
-    /// Has the offers of busy workers passed on, while somebody waits for work.
+    /// Has the offers of busy workers passed on, while somebody waits for work; and where short requests come on
+    /// several connections of one worker, has that one share them.
     pub(super) fn pass_offers_on(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let is_idle = |held: &Slot| held.serving().is_some_and(|held| held.watch.is_idle());
         let mut anybody = None;
+        let has_looked = self.looked_at == now;
+        let mut busy_with_several = Vec::new();
         for slot in 0..self.slots.len() {
             let Some(watch) = self.slots[slot].watch() else {
                 continue;
             };
             let is_ripe = watch.is_running() && now >= watch.since().saturating_add(PATIENCE);
             if watch.offers != Offers::Now || !is_ripe {
+                // Offers that come and go are short requests on one connection beside others.
+                if watch.offers != Offers::None && has_looked {
+                    busy_with_several.push(slot);
+                }
                 continue;
             }
             if !*anybody.get_or_insert_with(|| self.slots.iter().any(is_idle)) {
@@ -33,6 +41,16 @@ impl Pool {
             }
             actions.push(Action::PassOn { slot });
         }
+        // Who has waited from one look to the next will go on to.
+        let is_unused = |held: &Slot| {
+            let watch = held.serving().map(|held| &held.watch);
+            let watch = watch.filter(|watch| watch.offers == Offers::None);
+            let idle_since = watch.and_then(Watch::idle_since);
+            idle_since.is_some_and(|since| since.saturating_add(LOOK_EVERY) <= now)
+        };
+        let unused = self.slots.iter().filter(|slot| is_unused(slot)).count();
+        let shares = busy_with_several.into_iter().take(unused);
+        actions.extend(shares.map(|slot| Action::Share { slot }));
     }
 
     /// When to look for offers: none is told of twice, so that nothing is told of for each request.

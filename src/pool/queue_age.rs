@@ -63,6 +63,13 @@ impl QueueAge {
         self.overdue = 0;
     }
 
+    /// The same, and wants to be looked at again when it is time.
+    pub fn begin_again(&mut self, now: Duration) {
+        self.forget();
+        // As if nothing had ever arrived, which makes nobody older.
+        self.looks.push_back((now, 0));
+    }
+
     /// Takes a look in.
     pub fn observe(&mut self, now: Duration, queue: Queue) {
         let arrived = queue.accepted.saturating_add(queue.waiting);

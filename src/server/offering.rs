@@ -14,6 +14,7 @@ impl Request {
         let (Some(parking), Some(page)) = (&self.parking, self.report.first_page()) else {
             return;
         };
+        page.note_offer();
         self.has_offered = parking.offer(page.shelf());
         if self.has_offered
             && !page.is_attended()

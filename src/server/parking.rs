@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::supervision::{Shelf, Supervision};
+use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
 use crate::sys::io::{self, Direction};
 use crate::sys::listen::{self, Peer};
@@ -136,6 +136,8 @@ pub(super) struct Parking {
     limit: usize,
     /// How many of them have a deadline: while none has, a wait asks no clock.
     timed: usize,
+    /// Until then the hand-over queue is not watched: something is in it that another worker is to have.
+    queue_is_for_others_until: Option<Instant>,
 }
 
 impl Parking {
@@ -166,6 +168,7 @@ impl Parking {
             parked: Vec::new(),
             limit: (process::descriptor_limit() / 2).max(1),
             timed: 0,
+            queue_is_for_others_until: None,
         })
     }
 
@@ -248,6 +251,10 @@ impl Parking {
             }
             Expiry::Next(deadline) => deadline.into_iter().chain(until).min(),
         };
+        let deadline = deadline
+            .into_iter()
+            .chain(self.watch_handover_again())
+            .min();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut events = [EpollEvent::empty()];
         match self.epoll.wait(&mut events, io::timeout(left)) {
@@ -319,10 +326,11 @@ impl Parking {
 
     /// From here on watches connections only: the worker leaves.
     pub(super) fn ignore_newcomers(
-        &self,
+        &mut self,
         listener: Option<BorrowedFd<'_>>,
         supervision: Option<&Supervision>,
     ) {
+        self.queue_is_for_others_until = None;
         let of_manager = supervision.map(|s| [s.handover.1.as_fd(), s.life.as_fd()]);
         for source in listener.into_iter().chain(of_manager.into_iter().flatten()) {
             // It fails for what is not watched any more.
@@ -331,7 +339,8 @@ impl Parking {
     }
 
     /// From here on nothing is handed over.
-    pub(super) fn ignore_handover(&self, supervision: &Supervision) {
+    pub(super) fn ignore_handover(&mut self, supervision: &Supervision) {
+        self.queue_is_for_others_until = None;
         // It fails for what is not watched any more.
         let _ = self.epoll.delete(&supervision.handover.1);
     }
@@ -357,6 +366,39 @@ impl Parking {
     pub(super) fn take_oldest(&mut self) -> Option<Parked> {
         let position = self.parked.iter().position(|p| !p.is_lingering())?;
         Some(self.remove(position))
+    }
+
+    /// Takes out the connection that came last and that another worker could go on with, unless it is the
+    /// only one.
+    pub(super) fn take_latest_of_several(&mut self) -> Option<Parked> {
+        let mut passable = (0..self.parked.len()).filter(|at| self.parked[*at].may_be_passed());
+        let latest = passable.next_back()?;
+        passable.next_back()?;
+        Some(self.remove(latest))
+    }
+
+    /// For a moment takes nothing from the hand-over queue.
+    pub(super) fn leave_handover_to_others(&mut self, supervision: &Supervision) {
+        /// Whoever is free has it long before.
+        const MOMENT: Duration = Duration::from_millis(10);
+        if self.epoll.delete(&supervision.handover.1).is_ok() {
+            self.queue_is_for_others_until = Some(Instant::now() + MOMENT);
+        }
+    }
+
+    /// Watches the hand-over queue again, when it is time. Returns when that will be.
+    fn watch_handover_again(&mut self) -> Option<Instant> {
+        let until = self.queue_is_for_others_until?;
+        if Instant::now() < until {
+            return Some(until);
+        }
+        self.queue_is_for_others_until = None;
+        if let Some(supervision) = supervision::current() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, HANDOVER);
+            // Nothing but a lack of memory lets it fail; then others have to take what is there.
+            let _ = self.epoll.add(&supervision.handover.1, event);
+        }
+        None
     }
 
     /// Whether some are here that another one could go on with.

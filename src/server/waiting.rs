@@ -62,6 +62,11 @@ impl Request {
                 look(self);
             }
             if let Some(supervision) = supervision
+                && supervision.page.take_wish_to_share()
+            {
+                self.share(supervision);
+            }
+            if let Some(supervision) = supervision
                 && (supervision.page.take_pointer_at_handover() || self.kicked)
             {
                 self.take_over(supervision);
@@ -118,7 +123,7 @@ impl Request {
             Found::NoArrivals => match self.accept_one() {
                 Err(Errno::EAGAIN) if supervision.is_some() => {
                     // From here on only the manager has anything to say.
-                    if let Some(parking) = &self.parking {
+                    if let Some(parking) = &mut self.parking {
                         parking.ignore_newcomers(listen::borrow(self.listener), None);
                     }
                 }
@@ -185,7 +190,7 @@ impl Request {
                 }
                 // One of the workers has shut it down. It would be readable for ever.
                 Err(Errno::EPIPE) => {
-                    if let Some(parking) = &self.parking {
+                    if let Some(parking) = &mut self.parking {
                         parking.ignore_handover(supervision);
                     }
                     break;
@@ -194,6 +199,26 @@ impl Request {
                     stderr::log(&format!("taking over a kept connection: {}", errno.desc()));
                     break;
                 }
+            }
+        }
+    }
+
+    /// Hands the connection on that was served last, if it is not the only one that could be.
+    fn share(&mut self, supervision: &Supervision) {
+        let Some(parking) = &mut self.parking else {
+            return;
+        };
+        let Some(parked) = parking.take_latest_of_several() else {
+            return;
+        };
+        match hand_on(parking, parked, supervision) {
+            Ok(()) => {
+                parking.leave_handover_to_others(supervision);
+                supervision.wake_manager();
+            }
+            Err(refused) => {
+                // It is watched already, so parking it cannot fail.
+                let _ = parking.park(refused);
             }
         }
     }

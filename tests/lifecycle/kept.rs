@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use super::peer::connection::Connection;
+use super::peer::connection::{Connection, LIMIT};
 use super::peer::program::TRANSPORTS;
 use super::{Pool, answered, ask_on_kept, call};
 
@@ -125,5 +125,43 @@ fn a_worker_that_is_killed_for_one_request_loses_no_other() {
             }
             ask_all(&mut clients, "of the next worker");
         }
+    }
+}
+
+/// The worker that answers on a kept connection.
+fn server_of(connection: &mut Connection) -> i32 {
+    let response = connection.call(&call("/").keep(true));
+    let text = response.text();
+    let (_, rest) = text.split_once("worker ").unwrap();
+    rest.split_once(',').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn kept_connections_that_are_in_use_are_shared_with_a_worker_that_has_nothing_to_do() {
+    for transport in TRANSPORTS {
+        let pool = Pool::start(transport, 2, &[]);
+        // While one worker is held, both connections come to the other one.
+        let mut held = pool.paused(false);
+        let gate = pool.gate();
+        let mut kept = [pool.program.connect(), pool.program.connect()];
+        let [one, two] = kept.each_mut().map(server_of);
+        assert_eq!(one, two);
+        drop(gate);
+        assert!(held.response().text().contains("waited"));
+        let start = Instant::now();
+        let mut requests = 0;
+        loop {
+            let [one, two] = kept.each_mut().map(server_of);
+            requests += 2;
+            if one != two {
+                break;
+            }
+            assert!(start.elapsed() < LIMIT, "{requests} requests");
+        }
+        println!(
+            "measured: {transport:?}: two kept connections of one worker had one each after {:.0?} and {requests} requests",
+            start.elapsed()
+        );
+        pool.stop();
     }
 }

@@ -183,6 +183,15 @@ impl Books {
                     let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
                     assert!(world.workers.values().any(|w| w.serves() && waits(w)));
                 }
+                Action::Share { slot } => {
+                    self.count("shared");
+                    let worker = world.workers.get(&slot).expect("shared by nobody");
+                    assert_ne!(worker.said.expect("a word of its").offers, Offers::None);
+                    let is_idle = |said: &Observation| said.activity == Activity::Idle;
+                    let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
+                    let others = world.workers.iter().filter(|(other, _)| **other != slot);
+                    assert!(others.map(|(_, w)| w).any(|w| w.serves() && waits(w)));
+                }
                 Action::Measure { slot } => {
                     self.count("measured");
                     let worker = world.workers.get_mut(&slot).expect("measure nobody");

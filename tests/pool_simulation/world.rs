@@ -174,6 +174,7 @@ impl World {
                 | Action::Retire { .. }
                 | Action::GiveNotice { .. }
                 | Action::PassOn { .. }
+                | Action::Share { .. }
                 | Action::Notice(_)
                 | Action::Stopped => {}
             }

@@ -45,6 +45,8 @@ struct ManagerLine {
     attended: AtomicU32,
     /// Connections may wait in the hand-over queue for whoever accepts next.
     handover: AtomicU32,
+    /// One of several kept connections is wanted elsewhere.
+    share: AtomicU32,
     /// The inode numbers of the listening sockets whose queues are counted.
     queues: [AtomicU64; QUEUES],
 }
@@ -54,6 +56,8 @@ struct ManagerLine {
 #[repr(C, align(256))]
 struct Counts {
     hung_up: AtomicU64,
+    /// There has been something on the shelf.
+    offered: AtomicU64,
     /// Connections accepted, by the manager's queues.
     accepted: [AtomicU64; QUEUES],
 }
@@ -107,6 +111,11 @@ impl Page {
     /// Has the worker look into the hand-over queue before it accepts again.
     pub fn point_at_handover(&self) {
         self.manager.handover.store(1, Ordering::Release);
+    }
+
+    /// Has the worker hand a kept connection on before it accepts again, if it has several.
+    pub fn ask_to_share(&self) {
+        self.manager.share.store(1, Ordering::Release);
     }
 
     /// Has the worker count what it accepts from these listening sockets, given by inode number; 0: none.
@@ -225,6 +234,12 @@ impl Page {
             .min(REQUESTS_MAX)
     }
 
+    /// Whether the worker has ever offered a connection.
+    #[must_use]
+    pub fn has_offered(&self) -> bool {
+        self.counts.offered.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether the worker has said anything at all.
     #[must_use]
     pub fn has_spoken(&self) -> bool {
@@ -294,6 +309,11 @@ impl Page {
     }
 }
 
+#[inline]
+fn take(flag: &AtomicU32) -> bool {
+    flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::Acquire) != 0
+}
+
 impl Look {
     fn shows_more_than(&self, other: &Self) -> bool {
         let rank = |activity| match activity {
@@ -331,8 +351,13 @@ impl Page {
     /// Whether the worker is to look into the hand-over queue. That it is, is forgotten.
     #[inline]
     pub(crate) fn take_pointer_at_handover(&self) -> bool {
-        let pointer = &self.manager.handover;
-        pointer.load(Ordering::Relaxed) != 0 && pointer.swap(0, Ordering::Acquire) != 0
+        take(&self.manager.handover)
+    }
+
+    /// Whether the worker is to hand a kept connection on, likewise.
+    #[inline]
+    pub(crate) fn take_wish_to_share(&self) -> bool {
+        take(&self.manager.share)
     }
 
     /// How many workers there are.
@@ -383,6 +408,12 @@ impl Page {
     /// One more connection was accepted.
     pub(crate) fn count_accepted(&self, queue: usize) {
         self.counts.accepted[queue].fetch_add(1, Ordering::Release);
+    }
+
+    /// The shelf is about to be used.
+    #[inline]
+    pub(crate) fn note_offer(&self) {
+        self.counts.offered.store(1, Ordering::Relaxed);
     }
 
     /// One more request was not run, because its client had hung up.
