@@ -1,0 +1,177 @@
+//! Connections on their way from one worker to another, over the queue that all of them share.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::parking::{Found, Link, Parked, Parking, Standing};
+use super::request::{Prospect, Request};
+use super::supervision::{self, Retirement, Supervision};
+use super::waiting::PATIENCE;
+use crate::conn::Suspended;
+use crate::error::{Error, Result};
+use crate::sys::{io, listen, stderr};
+
+/// How often a full hand-over queue is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+
+impl Request {
+    /// Takes over a connection that another worker handed on, if one waits.
+    pub(super) fn take_over(&mut self, supervision: &Supervision) {
+        while self.link.is_none() {
+            match io::take_descriptor(supervision.handover.1.as_fd()) {
+                Ok(None) => break,
+                Ok(Some((fd, standing))) => {
+                    let peer = listen::peer_of(fd.as_fd());
+                    let link = Link::new(fd, peer);
+                    // The manager, who may have accepted it, does not know who is admitted.
+                    if self.admits(peer) && !self.hung_up.look(&link, &self.report) {
+                        let is_fresh = standing == supervision::SILENT;
+                        self.set_current(link, Suspended::fresh(), is_fresh);
+                    }
+                }
+                // One of the workers has shut it down. It would be readable for ever.
+                Err(Errno::EPIPE) => {
+                    if let Some(parking) = &mut self.parking {
+                        parking.ignore_handover(supervision);
+                    }
+                    break;
+                }
+                Err(errno) => {
+                    stderr::log(&format!("taking over a kept connection: {}", errno.desc()));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Hands the connection on that was served last, if it is not the only one that could be.
+    pub(super) fn share(&mut self, supervision: &Supervision) {
+        let Some(parking) = &mut self.parking else {
+            return;
+        };
+        let Some(parked) = parking.take_latest_of_several() else {
+            return;
+        };
+        match hand_on(parking, parked, supervision) {
+            Ok(()) => {
+                parking.leave_handover_to_others(supervision);
+                supervision.wake_manager();
+            }
+            Err(refused) => {
+                // It is watched already, so parking it cannot fail.
+                let _ = parking.park(refused);
+            }
+        }
+    }
+
+    /// Hands the connections that stand aside to the other workers. One that has something to say
+    /// before its turn comes is served here.
+    pub(super) fn hand_over(&mut self, supervision: &Supervision) -> Result<()> {
+        let (Some(parking), Some(listener)) = (&mut self.parking, listen::borrow(self.listener))
+        else {
+            return Ok(());
+        };
+        self.report.leaving();
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            // Looked at in each round: a peer may stay in the middle of a record for ever, and then
+            // the end of the pool, or of the manager, must not be missed.
+            if supervision::retirement(true) == Some(Retirement::PoolEnds) {
+                self.drain(Some(supervision));
+                return Ok(());
+            }
+            let mut kept_back = Vec::new();
+            while let Some(parked) = parking.take_oldest() {
+                if let Err(refused) = hand_on(parking, parked, supervision) {
+                    kept_back.push(refused);
+                }
+            }
+            if kept_back.is_empty() {
+                // Meanwhile the pool may have come to its end, and nobody look at the queue any more.
+                if supervision::retirement(true) == Some(Retirement::PoolEnds) {
+                    self.drain(Some(supervision));
+                }
+                return Ok(());
+            }
+            // The queue is full, or a peer is in the middle of a record: go on with these alone.
+            parking.ignore_newcomers(Some(listener), Some(supervision));
+            let late = Instant::now() >= give_up;
+            for parked in kept_back {
+                if late && !parked.state.is_between_records() {
+                    parking.close(parked.link);
+                } else {
+                    // They are watched already, so parking them cannot fail.
+                    let _ = parking.park(parked);
+                }
+            }
+            match parking.wait(Some(Instant::now() + RETRY)) {
+                Ok(Found::HungUp(parked)) if self.hung_up.counts_closed(&parked, &self.report) => {
+                    parking.close(parked.link);
+                }
+                Ok(Found::Connection(parked) | Found::HungUp(parked)) => {
+                    self.make_current(parked);
+                    return Ok(());
+                }
+                Ok(Found::Idle(parked)) => {
+                    self.make_current(parked);
+                    self.prospect = Prospect::Closed { looks: 1 };
+                    return Ok(());
+                }
+                Ok(
+                    Found::Nothing
+                    | Found::Listener
+                    | Found::NoArrivals
+                    | Found::Handover
+                    | Found::Orphaned,
+                )
+                | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::system("leaving: epoll_wait", errno as i32)),
+            }
+        }
+    }
+
+    /// A loop ends without having been told to: what stands aside goes to the other workers, as far
+    /// as they take it at once, and answers that are on their way arrive.
+    pub(super) fn bequeath(&mut self) {
+        let Some(parking) = &mut self.parking else {
+            return;
+        };
+        let supervision = supervision::current();
+        let pool_ends = supervision::retirement(true) == Some(Retirement::PoolEnds);
+        let heirs = supervision.filter(|_| !pool_ends);
+        while let Some(parked) = parking.take_oldest() {
+            let refused = match heirs {
+                Some(supervision) => hand_on(parking, parked, supervision).err(),
+                None => Some(parked),
+            };
+            if let Some(refused) = refused {
+                parking.close(refused.link);
+            }
+        }
+        parking.ignore_newcomers(listen::borrow(self.listener), supervision);
+        // If it fails, nothing can be waited for.
+        let _ = parking.see_off();
+    }
+}
+
+/// Hands a connection to the other workers, unless their queue is full or its peer is in the middle
+/// of a record.
+fn hand_on(
+    parking: &Parking,
+    parked: Parked,
+    supervision: &Supervision,
+) -> std::result::Result<(), Parked> {
+    let byte = if matches!(parked.standing, Standing::Silent { .. }) {
+        supervision::SILENT
+    } else {
+        supervision::KEPT
+    };
+    let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
+    if parked.state.is_between_records() && io::pass_descriptor(queue, fd, byte).unwrap_or(false) {
+        parking.close(parked.link);
+        return Ok(());
+    }
+    Err(parked)
+}
