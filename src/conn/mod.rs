@@ -21,7 +21,7 @@ pub use framing::{Coming, Suspended};
 pub use inbound::Inbound;
 pub use outbound::{Direct, Outbound, Stream};
 pub use params::Params;
-pub use refusal::{OPENING, Opening, opening, overloaded};
+pub use refusal::{OPENING, opening, overloaded};
 pub use scope::Scope;
 
 // Of the wire format, what a user of connections names.

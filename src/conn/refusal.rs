@@ -5,22 +5,13 @@ use crate::wire::{
     BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, ProtocolStatus, RecordType, VERSION,
 };
 
-/// What a connection begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// A request with this id.
-    Request(u16),
-    /// Nothing will come.
-    End,
-}
-
 /// Bytes that [`opening`] wants to see.
 pub const OPENING: usize = HEADER_LEN + BeginRequest::LEN;
 
-/// Whether these first bytes of a connection begin a request. `None`: they are too few, or something
+/// The id of the request that these first bytes of a connection begin. `None`: they are too few, or something
 /// else.
 #[must_use]
-pub fn opening(bytes: &[u8]) -> Option<Opening> {
+pub fn opening(bytes: &[u8]) -> Option<u16> {
     if bytes.len() < OPENING {
         return None;
     }
@@ -29,7 +20,7 @@ pub fn opening(bytes: &[u8]) -> Option<Opening> {
         && header.kind == RecordType::BeginRequest
         && header.request_id != NULL_REQUEST_ID
         && usize::from(header.content_length) == BeginRequest::LEN;
-    begins.then_some(Opening::Request(header.request_id))
+    begins.then_some(header.request_id)
 }
 
 /// The record that refuses a request because too much waits (section 5.5, FCGI_OVERLOADED).
@@ -47,7 +38,7 @@ mod tests {
     #[test]
     fn only_a_whole_begin_of_a_request_is_one() {
         let begin = b"\x01\x01\x12\x34\x00\x08\x00\x00\x00\x01\x01\0\0\0\0\0and more";
-        assert_eq!(opening(begin), Some(Opening::Request(0x1234)));
+        assert_eq!(opening(begin), Some(0x1234));
         for length in 0..OPENING {
             assert_eq!(opening(&begin[..length]), None, "{length} bytes");
         }

@@ -29,6 +29,7 @@ const SAID: Duration = Duration::from_secs(1);
 /// The listen queues, and what was refused.
 #[derive(Debug)]
 pub(super) struct Shedding {
+    limit: Duration,
     queues: Vec<Counted>,
     refused: u64,
     said: Duration,
@@ -90,6 +91,7 @@ impl Shedding {
             more: false,
         };
         Ok(Some(Self {
+            limit,
             queues: listeners.iter().map(counted).collect(),
             refused: 0,
             said: Duration::ZERO,
@@ -176,8 +178,7 @@ impl Shell {
         if shedding.refused > 0 && is_time {
             shedding.said = now;
             let count = std::mem::take(&mut shedding.refused);
-            let limit = self.settings.options.seconds(Opt::MaxQueueAge);
-            self.publish(Event::overloaded(count, limit.unwrap_or_default()));
+            self.publish(Event::overloaded(count, shedding.limit));
         }
         self.shedding = Some(shedding);
     }
@@ -240,21 +241,23 @@ impl Shell {
                 return false;
             }
         };
-        shedding.queues[place].accepted += 1;
         let uncounted = match self.accepting() {
             Accepting::AtMost(uncounted) => uncounted,
             Accepting::Unknown(_) => u64::MAX,
         };
         let accepted = self.accepted(&shedding.queues[place], place);
-        let is_overdue = shedding.queues[place].age.was_overdue(accepted, uncounted);
-        match opening_of(&connection).filter(|_| is_overdue) {
-            Some(Opening::Request(id)) => {
+        let queue = &mut shedding.queues[place];
+        // It is not yet among those that were accepted.
+        let is_overdue = queue.age.overdue(accepted, uncounted) > 0;
+        queue.accepted += 1;
+        match Opening::of(connection.as_fd()) {
+            Opening::Request(id) if is_overdue => {
                 self.refuse(connection, id);
                 shedding.refused += 1;
                 self.parts.scoreboard.header().add(Total::Overloaded, 1);
             }
-            Some(Opening::End) => {}
-            None => {
+            Opening::End if is_overdue => {}
+            Opening::Request(_) | Opening::End | Opening::Other => {
                 shedding.held.push(connection);
                 self.deliver(shedding);
             }
@@ -308,17 +311,5 @@ impl Shell {
             }
         }
         Accepting::AtMost(count)
-    }
-}
-
-/// What a connection begins with, without reading it. `None`: nothing yet, or something that is not a
-/// request.
-fn opening_of(connection: &OwnedFd) -> Option<Opening> {
-    let mut bytes = [0; server::OPENING];
-    match io::peek(connection.as_fd(), &mut bytes) {
-        Ok(0) => Some(Opening::End),
-        Ok(count) => server::opening(&bytes[..count]),
-        Err(Errno::EAGAIN | Errno::EINTR) => None,
-        Err(_) => Some(Opening::End),
     }
 }

@@ -90,17 +90,11 @@ impl QueueAge {
     }
 
     /// How many at the head of the queue have certainly waited for longer than the limit, if so many were
-    /// accepted before. Of one that was just accepted, with it in `accepted`: whether it had, if `waiting` is 1.
+    /// accepted before.
     #[must_use]
     pub fn overdue(&self, accepted: u64, uncounted: u64) -> u64 {
         self.overdue
             .saturating_sub(accepted.saturating_add(uncounted))
-    }
-
-    /// The same of the one that was just accepted, and is among those that were.
-    #[must_use]
-    pub fn was_overdue(&self, accepted: u64, uncounted: u64) -> bool {
-        accepted.saturating_add(uncounted) <= self.overdue
     }
 }
 
@@ -135,7 +129,8 @@ mod tests {
         assert_eq!(age.overdue(6, 0), 2, "5 had been accepted, and 3 waited");
         assert_eq!(age.overdue(6, 1), 1, "one more may have been accepted");
         assert_eq!(age.overdue(8, 0), 0);
-        assert!(age.was_overdue(8, 0) && !age.was_overdue(8, 1) && !age.was_overdue(9, 0));
+        assert_eq!(age.overdue(7, 0), 1);
+        assert_eq!(age.overdue(7, 1), 0);
         age.observe(ms(1_900), queue(8, 6));
         assert_eq!(age.overdue(8, 0), 6);
     }
@@ -204,7 +199,6 @@ mod tests {
                 while age.overdue(accepted, lagging) > 0 {
                     let arrived = waiting.pop_front().unwrap();
                     accepted += 1;
-                    assert!(age.was_overdue(accepted, lagging));
                     assert!(now - arrived >= LIMIT, "{:?}", now - arrived);
                     refused += 1;
                 }

@@ -6,9 +6,9 @@
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use super::opening::Opening;
 use super::parking::{Link, Parked};
 use super::supervision::{self, Report};
-use crate::conn::{OPENING, Opening, opening};
 use crate::options::{Opt, Options};
 use crate::sys::io::{self, Ends};
 use crate::sys::{clock, stderr};
@@ -121,9 +121,7 @@ impl HungUp {
 
     /// Counts the request that it sent, if it did.
     fn count(&mut self, link: &Link, report: &Report) {
-        let mut bytes = [0; OPENING];
-        let length = io::peek(link.fd.as_fd(), &mut bytes).unwrap_or(0);
-        let Some(Opening::Request(_)) = opening(&bytes[..length]) else {
+        let Opening::Request(_) = Opening::of(link.fd.as_fd()) else {
             return;
         };
         self.looks = IN_A_ROW;

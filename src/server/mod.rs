@@ -19,6 +19,7 @@ mod hung_up;
 mod input;
 pub mod listener;
 mod offering;
+mod opening;
 mod output;
 mod parking;
 mod reading;
@@ -42,7 +43,8 @@ pub fn rouse() {
 // What a request's user names of the rooms below.
 pub use crate::conn::{Params, Scope, Stream};
 // What a manager needs to refuse one before it was read.
-pub use crate::conn::{OPENING, Opening, opening, overloaded};
+pub use crate::conn::overloaded;
 pub use crate::sys::listen::Peer;
+pub use opening::Opening;
 pub use request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
 pub use settings::WEB_SERVER_ADDRS;

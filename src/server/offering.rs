@@ -14,10 +14,12 @@ impl Request {
         let (Some(parking), Some(page)) = (&self.parking, self.report.first_page()) else {
             return;
         };
-        page.note_offer();
         self.has_offered = parking.offer(page.shelf());
-        if self.has_offered
-            && !page.is_attended()
+        if !self.has_offered {
+            return;
+        }
+        page.note_offer();
+        if !page.is_attended()
             && let Some(supervision) = supervision::current()
         {
             supervision.wake_manager();

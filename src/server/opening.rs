@@ -1,0 +1,33 @@
+//! What a connection begins with, without reading it.
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+
+use crate::conn::{OPENING, opening};
+use crate::sys::io;
+
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A request with this id.
+    Request(u16),
+    /// Nothing yet, or something that is not a request.
+    Other,
+    /// Nothing will come.
+    End,
+}
+
+impl Opening {
+    /// What this connection begins with, of which nothing was read.
+    #[must_use]
+    pub fn of(connection: BorrowedFd<'_>) -> Self {
+        let mut bytes = [0; OPENING];
+        match io::peek(connection, &mut bytes) {
+            Ok(0) => Self::End,
+            Ok(count) => opening(&bytes[..count]).map_or(Self::Other, Self::Request),
+            Err(Errno::EAGAIN | Errno::EINTR) => Self::Other,
+            Err(_) => Self::End,
+        }
+    }
+}
