@@ -12,6 +12,9 @@ use super::{Pool, call, command};
 /// A path of the example that makes no system call of its own.
 const PLAIN: &str = "/headers?n=1";
 
+/// Without the look whether a client hung up, which comes behind a request that takes long.
+const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_HUNG_UP", "no")];
+
 /// One worker whose system calls are written to a file.
 fn traced(transport: Transport, options: &[(&str, &str)]) -> (Pool, std::path::PathBuf) {
     let (plain, gate) = command(1, options);
@@ -72,34 +75,43 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// Requests queue up whole behind one that is held, so that nothing has to be waited for; each of them
-/// must cost these calls.
+/// The calls of a worker for so many of a request, which queue up whole behind one that is held, so that
+/// nothing has to be waited for; and of what comes after.
+fn calls_for_queued(
+    transport: Transport,
+    options: &[(&str, &str)],
+    request: &[u8],
+    count: usize,
+    expect: &str,
+) -> Vec<String> {
+    let (pool, trace) = traced(transport, options);
+    let mut held = pool.paused(false);
+    let gate = pool.gate();
+    let mut queued: Vec<_> = (0..count).map(|_| pool.program.connect()).collect();
+    queued
+        .iter_mut()
+        .for_each(|connection| connection.send(request));
+    hold_for_long();
+    drop(gate);
+    held.response();
+    for connection in &mut queued {
+        assert!(connection.response().text().contains(expect));
+        connection.assert_closed();
+    }
+    let calls = calls(pool, &trace);
+    // From the first accept behind the gate: that of the gate's own descriptor is the read's.
+    let behind = calls.iter().rposition(|name| name == "read").unwrap();
+    let accept = calls[behind..].iter().position(|name| name == "accept4");
+    calls[behind + accept.unwrap()..].to_vec()
+}
+
+/// A small request must cost these calls.
 fn assert_costs(options: &[(&str, &str)], each: &[&str]) {
     const REQUESTS: usize = 50;
+    let request = call(PLAIN).bytes();
     for transport in TRANSPORTS {
-        let (pool, trace) = traced(transport, options);
-        let mut held = pool.paused(false);
-        let gate = pool.gate();
-        let mut queued: Vec<_> = (0..REQUESTS).map(|_| pool.program.connect()).collect();
-        queued
-            .iter_mut()
-            .for_each(|connection| connection.send(&call(PLAIN).bytes()));
-        hold_for_long();
-        drop(gate);
-        held.response();
-        for connection in &mut queued {
-            assert!(connection.response().text().contains("1 headers"));
-            connection.assert_closed();
-        }
-        let calls = calls(pool, &trace);
-        // From the first accept behind the gate: that of the gate's own descriptor is the read's.
-        let start = calls.iter().rposition(|name| name == "read").unwrap();
-        let start = start
-            + calls[start..]
-                .iter()
-                .position(|name| name == "accept4")
-                .unwrap();
-        let served = &calls[start..start + each.len() * REQUESTS];
+        let calls = calls_for_queued(transport, options, &request, REQUESTS, "1 headers");
+        let served = &calls[..each.len() * REQUESTS];
         assert!(
             served.chunks(each.len()).all(|request| request == each),
             "{transport:?}: {:?}",
@@ -111,7 +123,7 @@ fn assert_costs(options: &[(&str, &str)], each: &[&str]) {
 #[test]
 fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
     let each = ["accept4", "recvfrom", "sendto", "close"];
-    assert_costs(&[("FCGIPM_SKIP_HUNG_UP", "no")], &each);
+    assert_costs(&NO_LOOK, &each);
 }
 
 /// Whoever waited behind it may be gone.
@@ -147,31 +159,12 @@ fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
     const REQUESTS: usize = 20;
     // What a unix socket holds, so that all of it can wait behind a request that is held.
     let request = call("/hash").body([b'x'; 150_000]).bytes();
-    let (pool, trace) = traced(Transport::Unix, &[]);
-    let mut held = pool.paused(false);
-    let gate = pool.gate();
-    let mut queued: Vec<_> = (0..REQUESTS).map(|_| pool.program.connect()).collect();
-    queued
-        .iter_mut()
-        .for_each(|connection| connection.send(&request));
-    drop(gate);
-    held.response();
-    for connection in &mut queued {
-        assert!(connection.response().text().contains("150000"));
-        connection.assert_closed();
-    }
-    let calls = calls(pool, &trace);
-    let start = calls.iter().rposition(|name| name == "read").unwrap();
-    let start = start
-        + calls[start..]
-            .iter()
-            .position(|name| name == "accept4")
-            .unwrap();
+    let calls = calls_for_queued(Transport::Unix, &NO_LOOK, &request, REQUESTS, "150000");
     // The parameters come with the first, and the end with the last.
     let each = [
         "accept4", "recvfrom", "recvmsg", "recvmsg", "sendto", "close",
     ];
-    let served = &calls[start..start + each.len() * REQUESTS];
+    let served = &calls[..each.len() * REQUESTS];
     assert!(
         served.chunks(each.len()).all(|request| request == each),
         "{:?}",

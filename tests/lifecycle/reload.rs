@@ -1,9 +1,11 @@
 //! HUP: every worker is replaced, and no request notices.
 
+use std::fs::File;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::peer::connection::Connection;
 use super::peer::program::{TRANSPORTS, Transport};
 use super::peer::records::ID;
 use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call};
@@ -73,15 +75,21 @@ fn thirty_reloads_lose_nothing_on_kept_connections() {
     }
 }
 
+/// One worker, a kept connection that stands aside in it, the request that it is held in, and the gate for that.
+fn held_beside_a_kept_connection(transport: Transport) -> (Pool, Connection, Connection, File) {
+    let pool = Pool::start(transport, 1, &[]);
+    let mut kept = pool.program.connect();
+    ask_on_kept(&mut kept).unwrap();
+    let first = pool.paused(false);
+    let gate = pool.gate();
+    (pool, kept, first, gate)
+}
+
 #[test]
 fn a_kept_connection_outlives_a_reload_while_every_worker_is_busy() {
     for transport in TRANSPORTS {
-        let mut pool = Pool::start(transport, 1, &[]);
-        let mut kept = pool.program.connect();
-        ask_on_kept(&mut kept).unwrap();
         // The only worker is busy, and so is its successor when the connection is handed on.
-        let mut first = pool.paused(false);
-        let gate = pool.gate();
+        let (mut pool, mut kept, mut first, gate) = held_beside_a_kept_connection(transport);
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
         // No peer's buffers hold as much.
@@ -102,11 +110,7 @@ fn a_kept_connection_outlives_a_reload_while_every_worker_is_busy() {
 #[test]
 fn a_kept_connection_that_was_handed_on_waits_for_no_end_of_the_queue() {
     for transport in TRANSPORTS {
-        let mut pool = Pool::start(transport, 1, &[]);
-        let mut kept = pool.program.connect();
-        ask_on_kept(&mut kept).unwrap();
-        let mut first = pool.paused(false);
-        let gate = pool.gate();
+        let (mut pool, mut kept, mut first, gate) = held_beside_a_kept_connection(transport);
         let queue: Vec<_> = (0..50).map(|_| pool.paused(false)).collect();
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
