@@ -119,13 +119,7 @@ impl Request {
                     self.prospect = Prospect::Closed { looks: 1 };
                     return Ok(());
                 }
-                Ok(
-                    Found::Nothing
-                    | Found::Listener
-                    | Found::NoArrivals
-                    | Found::Handover
-                    | Found::Orphaned,
-                )
+                Ok(Found::Nothing | Found::Listener | Found::Handover | Found::Orphaned)
                 | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::system("leaving: epoll_wait", errno as i32)),
             }

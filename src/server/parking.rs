@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use super::at_once::AtOnce;
 use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
 use crate::sys::io::{self, Direction};
@@ -91,10 +92,8 @@ impl Parked {
 /// What a wait found.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// The listening socket has a connection, if nobody else was faster.
+    /// The listening socket has a connection, if nobody else was faster, or is at its end.
     Listener,
-    /// The listening socket is at its end; its queue may not be empty yet.
-    NoArrivals,
     /// A connection was handed over, if nobody else was faster.
     Handover,
     /// The manager is gone.
@@ -138,6 +137,8 @@ pub(super) struct Parking {
     timed: usize,
     /// Until then the hand-over queue is not watched: something is in it that another worker is to have.
     queue_is_for_others_until: Option<Instant>,
+    /// How the listen queue was found lately.
+    pub(super) at_once: AtOnce,
 }
 
 impl Parking {
@@ -151,8 +152,12 @@ impl Parking {
         listen::set_nonblocking(listener)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let epoll = Epoll(crate::sys::fd::above_standard(epoll.0)?);
-        let arrivals = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
-        epoll.add(listener, EpollEvent::new(arrivals, LISTENER))?;
+        // One connection is for one worker, so one is woken, as by accept(2). Before Linux 4.5 all are.
+        let arrivals = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+        let everybody = |_| epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER));
+        epoll
+            .add(listener, EpollEvent::new(arrivals, LISTENER))
+            .or_else(everybody)?;
         if let Some(supervision) = supervision {
             epoll.add(
                 &supervision.handover.1,
@@ -169,6 +174,7 @@ impl Parking {
             limit: (process::descriptor_limit() / 2).max(1),
             timed: 0,
             queue_is_for_others_until: None,
+            at_once: AtOnce::default(),
         })
     }
 
@@ -263,7 +269,6 @@ impl Parking {
             Err(error) => return Err(error),
         }
         Ok(match events[0].data() {
-            LISTENER if events[0].events().contains(EpollFlags::EPOLLRDHUP) => Found::NoArrivals,
             LISTENER => Found::Listener,
             HANDOVER => Found::Handover,
             LIFE => Found::Orphaned,
@@ -399,6 +404,11 @@ impl Parking {
             let _ = self.epoll.add(&supervision.handover.1, event);
         }
         None
+    }
+
+    /// Whether nothing stands aside here.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.parked.is_empty()
     }
 
     /// Whether some are here that another one could go on with.

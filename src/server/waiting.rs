@@ -111,22 +111,26 @@ impl Request {
         let Some(parking) = &mut self.parking else {
             return self.accept_one();
         };
+        if parking.is_empty() && parking.at_once.is_likely() {
+            let outcome = self.accept_one();
+            if let Some(parking) = &mut self.parking {
+                parking.at_once.tried(outcome.is_ok());
+            }
+            if outcome != Err(Errno::EAGAIN) {
+                return outcome;
+            }
+        }
+        let Some(parking) = &mut self.parking else {
+            return Ok(());
+        };
         match parking.wait(None)? {
-            Found::Listener => match self.accept_one() {
-                // Somebody was faster.
-                Err(Errno::EAGAIN) => {}
-                other => return other,
-            },
-            Found::NoArrivals => match self.accept_one() {
-                Err(Errno::EAGAIN) if supervision.is_some() => {
-                    // From here on only the manager has anything to say.
-                    if let Some(parking) = &mut self.parking {
-                        parking.ignore_newcomers(listen::borrow(self.listener), None);
-                    }
+            Found::Listener => {
+                parking.at_once.woken();
+                match self.accept_one() {
+                    Err(Errno::EAGAIN) => return self.found_nobody(supervision),
+                    other => return other,
                 }
-                Err(Errno::EAGAIN) => return Err(Errno::EINVAL),
-                other => return other,
-            },
+            }
             Found::Idle(parked) => {
                 self.make_current(parked);
                 // Nothing had come; what comes until it is closed is answered.
@@ -141,6 +145,25 @@ impl Request {
             Found::Connection(parked) => self.make_current(parked),
             Found::HungUp(parked) => self.skip(parked),
             Found::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Epoll told of the listening socket, and nobody is in its queue: somebody was faster, or it is at its
+    /// end.
+    fn found_nobody(&mut self, supervision: Option<&Supervision>) -> nix::Result<()> {
+        let Some(listener) = listen::borrow(self.listener) else {
+            return Err(Errno::EBADF);
+        };
+        if io::events(listener, libc::POLLRDHUP) & libc::POLLRDHUP == 0 {
+            return Ok(());
+        }
+        if supervision.is_none() {
+            return Err(Errno::EINVAL);
+        }
+        // From here on only the manager has anything to say.
+        if let Some(parking) = &mut self.parking {
+            parking.ignore_newcomers(Some(listener), None);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::hung_up::hold_for_long;
 use super::peer::program::{Program, TRANSPORTS, Transport, folder};
-use super::{Pool, call, command};
+use super::{Pool, ask_on_kept, call, command};
 
 /// A path of the example that makes no system call of its own.
 const PLAIN: &str = "/headers?n=1";
@@ -75,16 +75,14 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// The calls of a worker for so many of a request, which queue up whole behind one that is held, so that
+/// The calls of a traced worker for so many of a request, which queue up whole behind one that is held, so that
 /// nothing has to be waited for; and of what comes after.
 fn calls_for_queued(
-    transport: Transport,
-    options: &[(&str, &str)],
+    (pool, trace): (Pool, std::path::PathBuf),
     request: &[u8],
     count: usize,
     expect: &str,
 ) -> Vec<String> {
-    let (pool, trace) = traced(transport, options);
     let mut held = pool.paused(false);
     let gate = pool.gate();
     let mut queued: Vec<_> = (0..count).map(|_| pool.program.connect()).collect();
@@ -105,12 +103,14 @@ fn calls_for_queued(
     calls[behind + accept.unwrap()..].to_vec()
 }
 
-/// A small request must cost these calls.
-fn assert_costs(options: &[(&str, &str)], each: &[&str]) {
+/// A small request must cost these calls, when this was done before.
+fn assert_costs(options: &[(&str, &str)], before: impl Fn(&Pool), each: &[&str]) {
     const REQUESTS: usize = 50;
     let request = call(PLAIN).bytes();
     for transport in TRANSPORTS {
-        let calls = calls_for_queued(transport, options, &request, REQUESTS, "1 headers");
+        let worker = traced(transport, options);
+        before(&worker.0);
+        let calls = calls_for_queued(worker, &request, REQUESTS, "1 headers");
         let served = &calls[..each.len() * REQUESTS];
         assert!(
             served.chunks(each.len()).all(|request| request == each),
@@ -123,14 +123,58 @@ fn assert_costs(options: &[(&str, &str)], each: &[&str]) {
 #[test]
 fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
     let each = ["accept4", "recvfrom", "sendto", "close"];
-    assert_costs(&NO_LOOK, &each);
+    assert_costs(&NO_LOOK, |_| (), &each);
+}
+
+/// Whoever has seen one waits in epoll, but not for those who are in the queue already.
+#[test]
+fn it_costs_no_more_when_the_last_kept_connection_is_gone() {
+    let each = ["accept4", "recvfrom", "sendto", "close"];
+    let before = |pool: &Pool| {
+        let mut kept = pool.program.connect();
+        ask_on_kept(&mut kept).unwrap();
+    };
+    assert_costs(&NO_LOOK, before, &each);
+}
+
+/// Context switches that a process asked for, by waiting.
+fn waits(worker: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
+    const WORKERS: usize = 4;
+    const REQUESTS: u64 = 200;
+    for transport in TRANSPORTS {
+        let pool = Pool::start(transport, WORKERS, &[]);
+        // Each of them has one, and from then on waits in epoll.
+        let mut kept: Vec<_> = (0..WORKERS).map(|_| pool.paused(true)).collect();
+        let gate = pool.let_through(WORKERS);
+        kept.iter_mut()
+            .for_each(|connection| drop(connection.response()));
+        drop(gate);
+        let waits = || pool.workers.iter().copied().map(waits).sum::<u64>();
+        let before = waits();
+        for _ in 0..REQUESTS {
+            pool.program.call(&call(PLAIN));
+        }
+        // The one that serves may wait twice: for the connection, and for what comes on it.
+        let each = (waits() - before) as f64 / REQUESTS as f64;
+        println!("measured: waits for a connection, {WORKERS} workers, {transport:?}: {each}");
+        assert!(each < 2.5, "{transport:?}: {each}");
+        pool.stop();
+    }
 }
 
 /// Whoever waited behind it may be gone.
 #[test]
 fn behind_a_request_that_took_long_it_costs_one_more() {
     let each = ["accept4", "poll", "recvfrom", "sendto", "close"];
-    assert_costs(&[], &each);
+    assert_costs(&[], |_| (), &each);
 }
 
 #[test]
@@ -159,7 +203,8 @@ fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
     const REQUESTS: usize = 20;
     // What a unix socket holds, so that all of it can wait behind a request that is held.
     let request = call("/hash").body([b'x'; 150_000]).bytes();
-    let calls = calls_for_queued(Transport::Unix, &NO_LOOK, &request, REQUESTS, "150000");
+    let worker = traced(Transport::Unix, &NO_LOOK);
+    let calls = calls_for_queued(worker, &request, REQUESTS, "150000");
     // The parameters come with the first, and the end with the last.
     let each = [
         "accept4", "recvfrom", "recvmsg", "recvmsg", "sendto", "close",

@@ -114,9 +114,14 @@ fn a_kept_connection_that_was_handed_on_waits_for_no_end_of_the_queue() {
         let queue: Vec<_> = (0..50).map(|_| pool.paused(false)).collect();
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
+        // The one that leaves knows, and takes nothing of the queue.
+        pool.program.line("reload done");
         drop(gate);
         assert!(first.response().text().contains("waited"));
         pool.program.line("exited with status 0");
+        // A signal without effect: what the manager does about the end is done when it has taken it.
+        pool.program.signal(Signal::SIGTTOU);
+        pool.program.line("received SIGTTOU");
         kept.send(&call("/").keep(true).bytes());
         // Some of the queue, and no more.
         let gate = pool.let_through(10);
