@@ -226,6 +226,28 @@ typedef struct fcgipm_options fcgipm_options;
  */
 typedef struct fcgipm_request fcgipm_request;
 
+/**
+ * A parameter, where the library has it. The value has a NUL behind it; the name has none.
+ */
+typedef struct {
+  /**
+   * The name's first byte.
+   */
+  const uint8_t *name;
+  /**
+   * The name's length.
+   */
+  size_t name_length;
+  /**
+   * The value's first byte.
+   */
+  const uint8_t *value;
+  /**
+   * The value's length, without the NUL.
+   */
+  size_t value_length;
+} fcgipm_param;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -557,6 +579,22 @@ int32_t fcgipm_request_flush(fcgipm_request *request);
  * FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
 int32_t fcgipm_request_start_filter_data(fcgipm_request *request);
+
+/**
+ * The parameters one by one, without a copy.
+ *
+ * Sets *list to the first of *count parameters, in the order of fcgipm_request_params(). They, and
+ * what they point to, belong to the library and live until the request is finished. FCGI_ROLE is
+ * among them. scope is FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL;
+ * with an error the two are set to NULL and 0. Neither pointer may be NULL.
+ *
+ * Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_list_params(const fcgipm_request *request,
+                                   uint32_t scope,
+                                   const fcgipm_param **list,
+                                   size_t *count);
 
 /**
  * The parameters in one piece.

@@ -55,26 +55,17 @@ static void answer_body(fcgipm_request *request)
     put(request, buffer, snprintf(buffer, sizeof buffer, "Content-Type: text/plain\r\n\r\n%lu bytes\n", total));
 }
 
-static size_t big_endian(const uint8_t *bytes)
-{
-    return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
-}
-
 static void answer_count(fcgipm_request *request)
 {
-    const uint8_t *at = NULL;
-    size_t left = 0;
-    int parts = 0;
-    if (fcgipm_request_params(request, FCGIPM_PARAMS_ENVIRONMENT, &at, &left) != 0)
+    const fcgipm_param *list = NULL;
+    size_t length = 0;
+    int count = 0;
+    if (fcgipm_request_list_params(request, FCGIPM_PARAMS_ENVIRONMENT, &list, &length) != 0)
         return;
-    while (left > 0) {
-        size_t length = 4 + big_endian(at) + 1;
-        at += length;
-        left -= length;
-        parts++;
-    }
-    /* FCGI_ROLE is the library's own, and not a parameter. */
-    put(request, buffer, snprintf(buffer, sizeof buffer, "Content-Type: text/plain\r\n\r\n%d parameters\n", parts / 2 - 1));
+    /* One by one, as of an envp. FCGI_ROLE is the library's own, and not a parameter. */
+    for (size_t i = 0; i < length; i++)
+        count += list[i].name_length != 9 || memcmp(list[i].name, "FCGI_ROLE", 9) != 0;
+    put(request, buffer, snprintf(buffer, sizeof buffer, "Content-Type: text/plain\r\n\r\n%d parameters\n", count));
 }
 
 static void answer(fcgipm_request *request)

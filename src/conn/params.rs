@@ -194,7 +194,7 @@ impl Params {
     }
 
     /// The pairs of a scope.
-    pub fn iter(&mut self, scope: Scope) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    pub fn iter(&mut self, scope: Scope) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + Clone {
         let count = self.extent(scope).pairs;
         let bytes = &self.bytes[..];
         let pair = move |pair: &Pair| (pair.name(bytes), pair.value(bytes));

@@ -1,7 +1,8 @@
 //! A request's parameters, as C sees them.
 
 use super::boundary::{bytes, bytes_mut, enter};
-use super::request::{fcgipm_request, length, with};
+use super::handle;
+use super::request::{Served, fcgipm_request, length, with};
 use crate::error::{Code, Error, Result};
 use crate::server::Scope;
 
@@ -12,6 +13,62 @@ pub const FCGIPM_PARAMS_ENVIRONMENT: u32 = 0;
 pub const FCGIPM_PARAMS_WELL_FORMED: u32 = 1;
 /// Everything that the web server sent.
 pub const FCGIPM_PARAMS_ALL: u32 = 2;
+
+/// A parameter, where the library has it. The value has a NUL behind it; the name has none.
+#[repr(C)]
+pub struct fcgipm_param {
+    /// The name's first byte.
+    pub name: *const u8,
+    /// The name's length.
+    pub name_length: usize,
+    /// The value's first byte.
+    pub value: *const u8,
+    /// The value's length, without the NUL.
+    pub value_length: usize,
+}
+
+/// The parameters one by one, without a copy.
+///
+/// Sets *list to the first of *count parameters, in the order of fcgipm_request_params(). They, and
+/// what they point to, belong to the library and live until the request is finished. FCGI_ROLE is
+/// among them. scope is FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL;
+/// with an error the two are set to NULL and 0. Neither pointer may be NULL.
+///
+/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcgipm_request_list_params(
+    request: *const fcgipm_request,
+    scope: u32,
+    list: *mut *const fcgipm_param,
+    count: *mut usize,
+) -> i32 {
+    /// Entries whose memory is kept from request to request.
+    const RETAINED: usize = 2048;
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::new(list, count) }?;
+        let scope = scope_of(scope)?;
+        handle::with(request, |served: &mut Served| {
+            let params = served.request.params()?;
+            let wanted = params.iter(scope).len();
+            // Of all scopes each time, and so in the same place as long as the request lives.
+            let all = params.iter(Scope::All);
+            if served.list.capacity() > RETAINED && all.len() <= RETAINED {
+                served.list = Vec::new();
+            }
+            served.list.clear();
+            served.list.extend(all.map(|(name, value)| fcgipm_param {
+                name: name.as_ptr(),
+                name_length: name.len(),
+                value: value.as_ptr(),
+                value_length: value.len(),
+            }));
+            out.set(&served.list[..wanted]);
+            Ok(0)
+        })
+    })
+}
 
 /// The parameters in one piece.
 ///
@@ -117,20 +174,20 @@ pub unsafe extern "C" fn fcgipm_request_param(
     })
 }
 
-/// Two variables of the host that tell it where bytes are.
-struct Out {
-    data: *mut *const u8,
+/// Two variables of the host that tell it where bytes are, or other things, and how many.
+struct Out<T> {
+    data: *mut *const T,
     length: *mut usize,
 }
 
-impl Out {
+impl<T> Out<T> {
     /// # Safety
     /// Both are NULL or point to writable variables that live through the call.
-    unsafe fn new(data: *mut *const u8, length: *mut usize) -> Result<Self> {
+    unsafe fn new(data: *mut *const T, length: *mut usize) -> Result<Self> {
         if data.is_null() || length.is_null() {
             return Err(Error::new(
                 Code::Argument,
-                "the arguments for the data and its length: NULL",
+                "the arguments for where it is and how much: NULL",
             ));
         }
         let out = Self { data, length };
@@ -142,11 +199,11 @@ impl Out {
         Ok(out)
     }
 
-    fn set(&self, bytes: &[u8]) {
+    fn set(&self, what: &[T]) {
         // SAFETY: as in `new`.
         unsafe {
-            self.data.write(bytes.as_ptr());
-            self.length.write(bytes.len());
+            self.data.write(what.as_ptr());
+            self.length.write(what.len());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use super::boundary::{bytes, bytes_mut, copy_text, enter};
 use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
+use super::params::fcgipm_param;
 use crate::error::{Code, Error, Result};
 use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS, supervision};
 
@@ -30,7 +31,14 @@ pub const FCGIPM_FILTER: i32 = 3;
 /// A request loop on one listening socket. Opaque.
 pub struct fcgipm_request(());
 
-impl Noun for Request {
+/// What a handle to a request loop points to.
+pub(super) struct Served {
+    pub(super) request: Request,
+    /// What the host was last told of the parameters.
+    pub(super) list: Vec<fcgipm_param>,
+}
+
+impl Noun for Served {
     type Handle = fcgipm_request;
     const MAGIC: u32 = 0xfc91_0002;
     const NAME: &'static str = "request";
@@ -40,7 +48,7 @@ pub(super) fn with<R>(
     request: *const fcgipm_request,
     body: impl FnOnce(&mut Request) -> Result<R>,
 ) -> Result<R> {
-    handle::with(request, body)
+    handle::with(request, |served: &mut Served| body(&mut served.request))
 }
 
 /// A length that was read or written. No object is longer than an i64 can say.
@@ -72,12 +80,11 @@ pub extern "C" fn fcgipm_request_new(
     enter(|| {
         let options = effective(options)?;
         supervision::adopt()?;
-        Ok(handle::make(Request::new(
-            listen_fd,
-            flags,
-            &options,
-            std::env::var_os(WEB_SERVER_ADDRS),
-        )?))
+        let web_servers = std::env::var_os(WEB_SERVER_ADDRS);
+        Ok(handle::make(Served {
+            request: Request::new(listen_fd, flags, &options, web_servers)?,
+            list: Vec::new(),
+        }))
     })
 }
 
@@ -87,7 +94,7 @@ pub extern "C" fn fcgipm_request_new(
 /// that made it, its copies of the descriptors are closed and nothing is sent.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
-    enter(|| handle::free::<Request>(request));
+    enter(|| handle::free::<Served>(request));
 }
 
 /// Waits for the next request, and reads it up to the end of its parameters. One that is being

@@ -56,6 +56,7 @@ static void every_request_call(fcgipm_request *request, int64_t wanted, const ch
 {
     uint8_t byte;
     const uint8_t *data;
+    const fcgipm_param *list;
     size_t length;
     char text[10];
     EXPECT(fcgipm_request_accept(request), wanted, message);
@@ -70,6 +71,8 @@ static void every_request_call(fcgipm_request *request, int64_t wanted, const ch
     EXPECT(fcgipm_request_aborted(request), wanted, message);
     EXPECT(fcgipm_request_params(request, 0, &data, &length), wanted, message);
     EXPECT(data == NULL && length == 0, 1, NULL);
+    EXPECT(fcgipm_request_list_params(request, 0, &list, &length), wanted, message);
+    EXPECT(list == NULL && length == 0, 1, NULL);
     EXPECT(fcgipm_request_param(request, (const uint8_t *)"A", 1, &data, &length), wanted, message);
     EXPECT(fcgipm_request_read(request, &byte, 1), wanted, message);
     EXPECT(fcgipm_request_read_full(request, &byte, 1), wanted, message);
@@ -182,6 +185,7 @@ static void order(void)
 {
     uint8_t byte;
     const uint8_t *data;
+    const fcgipm_param *list;
     size_t length;
     int fd = listener();
     fcgipm_request *request = fcgipm_request_new(fd, 0, NULL);
@@ -197,6 +201,7 @@ static void order(void)
     EXPECT(fcgipm_request_aborted(request), FCGIPM_ESTATE, "aborted: no request is active");
     EXPECT(fcgipm_request_connection_fd(request), FCGIPM_ESTATE, "connection: no request is active");
     EXPECT(fcgipm_request_params(request, 0, &data, &length), FCGIPM_ESTATE, "params: no request is active");
+    EXPECT(fcgipm_request_list_params(request, 0, &list, &length), FCGIPM_ESTATE, "params: no request is active");
     EXPECT(fcgipm_request_start_filter_data(request), FCGIPM_ESTATE, "start filter data: no request is active");
     int peer = ask("s0");
     EXPECT(fcgipm_request_accept(request), 0, NULL);
@@ -483,6 +488,7 @@ static void arguments(void)
 {
     uint8_t byte = 'x';
     const uint8_t *data;
+    const fcgipm_param *list;
     size_t length;
     char text[4];
     fcgipm_request *request = fcgipm_request_new(listener(), 0, NULL);
@@ -501,6 +507,10 @@ static void arguments(void)
     EXPECT(fcgipm_request_params(request, 3, &data, &length), FCGIPM_EARGUMENT, "argument scope: 3");
     EXPECT(fcgipm_request_params(request, 0, NULL, &length), FCGIPM_EARGUMENT, "NULL");
     EXPECT(fcgipm_request_params(request, 0, &data, NULL), FCGIPM_EARGUMENT, "NULL");
+    EXPECT(fcgipm_request_list_params(request, 3, &list, &length), FCGIPM_EARGUMENT, "argument scope: 3");
+    EXPECT(list == NULL && length == 0, 1, NULL);
+    EXPECT(fcgipm_request_list_params(request, 0, NULL, &length), FCGIPM_EARGUMENT, "NULL");
+    EXPECT(fcgipm_request_list_params(request, 0, &list, NULL), FCGIPM_EARGUMENT, "NULL");
     EXPECT(fcgipm_request_param(request, NULL, 3, &data, &length), FCGIPM_EARGUMENT, "argument name: NULL");
     EXPECT(fcgipm_request_param(request, NULL, 0, &data, &length), 0, NULL);
     EXPECT(fcgipm_request_param(request, &byte, 1, NULL, NULL), FCGIPM_EARGUMENT, "NULL");

@@ -148,12 +148,48 @@ static void descriptors(fcgipm_request *request)
         closedir(folder);
 }
 
+static uint8_t *put_counted(uint8_t *out, const uint8_t *bytes, size_t length)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(length >> 8 * (3 - i));
+    memcpy(out + 4, bytes, length);
+    return out + 4 + length;
+}
+
+/* The list, in the form of fcgipm_request_params(), is the same; and it stays where it is. */
+static int is_listed(fcgipm_request *request, unsigned scope, const uint8_t *data, size_t length)
+{
+    const fcgipm_param *list, *again;
+    size_t count, all;
+    if (fcgipm_request_list_params(request, scope, &list, &count) != 0)
+        return 0;
+    if (fcgipm_request_list_params(request, FCGIPM_PARAMS_ALL, &again, &all) != 0 || again != list || all < count)
+        return 0;
+    uint8_t *flat = malloc(length + 1), *at = flat;
+    for (size_t i = 0; flat != NULL && i < count; i++) {
+        size_t size = list[i].name_length + list[i].value_length + 10;
+        if (length - (size_t)(at - flat) < size || list[i].value[list[i].value_length] != '\0')
+            break;
+        at = put_counted(at, list[i].name, list[i].name_length);
+        *at++ = '\0';
+        at = put_counted(at, list[i].value, list[i].value_length);
+        *at++ = '\0';
+    }
+    int same = flat != NULL && (size_t)(at - flat) == length && memcmp(flat, data, length) == 0;
+    free(flat);
+    return same;
+}
+
 static void parameters(fcgipm_request *request, unsigned scope)
 {
     const uint8_t *data;
     size_t length;
-    if (fcgipm_request_params(request, scope, &data, &length) == 0)
+    if (fcgipm_request_params(request, scope, &data, &length) != 0)
+        return;
+    if (is_listed(request, scope, data, length))
         put(request, data, length);
+    else
+        print(request, "the list differs");
 }
 
 static void answer(fcgipm_request *request)

@@ -18,6 +18,7 @@ int main(void) {
     char text[8];
     uint8_t bytes[8];
     const uint8_t *data = (const uint8_t *)text;
+    const fcgipm_param *list = NULL;
     size_t length = 1;
     fcgipm_options *options = fcgipm_options_new();
     CHECK(options != NULL);
@@ -34,6 +35,8 @@ int main(void) {
     CHECK(fcgipm_request_params(NULL, FCGIPM_PARAMS_ALL, &data, &length) == FCGIPM_EHANDLE);
     CHECK(data == NULL && length == 0);
     CHECK(fcgipm_request_params(NULL, FCGIPM_PARAMS_ALL, NULL, NULL) == FCGIPM_EARGUMENT);
+    CHECK(fcgipm_request_list_params(NULL, FCGIPM_PARAMS_ALL, &list, &length) == FCGIPM_EHANDLE);
+    CHECK(list == NULL && length == 0);
     CHECK(fcgipm_request_copy_params(NULL, FCGIPM_PARAMS_ENVIRONMENT, NULL, 0, bytes, sizeof bytes) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_copy_params(NULL, FCGIPM_PARAMS_ALL, NULL, 0, bytes, sizeof bytes) == FCGIPM_EARGUMENT);
     CHECK(fcgipm_request_read(NULL, NULL, 0) == FCGIPM_EHANDLE);

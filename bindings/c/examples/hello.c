@@ -73,26 +73,18 @@ static unsigned long long number(const fcgipm_request *request, unsigned long lo
     return strncmp(query, "n=", 2) == 0 ? strtoull(query + 2, NULL, 10) : otherwise;
 }
 
-static uint32_t big_endian(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
-
 static void answer_env(fcgipm_request *request)
 {
-    const uint8_t *at = NULL;
-    size_t left = 0;
+    const fcgipm_param *list = NULL;
+    size_t count = 0;
     print(request, "Content-Type: text/plain\r\n\r\n");
-    if (fcgipm_request_params(request, FCGIPM_PARAMS_ENVIRONMENT, &at, &left) != 0)
+    if (fcgipm_request_list_params(request, FCGIPM_PARAMS_ENVIRONMENT, &list, &count) != 0)
         return;
-    while (left > 0) {
-        for (int part = 0; part < 2; part++) {
-            uint32_t length = big_endian(at);
-            put(request, at + 4, length);
-            put(request, part == 0 ? "=" : "\n", 1);
-            at += 4 + length + 1;
-            left -= 4 + (size_t)length + 1;
-        }
+    for (size_t i = 0; i < count; i++) {
+        put(request, list[i].name, list[i].name_length);
+        put(request, "=", 1);
+        put(request, list[i].value, list[i].value_length);
+        put(request, "\n", 1);
     }
 }
 
