@@ -43,27 +43,24 @@ pub unsafe extern "C" fn fcgipm_request_list_params(
     list: *mut *const fcgipm_param,
     count: *mut usize,
 ) -> i32 {
-    /// Entries whose memory is kept from request to request.
-    const RETAINED: usize = 2048;
     enter(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::new(list, count) }?;
         let scope = scope_of(scope)?;
         handle::with(request, |served: &mut Served| {
             let params = served.request.params()?;
-            let wanted = params.iter(scope).len();
-            // Of all scopes each time, and so in the same place as long as the request lives.
-            let all = params.iter(Scope::All);
-            if served.list.capacity() > RETAINED && all.len() <= RETAINED {
-                served.list = Vec::new();
+            // Of all scopes, and once for a request: what the host was told of stays where it is. There is always
+            // one, FCGI_ROLE.
+            if served.list.is_empty() {
+                let all = params.iter(Scope::All);
+                served.list.extend(all.map(|(name, value)| fcgipm_param {
+                    name: name.as_ptr(),
+                    name_length: name.len(),
+                    value: value.as_ptr(),
+                    value_length: value.len(),
+                }));
             }
-            served.list.clear();
-            served.list.extend(all.map(|(name, value)| fcgipm_param {
-                name: name.as_ptr(),
-                name_length: name.len(),
-                value: value.as_ptr(),
-                value_length: value.len(),
-            }));
+            let wanted = params.iter(scope).len();
             out.set(&served.list[..wanted]);
             Ok(0)
         })

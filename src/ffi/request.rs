@@ -34,8 +34,20 @@ pub struct fcgipm_request(());
 /// What a handle to a request loop points to.
 pub(super) struct Served {
     pub(super) request: Request,
-    /// What the host was last told of the parameters.
+    /// What the host was told of the request's parameters, once it has asked.
     pub(super) list: Vec<fcgipm_param>,
+}
+
+impl Served {
+    /// Another request begins: nothing that the host was told holds.
+    fn forget_list(&mut self) {
+        /// Entries whose memory is kept from request to request.
+        const RETAINED: usize = 2048;
+        self.list.clear();
+        if self.list.capacity() > RETAINED {
+            self.list = Vec::new();
+        }
+    }
 }
 
 impl Noun for Served {
@@ -107,7 +119,12 @@ pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
 /// logged where that is somebody's mistake, and never returned.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_accept(request: *mut fcgipm_request) -> i32 {
-    enter(|| with(request, |request| request.accept().map(|()| 0)))
+    enter(|| {
+        handle::with(request, |served: &mut Served| {
+            served.forget_list();
+            served.request.accept().map(|()| 0)
+        })
+    })
 }
 
 /// Ends the response and the request: what was gathered is sent with END_REQUEST and the exit

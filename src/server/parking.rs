@@ -13,7 +13,7 @@ use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
 use crate::sys::io::{self, Direction};
 use crate::sys::listen::{self, Peer};
-use crate::sys::process;
+use crate::sys::{kernel, process};
 
 /// An open connection.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl Link {
             peer,
             watched: false,
         }
+    }
+
+    /// Whether it has stood aside before.
+    pub(super) const fn is_watched(&self) -> bool {
+        self.watched
     }
 }
 
@@ -139,6 +144,17 @@ pub(super) struct Parking {
     queue_is_for_others_until: Option<Instant>,
     /// How the listen queue was found lately.
     pub(super) at_once: AtOnce,
+    /// The listening socket should be watched again, and is not.
+    is_deaf: bool,
+}
+
+/// What is waited for on the listening socket. One connection is for one worker, so one is woken, as by accept(2).
+fn arrivals() -> EpollEvent {
+    let mut flags = EpollFlags::EPOLLIN;
+    if kernel::wakes_one_in_epoll() {
+        flags |= EpollFlags::EPOLLEXCLUSIVE;
+    }
+    EpollEvent::new(flags, LISTENER)
 }
 
 impl Parking {
@@ -152,12 +168,7 @@ impl Parking {
         listen::set_nonblocking(listener)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let epoll = Epoll(crate::sys::fd::above_standard(epoll.0)?);
-        // One connection is for one worker, so one is woken, as by accept(2). Before Linux 4.5 all are.
-        let arrivals = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-        let everybody = |_| epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER));
-        epoll
-            .add(listener, EpollEvent::new(arrivals, LISTENER))
-            .or_else(everybody)?;
+        epoll.add(listener, arrivals())?;
         if let Some(supervision) = supervision {
             epoll.add(
                 &supervision.handover.1,
@@ -175,7 +186,28 @@ impl Parking {
             timed: 0,
             queue_is_for_others_until: None,
             at_once: AtOnce::default(),
+            is_deaf: false,
         })
+    }
+
+    /// Of the workers that wait, the one that has watched the listening socket for longest is woken. Watches it anew, so
+    /// that the next connection goes to another: who keeps its connections would in the end have all of them.
+    pub(super) fn let_others_first(&mut self, listener: BorrowedFd<'_>) {
+        // A worker that leaves does not watch it any more.
+        if self.epoll.delete(listener).is_ok() {
+            self.is_deaf = true;
+            // Tried again in front of the next wait, and if it fails there, somebody hears of it.
+            let _ = self.listen_again(listener);
+        }
+    }
+
+    /// Watches the listening socket, if that did not succeed before.
+    pub(super) fn listen_again(&mut self, listener: BorrowedFd<'_>) -> nix::Result<()> {
+        if self.is_deaf {
+            self.epoll.add(listener, arrivals())?;
+            self.is_deaf = false;
+        }
+        Ok(())
     }
 
     /// Puts a connection aside. Where it cannot be watched it is handed back.
@@ -336,6 +368,7 @@ impl Parking {
         supervision: Option<&Supervision>,
     ) {
         self.queue_is_for_others_until = None;
+        self.is_deaf = false;
         let of_manager = supervision.map(|s| [s.handover.1.as_fd(), s.life.as_fd()]);
         for source in listener.into_iter().chain(of_manager.into_iter().flatten()) {
             // It fails for what is not watched any more.

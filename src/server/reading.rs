@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::input::is_overdue;
-use super::parking::Standing;
+use super::parking::{Parking, Standing};
 use super::request::{Input, Progress, Prospect, Request};
 use super::supervision::{self, Retirement};
 use crate::conn::{ProtocolError, Role};
@@ -96,9 +96,9 @@ impl Request {
             let standing = if self.fresh {
                 let now = Instant::now();
                 let spoken_by = now + SILENCE;
-                // Once connections are watched beside the listening socket this one can be, too: any
+                // While connections are watched beside the listening socket this one can be, too: any
                 // number of silent ones must not be waited for one after the other.
-                if self.parking.is_none()
+                if self.parking.as_ref().is_none_or(Parking::is_empty)
                     && let Ok(true) = io::wait(link.fd.as_fd(), Direction::Read, Some(spoken_by))
                 {
                     return true;

@@ -105,8 +105,9 @@ impl Request {
         }
     }
 
-    /// One wait. While no connection stands aside that is accept(2) itself: the kernel wakes one
-    /// worker for one connection, and nothing else costs a system call.
+    /// One wait. While no connection ever stood aside that is accept(2) itself: the kernel wakes one
+    /// worker for one connection, and nothing else costs a system call. Later it is epoll_wait(2), but not for those
+    /// who are in the listen queue already while nothing stands aside.
     fn wait_once(&mut self, supervision: Option<&Supervision>) -> nix::Result<()> {
         let Some(parking) = &mut self.parking else {
             return self.accept_one();
@@ -120,9 +121,11 @@ impl Request {
                 return outcome;
             }
         }
-        let Some(parking) = &mut self.parking else {
-            return Ok(());
+        let (Some(parking), Some(listener)) = (&mut self.parking, listen::borrow(self.listener))
+        else {
+            return Err(Errno::EBADF);
         };
+        parking.listen_again(listener)?;
         match parking.wait(None)? {
             Found::Listener => {
                 parking.at_once.woken();
@@ -157,6 +160,11 @@ impl Request {
         };
         if io::events(listener, libc::POLLRDHUP) & libc::POLLRDHUP == 0 {
             return Ok(());
+        }
+        // Somebody may have come before it ended.
+        match self.accept_one() {
+            Err(Errno::EAGAIN) => {}
+            other => return other,
         }
         if supervision.is_none() {
             return Err(Errno::EINVAL);
@@ -287,8 +295,14 @@ impl Request {
     pub(super) fn set_aside(&mut self, link: Link, standing: Standing) {
         let state = self.inbound.suspend();
         let supervision = supervision::current();
+        let listener = listen::borrow(self.listener);
         match self.open_parking(supervision) {
             Ok(parking) => {
+                if let (Standing::Kept { .. }, Some(listener)) = (standing, listener)
+                    && !link.is_watched()
+                {
+                    parking.let_others_first(listener);
+                }
                 if let Err(refused) = parking.park(Parked {
                     link,
                     state,

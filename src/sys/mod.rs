@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod fd;
 pub(crate) mod holder;
 pub(crate) mod io;
+pub(crate) mod kernel;
 pub(crate) mod kick;
 pub(crate) mod listen;
 pub(crate) mod process;

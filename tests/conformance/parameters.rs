@@ -132,6 +132,19 @@ fn three_hundred_and_ten_thousand_parameters_arrive_and_a_million_do_not() {
     }
 }
 
+/// `app.c` asks for the list of them twice, and says so where it has moved meanwhile.
+#[test]
+fn what_a_host_was_told_of_stays_in_its_place_whatever_requests_before_had() {
+    let program = Application::start(Api::Native, Transport::Unix, &[]);
+    for count in [10, 1_200, 1_500, 2_000, 3_000, 10, 9_000, 1_500, 10] {
+        let full = (0..count).fold(request(ENVIRONMENT), |r, i| {
+            r.param(format!("NAME_{i}"), "value")
+                .param(format!("A=_{i}"), "")
+        });
+        assert_eq!(program.call(&full).params().len(), count + 3);
+    }
+}
+
 #[test]
 fn what_would_corrupt_an_environment_never_reaches_it() {
     every_way(|program, piece| {

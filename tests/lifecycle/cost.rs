@@ -6,7 +6,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::hung_up::hold_for_long;
-use super::peer::program::{Program, TRANSPORTS, Transport, folder};
+use super::peer::connection::Connection;
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled, folder};
 use super::{Pool, ask_on_kept, call, command};
 
 /// A path of the example that makes no system call of its own.
@@ -215,4 +216,41 @@ fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
         "{:?}",
         count(served)
     );
+}
+
+/// How often a worker allocated for a request and behind the one before it.
+fn allocations(answer: &str) -> u64 {
+    let (count, _) = answer.split_once(" allocations since").unwrap();
+    count.parse().unwrap()
+}
+
+/// Through the C ABI, in a worker: parameters in two forms, a body, an answer.
+#[test]
+fn in_the_steady_state_nothing_is_allocated() {
+    let requests = || [call(PLAIN), call(PLAIN).body(vec![b'x'; 200_000])];
+    for transport in TRANSPORTS {
+        let mut command = Command::new(compiled("lifecycle/counting.c"));
+        command.env("FCGIPM_N_PROCESSES", "1");
+        let mut program = Program::start(command, transport);
+        program.line(") ready");
+        // Beside kept connections, too: those come in the second half.
+        let mut kept: Vec<Connection> = Vec::new();
+        for half in ["alone", "beside kept ones"] {
+            let mut counts = Vec::new();
+            for request in (0..10).flat_map(|_| requests()) {
+                counts.push(allocations(&program.call(&request).text()));
+                for connection in &mut kept {
+                    let response = connection.call(&request.clone().keep(true));
+                    counts.push(allocations(&response.text()));
+                }
+            }
+            assert!(counts[..4].iter().sum::<u64>() > 0, "they are counted");
+            let steady = &counts[counts.len() / 2..];
+            assert!(
+                steady.iter().all(|&count| count == 0),
+                "{transport:?}, {half}: {counts:?}"
+            );
+            kept.extend((0..3).map(|_| program.connect()));
+        }
+    }
 }

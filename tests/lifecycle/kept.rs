@@ -1,10 +1,12 @@
 //! Kept connections keep nobody waiting, and wait for nobody who is busy.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::program::TRANSPORTS;
+use super::peer::records::ID;
 use super::{Pool, answered, ask_on_kept, call};
 
 /// Far below what a worker at the gate would make them wait, and far above what anything else takes.
@@ -16,6 +18,54 @@ fn kept(pool: &Pool, count: usize) -> Vec<Connection> {
         ask_on_kept(connection).unwrap();
     }
     connections
+}
+
+/// The pid in an answer of the example.
+fn served_by(text: &str) -> i32 {
+    let (_, rest) = text.split_once("worker ").unwrap();
+    rest.split_once(',').unwrap().0.parse().unwrap()
+}
+
+/// Until every worker waits for a request.
+fn wait_until_idle(pool: &Pool) {
+    let until = Instant::now() + LIMIT;
+    while pool.status()["workers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|worker| worker["state"] != "idle")
+    {
+        assert!(Instant::now() < until, "not idle: {}", pool.status());
+    }
+}
+
+#[test]
+fn kept_clients_that_come_one_after_another_are_spread_over_the_workers() {
+    const WORKERS: usize = 4;
+    const EACH: usize = 8;
+    for transport in TRANSPORTS {
+        let pool = Pool::start(transport, WORKERS, &[]);
+        let mut held = BTreeMap::new();
+        let mut clients = Vec::new();
+        for _ in 0..WORKERS * EACH {
+            let mut client = pool.program.connect();
+            client.send(&call("/").keep(true).bytes());
+            *held
+                .entry(served_by(&client.response_to(ID).text()))
+                .or_insert(0) += 1;
+            clients.push(client);
+            wait_until_idle(&pool);
+        }
+        println!("measured: kept clients by worker, {transport:?}: {held:?}");
+        // In turns, but for one that is idle and not quite asleep.
+        let most = *held.values().max().unwrap();
+        assert!(
+            held.len() == WORKERS && most <= 2 * EACH,
+            "{transport:?}: {held:?}"
+        );
+        ask_all(&mut clients, "each again");
+        pool.stop();
+    }
 }
 
 fn ask_all(connections: &mut [Connection], what: &str) -> Duration {

@@ -1,0 +1,37 @@
+//! What the running kernel does, where nothing but its version tells.
+
+use nix::sys::utsname::uname;
+
+/// Whether of several processes that wait in epoll_wait(2) one can be woken for what is one's to do
+/// (`EPOLLEXCLUSIVE`). Before Linux 5.7 one that has been woken already, and has not run yet, may be taken for the one to
+/// wake: then nobody comes.
+pub(crate) fn wakes_one_in_epoll() -> bool {
+    let name = uname();
+    let release = name.as_ref().ok().and_then(|name| name.release().to_str());
+    release
+        .and_then(version)
+        .is_some_and(|found| found >= (5, 7))
+}
+
+/// The first two numbers of a release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    let mut next = || numbers.next()?.parse().ok();
+    Some((next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_begins_with_two_numbers() {
+        assert_eq!(version("5.7.0-rc1"), Some((5, 7)));
+        assert_eq!(version("6.18.44-cloud"), Some((6, 18)));
+        assert_eq!(version("4.18.0-553.el8_10.x86_64"), Some((4, 18)));
+        assert_eq!(version("5.10"), Some((5, 10)));
+        assert_eq!(version("10.0-x"), Some((10, 0)));
+        assert_eq!(version("6"), None);
+        assert_eq!(version("next-6.1"), None);
+    }
+}
