@@ -75,9 +75,13 @@ impl HungUp {
     #[inline]
     pub(super) fn end(&mut self) {
         if let Some(since) = self.busy_since.take() {
-            // The clock goes in ticks: the second one says that at least one has passed.
-            if clock::recently().saturating_sub(since) >= 2 * clock::tick() {
+            let taken = clock::recently().saturating_sub(since);
+            // The clock goes in ticks: the second one says that at least one has passed. The first may come at any
+            // time, and the more surely the longer the request was.
+            if taken >= 2 * clock::tick() {
                 self.looks = IN_A_ROW;
+            } else if !taken.is_zero() {
+                self.looks = self.looks.max(1);
             }
         }
     }
@@ -142,5 +146,26 @@ impl HungUp {
             count => format!("{count} requests were not run: their clients"),
         };
         stderr::log(&format!("{plural} had hung up (option skip_hung_up)"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_request_took_the_more_are_looked_at_behind_it() {
+        let behind = |ticks: u32| {
+            let mut hung_up = HungUp::new(&Options::new());
+            hung_up.begin();
+            hung_up.busy_since = hung_up
+                .busy_since
+                .map(|since| since - ticks * clock::tick());
+            hung_up.end();
+            hung_up.looks
+        };
+        // Another tick may come at any time.
+        assert!([1, IN_A_ROW].contains(&behind(1)));
+        assert_eq!(behind(2), IN_A_ROW);
     }
 }
