@@ -27,6 +27,9 @@ pub struct fcgipm_param {
     pub value_length: usize,
 }
 
+// Its layout is part of the ABI.
+const _: () = assert!(size_of::<fcgipm_param>() == 4 * size_of::<usize>());
+
 /// The parameters one by one, without a copy.
 ///
 /// Sets *list to the first of *count parameters, in the order of fcgipm_request_params(). They, and
