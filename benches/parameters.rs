@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fcgipm::conn::{Event, Inbound, PairLimits, Scope};
+use fcgipm::conn::{Event, Inbound, PairLimits, Params, Scope};
 use fcgipm::wire::{BeginRequest, Header, PairDecoder, Pairs, RecordType, encode_pair};
 
 const LIMITS: PairLimits = PairLimits {
@@ -77,22 +77,32 @@ fn by(criterion: &mut Criterion, group: &str, throughput: impl Fn(usize, usize) 
             });
         });
         // The way of a request up to what the host is handed.
-        group.bench_function(id("request"), |bencher| {
-            let mut inbound = Inbound::new(LIMITS);
-            bencher.iter(|| {
-                let mut rest = &black_box(&whole)[..];
-                while !rest.is_empty() {
-                    let step = inbound
-                        .handle(rest)
-                        .unwrap_or_else(|error| panic!("{error}"));
-                    rest = &rest[step.consumed..];
-                    if matches!(step.event, Some(Event::Request)) {
-                        black_box(inbound.params_mut().flat(Scope::Environment));
-                    }
-                }
-                inbound.finish();
+        let flat: fn(&mut Params) = |params| {
+            black_box(params.flat(Scope::Environment));
+        };
+        let listed: fn(&mut Params) = |params| {
+            params.iter(Scope::Environment).for_each(|pair| {
+                black_box(pair);
             });
-        });
+        };
+        for (what, hand_over) in [("request, flat", flat), ("request, listed", listed)] {
+            group.bench_function(id(what), |bencher| {
+                let mut inbound = Inbound::new(LIMITS);
+                bencher.iter(|| {
+                    let mut rest = &black_box(&whole)[..];
+                    while !rest.is_empty() {
+                        let step = inbound
+                            .handle(rest)
+                            .unwrap_or_else(|error| panic!("{error}"));
+                        rest = &rest[step.consumed..];
+                        if matches!(step.event, Some(Event::Request)) {
+                            hand_over(inbound.params_mut());
+                        }
+                    }
+                    inbound.finish();
+                });
+            });
+        }
         group.bench_function(id("encode"), |bencher| {
             let list: Vec<(Vec<u8>, Vec<u8>)> = Pairs::new(&bytes)
                 .flatten()
