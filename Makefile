@@ -85,8 +85,8 @@ test: build $(RELEASE)/bench/floor $(RELEASE)/bench/native
 	@packaging/setup.sh test
 	@tests/run.sh
 
-# fcgipm beside its peers; ends with the bounds, and fails when one is missed. All of it takes about
-# a quarter of an hour. SCENARIO=NAME[,NAME/CASE]: only these; SCENARIO=micro: only the micro-benchmarks; PEERS=NAME[,NAME];
+# fcgipm beside its peers; ends with the bounds, and fails when one is missed. All of it takes about a
+# quarter of an hour. SCENARIO=NAME[,NAME/CASE]: only these; SCENARIO=micro: only the micro-benchmarks; PEERS=NAME[,NAME];
 # ROUNDS=, SECONDS=: see target/release/fcgipm-bench --help.
 bench: build
 	@packaging/setup.sh bench

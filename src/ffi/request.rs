@@ -44,9 +44,7 @@ impl Served {
         /// Entries whose memory is kept from request to request.
         const RETAINED: usize = 2048;
         self.list.clear();
-        if self.list.capacity() > RETAINED {
-            self.list = Vec::new();
-        }
+        self.list.shrink_to(RETAINED);
     }
 }
 

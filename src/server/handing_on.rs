@@ -8,10 +8,13 @@ use nix::errno::Errno;
 use super::parking::{Found, Link, Parked, Parking, Standing};
 use super::request::{Prospect, Request};
 use super::supervision::{self, Retirement, Supervision};
-use super::waiting::PATIENCE;
 use crate::conn::Suspended;
 use crate::error::{Error, Result};
 use crate::sys::{io, listen, stderr};
+
+/// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
+/// to no request.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a full hand-over queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);

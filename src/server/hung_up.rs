@@ -157,10 +157,7 @@ mod tests {
     fn the_longer_a_request_took_the_more_are_looked_at_behind_it() {
         let behind = |ticks: u32| {
             let mut hung_up = HungUp::new(&Options::new());
-            hung_up.begin();
-            hung_up.busy_since = hung_up
-                .busy_since
-                .map(|since| since - ticks * clock::tick());
+            hung_up.busy_since = Some(clock::recently() - ticks * clock::tick());
             hung_up.end();
             hung_up.looks
         };

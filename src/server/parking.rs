@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::at_once::AtOnce;
 use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
 use crate::sys::io::{self, Direction};
@@ -142,8 +141,6 @@ pub(super) struct Parking {
     timed: usize,
     /// Until then the hand-over queue is not watched: something is in it that another worker is to have.
     queue_is_for_others_until: Option<Instant>,
-    /// How the listen queue was found lately.
-    pub(super) at_once: AtOnce,
     /// The listening socket should be watched again, and is not.
     is_deaf: bool,
 }
@@ -185,7 +182,6 @@ impl Parking {
             limit: (process::descriptor_limit() / 2).max(1),
             timed: 0,
             queue_is_for_others_until: None,
-            at_once: AtOnce::default(),
             is_deaf: false,
         })
     }
@@ -287,12 +283,11 @@ impl Parking {
                     Ok(false) | Err(_) => Ok(Found::Idle(parked)),
                 };
             }
-            Expiry::Next(deadline) => deadline.into_iter().chain(until).min(),
+            Expiry::Next(deadline) => {
+                let deadlines = deadline.into_iter().chain(until);
+                deadlines.chain(self.watch_handover_again()).min()
+            }
         };
-        let deadline = deadline
-            .into_iter()
-            .chain(self.watch_handover_again())
-            .min();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut events = [EpollEvent::empty()];
         match self.epoll.wait(&mut events, io::timeout(left)) {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
+use super::at_once::AtOnce;
 use super::draining::Drain;
 use super::hung_up::HungUp;
 use super::listener::check_listening;
@@ -84,6 +85,8 @@ pub struct Request {
     /// What a worker's manager is told.
     pub(super) report: Report,
     pub(super) parking: Option<Parking>,
+    /// How the listen queue was found lately, once connections are watched beside it.
+    pub(super) at_once: AtOnce,
     /// The connection that is being served.
     pub(super) link: Option<Link>,
     /// It is new: nothing has arrived on it.
@@ -168,6 +171,7 @@ impl Request {
             waiter: kick::Waiter::claim(),
             report: Report::default(),
             parking: None,
+            at_once: AtOnce::default(),
             link: None,
             fresh: false,
             prospect: Prospect::Kept,

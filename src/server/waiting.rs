@@ -1,6 +1,6 @@
 //! Waiting for the next connection, and leaving when the worker is to leave.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,10 +13,6 @@ use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
 use crate::sys::{arrivals, child, kick, listen, readiness, stderr};
-
-/// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
-/// to no request.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Request {
     /// Finds the next connection that may have something to read, and makes it the current one.
@@ -109,14 +105,12 @@ impl Request {
     /// worker for one connection, and nothing else costs a system call. Later it is epoll_wait(2), but not for those
     /// who are in the listen queue already while nothing stands aside.
     fn wait_once(&mut self, supervision: Option<&Supervision>) -> nix::Result<()> {
-        let Some(parking) = &mut self.parking else {
+        let Some(parking) = &self.parking else {
             return self.accept_one();
         };
-        if parking.is_empty() && parking.at_once.is_likely() {
+        if parking.is_empty() && self.at_once.is_likely() {
             let outcome = self.accept_one();
-            if let Some(parking) = &mut self.parking {
-                parking.at_once.tried(outcome.is_ok());
-            }
+            self.at_once.tried(outcome.is_ok());
             if outcome != Err(Errno::EAGAIN) {
                 return outcome;
             }
@@ -128,9 +122,9 @@ impl Request {
         parking.listen_again(listener)?;
         match parking.wait(None)? {
             Found::Listener => {
-                parking.at_once.woken();
+                self.at_once.woken();
                 match self.accept_one() {
-                    Err(Errno::EAGAIN) => return self.found_nobody(supervision),
+                    Err(Errno::EAGAIN) => return self.found_nobody(listener, supervision),
                     other => return other,
                 }
             }
@@ -154,11 +148,12 @@ impl Request {
 
     /// Epoll told of the listening socket, and nobody is in its queue: somebody was faster, or it is at its
     /// end.
-    fn found_nobody(&mut self, supervision: Option<&Supervision>) -> nix::Result<()> {
-        let Some(listener) = listen::borrow(self.listener) else {
-            return Err(Errno::EBADF);
-        };
-        if io::events(listener, libc::POLLRDHUP) & libc::POLLRDHUP == 0 {
+    fn found_nobody(
+        &mut self,
+        listener: BorrowedFd<'_>,
+        supervision: Option<&Supervision>,
+    ) -> nix::Result<()> {
+        if !io::input_has_ended(listener) {
             return Ok(());
         }
         // Somebody may have come before it ended.

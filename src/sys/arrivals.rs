@@ -61,7 +61,7 @@ pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
 /// Whether [`stop`] was called on the socket, in whichever process.
 pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
     match listen::is_unix(listener) {
-        Ok(true) => io::events(listener, libc::POLLRDHUP) & libc::POLLRDHUP != 0,
+        Ok(true) => io::input_has_ended(listener),
         Ok(false) => has_filter(listener),
         Err(_) => false,
     }

@@ -85,8 +85,13 @@ pub(crate) fn ends(fd: BorrowedFd<'_>) -> Ends {
     }
 }
 
+/// Whether nothing more comes in: of a listening socket, no connection.
+pub(crate) fn input_has_ended(fd: BorrowedFd<'_>) -> bool {
+    events(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
+}
+
 /// What poll(2) finds at this moment, for events that nix does not know.
-pub(crate) fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
+fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
     let mut polled = libc::pollfd {
         fd: fd.as_raw_fd(),
         events: wanted,

@@ -1,16 +1,21 @@
 //! What the running kernel does, where nothing but its version tells.
 
 use nix::sys::utsname::uname;
+use once_cell::race::OnceBool;
 
 /// Whether of several processes that wait in epoll_wait(2) one can be woken for what is one's to do
 /// (`EPOLLEXCLUSIVE`). Before Linux 5.7 one that has been woken already, and has not run yet, may be taken for the one to
 /// wake: then nobody comes.
 pub(crate) fn wakes_one_in_epoll() -> bool {
-    let name = uname();
-    let release = name.as_ref().ok().and_then(|name| name.release().to_str());
-    release
-        .and_then(version)
-        .is_some_and(|found| found >= (5, 7))
+    // Waits for nobody: a child that was forked meanwhile would wait for ever.
+    static KNOWN: OnceBool = OnceBool::new();
+    KNOWN.get_or_init(|| {
+        let name = uname();
+        let release = name.as_ref().ok().and_then(|name| name.release().to_str());
+        release
+            .and_then(version)
+            .is_some_and(|found| found >= (5, 7))
+    })
 }
 
 /// The first two numbers of a release.

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::hung_up::hold_for_long;
 use super::peer::connection::Connection;
-use super::peer::program::{Program, TRANSPORTS, Transport, compiled, folder};
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled, context_switches, folder};
 use super::{Pool, ask_on_kept, call, command};
 
 /// A path of the example that makes no system call of its own.
@@ -138,14 +138,6 @@ fn it_costs_no_more_when_the_last_kept_connection_is_gone() {
     assert_costs(&NO_LOOK, before, &each);
 }
 
-/// Context switches that a process asked for, by waiting.
-fn waits(worker: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-    let mut lines = status.lines();
-    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    count.unwrap().trim().parse().unwrap()
-}
-
 #[test]
 fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
     const WORKERS: usize = 4;
@@ -158,7 +150,8 @@ fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
         kept.iter_mut()
             .for_each(|connection| drop(connection.response()));
         drop(gate);
-        let waits = || pool.workers.iter().copied().map(waits).sum::<u64>();
+        let waits_of = |worker: &i32| context_switches(*worker)[0];
+        let waits = || pool.workers.iter().map(waits_of).sum::<u64>();
         let before = waits();
         for _ in 0..REQUESTS {
             pool.program.call(&call(PLAIN));

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::program::TRANSPORTS;
-use super::peer::records::ID;
-use super::{Pool, answered, ask_on_kept, call};
+use super::{Pool, answered, ask_on_kept, call, worker_of};
 
 /// Far below what a worker at the gate would make them wait, and far above what anything else takes.
 const SOON: Duration = Duration::from_secs(1);
@@ -20,10 +19,9 @@ fn kept(pool: &Pool, count: usize) -> Vec<Connection> {
     connections
 }
 
-/// The pid in an answer of the example.
-fn served_by(text: &str) -> i32 {
-    let (_, rest) = text.split_once("worker ").unwrap();
-    rest.split_once(',').unwrap().0.parse().unwrap()
+/// The worker that answers on a kept connection.
+fn server_of(connection: &mut Connection) -> i32 {
+    worker_of(&connection.call(&call("/").keep(true)).text()).0
 }
 
 /// Until every worker waits for a request.
@@ -49,10 +47,7 @@ fn kept_clients_that_come_one_after_another_are_spread_over_the_workers() {
         let mut clients = Vec::new();
         for _ in 0..WORKERS * EACH {
             let mut client = pool.program.connect();
-            client.send(&call("/").keep(true).bytes());
-            *held
-                .entry(served_by(&client.response_to(ID).text()))
-                .or_insert(0) += 1;
+            *held.entry(server_of(&mut client)).or_insert(0) += 1;
             clients.push(client);
             wait_until_idle(&pool);
         }
@@ -176,14 +171,6 @@ fn a_worker_that_is_killed_for_one_request_loses_no_other() {
             ask_all(&mut clients, "of the next worker");
         }
     }
-}
-
-/// The worker that answers on a kept connection.
-fn server_of(connection: &mut Connection) -> i32 {
-    let response = connection.call(&call("/").keep(true));
-    let text = response.text();
-    let (_, rest) = text.split_once("worker ").unwrap();
-    rest.split_once(',').unwrap().0.parse().unwrap()
 }
 
 #[test]

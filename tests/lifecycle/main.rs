@@ -108,6 +108,13 @@ fn ask_on_kept(connection: &mut Connection) -> Result<(), String> {
     answered(connection)
 }
 
+/// The pid, and which of its requests it was, in "Hello from worker PID, request N".
+fn worker_of(text: &str) -> (i32, u64) {
+    let (_, rest) = text.split_once("worker ").unwrap();
+    let (pid, rest) = rest.split_once(", request ").unwrap();
+    (pid.parse().unwrap(), rest.trim().parse().unwrap())
+}
+
 fn answered(connection: &mut Connection) -> Result<(), String> {
     let response = connection
         .try_response_to(ID)

@@ -4,14 +4,7 @@ use std::collections::BTreeSet;
 
 use super::peer::pool::{Pool, call};
 use super::peer::program::{TRANSPORTS, Transport};
-use super::{Load, ask_in_two_segments, ask_on_kept};
-
-/// The pid in "Hello from worker PID, request N".
-fn worker_of(text: &str) -> (i32, u64) {
-    let (_, rest) = text.split_once("worker ").unwrap();
-    let (pid, rest) = rest.split_once(", request ").unwrap();
-    (pid.parse().unwrap(), rest.trim().parse().unwrap())
-}
+use super::{Load, ask_in_two_segments, ask_on_kept, worker_of};
 
 /// The most workers that were ready at once, and the fewest from when all were, by the log.
 fn ready_range(lines: &[String], wanted: usize) -> (usize, usize) {

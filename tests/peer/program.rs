@@ -104,6 +104,16 @@ fn build(source: &str, flags: &[&str], include: &Path, library: &Path) -> PathBu
     out
 }
 
+/// How often a process gave its processor up by waiting, and how often it lost it (proc(5)).
+pub(crate) fn context_switches(pid: i32) -> [u64; 2] {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    ["voluntary", "nonvoluntary"].map(|kind| {
+        let label = format!("{kind}_ctxt_switches:");
+        let count = status.lines().find_map(|line| line.strip_prefix(&label));
+        count.unwrap().trim().parse().unwrap()
+    })
+}
+
 /// A listening socket of the test's own, and its address.
 pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
     match transport {

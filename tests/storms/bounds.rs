@@ -7,20 +7,14 @@ use nix::sys::signal::Signal;
 
 use super::host::{self, Language};
 use super::peer::pool::Pool;
-use super::peer::program::Transport;
+use super::peer::program::{Transport, context_switches};
 
 /// The longest pause in the manager's loop.
 const BOUND: Duration = Duration::from_millis(100);
 
 /// How often a process was woken: whoever wakes up goes to sleep again.
 fn sleeps(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let counts = status
-        .lines()
-        .filter_map(|line| line.split_once("_ctxt_switches:"));
-    counts
-        .map(|(_, count)| count.trim().parse::<u64>().unwrap())
-        .sum()
+    context_switches(pid).into_iter().sum()
 }
 
 /// Waits until a manager that has just answered a signal sleeps again.
