@@ -5,6 +5,7 @@ package FCGIPM;
 use strict;
 use warnings;
 
+use FCGIPM::Alias;
 use FCGIPM::FFI;
 use FCGIPM::Request;
 use FCGIPM::Stream::Format;
@@ -49,9 +50,8 @@ sub last_error () { return FCGIPM::FFI::last_error_message() }
 
 # FCGI's methods are functions too: FCGI::Accept($request).
 BEGIN {
-    no strict 'refs';
-    *$_ = \&{"FCGIPM::Request::$_"}
-        for qw(Accept Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData);
+    FCGIPM::Alias::alias_all('FCGIPM', 'FCGIPM::Request',
+        qw(Accept Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData));
 }
 
 1;

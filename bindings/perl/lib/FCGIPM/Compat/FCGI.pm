@@ -8,6 +8,7 @@ use warnings;
 use mro 'c3';
 
 use FCGIPM;
+use FCGIPM::Alias;
 use FCGIPM::Compat::Managed;
 use FCGIPM::Request;
 use Scalar::Util ();
@@ -19,9 +20,8 @@ our @ISA = 'FCGIPM::Request';
 sub FAIL_ACCEPT_ON_INTR () { return 1 }
 
 BEGIN {
-    no strict 'refs';
-    *$_ = \&{"FCGIPM::Request::$_"}
-        for qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData DESTROY);
+    FCGIPM::Alias::alias_all('FCGI', 'FCGIPM::Request',
+        qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData DESTROY));
 }
 
 # FCGI removes whatever file stands in the way of a socket. An empty one may go, as File::Temp leaves it.
@@ -131,7 +131,7 @@ BEGIN {
     no strict 'refs';
     for my $method (qw(begin end at_end CLOSE)) {
         my ($of_output, $of_input) = map { \&{"FCGIPM::Stream::${_}::$method"} } qw(Output Input);
-        *$method = sub { goto &{ $_[0][NUMBER] ? $of_output : $of_input } };
+        FCGIPM::Alias::alias("FCGI::Stream::$method", sub { goto &{ $_[0][NUMBER] ? $of_output : $of_input } });
     }
 }
 
@@ -142,10 +142,9 @@ sub READ {
 
 # Programs put something around a method by its full name.
 BEGIN {
-    no strict 'refs';
-    *$_ = \&{"FCGIPM::Stream::Output::$_"} for qw(PRINT PRINTF WRITE);
-    *$_ = \&{"FCGIPM::Stream::Input::$_"}  for qw(READLINE GETC);
-    *$_ = \&{"FCGIPM::Stream::$_"}         for qw(TIEHANDLE UNTIE SEEK TELL BINMODE FILENO EOF);
+    FCGIPM::Alias::alias_all('FCGI::Stream', 'FCGIPM::Stream::Output', qw(PRINT PRINTF WRITE));
+    FCGIPM::Alias::alias_all('FCGI::Stream', 'FCGIPM::Stream::Input',  qw(READLINE GETC));
+    FCGIPM::Alias::alias_all('FCGI::Stream', 'FCGIPM::Stream', qw(TIEHANDLE UNTIE SEEK TELL BINMODE FILENO EOF));
 }
 
 sub handle {

@@ -8,6 +8,7 @@ use warnings;
 use Exporter ();
 use POSIX ();
 
+use FCGIPM::Alias;
 use FCGIPM::Compat::Managed;
 use FCGIPM::ProcManager;
 
@@ -26,12 +27,11 @@ $Default = __PACKAGE__;
 
 # Exporter, and callers by full name, look here and not among what is inherited.
 BEGIN {
-    no strict 'refs';
-    *$_ = \&{"FCGIPM::ProcManager::$_"} for grep { /\Apm_/ && $_ ne 'pm_manage' } @FCGIPM::ProcManager::EXPORT_OK;
-    *$_ = \&{"FCGIPM::ProcManager::$_"}
-        for qw(new managing_init handling_init sig_sub sig_manager sig_handler self_or_default _set_signal_handler
-        n_processes pid_fname no_signals die_timeout role start_delay);
-    *import = \&Exporter::import;
+    FCGIPM::Alias::alias_all('FCGI::ProcManager', 'FCGIPM::ProcManager',
+        grep({ /\Apm_/ && $_ ne 'pm_manage' } @FCGIPM::ProcManager::EXPORT_OK),
+        qw(new managing_init handling_init sig_sub sig_manager sig_handler self_or_default _set_signal_handler
+        n_processes pid_fname no_signals die_timeout role start_delay));
+    FCGIPM::Alias::alias('FCGI::ProcManager::import', \&Exporter::import);
 }
 
 sub pm_manage {

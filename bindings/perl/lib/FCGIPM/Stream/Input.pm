@@ -10,6 +10,7 @@ use parent 'FCGIPM::Stream';
 
 use Scalar::Util ();
 
+use FCGIPM::Alias;
 use FCGIPM::FFI;
 use FCGIPM::XS;
 
@@ -83,7 +84,7 @@ sub read_in_perl {
     return $stream->_take($length, $_[1]);
 }
 
-BEGIN { *READ = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_bytes : \&read_in_perl }
+BEGIN { FCGIPM::Alias::alias('FCGIPM::Stream::Input::READ', $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_bytes : \&read_in_perl) }
 
 sub GETC {
     my ($stream) = @_;
@@ -103,7 +104,7 @@ sub read_line_in_perl {
     return _unit($stream, $separator);
 }
 
-BEGIN { *READLINE = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_line : \&read_line_in_perl }
+BEGIN { FCGIPM::Alias::alias('FCGIPM::Stream::Input::READLINE', $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::read_line : \&read_line_in_perl) }
 
 sub CLOSE {
     my ($stream) = @_;

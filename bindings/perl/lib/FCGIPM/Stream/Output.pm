@@ -7,6 +7,7 @@ use warnings;
 
 use parent 'FCGIPM::Stream';
 
+use FCGIPM::Alias;
 use FCGIPM::FFI;
 use FCGIPM::XS;
 
@@ -117,7 +118,7 @@ sub print_in_perl {
     1;
 }
 
-BEGIN { *PRINT = $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::print_items : \&print_in_perl }
+BEGIN { FCGIPM::Alias::alias('FCGIPM::Stream::Output::PRINT', $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::print_items : \&print_in_perl) }
 
 # The string that print_in_perl appended is held as UTF-8, or the stream is closed.
 sub _print_unusual {
