@@ -245,7 +245,7 @@ fn a_socket_file_is_never_more_open_than_asked() {
         program.display()
     );
     for (settings, first, last) in [
-        (&[("FCGIPM_LISTEN_MODE", "600")][..], 0o600, 0o600),
+        (&[("FCGIPM_LISTEN_MODE", "600")][..], 0o000, 0o600),
         (
             &[
                 ("FCGIPM_LISTEN_MODE", "660"),

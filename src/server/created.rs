@@ -3,24 +3,21 @@
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::sys::socket_file::{FileId, identity_at, identity_of};
 use crate::sys::{arrivals, holder, listen, lock, process, stderr};
-
-/// What tells a file or a socket from any other, for as long as it exists.
-type Identity = (u64, u64);
 
 #[derive(Debug)]
 struct Created {
     maker: i32,
     fd: i32,
-    socket: Identity,
-    file: Option<(PathBuf, Identity)>,
+    socket: FileId,
+    file: Option<(PathBuf, FileId)>,
 }
 
 static CREATED: Mutex<Vec<Created>> = Mutex::new(Vec::new());
@@ -31,25 +28,13 @@ fn created() -> Option<MutexGuard<'static, Vec<Created>>> {
     CREATED.try_lock_for(Duration::from_millis(100))
 }
 
-fn identity(fd: BorrowedFd<'_>) -> Option<Identity> {
-    let stat = nix::sys::stat::fstat(fd).ok()?;
-    Some((stat.st_dev, stat.st_ino))
-}
-
-fn identity_at(path: &Path) -> Option<Identity> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
 /// Notes that this process made a listening socket, with its file if it has one.
-pub(super) fn note(listener: &OwnedFd, path: Option<&Path>) {
-    let Some(socket) = identity(listener.as_fd()) else {
+pub(super) fn note(listener: &OwnedFd, file: Option<(&Path, FileId)>) {
+    let Some(socket) = identity_of(listener.as_fd()) else {
         return;
     };
     // The host may change its directory.
-    let file = path
-        .and_then(|path| std::path::absolute(path).ok())
-        .and_then(|path| identity_at(&path).map(|identity| (path, identity)));
+    let file = file.and_then(|(path, id)| Some((std::path::absolute(path).ok()?, id)));
     let Some(mut created) = created() else { return };
     let fd = listener.as_raw_fd();
     // Whatever had this number was closed behind our back.
@@ -71,7 +56,7 @@ pub(super) fn forget(fd: i32) {
 
 impl Created {
     fn listener(&self) -> Option<BorrowedFd<'static>> {
-        listen::borrow(self.fd).filter(|fd| identity(*fd) == Some(self.socket))
+        listen::borrow(self.fd).filter(|fd| identity_of(*fd) == Some(self.socket))
     }
 
     /// A daemon's parent opens the socket and leaves: what it made is then its child's.

@@ -10,7 +10,8 @@ use super::created;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::sys::holder::{self, Holder};
-use crate::sys::listen::{self, Occupant, Ownership};
+use crate::sys::listen;
+use crate::sys::socket_file::{self, FileId, MakeError, Occupant, Ownership};
 
 pub use super::created::stop_arrivals;
 
@@ -61,8 +62,8 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
             })
         }
         Address::Path(path) => {
-            let listener = open_path(address, &path, backlog, options, failed)?;
-            created::note(&listener, Some(&path));
+            let (listener, file) = open_path(address, &path, backlog, options, failed)?;
+            created::note(&listener, Some((&path, file)));
             return Ok(listener.into_raw_fd());
         }
     };
@@ -95,7 +96,7 @@ fn open_path(
     backlog: i32,
     options: &Options,
     failed: impl Fn(Errno) -> Error,
-) -> Result<OwnedFd> {
+) -> Result<(OwnedFd, FileId)> {
     let ownership = Ownership {
         mode: options.mode(Opt::ListenMode),
         uid: look_up(
@@ -115,7 +116,7 @@ fn open_path(
     };
     // Two starting at once must not both find the file of a dead owner and replace each other's.
     let _lock = created::lock_folder(path);
-    match listen::occupant(path).map_err(&failed)? {
+    match socket_file::occupant(path).map_err(&failed)? {
         Occupant::None => {}
         Occupant::NoSocket => {
             return Err(Error::new(
@@ -129,7 +130,16 @@ fn open_path(
         }
         Occupant::Alive { .. } | Occupant::Dead => nix::unistd::unlink(path).map_err(&failed)?,
     }
-    listen::listen_path(path, ownership, backlog).map_err(failed)
+    socket_file::listen_path(path, ownership, backlog).map_err(|error| match error {
+        MakeError::System(errno) => failed(errno),
+        MakeError::Replaced => Error::new(
+            Code::System,
+            format!(
+                "listen address '{address}': another process replaced the socket file before its owner and \
+                 mode were set; nothing was changed: use a directory that only this user can write to"
+            ),
+        ),
+    })
 }
 
 fn look_up(

@@ -1,18 +1,16 @@
 //! Listening sockets: making them, accepting from them, asking what they are.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
-    getsockname, getsockopt, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, getsockname,
+    getsockopt, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Group, User};
 
 use super::fd::above_standard;
 
@@ -40,7 +38,7 @@ impl Peer {
     }
 }
 
-fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
+pub(super) fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
     above_standard(socket(
         family,
         SockType::Stream,
@@ -56,7 +54,7 @@ fn start(fd: &OwnedFd, address: &dyn SockaddrLike, backlog: i32) -> nix::Result<
 
 /// listen(2) with any length: the kernel caps it at net.core.somaxconn, which may be above the
 /// constant that nix checks against.
-fn listen(fd: &OwnedFd, backlog: i32) -> nix::Result<()> {
+pub(super) fn listen(fd: &OwnedFd, backlog: i32) -> nix::Result<()> {
     // SAFETY: no pointers.
     Errno::result(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
@@ -82,113 +80,6 @@ pub(crate) fn listen_abstract(name: &[u8], backlog: i32) -> nix::Result<OwnedFd>
     let fd = new_socket(AddressFamily::Unix)?;
     start(&fd, &UnixAddr::new_abstract(name)?, backlog)?;
     Ok(fd)
-}
-
-/// Permissions and owners of a socket file.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ownership {
-    pub(crate) mode: Option<u32>,
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
-}
-
-/// Listens on a socket file of this name, which must not exist.
-///
-/// The file is never more open than asked: Linux creates it with the mode of the socket's own
-/// inode less the umask (unix(7)), and that inode is given its final mode, or none at all while the
-/// owner is still to change, before bind(2). The umask is not touched: it belongs to the host.
-pub(crate) fn listen_path(path: &Path, ownership: Ownership, backlog: i32) -> nix::Result<OwnedFd> {
-    use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
-    let fd = new_socket(AddressFamily::Unix)?;
-    let changes_owner = ownership.uid.is_some() || ownership.gid.is_some();
-    match ownership.mode {
-        _ if changes_owner => fchmod(&fd, Mode::empty())?,
-        Some(mode) => fchmod(&fd, Mode::from_bits_truncate(mode))?,
-        None => {}
-    }
-    let usual = if changes_owner && ownership.mode.is_none() {
-        Some(mode_under_umask()?)
-    } else {
-        None
-    };
-    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
-    let settled = (|| {
-        if changes_owner {
-            let (uid, gid) = (
-                ownership.uid.map(Uid::from_raw),
-                ownership.gid.map(Gid::from_raw),
-            );
-            nix::unistd::chown(path, uid, gid)?;
-        }
-        if let Some(mode) = ownership.mode.or(usual) {
-            // Also where the owner stays: the umask may have taken bits that were asked for.
-            fchmodat(
-                nix::fcntl::AT_FDCWD,
-                path,
-                Mode::from_bits_truncate(mode),
-                FchmodatFlags::FollowSymlink,
-            )?;
-        }
-        listen(&fd, backlog)
-    })();
-    if let Err(error) = settled {
-        let _ = fs::remove_file(path);
-        return Err(error);
-    }
-    Ok(fd)
-}
-
-/// The permissions a socket file gets without an option. umask(2) can only be read by setting it,
-/// which other threads would see; /proc tells it without.
-fn mode_under_umask() -> nix::Result<u32> {
-    let status = fs::read_to_string("/proc/self/status").map_err(|_| Errno::ENOSYS)?;
-    let umask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Umask:"))
-        .map(str::trim);
-    let umask = umask
-        .and_then(|umask| u32::from_str_radix(umask, 8).ok())
-        .ok_or(Errno::ENOSYS)?;
-    Ok(0o777 & !umask)
-}
-
-/// Whether somebody answers on a socket file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Occupant {
-    /// There is no file of this name.
-    None,
-    /// A socket whose owner is gone.
-    Dead,
-    /// A socket that answers, and the process that made it, if it says so.
-    Alive { maker: Option<i32> },
-    /// A file that is no socket.
-    NoSocket,
-}
-
-/// Asks who has a socket file.
-pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
-    use std::os::unix::fs::FileTypeExt as _;
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.file_type().is_socket() => return Ok(Occupant::NoSocket),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Occupant::None),
-        Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
-    }
-    // Non-blocking: a living server with a full queue must not make us wait.
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = above_standard(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)?;
-    match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
-        Err(Errno::ECONNREFUSED) => Ok(Occupant::Dead),
-        Err(Errno::ENOENT) => Ok(Occupant::None),
-        Ok(()) => {
-            let maker = getsockopt(&fd, sockopt::PeerCredentials).map(|peer| peer.pid());
-            // 0 stands for a process that this one cannot see.
-            let maker = maker.ok().filter(|pid| *pid > 0);
-            Ok(Occupant::Alive { maker })
-        }
-        // A queue that is full, another type of socket, or no permission: somebody is there.
-        Err(_) => Ok(Occupant::Alive { maker: None }),
-    }
 }
 
 /// The id of a user, given by name or number.

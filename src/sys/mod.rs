@@ -12,6 +12,7 @@ pub(crate) mod kick;
 pub(crate) mod listen;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
+pub(crate) mod socket_file;
 
 pub(crate) mod channel;
 pub(crate) mod child;
