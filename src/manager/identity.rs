@@ -60,11 +60,22 @@ impl Identity {
     /// [`Code::Value`] for a user, a group or a path that cannot be; [`Code::System`] for what this
     /// process may not do.
     pub(super) fn check(options: &Options) -> Result<Option<Self>> {
+        Self::check_and(options, || Ok(()))
+    }
+
+    /// The same, and behind it a look at what only such a process sees as it is.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), and what the look found.
+    pub(super) fn check_and(
+        options: &Options,
+        look: impl FnOnce() -> Result<()>,
+    ) -> Result<Option<Self>> {
         let Some(this) = Self::new(options)? else {
-            return Ok(None);
+            return look().map(|()| None);
         };
         let what = this.credentials.as_ref().map_or("workers", |c| &c.what);
-        identity::rehearse(what, || this.assume())?;
+        identity::rehearse(what, || this.assume().and_then(|()| look()))?;
         Ok(Some(this))
     }
 

@@ -100,6 +100,8 @@ impl Manager {
     /// [`Code::Threads`], [`Code::Value`], [`Code::PidFile`], [`Code::Running`],
     /// [`Code::Descriptors`] or [`Code::System`] when the manager cannot start; it may be tried again.
     /// [`Code::System`] in a worker that could not become who the options say: it must end.
+    /// [`Code::Value`] with errno when no worker could become the program, and the pool has stopped
+    /// ([`Program::exit_status`]).
     /// [`Code::Interrupted`] when a signal that is none of the manager's ended the wait, so that the
     /// host can act on it: call again. [`Code::State`] after
     /// the end. [`Code::Forked`] in another process than the one that made the manager, a worker
@@ -156,7 +158,11 @@ impl Manager {
                             return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
                         }
                         Turn::Stopped => {
+                            let fatal = shell.fatal.take();
                             self.state = State::Stopped;
+                            if let Some(error) = fatal {
+                                return Err(error);
+                            }
                             let stopped = event::log(self.settings.log, Event::stopped());
                             return Ok(Some(stopped));
                         }

@@ -4,6 +4,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::event::Event;
+use super::program::Failure;
 use super::shell::{Shell, Source};
 use crate::pool::{self, Exit, Observation, Offers, Report, Resize, SlotState};
 use crate::server::listener;
@@ -75,14 +76,21 @@ impl Shell {
         match io::read(pipe.as_fd(), &mut words) {
             Ok(io::Received::Nothing) => {}
             Ok(io::Received::Bytes(count)) => {
-                let words = String::from_utf8_lossy(&words[..count]).into_owned();
+                let failure = Failure::decode(&words[..count]);
                 worker.executing = None;
-                let line = format!("worker (pid {}): {words}", worker.pid);
-                worker.failure = Some(words);
+                let line = format!("worker (pid {}): {}", worker.pid, failure.0);
+                worker.failure = Some(failure.0.to_string());
                 self.publish(Event::notice(line));
+                // The first start: what never ran is a mistake of whoever named it. Later it may be a broken
+                // deploy, which takes nothing down.
+                if failure.is_lasting() && !self.has_executed && self.fatal.is_none() {
+                    self.fatal = Some(failure.0);
+                    self.tell_pool(pool::Event::Stop);
+                }
             }
             Ok(io::Received::End) | Err(_) => {
                 worker.executing = None;
+                self.has_executed = true;
                 self.report(slot, Report::Executed);
             }
         }

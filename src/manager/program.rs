@@ -3,17 +3,18 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
+use super::identity::Identity;
 use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
-use crate::options::WORKER_VARIABLE;
+use crate::options::{Options, WORKER_VARIABLE};
 use crate::server::supervision::Inheritance;
 use crate::sys::signals::Signals;
-use crate::sys::{child, exec, process, signals};
+use crate::sys::{child, exec, executable, process, signals};
 
 /// What a shell would say: the program was not found, or could not be executed.
-const NOT_FOUND: i32 = 127;
-const NOT_EXECUTED: i32 = 126;
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTED: u8 = 126;
 
 /// A program that accepts FastCGI on descriptor 0, as the specification has it (section 2.2).
 #[derive(Clone, Debug)]
@@ -59,10 +60,32 @@ impl Program {
         })
     }
 
-    fn name(&self) -> String {
-        self.arguments
-            .first()
-            .map_or(String::new(), |name| name.to_string_lossy().into_owned())
+    /// Whether a worker with these options could become the program of this command: it is looked at as
+    /// the worker will see it, by its user and below its root.
+    ///
+    /// # Errors
+    /// [`Code::Value`] with errno: the program cannot be executed; [`exit_status`](Self::exit_status) has
+    /// the status for it. Else what [`Manager::next`](super::Manager::next) would answer.
+    pub fn check(command: &[OsString], options: &Options) -> Result<()> {
+        let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
+        Identity::check_and(options, || executable::check(program)).map(drop)
+    }
+
+    /// The exit status by which env(1) and shells tell that a program was not found (127) or could not be
+    /// executed (126), for an error of [`check`](Self::check) or of [`Manager::next`](super::Manager::next).
+    /// `None`: it is about something else.
+    #[must_use]
+    pub fn exit_status(error: &Error) -> Option<u8> {
+        match (error.code(), error.errno()) {
+            (Code::Value, libc::ENOENT) => Some(NOT_FOUND),
+            (Code::Value, errno) if errno != 0 => Some(NOT_EXECUTED),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> &OsStr {
+        let name = self.arguments.first();
+        name.map_or(OsStr::new(""), |name| OsStr::from_bytes(name.as_bytes()))
     }
 }
 
@@ -71,21 +94,6 @@ fn c_string(text: &OsStr) -> Result<CString> {
         let text = text.to_string_lossy().escape_default().to_string();
         Error::new(Code::Value, format!("a NUL byte in '{text}'"))
     })
-}
-
-/// A step towards the program that could not be taken, and the status that tells of it.
-struct Failed {
-    status: i32,
-    why: String,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self {
-            status: NOT_EXECUTED,
-            why: error.to_string(),
-        }
-    }
 }
 
 /// In a fresh worker, in which all signals are held: becomes the program, or ends. The manager reads
@@ -97,16 +105,55 @@ pub(super) fn become_program(
     settings: &Settings,
 ) -> ! {
     let pipe = shell.start_program.take();
-    let failed = execute(shell, slot, program, settings);
+    let error = execute(shell, slot, program, settings);
     if let Some(pipe) = &pipe {
         // It is empty, and takes so much at once. Whoever else reads it is gone.
-        let _ = nix::unistd::write(pipe, failed.why.as_bytes());
+        let _ = nix::unistd::write(pipe, &Failure::encode(&error));
     }
     // Not a return into the host, which would go on as a second manager.
-    exec::leave(failed.status)
+    exec::leave(Program::exit_status(&error).unwrap_or(NOT_EXECUTED).into())
 }
 
-fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) -> Failed {
+/// Why a worker has not become the program.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Error);
+
+impl Failure {
+    fn encode(error: &Error) -> Vec<u8> {
+        let is_program = Program::exit_status(error).is_some();
+        let errno = error.errno().to_ne_bytes();
+        [
+            &[u8::from(is_program)],
+            &errno[..],
+            error.message().as_bytes(),
+        ]
+        .concat()
+    }
+
+    /// What the worker wrote into the pipe.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        let (is_program, errno, message) = match bytes.split_first_chunk() {
+            Some((&[is_program, a, b, c, d], message)) => {
+                (is_program == 1, i32::from_ne_bytes([a, b, c, d]), message)
+            }
+            None => (false, libc::EIO, bytes),
+        };
+        let code = if is_program {
+            Code::Value
+        } else {
+            Code::System
+        };
+        let message = String::from_utf8_lossy(message).into_owned();
+        Self(Error::relayed(code, errno, message))
+    }
+
+    /// The program is what is wrong, and will be the next time.
+    pub(super) fn is_lasting(&self) -> bool {
+        Program::exit_status(&self.0).is_some() && !executable::is_transient(self.0.errno())
+    }
+}
+
+fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) -> Error {
     let manager = shell.pid;
     let mut mask = shell.parts.signals.original_mask();
     // Whoever blocks the kick could not be told anything.
@@ -122,15 +169,9 @@ fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
             Signals::release(&mask);
             let errno = exec::execute(&program.arguments, &environment);
             drop(parts);
-            Failed {
-                status: match errno {
-                    nix::errno::Errno::ENOENT => NOT_FOUND,
-                    _ => NOT_EXECUTED,
-                },
-                why: format!("cannot execute '{}': {}", program.name(), errno.desc()),
-            }
+            executable::explain(program.name(), errno)
         }
-        Err(failed) => failed,
+        Err(error) => error,
     }
 }
 
@@ -141,7 +182,7 @@ fn prepare(
     slot: usize,
     program: &Program,
     settings: &Settings,
-) -> std::result::Result<(Vec<CString>, Parts), Failed> {
+) -> Result<(Vec<CString>, Parts)> {
     let manager = shell.pid;
     let Shell { mut parts, .. } = shell;
     parts.signals.leave_to_program(settings.stop_signal);

@@ -11,6 +11,7 @@ use super::pid_file::PidFile;
 use super::rescue::{Farewell, Rescue};
 use super::shedding::Shedding;
 use super::start::Settings;
+use crate::error::Error;
 use crate::pool::{self, Action, Pool, Report, SlotState};
 use crate::server::supervision::{Look, Page, Scoreboard};
 use crate::sys::channel::{self, Pipe, drain};
@@ -58,6 +59,10 @@ pub(super) struct Shell {
     pub(super) start_stderr: Option<Pipe>,
     /// The pipe by which a worker that is being forked tells why it could not become a program.
     pub(super) start_program: Option<OwnedFd>,
+    /// A worker has become the program at some time.
+    pub(super) has_executed: bool,
+    /// Why the pool stops although nobody asked for it.
+    pub(super) fatal: Option<Error>,
     /// Reloads that were begun.
     pub(super) generation: u64,
     pub(super) stopped: bool,
@@ -173,6 +178,8 @@ impl Shell {
             output_gate: Duration::ZERO,
             start_stderr: None,
             start_program: None,
+            has_executed: false,
+            fatal: None,
             generation: 0,
             stopped: false,
         };

@@ -1,13 +1,17 @@
 //! Becoming another program, and the descriptors that it gets.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::ptr;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockType, SockaddrLike as _, SockaddrStorage};
 use nix::sys::stat::SFlag;
+
+use super::executable;
 
 /// What an inherited descriptor is said to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +27,44 @@ pub(crate) enum Sort {
 }
 
 /// execvpe(3): the program is looked for in this process's PATH if its name has no slash. Returns only
-/// when it failed, with errno.
+/// when it failed, with errno. Another way than execvpe's: a binary file that the kernel cannot execute
+/// is not handed to sh(1).
 pub(crate) fn execute(arguments: &[CString], environment: &[CString]) -> Errno {
+    let Some(program) = arguments.first() else {
+        return Errno::EINVAL;
+    };
+    let mut forbidden = None;
+    let mut last = Errno::ENOENT;
+    for file in executable::candidates(OsStr::from_bytes(program.as_bytes())) {
+        last = replace(&file, arguments, environment);
+        match last {
+            Errno::ENOEXEC
+                if executable::is_text(Path::new(OsStr::from_bytes(file.as_bytes()))) =>
+            {
+                let rest = arguments.iter().skip(1).cloned();
+                let script: Vec<_> = [c"/bin/sh".to_owned(), file]
+                    .into_iter()
+                    .chain(rest)
+                    .collect();
+                return replace(c"/bin/sh", &script, environment);
+            }
+            Errno::EACCES => forbidden = Some(last),
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
+            _ => return last,
+        }
+    }
+    forbidden.unwrap_or(last)
+}
+
+/// execve(2).
+fn replace(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     let pointers = |strings: &[CString]| -> Vec<_> {
         let pointers = strings.iter().map(|string| string.as_ptr());
         pointers.chain([ptr::null()]).collect()
     };
-    let Some(file) = arguments.first() else {
-        return Errno::EINVAL;
-    };
     let (argv, envp) = (pointers(arguments), pointers(environment));
     // SAFETY: live C strings, and two arrays of such that end with NULL.
-    unsafe { libc::execvpe(file.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    unsafe { libc::execve(file.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     Errno::last()
 }
 

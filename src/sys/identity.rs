@@ -325,12 +325,15 @@ pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result
             e.raw_os_error().unwrap_or(libc::EIO),
         )
     })?;
-    if let Some((number, message)) = answer.split_first_chunk() {
-        let message = String::from_utf8_lossy(message).into_owned();
+    if let Some((number, rest)) = answer.split_first_chunk()
+        && let Some((code, message)) = rest.split_first_chunk()
+    {
+        let code = i32::from_ne_bytes(*code);
+        let code = Code::ALL.iter().find(|known| known.number() == code);
         return Err(Error::relayed(
-            Code::System,
+            code.copied().unwrap_or(Code::System),
             i32::from_ne_bytes(*number),
-            message,
+            String::from_utf8_lossy(message).into_owned(),
         ));
     }
     match reach {
@@ -354,7 +357,8 @@ impl Drop for Exit {
 }
 
 fn tell(pipe: &OwnedFd, error: &Error) {
-    let bytes = [&error.errno().to_ne_bytes(), error.message().as_bytes()].concat();
+    let numbers = [error.errno(), error.code().number()].map(i32::to_ne_bytes);
+    let bytes = [numbers.as_flattened(), error.message().as_bytes()].concat();
     // It fits into a pipe that is empty.
     let _ = nix::unistd::write(pipe.as_fd(), &bytes);
 }

@@ -17,6 +17,7 @@ pub(crate) mod socket_file;
 pub(crate) mod channel;
 pub(crate) mod child;
 pub(crate) mod exec;
+pub(crate) mod executable;
 pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod listeners;

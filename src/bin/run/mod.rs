@@ -46,9 +46,11 @@ The file of --config is TOML, with one table for each pool:
   env = { LANG = \"C.UTF-8\" }
 
 Exit status:
-  0  stopped, as it was asked to
-  1  it could not start; of several pools, one did not end well
-  2  bad usage, or a mistake in the file")]
+  0    stopped, as it was asked to
+  1    it could not start; of several pools, one did not end well
+  2    bad usage, or a mistake in the file
+  126  the program cannot be executed
+  127  the program, or the interpreter or loader that it names, does not exist")]
 pub(crate) struct Options {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, /PATH, unix:/PATH, @NAME (abstract) or fd:N
     #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]

@@ -1,10 +1,10 @@
 //! One pool: its socket, its program, its manager.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
-use fcgipm::error::Code;
+use fcgipm::error::{Code, Error};
 use fcgipm::manager::{EventKind, Manager, Program};
 use fcgipm::options::{Opt, Options};
 use fcgipm::server::listener;
@@ -25,6 +25,37 @@ pub(super) struct Pool {
     pub(super) changes: Changes,
 }
 
+/// Why a pool did not start, or did not end well.
+struct Refusal {
+    status: u8,
+    reason: String,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            status: 1,
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl Refusal {
+    /// Of an error that may be about the program.
+    fn of_program(error: Error) -> Self {
+        Self {
+            status: Program::exit_status(&error).unwrap_or(1),
+            ..error.into()
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { status: 1, reason }
+    }
+}
+
 impl Pool {
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name)
@@ -34,11 +65,11 @@ impl Pool {
     pub(super) fn run(&self) -> u8 {
         match self.try_run() {
             Ok(()) => 0,
-            Err(reason) => {
+            Err(refusal) => {
                 // The socket's file is not left to somebody who does not listen.
                 listener::stop_arrivals();
-                log(&format!("{}{reason}", self.label()));
-                1
+                log(&format!("{}{}", self.label(), refusal.reason));
+                refusal.status
             }
         }
     }
@@ -50,27 +81,23 @@ impl Pool {
         }
     }
 
-    fn try_run(&self) -> Result<(), String> {
-        let mut options = self
-            .options
-            .with_environment(env::vars_os())
-            .map_err(|error| error.to_string())?;
+    fn try_run(&self) -> Result<(), Refusal> {
+        let mut options = self.options.with_environment(env::vars_os())?;
         if options.given(Opt::NProcesses).is_none() {
             set(&mut options, "n_processes", "1")?;
         }
         // The lines are written here, where the pool's name is known.
         let logs = options.word(Opt::Log) == "stderr";
         set(&mut options, "log", "none")?;
-        self.check_program(&options)?;
+        // A program that cannot be there is a mistake in the command line, and nothing to try again and again.
+        Program::check(&self.command, &options).map_err(Refusal::of_program)?;
         let preload = self.preload()?;
-        let listener = listener::open(&self.listen, self.backlog, &options)
-            .map_err(|error| error.to_string())?;
+        let listener = listener::open(&self.listen, self.backlog, &options)?;
         let environment = self
             .changes
             .apply(env::vars_os(), &options, preload.as_deref());
         let program = Program::new(&self.command, environment, listener);
-        let manager = program.and_then(|program| Manager::of_program(&options, program));
-        let mut manager = manager.map_err(|error| error.to_string())?;
+        let mut manager = Manager::of_program(&options, program?)?;
         loop {
             match manager.next() {
                 Ok(event) => {
@@ -82,7 +109,7 @@ impl Pool {
                     }
                 }
                 Err(error) if error.code() == Code::Interrupted => {}
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(Refusal::of_program(error)),
             }
         }
     }
@@ -93,25 +120,6 @@ impl Pool {
         match &self.name {
             Some(name) => log(&format!("fcgipm: pool '{name}' (pid {pid}): {message}")),
             None => log(&format!("fcgipm: manager (pid {pid}): {message}")),
-        }
-    }
-
-    /// A program that cannot be there is a mistake in the command line, and nothing to try again and
-    /// again. Where the workers see other files than this process, only they can tell.
-    fn check_program(&self, options: &Options) -> Result<(), String> {
-        let elsewhere = [Opt::Chroot, Opt::Chdir, Opt::User, Opt::Group];
-        if elsewhere.into_iter().any(|opt| options.text(opt).is_some()) {
-            return Ok(());
-        }
-        let Some(program) = self.command.first() else {
-            return Err("no program to run".to_owned());
-        };
-        match found(program) {
-            true => Ok(()),
-            false => Err(format!(
-                "cannot execute '{}': there is no such program",
-                program.display()
-            )),
         }
     }
 
@@ -133,16 +141,6 @@ impl Pool {
     }
 }
 
-fn set(options: &mut Options, name: &str, value: &str) -> Result<(), String> {
-    options.set(name, value).map_err(|error| error.to_string())
-}
-
-/// Whether there is such a program, as execvp(3) looks for it.
-fn found(program: &OsStr) -> bool {
-    let exists = |path: &Path| path.is_file();
-    if program.as_encoded_bytes().contains(&b'/') {
-        return exists(Path::new(program));
-    }
-    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    env::split_paths(&path).any(|folder| exists(&folder.join(program)))
+fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Refusal> {
+    Ok(options.set(name, value)?)
 }

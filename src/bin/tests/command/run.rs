@@ -2,6 +2,7 @@
 
 mod foreign;
 mod pools;
+mod starting;
 mod supervised;
 mod usage;
 
