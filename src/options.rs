@@ -90,7 +90,7 @@ options! {
     RlimitFiles = "rlimit_files", Kind::Limit, "", "Most descriptors of a worker (RLIMIT_NOFILE).";
     NoNewPrivs = "no_new_privs", Kind::Flag, "0", "Workers and their children can gain no privileges by exec (PR_SET_NO_NEW_PRIVS).";
     CatchStartStderr = "catch_start_stderr", Kind::Flag, "1", "What a worker writes to standard error before it is ready passes through the manager, which can then say why a start failed.";
-    PidFname = "pid_fname", Kind::Text, "", "File that holds the manager's pid while it runs.";
+    PidFname = "pid_fname", Kind::Text, "", "File that holds the manager's pid while it runs. Refused where another user could redirect it: a symbolic link, or a directory that others own or may write to (a sticky one is accepted while the file is ours).";
     PmTitle = "pm_title", Kind::Text, "", "Process title of the manager; workers get it with ' worker' appended. Empty: titles are left alone.";
     NoSignals = "no_signals", Kind::Flag, "0", "Install no signal handlers; the host hands signals in with fcgipm_manager_signal.";
     Log = "log", Kind::Word(&["stderr", "none"]), "stderr", "Where the manager's lifecycle lines go; with none, the host reads them from the events.";

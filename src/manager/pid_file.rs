@@ -3,15 +3,23 @@
 //! The manager holds a lock on the file for as long as it lives, so a file whose manager was killed
 //! is known to be stale although its pid may be in use again. It is written in place, since its
 //! directory (/run, say) need not be writable for the one who may write the file.
+//!
+//! A path that another user could redirect is refused: root would write wherever that user likes.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, Mode, SFlag};
 
 use crate::error::{Code, Error, Result};
 use crate::sys;
 use crate::sys::lock::{Lock, process_exists, try_exclusive};
+use crate::sys::trusted_path::{self, Distrust, TrustedDirectory};
 
 /// A pid has at most 10 digits; more than this is no pid file.
 const LENGTH_MAX: usize = 32;
@@ -51,23 +59,20 @@ impl PidFile {
 
     /// `None` when the file that was opened is no longer the one at the path.
     fn try_acquire(path: &Path) -> Result<Option<Self>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            // Opening a FIFO that nobody reads must not hang.
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)
-            .map_err(|e| failed(path, "open: ", &e))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| refused(path, "names no file"))?;
+        let directory = trusted_path::directory_of(path).map_err(|distrust| match distrust {
+            Distrust::System(_, errno) => failed(path, "open: ", &errno.into()),
+            Distrust::Owner { .. } | Distrust::Writable { .. } | Distrust::Entry { .. } => {
+                let advice = "use a directory that only the manager's user and root can write to";
+                refused(path, &format!("{distrust}; {advice}"))
+            }
+        })?;
+        let Some(file) = open(path, name, &directory)? else {
+            return Ok(None);
+        };
         let opened = file.metadata().map_err(|e| failed(path, "stat: ", &e))?;
-        if !opened.is_file() {
-            return Err(Error::new(
-                Code::PidFile,
-                format!("pid file {}: not a regular file", path.display()),
-            ));
-        }
         let lock = try_exclusive(&file);
         if !is_at(path, &opened) {
             return Ok(None);
@@ -88,12 +93,9 @@ impl PidFile {
             // A lock on a file whose manager is gone is held by a child that the host forked.
             Content::Empty | Content::Pid(_) => {}
             Content::Other => {
-                return Err(Error::new(
-                    Code::PidFile,
-                    format!(
-                        "pid file {}: it holds something else than a pid, and is left alone",
-                        path.display()
-                    ),
+                return Err(refused(
+                    path,
+                    "it holds something else than a pid, and is left alone",
                 ));
             }
         }
@@ -133,6 +135,59 @@ impl Drop for PidFile {
     }
 }
 
+/// Opens the file, or makes it. What is there already is looked at before it is opened for writing: of a
+/// device even that may have an effect. `None`: another process was faster.
+fn open(path: &Path, name: &OsStr, directory: &TrustedDirectory) -> Result<Option<File>> {
+    let found = directory
+        .stat(name)
+        .map_err(|errno| failed(path, "stat: ", &errno.into()))?;
+    let (flags, mode) = match &found {
+        Some(stat) => {
+            check(path, stat, directory)?;
+            (OFlag::O_RDWR, Mode::empty())
+        }
+        None => (
+            OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL,
+            Mode::from_bits_truncate(0o644),
+        ),
+    };
+    let file: File = match directory.open(name, flags, mode) {
+        Ok(file) => file.into(),
+        Err(Errno::EEXIST | Errno::ENOENT | Errno::ELOOP) => return Ok(None),
+        Err(errno) => return Err(failed(path, "open: ", &errno.into())),
+    };
+    let opened = file.metadata().map_err(|e| failed(path, "stat: ", &e))?;
+    let is_the_one =
+        found.is_none_or(|found| (found.st_dev, found.st_ino) == (opened.dev(), opened.ino()));
+    Ok(is_the_one.then_some(file))
+}
+
+/// Whether a file that is there may be written.
+fn check(path: &Path, stat: &FileStat, directory: &TrustedDirectory) -> Result<()> {
+    match trusted_path::kind(stat) {
+        SFlag::S_IFREG => {}
+        SFlag::S_IFLNK => return Err(refused(path, "is a symbolic link")),
+        _ => return Err(refused(path, "not a regular file")),
+    }
+    if directory.is_shared {
+        let uid = stat.st_uid;
+        if uid != nix::unistd::geteuid().as_raw() {
+            let owner = trusted_path::user(uid);
+            return Err(refused(
+                path,
+                &format!("belongs to {owner}, in a directory that other users may write to"),
+            ));
+        }
+        if stat.st_nlink != 1 {
+            return Err(refused(
+                path,
+                "is another file's hard link, in a directory that other users may write to",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn read(file: &File) -> io::Result<Content> {
     let mut bytes = Vec::with_capacity(LENGTH_MAX);
     let mut start = file.try_clone()?;
@@ -148,7 +203,7 @@ fn read(file: &File) -> io::Result<Content> {
 }
 
 fn is_at(path: &Path, opened: &Metadata) -> bool {
-    std::fs::metadata(path)
+    std::fs::symlink_metadata(path)
         .is_ok_and(|there| there.dev() == opened.dev() && there.ino() == opened.ino())
 }
 
@@ -172,6 +227,10 @@ fn runs_our_program(pid: i32) -> bool {
 
 fn running(path: &Path, who: &str) -> Error {
     Error::new(Code::Running, format!("pid file {}: {who}", path.display()))
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::new(Code::PidFile, format!("pid file {}: {why}", path.display()))
 }
 
 fn failed(path: &Path, call: &str, error: &io::Error) -> Error {

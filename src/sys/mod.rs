@@ -26,3 +26,4 @@ pub(crate) mod readiness;
 pub(crate) mod signals;
 pub(crate) mod stderr;
 pub(crate) mod title;
+pub(crate) mod trusted_path;
