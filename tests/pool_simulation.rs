@@ -3,6 +3,8 @@
 
 #[path = "pool_simulation/checks.rs"]
 mod checks;
+#[path = "pool_simulation/departures.rs"]
+mod departures;
 #[path = "pool_simulation/episode.rs"]
 mod episode;
 #[path = "pool_simulation/large.rs"]
@@ -21,7 +23,7 @@ use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
 /// What a run of some length must have come to.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "grown",
     "shrunk",
     "slow",
@@ -34,6 +36,7 @@ const KINDS: [&str; 16] = [
     "recycled for memory",
     "recycled for age",
     "shared",
+    "departed",
     "successors",
     "emptied",
     "silent ones ready",

@@ -135,7 +135,25 @@ impl Shell {
             if let Some(output) = &mut worker.output {
                 let _ = output.pass_on();
             }
+            self.take_final_look(slot);
             self.report(slot, Report::Exited(exit));
+        }
+    }
+
+    /// What the page of a worker that is gone says, which changes no more. It may have been ready, and have served, since the
+    /// last look.
+    fn take_final_look(&mut self, slot: usize) {
+        let Some(look) = self.page(slot).look() else {
+            return;
+        };
+        if !look.has_taken_a_request() {
+            return;
+        }
+        if self.is_starting(slot) {
+            self.report(slot, Report::Ready);
+        }
+        if self.pool.state(slot) == SlotState::Ready {
+            self.report(slot, Report::Served);
         }
     }
 

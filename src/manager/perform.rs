@@ -180,6 +180,10 @@ impl Shell {
                 "workers die soon after their start; the next one is started in {:.1} s",
                 pause.as_secs_f64()
             )),
+            Notice::DeparturesLimited { limit } => Event::notice(format!(
+                "workers exit with status 0 soon after their start, more than {limit} a second; \
+                 their replacements are limited to {limit} a second"
+            )),
             Notice::ForkFailed { errno, pause } => {
                 let error = Error::system("fork of a worker", errno);
                 Event::notice(format!("{error}; tried again in {pause:?}"))

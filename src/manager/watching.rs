@@ -52,6 +52,7 @@ impl Shell {
             Notice::ReloadQueued
             | Notice::Killing { .. }
             | Notice::BackingOff { .. }
+            | Notice::DeparturesLimited { .. }
             | Notice::ForkFailed { .. }
             | Notice::Resized { .. }
             | Notice::Sized { .. }

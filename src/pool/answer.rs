@@ -110,6 +110,11 @@ pub enum Notice {
         /// The wait.
         pause: Duration,
     },
+    /// Workers exit by themselves so often that their replacements are limited to a rate.
+    DeparturesLimited {
+        /// Replacements a second.
+        limit: u32,
+    },
     /// A fork failed and is tried again after this long.
     ForkFailed {
         /// Why.

@@ -1,4 +1,4 @@
-//! How fast workers that die young are replaced.
+//! How fast workers are replaced that die young, or exit by themselves soon after their start.
 
 use std::time::Duration;
 
@@ -74,5 +74,48 @@ impl Backoff {
     /// Whether to tell the world that forks are held up: once until [`refill`](Self::refill).
     pub(super) fn announce(&mut self) -> bool {
         !std::mem::replace(&mut self.announced, true)
+    }
+}
+
+/// Workers that served and then exited by themselves are replaced at once, up to so many a second.
+/// Honest ones exit no faster than requests come. Whether a worker has served is its own word, so
+/// without a limit a hostile one could make the manager fork all the time.
+const DEPARTURES_PER_SECOND: u32 = 100;
+
+/// Pause between the announcements that this limit is reached.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(60);
+
+/// After [`DEPARTURES_PER_SECOND`] at once, replacements are evenly spaced.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    /// When all of them so far would have been made at an even pace.
+    even: Duration,
+    /// Nothing is announced before this time.
+    quiet_until: Duration,
+}
+
+impl Departures {
+    /// The most replacements a second.
+    pub(super) const LIMIT: u32 = DEPARTURES_PER_SECOND;
+    const APART: Duration = Duration::from_millis(1_000 / DEPARTURES_PER_SECOND as u64);
+
+    /// Notes the replacement of a worker that exited by itself.
+    pub(super) fn replacement(&mut self, now: Duration) {
+        self.even = self.even.max(now) + Self::APART;
+    }
+
+    /// The earliest time for the next one.
+    pub(super) fn earliest(&self, now: Duration) -> Duration {
+        let burst = Self::APART * (DEPARTURES_PER_SECOND - 1);
+        self.even.saturating_sub(burst).max(now)
+    }
+
+    /// Whether to report that the limit is reached.
+    pub(super) fn announce(&mut self, now: Duration) -> bool {
+        let is_due = now >= self.quiet_until;
+        if is_due {
+            self.quiet_until = now + ANNOUNCE_AGAIN;
+        }
+        is_due
     }
 }

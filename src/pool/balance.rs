@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::backoff::MATURE;
+use super::backoff::{Departures, MATURE};
 use super::machine::{Phase, Pool, Reload};
 use super::slot::{Reason, Slot};
 use super::{Action, Cause, Notice, Sizing};
@@ -88,6 +88,7 @@ impl Pool {
         self.first = 0;
         self.grown = 0;
         self.owed = 0;
+        self.departed = 0;
         self.forks_fail_since = None;
         actions.push(Action::Notice(Notice::ReloadBegun));
     }
@@ -165,11 +166,14 @@ impl Pool {
         self.first = self.first.min(deficit);
         let rest = deficit - self.first;
         // On demand the replacement is made when somebody asks for it, and counts then.
-        self.owed = self.owed.min(match self.config.sizing {
+        let most = match self.config.sizing {
             Sizing::Static | Sizing::Dynamic { .. } => rest,
             Sizing::OnDemand { .. } => self.load.most,
-        });
-        self.grown = self.grown.min(rest.saturating_sub(self.owed));
+        };
+        self.owed = self.owed.min(most);
+        self.departed = self.departed.min(most - self.owed);
+        let replacements = self.owed + self.departed;
+        self.grown = self.grown.min(rest.saturating_sub(replacements));
     }
 
     /// Retires this many workers of these generations: first those that are not ready, then the
@@ -235,6 +239,8 @@ impl Pool {
         let gate = self.fork_gate.max(now);
         if self.first > 0 {
             Some((gate, Reason::First))
+        } else if self.departed > 0 && deficit > self.owed {
+            Some((gate.max(self.departures.earliest(now)), Reason::Departure))
         } else if deficit > self.owed
             && !(extra && self.backoff.is_spent())
             && !(successor && self.grown == 0 && self.all_due_are_young(now))
@@ -270,6 +276,13 @@ impl Pool {
             if reason == Reason::Replacement && self.owed > 0 && self.backoff.announce() {
                 actions.push(Action::Notice(Notice::BackingOff { pause: at - now }));
             }
+            if reason == Reason::Departure
+                && self.departures.earliest(now) > now
+                && self.departures.announce(now)
+            {
+                let limit = Departures::LIMIT;
+                actions.push(Action::Notice(Notice::DeparturesLimited { limit }));
+            }
             return;
         }
         match reason {
@@ -285,6 +298,10 @@ impl Pool {
             Reason::Replacement => {
                 self.owed = self.owed.saturating_sub(1);
                 self.backoff.replacement(now);
+            }
+            Reason::Departure => {
+                self.departed -= 1;
+                self.departures.replacement(now);
             }
             Reason::Free => {}
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Departures};
 use super::recycling::Round;
 use super::sizing::Load;
 use super::slot::{Retirement, Slot, SlotState};
@@ -35,6 +35,8 @@ pub struct Pool {
     pub(super) grown: usize,
     /// Replacements, still to be made, of workers that died young.
     pub(super) owed: usize,
+    /// Replacements, still to be made, of young workers that had served and exited by themselves.
+    pub(super) departed: usize,
     /// A stop found nobody who could answer what waits in the listen queue: one more is forked for it.
     pub(super) drain: bool,
     /// Nothing is forked before this time.
@@ -42,6 +44,9 @@ pub struct Pool {
     /// Since when every fork has failed.
     pub(super) forks_fail_since: Option<Duration>,
     pub(super) backoff: Backoff,
+    pub(super) departures: Departures,
+    /// Until then it is no emergency that nobody is ready, if the replacements start: the last ones exited by themselves.
+    pub(super) calm_until: Duration,
     pub(super) load: Load,
     pub(super) round: Round,
     /// When the pages are to be looked at next.
@@ -99,10 +104,13 @@ impl Pool {
             first: wanted,
             grown: 0,
             owed: 0,
+            departed: 0,
             drain: false,
             fork_gate: Duration::ZERO,
             forks_fail_since: None,
             backoff: Backoff::default(),
+            departures: Departures::default(),
+            calm_until: Duration::ZERO,
             load,
             round: Round::default(),
             look: None,
@@ -214,7 +222,7 @@ impl Pool {
         self.balance(now, actions);
         self.measure(now, actions);
         self.fork(now, actions);
-        self.alarm(actions);
+        self.alarm(now, actions);
         self.pass_offers_on(now, actions);
         self.look = [
             self.request_look(now),
@@ -237,6 +245,7 @@ impl Pool {
             .chain(self.slots.iter().filter_map(|held| self.end_of_life(held)))
             .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
             .chain(self.measure_at(now))
+            .chain(self.alarm_at(now))
             .chain(self.look)
             .min()
     }
@@ -309,16 +318,18 @@ impl Pool {
     }
 
     /// Tells the world when no worker is ready though some are wanted, and when one is again.
-    fn alarm(&mut self, actions: &mut Vec<Action>) {
+    fn alarm(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Running => {}
             Phase::New | Phase::Stopping | Phase::Stopped => return,
         }
-        let empty = !self.slots.iter().any(|slot| matches!(slot, Slot::Ready(_)));
+        let empty = self.is_empty();
         // On demand it is usual that nobody is ready yet when a connection comes.
         let expected = match self.config.sizing {
             Sizing::OnDemand { .. } => !self.failing,
-            Sizing::Static | Sizing::Dynamic { .. } => !self.failing && !self.had_ready,
+            Sizing::Static | Sizing::Dynamic { .. } => {
+                !self.failing && (!self.had_ready || now < self.calm_until)
+            }
         };
         if empty && self.wanted > 0 && !expected && !self.emptied {
             self.emptied = true;
@@ -327,6 +338,17 @@ impl Pool {
             self.emptied = false;
             actions.push(Action::Notice(Notice::Recovered));
         }
+    }
+
+    /// When it becomes an emergency that nobody is ready.
+    fn alarm_at(&self, now: Duration) -> Option<Duration> {
+        let is_near = self.phase == Phase::Running && !self.emptied && now < self.calm_until;
+        (is_near && self.is_empty()).then_some(self.calm_until)
+    }
+
+    /// Whether no worker is ready.
+    fn is_empty(&self) -> bool {
+        !self.slots.iter().any(|slot| matches!(slot, Slot::Ready(_)))
     }
 
     /// Tells whoever is in the slot to leave.

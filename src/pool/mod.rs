@@ -30,6 +30,8 @@ mod slot;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_departures;
+#[cfg(test)]
 mod tests_limits;
 #[cfg(test)]
 mod tests_programs;
@@ -158,6 +160,8 @@ pub enum Report {
     Ready,
     /// What a valid look into its page says, of a worker that is ready or on its way out.
     Observed(Observation),
+    /// Its page says that it has taken a request. Handed in before [`Exited`](Self::Exited).
+    Served,
     /// The answer to [`Action::Measure`].
     Memory {
         /// Its private memory.

@@ -6,10 +6,13 @@ use super::backoff::MATURE;
 use super::machine::{Phase, Pool, Reload};
 use super::slot::{Proof, Reason, Serving, Slot};
 use super::watch::Watch;
-use super::{Action, Activity, Cause, Notice, Recycle, Report, Sizing};
+use super::{Action, Activity, Cause, Exit, Notice, Recycle, Report, Sizing};
 
 /// After a failed fork nothing is forked for this long.
 const FORK_PAUSE: Duration = Duration::from_secs(1);
+
+/// For so long it is no emergency that all workers have exited by themselves.
+const CALM: Duration = Duration::from_secs(1);
 
 /// How long a reload tries to fork when a worker may take for ever to be ready.
 const FORK_PATIENCE: Duration = Duration::from_secs(60);
@@ -69,8 +72,12 @@ impl Pool {
                 let serving = serving.clone();
                 *held = Slot::Empty;
                 actions.push(Action::Notice(Notice::Exited { slot, exit }));
-                let cause = exit.is_failure().then_some(Cause::DiedYoung(exit));
-                self.lost(now, slot, &serving, cause, actions);
+                if serving.served && exit == Exit::Code(0) {
+                    self.departed(now, &serving, actions);
+                } else {
+                    let cause = exit.is_failure().then_some(Cause::DiedYoung(exit));
+                    self.lost(now, slot, &serving, cause, actions);
+                }
             }
             (Slot::Retiring(_) | Slot::Killed, Report::Exited(exit)) => {
                 *held = Slot::Empty;
@@ -90,6 +97,7 @@ impl Pool {
                 retirement.watch.observe(now, observation);
                 retirement.idle = retirement.watch.is_idle();
             }
+            (Slot::Ready(serving), Report::Served) => serving.served = true,
             (Slot::Ready(_), Report::Memory { bytes }) => {
                 if self.config.max_memory > 0 && bytes > self.config.max_memory {
                     self.mark_due(slot, Recycle::Memory);
@@ -104,6 +112,7 @@ impl Pool {
                 | Report::Announced
                 | Report::Ready
                 | Report::Observed(_)
+                | Report::Served
                 | Report::Memory { .. }
                 | Report::Exited(_),
             )
@@ -113,6 +122,7 @@ impl Pool {
                 | Report::Announced
                 | Report::Ready
                 | Report::Observed(_)
+                | Report::Served
                 | Report::Memory { .. }
                 | Report::Exited(_),
             )
@@ -121,6 +131,7 @@ impl Pool {
                 Report::Forked
                 | Report::ForkFailed { .. }
                 | Report::Observed(_)
+                | Report::Served
                 | Report::Memory { .. },
             )
             | (
@@ -138,6 +149,7 @@ impl Pool {
                 | Report::Executed
                 | Report::Announced
                 | Report::Ready
+                | Report::Served
                 | Report::Memory { .. },
             )
             | (
@@ -148,6 +160,7 @@ impl Pool {
                 | Report::Announced
                 | Report::Ready
                 | Report::Observed(_)
+                | Report::Served
                 | Report::Memory { .. },
             ) => {}
         }
@@ -175,6 +188,7 @@ impl Pool {
             born,
             ready_at: now,
             due: None,
+            served: false,
             watch: Watch::new(now, activity),
         });
         self.failing = false;
@@ -196,6 +210,7 @@ impl Pool {
             Some(Reason::First) => self.first += 1,
             Some(Reason::Growth) => self.grown += 1,
             Some(Reason::Replacement) => self.owed += 1,
+            Some(Reason::Departure) => self.departed += 1,
             Some(Reason::Free) | None => {}
         }
         self.failing = true;
@@ -212,6 +227,18 @@ impl Pool {
             }
             Reload::Rolling { .. } | Reload::None => {}
         }
+    }
+
+    /// A worker that served has exited by itself, and says that all is well. Programs do so after some kinds of requests,
+    /// or after so many of them: it is not held against those that come after it.
+    fn departed(&mut self, now: Duration, serving: &Serving, actions: &mut Vec<Action>) {
+        self.calm_until = now + CALM;
+        if now < serving.born + MATURE {
+            self.departed += 1;
+        } else if self.backoff.is_proof(serving.born) {
+            self.backoff.refill();
+        }
+        self.do_without(actions);
     }
 
     /// A worker that served is gone, and nobody had told it to leave.

@@ -33,6 +33,8 @@ pub(super) enum Reason {
     Growth,
     /// To replace a worker that died young.
     Replacement,
+    /// To replace a young worker that had served and exited by itself.
+    Departure,
     /// Anything else: a worker that had lived, a reload, a larger pool.
     Free,
 }
@@ -79,6 +81,8 @@ pub(super) struct Serving {
     pub(super) ready_at: Duration,
     /// It reached a limit, and is to be replaced.
     pub(super) due: Option<Recycle>,
+    /// It has taken a request.
+    pub(super) served: bool,
     pub(super) watch: Watch,
 }
 

@@ -10,6 +10,7 @@ mod bounds;
 mod cost;
 mod deadlines;
 mod deaths;
+mod departures;
 mod deploy;
 mod descriptors;
 mod hung_up;

@@ -214,6 +214,13 @@ impl Program {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
+    /// Stops it as job control does, and waits until it stands.
+    pub(crate) fn suspend(&self) {
+        use nix::sys::wait::{Id, WaitPidFlag, waitid};
+        self.signal(Signal::SIGSTOP);
+        waitid(Id::Pid(Pid::from_raw(self.pid())), WaitPidFlag::WSTOPPED).unwrap();
+    }
+
     pub(crate) fn connect(&self) -> Connection {
         self.address.connect()
     }

@@ -72,6 +72,11 @@ impl Books {
         self.recycling.remove(&slot);
     }
 
+    /// A worker is about to be gone that served, and exits by itself.
+    pub(crate) fn departed(&mut self) {
+        self.count("departed");
+    }
+
     fn count(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }

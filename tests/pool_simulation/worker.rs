@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     /// Start of the time that it may take to leave.
     pub(crate) told: Option<Duration>,
     pub(crate) stubborn: bool,
+    /// It exits by itself when it has finished a request.
+    pub(crate) departs: bool,
     pub(crate) work: Option<Work>,
     /// Requests accepted, and finished.
     pub(crate) number: u64,
@@ -85,6 +87,7 @@ impl Worker {
             exit_at: None,
             told: None,
             stubborn: false,
+            departs: false,
             work: None,
             number: 0,
             finished: 0,

@@ -216,6 +216,7 @@ impl World {
         worker.exit_at = (!good && !hangs).then_some((dies_at, exit));
         worker.stubborn = self.config.die_timeout.is_some() && self.random.one_in(10);
         worker.liar = self.liars && self.random.one_in(4);
+        worker.departs = !self.short && self.random.one_in(8);
         // Looks come more often then: a world that is compared with another has none.
         worker.offers = !self.short && self.random.one_in(3);
         self.workers.insert(slot, worker);
@@ -259,8 +260,9 @@ impl World {
     /// A worker was told to leave: it does, unless it has work, or will not.
     fn may_leave(&mut self, slot: usize, kicked: bool) {
         let soon = self.random.millis(20);
-        // One kick in four falls between a look at the flag and the wait.
-        let missed = self.random.one_in(4);
+        // One kick in four falls between a look at the flag and the wait. The signal that stops a program is never missed:
+        // in the worker a timer repeats it.
+        let missed = self.random.one_in(4) && kicked;
         let now = self.now;
         let worker = self.worker(slot);
         let reached = if worker.silent {
@@ -288,6 +290,9 @@ impl World {
                 }
                 if worker.limit > 0 && worker.finished >= worker.limit {
                     reached.push(*slot);
+                }
+                if worker.departs && worker.finished > 0 && worker.exit_at.is_none() {
+                    worker.exit_at = Some((now, Exit::Code(0)));
                 }
             }
         }
@@ -390,6 +395,17 @@ impl World {
             if let Some((at, exit)) = self.worker(slot).exit_at
                 && at <= now
             {
+                let worker = &self.workers[&slot];
+                let has_served = worker.number > 0 && !worker.silent && !worker.mute;
+                let departs = worker.serves() && exit == Exit::Code(0);
+                // Its word is taken for it, which a test of its own is about.
+                let may_claim = worker.liar && self.code != Code::CrashLoop;
+                if has_served || may_claim && self.random.one_in(2) {
+                    if departs {
+                        self.books.departed();
+                    }
+                    self.report(slot, Report::Served);
+                }
                 let gone = self.workers.remove(&slot).expect("somebody");
                 self.books.gone(now, slot, &gone);
                 self.report(slot, Report::Exited(exit));

@@ -17,6 +17,7 @@
  *                   the manager gives notice that the request takes too long
  *     /stubborn?n=N the same, but takes no notice
  *     /grow?n=N     N bytes of memory more, for good
+ *     /exit?n=N     the greeting, and when it is sent the worker exits with status N
  *
  * HELLO_START names a command that each worker runs before it serves; if it fails, the worker does.
  */
@@ -38,6 +39,9 @@ static int fail(const char *what)
     fprintf(stderr, "hello: %s: %s\n", what, fcgipm_last_error_message());
     return 1;
 }
+
+/* The status with which the worker exits behind this request; negative: it goes on. */
+static int exit_status = -1;
 
 /* A parameter, or "" where there is none. It lives until the request is finished. */
 static const char *parameter(const fcgipm_request *request, const char *name)
@@ -211,6 +215,8 @@ static void answer(fcgipm_request *request, unsigned long long served)
     else {
         if (strcmp(path, "/status") == 0)
             fcgipm_request_set_exit_status(request, (uint32_t)number(request, 0));
+        if (strcmp(path, "/exit") == 0)
+            exit_status = (int)number(request, 0);
         print(request, "Content-Type: text/plain\r\n\r\nHello from worker %ld, request %llu\n", (long)getpid(), served);
     }
 }
@@ -230,12 +236,14 @@ static int serve(int listener, const fcgipm_options *options)
     fcgipm_request *request = fcgipm_request_new(listener, 0, options);
     if (request == NULL)
         return fail("request");
-    while ((result = fcgipm_request_accept(request)) == 0) {
+    while (exit_status < 0 && (result = fcgipm_request_accept(request)) == 0) {
         answer(request, ++served);
         if (fcgipm_request_finish(request) < 0)
             fail("a response was not taken to its end");
     }
     fcgipm_request_free(request);
+    if (exit_status >= 0)
+        return exit_status;
     return result == FCGIPM_ERETIRED ? 0 : fail("accept");
 }
 

@@ -315,6 +315,12 @@ fn take(flag: &AtomicU32) -> bool {
 }
 
 impl Look {
+    /// Whether the worker says that it has run the application for any request.
+    #[must_use]
+    pub fn has_taken_a_request(&self) -> bool {
+        self.requests > 0 || self.request << (u64::BITS - PLACE_SHIFT) != 0
+    }
+
     fn shows_more_than(&self, other: &Self) -> bool {
         let rank = |activity| match activity {
             Activity::Starting => 0,

@@ -1,0 +1,140 @@
+//! Workers that serve and then exit by themselves with status 0.
+
+use super::tests::{Driver, MS, SECOND};
+use super::{Config, Event, Exit, Notice, Report, Sizing};
+
+impl Driver {
+    /// The worker has served, and exits.
+    fn departs(&mut self, slot: usize) {
+        self.report(slot, Report::Served);
+        self.exits(slot, 0);
+    }
+
+    /// A pool whose workers have just become ready.
+    fn young(change: impl FnOnce(&mut Config)) -> Self {
+        let mut driver = Self::new(change);
+        for slot in driver.settle() {
+            driver.report(slot, Report::Ready);
+        }
+        driver.settle();
+        driver.look();
+        driver
+    }
+}
+
+#[test]
+fn a_young_worker_that_has_served_and_exits_with_0_is_replaced_at_once_however_often() {
+    let mut driver = Driver::young(|config| config.processes = 1);
+    for _ in 0..600 {
+        driver.now += 100 * MS;
+        driver.departs(0);
+        assert_eq!(driver.settle(), [0]);
+        driver.now += 20 * MS;
+        driver.report(0, Report::Ready);
+        driver.settle();
+    }
+    let told = |notice: &Notice| {
+        matches!(
+            notice,
+            Notice::BackingOff { .. }
+                | Notice::DeparturesLimited { .. }
+                | Notice::Emptied
+                | Notice::Recovered
+        )
+    };
+    let told: Vec<_> = driver.notices().into_iter().filter(told).collect();
+    assert_eq!(told, []);
+}
+
+#[test]
+fn one_that_has_not_served_or_fails_counts_as_dying_young_as_before() {
+    for (served, exit) in [
+        (false, Exit::Code(0)),
+        (true, Exit::Code(1)),
+        (true, Exit::Signal(11)),
+        (true, Exit::Unknown),
+    ] {
+        let mut driver = Driver::young(|config| config.processes = 1);
+        let mut forks = 1;
+        while driver.now < 20 * SECOND {
+            if served {
+                driver.report(0, Report::Served);
+            }
+            driver.report(0, Report::Exited(exit));
+            forks += driver.settle().len();
+            driver.report(0, Report::Ready);
+            driver.now = driver
+                .pool
+                .deadline()
+                .map_or(driver.now + MS, |at| at.max(driver.now + MS));
+        }
+        assert!(forks <= 20, "{forks} forks, {served}, {exit:?}");
+    }
+}
+
+#[test]
+fn who_only_claims_to_have_served_causes_at_most_a_hundred_forks_a_second_and_is_reported() {
+    let on_demand = Sizing::OnDemand { idle_timeout: None };
+    for sizing in [Sizing::Static, on_demand] {
+        let mut driver = Driver::young(|config| {
+            config.processes = 8;
+            config.sizing = sizing;
+        });
+        let mut forks = Vec::new();
+        while driver.now < 10 * SECOND {
+            driver.tell(Event::Connection);
+            for slot in driver.settle() {
+                forks.push(driver.now);
+                driver.report(slot, Report::Ready);
+                driver.departs(slot);
+            }
+            for slot in 0..8 {
+                driver.departs(slot);
+            }
+            driver.now += MS;
+        }
+        let limit = if sizing == Sizing::Static { 0 } else { 8 };
+        assert!(forks.len() <= 100 + 1_000 + limit, "{}", forks.len());
+        assert!(forks.len() > 1_000, "{}", forks.len());
+        let late = forks.split_off(150);
+        assert!(late.windows(2).all(|pair| pair[1] - pair[0] >= 9 * MS));
+        let limited = Notice::DeparturesLimited { limit: 100 };
+        let told = driver.notices();
+        let told = told.iter().filter(|notice| **notice == limited);
+        assert_eq!(told.count(), 1);
+    }
+}
+
+#[test]
+fn a_reload_is_not_ended_by_a_new_worker_that_serves_and_exits_with_0() {
+    let mut driver = Driver::serving(|_| {});
+    driver.tell(Event::Reload);
+    for slot in driver.settle() {
+        driver.report(slot, Report::Ready);
+        driver.departs(slot);
+    }
+    assert!(driver.pool.is_reloading());
+    assert_eq!(driver.settle(), [4]);
+}
+
+#[test]
+fn that_all_have_exited_is_an_emergency_only_if_their_replacements_are_not_ready_within_a_second() {
+    let mut driver = Driver::young(|config| config.processes = 2);
+    driver.departs(0);
+    driver.departs(1);
+    driver.settle();
+    assert!(!driver.notices().contains(&Notice::Emptied));
+    driver.now += SECOND;
+    assert_eq!(driver.pool.deadline(), Some(driver.now));
+    driver.settle();
+    assert!(driver.notices().contains(&Notice::Emptied));
+    driver.report(0, Report::Ready);
+    driver.settle();
+    assert!(driver.notices().contains(&Notice::Recovered));
+
+    // Replacements that fail are one at once.
+    driver.departs(0);
+    driver.exits(1, 1);
+    driver.settle();
+    assert!(driver.notices().contains(&Notice::Emptied));
+}

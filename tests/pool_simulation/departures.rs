@@ -1,0 +1,175 @@
+//! A program like gitweb in virtual time: each worker exits with status 0 after most of its requests.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fcgipm::pool::{Action, Config, Event, Exit, Notice, Pool, Report, Sizing};
+
+use crate::random::Random;
+
+const MS: Duration = Duration::from_millis(1);
+const WORKERS: usize = 4;
+/// From the fork to the first Accept.
+const START: Duration = Duration::from_millis(50);
+const REQUEST: Duration = Duration::from_millis(10);
+
+/// A worker: ready then, and busy until then with the last request but for that.
+struct Worker {
+    ready_at: Duration,
+    ready: bool,
+    busy_until: Option<Duration>,
+    exits: bool,
+}
+
+/// What ten minutes came to.
+struct Tally {
+    waits: Vec<Duration>,
+    departures: usize,
+    told: Vec<Notice>,
+}
+
+/// Requests come evenly, `apart`, and behind four of five of them the worker exits.
+fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
+    let config = Config {
+        processes: WORKERS,
+        max_processes: WORKERS,
+        slots: 4 * WORKERS,
+        reload_surge: 0,
+        start_delay: Duration::ZERO,
+        start_timeout: Some(Duration::from_secs(60)),
+        ready_delay: None,
+        die_timeout: Some(Duration::from_secs(60)),
+        sizing,
+        max_requests: 0,
+        max_requests_jitter: 0,
+        max_memory: 0,
+        max_lifetime: None,
+        request_timeout: None,
+        request_timeout_grace: Duration::from_secs(5),
+        slow_request: None,
+        seed: 1,
+    };
+    let mut pool = Pool::new(config);
+    let mut random = Random(1);
+    let mut workers: BTreeMap<usize, Worker> = BTreeMap::new();
+    let mut queue: VecDeque<Duration> = VecDeque::new();
+    let mut tally = Tally {
+        waits: Vec::new(),
+        departures: 0,
+        told: Vec::new(),
+    };
+    let (mut now, mut next) = (Duration::ZERO, Duration::from_secs(1));
+    let mut actions = Vec::new();
+    pool.handle(now, Event::Start, &mut actions);
+    while now < Duration::from_secs(600) {
+        while next <= now {
+            queue.push_back(next);
+            next += apart;
+        }
+        for (&slot, worker) in &mut workers {
+            if !worker.ready && worker.ready_at <= now {
+                worker.ready = true;
+                let report = Report::Ready;
+                pool.handle(now, Event::Worker { slot, report }, &mut actions);
+            }
+        }
+        let gone: Vec<_> = workers
+            .iter_mut()
+            .filter(|(_, worker)| worker.busy_until.is_some_and(|at| at <= now))
+            .filter_map(|(slot, worker)| {
+                worker.busy_until = None;
+                worker.exits.then_some(*slot)
+            })
+            .collect();
+        for slot in gone {
+            workers.remove(&slot);
+            tally.departures += 1;
+            for report in [Report::Served, Report::Exited(Exit::Code(0))] {
+                pool.handle(now, Event::Worker { slot, report }, &mut actions);
+            }
+        }
+        for worker in workers.values_mut() {
+            if worker.ready
+                && worker.busy_until.is_none()
+                && let Some(came) = queue.pop_front()
+            {
+                tally.waits.push(now - came);
+                worker.busy_until = Some(now + REQUEST);
+                worker.exits = !random.one_in(5);
+            }
+        }
+        if !queue.is_empty() && pool.watch_listener().is_some_and(|at| at <= now) {
+            pool.handle(now, Event::Connection, &mut actions);
+        }
+        pool.handle(now, Event::Tick, &mut actions);
+        for action in std::mem::take(&mut actions) {
+            match action {
+                Action::Fork { slot } => {
+                    let worker = Worker {
+                        ready_at: now + START,
+                        ready: false,
+                        busy_until: None,
+                        exits: false,
+                    };
+                    workers.insert(slot, worker);
+                    let report = Report::Forked;
+                    pool.handle(now, Event::Worker { slot, report }, &mut actions);
+                }
+                Action::Notice(notice) => tally.told.push(notice),
+                _ => {}
+            }
+        }
+        now += MS;
+    }
+    tally.waits.sort_unstable();
+    tally
+}
+
+fn check(sizing: Sizing, apart: Duration, longest: Duration) {
+    let tally = ten_minutes(sizing, apart);
+    let count = tally.waits.len();
+    let median = tally.waits[count / 2];
+    let last = tally.waits[count - 1];
+    println!(
+        "measured: workers that exit behind their request, {sizing:?}, one per {apart:?}: {count} requests, {} exits, \
+         waits of {median:?} (median) and {last:?} (longest)",
+        tally.departures
+    );
+    assert!(tally.departures > count / 2);
+    assert!(
+        median <= longest / 2 && last <= longest,
+        "{median:?}, {last:?}"
+    );
+    for notice in &tally.told {
+        assert!(
+            !matches!(
+                notice,
+                Notice::BackingOff { .. }
+                    | Notice::DeparturesLimited { .. }
+                    | Notice::Emptied
+                    | Notice::Killing { .. }
+            ),
+            "{notice:?}"
+        );
+    }
+}
+
+#[test]
+fn eight_requests_a_second_wait_for_nothing_though_most_workers_exit_behind_theirs() {
+    let apart = 125 * MS;
+    check(Sizing::Static, apart, 5 * MS);
+    let dynamic = Sizing::Dynamic {
+        start: 2,
+        min_spare: 1,
+        max_spare: 2,
+    };
+    check(dynamic, apart, 2 * START);
+    let idle_timeout = Some(Duration::from_secs(10));
+    check(Sizing::OnDemand { idle_timeout }, apart, 3 * START);
+}
+
+#[test]
+fn as_many_requests_as_the_workers_can_start_for_are_all_served() {
+    // Four workers, each of which needs 60 ms for a request and its successor's start: 66 a second.
+    check(Sizing::Static, 20 * MS, 2 * START);
+}
