@@ -6,6 +6,7 @@ use super::boundary::{copy_text, enter, text};
 use super::handle::{self, Noun};
 use crate::error::Result;
 use crate::options::Options;
+use crate::server::environment;
 
 /// A set of options. Opaque.
 pub struct fcgipm_options(());
@@ -19,10 +20,10 @@ impl Noun for Options {
 /// The options behind an argument that may be NULL, with the environment laid over them.
 pub(super) fn effective(options: *const fcgipm_options) -> Result<Options> {
     if options.is_null() {
-        return Options::new().with_environment(std::env::vars_os());
+        return Options::new().with_environment(environment::trusted_vars());
     }
     handle::with(options, |options: &mut Options| {
-        options.with_environment(std::env::vars_os())
+        options.with_environment(environment::trusted_vars())
     })
 }
 

@@ -11,7 +11,9 @@ pub fn reference() -> String {
         "# Options\n\nGenerated from `src/options.rs`; `make check` fails when this page is out of step.\n\n\
          A program sets an option by its name (`fcgipm_options_set` in C, a key of the constructor in Perl), and\n\
          `fcgipm run` takes it as `--n-processes 4` or, in its file, `n_processes = 4`; the\n\
-         operator overrides it with the variable. An unknown name or a bad value is an error that names it.\n\n\
+         operator overrides it with the variable. An unknown name or a bad value is an error that names it.\n\
+         In a program with more privileges than its caller (set-user-ID, set-group-ID, file capabilities) the variables\n\
+         are ignored, and the log says so once.\n\n\
          | option | variable | takes | default | meaning |\n|---|---|---|---|---|\n",
     );
     for spec in TABLE {

@@ -46,6 +46,7 @@ pub fn rouse() {
 pub use crate::conn::{Params, Scope, Stream};
 // What a manager needs to refuse one before it was read.
 pub use crate::conn::overloaded;
+pub use crate::sys::environment;
 pub use crate::sys::listen::Peer;
 pub use opening::Opening;
 pub use request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};

@@ -4,6 +4,7 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod clock;
+pub mod environment;
 pub(crate) mod fd;
 pub(crate) mod holder;
 pub(crate) mod io;

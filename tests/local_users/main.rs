@@ -3,6 +3,7 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod environment;
 mod pid_file;
 mod socket_file;
 

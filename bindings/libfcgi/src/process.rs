@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use fcgipm::error::Error;
 use fcgipm::options::Options;
-use fcgipm::server::{WEB_SERVER_ADDRS, listener, supervision};
+use fcgipm::server::{WEB_SERVER_ADDRS, environment, listener, supervision};
 use once_cell::sync::OnceCell;
 
 use crate::engine;
@@ -31,7 +31,7 @@ static SETTINGS: OnceCell<Settings> = OnceCell::new();
 pub(crate) fn settings() -> Result<&'static Settings, Error> {
     SETTINGS.get_or_try_init(|| {
         Ok(Settings {
-            options: Options::new().with_environment(std::env::vars_os())?,
+            options: Options::new().with_environment(environment::trusted_vars())?,
             web_servers: std::env::var_os(WEB_SERVER_ADDRS),
         })
     })

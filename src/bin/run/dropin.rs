@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use fcgipm::server::environment;
+
 /// The operator's word for where it is; empty: nowhere.
 const VARIABLE: &str = "FCGIPM_DROPIN";
 
@@ -24,7 +26,7 @@ pub(super) enum DropIn {
 /// # Errors
 /// It is not where the operator said, or where LD_PRELOAD cannot name it.
 pub(super) fn find() -> Result<DropIn, String> {
-    if let Some(said) = env::var_os(VARIABLE) {
+    if let Some(said) = environment::trusted_var(VARIABLE) {
         if said.is_empty() {
             return Ok(DropIn::Unwanted);
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use fcgipm::error::{Code, Error};
 use fcgipm::manager::{EventKind, Manager, Program};
 use fcgipm::options::{Opt, Options};
-use fcgipm::server::listener;
+use fcgipm::server::{environment, listener};
 
 use super::dropin::{self, DropIn};
 use super::environment::Changes;
@@ -82,7 +82,7 @@ impl Pool {
     }
 
     fn try_run(&self) -> Result<(), Refusal> {
-        let mut options = self.options.with_environment(env::vars_os())?;
+        let mut options = self.options.with_environment(environment::trusted_vars())?;
         if options.given(Opt::NProcesses).is_none() {
             set(&mut options, "n_processes", "1")?;
         }

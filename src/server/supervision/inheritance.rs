@@ -14,7 +14,7 @@ use super::{Supervision, current, install, now};
 use crate::error::{Code, Error, Result};
 use crate::options::WORKER_VARIABLE;
 use crate::sys::exec::{self, Sort};
-use crate::sys::{child, kick, process, scoreboard};
+use crate::sys::{child, environment, kick, process, scoreboard};
 
 /// The ties, by the numbers of their descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ pub fn adopt() -> Result<bool> {
     if current().is_some() {
         return Ok(true);
     }
-    std::env::var_os(WORKER_VARIABLE).map_or(Ok(false), adopt_from)
+    environment::trusted_var(WORKER_VARIABLE).map_or(Ok(false), adopt_from)
 }
 
 fn adopt_from(variable: OsString) -> Result<bool> {

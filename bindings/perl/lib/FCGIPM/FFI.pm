@@ -133,10 +133,21 @@ sub build_tree_library {
     return File::Spec->catfile($root, qw(target release libfcgipm.so));
 }
 
+# Whether the environment's author may have fewer privileges than this process: a set-user-ID program must not load
+# what its caller likes. What the kernel told the process at its start (getauxval(3), AT_SECURE) covers file capabilities, too.
+sub environment_is_untrusted {
+    return 1 if $< != $> || $( + 0 != $) + 0;
+    my $AT_SECURE = 23;
+    open my $file, '<:raw', '/proc/self/auxv' or return $!{EACCES};
+    local $/;
+    my %auxv = unpack 'L!*', <$file>;
+    return $auxv{$AT_SECURE};
+}
+
 # The places in order. A path that the environment names is the only one then: whoever set it must
 # not get another library because of a misspelling.
 sub candidates {
-    return (defined $ENV{FCGIPM_LIB} && length $ENV{FCGIPM_LIB})
+    return (!environment_is_untrusted() && defined $ENV{FCGIPM_LIB} && length $ENV{FCGIPM_LIB})
         ? [ 'FCGIPM_LIB', $ENV{FCGIPM_LIB} ]
         : ([ 'the build tree', build_tree_library() ], map { [ 'the system', $_ ] } @SYSTEM_NAMES);
 }

@@ -61,7 +61,7 @@ my @FOR_WORKERS_ONLY = map { "FCGIPM_$_" } qw(USER GROUP CHROOT);
 sub ensure {
     my ($request) = @_;
     settle();
-    return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER};
+    return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER} || FCGIPM::FFI::environment_is_untrusted();
     return if !$ENV{FCGIPM_N_PROCESSES} && !grep { defined $ENV{$_} && length $ENV{$_} } @FOR_WORKERS_ONLY;
     require FCGIPM::ProcManager;
     FCGIPM::ProcManager->new({ pm_title => $0 })->pm_manage;

@@ -1,0 +1,108 @@
+//! The environment of a program that has more privileges than the one who starts it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, User, setresgid, setresuid};
+
+use crate::ATTACKER;
+use crate::peer::connection::Address;
+use crate::peer::program::{Program, compiled, folder, product};
+
+/// A copy of the program in a folder that everybody may write to, so that what it makes tells what it read.
+fn installed(mode: u32) -> (PathBuf, PathBuf) {
+    let folder = folder();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
+    let program = folder.join("privileged");
+    fs::copy(compiled("local_users/privileged.c"), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+    (folder, program)
+}
+
+/// Runs it as the attacker, who says what the environment is.
+fn as_attacker(program: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    // FCGIPM_WORKER names the process that it is meant for.
+    command.args(["-c", "FCGIPM_WORKER=1:$$:1:0 exec \"$0\" \"$@\""]);
+    command.arg(program);
+    let user = User::from_name(ATTACKER).unwrap().unwrap();
+    let become_user = move || {
+        let none = Gid::from_raw(user.gid.as_raw());
+        setresgid(none, none, none)?;
+        setresuid(user.uid, user.uid, user.uid)?;
+        Ok(())
+    };
+    // SAFETY: two system calls, between fork and exec.
+    unsafe { command.pre_exec(become_user) };
+    command
+}
+
+fn daemon(mut command: Command, folder: &Path) -> Program {
+    let socket = folder.join("socket");
+    command
+        .arg(&socket)
+        .env("FCGIPM_PID_FNAME", folder.join("pid"))
+        .env("FCGIPM_LISTEN_MODE", "777");
+    Program::start_opening(command, Address::Unix(socket))
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_set_user_id_program_reads_no_option_from_its_callers_environment() {
+    let (folder, program) = installed(0o4755);
+    let mut daemon = daemon(as_attacker(&program), &folder);
+    let line = daemon.line("FCGIPM_ variables");
+    assert!(line.contains("ignored"), "{line}");
+    daemon.line("a worker is ready");
+    assert!(!folder.join("pid").exists());
+    assert_ne!(mode(&folder.join("socket")), 0o777);
+    daemon.signal(Signal::SIGTERM);
+    let status = daemon.wait();
+    let lines = daemon.all_lines();
+    assert!(status.success(), "{status}: {lines:#?}");
+    let ignored = lines.iter().filter(|line| line.contains("ignored")).count();
+    // Once in the manager, before it forks.
+    assert_eq!(ignored, 1, "{lines:#?}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_same_program_without_the_bit_reads_them() {
+    let (folder, program) = installed(0o755);
+    let mut daemon = daemon(Command::new(&program), &folder);
+    daemon.line("a worker is ready");
+    assert!(folder.join("pid").exists());
+    assert_eq!(mode(&folder.join("socket")), 0o777);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn perl_loads_no_library_that_the_caller_names() {
+    let (folder, program) = installed(0o4755);
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("bindings/perl/lib");
+    let library = product("libfcgipm.so");
+    let mut command = as_attacker(&program);
+    command
+        .args(["exec", "/usr/bin/perl"])
+        .arg(format!("-I{}", modules.display()))
+        .args(["-MFCGIPM", "-e", "print FCGIPM::FFI::find_library()"])
+        .env("FCGIPM_LIB", folder.join("evil.so"));
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        library.to_str().unwrap(),
+        "{errors}"
+    );
+    fs::remove_dir_all(folder).unwrap();
+}
