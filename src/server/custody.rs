@@ -3,7 +3,8 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use super::parking::{Link, Parked, Parking};
+use super::link::Link;
+use super::parking::{Parked, Parking};
 use super::request::{Prospect, Request};
 use super::supervision::{self, Report};
 use crate::conn::{Stream, Suspended};
@@ -58,14 +59,14 @@ impl Request {
         let link = link.ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))?;
         Ok(match &self.parking {
             Some(parking) => parking.let_go(link),
-            None => link.fd,
+            None => link.into_fd(),
         })
     }
 
     /// Serves this connection next, which somebody else accepted.
     pub fn serve(&mut self, connection: OwnedFd) {
         let peer = listen::peer_of(connection.as_fd());
-        self.set_current(Link::new(connection, peer), Suspended::fresh(), true);
+        self.set_current(Link::received(connection, peer), Suspended::fresh(), true);
     }
 
     /// Waits for the next connection and hands it to the host, which serves it without this. Where the listening socket
@@ -91,7 +92,7 @@ impl Request {
         let link = link.ok_or_else(|| Error::new(Code::Closed, "the connection is gone"))?;
         Ok(match &self.parking {
             Some(parking) => parking.let_go(link),
-            None => link.fd,
+            None => link.into_fd(),
         })
     }
 
@@ -118,14 +119,14 @@ impl Request {
             return;
         };
         for Parked {
-            link,
+            mut link,
             state,
             standing,
         } in from.take_passable()
         {
-            let peer = link.peer;
+            from.unwatch(&mut link);
             self.inbound.resume(state);
-            self.set_aside(Link::new(from.let_go(link), peer), standing);
+            self.set_aside(link, standing);
         }
     }
 

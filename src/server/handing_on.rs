@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::parking::{Found, Link, Parked, Parking, Standing};
+use super::link::Link;
+use super::parking::{Found, Parked, Parking, Standing};
 use super::request::{Prospect, Request};
 use super::supervision::{self, Retirement, Supervision};
 use crate::conn::Suspended;
@@ -27,7 +28,7 @@ impl Request {
                 Ok(None) => break,
                 Ok(Some((fd, standing))) => {
                     let peer = listen::peer_of(fd.as_fd());
-                    let link = Link::new(fd, peer);
+                    let link = Link::received(fd, peer);
                     // The manager, who may have accepted it, does not know who is admitted.
                     if self.admits(peer) && !self.hung_up.look(&link, &self.report) {
                         let is_fresh = standing == supervision::SILENT;
@@ -64,7 +65,7 @@ impl Request {
             }
             Err(refused) => {
                 // It is watched already, so parking it cannot fail.
-                let _ = parking.park(refused);
+                let _ = parking.park(*refused);
             }
         }
     }
@@ -88,7 +89,7 @@ impl Request {
             let mut kept_back = Vec::new();
             while let Some(parked) = parking.take_oldest() {
                 if let Err(refused) = hand_on(parking, parked, supervision) {
-                    kept_back.push(refused);
+                    kept_back.push(*refused);
                 }
             }
             if kept_back.is_empty() {
@@ -141,7 +142,7 @@ impl Request {
         while let Some(parked) = parking.take_oldest() {
             let refused = match heirs {
                 Some(supervision) => hand_on(parking, parked, supervision).err(),
-                None => Some(parked),
+                None => Some(Box::new(parked)),
             };
             if let Some(refused) = refused {
                 parking.close(refused.link);
@@ -159,7 +160,7 @@ fn hand_on(
     parking: &Parking,
     parked: Parked,
     supervision: &Supervision,
-) -> std::result::Result<(), Parked> {
+) -> std::result::Result<(), Box<Parked>> {
     let byte = if matches!(parked.standing, Standing::Silent { .. }) {
         supervision::SILENT
     } else {
@@ -167,8 +168,8 @@ fn hand_on(
     };
     let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
     if parked.state.is_between_records() && io::pass_descriptor(queue, fd, byte).unwrap_or(false) {
-        parking.close(parked.link);
+        drop(parking.let_go(parked.link));
         return Ok(());
     }
-    Err(parked)
+    Err(Box::new(parked))
 }

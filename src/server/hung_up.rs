@@ -6,8 +6,9 @@
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use super::link::Link;
 use super::opening::Opening;
-use super::parking::{Link, Parked};
+use super::parking::Parked;
 use super::supervision::{self, Report};
 use crate::options::{Opt, Options};
 use crate::sys::io::{self, Ends};

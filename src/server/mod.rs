@@ -19,6 +19,7 @@ mod draining;
 mod handing_on;
 mod hung_up;
 mod input;
+mod link;
 pub mod listener;
 mod offering;
 mod opening;

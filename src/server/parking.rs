@@ -8,36 +8,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use super::link::Link;
 use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
 use crate::sys::io::{self, Direction};
-use crate::sys::listen::{self, Peer};
-use crate::sys::{kernel, process};
-
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) fd: OwnedFd,
-    pub(super) peer: Peer,
-    /// Registered with the epoll instance. It must be taken out before it is closed: a copy of the
-    /// descriptor in some child would keep the registration alive.
-    watched: bool,
-}
-
-impl Link {
-    pub(super) const fn new(fd: OwnedFd, peer: Peer) -> Self {
-        Self {
-            fd,
-            peer,
-            watched: false,
-        }
-    }
-
-    /// Whether it has stood aside before.
-    pub(super) const fn is_watched(&self) -> bool {
-        self.watched
-    }
-}
+use crate::sys::{kernel, listen, process};
 
 /// Why a connection stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +182,7 @@ impl Parking {
     }
 
     /// Puts a connection aside. Where it cannot be watched it is handed back.
-    pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Parked> {
+    pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Box<Parked>> {
         if self.parked.len() >= self.limit {
             self.evict();
         }
@@ -218,7 +193,7 @@ impl Parking {
                 .add(&parked.link.fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
                 .is_err()
             {
-                return Err(parked);
+                return Err(Box::new(parked));
             }
             parked.link.watched = true;
         }
@@ -235,15 +210,14 @@ impl Parking {
     }
 
     /// Closes a connection, whether it was ever parked or not.
-    pub(super) fn close(&self, link: Link) {
-        self.unwatch(&link);
-        drop(link);
+    pub(super) fn close(&self, mut link: Link) {
+        self.unwatch(&mut link);
     }
 
     /// Gives a connection's descriptor away.
-    pub(super) fn let_go(&self, link: Link) -> OwnedFd {
-        self.unwatch(&link);
-        link.fd
+    pub(super) fn let_go(&self, mut link: Link) -> OwnedFd {
+        self.unwatch(&mut link);
+        link.into_fd()
     }
 
     /// Offers what another worker could serve. False: there is nothing.
@@ -258,15 +232,16 @@ impl Parking {
         while let Some(parked) = self.parked.get(position) {
             if parked.may_be_passed() && passed.next() == Some(true) {
                 let parked = self.remove(position);
-                self.close(parked.link);
+                drop(self.let_go(parked.link));
             } else {
                 position += 1;
             }
         }
     }
 
-    fn unwatch(&self, link: &Link) {
-        if link.watched {
+    /// Watches a connection no longer.
+    pub(super) fn unwatch(&self, link: &mut Link) {
+        if std::mem::take(&mut link.watched) {
             // It can only fail for a descriptor that is not registered.
             let _ = self.epoll.delete(&link.fd);
         }

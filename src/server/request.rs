@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use super::at_once::AtOnce;
 use super::draining::Drain;
 use super::hung_up::HungUp;
+use super::link::Link;
 use super::listener::check_listening;
-use super::parking::{Link, Parking, Standing};
+use super::parking::{Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
 use super::supervision::{self, Accepts, Report};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
+use crate::sys::forks::Mark;
 use crate::sys::io::{self, Received};
 use crate::sys::listen::{self, Peer};
 use crate::sys::{kick, process};
@@ -143,6 +145,8 @@ impl Request {
             ));
         }
         check_listening(listener)?;
+        // From here on forks are counted.
+        let _ = Mark::now();
         if let Some(fd) = listen::borrow(listener) {
             listen::tune_inherited(fd);
             if flags & FAIL_ACCEPT_ON_INTR != 0 {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::draining::is_of_the_connection;
-use super::parking::{Found, Link, Parked, Parking, Standing};
+use super::link::Link;
+use super::parking::{Found, Parked, Parking, Standing};
 use super::request::{FAIL_ACCEPT_ON_INTR, Prospect, RETURN_ON_SIGNAL, Request};
 use super::supervision::{self, Accepts, Order, Retirement, Supervision};
 use crate::conn::Suspended;

@@ -4,8 +4,10 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod clock;
+pub(crate) mod connection;
 pub mod environment;
 pub(crate) mod fd;
+pub(crate) mod forks;
 pub(crate) mod holder;
 pub(crate) mod io;
 pub(crate) mod kernel;

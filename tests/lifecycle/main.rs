@@ -13,6 +13,7 @@ mod deaths;
 mod departures;
 mod deploy;
 mod descriptors;
+mod forking;
 mod hung_up;
 mod identity;
 mod kept;

@@ -1,0 +1,156 @@
+//! Programs that fork in a request: what their children have of it.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::peer::connection::Connection;
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled, ended_within, folder};
+use super::peer::records::{ID, RESPONDER, Request, STDOUT, request};
+use super::peer::records::{PARAMS, STDIN, begin, record, stream};
+
+/// The program, and the fifo that its children wait at.
+struct Forking {
+    program: Program,
+    gate: PathBuf,
+}
+
+impl Forking {
+    fn start(transport: Transport, environment: &[(&str, &str)]) -> Self {
+        let gate = folder().join("gate");
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut command = Command::new(compiled("lifecycle/forking.c"));
+        command.env("GATE", &gate).envs(environment.iter().copied());
+        let mut program = Program::start(command, transport);
+        program.line("ready");
+        Self { program, gate }
+    }
+
+    /// Sends a request.
+    fn ask(&self, request: &Request) -> Connection {
+        let mut connection = self.program.connect();
+        connection.send(&request.bytes());
+        connection
+    }
+
+    /// A child that waited all the time ends now.
+    fn let_go(&self, child: i32) {
+        assert!(
+            kill(Pid::from_raw(child), None).is_ok(),
+            "the child is gone"
+        );
+        drop(File::options().write(true).open(&self.gate).unwrap());
+    }
+}
+
+impl Drop for Forking {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.gate.parent().unwrap());
+    }
+}
+
+fn call(path: &str) -> Request {
+    request(path)
+}
+
+fn pid_in(text: &str) -> i32 {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_finished_request_ends_for_the_client_while_a_child_holds_its_connection() {
+    for transport in TRANSPORTS {
+        let forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/hold"));
+        let child = pid_in(&connection.response().text());
+        connection.assert_closed();
+        forking.let_go(child);
+    }
+}
+
+#[test]
+fn an_abandoned_request_ends_for_the_client_while_a_child_holds_its_connection() {
+    for transport in TRANSPORTS {
+        let forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/hold").param("QUERY_STRING", "abandon"));
+        let written = connection.record();
+        assert_eq!(written.kind, STDOUT);
+        connection.assert_closed();
+        forking.let_go(pid_in(std::str::from_utf8(&written.content).unwrap()));
+    }
+}
+
+#[test]
+fn an_answer_to_a_body_that_was_not_read_ends_while_a_child_holds_its_connection() {
+    for transport in TRANSPORTS {
+        let forking = Forking::start(transport, &[]);
+        let mut connection = forking.program.connect();
+        let head = call("/hold").pairs();
+        connection.send(&begin(ID, RESPONDER, false));
+        connection.send(&stream(PARAMS, ID, &head));
+        connection.send(&record(STDIN, ID, b"half"));
+        let child = pid_in(&connection.response().text());
+        connection.assert_closed();
+        forking.let_go(child);
+    }
+}
+
+#[test]
+fn an_idle_connection_that_times_out_ends_while_a_child_of_an_earlier_request_holds_it() {
+    for transport in TRANSPORTS {
+        let forking = Forking::start(transport, &[("FCGIPM_IDLE_TIMEOUT", "0.05")]);
+        let mut connection = forking.ask(&call("/hold").keep(true));
+        let child = pid_in(&connection.response().text());
+        connection.assert_closed();
+        forking.let_go(child);
+    }
+}
+
+#[test]
+fn idle_connections_end_with_the_program_while_a_child_of_an_earlier_request_holds_them() {
+    for transport in TRANSPORTS {
+        let mut forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/hold").keep(true));
+        let child = pid_in(&connection.response().text());
+        // Another request, which forks nothing, on the same connection.
+        connection.call(&call("/nothing").keep(true));
+        forking.program.signal(Signal::SIGTERM);
+        forking.program.line("left");
+        connection.assert_closed();
+        forking.let_go(child);
+        assert!(ended_within(child, super::peer::connection::LIMIT));
+        assert!(forking.program.wait().success());
+    }
+}
+
+#[test]
+fn a_connection_that_was_handed_over_ends_while_a_child_of_its_first_worker_holds_it() {
+    for transport in TRANSPORTS {
+        let mut forking = Forking::start(transport, &[("FCGIPM_N_PROCESSES", "1")]);
+        let mut connection = forking.ask(&call("/hold").keep(true));
+        let child = pid_in(&connection.response().text());
+        forking.program.signal(Signal::SIGHUP);
+        forking.program.line("reload done");
+        connection.call(&call("/nothing").keep(true));
+        forking.program.signal(Signal::SIGTERM);
+        connection.assert_closed();
+        forking.let_go(child);
+        assert!(forking.program.wait().success());
+    }
+}
+
+#[test]
+fn a_child_that_ends_leaves_the_connections_of_its_parent_alone() {
+    for transport in TRANSPORTS {
+        let forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/hold").keep(true));
+        let child = pid_in(&connection.response().text());
+        forking.let_go(child);
+        assert!(ended_within(child, super::peer::connection::LIMIT));
+        let response = connection.call(&call("/nothing").keep(true));
+        assert_eq!(response.text(), "");
+    }
+}
