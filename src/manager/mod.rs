@@ -4,6 +4,7 @@
 //! manager has stopped. There is one thread and one loop: wait, tell the pool what was observed,
 //! perform what it answers. Whatever decides stands in the pool.
 
+mod descriptors;
 mod event;
 mod identity;
 mod observe;

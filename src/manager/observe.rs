@@ -37,6 +37,9 @@ impl Shell {
                 self.tell_pool(pool::Event::Connection);
             }
             for _ in 0..times {
+                if event == pool::Event::Resize(Resize::Up) && !self.may_grow_by_one() {
+                    break;
+                }
                 self.tell_pool(event);
             }
         }

@@ -186,6 +186,7 @@ fn prepare(
     let manager = shell.pid;
     let Shell { mut parts, .. } = shell;
     parts.signals.leave_to_program(settings.stop_signal);
+    parts.descriptors.restore_limit();
     if let Some(identity) = &parts.identity {
         identity.assume()?;
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use super::descriptors::Descriptors;
 use super::event::{self, Event};
 use super::identity::Identity;
 use super::output::{self, Output};
@@ -85,6 +86,7 @@ pub(super) struct Parts {
     pub(super) listeners: Vec<Listener>,
     /// What the workers become.
     pub(super) identity: Option<Identity>,
+    pub(super) descriptors: Descriptors,
 }
 
 /// What the manager knows of a slot.
@@ -345,10 +347,18 @@ impl Shell {
         self.page(slot).set_queues(self.counted_queues());
         let pipe = self.pipe_for_stderr();
         let executing = is_program.then(|| channel::pipe("pipe of a program", true));
-        let (executing, executed) = match executing {
-            Some(Ok(pipe)) => (Some(pipe.read), Some(pipe.write)),
-            // Without, it is not heard of, and counts as ready only when it says so itself.
-            Some(Err(_)) | None => (None, None),
+        let (executing, executed) = match executing.transpose() {
+            Ok(pipe) => pipe.map(|pipe| (pipe.read, pipe.write)).unzip(),
+            // Nobody would know when it has become the program, or why it could not.
+            Err(error) => {
+                self.report(
+                    slot,
+                    Report::ForkFailed {
+                        errno: error.errno(),
+                    },
+                );
+                return false;
+            }
         };
         let mask = Signals::hold();
         let forked = child::fork();
@@ -397,6 +407,10 @@ impl Shell {
 
     /// The host wants so many workers.
     pub(super) fn resize(&mut self, workers: usize) {
+        let grows = workers > self.pool.most();
+        if grows && !self.may_grow_to(workers.min(self.settings.pool.max_processes)) {
+            return;
+        }
         self.tell_pool(pool::Event::Resize(pool::Resize::To(workers)));
     }
 

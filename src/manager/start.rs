@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
+use super::descriptors::Descriptors;
 use super::event::Event;
 use super::identity::Identity;
 use super::pid_file::PidFile;
@@ -140,6 +141,7 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         ));
     }
     check_threads()?;
+    let (descriptors, lack) = Descriptors::make_room(settings)?;
     let identity = Identity::check(&settings.options)?;
     let signal_pipe = channel::pipe("signal pipe of the manager", true)?;
     let wake = channel::pipe("wake pipe of the manager", true)?;
@@ -176,11 +178,12 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
             handover,
             listeners,
             identity,
+            descriptors,
         },
         shedding,
     );
     shell.publish(Event::managing(settings.pool.processes));
-    for line in &settings.overridden {
+    for line in settings.overridden.iter().chain(&lack) {
         shell.publish(Event::notice(line.as_str()));
     }
     Ok(shell)

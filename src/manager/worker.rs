@@ -43,6 +43,7 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
                 pid_file,
                 listeners,
                 identity,
+                descriptors: _,
             },
         workers,
         leftovers,

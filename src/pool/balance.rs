@@ -59,10 +59,7 @@ impl Pool {
     }
 
     pub(super) fn surge(&self) -> usize {
-        match self.config.reload_surge {
-            0 => (self.wanted / 4).max(1),
-            surge => surge,
-        }
+        self.config.surge(self.wanted)
     }
 
     /// How many workers there may be when no reload goes on: those wanted, and the successors of

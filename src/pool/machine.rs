@@ -141,6 +141,12 @@ impl Pool {
         self.slots.get(slot).map_or(SlotState::Empty, Slot::state)
     }
 
+    /// The most workers that may be wanted.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.load.most
+    }
+
     /// Whether it goes to its end, or has come there.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

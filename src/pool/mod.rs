@@ -86,6 +86,17 @@ pub struct Config {
     pub seed: u64,
 }
 
+impl Config {
+    /// Workers beyond this number of wanted ones, during a reload or to recycle.
+    #[must_use]
+    pub fn surge(&self, wanted: usize) -> usize {
+        match self.reload_surge {
+            0 => (wanted / 4).max(1),
+            surge => surge,
+        }
+    }
+}
+
 /// How the number of workers is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizing {

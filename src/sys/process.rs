@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use once_cell::sync::Lazy;
 
 /// A page that the kernel empties in every child of a fork (madvise(2), MADV_WIPEONFORK).
@@ -86,8 +86,33 @@ pub(crate) fn parent_pid() -> i32 {
 
 /// How many descriptors this process may have (RLIMIT_NOFILE, as it is now).
 pub(crate) fn descriptor_limit() -> usize {
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-    usize::try_from(limit).unwrap_or(usize::MAX)
+    usize::try_from(FileLimit::now().soft).unwrap_or(usize::MAX)
+}
+
+/// RLIMIT_NOFILE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileLimit {
+    pub(crate) soft: u64,
+    pub(crate) hard: u64,
+}
+
+impl FileLimit {
+    /// As it is now.
+    pub(crate) fn now() -> Self {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+        Self { soft, hard }
+    }
+
+    /// Makes it so; whether that was allowed.
+    pub(crate) fn set(self) -> bool {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard).is_ok()
+    }
+}
+
+/// How many descriptors are open; a few, where /proc does not tell.
+pub(crate) fn open_descriptors() -> usize {
+    // Without the one that looks.
+    std::fs::read_dir("/proc/self/fd").map_or(8, |entries| entries.count().saturating_sub(1))
 }
 
 /// Size of a memory page in bytes.

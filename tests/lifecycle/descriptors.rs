@@ -193,6 +193,42 @@ fn a_manager_without_descriptors_says_which_it_lacks() {
     panic!("never enough; {named:#?}");
 }
 
+/// The limit is the host's, which may use select(2).
+#[test]
+fn a_host_whose_limit_is_low_for_its_workers_is_told_and_keeps_it() {
+    const LIMIT: u64 = 60;
+    let (mut command, gate) = command(8, &[]);
+    // SAFETY: setrlimit is async-signal-safe, and the pointer is to a live local.
+    unsafe {
+        command.pre_exec(|| {
+            let mut limit = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+            limit.rlim_cur = LIMIT;
+            match libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let mut program = Program::start(command, TRANSPORTS[0]);
+    let line = program.line("the manager of 8 workers may need ");
+    let told = format!("open files, and its limit (RLIMIT_NOFILE) is {LIMIT}");
+    assert!(line.ends_with(&told), "{line}");
+    for _ in 0..8 {
+        program.line(") ready");
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line.unwrap().split_whitespace().nth(3);
+    assert_eq!(soft, Some(&*LIMIT.to_string()));
+    std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
+}
+
 #[test]
 fn a_listener_that_is_gone_is_named() {
     let mut command = Command::new(compiled("conformance/app.c"));

@@ -1,5 +1,6 @@
 //! `fcgipm run`: programs under a manager, seen from outside.
 
+mod descriptors;
 mod foreign;
 mod pools;
 mod starting;
@@ -43,9 +44,20 @@ impl Run {
     }
 
     pub(crate) fn start(folder: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_by(folder, &[], arguments, environment)
+    }
+
+    /// The command is started by another one, which ends in its place.
+    pub(crate) fn start_by(
+        folder: TempDir,
+        prefix: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         // What is ignored stays ignored, as after nohup(1): whether the tests run under one must not matter.
         let mut child = Command::new("env")
             .arg("--default-signal=HUP,INT,QUIT,TERM")
+            .args(prefix)
             .arg(env!("CARGO_BIN_EXE_fcgipm"))
             .arg("run")
             .args(arguments)

@@ -1,0 +1,111 @@
+//! The limit of open files: what the manager needs for its workers, and what these get.
+
+use std::fs;
+
+use super::{Run, address, hello};
+
+/// Under these limits, soft and hard.
+fn limited(limits: &str, options: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let address = address(&folder);
+    let listen = ["--no-preload", "--listen", &address];
+    let hello = hello();
+    let arguments = [&listen, options, &["--", &hello, "fd:0"]].concat();
+    let limits = format!("--nofile={limits}");
+    Run::start_by(folder, &["prlimit", &limits], &arguments, &[])
+}
+
+/// A process's limits, soft and hard.
+fn limits(pid: u32) -> (u64, u64) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let mut words = line.unwrap().split_whitespace();
+    let mut number = || words.next().unwrap().parse().unwrap();
+    (number(), number())
+}
+
+/// The number that stands in a line behind some text.
+fn number_behind(line: &str, text: &str) -> u64 {
+    let (_, rest) = line.split_once(text).unwrap_or_else(|| panic!("{line}"));
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+    digits.unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_manager_raises_its_soft_limit_and_the_workers_have_the_old_one() {
+    for (options, of_worker) in [
+        (&[][..], (64, 4_096)),
+        (&["--rlimit-files", "100"], (100, 100)),
+    ] {
+        let options = [&["--workers", "60"], options].concat();
+        let mut run = limited("64:4096", &options);
+        let workers = run.ready_ones(60);
+        let (soft, hard) = limits(run.pid());
+        assert!((240..4_096).contains(&soft) && hard == 4_096, "{soft}");
+        for pid in workers {
+            assert_eq!(limits(pid), of_worker);
+        }
+        assert!(run.call().contains("Hello"));
+        let lines = run.stop();
+        for bad in ["kill", "not ready", "fork of"] {
+            assert!(!lines.iter().any(|line| line.contains(bad)), "{lines:#?}");
+        }
+    }
+    // Where it suffices it stays as it is.
+    let mut run = limited("1000:4096", &["--workers", "2"]);
+    let worker = run.ready();
+    assert_eq!([limits(run.pid()), limits(worker)], [(1_000, 4_096); 2]);
+    run.stop();
+}
+
+#[test]
+fn with_too_low_a_hard_limit_it_does_not_start_and_both_numbers_are_told() {
+    for options in [
+        &["--workers", "60"][..],
+        &["--workers", "60", "--pm", "dynamic"],
+    ] {
+        let mut run = limited("64:64", options);
+        let (status, lines) = run.end();
+        assert_eq!((status.code(), lines.len()), (Some(1), 1), "{lines:#?}");
+        let wanted = "fcgipm run: the manager of 60 workers may need ";
+        assert!(lines[0].starts_with(wanted), "{lines:#?}");
+        assert!(number_behind(&lines[0], wanted) > 240, "{lines:#?}");
+        let behind = "open files, and its hard limit (RLIMIT_NOFILE) is 64";
+        assert!(lines[0].ends_with(behind), "{lines:#?}");
+        let address = run.address();
+        assert!(!fs::exists(address).unwrap());
+    }
+}
+
+#[test]
+fn a_pool_grows_as_far_as_the_limit_goes_and_says_so() {
+    let mut run = limited("20:20", &["--workers", "2"]);
+    let (_, lines) = run.end();
+    let needed = number_behind(&lines[0], "may need ");
+    let mut run = limited(&format!("20:{needed}"), &["--workers", "2"]);
+    run.ready_ones(2);
+    run.signal("TTIN");
+    let line = run.line("may need");
+    let wanted = format!("limit (RLIMIT_NOFILE) is {needed}: the number of workers stays at 2");
+    assert!(line.contains("the manager of 3 workers"), "{line}");
+    assert!(line.ends_with(&wanted), "{line}");
+    run.signal("HUP");
+    run.line("reload done");
+    assert!(run.call().contains("Hello"));
+    let lines = run.stop();
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line.contains("number of workers set to")),
+        "{lines:#?}"
+    );
+    // With room it grows.
+    let mut run = limited(&format!("20:{}", needed + 4), &["--workers", "2"]);
+    run.ready_ones(2);
+    run.signal("TTIN");
+    run.line("number of workers set to 3");
+    run.ready();
+    run.stop();
+}
