@@ -16,7 +16,7 @@ pub use crate::sys::clock::now;
 pub use crate::sys::scoreboard::{
     Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Offered, Order, Page,
     PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, Scoreboard, Shelf, SlotLine, SlotStatus,
-    Stage, Total, View, ViewError,
+    Stage, Total, View, ViewError, open_memfd,
 };
 use crate::sys::stderr::Redirected;
 use crate::sys::{channel, kick, process};

@@ -6,6 +6,7 @@ mod peer;
 mod environment;
 mod pid_file;
 mod socket_file;
+mod status;
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};

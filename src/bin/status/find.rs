@@ -1,10 +1,10 @@
 //! From a pid or an address to the manager's scoreboard, through /proc.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use fcgipm::server::supervision::{MEMFD_NAME, REGION_NAME, View, ViewError};
+use fcgipm::server::supervision::{MEMFD_NAME, REGION_NAME, View, ViewError, open_memfd};
 
 use super::sockets;
 use super::target::Target;
@@ -70,7 +70,8 @@ fn explain(pid: i32, missed: &Missed) -> String {
     }
 }
 
-/// The manager among all processes that has one of these listening sockets.
+/// The manager among all processes that have one of these listening sockets. Any process can have a scoreboard
+/// that says so, and only the descriptor proves it.
 fn holder(inodes: &[u64]) -> Result<Found, String> {
     let mut found: Vec<Found> = Vec::new();
     let mut hidden = 0;
@@ -81,9 +82,7 @@ fn holder(inodes: &[u64]) -> Result<Found, String> {
         };
         match look_into(pid) {
             Ok(manager) => {
-                let known = manager.view.pool().listeners;
-                let mut sockets = manager.sockets.iter().chain(&known);
-                if sockets.any(|inode| inodes.contains(inode)) {
+                if manager.sockets.iter().any(|inode| inodes.contains(inode)) {
                     found.push(manager);
                 }
             }
@@ -96,6 +95,9 @@ fn holder(inodes: &[u64]) -> Result<Found, String> {
     if found.iter().any(own) {
         found.retain(own);
     }
+    // A hostile worker has the socket, too, and may claim to be the manager: it descends from the real one.
+    let claim: Vec<i32> = found.iter().map(|manager| manager.pid).collect();
+    found.retain(|manager| !ancestors(manager.pid).any(|pid| claim.contains(&pid)));
     let pids: Vec<String> = found.iter().map(|found| found.pid.to_string()).collect();
     match (found.pop(), found.len()) {
         (Some(manager), 0) => Ok(manager),
@@ -142,10 +144,13 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
     }
     let mut outcome = Err(Missed::NoManager);
     for path in boards {
-        let view = match File::open(path) {
-            Ok(file) => View::of(&file).map_err(Missed::Unreadable),
-            Err(error) => Err(missed(error)),
-        };
+        let view = open_memfd(&path).and_then(|file| View::of(&file));
+        let view = view.map_err(|error| match error {
+            ViewError::System("open", errno) => missed(std::io::Error::from_raw_os_error(errno)),
+            // Another process's word for a scoreboard, and nothing more.
+            ViewError::Foreign => Missed::NoManager,
+            other => Missed::Unreadable(other),
+        });
         let sure = view.as_ref().is_ok_and(|view| view.pool().manager == pid);
         if sure || outcome.is_err() {
             outcome = view;
@@ -157,7 +162,7 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
     let mut view = outcome?;
     for (slot, path) in regions {
         // One that is gone by now, or makes no sense, says nothing.
-        if let Ok(file) = File::open(path) {
+        if let Ok(file) = open_memfd(&path) {
             let _ = view.attach(slot, &file);
         }
     }
@@ -168,6 +173,13 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
 fn region_of(link: &str) -> Option<usize> {
     let name = link.strip_prefix("/memfd:")?.strip_suffix(" (deleted)")?;
     name.strip_prefix(REGION_NAME)?.parse().ok()
+}
+
+/// The processes that a process descends from, as far as they live.
+fn ancestors(pid: i32) -> impl Iterator<Item = i32> {
+    /// More than any pid namespace is deep; pids may be reused while we look.
+    const GENERATIONS_MAX: usize = 64;
+    std::iter::successors(parent(pid), |pid| parent(*pid)).take(GENERATIONS_MAX)
 }
 
 fn parent(pid: i32) -> Option<i32> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::address::Address;
@@ -54,9 +54,16 @@ fn pid(text: &str) -> Option<i32> {
 fn pid_in(path: &Path) -> Result<i32, String> {
     let failed = |error| format!("pid file {}: {error}", path.display());
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(64).read_to_end(&mut bytes))
+    // Opening a FIFO must not wait for somebody to write to it.
+    let file = File::options()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+        .open(path)
         .map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(format!("pid file {}: not a regular file", path.display()));
+    }
+    file.take(64).read_to_end(&mut bytes).map_err(failed)?;
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim();
     pid(text).ok_or_else(|| {

@@ -19,6 +19,7 @@
 //! anything at all: a number from there is never used as an index, a length or a process id, and
 //! counts only if the seal of its line fits ([`page`]). Whatever changes here changes [`VERSION`].
 
+mod foreign;
 mod header;
 mod memory;
 mod page;
@@ -29,6 +30,7 @@ mod tests;
 mod view;
 mod words;
 
+pub use foreign::open_memfd;
 pub use header::{Figures, Header, Reload, SlotLine, Stage, Total};
 pub use memory::Scoreboard;
 pub(crate) use memory::adopt_region;
