@@ -75,8 +75,8 @@ sub same_log {
 }
 
 {
-    my $text = $HEAD . 'open my $own, ">&", \*STDERR or die; my $request = FCGI::Request(); while ($request->Accept >= 0) { local $/; my $body = <STDIN>; syswrite $own, "ran $body\n"; print "answer"; last if $body eq "last" }';
-    # Two wait behind the first, which takes longer than two ticks of the kernel's clock; one of them hangs up.
+    my $text = $HEAD . 'open my $own, ">&", \*STDERR or die; my $request = FCGI::Request(); while ($request->Accept >= 0) { open my $accepted, ">", "accepted" or die; local $/; my $body = <STDIN>; syswrite $own, "ran $body\n"; print "answer"; last if $body eq "last" }';
+    # Two wait behind the first, which is being run and takes longer than two ticks of the kernel's clock; one of them disconnects.
     my ($original, $ours) = both($text, sub {
         my ($socket) = @_;
         my @clients = map { FastCGIClient->new($socket) } 1 .. 3;
@@ -84,6 +84,9 @@ sub same_log {
         $clients[0]->send_bytes(substr $bytes, 0, -8);
         $clients[$_]->send_bytes($clients[$_]->request_bytes({ stdin => qw(first gone last)[$_] })) for 1, 2;
         close $clients[1]->socket;
+        my $accepted = $socket =~ s/socket\z/accepted/r;
+        select undef, undef, undef, 0.001 until -e $accepted;
+        # From here on its length is the scenario.
         select undef, undef, undef, 0.05;
         $clients[0]->send_bytes(substr $bytes, -8);
         return map { $_->response->{stdout} } @clients[ 0, 2 ];

@@ -283,8 +283,8 @@ fn what_is_no_manager_is_refused_with_the_reason() {
     );
     assert_refused(&[&file("odd", "-1\u{1b}\n")], r"'-1\u{1b}' is not a pid");
     assert_refused(&[&file("empty", "")], "'' is not a pid");
-    assert_refused(&["/dev/zero"], "is not a pid");
-    assert_refused(&[folder.path().to_str().unwrap()], "Is a directory");
+    assert_refused(&["/dev/zero"], "/dev/zero: not a regular file");
+    assert_refused(&[folder.path().to_str().unwrap()], "not a regular file");
     assert_refused(&["missing.pid"], "missing.pid: No such file");
     assert_refused(&["nothing"], "neither a pid nor a pid file");
     let gone = folder.path().join("gone");
