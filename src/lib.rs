@@ -28,3 +28,5 @@ pub mod server;
 #[allow(unsafe_code)]
 mod sys;
 pub mod wire;
+
+pub use sys::log;

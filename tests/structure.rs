@@ -1,6 +1,8 @@
 //! The house's rules, checked by machine: who imports whom, where `unsafe` may stand, what a room
 //! without side effects may name, and how a file may look.
 
+#[path = "structure/log_rule.rs"]
+mod log_rule;
 #[path = "structure/rules.rs"]
 mod rules;
 #[path = "structure/source.rs"]
@@ -63,6 +65,37 @@ fn pure_rooms_touch_nothing() {
 #[test]
 fn unsafe_stands_in_two_rooms_and_says_why_it_is_sound() {
     assert_kept(rules::unsafety);
+}
+
+#[test]
+fn everything_is_logged_by_the_one_log_that_never_waits() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = sources();
+    for (below, folder) in [("bin", "src/bin"), ("libfcgi", "bindings/libfcgi/src")] {
+        let mut others = source::read(&root.join(folder));
+        assert!(others.len() > 10, "{folder}");
+        for other in &mut others {
+            other.path = format!("{below}/{}", other.path);
+        }
+        sources.append(&mut others);
+    }
+    let broken: Vec<_> = sources.iter().flatten_rule(log_rule::one_log);
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_log_rule_sees_what_writes_past_it() {
+    let bad = [
+        "fn f() { eprintln!(); }",
+        "fn f() { x(|| std::eprint!(\"\")) }",
+        "fn f() { dbg!(1); }",
+        "use std::io::{self, stderr};",
+        "fn f() { let _ = io::stderr().write_all(b\"\"); }",
+    ];
+    let good = ["fn f() { println!(); stderr::room(); log::line(Level::Info, \"\") }"];
+    for file in ["server/request.rs", "bin/call.rs", "libfcgi/process.rs"] {
+        assert_sees(log_rule::one_log, file, &bad, &good);
+    }
 }
 
 #[test]

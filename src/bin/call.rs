@@ -13,7 +13,7 @@ use tokio::fs::File;
 use crate::address::Address;
 use crate::body::{RequestBody, Spool};
 use crate::client::{self, Connection, Event, Exchange};
-use crate::error_lines::log;
+use crate::error_lines::{self, log};
 use crate::reply::{Head, HeadReader};
 use crate::variables::{Mapping, Subject};
 
@@ -225,10 +225,7 @@ async fn print(exchange: Exchange, include: bool) -> Result<Ending, Stopped> {
                     head = Some(found);
                 }
             }
-            // Standard error may be closed; the response is what matters.
-            Some(Event::Stderr(bytes)) => {
-                let _ = io::stderr().write_all(&bytes);
-            }
+            Some(Event::Stderr(bytes)) => error_lines::write(&bytes),
             Some(Event::Done(end, _)) => return ending(end, head, seen),
             Some(Event::Failed(failure)) => {
                 let place = head.map_or_else(

@@ -1,13 +1,23 @@
 //! Standard error: the command's own lines, and those of an application.
 
-use std::io::Write;
+use std::io::Write as _;
 
-/// A line is passed on in pieces of this size when its end does not come.
-const MAX_LINE: usize = 8 * 1024;
+use fcgipm::log::{self, Level};
 
-/// Writes a line to standard error, at once. Nobody is left to tell when that fails.
+/// A line is passed on in pieces of this size when its end does not come: a pipe takes as much at once,
+/// with the label in front.
+const MAX_LINE: usize = 3 * 1024;
+
+/// Writes a line to standard error: what went wrong. It is dropped, and counted, where that would have
+/// to wait.
 pub(crate) fn log(line: &str) {
-    write_line(line.as_bytes());
+    log::line(Level::Error, line);
+}
+
+/// Writes an application's bytes to standard error, and waits for its reader: for a command that makes one
+/// request, which nobody else waits for. Where it is closed, the response is what matters.
+pub(crate) fn write(bytes: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(bytes);
 }
 
 /// An application's STDERR stream, cut into lines that each say which request they belong to.
@@ -45,7 +55,8 @@ impl ErrorLines {
         let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if !text.is_empty() {
-            write_line(&[self.label.as_bytes(), b": ", text].concat());
+            // One write per line, so that lines of several processes on one terminal do not mix.
+            log::pass_on(&[self.label.as_bytes(), b": ", text, b"\n"].concat());
         }
         self.line.clear();
     }
@@ -55,11 +66,4 @@ impl Drop for ErrorLines {
     fn drop(&mut self) {
         self.flush();
     }
-}
-
-/// One write per line, so that lines of several processes on one terminal do not mix.
-fn write_line(line: &[u8]) {
-    let mut bytes = line.to_vec();
-    bytes.push(b'\n');
-    let _ = std::io::stderr().lock().write_all(&bytes);
 }

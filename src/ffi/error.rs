@@ -44,8 +44,9 @@ pub extern "C" fn fcgipm_error_name(code: i32) -> *const c_char {
 }
 
 /// Writes to standard error as the manager writes its own lines, for hosts that have lines of
-/// their own: with one write(2), raising no signal where nobody reads it, and dropped instead of
-/// waiting for a reader that stands still. A manager that stopped there would look after nobody.
+/// their own: without raising a signal where nobody reads it, and dropped instead of waiting for a
+/// reader that does not keep up. A manager that stopped there would look after nobody. What was
+/// dropped is counted, and the next line that gets through reports it.
 ///
 /// Returns 1, or 0 when it was dropped; FCGIPM_EARGUMENT. Any thread.
 #[unsafe(no_mangle)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::pool::{Cause, Exit, Overdue, Recycle};
 use crate::sys;
+use crate::sys::log::{self, Level};
 
 /// The kinds of events. The numbers are part of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +65,11 @@ pub struct Event {
 }
 
 /// Passes an event on, and writes its line if there is a log to be written.
-pub(super) fn log(wanted: bool, event: Event) -> Event {
+pub(super) fn logged(wanted: bool, event: Event) -> Event {
     if wanted && !event.message.is_empty() {
         let pid = sys::process::pid();
-        sys::stderr::line(&format!("fcgipm: manager (pid {pid}): {}", event.message));
+        let line = format!("fcgipm: manager (pid {pid}): {}", event.message);
+        log::line(event.level(), &line);
     }
     event
 }
@@ -79,6 +81,32 @@ impl Event {
             pid,
             status,
             message: message.into(),
+        }
+    }
+
+    /// How much its line matters.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self.kind {
+            EventKind::ReloadFailed | EventKind::Emergency => Level::Error,
+            EventKind::SlowRequest | EventKind::RequestTimedOut | EventKind::Killing => {
+                Level::Warning
+            }
+            EventKind::WorkerExited if self.status != 0 => Level::Warning,
+            EventKind::InWorker
+            | EventKind::Stopped
+            | EventKind::Managing
+            | EventKind::WorkerStarted
+            | EventKind::WorkerReady
+            | EventKind::WorkerExited
+            | EventKind::ReloadBegun
+            | EventKind::ReloadDone
+            | EventKind::Stopping
+            | EventKind::Signal
+            | EventKind::Notice
+            | EventKind::Recycling
+            | EventKind::Resized
+            | EventKind::Recovered => Level::Info,
         }
     }
 

@@ -55,7 +55,7 @@ enum State {
 /// Writes a host's line to standard error as the manager writes its own: without waiting for a reader.
 /// Whether it was written.
 pub fn write_line(bytes: &[u8]) -> bool {
-    sys::stderr::host_line(bytes)
+    sys::log::pass_on(bytes)
 }
 
 impl Manager {
@@ -164,7 +164,7 @@ impl Manager {
                             if let Some(error) = fatal {
                                 return Err(error);
                             }
-                            let stopped = event::log(self.settings.log, Event::stopped());
+                            let stopped = event::logged(self.settings.log, Event::stopped());
                             return Ok(Some(stopped));
                         }
                     }

@@ -136,7 +136,7 @@ impl Shell {
             worker.status = status;
             worker.executing = None;
             if let Some(output) = &mut worker.output {
-                let _ = output.pass_on();
+                output.pass_on_rest();
             }
             self.take_final_look(slot);
             self.report(slot, Report::Exited(exit));

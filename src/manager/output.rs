@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use crate::sys::attempt::Attempt;
 use crate::sys::channel::Pipe;
 use crate::sys::stderr::{self, Room};
 use crate::sys::{io, process};
@@ -21,6 +22,8 @@ const RESERVE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Output {
     pipe: Option<OwnedFd>,
+    /// What was read, and standard error has not taken yet.
+    unsent: Vec<u8>,
     tail: Vec<u8>,
 }
 
@@ -39,6 +42,7 @@ impl Output {
     pub(super) const fn new(pipe: OwnedFd) -> Self {
         Self {
             pipe: Some(pipe),
+            unsent: Vec::new(),
             tail: Vec::new(),
         }
     }
@@ -52,26 +56,62 @@ impl Output {
     pub(super) fn pass_on(&mut self) -> Passed {
         let mut buffer = [0; 4_096];
         for _ in 0..16 {
+            if stderr::room() == Room::None || !self.send() {
+                return Passed::Held;
+            }
             let Some(pipe) = &self.pipe else {
                 return Passed::End;
             };
-            let room = stderr::room();
-            if room == Room::None {
-                return Passed::Held;
-            }
             match io::read(pipe.as_fd(), &mut buffer) {
                 Ok(io::Received::Bytes(count)) => {
                     let bytes = &buffer[..count];
-                    if room == Room::Some {
-                        stderr::pass_on(bytes);
-                    }
+                    self.unsent.extend_from_slice(bytes);
                     self.remember(bytes);
+                    if !self.send() {
+                        return Passed::Held;
+                    }
                 }
                 Ok(io::Received::Nothing) => return Passed::Everything,
                 Ok(io::Received::End) | Err(_) => self.pipe = None,
             }
         }
         Passed::Everything
+    }
+
+    /// Its worker has ended: what it wrote last is remembered, also where standard error takes nothing.
+    pub(super) fn pass_on_rest(&mut self) {
+        let mut buffer = [0; 4_096];
+        if self.pass_on() != Passed::Held {
+            return;
+        }
+        // A pipe holds so much.
+        for _ in 0..16 {
+            match self
+                .pipe
+                .as_ref()
+                .map(|pipe| io::read(pipe.as_fd(), &mut buffer))
+            {
+                Some(Ok(io::Received::Bytes(count))) => {
+                    self.unsent.extend_from_slice(&buffer[..count]);
+                    self.remember(&buffer[..count]);
+                }
+                Some(Ok(io::Received::Nothing | io::Received::End) | Err(_)) | None => break,
+            }
+        }
+        self.send();
+    }
+
+    /// Whether standard error has taken everything, or takes nothing any more.
+    fn send(&mut self) -> bool {
+        if self.unsent.is_empty() {
+            return true;
+        }
+        match stderr::pass_on(&self.unsent) {
+            Attempt::Wrote(count) => drop(self.unsent.drain(..count)),
+            Attempt::Full => {}
+            Attempt::Failed => self.unsent.clear(),
+        }
+        self.unsent.is_empty()
     }
 
     fn remember(&mut self, bytes: &[u8]) {

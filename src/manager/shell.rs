@@ -195,7 +195,8 @@ impl Shell {
     }
 
     pub(super) fn publish(&mut self, event: Event) {
-        self.events.push_back(event::log(self.settings.log, event));
+        self.events
+            .push_back(event::logged(self.settings.log, event));
     }
 
     /// One turn of the loop, which waits until then at most.

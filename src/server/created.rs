@@ -9,8 +9,9 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::sys::log::{self, Level};
 use crate::sys::socket_file::{FileId, identity_at, identity_of};
-use crate::sys::{arrivals, holder, listen, lock, process, stderr};
+use crate::sys::{arrivals, holder, listen, lock, process};
 
 #[derive(Debug)]
 struct Created {
@@ -71,10 +72,13 @@ impl Created {
             && let Err(errno) = arrivals::stop(listener)
         {
             let fd = self.fd;
-            stderr::log(&format!(
-                "listening descriptor {fd}: connections go on to arrive: {}",
-                errno.desc()
-            ));
+            log::limited(
+                Level::Warning,
+                &format!(
+                    "listening descriptor {fd}: connections go on to arrive: {}",
+                    errno.desc()
+                ),
+            );
         }
         let Some((path, file)) = &self.file else {
             return;
@@ -84,7 +88,10 @@ impl Created {
         if identity_at(path) == Some(*file)
             && let Err(error) = fs::remove_file(path)
         {
-            stderr::log(&format!("socket file {} stays: {error}", path.display()));
+            log::limited(
+                Level::Warning,
+                &format!("socket file {} stays: {error}", path.display()),
+            );
         }
     }
 }

@@ -11,7 +11,8 @@ use super::parking::Parking;
 use super::request::{Prospect, Request};
 use super::supervision::{self, Supervision};
 use crate::sys::listen::Peer;
-use crate::sys::{arrivals, io, listen, stderr};
+use crate::sys::log::{self, Level};
+use crate::sys::{arrivals, io, listen};
 
 /// How long a worker whose manager is gone goes on to accept, or one that cannot tell how much waits:
 /// it must not serve newcomers for ever.
@@ -92,7 +93,10 @@ impl Request {
                     if self.parking.as_mut().is_some_and(Parking::evict) => {}
                 Err(errno) if failures < PASSING && is_of_the_connection(errno) => failures += 1,
                 Err(errno) => {
-                    stderr::log(&format!("accept, before leaving: {}", errno.desc()));
+                    log::limited(
+                        Level::Warning,
+                        &format!("accept, before leaving: {}", errno.desc()),
+                    );
                     drain = Drain::OVER;
                 }
             }

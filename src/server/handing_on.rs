@@ -11,7 +11,8 @@ use super::request::{Prospect, Request};
 use super::supervision::{self, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Error, Result};
-use crate::sys::{io, listen, stderr};
+use crate::sys::log::{self, Level};
+use crate::sys::{io, listen};
 
 /// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
 /// to no request.
@@ -43,7 +44,10 @@ impl Request {
                     break;
                 }
                 Err(errno) => {
-                    stderr::log(&format!("taking over a kept connection: {}", errno.desc()));
+                    log::limited(
+                        Level::Warning,
+                        &format!("taking over a kept connection: {}", errno.desc()),
+                    );
                     break;
                 }
             }

@@ -11,8 +11,9 @@ use super::opening::Opening;
 use super::parking::Parked;
 use super::supervision::{self, Report};
 use crate::options::{Opt, Options};
+use crate::sys::clock;
 use crate::sys::io::{self, Ends};
-use crate::sys::{clock, stderr};
+use crate::sys::log::{self, Level};
 
 /// Connections that are looked at in a row, once there is a reason to.
 const IN_A_ROW: u32 = 256;
@@ -146,7 +147,10 @@ impl HungUp {
             1 => "a request was not run: its client".to_owned(),
             count => format!("{count} requests were not run: their clients"),
         };
-        stderr::log(&format!("{plural} had hung up (option skip_hung_up)"));
+        log::limited(
+            Level::Info,
+            &format!("{plural} had hung up (option skip_hung_up)"),
+        );
     }
 }
 

@@ -33,11 +33,6 @@ pub mod supervision;
 mod tests_input;
 mod waiting;
 
-/// Writes a line to the log, which is standard error, with the library's prefix.
-pub fn log(line: &str) {
-    crate::sys::stderr::log(line);
-}
-
 /// Has every thread of this process that waits for a request [look around](Request::look_around).
 pub fn rouse() {
     crate::sys::kick::rouse();

@@ -12,7 +12,7 @@ use super::supervision::{self, Retirement};
 use crate::conn::{ProtocolError, Role};
 use crate::sys::io::{self, Direction, Received};
 use crate::sys::listen::Peer;
-use crate::sys::stderr;
+use crate::sys::log::{self, Level};
 
 /// How long a new connection may say nothing before it stands aside. Long enough for a web server
 /// on the way from connect(2) to its first write.
@@ -172,10 +172,13 @@ impl Request {
     /// The parameters took too long.
     fn give_up(&mut self) {
         if let Some(patience) = self.settings.params_timeout {
-            stderr::log(&format!(
-                "a request is given up: its parameters took longer than params_timeout = {} s",
-                patience.as_secs_f64()
-            ));
+            log::limited(
+                Level::Warning,
+                &format!(
+                    "a request is given up: its parameters took longer than params_timeout = {} s",
+                    patience.as_secs_f64()
+                ),
+            );
         }
         self.close();
     }
@@ -204,6 +207,9 @@ impl Request {
             Some(Peer::Inet(address)) => address.to_string(),
             Some(Peer::Unix) | None => "unix:".to_owned(),
         };
-        stderr::log(&format!("connection from {peer} ends: {error}"));
+        log::limited(
+            Level::Warning,
+            &format!("connection from {peer} ends: {error}"),
+        );
     }
 }

@@ -13,7 +13,8 @@ use super::supervision::{self, Accepts, Order, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
-use crate::sys::{arrivals, child, kick, listen, readiness, stderr};
+use crate::sys::log::{self, Level};
+use crate::sys::{arrivals, child, kick, listen, readiness};
 
 impl Request {
     /// Finds the next connection that may have something to read, and makes it the current one.
@@ -190,10 +191,13 @@ impl Request {
         if let listen::Peer::Inet(address) = peer
             && !is_admitted
         {
-            stderr::log(&format!(
-                "connection from {address} refused: not in {}",
-                super::WEB_SERVER_ADDRS
-            ));
+            log::limited(
+                Level::Warning,
+                &format!(
+                    "connection from {address} refused: not in {}",
+                    super::WEB_SERVER_ADDRS
+                ),
+            );
         }
         is_admitted
     }
@@ -304,11 +308,17 @@ impl Request {
                     state,
                     standing,
                 }) {
-                    stderr::log("a kept connection is closed: it cannot be watched");
+                    log::limited(
+                        Level::Warning,
+                        "a kept connection is closed: it cannot be watched",
+                    );
                     drop(refused);
                 }
             }
-            Err(error) => stderr::log(&format!("a kept connection is closed: {error}")),
+            Err(error) => log::limited(
+                Level::Warning,
+                &format!("a kept connection is closed: {error}"),
+            ),
         }
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
 /// Writes a byte, so that whoever waits at the other end looks. A pipe that is full says the same,
 /// and one that nobody reads concerns nobody.
 pub(crate) fn poke(fd: impl AsFd) {
-    super::stderr::without_signals(|| {
+    super::attempt::without_signals(|| {
         let _ = nix::unistd::write(fd, &[0]);
     });
 }

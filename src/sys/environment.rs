@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::Once;
 
-use super::stderr;
+use super::log::{self, Level};
 
 /// Whether the environment's author may have fewer privileges than this process (getauxval(3), AT_SECURE).
 #[must_use]
@@ -37,7 +37,8 @@ fn report_ignored() {
     let is_ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"FCGIPM_");
     if std::env::vars_os().any(|(name, _)| is_ours(&name)) {
         REPORTED.call_once(|| {
-            stderr::log(
+            log::limited(
+                Level::Warning,
                 "the FCGIPM_ variables of the environment are ignored: this program has more privileges \
                  than its caller (set-user-ID, set-group-ID or file capabilities)",
             );

@@ -3,6 +3,7 @@
 //! Every function here is safe to call; each `unsafe` block says why it is sound.
 
 pub(crate) mod arrivals;
+pub(crate) mod attempt;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub mod environment;
@@ -13,6 +14,7 @@ pub(crate) mod io;
 pub(crate) mod kernel;
 pub(crate) mod kick;
 pub(crate) mod listen;
+pub mod log;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod socket_file;

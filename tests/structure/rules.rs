@@ -370,7 +370,7 @@ fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     }
 }
 
-fn line(span: Span) -> usize {
+pub(crate) fn line(span: Span) -> usize {
     span.start().line
 }
 
@@ -386,7 +386,7 @@ fn each_ident(tokens: &TokenStream, see: &mut dyn FnMut(&proc_macro2::Ident)) {
 
 /// Every path that a file names, from the crate's root where it is one of the crate: in imports, in
 /// code, and within the arguments of macros.
-fn paths(source: &Source) -> Vec<(Span, Vec<String>)> {
+pub(crate) fn paths(source: &Source) -> Vec<(Span, Vec<String>)> {
     let mut paths = Paths {
         module: source.module.clone(),
         found: Vec::new(),

@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use fcgipm::error::Error;
+use fcgipm::log::{Level, limited};
 use fcgipm::options::Options;
 use fcgipm::server::{WEB_SERVER_ADDRS, environment, listener, supervision};
 use once_cell::sync::OnceCell;
@@ -47,7 +48,7 @@ pub(crate) fn is_initialised() -> bool {
 
 /// Says something to the operator.
 pub(crate) fn log(message: &str) {
-    fcgipm::server::log(&format!("libfcgi: {message}"));
+    limited(Level::Warning, &format!("libfcgi: {message}"));
 }
 
 /// Sets the process up: once, whoever calls.

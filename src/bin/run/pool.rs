@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use fcgipm::error::{Code, Error};
+use fcgipm::log::Level;
 use fcgipm::manager::{EventKind, Manager, Program};
 use fcgipm::options::{Opt, Options};
 use fcgipm::server::{environment, listener};
@@ -102,7 +103,7 @@ impl Pool {
             match manager.next() {
                 Ok(event) => {
                     if logs && !event.message.is_empty() {
-                        self.tell(&event.message);
+                        self.tell(event.level(), &event.message);
                     }
                     if event.kind == EventKind::Stopped {
                         return Ok(());
@@ -115,12 +116,13 @@ impl Pool {
     }
 
     /// A line of the manager's.
-    fn tell(&self, message: &str) {
+    fn tell(&self, level: Level, message: &str) {
         let pid = std::process::id();
-        match &self.name {
-            Some(name) => log(&format!("fcgipm: pool '{name}' (pid {pid}): {message}")),
-            None => log(&format!("fcgipm: manager (pid {pid}): {message}")),
-        }
+        let line = match &self.name {
+            Some(name) => format!("fcgipm: pool '{name}' (pid {pid}): {message}"),
+            None => format!("fcgipm: manager (pid {pid}): {message}"),
+        };
+        fcgipm::log::line(level, &line);
     }
 
     fn preload(&self) -> Result<Option<PathBuf>, String> {
@@ -132,6 +134,7 @@ impl Pool {
             DropIn::Unwanted => None,
             DropIn::Missing => {
                 self.tell(
+                    Level::Warning,
                     "libfcgi.so.0 is not beside this command: nothing is preloaded, and a program on \
                      libfcgi is supervised by signals alone (--no-preload: so be it)",
                 );

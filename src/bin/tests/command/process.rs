@@ -19,12 +19,17 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn to(address: &str, options: &[&str]) -> Self {
+        Self::logging_to(Stdio::piped(), address, options)
+    }
+
+    /// One whose standard error is this.
+    pub(crate) fn logging_to(stderr: Stdio, address: &str, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
             .args(["gateway", "--http", "127.0.0.1:0", "--to", address])
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -35,9 +40,10 @@ impl Gateway {
         let (http, to) = rest.split_once("/ -> ").unwrap();
         assert_eq!(to.trim_end(), address);
         let (sender, errors) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map(BufReader::new);
         thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            let lines = stderr.into_iter().flat_map(BufRead::lines);
+            for line in lines.map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
                 }

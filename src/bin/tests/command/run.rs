@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod foreign;
+mod log;
 mod pools;
 mod starting;
 mod supervised;
