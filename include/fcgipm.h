@@ -152,7 +152,7 @@
 #define FCGIPM_EVENT_RELOAD_BEGUN 7
 
 /**
- * Every worker is a new one, and ready.
+ * Every worker is a new one, and ready, and the old ones have exited.
  */
 #define FCGIPM_EVENT_RELOAD_DONE 8
 

@@ -23,7 +23,7 @@ use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
 /// What a run of some length must have come to.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "grown",
     "shrunk",
     "slow",
@@ -37,6 +37,7 @@ const KINDS: [&str; 17] = [
     "recycled for age",
     "shared",
     "departed",
+    "rolled",
     "successors",
     "emptied",
     "silent ones ready",

@@ -23,7 +23,7 @@ pub const FCGIPM_EVENT_WORKER_READY: i32 = 5;
 pub const FCGIPM_EVENT_WORKER_EXITED: i32 = 6;
 /// A reload has begun.
 pub const FCGIPM_EVENT_RELOAD_BEGUN: i32 = 7;
-/// Every worker is a new one, and ready.
+/// Every worker is a new one, and ready, and the old ones have exited.
 pub const FCGIPM_EVENT_RELOAD_DONE: i32 = 8;
 /// The old workers go on; the message says why.
 pub const FCGIPM_EVENT_RELOAD_FAILED: i32 = 9;

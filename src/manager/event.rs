@@ -25,7 +25,7 @@ pub enum EventKind {
     WorkerExited = 6,
     /// A reload has begun.
     ReloadBegun = 7,
-    /// Every worker is a new one, and ready.
+    /// Every worker is a new one, and ready, and the old ones are gone.
     ReloadDone = 8,
     /// The old workers go on.
     ReloadFailed = 9,
@@ -144,6 +144,13 @@ impl Event {
 
     pub(super) fn reload_begun() -> Self {
         Self::new(EventKind::ReloadBegun, 0, 0, "reload begun")
+    }
+
+    pub(super) fn reload_rolled(old: usize) -> Self {
+        let workers = plural(old);
+        Self::notice(format!(
+            "reload: all new workers are ready; waiting for {old} old worker{workers} to exit"
+        ))
     }
 
     pub(super) fn reload_done() -> Self {

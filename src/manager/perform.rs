@@ -152,6 +152,7 @@ impl Shell {
             }
             Notice::ReloadBegun => Event::reload_begun(),
             Notice::ReloadQueued => Event::notice("a reload is going on; another one follows"),
+            Notice::ReloadRolled { old } => Event::reload_rolled(old),
             Notice::ReloadDone => Event::reload_done(),
             Notice::ReloadFailed { slot, cause } => {
                 // Where none could be forked, there is nobody in the slot.

@@ -66,6 +66,8 @@ pub(super) struct Shell {
     pub(super) fatal: Option<Error>,
     /// Reloads that were begun.
     pub(super) generation: u64,
+    /// The latest reload has failed.
+    pub(super) reload_failed: bool,
     pub(super) stopped: bool,
 }
 
@@ -183,6 +185,7 @@ impl Shell {
             has_executed: false,
             fatal: None,
             generation: 0,
+            reload_failed: false,
             stopped: false,
         };
         this.show_beginning();

@@ -17,6 +17,11 @@ impl Shell {
     /// Something that is counted, or remembered, has happened.
     pub(super) fn show_notice(&mut self, notice: Notice, event: &Event) {
         self.generation += u64::from(notice == Notice::ReloadBegun);
+        self.reload_failed = match notice {
+            Notice::ReloadBegun => false,
+            Notice::ReloadFailed { .. } => true,
+            _ => self.reload_failed,
+        };
         let header = self.parts.scoreboard.header();
         match notice {
             Notice::Started { slot } => {
@@ -43,6 +48,8 @@ impl Shell {
                 self.inherit_counts(slot, matches!(exit, Exit::Signal(_) | Exit::Unknown));
             }
             Notice::ReloadBegun => header.set_reload(Reload::Running, ""),
+            // The old workers of an earlier one are gone: how the latest ended is what is shown.
+            Notice::ReloadDone if self.reload_failed => header.add(Total::ReloadsDone, 1),
             Notice::ReloadDone => header.set_reload(Reload::Done, ""),
             Notice::ReloadFailed { .. } => header.set_reload(Reload::Failed, &event.message),
             Notice::Recycling { .. } => header.add(Total::Recycled, 1),
@@ -50,6 +57,7 @@ impl Shell {
             // Whoever reads in the log that it is ready finds it so.
             Notice::Ready { slot } => self.parts.scoreboard.slot(slot).set_stage(Stage::Ready),
             Notice::ReloadQueued
+            | Notice::ReloadRolled { .. }
             | Notice::Killing { .. }
             | Notice::BackingOff { .. }
             | Notice::DeparturesLimited { .. }

@@ -89,7 +89,12 @@ pub enum Notice {
     ReloadBegun,
     /// A reload was asked for while one is going on: another follows.
     ReloadQueued,
-    /// Every worker is one of the new generation, and ready.
+    /// Every worker is one of the new generation, and ready. So many old ones were asked to exit and are not gone.
+    ReloadRolled {
+        /// The old ones.
+        old: usize,
+    },
+    /// The old ones are gone, too.
     ReloadDone,
     /// The reload ended early, and the old generation goes on.
     ReloadFailed {

@@ -151,14 +151,19 @@ impl Pool {
                 self.let_go(now, surplus, false, |g| g == current, actions);
                 if covered >= census.old() && census.new_ready >= self.wanted {
                     self.reload = Reload::None;
-                    self.reloads += 1;
-                    actions.push(Action::Notice(Notice::ReloadDone));
+                    self.rolled.count += 1;
+                    self.rolled.generation = self.generation;
+                    let old = self.older_than(self.generation);
+                    if old > 0 {
+                        actions.push(Action::Notice(Notice::ReloadRolled { old }));
+                    }
                     if again {
                         self.begin_reload(actions);
                     }
                 }
             }
         }
+        self.end_reloads(actions);
         let deficit = self.deficit(&self.census());
         self.first = self.first.min(deficit);
         let rest = deficit - self.first;
@@ -171,6 +176,27 @@ impl Pool {
         self.departed = self.departed.min(most - self.owed);
         let replacements = self.owed + self.departed;
         self.grown = self.grown.min(rest.saturating_sub(replacements));
+    }
+
+    /// A reload is done when every worker of an older generation is gone. Until then another one can begin: they are done
+    /// together.
+    fn end_reloads(&mut self, actions: &mut Vec<Action>) {
+        if self.reload != Reload::None
+            || self.rolled.count == 0
+            || self.older_than(self.rolled.generation) > 0
+        {
+            return;
+        }
+        for _ in 0..std::mem::take(&mut self.rolled.count) {
+            self.reloads += 1;
+            actions.push(Action::Notice(Notice::ReloadDone));
+        }
+    }
+
+    /// Processes of older generations, whatever they do.
+    fn older_than(&self, generation: u64) -> usize {
+        let generations = self.slots.iter().filter_map(Slot::generation);
+        generations.filter(|held| *held < generation).count()
     }
 
     /// Retires this many workers of these generations: first those that are not ready, then the
@@ -338,7 +364,7 @@ impl Pool {
             | Slot::Forking { .. }
             | Slot::Starting { .. }
             | Slot::Retiring(_)
-            | Slot::Killed => false,
+            | Slot::Killed { .. } => false,
         });
         if proved {
             self.backoff.refill();

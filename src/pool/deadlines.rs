@@ -57,7 +57,7 @@ impl Pool {
                 | Slot::Empty
                 | Slot::Forking { .. }
                 | Slot::Ready(_)
-                | Slot::Killed => {}
+                | Slot::Killed { .. } => {}
             }
         }
     }
@@ -86,7 +86,8 @@ impl Pool {
     }
 
     fn kill(&mut self, slot: usize, overdue: Overdue, rescue: bool, actions: &mut Vec<Action>) {
-        self.slots[slot] = Slot::Killed;
+        let generation = self.slots[slot].generation().unwrap_or_default();
+        self.slots[slot] = Slot::Killed { generation };
         actions.push(Action::Notice(Notice::Killing { slot, overdue }));
         actions.push(Action::Kill { slot, rescue });
     }

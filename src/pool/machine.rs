@@ -29,6 +29,7 @@ pub struct Pool {
     /// The generation that new workers belong to.
     pub(super) generation: u64,
     pub(super) reload: Reload,
+    pub(super) rolled: Rolled,
     /// First forks still to be made.
     pub(super) first: usize,
     /// Forks still to be made because the load asked for more workers.
@@ -88,6 +89,14 @@ pub(super) enum Reload {
     },
 }
 
+/// Reloads whose new workers are all ready, and that wait for the old ones to be gone.
+#[derive(Debug, Default)]
+pub(super) struct Rolled {
+    pub(super) count: usize,
+    /// The workers of older generations are those that must go.
+    pub(super) generation: u64,
+}
+
 impl Pool {
     /// A pool without workers.
     #[must_use]
@@ -101,6 +110,7 @@ impl Pool {
             limits: Vec::new(),
             generation: 0,
             reload: Reload::None,
+            rolled: Rolled::default(),
             first: wanted,
             grown: 0,
             owed: 0,
@@ -182,7 +192,7 @@ impl Pool {
     /// Whether a reload is going on.
     #[must_use]
     pub fn is_reloading(&self) -> bool {
-        self.reload != Reload::None
+        self.reload != Reload::None || self.rolled.count > 0
     }
 
     /// Takes in one event, and appends what is to be done about it, in this order.
@@ -295,6 +305,7 @@ impl Pool {
         }
         self.phase = Phase::Stopping;
         self.reload = Reload::None;
+        self.rolled = Rolled::default();
         actions.push(Action::Notice(Notice::Stopping));
         self.drain = self.load.connection_waits() && self.census().alive() == 0;
         for slot in 0..self.slots.len() {
@@ -371,14 +382,16 @@ impl Pool {
             held @ Slot::Starting { .. } => {
                 // It does not wait, so no kick would reach it.
                 let watch = Watch::new(now, Activity::Leaving);
-                let mut retirement = Retirement::new(now, last, watch, limit);
+                let generation = held.generation().unwrap_or_default();
+                let mut retirement = Retirement::new(now, generation, last, watch, limit);
                 retirement.start_by = held.start_by();
                 *held = Slot::Retiring(retirement);
                 actions.push(Action::Retire { slot, last });
                 actions.push(Action::Terminate { slot });
             }
             Slot::Ready(serving) => {
-                let mut retirement = Retirement::new(now, last, serving.watch, limit);
+                let generation = serving.generation;
+                let mut retirement = Retirement::new(now, generation, last, serving.watch, limit);
                 // Until it is looked at again: a kick too many does nothing, and one too few may
                 // leave it waiting. One that says nothing does not know what a kick is.
                 retirement.idle = !serving.watch.is_silent();
@@ -395,7 +408,7 @@ impl Pool {
                 retirement.last = true;
                 actions.push(Action::Retire { slot, last });
             }
-            Slot::Retiring(_) | Slot::Empty | Slot::Killed => {}
+            Slot::Retiring(_) | Slot::Empty | Slot::Killed { .. } => {}
         }
     }
 }

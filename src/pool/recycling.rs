@@ -81,7 +81,7 @@ impl Pool {
             | Slot::Forking { .. }
             | Slot::Starting { .. }
             | Slot::Ready(_)
-            | Slot::Killed => false,
+            | Slot::Killed { .. } => false,
         });
         self.surge().saturating_sub(leaving.count())
     }

@@ -79,7 +79,7 @@ impl Pool {
                     self.lost(now, slot, &serving, cause, actions);
                 }
             }
-            (Slot::Retiring(_) | Slot::Killed, Report::Exited(exit)) => {
+            (Slot::Retiring(_) | Slot::Killed { .. }, Report::Exited(exit)) => {
                 *held = Slot::Empty;
                 actions.push(Action::Notice(Notice::Exited { slot, exit }));
             }
@@ -153,7 +153,7 @@ impl Pool {
                 | Report::Memory { .. },
             )
             | (
-                Slot::Killed,
+                Slot::Killed { .. },
                 Report::Forked
                 | Report::ForkFailed { .. }
                 | Report::Executed

@@ -59,7 +59,9 @@ pub(super) enum Slot {
     },
     Ready(Serving),
     Retiring(Retirement),
-    Killed,
+    Killed {
+        generation: u64,
+    },
 }
 
 /// What besides its first Accept will show that a worker is ready.
@@ -89,6 +91,7 @@ pub(super) struct Serving {
 /// The state of a worker on its way out.
 #[derive(Clone, Debug)]
 pub(super) struct Retirement {
+    pub(super) generation: u64,
     /// No successor will be left.
     pub(super) last: bool,
     /// It waits for a request, so a kick reaches it.
@@ -107,8 +110,15 @@ pub(super) struct Retirement {
 }
 
 impl Retirement {
-    pub(super) fn new(now: Duration, last: bool, watch: Watch, limit: Option<Duration>) -> Self {
+    pub(super) fn new(
+        now: Duration,
+        generation: u64,
+        last: bool,
+        watch: Watch,
+        limit: Option<Duration>,
+    ) -> Self {
         Self {
+            generation,
             last,
             idle: false,
             recycled: false,
@@ -128,6 +138,18 @@ impl Retirement {
 }
 
 impl Slot {
+    /// The generation of whatever process there is, or is about to be.
+    pub(super) fn generation(&self) -> Option<u64> {
+        match self {
+            Self::Empty => None,
+            Self::Forking { generation, .. }
+            | Self::Starting { generation, .. }
+            | Self::Killed { generation } => Some(*generation),
+            Self::Ready(serving) => Some(serving.generation),
+            Self::Retiring(retirement) => Some(retirement.generation),
+        }
+    }
+
     /// The generation of a worker that counts towards the pool, and whether it is ready.
     pub(super) fn member(&self) -> Option<(u64, bool)> {
         match self {
@@ -138,9 +160,10 @@ impl Slot {
             }
             | Self::Starting { generation, .. } => Some((*generation, false)),
             Self::Ready(serving) => Some((serving.generation, true)),
-            Self::Forking { doomed: true, .. } | Self::Empty | Self::Retiring(_) | Self::Killed => {
-                None
-            }
+            Self::Forking { doomed: true, .. }
+            | Self::Empty
+            | Self::Retiring(_)
+            | Self::Killed { .. } => None,
         }
     }
 
@@ -149,7 +172,9 @@ impl Slot {
         match self {
             Self::Ready(serving) => Some(&serving.watch),
             Self::Retiring(retirement) => Some(&retirement.watch),
-            Self::Empty | Self::Forking { .. } | Self::Starting { .. } | Self::Killed => None,
+            Self::Empty | Self::Forking { .. } | Self::Starting { .. } | Self::Killed { .. } => {
+                None
+            }
         }
     }
 
@@ -157,7 +182,9 @@ impl Slot {
         match self {
             Self::Ready(serving) => Some(&mut serving.watch),
             Self::Retiring(retirement) => Some(&mut retirement.watch),
-            Self::Empty | Self::Forking { .. } | Self::Starting { .. } | Self::Killed => None,
+            Self::Empty | Self::Forking { .. } | Self::Starting { .. } | Self::Killed { .. } => {
+                None
+            }
         }
     }
 
@@ -168,7 +195,7 @@ impl Slot {
             | Self::Forking { .. }
             | Self::Starting { .. }
             | Self::Retiring(_)
-            | Self::Killed => None,
+            | Self::Killed { .. } => None,
         }
     }
 
@@ -178,7 +205,7 @@ impl Slot {
             Self::Forking { .. } | Self::Starting { .. } => SlotState::Starting,
             Self::Ready(_) => SlotState::Ready,
             Self::Retiring(_) => SlotState::Retiring,
-            Self::Killed => SlotState::Gone,
+            Self::Killed { .. } => SlotState::Gone,
         }
     }
 
@@ -199,7 +226,7 @@ impl Slot {
                 let kills = retirement.kill_at.into_iter().chain(retirement.start_by);
                 kills.chain([retirement.kick_at]).min()
             }
-            Self::Empty | Self::Forking { .. } | Self::Ready(_) | Self::Killed => None,
+            Self::Empty | Self::Forking { .. } | Self::Ready(_) | Self::Killed { .. } => None,
         }
     }
 
@@ -219,7 +246,7 @@ impl Slot {
             | Self::Forking { .. }
             | Self::Ready(_)
             | Self::Retiring(_)
-            | Self::Killed => None,
+            | Self::Killed { .. } => None,
         }
     }
 
@@ -244,7 +271,7 @@ impl Slot {
                     *at = at.map(|at| at.saturating_add(by));
                 }
             }
-            Self::Empty | Self::Forking { .. } | Self::Killed => {}
+            Self::Empty | Self::Forking { .. } | Self::Killed { .. } => {}
         }
     }
 }

@@ -368,3 +368,95 @@ fn stop_before_any_worker_is_over_at_once() {
     driver.tell(Event::Stop);
     assert_eq!(driver.look().last(), Some(&Action::Stopped));
 }
+
+impl Driver {
+    /// A reload to where all new workers are ready; none of the old ones has exited.
+    fn roll(&mut self) {
+        self.tell(Event::Reload);
+        loop {
+            let forked = self.settle();
+            if forked.is_empty() {
+                return;
+            }
+            for slot in forked {
+                self.report(slot, Report::Ready);
+            }
+        }
+    }
+
+    fn is_done(&mut self) -> bool {
+        self.settle();
+        self.notices().contains(&Notice::ReloadDone)
+    }
+}
+
+#[test]
+fn a_reload_is_done_when_the_last_old_worker_is_gone() {
+    let mut driver = Driver::serving(|config| config.processes = 2);
+    driver.roll();
+    let told = driver.notices();
+    assert!(told.contains(&Notice::ReloadRolled { old: 2 }));
+    assert!(!told.contains(&Notice::ReloadDone));
+    assert!(driver.pool.is_reloading());
+    driver.exits(0, 0);
+    assert!(!driver.is_done());
+    // Killed is not gone.
+    for _ in 0..60 {
+        driver.sees(1, Activity::Busy, 1);
+        driver.now += SECOND;
+        driver.settle();
+    }
+    let overdue = Overdue::Leave;
+    let told = driver.notices();
+    assert!(told.contains(&Notice::Killing { slot: 1, overdue }));
+    assert!(!told.contains(&Notice::ReloadDone));
+    driver.report(1, Report::Exited(Exit::Signal(9)));
+    assert!(driver.is_done());
+    assert!(!driver.pool.is_reloading());
+}
+
+#[test]
+fn a_reload_does_not_wait_for_the_old_workers_of_the_one_before() {
+    let mut driver = Driver::serving(|config| {
+        config.processes = 1;
+        config.reload_surge = 2;
+    });
+    driver.roll();
+    driver.look();
+    driver.roll();
+    let told = driver.notices();
+    assert!(told.contains(&Notice::ReloadBegun));
+    assert!(told.contains(&Notice::ReloadRolled { old: 2 }));
+    driver.exits(0, 0);
+    assert!(!driver.is_done());
+    driver.exits(1, 0);
+    driver.settle();
+    let done = driver.notices();
+    assert_eq!(
+        done,
+        [
+            Notice::Exited {
+                slot: 1,
+                exit: Exit::Code(0)
+            },
+            Notice::ReloadDone,
+            Notice::ReloadDone
+        ]
+    );
+    assert_eq!(driver.pool.counts().reloads, 2);
+}
+
+#[test]
+fn a_reload_that_fails_leaves_the_one_before_to_be_done() {
+    let mut driver = Driver::serving(|config| config.processes = 1);
+    driver.roll();
+    driver.tell(Event::Reload);
+    let slot = driver.settle()[0];
+    driver.exits(slot, 1);
+    driver.settle();
+    assert!(driver.pool.is_reloading());
+    assert_eq!(driver.pool.counts().failed_reloads, 1);
+    driver.exits(0, 0);
+    assert!(driver.is_done());
+    assert_eq!(driver.pool.counts().reloads, 1);
+}

@@ -366,8 +366,12 @@ fn a_reload_recycles_nobody_on_top() {
         driver.report(slot, Report::Ready);
         driver.settle();
     }
-    let notices = driver.notices();
-    assert!(notices.contains(&Notice::ReloadDone));
+    assert!(driver.notices().contains(&Notice::ReloadRolled { old: 4 }));
+    for slot in 0..4 {
+        driver.exits(slot, 0);
+    }
+    driver.settle();
+    assert!(driver.notices().contains(&Notice::ReloadDone));
     assert_eq!(driver.pool.counts().recycled, 0);
     assert_eq!(driver.pool.counts().reloads, 1);
 }

@@ -51,7 +51,7 @@ fn a_retired_worker_whose_peer_stays_in_the_middle_of_a_record_notices_the_manag
         half.send(&request.bytes()[..request.head().len() + 12]);
         half.response();
         pool.program.signal(Signal::SIGHUP);
-        pool.program.line("reload done");
+        pool.program.line("all new workers are ready");
         pool.program.signal(Signal::SIGKILL);
         pool.program.wait();
         assert!(
@@ -70,7 +70,7 @@ fn a_retired_worker_does_not_wait_for_a_peer_in_the_middle_of_a_record_of_no_req
         half.send(&request.bytes()[..request.head().len() + 12]);
         half.response();
         pool.program.signal(Signal::SIGHUP);
-        pool.program.line("reload done");
+        pool.program.line("all new workers are ready");
         let patience = 5 * A_SECOND;
         assert!(ended_within(pool.workers[0], patience), "it goes on");
         pool.stop();

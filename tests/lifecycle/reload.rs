@@ -115,7 +115,7 @@ fn a_kept_connection_that_was_handed_on_waits_for_no_end_of_the_queue() {
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
         // The one that leaves knows, and takes nothing of the queue.
-        pool.program.line("reload done");
+        pool.program.line("all new workers are ready");
         drop(gate);
         assert!(first.response().text().contains("waited"));
         pool.program.line("exited with status 0");
@@ -136,7 +136,7 @@ fn a_request_that_is_being_read_is_answered_by_the_worker_that_was_retired() {
         let mut pool = Pool::start(transport, 1, &[]);
         let (mut half, rest) = pool.half(&call("/").keep(true));
         pool.program.signal(Signal::SIGHUP);
-        pool.program.line("reload done");
+        pool.program.line("all new workers are ready");
         half.send(&rest);
         let text = half.response_to(ID).text();
         assert!(
@@ -161,9 +161,60 @@ fn a_response_behind_an_unread_body_survives_the_reload() {
         // It is answered, and waits for the rest of what nobody wants.
         assert_eq!(connection.record().kind, super::peer::records::STDOUT);
         pool.program.signal(Signal::SIGHUP);
-        pool.program.line("reload done");
+        pool.program.line("all new workers are ready");
         let _ = connection.try_send(&bytes[request.head().len() + 100_000..]);
         assert!(connection.try_response_to(ID).is_ok());
         pool.stop();
     }
+}
+
+/// Whether a line with this text has been written.
+fn said(pool: &mut Pool, text: &str) -> bool {
+    pool.program.lines().iter().any(|line| line.contains(text))
+}
+
+#[test]
+fn a_reload_is_done_when_the_old_workers_are_gone_and_shown_as_running_until_then() {
+    let mut pool = Pool::start(Transport::Unix, 1, &[]);
+    let old = pool.workers[0];
+    let mut paused = pool.paused(false);
+    let gate = pool.gate();
+    pool.program.signal(Signal::SIGHUP);
+    pool.program
+        .line("all new workers are ready; waiting for 1 old worker to exit");
+    assert!(pool.program.call(&call("/")).text().contains("Hello"));
+    assert_eq!(pool.status()["reload"]["state"], "running");
+    // Another one waits for none of them.
+    pool.program.signal(Signal::SIGHUP);
+    pool.program.line("reload begun");
+    pool.program
+        .line("all new workers are ready; waiting for 2 old workers to exit");
+    pool.program.line("exited with status 0");
+    assert!(!said(&mut pool, "reload done"));
+    drop(gate);
+    assert!(paused.response_to(ID).text().contains("waited"));
+    pool.program
+        .line(&format!("worker (pid {old}) exited with status 0"));
+    pool.program.line("reload done");
+    pool.program.line("reload done");
+    let status = pool.status();
+    assert_eq!(status["reload"]["state"], "done");
+    pool.stop();
+}
+
+#[test]
+fn an_old_worker_that_does_not_exit_is_killed_and_then_the_reload_is_done() {
+    let mut pool = Pool::start(Transport::Unix, 1, &[("FCGIPM_DIE_TIMEOUT", "0.5")]);
+    let old = pool.workers[0];
+    let _paused = pool.paused(false);
+    let _gate = pool.gate();
+    pool.program.signal(Signal::SIGHUP);
+    pool.program.line(&format!("killing worker (pid {old})"));
+    assert!(!said(&mut pool, "reload done"));
+    pool.program
+        .line(&format!("worker (pid {old}) killed by SIGKILL"));
+    pool.program.line("reload done");
+    // A stop that checks for kills would find this one.
+    pool.program.signal(Signal::SIGTERM);
+    assert_eq!(pool.program.wait().code(), Some(0));
 }

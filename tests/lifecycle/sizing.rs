@@ -115,11 +115,12 @@ fn a_reload_of_a_pool_that_is_sized_by_load_replaces_whoever_is_there() {
         let _ = pool.next_ready();
     }
     pool.program.signal(Signal::SIGHUP);
-    pool.program.line("reload done");
+    pool.program.line("all new workers are ready");
     let _gate = pool.let_through(6);
     for connection in &mut slow {
         assert!(connection.response_to(ID).text().contains("waited"));
     }
+    pool.program.line("reload done");
     assert!(pool.program.call(&call("/")).text().contains("Hello"));
     pool.stop();
 }

@@ -27,6 +27,8 @@ pub(crate) struct Books {
     /// The stop found nobody: one more may be forked, for what waits in the queue.
     nobody_left: bool,
     emptied: bool,
+    /// The latest reload of which all new workers were ready.
+    rolled: usize,
     /// Retired for a limit, with a successor, and not gone.
     recycling: BTreeMap<usize, ()>,
     /// What happened at all, so that a run that never comes to something is noticed.
@@ -305,6 +307,8 @@ impl Books {
         if self.stopping {
             return;
         }
+        let ended = self.reloads[1] + self.reloads[2];
+        assert!(world.pool.is_reloading() || self.reloads[0] == ended);
         let alive = world.workers.values().filter(|w| w.told.is_none()).count() + forks;
         let room = self.wanted + self.surge(&world.config);
         assert!(alive <= room, "{alive} of {} wanted", self.wanted);
@@ -397,9 +401,15 @@ impl Books {
     fn notice(&mut self, world: &World, notice: Notice) {
         match notice {
             Notice::ReloadBegun => self.reloads[0] += 1,
+            Notice::ReloadRolled { old } => {
+                self.count("rolled");
+                assert!(world.ready() >= self.wanted);
+                self.rolled = self.reloads[0];
+                assert_eq!(old, self.old_ones(world));
+            }
             Notice::ReloadDone => {
                 self.reloads[1] += 1;
-                assert!(world.ready() >= self.wanted);
+                assert_eq!(self.old_ones(world), 0, "old workers live");
             }
             Notice::ReloadFailed { .. } => self.reloads[2] += 1,
             Notice::Sized { wanted, up } => {
@@ -421,8 +431,16 @@ impl Books {
             }
             _ => {}
         }
-        let ended = self.reloads[1] + self.reloads[2];
-        assert!(self.reloads[0] == ended || self.reloads[0] == ended + 1 || self.stopping);
+        assert!(self.reloads[0] >= self.reloads[1] + self.reloads[2]);
+    }
+
+    /// Workers that were there before the latest reload whose new ones were all ready.
+    fn old_ones(&self, world: &World) -> usize {
+        let old = world
+            .workers
+            .values()
+            .filter(|w| w.generation < self.rolled);
+        old.count()
     }
 
     /// P4, exactly.

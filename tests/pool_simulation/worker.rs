@@ -32,6 +32,8 @@ enum Reading {
 
 #[derive(Debug)]
 pub(crate) struct Worker {
+    /// Reloads that were begun before it was forked.
+    pub(crate) generation: usize,
     /// When it was forked.
     pub(crate) forked: Duration,
     /// Start of the time that its start may take, without the time that it was stopped.
@@ -80,6 +82,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(now: Duration, limit: u64) -> Self {
         Self {
+            generation: 0,
             forked: now,
             born: now,
             ready: false,

@@ -216,6 +216,7 @@ impl World {
         worker.exit_at = (!good && !hangs).then_some((dies_at, exit));
         worker.stubborn = self.config.die_timeout.is_some() && self.random.one_in(10);
         worker.liar = self.liars && self.random.one_in(4);
+        worker.generation = self.books.reloads[0];
         worker.departs = !self.short && self.random.one_in(8);
         // Looks come more often then: a world that is compared with another has none.
         worker.offers = !self.short && self.random.one_in(3);

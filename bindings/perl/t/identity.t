@@ -43,8 +43,8 @@ my $priority = getpriority(0, 0) + 3;
 
     my $old = worker_of($response);
     $daemon->signal('HUP');
-    $daemon->wait_for(qr/reload done/);
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
+    $daemon->wait_for(qr/reload done/);
     my $new = worker_of($daemon->ask);
     isnt($new, $old, 'and reaches its workers with a reload');
     kill TERM => $new;

@@ -32,9 +32,9 @@ my $ONE = 'my $pm = FCGIPM::ProcManager->new({ n_processes => 1 }); $pm->pm_mana
     my $daemon = daemon($ONE);
     my $old = worker_of($daemon->ask);
     $daemon->signal('HUP');
-    $daemon->wait_for(qr/reload done/);
     # Until then it may accept one more, and answers it.
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
+    $daemon->wait_for(qr/reload done/);
     my $new = worker_of($daemon->ask);
     isnt($new, $old, 'HUP renews the workers');
     is($daemon->stop, 0, 'TERM stops');

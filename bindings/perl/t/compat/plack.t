@@ -238,7 +238,7 @@ for my $from ('the manager', 'outside') {
     my $old = worker(ask($daemon, '/long'));
     $daemon->wait_for(qr/^cleaning up by $old/);
     if ($from eq 'outside') { kill TERM => $old }
-    else                    { $daemon->signal('HUP'); $daemon->wait_for(qr/reload done/) }
+    else                    { $daemon->signal('HUP'); $daemon->wait_for(qr/all new workers are ready/) }
     open my $gate, '>', "$folder/gate" or die "gate: $!";
     $daemon->wait_for(qr/^cleaned up by $old/);
     close $gate;

@@ -50,12 +50,13 @@ fn one_that_finishes_its_request_loses_none() {
     let client = thread::spawn(move || fcgipm(&["call", "--to", &address, "/"], b""));
     let open = fs::File::options().write(true).open(&gate).unwrap();
     run.signal("HUP");
-    run.line("reload done");
+    run.line("all new workers are ready");
     drop(open);
     let output = client.join().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("plain {first}")), "{text}");
     run.lines_with(&format!("worker (pid {first}) exited with status 15"), 1);
+    run.line("reload done");
     run.stop();
 }
 
