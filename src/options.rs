@@ -79,7 +79,7 @@ options! {
     RequestTimeoutSignal = "request_timeout_signal", Kind::Word(&["none", "VTALRM", "ALRM", "PROF", "XCPU", "USR1", "USR2"]), "VTALRM", "The signal that gives notice, to a worker that has a handler for it.";
     SlowRequest = "slow_request", Kind::Seconds, "0", "A request that runs for so long is logged once; 0: none is.";
     IdleTimeout = "idle_timeout", Kind::Seconds, "0", "A kept connection on which no request comes for so long is closed; 0: never.";
-    MaxQueueAge = "max_queue_age", Kind::Seconds, "0", "A request that has waited for so long in the listen queue is refused (FCGI_OVERLOADED) by the manager; none before, each at the latest an eighth later. 0: none is.";
+    MaxQueueAge = "max_queue_age", Kind::Seconds, "0", "A request that has waited for so long in the listen queue is refused (FCGI_OVERLOADED) by the manager; none before, each at the latest an eighth later. A connection that has sent nothing in this time is closed. 0: none is.";
     SkipHungUp = "skip_hung_up", Kind::Word(&["closed", "eof", "no"]), "closed", "A request whose client hung up while it waited, so that nothing of it was read, is not run: closed: where that is certain (a closed unix socket, a reset TCP connection); eof: also where the client sends no more, as a TCP client does that closed, or only shut down its side; no: it is run.";
     User = "user", Kind::Text, "", "User that workers become, a name or a number; needs root.";
     Group = "group", Kind::Text, "", "Group that workers become, a name or a number; empty: the user's. Needs root.";

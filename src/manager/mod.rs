@@ -4,6 +4,7 @@
 //! manager has stopped. There is one thread and one loop: wait, tell the pool what was observed,
 //! perform what it answers. Whatever decides stands in the pool.
 
+mod closing;
 mod descriptors;
 mod event;
 mod identity;
@@ -160,7 +161,9 @@ impl Manager {
                         }
                         Turn::Stopped => {
                             let fatal = shell.fatal.take();
+                            let queue = shell.keep_queue();
                             self.state = State::Stopped;
+                            drop(queue);
                             if let Some(error) = fatal {
                                 return Err(error);
                             }
@@ -221,6 +224,9 @@ impl Drop for Manager {
             && self.owner == sys::process::pid()
         {
             shell.abandon();
+            let queue = shell.keep_queue();
+            self.state = State::Spent;
+            drop(queue);
         }
     }
 }

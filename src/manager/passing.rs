@@ -1,12 +1,18 @@
 //! Connections that stand aside in a worker that is busy, or about to be killed, go to workers that have
 //! nothing to do.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
 
 use super::shell::Shell;
 use crate::pool::Offers;
-use crate::server::supervision;
-use crate::sys::io;
+use crate::server::supervision::{self, Offered};
+
+/// Connections that are taken from a worker at once, at most: all of them are open here for a moment.
+const AT_ONCE: usize = 256;
+
+/// How long the worker may have to wait for what it did not lose.
+const LIMIT: Duration = Duration::from_millis(250);
 
 impl Shell {
     /// What the worker in a slot offers. It tells of an offer only while nobody looks for them; so from the first one on
@@ -38,42 +44,65 @@ impl Shell {
         }
     }
 
-    /// Puts copies of what the worker offers into the hand-over queue. The numbers are the worker's word, so what is
-    /// behind them is looked at: only connections that came in by a listening socket count.
+    /// Has copies of what the worker offers put into the hand-over queue. The numbers are the worker's word, so a
+    /// disposable process looks at what is behind them: only connections that came in by a listening socket count.
     pub(super) fn pass_on(&mut self, slot: usize) {
-        let shelf = self.parts.scoreboard.page(slot).shelf();
-        let Some(child) = &self.workers[slot].child else {
+        let Some(prepared) = self.closing.prepare() else {
             return;
         };
-        if !shelf.begin_taking() {
+        if !self.page(slot).shelf().begin_taking() {
             return;
         }
-        let (mut seen, mut passed) = (0, 0);
-        for offered in shelf.offered() {
-            let Some(connection) = child.take_descriptor(offered.fd) else {
-                continue;
-            };
-            seen += 1;
-            let mut listeners = self.parts.listeners.iter();
-            if !listeners.any(|one| one.accepted(connection.as_fd())) {
-                continue;
-            }
-            let byte = if offered.silent {
-                supervision::SILENT
-            } else {
-                supervision::KEPT
-            };
-            let queue = self.parts.handover.0.as_fd();
-            if !io::pass_descriptor(queue, connection.as_fd(), byte).unwrap_or(false) {
-                // The queue is full: the others stay where they are.
-                break;
-            }
-            shelf.pass(offered);
-            passed += 1;
+        let offered: Vec<_> = self.page(slot).shelf().offered().take(AT_ONCE).collect();
+        let taken: Vec<_> = offered
+            .into_iter()
+            .filter_map(|offered| Some((offered, self.take_socket(slot, offered.fd)?)))
+            .collect();
+        let shelf = self.page(slot).shelf();
+        if taken.is_empty() {
+            shelf.end_taking();
+            // The kernel lets nobody take from it (ptrace(2), "Ptrace access mode checking").
+            self.workers[slot].is_closed_to_us = true;
+            return;
         }
-        shelf.end_taking();
-        // The kernel lets nobody take from it (ptrace(2), "Ptrace access mode checking").
-        self.workers[slot].is_closed_to_us = seen == 0;
-        self.handed_over |= passed > 0;
+        let queue = self.parts.handover.0.as_fd();
+        let listeners = &self.parts.listeners;
+        let numbers = taken.iter().map(|(_, socket)| socket.number());
+        let keep: Vec<_> = numbers.chain([queue.as_raw_fd()]).collect();
+        let started = prepared.start(LIMIT, keep, taken, |taken| {
+            for (offered, socket) in taken {
+                if let Some(connection) = socket.accepted_by(listeners) {
+                    let is_passed = connection.forward(queue, byte_of(offered));
+                    // Closed when this process ends.
+                    std::mem::forget(connection);
+                    if !is_passed {
+                        // The queue is full: the others stay where they are.
+                        break;
+                    }
+                    shelf.pass(offered);
+                }
+            }
+            shelf.end_taking();
+        });
+        match started {
+            Ok(process) => {
+                let worker = (slot, self.workers[slot].pid);
+                self.closing.add(process, Some(worker));
+            }
+            Err(taken) => {
+                shelf.end_taking();
+                taken
+                    .into_iter()
+                    .for_each(|(_, socket)| socket.close_here());
+            }
+        }
+    }
+}
+
+fn byte_of(offered: Offered) -> u8 {
+    if offered.silent {
+        supervision::SILENT
+    } else {
+        supervision::KEPT
     }
 }

@@ -1,14 +1,13 @@
 //! Requests that waited too long in the listen queue are refused (`max_queue_age`).
 //!
 //! The workers may all be busy, so it is the manager who accepts them: only those of which
-//! [`QueueAge`] says that they are certainly too old, and only far enough to answer OVERLOADED. What turns out to
-//! be something else goes to the workers as it is.
+//! [`QueueAge`] says that they are certainly too old, and only far enough to answer OVERLOADED. One on which
+//! nothing has arrived is closed. What turns out to be something else goes to the workers as it is.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, send};
 
 use super::event::Event;
 use super::shell::Shell;
@@ -18,7 +17,8 @@ use crate::pool::{Queue, QueueAge, SlotState};
 use crate::server::supervision::{self, QUEUES, Total};
 use crate::server::{self, Opening};
 use crate::sys::listeners::Listener;
-use crate::sys::{arrivals, io, listen};
+use crate::sys::worker_fd::HeldFd;
+use crate::sys::{arrivals, listen};
 
 /// Refused at most before the manager looks at other things again.
 const AT_ONCE: usize = 64;
@@ -32,11 +32,14 @@ pub(super) struct Shedding {
     limit: Duration,
     queues: Vec<Counted>,
     refused: u64,
+    /// Connections that were closed, because nothing had arrived on them.
+    silent: u64,
     said: Duration,
     /// It was said that it can do nothing.
     said_idle: bool,
-    /// Connections for which there was no room in the hand-over queue.
-    held: Vec<OwnedFd>,
+    /// A connection that is not too old, and for which there was no room in the hand-over queue. While there is
+    /// one, nothing is accepted.
+    held: Option<HeldFd>,
     failed: bool,
 }
 
@@ -94,9 +97,10 @@ impl Shedding {
             limit,
             queues: listeners.iter().map(counted).collect(),
             refused: 0,
+            silent: 0,
             said: Duration::ZERO,
             said_idle: false,
-            held: Vec::new(),
+            held: None,
             failed: false,
         }))
     }
@@ -168,17 +172,28 @@ impl Shell {
         let Some(mut shedding) = self.shedding.take() else {
             return;
         };
-        self.deliver(&mut shedding);
+        if let Some(connection) = shedding.held.take() {
+            shedding.held = self.deliver(connection).err();
+        }
         if due {
             for place in 0..shedding.queues.len() {
                 self.look_at_queue(&mut shedding, place);
             }
         }
         let is_time = now.saturating_sub(shedding.said) >= SAID || self.pool.is_stopping();
-        if shedding.refused > 0 && is_time {
+        if (shedding.refused, shedding.silent) != (0, 0) && is_time {
             shedding.said = now;
-            let count = std::mem::take(&mut shedding.refused);
-            self.publish(Event::overloaded(count, shedding.limit));
+            let (refused, silent) = (shedding.refused, shedding.silent);
+            (shedding.refused, shedding.silent) = (0, 0);
+            if refused > 0 {
+                self.publish(Event::overloaded(refused, shedding.limit));
+            }
+            if silent > 0 {
+                let limit = shedding.limit.as_secs_f64();
+                self.publish(Event::notice(format!(
+                    "overload: connections closed that sent nothing within max_queue_age = {limit} s: {silent}"
+                )));
+            }
         }
         self.shedding = Some(shedding);
     }
@@ -216,9 +231,9 @@ impl Shell {
         };
         queue.age.observe(now, look);
         let overdue = queue.age.overdue(accepted, uncounted).min(waiting);
-        queue.more = overdue > AT_ONCE as u64;
+        queue.more = overdue > AT_ONCE as u64 && shedding.held.is_none();
         for _ in 0..overdue.min(AT_ONCE as u64) {
-            if !self.refuse_next(shedding, place) {
+            if shedding.held.is_some() || !self.refuse_next(shedding, place) {
                 shedding.queues[place].more = false;
                 break;
             }
@@ -232,7 +247,7 @@ impl Shell {
         let accepted =
             listen::set_nonblocking(listener).and_then(|()| listen::accept(listener, false));
         let connection = match accepted {
-            Ok((connection, _)) => connection,
+            Ok((connection, _)) => HeldFd::new(connection),
             Err(errno) => {
                 if errno != Errno::EAGAIN && !std::mem::replace(&mut shedding.failed, true) {
                     let text = format!("max_queue_age: accept: {}", errno.desc());
@@ -252,37 +267,38 @@ impl Shell {
         queue.accepted += 1;
         match Opening::of(connection.as_fd()) {
             Opening::Request(id) if is_overdue => {
-                self.refuse(connection, id);
+                self.closing.end(connection, server::overloaded(id));
                 shedding.refused += 1;
                 self.parts.scoreboard.header().add(Total::Overloaded, 1);
             }
-            Opening::End if is_overdue => {}
-            Opening::Request(_) | Opening::End | Opening::Other => {
-                shedding.held.push(connection);
-                self.deliver(shedding);
+            Opening::End if is_overdue => self.closing.close(connection),
+            Opening::Nothing if is_overdue => {
+                self.closing.close(connection);
+                shedding.silent += 1;
+            }
+            Opening::Other if is_overdue => {
+                // Where there is no room for it, it is closed: more of its kind may follow.
+                if let Err(connection) = self.deliver(connection) {
+                    self.closing.close(connection);
+                    shedding.refused += 1;
+                    self.parts.scoreboard.header().add(Total::Overloaded, 1);
+                }
+            }
+            Opening::Request(_) | Opening::End | Opening::Nothing | Opening::Other => {
+                shedding.held = self.deliver(connection).err();
             }
         }
         is_overdue
     }
 
-    /// Ends a request that was not run (section 5.5), and its connection.
-    fn refuse(&mut self, connection: OwnedFd, id: u16) {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        // A new connection has room for this; one that is gone needs no answer.
-        let _ = send(connection.as_raw_fd(), &server::overloaded(id), flags);
-        self.farewell(connection);
-    }
-
-    /// Hands connections to the workers that turned out to be theirs.
-    fn deliver(&mut self, shedding: &mut Shedding) {
-        if shedding.held.is_empty() {
-            return;
-        }
+    /// Hands a connection to the workers; it comes back where there is no room.
+    fn deliver(&mut self, connection: HeldFd) -> std::result::Result<(), HeldFd> {
         self.handed_over = true;
-        let queue = self.parts.handover.0.as_fd();
-        shedding.held.retain(|connection| {
-            !io::pass_descriptor(queue, connection.as_fd(), supervision::SILENT).unwrap_or(false)
-        });
+        if !connection.forward(self.parts.handover.0.as_fd(), supervision::SILENT) {
+            return Err(connection);
+        }
+        self.closing.close(connection);
+        Ok(())
     }
 
     /// Accepted in all, as far as it was counted.

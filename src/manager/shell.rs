@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::descriptors::Descriptors;
 use super::event::{self, Event};
 use super::identity::Identity;
 use super::output::{self, Output};
 use super::pid_file::PidFile;
-use super::rescue::{Farewell, Rescue};
+use super::rescue::Rescue;
 use super::shedding::Shedding;
 use super::start::Settings;
 use crate::error::Error;
@@ -42,8 +43,10 @@ pub(super) struct Shell {
     pub(super) parts: Parts,
     /// What workers that are gone left behind: a child of theirs may still write.
     pub(super) leftovers: Vec<Output>,
-    /// Connections of killed workers, until their peers have read the end.
-    pub(super) farewells: Vec<Farewell>,
+    /// Connections that others have as well, or had.
+    pub(super) closing: Closing,
+    /// Descriptors that workers exchanged while they were taken.
+    pub(super) exchanged: usize,
     /// What is refused of that which waits.
     pub(super) shedding: Option<Shedding>,
     events: VecDeque<Event>,
@@ -156,8 +159,8 @@ pub(super) enum Source {
     Executed(usize),
     /// Somebody that a worker left behind did.
     Leftover,
-    /// The peer of a killed worker's connection said something.
-    Farewell,
+    /// A disposable process has ended.
+    Disposable,
     /// The worker in this slot has ended.
     Child(usize),
 }
@@ -172,7 +175,8 @@ impl Shell {
             workers: Vec::new(),
             parts,
             leftovers: Vec::new(),
-            farewells: Vec::new(),
+            closing: Closing::default(),
+            exchanged: 0,
             shedding,
             events: VecDeque::new(),
             actions: Vec::new(),
@@ -209,7 +213,7 @@ impl Shell {
         self.pass_on_output(&ready);
         self.hear_of_programs(&ready);
         self.reap(&ready);
-        self.see_off(&ready);
+        self.reap_disposable(&ready);
         if ready.contains(&Source::Connection) {
             self.tell_pool(pool::Event::Connection);
         }
@@ -218,6 +222,7 @@ impl Shell {
         self.shed();
         let fork = self.tell_pool(pool::Event::Tick);
         self.kick_for_handover();
+        self.close_apart();
         if let Some(slot) = fork
             && self.fork(slot)
         {
@@ -254,7 +259,7 @@ impl Shell {
             self.handed_over.then_some(self.handover_gate),
             self.stopped.then_some(now),
             self.shedding_at(),
-            self.farewells.iter().map(|farewell| farewell.until).min(),
+            self.closing.look_within().map(|wait| now + wait),
             until,
         ];
         match self.pool.watch_listener() {
@@ -264,8 +269,8 @@ impl Shell {
             }
             later => deadlines.push(later),
         }
-        let farewells = self.farewells.iter();
-        watched.extend(farewells.map(|farewell| (Source::Farewell, farewell.as_fd())));
+        let processes = self.closing.watched();
+        watched.extend(processes.map(|channel| (Source::Disposable, channel)));
         let outputs = self
             .workers
             .iter()

@@ -47,13 +47,13 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
             },
         workers,
         leftovers,
-        farewells,
+        closing,
         start_stderr,
         ..
     } = shell;
     // The write end of the life pipe above all: while a worker held it, no other would see the end.
     drop((signal_pipe, wake.read, life.write));
-    drop((workers, leftovers, farewells, pid_file, listeners));
+    drop((workers, leftovers, closing, pid_file, listeners));
     signals.leave_to_worker();
     // Without, what it writes is only not passed on.
     let start_stderr = start_stderr.and_then(|pipe| Redirected::to(pipe).ok());

@@ -12,7 +12,9 @@ use crate::sys::io;
 pub enum Opening {
     /// A request with this id.
     Request(u16),
-    /// Nothing yet, or something that is not a request.
+    /// Nothing yet.
+    Nothing,
+    /// Something that is not a request, or not yet.
     Other,
     /// Nothing will come.
     End,
@@ -26,7 +28,7 @@ impl Opening {
         match io::peek(connection, &mut bytes) {
             Ok(0) => Self::End,
             Ok(count) => opening(&bytes[..count]).map_or(Self::Other, Self::Request),
-            Err(Errno::EAGAIN | Errno::EINTR) => Self::Other,
+            Err(Errno::EAGAIN | Errno::EINTR) => Self::Nothing,
             Err(_) => Self::End,
         }
     }

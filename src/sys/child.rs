@@ -102,22 +102,6 @@ impl Child {
         }
     }
 
-    /// A copy of a descriptor of the child's (pidfd_getfd(2)). `None` when it has no such descriptor,
-    /// or when this process may not take it: the rules are those of ptrace(2).
-    pub(crate) fn take_descriptor(&self, number: i32) -> Option<OwnedFd> {
-        let pidfd = self.pidfd.as_ref()?;
-        // SAFETY: integers only; the descriptor it returns (close-on-exec by definition) is owned by
-        // nobody else.
-        let fd = unsafe {
-            let fd = libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0);
-            if fd < 0 {
-                return None;
-            }
-            OwnedFd::from_raw_fd(i32::try_from(fd).ok()?)
-        };
-        above_standard(fd).ok()
-    }
-
     /// Reaps the child if it has ended.
     pub(crate) fn try_wait(&self) -> Option<Ended> {
         let mut status = 0;

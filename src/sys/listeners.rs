@@ -68,7 +68,7 @@ fn duplicate(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
 }
 
 /// The numbers of this process's descriptors; without /proc, those that are likely.
-fn descriptors() -> Vec<i32> {
+pub(super) fn descriptors() -> Vec<i32> {
     match fs::read_dir("/proc/self/fd") {
         Ok(entries) => {
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

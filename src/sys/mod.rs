@@ -21,6 +21,7 @@ pub(crate) mod socket_file;
 
 pub(crate) mod channel;
 pub(crate) mod child;
+pub(crate) mod disposable;
 pub(crate) mod exec;
 pub(crate) mod executable;
 pub(crate) mod identity;
@@ -32,3 +33,4 @@ pub(crate) mod signals;
 pub(crate) mod stderr;
 pub(crate) mod title;
 pub(crate) mod trusted_path;
+pub(crate) mod worker_fd;

@@ -120,7 +120,6 @@ fn what_is_no_request_yet_is_left_to_the_workers() {
         let pool = limited(transport, 1, "0.3");
         let mut held = pool.paused(false);
         let gate = pool.gate();
-        let mut silent = pool.program.connect();
         let mut half = pool.program.connect();
         let request = call("/").bytes();
         half.send(&request[..10]);
@@ -139,11 +138,53 @@ fn what_is_no_request_yet_is_left_to_the_workers() {
         assert_eq!(asking.record().kind, GET_VALUES_RESULT);
         asking.send(&request);
         answered(&mut asking).unwrap();
-        silent.send(&request);
-        answered(&mut silent).unwrap();
         assert_eq!(pool.status()["overloaded"], 1);
         pool.program.call(&call("/"));
         pool.stop();
+    }
+}
+
+fn descriptors(pid: i32) -> usize {
+    let folder = format!("/proc/{pid}/fd");
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+/// While every worker is busy, connections that say nothing, or say less than a request's beginning, cost the manager
+/// nothing, and those behind them are refused as ever.
+#[test]
+fn silent_connections_are_closed_when_they_are_too_old() {
+    for transport in TRANSPORTS {
+        let mut pool = limited(transport, 1, "0.3");
+        let mut held = pool.paused(false);
+        let gate = pool.gate();
+        let before = descriptors(pool.program.pid());
+        let mut most = before;
+        let request = call("/").bytes();
+        for said in [0, 3, 0, 3] {
+            let connect = |_| {
+                let mut client = pool.program.connect();
+                client.send(&request[..said]);
+                client
+            };
+            let mut idle: Vec<_> = (0..200).map(connect).collect();
+            let mut old = pool.program.connect();
+            old.send(&request);
+            assert_refused(&mut old);
+            most = most.max(descriptors(pool.program.pid()));
+            if said == 0 {
+                idle.iter_mut().for_each(Connection::assert_closed);
+            }
+        }
+        println!(
+            "measured: {transport:?}: descriptors of the manager: {before} before, at most {most} with 800 idle clients"
+        );
+        assert!(most < before + 100, "{before}, then {most}");
+        drop(gate);
+        assert!(held.response().text().contains("waited"));
+        pool.program.line("connections closed that sent nothing");
+        pool.program.call(&call("/"));
+        pool.program.signal(nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(pool.program.wait().code(), Some(0));
     }
 }
 
@@ -157,6 +198,8 @@ fn who_is_not_admitted_is_not_by_way_of_the_manager_either() {
     let mut held = pool.paused(false);
     let gate = pool.gate();
     let stranger = socket_from("127.0.0.2", &pool);
+    // It says something, so it is left to the workers.
+    assert_eq!(nix::unistd::write(&stranger, &[1]), Ok(1));
     let mut old = pool.program.connect();
     old.send(&call("/").bytes());
     assert_refused(&mut old);
@@ -167,7 +210,7 @@ fn who_is_not_admitted_is_not_by_way_of_the_manager_either() {
     pool.stop();
 }
 
-/// A connection that says nothing, from another address of this machine.
+/// A connection from another address of this machine.
 fn socket_from(address: &str, pool: &Pool) -> std::os::fd::OwnedFd {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
     use std::os::fd::AsRawFd as _;

@@ -130,6 +130,15 @@ impl Shelf {
         }
     }
 
+    /// Whoever was taking is gone, perhaps before the end: the worker may go on.
+    pub fn give_up_taking(&self) {
+        let given_up =
+            self.state
+                .compare_exchange(TAKING, TAKEN, Ordering::Release, Ordering::Relaxed);
+        // It had ended.
+        let _ = given_up;
+    }
+
     /// The worker may go on.
     pub fn end_taking(&self) {
         self.state.store(TAKEN, Ordering::Release);

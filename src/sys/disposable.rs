@@ -1,0 +1,207 @@
+//! Copies of this process that live for a moment, and make the calls that somebody else can make block.
+//!
+//! Whoever shares a socket's description can set SO_LINGER, lock the socket, or leave descriptors in its
+//! receive queue that take long to close: only the last close waits, but who closes last cannot be chosen.
+//! So this process closes while a disposable one still holds a copy, and that one ends: a process that ends
+//! does not linger.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::channel;
+use super::listeners::descriptors;
+use super::signals::Signals;
+use crate::error;
+
+/// What a disposable process needs, made before the descriptors that it is to have.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    ours: OwnedFd,
+    its: OwnedFd,
+}
+
+/// A disposable process that was not reaped yet. It begins when it is released.
+#[derive(Debug)]
+pub(crate) struct Disposable {
+    pid: i32,
+    /// Tells it to begin; at its end when the process is.
+    channel: OwnedFd,
+}
+
+/// Ends the process without a look at what the host would do at its end.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        // SAFETY: it never returns.
+        unsafe { libc::_exit(0) };
+    }
+}
+
+impl Prepared {
+    pub(crate) fn new() -> error::Result<Self> {
+        let (ours, its) = channel::pair("channel of a disposable process")?;
+        Ok(Self { ours, its })
+    }
+
+    /// Starts the process, which does this work on its copy of a subject once it is released, with no other
+    /// descriptors than these, and ends: at the latest after this time, if the kernel lets it. This process drops
+    /// its own copy at once, or has it back where none can be started. The caller has made sure that this process
+    /// has one thread.
+    ///
+    /// It is no child of the host's: its end sends no SIGCHLD, and wait(2) does not find it.
+    pub(crate) fn start<T>(
+        self,
+        limit: Duration,
+        keep: impl IntoIterator<Item = RawFd>,
+        subject: T,
+        work: impl FnOnce(T),
+    ) -> Result<Disposable, T> {
+        let mask = Signals::hold();
+        // SAFETY: as fork(2), without a signal at its end; with one thread, no lock is held by a thread that
+        // the child lacks. It runs no handler that the host has for forks, and nothing of the host's.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+        if pid == 0 {
+            run(&self.its, limit, keep, || work(subject));
+        }
+        Signals::release(&mask);
+        if pid < 0 {
+            return Err(subject);
+        }
+        Ok(Disposable {
+            pid: i32::try_from(pid).unwrap_or(-1),
+            channel: self.ours,
+        })
+    }
+}
+
+impl Disposable {
+    /// Has it begin: the caller has closed what the process is to close.
+    pub(crate) fn release(&self) {
+        let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
+    }
+
+    /// At its end when the process has nothing open any more.
+    pub(crate) fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Reaps the process if it has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        let mut status = 0;
+        // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
+        unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG | libc::__WALL) != 0 }
+    }
+}
+
+/// In a disposable process, in which all signals are held.
+fn run(
+    channel: &OwnedFd,
+    limit: Duration,
+    keep: impl IntoIterator<Item = RawFd>,
+    work: impl FnOnce(),
+) -> ! {
+    // Also where something panics.
+    let _end = Exit;
+    end_after(limit);
+    let mut kept: Vec<RawFd> = keep.into_iter().collect();
+    kept.push(channel.as_raw_fd());
+    close_all_but(&kept);
+    wait_for_release(channel);
+    work();
+    super::exec::leave(0)
+}
+
+/// Has the kernel end this process.
+fn end_after(limit: Duration) {
+    let value = libc::timeval {
+        tv_sec: limit.as_secs() as libc::time_t,
+        tv_usec: libc::suseconds_t::from(limit.subsec_micros().max(1)),
+    };
+    let timer = libc::itimerval {
+        it_interval: value,
+        it_value: value,
+    };
+    let mut alarm = nix::sys::signal::SigSet::empty();
+    alarm.add(nix::sys::signal::Signal::SIGALRM);
+    // SAFETY: the default action is a valid one, and the timer a live local.
+    unsafe {
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
+    }
+    let _ = alarm.thread_unblock();
+}
+
+/// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
+fn close_all_but(kept: &[RawFd]) {
+    for number in descriptors() {
+        if !kept.contains(&number) {
+            // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
+fn wait_for_release(channel: &OwnedFd) {
+    let mut watched = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    fn end_of(process: &Disposable) {
+        let mut watched = [PollFd::new(process.channel(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut watched, PollTimeout::from(10_000_u16)), Ok(1));
+        let begin = Instant::now();
+        while !process.is_gone() {
+            assert!(begin.elapsed() < Duration::from_secs(10));
+        }
+    }
+
+    #[test]
+    fn it_works_when_it_is_released_and_has_only_what_it_was_given() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let (mut other, closed) = UnixStream::pair().unwrap();
+        let process = Prepared::new()
+            .unwrap()
+            .start(
+                Duration::from_secs(10),
+                [far.as_raw_fd()],
+                far,
+                |mut far| far.write_all(b"done").unwrap(),
+            )
+            .unwrap();
+        // This process's copy is the last one.
+        drop(closed);
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+        assert!(!process.is_gone());
+        process.release();
+        let mut text = String::new();
+        near.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "done");
+        end_of(&process);
+    }
+
+    #[test]
+    fn it_ends_after_its_time() {
+        let process = Prepared::new()
+            .unwrap()
+            .start(Duration::from_millis(30), [], (), |()| {
+                std::thread::sleep(Duration::from_secs(60));
+            })
+            .unwrap();
+        let begin = Instant::now();
+        process.release();
+        end_of(&process);
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+}

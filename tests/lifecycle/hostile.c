@@ -1,0 +1,174 @@
+/* A worker that does harm to its neighbours and its manager, each way at a path of its own. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fcgipm.h"
+
+/* Longer than any test waits. */
+static const struct linger forever = {.l_onoff = 1, .l_linger = 600};
+
+static void print(fcgipm_request *request, const char *text)
+{
+    (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, strlen(text));
+}
+
+static int option(int fd, int name)
+{
+    int value = -1;
+    socklen_t length = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
+}
+
+static void fill(int fd)
+{
+    static const char bytes[4096];
+    for (size_t size = sizeof bytes; size > 0; size /= 8)
+        while (send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+            continue;
+}
+
+/* Its client does not read: the connection, and each that is accepted from now on, lingers. */
+static void linger(void)
+{
+    for (int fd = 0; fd < 256; fd++) {
+        if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &forever, sizeof forever) == 0
+            && option(fd, SO_ACCEPTCONN) == 0 && option(fd, SO_DOMAIN) == AF_INET)
+            fill(fd);
+    }
+    for (;;)
+        pause();
+}
+
+/* The worker's part of the scoreboard. */
+static char *region(void)
+{
+    char line[512];
+    char *found = NULL;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (found == NULL && maps != NULL && fgets(line, sizeof line, maps) != NULL)
+        if (strstr(line, "memfd:fcgipm-") != NULL)
+            found = (char *)(uintptr_t)strtoull(line, NULL, 16);
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+static void wake_manager(void)
+{
+    for (int fd = 3; fd < 64; fd++) {
+        int flags = fcntl(fd, F_GETFL);
+        if (flags >= 0 && (flags & O_ACCMODE) == O_WRONLY && (flags & O_NONBLOCK) != 0) {
+            ssize_t ignored = write(fd, "", 1);
+            (void)ignored;
+        }
+    }
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+enum { PLACES = 1000, SHELF = 16384, OFFERED = 1 };
+
+/* A connection whose close lasts. */
+static int lingering(int listener, struct sockaddr_in *address)
+{
+    int small = 1;
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    if (client < 0 || connect(client, (struct sockaddr *)address, sizeof *address) != 0)
+        return -1;
+    int server = accept(listener, NULL, NULL);
+    setsockopt(server, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    fill(server);
+    setsockopt(server, SOL_SOCKET, SO_LINGER, &forever, sizeof forever);
+    return server;
+}
+
+/* Offers such a connection many times over, and closes its own copy while the manager takes it. */
+static int offer(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    struct itimerval often = {.it_interval.tv_usec = 1000, .it_value.tv_usec = 1000};
+    struct sigaction action = {.sa_handler = on_alarm};
+    char *page = region();
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (page == NULL || bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 100) != 0)
+        return -1;
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    _Atomic uint32_t *state = (_Atomic uint32_t *)(page + SHELF), *offers = state + 1, *count = state + 2, *places = state + 3;
+    _Atomic uint64_t *has_offered = (_Atomic uint64_t *)(page + 264);
+    /* Its own closes are not to last. */
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    int taken = 0;
+    for (int round = 0; round < 20; round++) {
+        int offered = lingering(listener, &address);
+        for (int i = 0; i < PLACES; i++)
+            places[i] = (uint32_t)offered;
+        *count = PLACES;
+        *has_offered = 1;
+        *state = OFFERED;
+        ++*offers;
+        for (long look = 0; *state == OFFERED && look < 100000000; look++)
+            if (look % 10000 == 0)
+                wake_manager();
+        taken += *state != OFFERED;
+        /* Not before the first copy was taken: who has none is not asked again. */
+        for (volatile int spin = 0; spin < 3000 + 4000 * round; spin++)
+            continue;
+        close(offered);
+        *state = 0;
+    }
+    return taken;
+}
+
+static void answer(fcgipm_request *request)
+{
+    char text[64];
+    const uint8_t *value;
+    size_t length;
+    const char *path = "";
+    if (fcgipm_request_param(request, (const uint8_t *)"PATH_INFO", 9, &value, &length) == 1)
+        path = (const char *)value;
+    if (strcmp(path, "/linger") == 0)
+        linger();
+    snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), strcmp(path, "/offer") == 0 ? offer() : 0);
+    print(request, text);
+}
+
+int main(void)
+{
+    fcgipm_options *options = fcgipm_options_new();
+    int listener = fcgipm_socket_open("fd:0", 100, options);
+    fcgipm_manager *manager = fcgipm_manager_new(options);
+    if (listener < 0 || manager == NULL)
+        return 1;
+    int result = fcgipm_manager_run(manager);
+    fcgipm_manager_free(manager);
+    if (result != FCGIPM_EVENT_IN_WORKER)
+        return result < 0;
+    fcgipm_request *request = fcgipm_request_new(listener, 0, options);
+    while ((result = fcgipm_request_accept(request)) == 0) {
+        answer(request);
+        (void)fcgipm_request_finish(request);
+    }
+    fcgipm_request_free(request);
+    return result != FCGIPM_ERETIRED;
+}
