@@ -65,7 +65,8 @@
 
 /**
  * fcgipm_request_new(): a signal that interrupts the wait for a request makes
- * fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
+ * fcgipm_request_accept() return FCGIPM_EINTERRUPTED. So does one that came just before the wait,
+ * if its handler calls fcgipm_signal_arrived().
  */
 #define FCGIPM_FAIL_ACCEPT_ON_INTR 1
 
@@ -417,6 +418,14 @@ void fcgipm_request_free(fcgipm_request *request);
 int32_t fcgipm_request_accept(fcgipm_request *request);
 
 /**
+ * Forgets the signals of which fcgipm_signal_arrived() told: the host has run its handlers for
+ * them, and the next fcgipm_request_accept() need not return. NULL: that of a handle made later.
+ *
+ * Returns 0; FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_forget_signals(fcgipm_request *request);
+
+/**
  * Ends the response and the request: what was gathered is sent with END_REQUEST and the exit
  * status (FastCGI 1.0, section 5.5).
  *
@@ -749,6 +758,29 @@ const char *fcgipm_manager_event_message(const fcgipm_manager *manager);
  * Returns 0. Any thread; async-signal-safe.
  */
 int32_t fcgipm_manager_signal(const fcgipm_manager *manager, int32_t signal);
+
+/**
+ * For a signal handler of the host's: fcgipm_request_accept() returns FCGIPM_EINTERRUPTED, in each
+ * request loop of this process that has FCGIPM_FAIL_ACCEPT_ON_INTR or FCGIPM_RETURN_ON_SIGNAL; if
+ * it does not wait for a request now, the next call does so. Without it, a signal that arrives
+ * between the host's look at a variable that its handler sets and the system call that waits
+ * would be noticed with the next request. Where SIGURG has no handler and a thread waits, one is
+ * installed.
+ *
+ * Returns 0. Any thread; async-signal-safe.
+ */
+int32_t fcgipm_signal_arrived(void);
+
+/**
+ * For interpreters, which install one handler for all signals, and run their own later: handler
+ * points to the variable that holds its address. That is replaced by a handler that calls it and
+ * also ends the wait of the thread that the signal interrupted, as fcgipm_signal_arrived() does; so
+ * is the handler of each signal that has it already. SIGURG ends no wait.
+ *
+ * Returns 0; FCGIPM_EARGUMENT for NULL; FCGIPM_ESTATE when another handler was given before.
+ * Call it before there are other threads.
+ */
+int32_t fcgipm_signal_chain(void **handler);
 
 /**
  * Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()

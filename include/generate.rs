@@ -13,13 +13,14 @@ use std::path::Path;
 mod error;
 
 /// In the order of the header.
-pub(crate) const EXPORTS: [&str; 7] = [
+pub(crate) const EXPORTS: [&str; 8] = [
     "src/ffi/error.rs",
     "src/ffi/options.rs",
     "src/ffi/socket.rs",
     "src/ffi/request.rs",
     "src/ffi/params.rs",
     "src/ffi/manager.rs",
+    "src/ffi/signal.rs",
     "src/ffi/worker.rs",
 ];
 

@@ -21,5 +21,6 @@ pub mod manager;
 pub mod options;
 pub mod params;
 pub mod request;
+pub mod signal;
 pub mod socket;
 pub mod worker;

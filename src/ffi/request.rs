@@ -7,10 +7,11 @@ use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
 use super::params::fcgipm_param;
 use crate::error::{Code, Error, Result};
-use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS, supervision};
+use crate::server::{self, Peer, Request, Stream, WEB_SERVER_ADDRS, supervision};
 
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
-/// fcgipm_request_accept() return FCGIPM_EINTERRUPTED.
+/// fcgipm_request_accept() return FCGIPM_EINTERRUPTED. So does one that came just before the wait,
+/// if its handler calls fcgipm_signal_arrived().
 pub const FCGIPM_FAIL_ACCEPT_ON_INTR: u32 = 1;
 /// fcgipm_request_new(): the same, for hosts that run their signal handlers later (as Perl does)
 /// and then call fcgipm_request_accept() again.
@@ -122,6 +123,21 @@ pub extern "C" fn fcgipm_request_accept(request: *mut fcgipm_request) -> i32 {
             served.forget_list();
             served.request.accept().map(|()| 0)
         })
+    })
+}
+
+/// Forgets the signals of which fcgipm_signal_arrived() told: the host has run its handlers for
+/// them, and the next fcgipm_request_accept() need not return. NULL: that of a handle made later.
+///
+/// Returns 0; FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_forget_signals(request: *mut fcgipm_request) -> i32 {
+    enter(|| {
+        server::forget_interrupts();
+        if request.is_null() {
+            return Ok(0);
+        }
+        with(request, |request| request.forget_signals().map(|()| 0))
     })
 }
 

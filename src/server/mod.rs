@@ -38,6 +38,14 @@ pub fn rouse() {
     crate::sys::kick::rouse();
 }
 
+/// A signal of the host's: every wait of this process returns to the host. Async-signal-safe.
+pub fn interrupt() {
+    crate::sys::kick::interrupt(crate::sys::kick::Whose::Everybody);
+}
+
+pub(crate) use crate::sys::chain::chain as chain_handler;
+pub(crate) use crate::sys::kick::forget_interrupts;
+
 // What a request's user names of the rooms below.
 pub use crate::conn::{Params, Scope, Stream};
 // What a manager needs to refuse one before it was read.

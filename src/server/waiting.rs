@@ -80,6 +80,11 @@ impl Request {
                 self.waiter.leave();
                 return self.leave(leave, supervision);
             }
+            let is_told_of_signals = self.flags & (FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0;
+            if is_told_of_signals && self.waiter.interrupted() {
+                self.waiter.leave();
+                return Err(interrupted());
+            }
             let outcome = self.wait_once(supervision);
             self.waiter.leave();
             let kicked = self.waiter.kicked();
@@ -91,8 +96,10 @@ impl Request {
                 // told, since with the kick may have come a signal of its own.
                 Err(Errno::EINTR) if kicked && self.flags != RETURN_ON_SIGNAL => {}
                 Err(Errno::EINTR) => {
-                    if self.flags & (FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0 {
-                        return Err(Error::caused(Code::Interrupted, "accept", libc::EINTR));
+                    if is_told_of_signals {
+                        // Told now, not once more by the next call.
+                        self.waiter.interrupted();
+                        return Err(interrupted());
                     }
                 }
                 Err(errno) => {
@@ -101,6 +108,16 @@ impl Request {
                 }
             }
         }
+    }
+
+    /// The host has run its handlers for the signals that came so far.
+    ///
+    /// # Errors
+    /// [`Code::Forked`] in another process than the one that made this.
+    pub fn forget_signals(&self) -> Result<()> {
+        self.check_process()?;
+        self.waiter.interrupted();
+        Ok(())
     }
 
     /// One wait. While no connection ever stood aside that is accept(2) itself: the kernel wakes one
@@ -379,6 +396,10 @@ impl Request {
             self.prospect = Prospect::Closed { looks: 0 };
         }
     }
+}
+
+fn interrupted() -> Error {
+    Error::caused(Code::Interrupted, "accept", libc::EINTR)
 }
 
 /// Somebody other than the manager asked this worker to leave. Where a service manager signals the whole

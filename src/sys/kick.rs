@@ -43,6 +43,14 @@ static WAITING: [AtomicI32; WAITERS] = [const { AtomicI32::new(0) }; WAITERS];
 /// Up to which news each of them has looked.
 static SEEN: [AtomicU32; WAITERS] = [const { AtomicU32::new(0) }; WAITERS];
 static CLAIMED: [AtomicBool; WAITERS] = [const { AtomicBool::new(false) }; WAITERS];
+/// The thread that last waited at each place, or claimed it.
+static THREAD: [AtomicI32; WAITERS] = [const { AtomicI32::new(0) }; WAITERS];
+/// Whether a signal of the host's came for it; see [`interrupt`].
+static INTERRUPTED: [AtomicBool; WAITERS] = [const { AtomicBool::new(false) }; WAITERS];
+/// Counts signals of the host's, for places that are claimed later.
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+/// Up to which of them the host has run its handlers.
+static FORGOTTEN: AtomicU32 = AtomicU32::new(0);
 
 /// A place in the table of waiting threads, held by one request handle.
 #[derive(Debug)]
@@ -60,6 +68,11 @@ impl Waiter {
         let place = CLAIMED
             .iter()
             .position(|claimed| !claimed.swap(true, Ordering::AcqRel));
+        if let Some(place) = place {
+            THREAD[place].store(process::thread_id(), Ordering::SeqCst);
+            let is_due = INTERRUPTS.load(Ordering::SeqCst) != FORGOTTEN.load(Ordering::SeqCst);
+            INTERRUPTED[place].store(is_due, Ordering::SeqCst);
+        }
         Self {
             place,
             seen: SIGNALS.load(Ordering::Relaxed),
@@ -69,7 +82,9 @@ impl Waiter {
     /// From here on a kick repeats until [`leave`](Self::leave). Flags are looked at after this.
     pub(crate) fn enter(&self) {
         if let Some(place) = self.place {
-            WAITING[place].store(process::thread_id(), Ordering::SeqCst);
+            let thread = process::thread_id();
+            THREAD[place].store(thread, Ordering::Relaxed);
+            WAITING[place].store(thread, Ordering::SeqCst);
         }
         // Who gives an order looks behind it whether anybody waits.
         fence(Ordering::SeqCst);
@@ -82,6 +97,15 @@ impl Waiter {
         }
         let signals = SIGNALS.load(Ordering::SeqCst);
         std::mem::replace(&mut self.seen, signals) != signals
+    }
+
+    /// Whether the host's handler called [`interrupt`] since this was last asked. Looked at between
+    /// [`enter`](Self::enter) and the wait.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.place.is_some_and(|place| {
+            INTERRUPTED[place].load(Ordering::SeqCst)
+                && INTERRUPTED[place].swap(false, Ordering::SeqCst)
+        })
     }
 
     /// The thread no longer waits. The repetition ends when no thread waits that has not looked.
@@ -238,6 +262,42 @@ pub(crate) fn request_retirement_from_host() {
 pub(crate) fn rouse() {
     handle_kick_where_default();
     kick_waiters(Origin::News);
+}
+
+/// Whose wait a signal of the host's ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// That of the thread in which the handler runs.
+    ThisThread,
+    Everybody,
+}
+
+/// Called by a handler of the host's: the wait returns to the host, also one that has not begun. A handler that only
+/// sets a variable may run between the host's look at the variable and the system call that waits, and nothing would
+/// end that call. Async-signal-safe.
+pub(crate) fn interrupt(whose: Whose) {
+    // SAFETY: gettid has no preconditions.
+    let this = unsafe { libc::gettid() };
+    INTERRUPTS.fetch_add(1, Ordering::SeqCst);
+    for (thread, interrupted) in THREAD.iter().zip(&INTERRUPTED) {
+        if whose == Whose::Everybody || thread.load(Ordering::SeqCst) == this {
+            interrupted.store(true, Ordering::SeqCst);
+        }
+    }
+    // Without a handler for the kick nothing could be repeated; while nobody waits, nothing needs to be.
+    if WAITING
+        .iter()
+        .any(|thread| thread.load(Ordering::SeqCst) != 0)
+    {
+        handle_kick_where_default();
+    }
+    kick_waiters(Origin::News);
+}
+
+/// The host has run its handlers for the signals that came so far: a [`Waiter`] that is claimed later is not interrupted
+/// for them.
+pub(crate) fn forget_interrupts() {
+    FORGOTTEN.store(INTERRUPTS.load(Ordering::SeqCst), Ordering::SeqCst);
 }
 
 fn handle_kick_where_default() {

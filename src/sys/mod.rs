@@ -19,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod socket_file;
 
+pub(crate) mod chain;
 pub(crate) mod channel;
 pub(crate) mod child;
 pub(crate) mod disposable;

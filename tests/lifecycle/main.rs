@@ -18,6 +18,7 @@ mod hostile;
 mod hung_up;
 mod identity;
 mod kept;
+mod late_signal;
 mod load;
 mod orphans;
 mod overdue;

@@ -6,7 +6,8 @@ use Test::More;
 # more without it.
 
 $ENV{FCGIPM_XS} = 0;
-for my $test (qw(fcgipm request compat compat/inside managed originals/forking originals/functions originals/limits originals/print
+for my $test (qw(fcgipm request late_signals compat compat/inside managed originals/forking originals/functions originals/limits
+    originals/print
     originals/read originals/request))
 {
     my @lines = qx{$^X -Ilib t/$test.t 2>&1};

@@ -24,6 +24,7 @@ enum { EFORKED = -3, SCOPE_ENVIRONMENT = 0 };
 /* The functions of the library that FCGIPM::FFI has loaded; set before the first request. */
 static struct {
     int32_t (*accept)(void *);
+    int32_t (*forget_signals)(void *);
     int32_t (*role)(const void *);
     int32_t (*params)(const void *, uint32_t, const uint8_t **, size_t *);
     int64_t (*read_full)(void *, uint8_t *, size_t);
@@ -436,6 +437,16 @@ XS(end)
     XSRETURN_YES;
 }
 
+/* forget_signals(the library's request, or undef): fcgipm_request_forget_signals, as FCGIPM::FFI calls it. */
+XS(forget_signals)
+{
+    dXSARGS;
+    if (items != 1)
+        croak_xs_usage(cv, "request");
+    library.forget_signals(SvOK(ST(0)) ? INT2PTR(void *, SvUV(ST(0))) : NULL);
+    XSRETURN_EMPTY;
+}
+
 /* accept(the library's request): fcgipm_request_accept, as FCGIPM::FFI calls it. */
 XS(accept_request)
 {
@@ -445,17 +456,18 @@ XS(accept_request)
     XSRETURN_IV(library.accept(INT2PTR(void *, SvUV(ST(0)))));
 }
 
-/* use_library(addresses of fcgipm_request_accept, _role, _params, _read_full, _finish_with) */
+/* use_library(addresses of fcgipm_request_accept, _forget_signals, _role, _params, _read_full, _finish_with) */
 XS(use_library)
 {
     dXSARGS;
-    if (items != 5)
-        croak_xs_usage(cv, "accept, role, params, read_full, finish_with");
+    if (items != 6)
+        croak_xs_usage(cv, "accept, forget_signals, role, params, read_full, finish_with");
     library.accept = INT2PTR(int32_t(*)(void *), SvUV(ST(0)));
-    library.role = INT2PTR(int32_t(*)(const void *), SvUV(ST(1)));
-    library.params = INT2PTR(int32_t(*)(const void *, uint32_t, const uint8_t **, size_t *), SvUV(ST(2)));
-    library.read_full = INT2PTR(int64_t(*)(void *, uint8_t *, size_t), SvUV(ST(3)));
-    library.finish_with = INT2PTR(int32_t(*)(void *, const uint8_t *, size_t), SvUV(ST(4)));
+    library.forget_signals = INT2PTR(int32_t(*)(void *), SvUV(ST(1)));
+    library.role = INT2PTR(int32_t(*)(const void *), SvUV(ST(2)));
+    library.params = INT2PTR(int32_t(*)(const void *, uint32_t, const uint8_t **, size_t *), SvUV(ST(3)));
+    library.read_full = INT2PTR(int64_t(*)(void *, uint8_t *, size_t), SvUV(ST(4)));
+    library.finish_with = INT2PTR(int32_t(*)(void *, const uint8_t *, size_t), SvUV(ST(5)));
     XSRETURN_EMPTY;
 }
 
@@ -466,6 +478,7 @@ XS_EXTERNAL(boot_FCGIPM__XS)
     newXS("FCGIPM::XS::print_items", print_items, __FILE__);
     newXS("FCGIPM::XS::read_line", read_line, __FILE__);
     newXS("FCGIPM::XS::read_bytes", read_bytes, __FILE__);
+    newXS("FCGIPM::XS::forget_signals", forget_signals, __FILE__);
     newXS("FCGIPM::XS::accept", accept_request, __FILE__);
     newXS("FCGIPM::XS::begin", begin, __FILE__);
     newXS("FCGIPM::XS::end", end, __FILE__);

@@ -93,6 +93,7 @@ my @FUNCTIONS = (
     request_new             => [ 'sint32', 'uint32', 'opaque' ]           => 'opaque',
     request_free            => ['opaque']                                 => 'void',
     request_accept          => ['opaque']                                 => 'sint32',
+    request_forget_signals  => ['opaque']                                 => 'sint32',
     request_finish_with     => [ 'opaque', 'string', 'size_t' ]           => 'sint32',
     request_abandon         => ['opaque']                                 => 'sint32',
     request_go_on_in_child  => ['opaque']                                 => 'sint32',
@@ -118,6 +119,7 @@ my @FUNCTIONS = (
     manager_event_status  => ['opaque']             => 'sint32',
     manager_event_message => ['opaque']             => 'string',
     manager_signal        => [ 'opaque', 'sint32' ] => 'sint32',
+    signal_chain          => ['opaque']             => 'sint32',
     worker_retire         => []                     => 'sint32',
     worker_retiring       => []                     => 'sint32',
     worker_protect        => []                     => 'sint32',
@@ -185,8 +187,17 @@ sub attach_functions {
     return;
 }
 
+# Perl's one handler for all signals only notes them, and what stands in %SIG runs later. A wait in the library must know of
+# a signal that came just before it.
+sub chain_handler {
+    my $handler = FFI::Platypus->new(api => 2, lib => [undef])->find_symbol('PL_csighandlerp');
+    signal_chain($handler) if defined $handler;
+    return;
+}
+
 our $LIBRARY = find_library();
 attach_functions($LIBRARY);
+chain_handler();
 
 # Sets $! for an error, unless the call has: then it is the cause. Set it to 0 before the call.
 sub set_errno {

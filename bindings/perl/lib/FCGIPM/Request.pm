@@ -136,10 +136,13 @@ sub PeerAddress {
 
 sub Accept($) {
     my ($self) = @_;
+    # The handlers of the signals that came before this call have run. Of those that come from here on, Accept tells, also
+    # if their handlers run before the library waits.
+    my $handle = $self->{handle};
+    _forget_signals($$handle);
     return _accept_as_cgi() if $self->{socket} == 0 && !$self->IsFastCGI;
     Finish($self) if $self->{active};
 
-    my $handle = $self->{handle};
     for (;;) {
         if ($last_call) { $! = Errno::ENOTCONN; return NO_MORE }
         $! = 0;
@@ -178,10 +181,10 @@ sub begin_in_perl {
 
 # What FCGIPM::XS does in C. It leaves an end that is not usual to Perl, and does nothing then.
 BEGIN {
-    (*_accept, *_begin, *_ended) =
+    (*_forget_signals, *_accept, *_begin, *_ended) =
         $FCGIPM::XS::is_loaded
-        ? (\&FCGIPM::XS::accept, \&FCGIPM::XS::begin, \&FCGIPM::XS::end)
-        : (\&FCGIPM::FFI::request_accept, \&begin_in_perl, sub { 0 });
+        ? (\&FCGIPM::XS::forget_signals, \&FCGIPM::XS::accept, \&FCGIPM::XS::begin, \&FCGIPM::XS::end)
+        : (\&FCGIPM::FFI::request_forget_signals, \&FCGIPM::FFI::request_accept, \&begin_in_perl, sub { 0 });
 }
 
 # Called by name and not as a method, here and by Accept and DESTROY: a class that has a Finish of its own

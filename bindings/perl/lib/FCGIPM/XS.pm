@@ -28,7 +28,7 @@ sub _load {
         return 1 if eval {
             require XSLoader;
             XSLoader::load(__PACKAGE__, $VERSION);
-            use_library(map { FCGIPM::FFI::address_of("request_$_") } qw(accept role params read_full finish_with));
+            use_library(map { FCGIPM::FFI::address_of("request_$_") } qw(accept forget_signals role params read_full finish_with));
             1;
         };
         $failure = $@;

@@ -1,0 +1,22 @@
+//! A signal that comes between the host's last look and the system call that waits.
+
+use std::process::Command;
+
+use super::ask_on_kept;
+use super::peer::program::{Program, TRANSPORTS, compiled};
+
+#[test]
+fn a_signal_just_before_the_wait_ends_it() {
+    for transport in TRANSPORTS {
+        for call in ["accept4", "epoll_wait", "check"] {
+            let mut command = Command::new(compiled("lifecycle/late_signal.c"));
+            command.arg(call);
+            let mut program = Program::start(command, transport);
+            let mut connection = program.connect();
+            if call != "accept4" {
+                ask_on_kept(&mut connection).unwrap();
+            }
+            assert!(program.wait().success(), "{call} {transport:?}");
+        }
+    }
+}
