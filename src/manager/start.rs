@@ -192,7 +192,7 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
 /// A fork copies one thread; locks that the others hold would stay held in the worker for ever.
 fn check_threads() -> Result<()> {
     // Without /proc nothing can be said.
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    let threads = process::threads().unwrap_or(1);
     if threads > 1 {
         return Err(Error::new(
             Code::Threads,

@@ -32,6 +32,14 @@ pub fn trusted_var(name: impl AsRef<OsStr>) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// Removes a variable from the environment, unless another thread might be reading it: then it stays.
+pub(crate) fn remove(name: &str) {
+    if super::process::threads() == Some(1) {
+        // SAFETY: there is no other thread.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
 fn report_ignored() {
     static REPORTED: Once = Once::new();
     let is_ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"FCGIPM_");

@@ -115,6 +115,13 @@ pub(crate) fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(8, |entries| entries.count().saturating_sub(1))
 }
 
+/// How many threads this process has, where /proc tells.
+pub(crate) fn threads() -> Option<usize> {
+    std::fs::read_dir("/proc/self/task")
+        .ok()
+        .map(Iterator::count)
+}
+
 /// Size of a memory page in bytes.
 pub(crate) fn page_size() -> usize {
     // SAFETY: sysconf with a constant name has no preconditions.

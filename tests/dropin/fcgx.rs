@@ -28,6 +28,13 @@ fn assert_groups(run: &Run, groups: &[&str]) {
 }
 
 #[test]
+fn asked_to_exit_while_it_waits_accept_returns_the_errno_of_libfcgi() {
+    let run = same(|side| serve_peers(command("exiting.c", side), &[]));
+    let expected = "waiting: -4, errno 4\nagain: -4, errno 4\n";
+    assert_eq!(run.report, expected);
+}
+
+#[test]
 fn readers_give_what_those_of_libfcgi_give() {
     let groups = [
         "/characters",

@@ -43,6 +43,8 @@ tests! {
     supervised::programs_on_libfcgi_lose_nothing
     supervised::php_cgi_loses_nothing_where_connections_are_closed
     supervised::php_cgi_finishes_its_request_on_term_and_usr1_alone
+    supervised::a_script_behind_fcgiwrap_sees_nothing_of_its_manager
+    supervised::accept_returns_a_negative_errno_when_the_worker_has_to_exit
     threads::threads_that_accept_together_answer_as_on_libfcgi
     threads::threads_that_accept_one_at_a_time_answer_as_on_libfcgi
     threads::more_threads_than_clients_and_one_thread_alone_answer_as_on_libfcgi

@@ -1,6 +1,7 @@
 //! Programs on libfcgi under `fcgipm run`, which puts the drop-in in front; and php-cgi, which knows nothing of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -219,4 +220,58 @@ pub(crate) fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
             assert!(connection.try_response_to(1).is_err(), "{signal}");
         }
     }
+}
+
+/// What a CGI script behind fcgiwrap sees.
+fn seen_by_a_script(program: &Program, page: &Path) -> String {
+    let request = request("/page").param("SCRIPT_FILENAME", page.to_str().unwrap());
+    program.call(&request).text()
+}
+
+pub(crate) fn a_script_behind_fcgiwrap_sees_nothing_of_its_manager() {
+    let folder = place::folder();
+    let page = folder.path().join("page");
+    // By what the kernel has, not by what the shell made of it.
+    let text = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; tr '\\0' '\\n' </proc/$$/environ | sort
+cat /proc/self/maps | sed -n 's,.*/\\(lib[a-z]*\\.so\\).*,loaded \\1,p' | sort -u\n";
+    fs::write(&page, text).unwrap();
+    fs::set_permissions(&page, fs::Permissions::from_mode(0o755)).unwrap();
+    let fcgiwrap = "/usr/sbin/fcgiwrap";
+    for preload in [None, Some("libm.so.6"), Some("libm.so.6:libcrypt.so.1")] {
+        let mut command = Command::new(fcgiwrap);
+        command.env_remove("FCGIPM_DROPIN");
+        if let Some(preload) = preload {
+            command.env("LD_PRELOAD", preload);
+        }
+        let stock = Side::Stock.start(command, &folder.path().join("stock"));
+        let expected = seen_by_a_script(&stock, &page);
+        let says = preload.is_some_and(|list| expected.contains(&format!("\nLD_PRELOAD={list}\n")));
+        assert!(
+            says == preload.is_some() && !expected.contains("libfcgi"),
+            "{expected}"
+        );
+        // A shell and env(1) hand it on to what they execute.
+        for wrapper in [&[][..], &["env"], &["sh", "-c", "exec \"$0\""]] {
+            let sets = preload.map(|list| format!("LD_PRELOAD={list}"));
+            let mut options = vec!["--ready-delay", "0"];
+            options.extend(sets.iter().flat_map(|set| ["--env", set]));
+            let mut pool = run(folder.path(), &options, &[wrapper, &[fcgiwrap]].concat());
+            // Only by its first Accept, which the drop-in reports.
+            Side::DropIn.assert_loaded(next_ready(&mut pool));
+            let seen = seen_by_a_script(&pool, &page);
+            assert_eq!(seen, expected, "{preload:?} {wrapper:?}");
+            stop(pool);
+        }
+    }
+}
+
+pub(crate) fn accept_returns_a_negative_errno_when_the_worker_has_to_exit() {
+    let folder = place::folder();
+    let program = built("exiting.c", &[]);
+    let mut pool = run(folder.path(), &[], &[program.to_str().unwrap()]);
+    next_ready(&mut pool);
+    pool.call(&request("/"));
+    pool.signal(Signal::SIGTERM);
+    pool.line("accept: -4, errno 4");
+    assert_eq!(pool.wait().code(), Some(0));
 }

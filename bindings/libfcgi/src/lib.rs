@@ -9,6 +9,7 @@
 //! | [`raw_writer`] | FCGX_CreateWriter: a stream on a connection that is the program's own |
 //! | [`request`] | FCGX_Init to FCGX_Finish: the life of a request |
 //! | [`process`] | what belongs to the process: set-up, signals, the end |
+//! | `preloaded` | the end of LD_PRELOAD once it has done its work |
 //! | [`stdio`] | fcgi_stdio: files that are stdio's or a request's |
 //! | [`os`] | fcgios: what cgi-fcgi and programs with loops of their own call |
 //!
@@ -25,6 +26,7 @@ mod guard;
 pub mod layout;
 pub mod os;
 pub mod params;
+mod preloaded;
 pub mod process;
 pub mod raw_writer;
 pub mod reader;

@@ -14,6 +14,7 @@ use once_cell::sync::OnceCell;
 use crate::engine;
 use crate::guard::{guard, set_errno};
 use crate::os::connections;
+use crate::preloaded;
 use crate::request::THE_REQUEST;
 
 /// The descriptor on which a web server hands in a listening socket (FastCGI 1.0, section 2.2).
@@ -67,6 +68,7 @@ pub extern "C" fn FCGX_Init() -> c_int {
 /// What the first call of a program does, whichever it is. Not before: a program that never calls must not be taken for
 /// one that will come to its first accept.
 pub(crate) fn set_up() {
+    preloaded::before_adoption();
     if let Err(error) = supervision::adopt() {
         log(&format!("goes on without its manager: {}", error.message()));
     }

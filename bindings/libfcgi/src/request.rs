@@ -6,6 +6,7 @@ use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::ptr;
 
 use fcgipm::error::{Code, Error};
+use fcgipm::server::supervision;
 
 use crate::engine::{self, Engine, Environment};
 use crate::guard::{errno, guard, set_errno};
@@ -74,6 +75,7 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
             engine.core.serve(OwnedFd::from_raw_fd(request.ipc_fd));
             request.ipc_fd = -1;
         }
+        let was_asked = supervision::current().is_none() && supervision::is_retiring();
         match engine.accept() {
             Ok(()) => {
                 engine.begin(request, environment);
@@ -87,6 +89,9 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
                     // The program may not come back: what OS_Accept watches goes to the other workers.
                     connections::forget(request.listen_sock);
                 }
+                // Where it was asked to exit before it came here, libfcgi leaves errno as it is. A manager's worker
+                // always gets one.
+                set_errno(if was_asked { number } else { libc::EINTR });
                 refused(&error)
             }
         }
@@ -95,8 +100,8 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
 
 fn refused(error: &Error) -> c_int {
     let number = match error.code() {
-        // The process is to leave. Nothing has failed.
-        Code::Retired => 0,
+        // The process has to exit. Nothing has failed.
+        Code::Retired => errno(),
         _ if error.errno() != 0 => error.errno(),
         _ => libc::EINVAL,
     };

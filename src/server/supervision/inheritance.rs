@@ -191,6 +191,8 @@ fn adopt_from(variable: OsString) -> Result<bool> {
     if process::parent_pid() != supervision.manager {
         kick::request_retirement();
     }
+    // What this process starts has nothing to do with the manager, and need not see it.
+    environment::remove(WORKER_VARIABLE);
     supervision.page.announce(now());
     supervision.wake_manager();
     Ok(true)
