@@ -9,7 +9,7 @@ use fcgipm::server::supervision::{self, Activity, Report, Scoreboard, Supervisio
 
 /// Makes this process a worker in slot 1.
 fn supervise() {
-    let scoreboard = Scoreboard::new(3).unwrap();
+    let mut scoreboard = Scoreboard::new(3).unwrap();
     scoreboard.begin(1, 2, 0);
     let pipe = || std::io::pipe().unwrap();
     let (handover, _) = UnixStream::pair().unwrap();

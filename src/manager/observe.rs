@@ -140,6 +140,7 @@ impl Shell {
             }
             self.take_final_look(slot);
             self.report(slot, Report::Exited(exit));
+            self.parts.scoreboard.hide(slot);
         }
     }
 

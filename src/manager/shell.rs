@@ -348,11 +348,7 @@ impl Shell {
         let limit = self.pool.request_limit(slot);
         let size = u32::try_from(wanted).unwrap_or(u32::MAX);
         let is_program = self.settings.program.is_some();
-        if is_program {
-            self.parts.scoreboard.begin_apart(slot, size, limit);
-        } else {
-            self.parts.scoreboard.begin(slot, size, limit);
-        }
+        self.parts.scoreboard.begin(slot, size, limit);
         self.page(slot).set_queues(self.counted_queues());
         let pipe = self.pipe_for_stderr();
         let executing = is_program.then(|| channel::pipe("pipe of a program", true));
@@ -377,6 +373,7 @@ impl Shell {
             return true;
         }
         Signals::release(&mask);
+        self.parts.scoreboard.keep_visible(slot);
         drop(executed);
         match forked {
             Ok(Fork::Parent(child)) => {

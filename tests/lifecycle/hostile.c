@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -139,8 +141,59 @@ static int offer(void)
     return taken;
 }
 
+/* Where the order to retire stands, in each worker's part. */
+enum { ORDER_RETIRE = 1, PART = 20480 };
+
+/* Leaves a child behind that gives orders to whoever comes after this worker. */
+static void give_orders(void)
+{
+    int told[2];
+    char byte;
+    _Atomic uint32_t *order = (_Atomic uint32_t *)region();
+    if (order == NULL || pipe(told) != 0 || fork() != 0) {
+        /* The worker ends when the child is at it. */
+        if (read(told[0], &byte, 1) != 1)
+            abort();
+        return;
+    }
+    signal(SIGALRM, SIG_DFL);
+    alarm(5);
+    for (long count = 0;; count++) {
+        *order = ORDER_RETIRE;
+        if (count == 1000 && write(told[1], "", 1) != 1)
+            _exit(1);
+    }
+}
+
+static sigjmp_buf beyond;
+
+static void on_bus_error(int signal)
+{
+    (void)signal;
+    siglongjmp(beyond, 1);
+}
+
+/* Has a look behind its own part, and gives an order there. Whether there was anything. */
+static int reach(void)
+{
+    char *page = region();
+    struct sigaction action = {.sa_handler = on_bus_error};
+    if (page == NULL)
+        return -1;
+    /* Of the length 0: a second mapping, and the library's stays where it is. */
+    page = mremap(page, 0, 2 * PART, MREMAP_MAYMOVE);
+    if (page == MAP_FAILED)
+        return 0;
+    sigaction(SIGBUS, &action, NULL);
+    if (sigsetjmp(beyond, 1) != 0)
+        return 0;
+    *(_Atomic uint32_t *)(page + PART) = ORDER_RETIRE;
+    return 1;
+}
+
 static void answer(fcgipm_request *request)
 {
+    int result = 0;
     char text[64];
     const uint8_t *value;
     size_t length;
@@ -149,7 +202,13 @@ static void answer(fcgipm_request *request)
         path = (const char *)value;
     if (strcmp(path, "/linger") == 0)
         linger();
-    snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), strcmp(path, "/offer") == 0 ? offer() : 0);
+    if (strcmp(path, "/offer") == 0)
+        result = offer();
+    if (strcmp(path, "/reach") == 0)
+        result = reach();
+    if (strcmp(path, "/orders") == 0)
+        give_orders();
+    snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), result);
     print(request, text);
 }
 

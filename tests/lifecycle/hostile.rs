@@ -23,6 +23,17 @@ fn pool(transport: Transport, workers: usize, options: &[(&str, &str)]) -> Pool 
     Pool::ready(program, PathBuf::new(), workers)
 }
 
+/// The worker that answered, and what it says came of it.
+fn asked(pool: &Pool, path: &str) -> (i32, i32) {
+    let text = pool.program.call(&call(path)).text();
+    let numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+    let numbers: Vec<i32> = numbers.collect();
+    let [worker, result] = numbers[..] else {
+        panic!("{text}")
+    };
+    (worker, result)
+}
+
 /// TERM ends the pool, and at once.
 fn assert_ends_promptly(mut pool: Pool, what: &str) {
     let begin = Instant::now();
@@ -60,14 +71,7 @@ fn a_connection_that_lingers_does_not_hold_the_manager() {
 #[test]
 fn an_offer_that_is_withdrawn_meanwhile_does_not_hold_the_manager() {
     let mut pool = pool(Transport::Unix, 2, &[]);
-    let text = pool.program.call(&call("/offer")).text();
-    let numbers: Vec<i32> = text
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    let [worker, taken] = numbers[..] else {
-        panic!("{text}")
-    };
+    let (worker, taken) = asked(&pool, "/offer");
     println!("measured: forged offers: the manager took them {taken} times");
     assert!(taken > 0);
     // A signal to the manager would end what it waits for.
@@ -75,4 +79,38 @@ fn an_offer_that_is_withdrawn_meanwhile_does_not_hold_the_manager() {
     kill(Pid::from_raw(*other), Signal::SIGKILL).unwrap();
     let _ = pool.next_ready();
     assert_ends_promptly(pool, "forged offers");
+}
+
+#[test]
+fn what_a_worker_leaves_behind_gives_no_orders_to_its_successor() {
+    let mut pool = pool(Transport::Unix, 1, &[]);
+    let (worker, _) = asked(&pool, "/orders");
+    assert_eq!(worker, pool.workers[0]);
+    // It has got the order itself.
+    let successor = pool.next_ready();
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        assert_eq!(asked(&pool, "/"), (successor, 0));
+    }
+    assert_ends_promptly(pool, "orders by a child of a worker that is gone");
+}
+
+#[test]
+fn a_worker_reaches_no_part_of_the_scoreboard_but_its_own() {
+    let mut pool = pool(Transport::Unix, 3, &[]);
+    let mut asked_all = Vec::new();
+    // Whichever it is, one of the first two has a neighbour behind it.
+    while asked_all.len() < 3 {
+        let (worker, reached) = asked(&pool, "/reach");
+        assert_eq!(reached, 0, "worker {worker} of {:?}", pool.workers);
+        if !asked_all.contains(&worker) {
+            asked_all.push(worker);
+        }
+    }
+    let lines = pool.program.lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("exited")),
+        "{lines:?}"
+    );
+    assert_ends_promptly(pool, "a worker that reaches further");
 }

@@ -3,30 +3,38 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use fcgipm::server::supervision::{Activity, MEMFD_NAME, Stage, View};
+use fcgipm::server::supervision::{Activity, MEMFD_NAME, REGION_NAME, Stage, View};
 
 pub(crate) struct Board {
+    manager: i32,
     pub(crate) view: View,
 }
 
 /// Where the scoreboard of a manager can be opened.
-pub(crate) fn path(manager: i32) -> PathBuf {
+fn path(manager: i32) -> PathBuf {
+    find(manager, MEMFD_NAME).expect("a scoreboard")
+}
+
+/// Where the region of the worker in a slot can be opened, if it has one.
+pub(crate) fn region(manager: i32, slot: usize) -> Option<PathBuf> {
+    find(manager, &format!("{REGION_NAME}{slot}"))
+}
+
+fn find(manager: i32, name: &str) -> Option<PathBuf> {
     let folder = std::fs::read_dir(format!("/proc/{manager}/fd")).unwrap();
     let mut paths = folder.map(|entry| entry.unwrap().path());
     let is_board = |path: &PathBuf| {
-        std::fs::read_link(path).is_ok_and(|link| {
-            link.to_string_lossy()
-                .starts_with(&format!("/memfd:{MEMFD_NAME}"))
-        })
+        std::fs::read_link(path)
+            .is_ok_and(|link| link.to_string_lossy() == format!("/memfd:{name} (deleted)"))
     };
-    paths.find(is_board).expect("a scoreboard")
+    paths.find(is_board)
 }
 
 impl Board {
     pub(crate) fn of(manager: i32) -> Self {
         let file = File::open(path(manager)).unwrap();
         let view = View::of(&file).unwrap();
-        Self { view }
+        Self { manager, view }
     }
 
     /// The slots that have a worker, each with its pid.
@@ -40,13 +48,22 @@ impl Board {
         held.map(|(slot, status)| (slot, status.pid)).collect()
     }
 
+    /// Each worker has a region of its own.
+    fn attached(&self, slot: usize) -> Option<View> {
+        let mut view = View::of(File::open(path(self.manager)).ok()?).ok()?;
+        let region = File::open(region(self.manager, slot)?).ok()?;
+        view.attach(slot, &region).ok()?;
+        Some(view)
+    }
+
     pub(crate) fn activity(&self, slot: usize) -> Option<Activity> {
-        self.view.look(slot).map(|look| look.activity)
+        self.attached(slot)?.look(slot).map(|look| look.activity)
     }
 
     /// The URI of the request that runs in a slot.
     pub(crate) fn uri(&self, slot: usize) -> Option<String> {
-        let look = self.view.look(slot)?;
-        Some(self.view.details(slot, &look)?.uri)
+        let view = self.attached(slot)?;
+        let look = view.look(slot)?;
+        Some(view.details(slot, &look)?.uri)
     }
 }

@@ -31,9 +31,10 @@ impl Region {
         let file = File::options()
             .read(true)
             .write(true)
-            .open(board::path(manager))
+            .open(board::region(manager, slot).expect("a region"))
             .unwrap();
         let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+        assert_eq!(length, 20 * 1024, "the layout is the known one");
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a mapping at an address of the kernel's choice, of a file that cannot shrink.
         let base = unsafe {
@@ -47,24 +48,9 @@ impl Region {
             )
         };
         assert_ne!(base, libc::MAP_FAILED);
-        let word = |at: usize| {
-            // SAFETY: inside the header, which is made of atomic words.
-            unsafe { (*base.cast::<u32>().add(at / 4)).into() }
-        };
-        let (slots, stride): (u64, u64) = (word(12), word(16));
-        let (slots, stride) = (slots as usize, stride as usize);
-        let first = (4096 + 64 * slots).next_multiple_of(4096);
-        assert_eq!(
-            first + slots * stride,
-            length,
-            "the layout is the known one"
-        );
-        // SAFETY: the slot's region lies inside the mapping, which lives as long as self; words of any
-        // value are valid, and everybody reaches them as atomics.
-        let words = unsafe {
-            let at = base.cast::<u8>().add(first + slot * stride);
-            std::slice::from_raw_parts(at.cast::<AtomicU64>(), stride / 8)
-        };
+        // SAFETY: the mapping lives as long as self; words of any value are valid, and everybody reaches them as
+        // atomics.
+        let words = unsafe { std::slice::from_raw_parts(base.cast::<AtomicU64>(), length / 8) };
         Self {
             base,
             length,
@@ -102,9 +88,10 @@ impl Drop for Region {
 // SAFETY: the mapping is only reached through atomics.
 unsafe impl Sync for Region {}
 
-/// What the manager said, without numbers.
+/// What the manager said, without numbers. How many old workers a reload still waits for is a matter of time.
 fn trace(pool: &mut Pool) -> Vec<String> {
     let lines = pool.program.lines().iter();
+    let lines = lines.filter(|line| !line.contains("waiting for"));
     let plain = lines.map(|line| line.replace(|c: char| c.is_ascii_digit(), ""));
     plain.collect()
 }

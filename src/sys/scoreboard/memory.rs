@@ -1,6 +1,6 @@
 //! The memory as the manager has it, and the piece of it that a worker keeps.
 
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 
 use nix::errno::Errno;
@@ -20,7 +20,7 @@ pub struct Scoreboard {
     shape: Shape,
     /// Holds the memory's place in /proc. `None`: nobody can look at it.
     pub(super) file: Option<OwnedFd>,
-    /// The memfds of regions that have one of their own, by slot.
+    /// The memfds of the workers' regions, by slot.
     regions: Vec<Option<OwnedFd>>,
 }
 
@@ -120,33 +120,14 @@ impl Scoreboard {
         unsafe { self.at(self.shape.region(slot)).cast::<Page>().as_ref() }
     }
 
-    /// Empties a slot's region for a new worker: whatever the last one left there is gone.
+    /// Gives a slot a fresh region for a new worker. Whatever processes the last worker left behind may still write
+    /// to the old one. Each region is a memfd of its own: who maps a piece of a file can have the rest of it, too
+    /// (mremap(2), remap_file_pages(2)). Where none can be had, the region is memory without a file, which
+    /// `fcgipm status` does not see, and which no other program can be given.
     ///
     /// # Panics
     /// As [`slot`](Self::slot).
-    pub fn begin(&self, slot: usize, pool_size: u32, request_limit: u64) {
-        self.check(slot);
-        let region = self.at(self.shape.region(slot)).as_ptr();
-        // Gives the memory back, too (madvise(2), MADV_REMOVE).
-        // SAFETY: the region lies inside the mapping and is only reached through atomics, for which
-        // zeroes are valid.
-        unsafe {
-            if libc::madvise(region.cast(), self.shape.stride, libc::MADV_REMOVE) != 0 {
-                region.write_bytes(0, size_of::<Page>());
-            }
-        }
-        self.header().reach(slot);
-        self.page(slot).begin(pool_size, request_limit);
-    }
-
-    /// The same for a worker that becomes another program: its region gets a memfd of its own, so that
-    /// the program can be given this one and nothing of the others'. A fresh one each time, because
-    /// whatever the last program started may still have that one. Where it cannot be had, the region
-    /// stays where it is, and the worker has none.
-    ///
-    /// # Panics
-    /// As [`slot`](Self::slot).
-    pub fn begin_apart(&mut self, slot: usize, pool_size: u32, request_limit: u64) {
+    pub fn begin(&mut self, slot: usize, pool_size: u32, request_limit: u64) {
         self.check(slot);
         if self.regions.len() <= slot {
             self.regions.resize_with(slot + 1, || None);
@@ -156,10 +137,36 @@ impl Scoreboard {
         self.regions[slot] = file(&format!("{REGION_NAME}{slot}"), stride)
             .ok()
             .filter(|file| map(Some(at), stride, Some(file)).is_ok());
-        self.begin(slot, pool_size, request_limit);
+        if self.regions[slot].is_none() && map(Some(at), stride, None).is_err() {
+            // The kernel lacks memory for a few words of its own. What is there is emptied at least.
+            // SAFETY: the region lies inside the mapping and is only reached through atomics, for which
+            // zeroes are valid.
+            unsafe { at.write_bytes(0, size_of::<Page>()) };
+        }
+        self.header().reach(slot);
+        self.page(slot).begin(pool_size, request_limit);
     }
 
-    /// The memfd of a slot's region, if it has one of its own.
+    /// The worker of a slot has its region: keeps the memfd open for `fcgipm status`, as long as it does not take
+    /// descriptors that other things need more.
+    pub(crate) fn keep_visible(&mut self, slot: usize) {
+        let is_dear = |file: &OwnedFd| {
+            let number = usize::try_from(file.as_raw_fd()).unwrap_or(usize::MAX);
+            number >= process::descriptor_limit() / 2
+        };
+        if let Some(region) = self.regions.get_mut(slot) {
+            region.take_if(|file| is_dear(file));
+        }
+    }
+
+    /// The worker of a slot is gone: what it wrote can still be read here, but is not shown any more.
+    pub(crate) fn hide(&mut self, slot: usize) {
+        if let Some(region) = self.regions.get_mut(slot) {
+            *region = None;
+        }
+    }
+
+    /// The memfd of a slot's region.
     pub(crate) fn region(&self, slot: usize) -> Option<&OwnedFd> {
         self.regions.get(slot)?.as_ref()
     }
@@ -263,7 +270,6 @@ fn file(name: &str, length: usize) -> nix::Result<OwnedFd> {
 
 /// Maps a file's beginning, in the place of what is mapped `at` an address, or anywhere.
 fn map(at: Option<NonNull<u8>>, length: usize, file: Option<&OwnedFd>) -> nix::Result<NonNull<u8>> {
-    use std::os::fd::AsRawFd as _;
     let (kind, fd) = match file {
         Some(file) => (0, file.as_raw_fd()),
         None => (libc::MAP_ANONYMOUS, -1),

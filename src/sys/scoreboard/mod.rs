@@ -10,8 +10,8 @@
 //! | one [`SlotLine`] of 64 bytes per slot | from [`TABLE_AT`] on | the manager |
 //! | one [`Page`] per slot, a region of at least 20 KiB | from the next whole page on | see below |
 //!
-//! The region of a worker that is another program is a memfd of its own, mapped in this place.
-//! A worker keeps only its own region mapped: a first line that the manager writes for it, and
+//! The region of each worker is a fresh memfd of its own, mapped in this place: the scoreboard's own file has nothing
+//! there. A worker keeps only its own region mapped: a first line that the manager writes for it, and
 //! [`RECORDS`] records, one per request loop, which the worker writes. Only memory that was touched
 //! costs anything, so that nobody reads a record behind one that was never used.
 //!
@@ -42,8 +42,7 @@ pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};
 /// The name of the memfd; the kernel shows it as `/memfd:fcgipm-scoreboard (deleted)`.
 pub const MEMFD_NAME: &str = "fcgipm-scoreboard";
 
-/// With the slot's number behind it, the name of the memfd that holds the region of a worker which is
-/// another program: such a one gets its own region, and can map no other.
+/// With the slot's number behind it, the name of the memfd that holds the region of its worker.
 pub const REGION_NAME: &str = "fcgipm-region-";
 
 /// The first word: "fcgipm" and two bytes that no text has.

@@ -59,7 +59,7 @@ impl<'p> Loop<'p> {
 
 #[cfg(test)]
 fn board() -> Scoreboard {
-    let board = Scoreboard::new(3).unwrap();
+    let mut board = Scoreboard::new(3).unwrap();
     board.begin(1, 5, 0);
     board
 }
@@ -184,7 +184,7 @@ fn a_write_that_never_ends_hides_nothing() {
 
 #[test]
 fn random_bytes_never_mean_anything() {
-    let board = board();
+    let mut board = board();
     let page = board.page(1);
     let mut state = 0x9e37_79b9_7f4a_7c15;
     // Everywhere, or in the records that were used only.
@@ -215,6 +215,7 @@ fn random_bytes_never_mean_anything() {
         }
     }
     board.begin(1, 5, 0);
+    let page = board.page(1);
     assert_eq!(page.activity(), Some(Activity::Starting), "all gone");
     assert!(
         words(page)[64..]
@@ -226,7 +227,7 @@ fn random_bytes_never_mean_anything() {
 
 #[test]
 fn a_worker_that_lies_with_a_seal_that_fits_is_still_within_bounds() {
-    let board = board();
+    let mut board = board();
     let page = board.page(1);
     let mut one = Loop::at(page, 0);
     let mut two = Loop::at(page, 1);
@@ -247,6 +248,7 @@ fn a_worker_that_lies_with_a_seal_that_fits_is_still_within_bounds() {
     assert_eq!(page.look(), None);
     // Words that no worker writes.
     board.begin(1, 5, 0);
+    let page = board.page(1);
     let mut one = Loop::at(page, 0);
     one.entry.state = 0xff;
     one.record.publish(&mut one.entry);
@@ -319,7 +321,7 @@ fn no_reader_sees_half_of_one_request_and_half_of_another() {
 
 #[test]
 fn whoever_has_the_memfd_sees_what_the_manager_and_its_workers_write() {
-    let board = Scoreboard::new(4_500).unwrap();
+    let mut board = Scoreboard::new(4_500).unwrap();
     assert!(board.is_visible());
     let header = board.header();
     header.set_pm("dynamic");
@@ -340,7 +342,8 @@ fn whoever_has_the_memfd_sees_what_the_manager_and_its_workers_write() {
     board.slot(2).set_stage(Stage::Ready);
     let mut one = Loop::at(board.page(2), 0);
     one.busy(b"/shown", 6);
-    let view = View::of(board.file()).unwrap();
+    let mut view = View::of(board.file()).unwrap();
+    view.attach(2, board.region(2).unwrap()).unwrap();
     let pool = view.pool();
     assert_eq!(pool.manager, i32::try_from(std::process::id()).unwrap());
     assert_eq!((&*pool.pm, pool.slots_used), ("dynamic", 3));
@@ -367,7 +370,8 @@ fn whoever_has_the_memfd_sees_what_the_manager_and_its_workers_write() {
     assert_eq!(view.slot(4_500), None);
     assert_eq!(view.look(4_500), None);
     // 74 MiB of address space, of which four pages were touched.
-    let used = nix::sys::stat::fstat(board.file()).unwrap().st_blocks * 512;
+    let blocks = |file| nix::sys::stat::fstat(file).unwrap().st_blocks;
+    let used = 512 * (blocks(board.file()) + blocks(board.region(2).unwrap().as_fd()));
     let page = i64::try_from(crate::sys::process::page_size()).unwrap();
     assert!(used <= 4 * page, "{used} bytes for one slot");
 }
@@ -410,7 +414,7 @@ impl Scoreboard {
 #[test]
 fn a_region_apart_is_seen_by_both_sides_and_gives_away_no_other() {
     let mut board = Scoreboard::new(3).unwrap();
-    board.begin_apart(1, 5, 7);
+    board.begin(1, 5, 7);
     let file = board.region(1).unwrap().try_clone().unwrap();
     let its = memory::adopt_region(&file).unwrap();
     assert_eq!((its.pool_size(), its.request_limit()), (5, 7));
@@ -429,7 +433,7 @@ fn a_region_apart_is_seen_by_both_sides_and_gives_away_no_other() {
     board.page(1).give_order(Order::Retire);
     assert_eq!(its.order(), Order::Retire);
     // The next worker's region is another one.
-    board.begin_apart(1, 5, 7);
+    board.begin(1, 5, 7);
     assert!(!board.page(1).has_spoken());
     assert_eq!(its.order(), Order::Retire);
     assert_eq!(board.page(1).order(), Order::Serve);

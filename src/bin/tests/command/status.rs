@@ -131,7 +131,7 @@ fn garbage_in_a_page_is_a_worker_of_which_nothing_is_known() {
         panic!("{:?}", pool.workers)
     };
     let maps = fs::read_to_string(format!("/proc/{bad}/maps")).unwrap();
-    let line = maps.lines().find(|line| line.contains("fcgipm-scoreboard"));
+    let line = maps.lines().find(|line| line.contains("fcgipm-region-"));
     let (start, _) = line.unwrap().split_once('-').unwrap();
     let start = u64::from_str_radix(start, 16).unwrap();
     let memory = File::options()
