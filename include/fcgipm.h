@@ -452,14 +452,50 @@ int32_t fcgipm_request_finish_with(fcgipm_request *request, const uint8_t *data,
 int32_t fcgipm_request_abandon(fcgipm_request *request);
 
 /**
- * In a child of the process that accepted it: the request that is being served becomes the
- * child's, so that it can be written to and finished there. Everything else of the handle stays
- * the parent's, and the parent must not answer the request, too. The child accepts no other with
- * this handle.
+ * In a child of the process that accepted it: the request that is being served can be read,
+ * written to and finished there, too. Everything else of the handle stays the parent's. The rules
+ * are in docs/FORKING.md.
  *
  * Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
  */
 int32_t fcgipm_request_go_on_in_child(fcgipm_request *request);
+
+/**
+ * In a child of the process that accepted it: fcgipm_request_read() and its kin read the input of
+ * the request that is being served. Writing stays as it is.
+ *
+ * Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_ESTATE when
+ * no request is being served; FCGIPM_EFORKED in a child that fork(3) did not make, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_read_in_child(fcgipm_request *request);
+
+/**
+ * Leaves the request that is being served to a child, forked before or after this. The first child
+ * that writes to it, or calls fcgipm_request_go_on_in_child(), answers it. In this process it ends
+ * with fcgipm_request_abandon() or the next accept or free, without an answer, and the connection
+ * is closed here alone.
+ *
+ * Returns 0; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED in a child that has no
+ * part in it, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_detach(fcgipm_request *request);
+
+/**
+ * Takes a request back that was left with fcgipm_request_detach().
+ *
+ * Returns 0, also when it was not left; FCGIPM_ESTATE when a child has taken it, or no request is
+ * being served; FCGIPM_EFORKED, FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_attach(fcgipm_request *request);
+
+/**
+ * Whether this process is the one that answers the request that is being served: it accepted the
+ * request and has not left it, or it is a child that the request was left to. A child waits for at
+ * most wait_ms milliseconds until its parent has left the request or ended it.
+ *
+ * Returns 1 or 0; FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_request_belongs_here(fcgipm_request *request, uint32_t wait_ms);
 
 /**
  * Whether a request is being served.

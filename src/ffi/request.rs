@@ -1,6 +1,7 @@
 //! Requests, as C sees them.
 
 use std::ffi::c_char;
+use std::time::Duration;
 
 use super::boundary::{bytes, bytes_mut, copy_text, enter};
 use super::handle::{self, Noun};
@@ -183,10 +184,9 @@ pub extern "C" fn fcgipm_request_abandon(request: *mut fcgipm_request) -> i32 {
     enter(|| with(request, |request| request.abandon().map(|()| 0)))
 }
 
-/// In a child of the process that accepted it: the request that is being served becomes the
-/// child's, so that it can be written to and finished there. Everything else of the handle stays
-/// the parent's, and the parent must not answer the request, too. The child accepts no other with
-/// this handle.
+/// In a child of the process that accepted it: the request that is being served can be read,
+/// written to and finished there, too. Everything else of the handle stays the parent's. The rules
+/// are in docs/FORKING.md.
 ///
 /// Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
@@ -195,6 +195,52 @@ pub extern "C" fn fcgipm_request_go_on_in_child(request: *mut fcgipm_request) ->
         with(request, |request| {
             request.go_on_in_child();
             Ok(0)
+        })
+    })
+}
+
+/// In a child of the process that accepted it: fcgipm_request_read() and its kin read the input of
+/// the request that is being served. Writing stays as it is.
+///
+/// Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_ESTATE when
+/// no request is being served; FCGIPM_EFORKED in a child that fork(3) did not make, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_read_in_child(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.read_in_child().map(|()| 0)))
+}
+
+/// Leaves the request that is being served to a child, forked before or after this. The first child
+/// that writes to it, or calls fcgipm_request_go_on_in_child(), answers it. In this process it ends
+/// with fcgipm_request_abandon() or the next accept or free, without an answer, and the connection
+/// is closed here alone.
+///
+/// Returns 0; FCGIPM_ESTATE when no request is being served; FCGIPM_EFORKED in a child that has no
+/// part in it, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_detach(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.leave_to_child().map(|()| 0)))
+}
+
+/// Takes a request back that was left with fcgipm_request_detach().
+///
+/// Returns 0, also when it was not left; FCGIPM_ESTATE when a child has taken it, or no request is
+/// being served; FCGIPM_EFORKED, FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_attach(request: *mut fcgipm_request) -> i32 {
+    enter(|| with(request, |request| request.take_back().map(|()| 0)))
+}
+
+/// Whether this process is the one that answers the request that is being served: it accepted the
+/// request and has not left it, or it is a child that the request was left to. A child waits for at
+/// most wait_ms milliseconds until its parent has left the request or ended it.
+///
+/// Returns 1 or 0; FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_request_belongs_here(request: *mut fcgipm_request, wait_ms: u32) -> i32 {
+    enter(|| {
+        with(request, |request| {
+            let patience = Duration::from_millis(u64::from(wait_ms));
+            Ok(i32::from(request.belongs_here(patience)))
         })
     })
 }

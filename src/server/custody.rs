@@ -5,11 +5,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::link::Link;
 use super::parking::{Parked, Parking};
-use super::request::{Prospect, Request};
-use super::supervision::{self, Report};
+use super::request::Request;
+use super::supervision;
 use crate::conn::{Stream, Suspended};
 use crate::error::{Code, Error, Result};
-use crate::sys::{listen, process};
+use crate::sys::listen;
 
 impl Request {
     /// The next bytes of the input where they lie, at least one, all of them read with this; nothing at
@@ -18,7 +18,7 @@ impl Request {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn lend_input(&mut self) -> Result<&mut [u8]> {
-        self.check_active("read")?;
+        self.check_readable("read")?;
         if !self.fill()? {
             return Ok(&mut []);
         }
@@ -135,28 +135,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn id(&self) -> Result<u16> {
-        self.check_active("id")
+        self.check_active_here("id")
             .map(|()| self.inbound.request_id().unwrap_or_default())
-    }
-
-    /// Whether this process made it, so that it is not a copy from before a fork.
-    #[must_use]
-    pub fn is_of_this_process(&self) -> bool {
-        self.pid == process::pid()
-    }
-
-    /// In a child of the process that accepted it: the request that is being served becomes the child's,
-    /// and everything else of this stays the parent's. Does nothing in any other process.
-    pub fn go_on_in_child(&mut self) {
-        if self.is_of_this_process() {
-            return;
-        }
-        self.pid = process::pid();
-        // Closes copies of descriptors: what is watched, the parent goes on to watch.
-        self.parking = None;
-        self.has_offered = false;
-        self.report = Report::default();
-        self.prospect = Prospect::Kept;
-        self.drain = None;
     }
 }

@@ -103,6 +103,7 @@ impl Request {
         caller: &mut [u8],
         before: usize,
     ) -> nix::Result<Received> {
+        self.enter_input()?;
         let coming = self.inbound.coming();
         let Some((coming, link)) = coming
             .filter(|coming| coming.length.min(before + caller.len()) >= WORTH)

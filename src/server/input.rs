@@ -37,7 +37,7 @@ impl Request {
 
     /// The same for a caller that has got so much before by the same wish.
     fn read_after(&mut self, buffer: &mut [u8], before: usize) -> Result<usize> {
-        self.check_active("read")?;
+        self.check_readable("read")?;
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -78,7 +78,7 @@ impl Request {
     /// # Errors
     /// As [`read_full`](Self::read_full).
     pub fn read_line(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.check_active("read line")?;
+        self.check_readable("read line")?;
         let mut count = 0;
         while count < buffer.len() {
             match self.fill() {
@@ -121,7 +121,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when the role is another one, or the standard input is not at its end.
     pub fn start_filter_data(&mut self) -> Result<()> {
-        self.check_active("start filter data")?;
+        self.check_readable("start filter data")?;
         if self.inbound.role() != Some(Role::Filter) {
             return Err(Error::new(
                 Code::State,
@@ -144,7 +144,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn aborted(&mut self) -> Result<bool> {
-        self.check_active("aborted")?;
+        self.check_readable("aborted")?;
         let mut reads = 0;
         while !self.aborted && self.body.is_empty() && reads < READS {
             let unread = self.unread_bytes();
@@ -264,8 +264,9 @@ impl Request {
             ) => {}
             Err(error) => self.fail(Error::new(Code::Protocol, format!("request body: {error}"))),
         }
-        if self.output_error.is_some() {
-            // Not tried again: each try may wait for as long as a write may.
+        // Not tried again after an error: each try may wait for as long as a write may. What a guest finds, the one
+        // who keeps the request may have received, too, and answers.
+        if self.output_error.is_some() || self.is_guest() {
             self.inbound.clear_replies();
         } else if !self.inbound.replies().is_empty() {
             let _ = self.send_replies();

@@ -5,12 +5,14 @@
 //! writes and finishes (`output`), while what stands aside is on offer to others (`offering`), or takes more into its own hands than most (`custody`). Connections that are open and silent stand aside in `parking`.
 //! Before a worker that watches some asks epoll it may look into the listen queue (`at_once`).
 //! What stands aside goes from worker to worker (`handing_on`).
+//! A request may be answered by a child of the process that accepted it (`children`).
 //! What a client that hung up had asked for is not run (`hung_up`).
 //! A worker that leaves with its whole pool empties the listen queue (`draining`), at which nothing
 //! arrives any more (`created`).
 
 pub mod address;
 mod at_once;
+mod children;
 mod created;
 mod custody;
 pub mod cut_off;

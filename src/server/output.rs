@@ -9,6 +9,7 @@ use super::parking::Standing;
 use super::request::{Progress, Prospect, Request};
 use crate::conn::{Direct, Outbound, Stream};
 use crate::error::{Code, Error, Result};
+use crate::sys::custody::Ending;
 use crate::sys::io::{self, SendError};
 use crate::sys::listen::Peer;
 
@@ -61,9 +62,20 @@ impl Request {
     /// As [`write`](Self::write), when the response could not be sent to its end.
     pub fn finish(&mut self) -> Result<()> {
         self.check_active("finish")?;
+        let ending = self.settle_end();
         self.active = false;
+        let outcome = match ending {
+            Ending::Whole => self.end_response_and_request(true),
+            Ending::Shared => self.end_response_and_request(false),
+            Ending::Lost => self.lose(),
+        };
+        self.end_sharing();
+        outcome
+    }
+
+    fn end_response_and_request(&mut self, may_keep: bool) -> Result<()> {
         self.take_back_parked();
-        let taken_in = self.is_parting().then(|| self.take_in_rest());
+        let taken_in = (may_keep && self.is_parting()).then(|| self.take_in_rest());
         let parts = taken_in == Some(true) && self.hold_for_end();
         let outcome = self.check_output().and_then(|()| {
             self.outbound.end(self.exit_status);
@@ -76,7 +88,7 @@ impl Request {
         let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest());
         let usable = taken_in && outcome.is_ok() && self.send_replies();
         let complete = self.inbound.input_is_complete() && self.is_drained();
-        let keep = self.inbound.keep_connection();
+        let keep = may_keep && self.inbound.keep_connection();
         self.inbound.finish();
         match self.link.take() {
             None => {}
@@ -114,13 +126,19 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn abandon(&mut self) -> Result<()> {
-        self.check_active("abandon")?;
+        self.check_active_here("abandon")?;
+        let is_ours = self.settle_abandon();
         self.active = false;
         self.take_back_parked();
         self.report.abandoned();
         self.inbound.finish();
         self.outbound.clear();
-        self.close();
+        if is_ours {
+            self.close();
+        } else {
+            self.leave_connection();
+        }
+        self.end_sharing();
         Ok(())
     }
 
@@ -154,6 +172,7 @@ impl Request {
         if self.outbound.is_empty() {
             return Ok(());
         }
+        let entered = self.enter_response()?;
         let (begun, begins) = (self.outbound.has_begun(), self.outbound.begins());
         let report = &mut self.report;
         let outcome = match &self.link {
@@ -174,6 +193,7 @@ impl Request {
             }
             None => Err(SendError::Failed(Errno::EPIPE)),
         };
+        self.leave_response(entered);
         self.outbound.sent();
         self.note(outcome)
     }
@@ -182,6 +202,7 @@ impl Request {
     /// Returns how many of the caller's bytes left.
     fn send_direct(&mut self, stream: Stream, data: &[u8]) -> Result<usize> {
         const PADDING: [u8; 8] = [0; 8];
+        let entered = self.enter_response()?;
         let mut records = [None; BATCH];
         let mut framed = 0;
         for record in &mut records {
@@ -226,6 +247,7 @@ impl Request {
             }
             None => Err(SendError::Failed(Errno::EPIPE)),
         };
+        self.leave_response(entered);
         self.outbound.sent();
         self.note(outcome).map(|()| framed)
     }

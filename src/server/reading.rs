@@ -185,6 +185,7 @@ impl Request {
 
     fn start(&mut self) {
         self.active = true;
+        self.sharing.begin();
         self.aborted = false;
         self.exit_status = 0;
         self.output_error = None;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
 use super::at_once::AtOnce;
+use super::children::Sharing;
 use super::draining::Drain;
 use super::hung_up::HungUp;
 use super::link::Link;
@@ -16,7 +17,6 @@ use super::supervision::{self, Accepts, Report};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
-use crate::sys::forks::Mark;
 use crate::sys::io::{self, Received};
 use crate::sys::listen::{self, Peer};
 use crate::sys::{kick, process};
@@ -98,6 +98,8 @@ pub struct Request {
     /// What of the listen queue is still accepted, once the pool ends.
     pub(super) drain: Option<Drain>,
     pub(super) hung_up: HungUp,
+    /// What children have to do with the current request.
+    pub(super) sharing: Sharing,
     /// Where a worker counts what it accepts.
     pub(super) accepts: Option<Accepts>,
     /// What stands aside is on offer to other workers.
@@ -145,8 +147,6 @@ impl Request {
             ));
         }
         check_listening(listener)?;
-        // From here on forks are counted.
-        let _ = Mark::now();
         if let Some(fd) = listen::borrow(listener) {
             listen::tune_inherited(fd);
             if flags & FAIL_ACCEPT_ON_INTR != 0 {
@@ -181,6 +181,7 @@ impl Request {
             prospect: Prospect::Kept,
             drain: None,
             hung_up: HungUp::new(options),
+            sharing: Sharing::new(),
             accepts: None,
             has_offered: false,
             kicked: false,
@@ -213,7 +214,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn params(&mut self) -> Result<&mut Params> {
-        self.check_active("params")?;
+        self.check_active_here("params")?;
         Ok(self.inbound.params_mut())
     }
 
@@ -222,7 +223,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn role(&self) -> Result<Role> {
-        self.check_active("role")?;
+        self.check_active_here("role")?;
         self.inbound
             .role()
             .ok_or_else(|| Error::new(Code::State, "role: no request is active"))
@@ -233,7 +234,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn keep_connection(&self) -> Result<bool> {
-        self.check_active("keep connection")
+        self.check_active_here("keep connection")
             .map(|()| self.inbound.keep_connection())
     }
 
@@ -242,7 +243,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn connection(&self) -> Result<(i32, Peer)> {
-        self.check_active("connection")?;
+        self.check_active_here("connection")?;
         let link = self
             .link
             .as_ref()
@@ -255,7 +256,7 @@ impl Request {
     /// # Errors
     /// [`Code::State`] when there is no request.
     pub fn set_exit_status(&mut self, status: u32) -> Result<()> {
-        self.check_active("set exit status")?;
+        self.check_active_here("set exit status")?;
         self.exit_status = status;
         Ok(())
     }
@@ -270,7 +271,7 @@ impl Request {
         self.check_process()?;
         if self.active {
             // What became of the old response has nothing to do with the next request.
-            let _ = self.finish();
+            let _ = self.finish_or_leave();
         }
         self.hung_up.end();
         loop {
@@ -315,6 +316,7 @@ impl Request {
 
     /// Receives into the buffer, of which everything was decoded and read.
     pub(super) fn receive(&mut self) -> nix::Result<Received> {
+        self.enter_input()?;
         let Some(link) = &self.link else {
             return Ok(Received::End);
         };
@@ -327,6 +329,7 @@ impl Request {
 
     /// Receives more behind the bytes that were not decoded.
     pub(super) fn receive_behind(&mut self) -> nix::Result<Received> {
+        self.enter_input()?;
         let Some(link) = &self.link else {
             return Ok(Received::End);
         };
@@ -382,7 +385,15 @@ impl Request {
         let Some(link) = self.link.take() else { return };
         // It fails when the peer is gone, which reading will tell.
         let _ = nix::sys::socket::shutdown(link.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
-        if io::discard(link.fd.as_fd(), &mut self.buffer, AT_ONCE) {
+        let ended = if self.is_in_child() {
+            // Nothing is watched here beside other work, and the listening socket is the parent's.
+            let _ =
+                io::discard_until_end(link.fd.as_fd(), &mut self.buffer, Instant::now() + LINGER);
+            true
+        } else {
+            io::discard(link.fd.as_fd(), &mut self.buffer, AT_ONCE)
+        };
+        if ended {
             self.link = Some(link);
             self.close();
         } else {
@@ -413,7 +424,24 @@ impl Request {
         ))
     }
 
-    pub(super) fn check_active(&self, what: &str) -> Result<()> {
+    /// Whether there is a request to write to. A child that it was left to takes it.
+    pub(super) fn check_active(&mut self, what: &str) -> Result<()> {
+        if process::pid() != self.pid {
+            self.take_if_left();
+        }
+        self.check_active_here(what)
+    }
+
+    /// Whether there is a request to read from.
+    pub(super) fn check_readable(&self, what: &str) -> Result<()> {
+        if self.active && self.reads_in_child() {
+            return Ok(());
+        }
+        self.check_active_here(what)
+    }
+
+    /// Whether there is a request of this process's.
+    pub(super) fn check_active_here(&self, what: &str) -> Result<()> {
         self.check_process()?;
         if self.active {
             return Ok(());
@@ -433,7 +461,7 @@ impl Drop for Request {
             return;
         }
         if self.active {
-            let _ = self.finish();
+            let _ = self.finish_or_leave();
         }
         self.hung_up.tell();
         self.bequeath();

@@ -8,6 +8,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::forks::Mark;
 use super::process;
 
+const NOBODY: i32 = 0;
+
 /// The descriptor of a connection. When the process that has it drops it, the peer sees the end at once, whoever has
 /// copies; in a child of that process a copy is closed, and nothing else.
 #[derive(Debug)]
@@ -34,6 +36,17 @@ impl Connection {
             owner: process::pid(),
             accepted,
         }
+    }
+
+    /// From here on the connection ends when this process drops it; copies exist.
+    pub(crate) fn take(&mut self) {
+        self.owner = process::pid();
+        self.accepted = Mark::unknown();
+    }
+
+    /// From here on another process ends it.
+    pub(crate) fn leave(&mut self) {
+        self.owner = NOBODY;
     }
 
     /// The descriptor, with which somebody else goes on: nothing ends here.

@@ -264,6 +264,20 @@ pub(crate) fn discard(fd: BorrowedFd<'_>, scratch: &mut [u8], bound: usize) -> b
     false
 }
 
+/// Throws away what arrives, until its end or that time.
+pub(crate) fn discard_until_end(
+    fd: BorrowedFd<'_>,
+    scratch: &mut [u8],
+    until: Instant,
+) -> nix::Result<()> {
+    while !discard(fd, scratch, usize::MAX) {
+        if !wait(fd, Direction::Read, Some(until))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Passes a descriptor and one byte over a socket. False: the queue is full.
 pub(crate) fn pass_descriptor(
     over: BorrowedFd<'_>,

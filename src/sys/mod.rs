@@ -6,6 +6,7 @@ pub(crate) mod arrivals;
 pub(crate) mod attempt;
 pub(crate) mod clock;
 pub(crate) mod connection;
+pub(crate) mod custody;
 pub mod environment;
 pub(crate) mod fd;
 pub(crate) mod forks;

@@ -6,6 +6,7 @@ mod peer;
 
 mod differs;
 mod fcgx;
+mod forking;
 mod memory;
 mod names;
 mod os;

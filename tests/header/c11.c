@@ -50,6 +50,10 @@ int main(void) {
     CHECK(fcgipm_manager_next_within(NULL, 0) == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_resize(NULL, 1) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_go_on_in_child(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_read_in_child(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_detach(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_attach(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_belongs_here(NULL, 0) == FCGIPM_EHANDLE);
     CHECK(fcgipm_log_write(NULL, 1) == FCGIPM_EARGUMENT);
     CHECK(fcgipm_log_write((const uint8_t *)"a line\n", 7) == 1);
     CHECK(fcgipm_worker_retiring() == 0);

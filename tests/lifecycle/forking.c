@@ -1,6 +1,10 @@
 /* A program that forks in its requests. PATH_INFO says what its child does:
  *
  *     /hold      the child touches nothing, and ends when somebody opens the fifo GATE for writing
+ *     /answer    the child reads the input and answers with it, and the parent leaves the request to it
+ *     /late      the child writes once the fifo is opened, and says on standard error what came of it
+ *     /steal     the child reads the input, and the parent answers
+ *     /end       the child ends the request, and so does the parent
  *
  * With FCGIPM_N_PROCESSES it has a manager. The parent writes the child's pid, and then finishes or, with QUERY_STRING "abandon", abandons the request.
  */
@@ -9,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fcgipm.h"
@@ -48,6 +53,80 @@ static void hold(fcgipm_request *request)
     print_number(request, (long)child);
 }
 
+static void put(fcgipm_request *request, uint32_t stream, const char *text)
+{
+    int64_t result = fcgipm_request_write(request, stream, (const uint8_t *)text, strlen(text));
+    if (result >= 0)
+        result = fcgipm_request_flush(request);
+    if (result < 0)
+        fprintf(stderr, "write: %s\n", fcgipm_error_name((int32_t)result));
+}
+
+static int64_t copy_input(fcgipm_request *request, int writes)
+{
+    static uint8_t buffer[5000];
+    int64_t count, sum = 0;
+    while ((count = fcgipm_request_read(request, buffer, sizeof buffer)) > 0) {
+        sum += count;
+        if (writes)
+            (void)fcgipm_request_write(request, FCGIPM_STDOUT, buffer, (size_t)count);
+    }
+    return count < 0 ? count : sum;
+}
+
+static void answer_in_child(fcgipm_request *request)
+{
+    (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)"begun ", 6);
+    if (fork() == 0) {
+        (void)fcgipm_request_go_on_in_child(request);
+        (void)copy_input(request, 1);
+        (void)fcgipm_request_finish(request);
+        _exit(0);
+    }
+    (void)fcgipm_request_detach(request);
+}
+
+static void write_late(fcgipm_request *request)
+{
+    put(request, FCGIPM_STDOUT, "first");
+    if (fork() == 0) {
+        (void)fcgipm_request_go_on_in_child(request);
+        wait_at_gate();
+        put(request, FCGIPM_STDOUT, "late");
+        put(request, FCGIPM_STDERR, "late");
+        fprintf(stderr, "finish: %s\n", fcgipm_error_name(fcgipm_request_finish(request)));
+        _exit(0);
+    }
+}
+
+static void read_in_child(fcgipm_request *request)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        uint8_t byte;
+        if (fcgipm_request_read(request, &byte, 1) != FCGIPM_EFORKED || fcgipm_request_read_in_child(request) != 0)
+            _exit(1);
+        fprintf(stderr, "reading\n");
+        fprintf(stderr, "read %ld\n", (long)copy_input(request, 0));
+        _exit(0);
+    }
+    (void)waitpid(child, NULL, 0);
+    put(request, FCGIPM_STDOUT, "answer");
+}
+
+static void end_in_child(fcgipm_request *request)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        (void)fcgipm_request_go_on_in_child(request);
+        (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)"child", 5);
+        (void)fcgipm_request_finish(request);
+        _exit(0);
+    }
+    (void)waitpid(child, NULL, 0);
+    put(request, FCGIPM_STDOUT, "parent");
+}
+
 int main(void)
 {
     if (getenv("FCGIPM_N_PROCESSES") == NULL) {
@@ -65,6 +144,14 @@ int main(void)
         int abandons = strcmp(parameter(request, "QUERY_STRING"), "abandon") == 0;
         if (strcmp(command, "/hold") == 0)
             hold(request);
+        else if (strcmp(command, "/answer") == 0)
+            answer_in_child(request);
+        else if (strcmp(command, "/late") == 0)
+            write_late(request);
+        else if (strcmp(command, "/steal") == 0)
+            read_in_child(request);
+        else if (strcmp(command, "/end") == 0)
+            end_in_child(request);
         if (abandons) {
             (void)fcgipm_request_flush(request);
             (void)fcgipm_request_abandon(request);

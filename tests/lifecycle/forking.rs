@@ -154,3 +154,67 @@ fn a_child_that_ends_leaves_the_connections_of_its_parent_alone() {
         assert_eq!(response.text(), "");
     }
 }
+
+#[test]
+fn a_child_answers_a_request_that_its_parent_leaves_to_it() {
+    for transport in TRANSPORTS {
+        let forking = Forking::start(transport, &[]);
+        for (length, keep) in [(0, false), (10, true), (300_000, false), (300_000, true)] {
+            let body: String = (0..length)
+                .map(|at| char::from(b'a' + (at % 26) as u8))
+                .collect();
+            let request = call("/answer").body(&body).keep(keep);
+            let mut connection = forking.ask(&request);
+            assert_eq!(connection.response().text(), format!("begun {body}"));
+            connection.assert_closed();
+        }
+    }
+}
+
+#[test]
+fn what_a_child_writes_after_its_request_is_dropped_and_logged_once() {
+    for transport in TRANSPORTS {
+        let mut forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/late").keep(true));
+        assert_eq!(connection.response().text(), "first");
+        drop(File::options().write(true).open(&forking.gate).unwrap());
+        forking.program.line("output is dropped");
+        forking.program.line("write: FCGIPM_ECLOSED");
+        forking.program.line("write: FCGIPM_ECLOSED");
+        forking.program.line("finish: FCGIPM_ECLOSED");
+        let second = connection.call(&call("/nothing").keep(true));
+        assert_eq!((second.text(), second.stderr.len()), (String::new(), 0));
+        let lines = forking.program.lines();
+        let told = lines.iter().filter(|line| line.contains("is dropped"));
+        assert_eq!(told.count(), 1, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_connection_whose_input_a_child_has_read_serves_no_other_request() {
+    for transport in TRANSPORTS {
+        let mut forking = Forking::start(transport, &[]);
+        let mut connection = forking.program.connect();
+        let request = call("/steal").keep(true);
+        connection.send(&begin(ID, RESPONDER, true));
+        connection.send(&stream(PARAMS, ID, &request.pairs()));
+        // The program has accepted by then, with no body in its buffer.
+        forking.program.line("reading");
+        connection.send(&stream(STDIN, ID, b"a body"));
+        forking.program.line("read 6");
+        assert_eq!(connection.response().text(), "answer");
+        connection.assert_closed();
+    }
+}
+
+#[test]
+fn a_request_that_a_child_has_ended_is_not_ended_again() {
+    for transport in TRANSPORTS {
+        let mut forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/end").keep(true));
+        assert_eq!(connection.response().text(), "child");
+        connection.assert_closed();
+        forking.program.line("output is dropped");
+        forking.program.call(&call("/nothing"));
+    }
+}

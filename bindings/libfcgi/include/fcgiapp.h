@@ -6,9 +6,10 @@
 
    Threads: functions that take a request or a stream may be called by several threads at once, as long as they are
    not for the same request. FCGX_Accept and FCGX_Finish are for one thread.
-   Fork: a child may go on with a request that is being served, and end it; its parent must then not use it any more.
-   Everything else of a request or stream from before the fork stays the parent's. A child that calls FCGX_Accept_r
-   by itself waits beside its parent.
+   Fork: a child may read a request that is being served, add to its response, and end it. A parent that leaves the answer
+   to its child calls FCGX_Detach and then FCGX_Free with 1. What a child writes when its parent has ended the request is
+   dropped. Everything else of a request or stream from before the fork stays the parent's. A child that calls
+   FCGX_Accept_r by itself waits beside its parent.
    NULL for a request or a stream is an error like any other. */
 
 #ifndef _FCGIAPP_H

@@ -162,9 +162,16 @@ pub unsafe extern "C" fn FCGX_Free(request: *mut Request, close: c_int) {
         let Some(request) = request.as_mut() else {
             return;
         };
-        let engine = Engine::end(request);
+        let mut engine = Engine::end(request);
+        if let Some(engine) = &mut engine {
+            engine.core.go_on_in_child();
+        }
         if close != 0 {
-            if request.ipc_fd > 0 && request.detached == 0 {
+            // In a child the connection is its parent's.
+            let keeps = engine
+                .as_ref()
+                .is_none_or(|engine| engine.core.keeps_request());
+            if request.ipc_fd > 0 && request.detached == 0 && keeps {
                 // It fails when the peer is gone.
                 libc::shutdown(request.ipc_fd, libc::SHUT_WR);
             }
@@ -175,7 +182,6 @@ pub unsafe extern "C" fn FCGX_Free(request: *mut Request, close: c_int) {
             request.detached = 0;
         }
         if let Some(mut engine) = engine {
-            engine.core.go_on_in_child();
             if close != 0 {
                 // There is a request, so it cannot fail.
                 let _ = engine.core.abandon();
@@ -235,6 +241,10 @@ pub unsafe extern "C" fn FCGX_Attach(request: *mut Request) -> c_int {
     match request.as_mut() {
         Some(request) => {
             request.detached = 0;
+            if let Some(engine) = Engine::of(request) {
+                // Where a child has taken it, writing fails.
+                let _ = (*engine).core.take_back();
+            }
             0
         }
         None => -1,
@@ -246,6 +256,10 @@ pub unsafe extern "C" fn FCGX_Detach(request: *mut Request) -> c_int {
     match request.as_mut() {
         Some(request) if request.ipc_fd > 0 => {
             request.detached = 1;
+            if let Some(engine) = Engine::of(request) {
+                // There is a request; in a child that has no part in it nothing is left.
+                let _ = (*engine).core.leave_to_child();
+            }
             0
         }
         Some(_) | None => -1,

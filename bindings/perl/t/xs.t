@@ -26,6 +26,7 @@ $_ = eval for values %number;
 my %perl = (
     GATHERED          => FCGIPM::Stream::Output::GATHERED,
     OUTPUT_CLOSED     => FCGIPM::Stream::Output::CLOSED,
+    HELD              => FCGIPM::Stream::Output::HELD,
     OPEN_BYTE         => ord FCGIPM::Stream::Output::MARKED,
     SHUT_BYTE         => ord FCGIPM::Stream::Output::SHUT,
     ENOUGH            => FCGIPM::Stream::Output::ENOUGH,

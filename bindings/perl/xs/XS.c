@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* FCGIPM::Stream::Output: its fields, what its bytes begin with, and how many there may be. t/xs.t compares them. */
-enum { GATHERED = 0, OUTPUT_CLOSED = 3, OPEN_BYTE = 0xFF, SHUT_BYTE = 0, ENOUGH = 32 * 1024 };
+enum { GATHERED = 0, OUTPUT_CLOSED = 3, HELD = 11, OPEN_BYTE = 0xFF, SHUT_BYTE = 0, ENOUGH = 32 * 1024 };
 
 /* FCGIPM::Stream::Input. */
 enum { HANDLE = 1, BUFFER = 4, AT_END = 5, FAILURE = 6, INPUT_CLOSED = 8, DIRECT_FROM = 4 * 1024, DIRECT_TO = 1024 * 1024 };
@@ -405,6 +405,13 @@ XS(begin)
     XSRETURN_EMPTY;
 }
 
+/* Whether an output has something to send beyond what is gathered: in a child. */
+static bool holds(pTHX_ SV *stream)
+{
+    SV *held = field_of(aTHX_ stream, HELD);
+    return held && SvROK(held) && SvPOK(SvRV(held)) && SvCUR(SvRV(held)) > 0;
+}
+
 /* end(request object): FCGIPM::Request::_end of a request that is this process's, has its handles tied and has written
  * nothing to the error stream that would still have to go out. False for any other, with which nothing was done. */
 XS(end)
@@ -413,7 +420,8 @@ XS(end)
     struct ties ties;
     HV *self = items == 1 && SvROK(ST(0)) ? (HV *)SvRV(ST(0)) : NULL;
     void *request = self && number(aTHX_ self, "bound") ? library_request(aTHX_ self) : NULL;
-    if (!request || !find_ties(aTHX_ self, &ties) || library.role(request) == EFORKED)
+    if (!request || !find_ties(aTHX_ self, &ties) || library.role(request) == EFORKED
+        || holds(aTHX_ ties.stream[1]) || holds(aTHX_ ties.stream[2]))
         XSRETURN_NO;
     SV *out = field_of(aTHX_ ties.stream[1], GATHERED), *err = field_of(aTHX_ ties.stream[2], GATHERED);
     out = out && SvROK(out) ? SvRV(out) : NULL;

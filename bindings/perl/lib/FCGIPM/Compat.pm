@@ -178,7 +178,8 @@ of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the 
     :PORT                                 IPv4                                IPv6, too
     a listening socket in exec'ed         open                                closed
     programs
-    a child forked in a request ends      answers a second time               leaves the connection alone
+    a child forked in a request ends      answers a second time               answers after Detach, otherwise not
+    it prints when the request is over    in the next response                dropped, and logged once
     an input that breaks off              looks like its end                  undef, and $! set
     a signal without FAIL_ACCEPT_ON_INTR  its handler waits for a request     its handler runs
     $SIG{TERM}, $SIG{USR1}, $SIG{PIPE}    undef, and handled                  code, where the program has none

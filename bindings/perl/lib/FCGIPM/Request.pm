@@ -41,7 +41,7 @@ our $retired;
 # The request's fields:
 #   handle       the library's request, made by the first Accept: most programs make the request
 #                before they fork, and a handle serves only the process that made it
-#   out, err     what the streams have gathered, shared with them
+#   out, err     what the streams have gathered, shared with them;  held: what they hold in a child
 #   pid          the process that the handle is of
 #   names, list  the names of the parameters that the hash was filled with, and as the library lists them,
 #                to the end of the list
@@ -59,7 +59,7 @@ sub create {
     # A failed OpenSocket: every worker would start only to find it out again.
     $socket >= 0 or Carp::croak("socket is not a descriptor: '$socket' (", FCGIPM::FFI::last_error_message(), ')');
 
-    my ($handle, $gathered_out, $gathered_err) = (undef, '', '');
+    my ($handle, $gathered_out, $gathered_err, $held_out, $held_err) = (undef, '', '', '', '');
     return bless {
         handles     => [ $in, $out, $err ],
         environment => $environment,
@@ -70,10 +70,11 @@ sub create {
         list        => '',
         out         => \$gathered_out,
         err         => \$gathered_err,
+        held        => [ \$held_out, \$held_err ],
         streams     => [
             $class->stream_in(\$handle),
-            $class->stream_out(\$gathered_out, \$handle, FCGIPM::FFI::STREAM_STDOUT),
-            $class->stream_out(\$gathered_err, \$handle, FCGIPM::FFI::STREAM_STDERR),
+            $class->stream_out(\$gathered_out, \$handle, FCGIPM::FFI::STREAM_STDOUT, \$held_out),
+            $class->stream_out(\$gathered_err, \$handle, FCGIPM::FFI::STREAM_STDERR, \$held_err),
         ],
         scope => $environment == \%ENV ? FCGIPM::FFI::PARAMS_ENVIRONMENT : FCGIPM::FFI::PARAMS_WELL_FORMED,
     }, $class;
@@ -197,7 +198,6 @@ sub Finish($) {
 
     # A child of the process that accepted the request goes on with it, because it says so.
     FCGIPM::FFI::request_go_on_in_child(${ $self->{handle} });
-    $_->go_on_in_child for @{ $self->{streams} }[ 1, 2 ];
     _end($self);
     _forget_handle($self);
     return;
@@ -209,8 +209,10 @@ sub _end {
     _unbind($self) if $bound;
     $self->{active} = 0;
 
-    my ($handle, $out, $err) = @$self{qw(handle out err)};
+    my ($handle, $out, $err, $held) = @$self{qw(handle out err held)};
     if ($bound) {
+        FCGIPM::Stream::Output::release_held($out, $held->[0]);
+        FCGIPM::Stream::Output::release_held($err, $held->[1]);
         if (length $$err > 1) {
             my $bytes = FCGIPM::Stream::Output::taken($err);
             FCGIPM::FFI::request_write($$handle, FCGIPM::FFI::STREAM_STDERR, $bytes, length $bytes);
@@ -219,7 +221,7 @@ sub _end {
         FCGIPM::FFI::request_finish_with($$handle, $bytes, length $bytes);
     }
     else {
-        # Detached: the connection is somebody else's now.
+        # Detached: the connection is a child's now.
         FCGIPM::FFI::request_abandon($$handle);
     }
     # In global destruction the streams may be gone before their request.
@@ -238,13 +240,17 @@ sub Flush($) {
 
 sub Detach($) {
     my ($self) = @_;
-    _unbind($self) if $self->{active} && $self->{bound};
+    return if !$self->{active} || !$self->{bound};
+    _unbind($self);
+    FCGIPM::FFI::request_detach(${ $self->{handle} });
     return;
 }
 
 sub Attach($) {
     my ($self) = @_;
-    _bind($self) if $self->{active} && !$self->{bound};
+    return if !$self->{active} || $self->{bound};
+    _bind($self);
+    FCGIPM::FFI::request_attach(${ $self->{handle} });
     return;
 }
 
@@ -284,17 +290,31 @@ sub leave_at_accept {
 
 sub loops { return $loops }
 
+# How long a child that ends waits for its parent to leave it the request, in milliseconds.
+use constant PATIENCE => 1000;
+
 # A `die` or `exit` in the middle of a request comes by here. In a child of the process that accepted it, the
-# request is the parent's, and the library leaves it alone; or the child has gone on with it, then its end
-# comes with the process's.
+# request is the parent's, and the library leaves it alone, unless the parent has left it to the child. Where the parent
+# has not come to say so, and the child has something to say, it waits for it.
 sub DESTROY {
     my ($self) = @_;
     local ($., $@, $!, $^E, $?);
     my $is_own = !$self->{active} || $self->{pid} == $$;
-    _end($self) if $self->{active} && $is_own;
+    if ($self->{active} && ($is_own || _is_left($self))) {
+        FCGIPM::FFI::request_go_on_in_child(${ $self->{handle} }) if !$is_own;
+        _end($self);
+        $is_own = 1;
+    }
     _unbind($self) if $self->{bound};
     _forget_handle($self) if $is_own || !FCGIPM::Stream::Output::has_gone_on($self->{handle});
     return;
+}
+
+sub _is_left {
+    my ($self) = @_;
+    return 0 if !$self->{bound};
+    my $has_output = length ${ $self->{out} } > 1 || length ${ $self->{err} } > 1 || grep { length $$_ } @{ $self->{held} };
+    return FCGIPM::FFI::request_belongs_here(${ $self->{handle} }, $has_output ? PATIENCE : 0) == 1;
 }
 
 # The library's handle is no memory of perl's: a new thread must not free it again.
@@ -473,7 +493,8 @@ Without C<FAIL_ACCEPT_ON_INTR>, handlers run as well, and Accept goes on waiting
 
 =item Finish
 
-Unties the handles and ends the response. While the handles are detached it closes the connection without an answer.
+Unties the handles and ends the response. While the handles are detached it leaves the answer to a child; where there is none, the
+connection is closed.
 
 =item Flush
 
@@ -481,7 +502,8 @@ Sends what was written so far.
 
 =item Detach, Attach
 
-Untie the handles during a request, and tie them again.
+Untie the handles during a request, and tie them again. C<Detach> leaves the request to a child, forked before or after it; C<Attach>
+takes it back, or, in a child, ties the handles there.
 
 =item LastCall
 
@@ -545,8 +567,9 @@ C<HTTP_PROXY>, and names and values that no environment can carry, as above.
 
 =item *
 
-A child that was forked during a request and ends does not touch the connection; FCGI answers a second time. What the
-child prints is sent when it calls C<Finish> or C<Flush>, or prints with C<$|> set; then the parent must not answer.
+A child that was forked during a request answers it if the parent has called C<Detach>, and otherwise ends without touching the
+connection; FCGI answers a second time. What a child prints when its request is over is dropped; with FCGI another client may get
+it. The rules are in F<docs/FORKING.md>.
 
 =item *
 

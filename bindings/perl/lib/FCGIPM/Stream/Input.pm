@@ -224,6 +224,9 @@ sub _read_chunk {
     {
         local $! = 0;
         $got = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
+        # In a child of the process that accepted the request.
+        $got = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK)
+            if $got == FCGIPM::FFI::EFORKED && FCGIPM::FFI::request_read_in_child(${ $stream->[HANDLE] }) == 0;
         $errno = $! + 0;
     }
     return $got if $got > 0;

@@ -17,7 +17,8 @@ our $VERSION = '0.1.0';
 # perl clears references to objects first, and the request must still find what to send.
 #
 # HELD is what a child of the process that accepted the request has printed beyond what is gathered: it is the
-# parent's request, until the child says that it goes on with it (FIELDS 4 to 10 belong to other streams).
+# parent's request, until the parent leaves it to the child, or the child says that it goes on with it. It stands in a
+# scalar of its own for the same reason (fields 4 to 10 belong to other streams).
 use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3, HELD => 11 };
 
 use constant ENOUGH => 32 * 1024;
@@ -28,9 +29,12 @@ use constant ENOUGH => 32 * 1024;
 use constant { MARK => 0xFF, MARKED => "\xFF", SHUT => "\0" };
 
 sub new {
-    my ($class, $gathered, $handle, $number) = @_;
+    my ($class, $gathered, $handle, $number, $held) = @_;
     $$gathered = SHUT;
-    return bless [ $gathered, $handle, $number, 1 ], $class;
+    $$held = '';
+    my $stream = bless [ $gathered, $handle, $number, 1 ], $class;
+    $stream->[HELD] = $held;
+    return $stream;
 }
 
 # Inputs: the life of a request.
@@ -46,7 +50,7 @@ sub end {
     my ($stream) = @_;
     $stream->[CLOSED] = 1;
     ${ $stream->[GATHERED] } = SHUT;
-    $#$stream = HELD - 1 if $#$stream == HELD;
+    ${ $stream->[HELD] } = '';
     return;
 }
 
@@ -54,12 +58,12 @@ sub end {
 my $gone_on;
 sub has_gone_on { my ($handle) = @_; return defined $gone_on && defined $$handle && $gone_on == $$handle }
 
-# This process goes on with a request that another has accepted.
-sub go_on_in_child {
-    my ($stream) = @_;
-    return if $stream->[CLOSED] || $#$stream != HELD;
-    my $held = pop @$stream;
-    substr(${ $stream->[GATHERED] }, 1, 0) = join '', @$held;
+# This process goes on with a request that another has accepted: what it has held is what it has gathered.
+sub release_held {
+    my ($gathered, $held) = @_;
+    return if !length $$held;
+    substr($$gathered, 1, 0) = $$held if length $$gathered && ord $$gathered == MARK;
+    $$held = '';
     return;
 }
 
@@ -78,7 +82,7 @@ sub taken {
 sub pass {
     my ($stream) = @_;
     my $gathered = $stream->[GATHERED];
-    return 1 if length $$gathered <= 1;
+    return 1 if length $$gathered <= 1 && !length ${ $stream->[HELD] };
     # Emptied first: a signal's handler that dies while the peer takes its time must not have it sent twice.
     my $bytes = $$gathered;
     $$gathered = MARKED;
@@ -95,7 +99,7 @@ sub flush {
         $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
         if ($result == FCGIPM::FFI::EFORKED) {
             FCGIPM::FFI::request_go_on_in_child($gone_on = ${ $stream->[HANDLE] });
-            $stream->go_on_in_child;
+            release_held(@$stream[ GATHERED, HELD ]);
             $result = $stream->pass ? FCGIPM::FFI::request_flush(${ $stream->[HANDLE] }) : 0;
         }
         $errno = $! + 0;
@@ -211,6 +215,22 @@ sub _put {
 # Printing that succeeds leaves $! alone, so that a program may print before it reports another failure.
 sub _cross {
     my ($stream) = @_;
+    my $held = $stream->[HELD];
+    if (length $$held) {
+        my $has_written = _write($stream, $$held);
+        return undef if !defined $has_written;
+        if (!$has_written) { $$held .= $_[1]; return 1 }
+        $$held = '';
+    }
+    my $has_written = _write($stream, $_[1]);
+    return $has_written if !defined $has_written || $has_written;
+    $$held .= $_[1];
+    return 1;
+}
+
+# True, undef after an error, or 0: it is another process's request.
+sub _write {
+    my ($stream) = @_;
     my ($written, $errno) = (0, 0);
     {
         local $! = 0;
@@ -218,10 +238,7 @@ sub _cross {
         $errno = $! + 0;
     }
     return 1 if $written >= 0;
-    if ($written == FCGIPM::FFI::EFORKED) {
-        push @{ $stream->[HELD] }, $_[1];
-        return 1;
-    }
+    return 0 if $written == FCGIPM::FFI::EFORKED;
     return _fail($stream, $written, $errno);
 }
 
@@ -259,6 +276,6 @@ FCGIPM::Stream::Output - STDOUT and STDERR of a request
 
 See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the stream: C<pass> hands
 what was gathered to the library, C<flush> also has the library send it. In a child of the process that accepted the request,
-C<pass> keeps it, and C<flush> makes the request the child's.
+C<pass> keeps it until the request is the child's, and C<flush> sends it in any case.
 
 =cut
