@@ -231,7 +231,11 @@ impl Program {
 
     /// Waits for a line on standard error that contains the text. Lines are looked at once.
     pub(crate) fn line(&mut self, text: &str) -> String {
-        let until = Instant::now() + LIMIT;
+        self.line_within(text, LIMIT)
+    }
+
+    pub(crate) fn line_within(&mut self, text: &str, limit: Duration) -> String {
+        let until = Instant::now() + limit;
         loop {
             match self
                 .errors

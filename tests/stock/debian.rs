@@ -260,7 +260,7 @@ pub(crate) fn lua_wsapi_serves() {
 }
 
 /// A picture in tiles of 256 by 256 bytes, grey, not compressed.
-fn tiff() -> Vec<u8> {
+pub(crate) fn tiff() -> Vec<u8> {
     const SIDE: u32 = 256;
     const FIELDS: [(u16, u16, u32); 10] = [
         (256, 4, SIDE),

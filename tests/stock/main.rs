@@ -26,6 +26,7 @@ mod leaving;
 #[allow(dead_code)]
 #[path = "../storms/load.rs"]
 mod load;
+mod recipes;
 mod side;
 mod supervised;
 mod threads;
@@ -39,6 +40,15 @@ tests! {
     debian::iipsrv_serves_pictures
     debian::cgi_fcgi_connects_to_a_program
     leaving::ten_thousand_programs_told_to_leave_at_random_answer_what_they_have
+    recipes::the_environment_reaches_what_the_page_says
+    recipes::every_recipe_of_the_page_is_run
+    recipes::the_recipe_of_fcgiwrap
+    recipes::the_recipe_of_iipimage
+    recipes::the_recipe_of_mapcache
+    recipes::the_recipe_of_mapserver
+    recipes::the_recipe_of_php_cgi
+    recipes::the_recipe_of_qgis_server
+    recipes::the_recipe_of_shibboleth
     supervised::fcgiwrap_loses_nothing
     supervised::programs_on_libfcgi_lose_nothing
     supervised::php_cgi_loses_nothing_where_connections_are_closed
