@@ -14,7 +14,7 @@ use Test::More;
 use Daemon;
 use Workers qw(fcgipm status);
 
-our @EXPORT = qw(compat compat_environment free_address load_during needs reloads);
+our @EXPORT = qw(compat compat_environment free_address load_during needs reloads wait_for_request);
 
 my $LIB = Cwd::abs_path('lib');
 
@@ -44,7 +44,7 @@ sub free_address {
 }
 
 # Four clients ask without a pause while something is done; returns what `fcgipm load` counted. %with: expect
-# (a text of every answer), keep, split, manager (its pid,
+# (a text of every answer), keep, split, options (more of them), manager (its pid,
 # if it is another process).
 sub load_during {
     my ($daemon, $work, %with) = @_;
@@ -52,8 +52,9 @@ sub load_during {
     push @command, '--expect', $with{expect} if defined $with{expect};
     push @command, '--keep' if $with{keep};
     push @command, '--split', $with{split} if $with{split};
+    push @command, @{ $with{options} || [] };
     my $pid = open my $pipe, '-|', @command, $daemon->address or die "fcgipm load: $!";
-    my $done = eval { _wait_for_requests($with{manager} || $daemon->pid); $work->(); 1 };
+    my $done = eval { wait_for_request($with{manager} || $daemon); $work->(); 1 };
     my $why = $@;
     kill INT => $pid;
     my $counted = do { local $/; readline $pipe };
@@ -63,7 +64,7 @@ sub load_during {
 }
 
 # The workers' counters end with them, so one more than before is all that can be waited for.
-sub _wait_for_requests {
+sub wait_for_request {
     my ($manager) = @_;
     my $before = status($manager)->{requests};
     1 while status($manager)->{requests} <= $before;

@@ -17,7 +17,7 @@ use constant LIMIT => 30;    # seconds; nothing comes near unless it hangs
 # %with: text or file (the program; FCGI_SOCKET_PATH in its environment says where to listen), environment,
 # address (which the program opens itself, as it is to do with its socket file where this is ''),
 # arguments (a sub that is given the address to listen on and the folder, and returns the command line's), command (a
-# command line instead of perl's, run in the folder given as `in`).
+# command line instead of perl's, run in the folder given as `in`), listener (a socket of the caller's to inherit), own_group (kill_all reaches its children, too).
 sub start {
     my ($class, %with) = @_;
     my $dir = File::Temp->newdir;
@@ -30,13 +30,15 @@ sub start {
     }
     pipe my $log, my $log_in or die "pipe: $!";
     my $address = $with{address};
-    my $listener;
-    if (!defined $address) {
+    my $listener = $with{listener};
+    if ($listener) { $address = $listener->hostpath }
+    elsif (!defined $address) {
         $listener = IO::Socket::UNIX->new(Local => "$dir/socket", Listen => 100) or die "listen: $!";
     }
     my $pid = fork;
     defined $pid or die "fork: $!";
     if (!$pid) {
+        setpgrp if $with{own_group};
         my $listen = $listener ? 'fd:0' : length $address ? $address : "$dir/socket";
         $ENV{FCGI_SOCKET_PATH} = $listen;
         if   ($listener) { open STDIN, '<&', $listener  or exit 127 }
@@ -48,8 +50,8 @@ sub start {
         exec $^X, '-Ilib', $file, $with{arguments} ? $with{arguments}->($listen, "$dir") : () or exit 127;
     }
     close $log_in;
-    close $listener if $listener;
-    return bless { pid => $pid, log => $log, dir => $dir, address => $address || "$dir/socket", seen => '', pending => '' }, $class;
+    close $listener if $listener && !$with{listener};
+    return bless { pid => $pid, log => $log, dir => $dir, address => $address || "$dir/socket", seen => '', pending => '', own_group => $with{own_group} }, $class;
 }
 
 sub pid    { $_[0]{pid} }
@@ -99,12 +101,19 @@ sub ended {
     return $?;
 }
 
+# It and its children, at once.
+sub kill_all {
+    my ($self) = @_;
+    kill KILL => $self->{own_group} ? -$self->{pid} : $self->{pid};
+    waitpid delete $self->{pid}, 0;
+    return;
+}
+
 sub DESTROY {
     my ($self) = @_;
     return if !defined $self->{pid};
     local ($?, $@);
-    kill KILL => $self->{pid};
-    waitpid $self->{pid}, 0;
+    $self->kill_all;
     return;
 }
 
