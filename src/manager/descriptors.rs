@@ -57,11 +57,16 @@ impl Descriptors {
     /// # Errors
     /// What they need, and what there is.
     fn room_for(&self, workers: usize, pool: &pool::Config) -> std::result::Result<(), String> {
-        // While a worker starts: its pidfd and its standard error, and of a program its region of the scoreboard
-        // and the pipe that tells of its exec. One that retires has half of that, so both generations of a reload
-        // fit in.
-        let of_each = if self.are_programs { 4 } else { 2 };
-        let needed = of_each * (workers + pool.surge(workers)) + self.shared;
+        let all = workers + pool.surge(workers);
+        let needed = self.shared
+            + match self.are_programs {
+                // While it starts: its pidfd, its standard error, its region of the scoreboard, and the pipe that tells
+                // of its exec. The first three stay, of a program that says nothing of itself, and behind a reload the
+                // whole old generation may still be there.
+                true => (4 * all).max(3 * (workers + all)),
+                // Its standard error only while it starts.
+                false => 2 * all,
+            };
         let limit = FileLimit::now();
         if limit.soft >= needed as u64 {
             return Ok(());

@@ -128,6 +128,12 @@ impl Identity {
         }))
     }
 
+    /// Whose files are, if that changes: a user, perhaps, and a group.
+    pub(super) fn owner(&self) -> Option<(Option<u32>, u32)> {
+        let who = self.credentials.as_ref()?;
+        Some((who.uid, who.gid))
+    }
+
     /// In a fresh worker: becomes it.
     ///
     /// # Errors

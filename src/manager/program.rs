@@ -6,10 +6,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::identity::Identity;
 use super::shell::{Parts, Shell};
 use super::start::Settings;
+use super::worker;
 use crate::error::{Code, Error, Result};
 use crate::options::{Options, WORKER_VARIABLE};
 use crate::server::supervision::Inheritance;
 use crate::sys::signals::Signals;
+use crate::sys::stderr::Redirected;
 use crate::sys::{child, exec, executable, process, signals};
 
 /// What a shell would say: the program was not found, or could not be executed.
@@ -159,7 +161,7 @@ fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
     // Whoever blocks the kick could not be told anything.
     mask.remove(nix::sys::signal::Signal::SIGURG);
     match prepare(shell, slot, program, settings) {
-        Ok((environment, parts)) => {
+        Ok(prepared) => {
             if process::parent_pid() != manager {
                 // It died before the kernel knew whom to tell.
                 exec::leave(0);
@@ -167,26 +169,32 @@ fn execute(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
             // No handler of ours stands any more. A signal that has come meanwhile does to this process
             // what it would have done to the program a moment later.
             Signals::release(&mask);
-            let errno = exec::execute(&program.arguments, &environment);
-            drop(parts);
+            let errno = exec::execute(&program.arguments, &prepared.environment);
+            drop(prepared);
             executable::explain(program.name(), errno)
         }
         Err(error) => error,
     }
 }
 
-/// All that is done before the program is executed; its environment, and the parts whose descriptors must
-/// stay open until then.
-fn prepare(
-    shell: Shell,
-    slot: usize,
-    program: &Program,
-    settings: &Settings,
-) -> Result<(Vec<CString>, Parts)> {
+/// What a program is executed with.
+struct Prepared {
+    environment: Vec<CString>,
+    /// Their descriptors must stay open until then.
+    _open: (Parts, Option<Redirected>),
+}
+
+/// All that is done before the program is executed.
+fn prepare(shell: Shell, slot: usize, program: &Program, settings: &Settings) -> Result<Prepared> {
     let manager = shell.pid;
-    let Shell { mut parts, .. } = shell;
+    let Shell {
+        mut parts,
+        start_stderr,
+        ..
+    } = shell;
     parts.signals.leave_to_program(settings.stop_signal);
     parts.descriptors.restore_limit();
+    let stderr = worker::catch_stderr(start_stderr, parts.identity.as_ref());
     if let Some(identity) = &parts.identity {
         identity.assume()?;
     }
@@ -196,6 +204,10 @@ fn prepare(
     exec::make_standard_input(program.listener)
         .map_err(|errno| Error::system("listening socket: dup2", errno as i32))?;
     let mut environment = program.environment.clone();
+    // One that says nothing of itself never gets the other back. Whoever reads the pipe may die.
+    if let Some([_, caught]) = stderr.as_ref().map(Redirected::descriptors) {
+        let _ = exec::keep_across_exec(caught);
+    }
     // Without a region it is a program that says nothing of itself.
     if let Some(page) = parts.scoreboard.region(slot) {
         let inheritance = Inheritance::leave(
@@ -204,9 +216,13 @@ fn prepare(
             &parts.wake.write,
             &parts.life.read,
             &parts.handover,
+            stderr.as_ref(),
         )?;
         let variable = format!("{WORKER_VARIABLE}={}", inheritance.text());
         environment.push(c_string(OsStr::new(&variable))?);
     }
-    Ok((environment, parts))
+    Ok(Prepared {
+        environment,
+        _open: (parts, stderr),
+    })
 }

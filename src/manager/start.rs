@@ -47,9 +47,7 @@ impl Settings {
             pm: options.word(Opt::Pm),
             notice_signal: signal_of(options.word(Opt::RequestTimeoutSignal)),
             stop_signal: signal_of(options.word(Opt::StopSignal)).unwrap_or(libc::SIGTERM),
-            // A program would have it caught for its whole life: who can say that it is ready cannot give
-            // it back.
-            catches_stderr: options.flag(Opt::CatchStartStderr) && program.is_none(),
+            catches_stderr: options.flag(Opt::CatchStartStderr),
             program,
             pid_file: options.text(Opt::PidFname).map(PathBuf::from),
             title: options.text(Opt::PmTitle),

@@ -2,11 +2,13 @@
 
 use nix::sys::signal::Signal;
 
+use super::identity::Identity;
 use super::program;
 use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
 use crate::server::supervision::{self, Supervision};
+use crate::sys::channel::Pipe;
 use crate::sys::signals::Signals;
 use crate::sys::stderr::Redirected;
 use crate::sys::{child, kick, process, title};
@@ -28,6 +30,15 @@ pub(super) fn become_worker(
     mask.remove(Signal::SIGURG);
     Signals::release(&mask);
     tied
+}
+
+/// Has standard error go through the manager. Without a pipe, what it gets is only not passed on.
+pub(super) fn catch_stderr(pipe: Option<Pipe>, identity: Option<&Identity>) -> Option<Redirected> {
+    let redirected = Redirected::to(pipe?).ok()?;
+    if let Some((user, group)) = identity.and_then(Identity::owner) {
+        redirected.give_to(user, group);
+    }
+    Some(redirected)
 }
 
 fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<()> {
@@ -55,8 +66,7 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
     drop((signal_pipe, wake.read, life.write));
     drop((workers, leftovers, closing, pid_file, listeners));
     signals.leave_to_worker();
-    // Without, what it writes is only not passed on.
-    let start_stderr = start_stderr.and_then(|pipe| Redirected::to(pipe).ok());
+    let start_stderr = catch_stderr(start_stderr, identity.as_ref());
     kick::reset();
     kick::install_kick()?;
     if settings.handles_signals {

@@ -24,6 +24,8 @@ pub(crate) enum Sort {
     PipeRead,
     /// A connected unix stream socket.
     Socket,
+    /// Anything: what standard error was.
+    Any,
 }
 
 /// execvpe(3): the program is looked for in this process's PATH if its name has no slash. Returns only
@@ -109,6 +111,7 @@ pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> 
             Sort::PipeWritten => "is no pipe to write to",
             Sort::PipeRead => "is no pipe to read from",
             Sort::Socket => "is no connected unix socket",
+            Sort::Any => "is nothing",
         }
         .to_owned());
     }
@@ -133,6 +136,7 @@ fn is(fd: BorrowedFd<'_>, sort: Sort) -> nix::Result<bool> {
         Sort::PipeWritten => kind == SFlag::S_IFIFO && access()? == OFlag::O_WRONLY,
         Sort::PipeRead => kind == SFlag::S_IFIFO && access()? == OFlag::O_RDONLY,
         Sort::Socket => kind == SFlag::S_IFSOCK && is_connected_unix_stream(fd)?,
+        Sort::Any => true,
     })
 }
 

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{Gid, Uid};
 
 use super::attempt::{Attempt, attempt};
 use super::channel::Pipe;
@@ -46,12 +47,13 @@ pub(super) fn stderr() -> BorrowedFd<'static> {
 #[derive(Debug)]
 pub(crate) struct Redirected {
     before: OwnedFd,
-    pipe: Pipe,
+    /// The end that is read. It stays open here, too: whoever reads it may die, and whatever still writes must
+    /// not die of SIGPIPE.
+    read: OwnedFd,
 }
 
 impl Redirected {
-    /// Makes standard error the pipe's end that is written. The other end stays open here: whoever
-    /// reads it may die, and whatever still writes must not die of SIGPIPE.
+    /// Makes standard error the pipe's end that is written.
     pub(crate) fn to(pipe: Pipe) -> nix::Result<Self> {
         // SAFETY: fcntl makes a descriptor, which nothing else owns.
         let before = unsafe {
@@ -61,29 +63,50 @@ impl Redirected {
             )?)
         };
         make_stderr(pipe.write.as_fd())?;
-        Ok(Self { before, pipe })
+        Ok(Self {
+            before,
+            read: pipe.read,
+        })
+    }
+
+    /// What a program that was executed before this one has left: what standard error was, and the end of the
+    /// pipe that is read.
+    pub(crate) const fn inherited(before: OwnedFd, read: OwnedFd) -> Self {
+        Self { before, read }
+    }
+
+    /// What standard error was, and the end of the pipe that is read.
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
+        [&self.before, &self.read]
+    }
+
+    /// Lets a user open the pipe anew, by /dev/stderr: it is made by the manager's.
+    pub(crate) fn give_to(&self, user: Option<u32>, group: u32) {
+        let (user, group) = (user.map(Uid::from_raw), Gid::from_raw(group));
+        // Without, a program that wants to write is refused there, as it may be by what was there before.
+        let _ = nix::unistd::fchown(&self.read, user, Some(group));
     }
 
     /// Makes standard error what it was, unless the host has made it something else meanwhile.
     pub(crate) fn undo(self) {
-        let Self { before, pipe } = self;
+        let Self { before, read } = self;
         let identity = |fd: BorrowedFd<'_>| {
             let stat = nix::sys::stat::fstat(fd).ok()?;
             Some((stat.st_dev, stat.st_ino))
         };
-        if identity(stderr()) == identity(pipe.write.as_fd()) {
+        // Both ends of a pipe are one file.
+        if identity(stderr()) == identity(read.as_fd()) {
             // It fails for no open descriptor.
             let _ = make_stderr(before.as_fd());
         }
-        drop(pipe.write);
-        let mut polled = [PollFd::new(pipe.read.as_fd(), PollFlags::POLLIN)];
+        let mut polled = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut polled, PollTimeout::ZERO);
         let is_written = polled[0]
             .revents()
             .is_none_or(|events| !events.contains(PollFlags::POLLHUP));
         if is_written {
             // The host has a copy, or a child of it has. It stays open as long as this process lives.
-            std::mem::forget(pipe.read);
+            std::mem::forget(read);
         }
     }
 }

@@ -2,7 +2,8 @@
 //! variable of the environment, and taken up by whichever copy of this library the program has.
 //!
 //! The variable is `VERSION:PID:MANAGER:PAGE:WAKE:LIFE:SEND:RECEIVE`: the version of the page's layout,
-//! the worker's pid, its manager's, and the numbers of five descriptors. Children of the worker
+//! the worker's pid, its manager's, and the numbers of five descriptors. `:STDERR:CAUGHT` may follow: what
+//! standard error was, and the read end of the pipe that it is until the first Accept. Children of the worker
 //! inherit it, too, and the pid tells them that it is not meant for them.
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use super::{Supervision, current, install, now};
 use crate::error::{Code, Error, Result};
 use crate::options::WORKER_VARIABLE;
 use crate::sys::exec::{self, Sort};
+use crate::sys::stderr::Redirected;
 use crate::sys::{child, environment, kick, process, scoreboard};
 
 /// The ties, by the numbers of their descriptors.
@@ -25,6 +27,8 @@ pub(crate) struct Inheritance {
     wake: i32,
     life: i32,
     handover: (i32, i32),
+    /// Standard error before it was caught, and the pipe.
+    stderr: Option<(i32, i32)>,
 }
 
 impl Inheritance {
@@ -38,8 +42,11 @@ impl Inheritance {
         wake: &OwnedFd,
         life: &OwnedFd,
         handover: &(OwnedFd, OwnedFd),
+        stderr: Option<&Redirected>,
     ) -> Result<Self> {
-        for fd in [page, wake, life, &handover.0, &handover.1] {
+        let stderr = stderr.map(Redirected::descriptors);
+        let ties = [page, wake, life, &handover.0, &handover.1];
+        for fd in ties.into_iter().chain(stderr.into_iter().flatten()) {
             exec::keep_across_exec(fd)
                 .map_err(|errno| Error::system("descriptor for a program: fcntl", errno as i32))?;
         }
@@ -50,6 +57,7 @@ impl Inheritance {
             wake: wake.as_raw_fd(),
             life: life.as_raw_fd(),
             handover: (handover.0.as_raw_fd(), handover.1.as_raw_fd()),
+            stderr: stderr.map(|[before, caught]| (before.as_raw_fd(), caught.as_raw_fd())),
         })
     }
 
@@ -62,9 +70,14 @@ impl Inheritance {
             wake,
             life,
             handover: (send, receive),
+            stderr,
         } = self;
         let version = scoreboard::VERSION;
-        format!("{version}:{pid}:{manager}:{page}:{wake}:{life}:{send}:{receive}")
+        let ties = format!("{version}:{pid}:{manager}:{page}:{wake}:{life}:{send}:{receive}");
+        match stderr {
+            Some((before, caught)) => format!("{ties}:{before}:{caught}"),
+            None => ties,
+        }
     }
 
     /// Reads what the variable says; `None` where it speaks of another process.
@@ -84,10 +97,19 @@ impl Inheritance {
                 "version {version}, and this library knows {known}: it is not of the same release as the command fcgipm"
             ));
         }
-        let [_, pid, manager, page, wake, life, send, receive] = numbers[..] else {
-            return Err(format!("{} numbers, not 8", numbers.len()));
+        let (ties, stderr) = match numbers.as_slice() {
+            [ties @ .., before, caught] if ties.len() == 8 => (ties, Some((*before, *caught))),
+            ties => (ties, None),
         };
-        let mut descriptors = [page, wake, life, send, receive];
+        let &[_, pid, manager, page, wake, life, send, receive] = ties else {
+            return Err(format!("{} numbers, not 8 or 10", numbers.len()));
+        };
+        let mut descriptors = vec![page, wake, life, send, receive];
+        descriptors.extend(
+            stderr
+                .into_iter()
+                .flat_map(|(before, caught)| [before, caught]),
+        );
         descriptors.sort_unstable();
         if descriptors.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("the same descriptor twice".to_owned());
@@ -99,6 +121,7 @@ impl Inheritance {
             wake,
             life,
             handover: (send, receive),
+            stderr,
         }))
     }
 
@@ -121,16 +144,20 @@ impl Inheritance {
         ) else {
             return Err(bad("a descriptor is closed on exec, and the page is not"));
         };
+        let mut redirected = None;
+        if let Some((before, caught)) = self.stderr {
+            let before = claim("what standard error was", before, Sort::Any)?;
+            let caught = claim("the pipe of standard error", caught, Sort::PipeRead)?;
+            redirected = before.zip(caught);
+        }
         let region = scoreboard::adopt_region(&page).map_err(bad)?;
         // It stays open, so that a second copy sees by it that it was taken.
         std::mem::forget(page);
-        Ok(Some(Supervision::new(
-            region,
-            self.manager,
-            wake,
-            life,
-            (send, receive),
-        )))
+        Ok(Some(
+            Supervision::new(region, self.manager, wake, life, (send, receive)).with_start_stderr(
+                redirected.map(|(before, caught)| Redirected::inherited(before, caught)),
+            ),
+        ))
     }
 }
 
@@ -211,8 +238,14 @@ mod tests {
             wake: 11,
             life: 12,
             handover: (13, 14),
+            stderr: None,
         };
         assert_eq!(Inheritance::parse(&one.text(), 7), Ok(Some(one)));
+        let caught = Inheritance {
+            stderr: Some((15, 16)),
+            ..one
+        };
+        assert_eq!(Inheritance::parse(&caught.text(), 7), Ok(Some(caught)));
         // A child of the worker's.
         assert_eq!(Inheritance::parse(&one.text(), 8), Ok(None));
     }
@@ -227,9 +260,10 @@ mod tests {
             ("1:7:6:10:11:12:13:99999999999", "not a row of numbers"),
             ("1", "too short"),
             ("99:7:6:10", "version 99"),
-            ("1:7:6:10:11:12:13", "7 numbers, not 8"),
-            ("1:7:6:10:11:12:13:14:15", "9 numbers, not 8"),
+            ("1:7:6:10:11:12:13", "7 numbers, not 8 or 10"),
+            ("1:7:6:10:11:12:13:14:15", "9 numbers, not 8 or 10"),
             ("1:7:6:10:11:10:13:14", "the same descriptor twice"),
+            ("1:7:6:10:11:12:13:14:15:10", "the same descriptor twice"),
         ] {
             let error = Inheritance::parse(text, 7).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");

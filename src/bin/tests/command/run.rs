@@ -4,6 +4,7 @@ mod descriptors;
 mod foreign;
 mod log;
 mod pools;
+mod standard_error;
 mod starting;
 mod supervised;
 mod usage;

@@ -102,7 +102,7 @@ fn a_pool_grows_as_far_as_the_limit_goes_and_says_so() {
         "{lines:#?}"
     );
     // With room it grows.
-    let mut run = limited(&format!("20:{}", needed + 4), &["--workers", "2"]);
+    let mut run = limited(&format!("20:{}", needed + 10), &["--workers", "2"]);
     run.ready_ones(2);
     run.signal("TTIN");
     run.line("number of workers set to 3");
