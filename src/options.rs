@@ -87,7 +87,7 @@ options! {
     Chdir = "chdir", Kind::Text, "", "Working directory of the workers, below chroot.";
     Priority = "priority", Kind::Signed { min: -20, max: 19 }, "", "Scheduling priority (nice value) of the workers; to lower it needs root.";
     RlimitCore = "rlimit_core", Kind::Limit, "", "Largest core file of a worker, in bytes (RLIMIT_CORE).";
-    RlimitFiles = "rlimit_files", Kind::Limit, "", "Most descriptors of a worker (RLIMIT_NOFILE).";
+    RlimitFiles = "rlimit_files", Kind::Limit, "", "Most descriptors of a worker (RLIMIT_NOFILE). Keep-alive connections get half of them; beyond that, new connections wait in the listen queue until one ends, or has been idle for a second and is closed for them.";
     NoNewPrivs = "no_new_privs", Kind::Flag, "0", "Workers and their children can gain no privileges by exec (PR_SET_NO_NEW_PRIVS).";
     CatchStartStderr = "catch_start_stderr", Kind::Flag, "1", "What a worker writes to standard error before it is ready passes through the manager, which can then say why a start failed.";
     PidFname = "pid_fname", Kind::Text, "", "File that holds the manager's pid while it runs. Refused where another user could redirect it: a symbolic link, or a directory that others own or may write to (a sticky one is accepted while the file is ours).";

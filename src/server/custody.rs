@@ -122,6 +122,7 @@ impl Request {
             mut link,
             state,
             standing,
+            ..
         } in from.take_passable()
         {
             from.unwatch(&mut link);

@@ -90,7 +90,16 @@ impl Request {
                     break;
                 }
                 Err(Errno::EMFILE | Errno::ENFILE)
-                    if self.parking.as_mut().is_some_and(Parking::evict) => {}
+                    if self.parking.as_mut().is_some_and(Parking::end_lingering) => {}
+                // First those that are parked are answered a last time.
+                Err(Errno::EMFILE | Errno::ENFILE)
+                    if self
+                        .parking
+                        .as_ref()
+                        .is_some_and(|parking| !parking.is_empty()) =>
+                {
+                    break;
+                }
                 Err(errno) if failures < PASSING && is_of_the_connection(errno) => failures += 1,
                 Err(errno) => {
                     log::limited(

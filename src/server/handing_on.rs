@@ -24,6 +24,10 @@ const RETRY: Duration = Duration::from_millis(10);
 impl Request {
     /// Takes over a connection that another worker handed on, if one waits.
     pub(super) fn take_over(&mut self, supervision: &Supervision) {
+        let parking = self.parking.as_ref();
+        if parking.is_some_and(Parking::is_full_for_handover) {
+            return;
+        }
         while self.link.is_none() {
             match io::take_descriptor(supervision.handover.1.as_fd()) {
                 Ok(None) => break,

@@ -29,6 +29,7 @@ mod output;
 mod parking;
 mod reading;
 mod request;
+mod room;
 mod settings;
 pub mod supervision;
 #[cfg(test)]

@@ -9,10 +9,11 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::link::Link;
+use super::room::Room;
 use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
-use crate::sys::io::{self, Direction};
-use crate::sys::{kernel, listen, process};
+use crate::sys::io;
+use crate::sys::{clock, kernel, listen};
 
 /// Why a connection stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,10 @@ impl Standing {
         }
     }
 
+    pub(super) const fn is_lingering(self) -> bool {
+        matches!(self, Self::Lingering { .. })
+    }
+
     const fn deadline(self) -> Option<Instant> {
         match self {
             Self::Kept { until } | Self::Silent { until, .. } => until,
@@ -51,11 +56,22 @@ pub(super) struct Parked {
     pub(super) link: Link,
     pub(super) state: Suspended,
     pub(super) standing: Standing,
+    /// When it was parked.
+    pub(super) since: Duration,
 }
 
 impl Parked {
+    pub(super) const fn new(link: Link, state: Suspended, standing: Standing) -> Self {
+        Self {
+            link,
+            state,
+            standing,
+            since: Duration::ZERO,
+        }
+    }
+
     const fn is_lingering(&self) -> bool {
-        matches!(self.standing, Standing::Lingering { .. })
+        self.standing.is_lingering()
     }
 
     const fn is_silent(&self) -> bool {
@@ -109,9 +125,8 @@ const LINGERING_MAX: usize = 256;
 pub(super) struct Parking {
     epoll: Epoll,
     /// In the order in which they came.
-    parked: Vec<Parked>,
-    /// How many there may be: half of the process's descriptors are the application's.
-    limit: usize,
+    pub(super) parked: Vec<Parked>,
+    pub(super) room: Room,
     /// How many of them have a deadline: while none has, a wait asks no clock.
     timed: usize,
     /// Until then the hand-over queue is not watched: something is in it that another worker is to have.
@@ -154,7 +169,7 @@ impl Parking {
         Ok(Self {
             epoll,
             parked: Vec::new(),
-            limit: (process::descriptor_limit() / 2).max(1),
+            room: Room::new(),
             timed: 0,
             queue_is_for_others_until: None,
             is_deaf: false,
@@ -164,7 +179,7 @@ impl Parking {
     /// Of the workers that wait, the one that has watched the listening socket for longest is woken. Watches it anew, so
     /// that the next connection goes to another: who keeps its connections would in the end have all of them.
     pub(super) fn let_others_first(&mut self, listener: BorrowedFd<'_>) {
-        // A worker that leaves does not watch it any more.
+        // A worker that leaves does not watch it any more, and one that has no room does not either.
         if self.epoll.delete(listener).is_ok() {
             self.is_deaf = true;
             // Tried again in front of the next wait, and if it fails there, somebody hears of it.
@@ -183,9 +198,7 @@ impl Parking {
 
     /// Puts a connection aside. Where it cannot be watched it is handed back.
     pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Box<Parked>> {
-        if self.parked.len() >= self.limit {
-            self.evict();
-        }
+        parked.since = clock::recently();
         if !parked.link.watched {
             let token = parked.link.fd.as_raw_fd() as u64;
             if self
@@ -250,16 +263,9 @@ impl Parking {
     /// Waits until something is to be done, or until `until`. A signal ends it with EINTR.
     pub(super) fn wait(&mut self, until: Option<Instant>) -> nix::Result<Found> {
         let deadline = match self.expire() {
-            Expiry::Idle(parked) => {
-                // This worker may have been busy when the request came in time.
-                let now = Some(Instant::now());
-                return match io::wait(parked.link.fd.as_fd(), Direction::Read, now) {
-                    Ok(true) => Ok(Found::Connection(parked)),
-                    Ok(false) | Err(_) => Ok(Found::Idle(parked)),
-                };
-            }
+            Expiry::Idle(parked) => return Ok(self.dismiss(parked)),
             Expiry::Next(deadline) => {
-                let deadlines = deadline.into_iter().chain(until);
+                let deadlines = deadline.into_iter().chain(until).chain(self.room.opens_at);
                 deadlines.chain(self.watch_handover_again()).min()
             }
         };
@@ -271,8 +277,8 @@ impl Parking {
             Err(error) => return Err(error),
         }
         Ok(match events[0].data() {
-            LISTENER => Found::Listener,
-            HANDOVER => Found::Handover,
+            LISTENER => self.if_room(Found::Listener),
+            HANDOVER => self.if_room(Found::Handover),
             LIFE => Found::Orphaned,
             token => match self
                 .parked
@@ -325,7 +331,7 @@ impl Parking {
         Expiry::Next(deadlines.min())
     }
 
-    fn remove(&mut self, position: usize) -> Parked {
+    pub(super) fn remove(&mut self, position: usize) -> Parked {
         let parked = self.parked.remove(position);
         self.timed -= usize::from(parked.standing.deadline().is_some());
         parked
@@ -339,6 +345,7 @@ impl Parking {
     ) {
         self.queue_is_for_others_until = None;
         self.is_deaf = false;
+        self.room.forget();
         let of_manager = supervision.map(|s| [s.handover.1.as_fd(), s.life.as_fd()]);
         for source in listener.into_iter().chain(of_manager.into_iter().flatten()) {
             // It fails for what is not watched any more.
@@ -353,21 +360,17 @@ impl Parking {
         let _ = self.epoll.delete(&supervision.handover.1);
     }
 
-    /// Closes a connection, to get its descriptor back: one that was answered rather than one that
-    /// never spoke, and that rather than one that is kept.
-    pub(super) fn evict(&mut self) -> bool {
-        let rank = |parked: &Parked| match parked.standing {
-            Standing::Lingering { .. } => 0,
-            Standing::Silent { .. } => 1,
-            Standing::Kept { .. } => 2,
-        };
-        let Some((position, _)) = self.parked.iter().enumerate().min_by_key(|(_, p)| rank(p))
-        else {
-            return false;
-        };
-        let parked = self.remove(position);
-        self.close(parked.link);
-        true
+    /// Watches the hand-over queue.
+    pub(super) fn watch_handover(&self, supervision: &Supervision) {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, HANDOVER);
+        // Nothing but a lack of memory lets it fail; then others have to take what is there.
+        let _ = self.epoll.add(&supervision.handover.1, event);
+    }
+
+    /// Watches the listening socket no longer, for the time being.
+    pub(super) fn ignore_listener(&mut self, listener: BorrowedFd<'_>) {
+        // It fails for what is not watched any more.
+        self.is_deaf |= self.epoll.delete(listener).is_ok();
     }
 
     /// Takes out the connection that has stood longest and is not lingering.
@@ -402,9 +405,7 @@ impl Parking {
         }
         self.queue_is_for_others_until = None;
         if let Some(supervision) = supervision::current() {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, HANDOVER);
-            // Nothing but a lack of memory lets it fail; then others have to take what is there.
-            let _ = self.epoll.add(&supervision.handover.1, event);
+            self.watch_handover(supervision);
         }
         None
     }

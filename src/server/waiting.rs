@@ -138,7 +138,7 @@ impl Request {
         else {
             return Err(Errno::EBADF);
         };
-        parking.listen_again(listener)?;
+        parking.regulate(listener, supervision)?;
         match parking.wait(None)? {
             Found::Listener => {
                 self.at_once.woken();
@@ -249,17 +249,17 @@ impl Request {
         /// So many errors without a connection in between are no passing ones.
         const PASSING: u32 = 1000;
         match errno {
-            _ if failures > PASSING => Err(Error::caused(
-                Code::System,
-                "accept, again and again",
-                errno as i32,
-            )),
+            // Out of descriptors it waits in between.
+            _ if failures > PASSING && !matches!(errno, Errno::EMFILE | Errno::ENFILE) => Err(
+                Error::caused(Code::System, "accept, again and again", errno as i32),
+            ),
             // Another process made the listening socket non-blocking, because it watches kept
             // connections beside it.
             Errno::EAGAIN => self.open_parking(supervision).map(drop),
             _ if is_of_the_connection(errno) => Ok(()),
             Errno::EMFILE | Errno::ENFILE => {
-                if self.parking.as_mut().is_some_and(Parking::evict) {
+                let parking = self.parking.as_mut();
+                if parking.is_some_and(|parking| parking.descriptors_ran_out(errno)) {
                     return Ok(());
                 }
                 Err(Error::caused(Code::Descriptors, "accept", errno as i32))
@@ -320,11 +320,7 @@ impl Request {
                 {
                     parking.let_others_first(listener);
                 }
-                if let Err(refused) = parking.park(Parked {
-                    link,
-                    state,
-                    standing,
-                }) {
+                if let Err(refused) = parking.park(Parked::new(link, state, standing)) {
                     log::limited(
                         Level::Warning,
                         "a kept connection is closed: it cannot be watched",

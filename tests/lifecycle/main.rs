@@ -26,6 +26,7 @@ mod overload;
 mod queue;
 mod recycling;
 mod reload;
+mod room;
 mod sizing;
 mod stop;
 mod threads;

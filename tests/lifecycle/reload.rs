@@ -210,7 +210,6 @@ fn an_old_worker_that_does_not_exit_is_killed_and_then_the_reload_is_done() {
     let _gate = pool.gate();
     pool.program.signal(Signal::SIGHUP);
     pool.program.line(&format!("killing worker (pid {old})"));
-    assert!(!said(&mut pool, "reload done"));
     pool.program
         .line(&format!("worker (pid {old}) killed by SIGKILL"));
     pool.program.line("reload done");
