@@ -61,10 +61,7 @@ fn explain(pid: i32, missed: &Missed) -> String {
             Some(parent) => {
                 format!("process {pid} is not a fcgipm manager; its parent, process {parent}, is")
             }
-            None => format!(
-                "process {pid} is not a fcgipm manager, or was not allowed files large enough for \
-                 a scoreboard that can be seen (RLIMIT_FSIZE)"
-            ),
+            None => foreign(pid),
         },
         Missed::Unreadable(error) => format!("process {pid}: {error}"),
     }
@@ -186,4 +183,31 @@ fn parent(pid: i32) -> Option<i32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
     line.trim().parse().ok()
+}
+
+/// What a process is that has no scoreboard.
+fn foreign(pid: i32) -> String {
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = String::from_utf8_lossy(name.trim_ascii_end());
+    // Its owner chooses it.
+    let name = name.escape_debug();
+    // A manager that may write no file as large as its scoreboard keeps it to itself.
+    let uses_fcgipm = fs::read_to_string(format!("/proc/{pid}/maps"))
+        .is_ok_and(|maps| maps.lines().any(|line| line.contains("fcgi")));
+    match largest_file(pid).filter(|_| uses_fcgipm) {
+        Some(bytes) => format!(
+            "process {pid} ('{name}') shows no scoreboard: its limit for the size of a file (RLIMIT_FSIZE), \
+             {bytes} bytes, may be too low for one"
+        ),
+        None => format!("process {pid} ('{name}') is not a fcgipm manager"),
+    }
+}
+
+/// A process's limit for the size of a file, if it has one.
+fn largest_file(pid: i32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max file size"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -273,7 +273,13 @@ fn what_is_no_manager_is_refused_with_the_reason() {
         &format!("its parent, process {}, is", pool.pid()),
     );
     let own = std::process::id().to_string();
-    assert_refused(&[&own], "is not a fcgipm manager");
+    let name = fs::read_to_string("/proc/self/comm").unwrap();
+    let line = format!(
+        "fcgipm status: process {own} ('{}') is not a fcgipm manager\n",
+        name.trim_end()
+    );
+    let errors = status(&[&own]).stderr;
+    assert_eq!(String::from_utf8_lossy(&errors), line);
     // No process has a number as large (proc(5), pid_max).
     assert_refused(&["4194305"], "there is no process 4194305");
     let stale = file("stale", "4194305\n");
