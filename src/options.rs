@@ -4,6 +4,7 @@
 //! case), the Perl constructors' keys and the reference page. The environment wins over the program, because the operator
 //! comes last.
 
+mod duration;
 mod reference;
 mod value;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 
+pub use duration::{DURATION, DURATION_MAX, duration};
 pub use reference::reference;
 pub use value::Kind;
 use value::{Value, parse};
@@ -361,12 +363,12 @@ mod tests {
             (
                 "die_timeout",
                 "inf",
-                "option die_timeout: 'inf' is not a number of seconds",
+                "option die_timeout: 'inf' is not a number of seconds or a time such as 250ms, 5m or 1h30m",
             ),
             (
                 "die_timeout",
                 "",
-                "option die_timeout: '' is not a number of seconds",
+                "option die_timeout: '' is not a number of seconds or a time such as 250ms, 5m or 1h30m",
             ),
             (
                 "listen_mode",

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
+use fcgipm::options::{DURATION, DURATION_MAX, duration};
 use fcgipm::wire::{EndRequest, Role};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri, Version};
@@ -69,8 +70,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
 
-    /// Seconds for all of it
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    /// Time for all of it, such as 30 or 1m
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = seconds)]
     timeout: Duration,
 
     /// Print the response's header too, as the application sent it
@@ -316,13 +317,12 @@ const fn broken(reason: String) -> Stopped {
     (Ending::BrokenResponse, reason)
 }
 
-/// A number of seconds, decimals allowed.
+/// A time as the options of the manager have it, and not 0.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    const MOST: f64 = 1e9;
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
-        Ok(_) => Err("out of range: more than 0, up to 1000000000".into()),
-        Err(_) => Err("not a number of seconds".into()),
+    match duration(text) {
+        Some(time) if !time.is_zero() && time <= DURATION_MAX => Ok(time),
+        Some(_) => Err("out of range: more than 0, up to 100000000 s".into()),
+        None => Err(format!("not {DURATION}")),
     }
 }
 

@@ -10,17 +10,18 @@ pub fn reference() -> String {
     let mut page = String::from(
         "# Options\n\nGenerated from `src/options.rs`; `make check` fails when this page is out of step.\n\n\
          A program sets an option by its name (`fcgipm_options_set` in C, a key of the constructor in Perl), and\n\
-         `fcgipm run` takes it as `--n-processes 4` or, in its file, `n_processes = 4`; the\n\
-         operator overrides it with the variable. An unknown name or a bad value is an error that names it.\n\
+         `fcgipm run` takes it with dashes, as in `--max-requests 500`, or in its file, as in `max_requests = 500`\n\
+         (`n_processes` is `--workers` and `workers` there); the operator overrides it with the variable. An unknown name or a bad value is an error that names it.\n\
          In a program with more privileges than its caller (set-user-ID, set-group-ID, file capabilities) the variables\n\
          are ignored, and the log says so once.\n\n\
+         A time is a number of seconds, such as `1.5`, or numbers with units: `250ms`, `5m`, `1h30m` (us, ms, s, m, h, d, w).\n\n\
          | option | variable | takes | default | meaning |\n|---|---|---|---|---|\n",
     );
     for spec in TABLE {
         let takes = match spec.kind {
             Kind::Count { min, max } => format!("{min}..{max}"),
             Kind::Bytes { min, max } => format!("bytes, {min}..{max}; k, m, g"),
-            Kind::Seconds => "seconds; 0: none".to_owned(),
+            Kind::Seconds => "time; 0: none".to_owned(),
             Kind::Flag => "0 or 1".to_owned(),
             Kind::Mode => "octal mode".to_owned(),
             Kind::Text => "text".to_owned(),

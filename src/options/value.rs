@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Spec;
+use super::duration::{DURATION, DURATION_MAX, duration};
 use crate::error::{Code, Error, Result};
 
 /// What values an option takes.
@@ -22,7 +23,7 @@ pub enum Kind {
         /// Largest value.
         max: u64,
     },
-    /// Seconds, a decimal fraction allowed; 0 means none.
+    /// A number of seconds, a decimal fraction allowed, or a [time with units](super::duration()); 0 means none.
     Seconds,
     /// `1`, `yes`, `true`, `on`, or `0`, `no`, `false`, `off`.
     Flag,
@@ -82,17 +83,11 @@ pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
             in_range(number, min, max)
         }
         Kind::Seconds => {
-            // Digits and one point only: f64 would also take "inf", "nan" and "1e9".
-            let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            let seconds: f64 = text
-                .parse()
-                .ok()
-                .filter(|_| plain)
-                .ok_or_else(|| bad("a number of seconds"))?;
-            if seconds > 1e8 {
+            let time = duration(text).ok_or_else(|| bad(DURATION))?;
+            if time > DURATION_MAX {
                 return Err(bad("in the range 0..100000000 seconds"));
             }
-            Ok(Value::Seconds(Duration::from_secs_f64(seconds)))
+            Ok(Value::Seconds(time))
         }
         Kind::Flag => match text.to_ascii_lowercase().as_str() {
             "1" | "yes" | "true" | "on" => Ok(Value::Number(1)),

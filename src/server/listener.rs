@@ -97,23 +97,7 @@ fn open_path(
     options: &Options,
     failed: impl Fn(Errno) -> Error,
 ) -> Result<(OwnedFd, FileId)> {
-    let ownership = Ownership {
-        mode: options.mode(Opt::ListenMode),
-        uid: look_up(
-            options,
-            Opt::ListenOwner,
-            "listen_owner",
-            "user",
-            listen::user_id,
-        )?,
-        gid: look_up(
-            options,
-            Opt::ListenGroup,
-            "listen_group",
-            "group",
-            listen::group_id,
-        )?,
-    };
+    let ownership = ownership(options)?;
     // Two starting at once must not both find the file of a dead owner and replace each other's.
     let _lock = created::lock_folder(path);
     match socket_file::occupant(path).map_err(&failed)? {
@@ -164,6 +148,50 @@ fn look_up(
             errno as i32,
         )),
     }
+}
+
+/// What can be known of [`open`] without opening anything: the address can be read, its directory or its
+/// descriptor is there, and so are the owner and the group.
+///
+/// # Errors
+/// As [`open`].
+pub fn check(address: &str, options: &Options) -> Result<Address> {
+    let parsed = Address::parse(address)?;
+    match &parsed {
+        Address::Descriptor(fd) => check_listening(*fd)?,
+        Address::Path(path) => {
+            ownership(options)?;
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            std::fs::metadata(folder.unwrap_or(Path::new("."))).map_err(|error| {
+                let errno = error.raw_os_error().unwrap_or_default();
+                refused(address, Errno::from_raw(errno), None)
+            })?;
+        }
+        Address::AllInterfaces(_) | Address::Inet(_) | Address::Abstract(_) => {}
+    }
+    Ok(parsed)
+}
+
+fn ownership(options: &Options) -> Result<Ownership> {
+    Ok(Ownership {
+        mode: options.mode(Opt::ListenMode),
+        uid: look_up(
+            options,
+            Opt::ListenOwner,
+            "listen_owner",
+            "user",
+            listen::user_id,
+        )?,
+        gid: look_up(
+            options,
+            Opt::ListenGroup,
+            "listen_group",
+            "group",
+            listen::group_id,
+        )?,
+    })
 }
 
 /// Checks that a descriptor is a listening socket.

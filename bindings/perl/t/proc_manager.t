@@ -161,7 +161,7 @@ PROGRAM
     ok(!-e 'pid.test', 'which goes with it');
 }
 for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a whole number/ ],
-    [ '{ die_timeout => "soon" }', {}, qr/option die_timeout: 'soon' is not a number of seconds/ ],
+    [ '{ die_timeout => "soon" }', {}, qr/option die_timeout: 'soon' is not a number of seconds or a time/ ],
     [ '{ n_processes => 1 }', { FCGIPM_N_PROCESSES => 'many' }, qr/FCGIPM_N_PROCESSES: .*'many'/ ],
     [ '{ n_processes => 1, pid_fname => "/nonexistent/pid" }', {}, qr{/nonexistent/pid} ]) {
     my ($options, $environment, $message) = @$_;

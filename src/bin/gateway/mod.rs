@@ -71,7 +71,7 @@ pub(crate) struct Options {
     /// Seconds until the response header
     ///
     /// They count from the last byte of the request that the application took.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = crate::call::seconds)]
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = crate::call::seconds)]
     timeout: Duration,
 
     #[command(flatten)]

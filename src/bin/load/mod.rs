@@ -66,7 +66,7 @@ pub(crate) struct Options {
     requests: Option<u64>,
 
     /// Begin requests for so many seconds; those under way then are still waited for
-    #[arg(short, long, value_name = "SECONDS", value_parser = crate::call::seconds)]
+    #[arg(short, long, value_name = "TIME", value_parser = crate::call::seconds)]
     time: Option<Duration>,
 
     /// Keep connections and use them again (FCGI_KEEP_CONN)
@@ -106,7 +106,7 @@ pub(crate) struct Options {
     status: u16,
 
     /// A request without an end after so many seconds is lost
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = limit)]
+    #[arg(long, value_name = "TIME", default_value = "30", value_parser = limit)]
     timeout: Duration,
 
     /// Print one JSON object instead of text; times are in seconds

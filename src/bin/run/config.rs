@@ -36,44 +36,57 @@ type Key<'i> = Spanned<Cow<'i, str>>;
 /// Reads and checks the whole file.
 ///
 /// # Errors
-/// One line for people: the file, the line, the pool, and what is wrong.
-pub(super) fn read(path: &Path) -> Result<Vec<Pool>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+/// A line for each mistake: the file, the line, the pool, and what is wrong.
+pub(super) fn read(path: &Path) -> Result<Vec<Pool>, Vec<String>> {
+    let text =
+        fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
     parse(&path.display().to_string(), &text)
 }
 
-fn parse(file: &str, text: &str) -> Result<Vec<Pool>, String> {
+fn parse(file: &str, text: &str) -> Result<Vec<Pool>, Vec<String>> {
     let source = Source { file, text };
     let document = DeTable::parse(text).map_err(|error| {
-        source.error(error.span().map_or(0, |span| span.start), error.message())
+        vec![source.error(error.span().map_or(0, |span| span.start), error.message())]
     })?;
     let mut pools: Vec<Pool> = Vec::new();
+    let mut mistakes = Vec::new();
     for (key, value) in document.get_ref() {
-        let tables = match key.get_ref().as_ref() {
-            "pool" => value.get_ref().as_array(),
-            other => {
-                let what = format!("unknown key '{other}': pools are tables [[pool]]");
-                return Err(source.error(key.span().start, what));
-            }
+        let at = key.span().start;
+        let name = key.get_ref().as_ref();
+        if name != "pool" {
+            let what = format!("unknown key '{name}': pools are tables [[pool]]");
+            mistakes.push(source.error(at, what));
+            continue;
+        }
+        let Some(tables) = value.get_ref().as_array() else {
+            mistakes.push(source.error(at, "'pool' is not a row of tables [[pool]]"));
+            continue;
         };
-        let tables = tables.ok_or_else(|| {
-            source.error(key.span().start, "'pool' is not a row of tables [[pool]]")
-        })?;
         for table in tables.iter() {
-            let pool = source.pool(table, pools.len())?;
+            let pool = match source.pool(table, pools.len(), &mut mistakes) {
+                Ok(pool) => pool,
+                Err(mistake) => {
+                    mistakes.push(mistake);
+                    continue;
+                }
+            };
             if let Some(name) = &pool.name
                 && pools.iter().any(|other| other.is_named(name))
             {
                 let what = format!("pool '{name}': another pool has this name");
-                return Err(source.error(table.span().start, what));
+                mistakes.push(source.error(table.span().start, what));
             }
             pools.push(pool);
         }
     }
-    if pools.is_empty() {
-        return Err(format!("{file}: no table [[pool]]"));
+    if pools.is_empty() && mistakes.is_empty() {
+        mistakes.push(format!("{file}: no table [[pool]]"));
     }
-    Ok(pools)
+    if mistakes.is_empty() {
+        Ok(pools)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// The text, for the lines of its mistakes.
@@ -89,7 +102,12 @@ impl Source<'_> {
         format!("{}:{line}: {what}", self.file)
     }
 
-    fn pool(&self, table: &Value<'_>, position: usize) -> Result<Pool, String> {
+    fn pool(
+        &self,
+        table: &Value<'_>,
+        position: usize,
+        mistakes: &mut Vec<String>,
+    ) -> Result<Pool, String> {
         let at = table.span().start;
         let entries = table
             .get_ref()
@@ -104,7 +122,7 @@ impl Source<'_> {
             source: self,
             label,
         };
-        reader.pool(at, entries)
+        Ok(reader.pool(at, entries, mistakes))
     }
 }
 
@@ -119,7 +137,8 @@ impl Reader<'_> {
         self.source.error(at, format!("{}: {what}", self.label))
     }
 
-    fn pool(&self, at: usize, entries: &DeTable<'_>) -> Result<Pool, String> {
+    /// Of a pool with mistakes there is what has none.
+    fn pool(&self, at: usize, entries: &DeTable<'_>, mistakes: &mut Vec<String>) -> Pool {
         let mut pool = Pool {
             name: None,
             listen: String::new(),
@@ -131,44 +150,56 @@ impl Reader<'_> {
                 ..Changes::default()
             },
         };
+        let before = mistakes.len();
         for (key, value) in entries {
-            match key.get_ref().as_ref() {
-                "name" => pool.name = Some(self.text(key, value)?),
-                "listen" => pool.listen = self.text(key, value)?,
-                "workers" => self.option(&mut pool.options, "n_processes", key, value)?,
-                "command" => {
-                    let command = self.texts(key, value)?;
-                    pool.command = command.into_iter().map(OsString::from).collect();
+            if key.get_ref() == "options"
+                && let Ok(table) = self.table(key, value)
+            {
+                for (key, value) in table {
+                    let name = key.get_ref().as_ref();
+                    mistakes.extend(self.option(&mut pool.options, name, key, value).err());
                 }
-                "backlog" => pool.backlog = self.number(key, value)?,
-                "preload" => pool.changes.preload = self.flag(key, value)?,
-                "clear_env" => pool.changes.clear = self.flag(key, value)?,
-                "unset" => pool.changes.unset = self.texts(key, value)?,
-                "env" => {
-                    for (key, value) in self.table(key, value)? {
-                        let name = key.get_ref().as_ref().to_owned();
-                        pool.changes.set.push((name, self.text(key, value)?));
-                    }
-                }
-                "options" => {
-                    for (key, value) in self.table(key, value)? {
-                        let name = key.get_ref().as_ref();
-                        self.option(&mut pool.options, name, key, value)?;
-                    }
-                }
-                name => self.option(&mut pool.options, name, key, value)?,
+                continue;
             }
+            mistakes.extend(self.entry(&mut pool, key, value).err());
         }
         for (key, missing) in [
             ("name", pool.name.as_deref().is_none_or(str::is_empty)),
             ("listen", pool.listen.is_empty()),
             ("command", pool.command.is_empty()),
         ] {
-            if missing {
-                return Err(self.error(at, format!("no '{key}'")));
+            // One that is there and wrong has been reported.
+            if missing && !(entries.contains_key(key) && mistakes.len() > before) {
+                mistakes.push(self.error(at, format!("no '{key}'")));
             }
         }
-        Ok(pool)
+        pool
+    }
+
+    fn entry(&self, pool: &mut Pool, key: &Key<'_>, value: &Value<'_>) -> Result<(), String> {
+        match key.get_ref().as_ref() {
+            "name" => pool.name = Some(self.text(key, value)?),
+            "listen" => pool.listen = self.text(key, value)?,
+            "workers" => self.option(&mut pool.options, "n_processes", key, value)?,
+            "command" => {
+                let command = self.texts(key, value)?;
+                pool.command = command.into_iter().map(OsString::from).collect();
+            }
+            "backlog" => pool.backlog = self.number(key, value)?,
+            "preload" => pool.changes.preload = self.flag(key, value)?,
+            "clear_env" => pool.changes.clear = self.flag(key, value)?,
+            "unset" => pool.changes.unset = self.texts(key, value)?,
+            "env" => {
+                for (key, value) in self.table(key, value)? {
+                    let name = key.get_ref().as_ref().to_owned();
+                    pool.changes.set.push((name, self.text(key, value)?));
+                }
+            }
+            // It is no table.
+            "options" => return Err(self.wrong(key, value, "a table")),
+            name => self.option(&mut pool.options, name, key, value)?,
+        }
+        Ok(())
     }
 
     /// An option of the manager's table, in whatever way TOML can write its value.
@@ -295,6 +326,24 @@ options = { priority = -5 }
     }
 
     #[test]
+    fn all_mistakes_are_told() {
+        let text = "[[pool]]\nname = \"a\"\nlisten = 1\nmax_request = 1\nlisten_mode = \"9\"\n\
+                    [pool.options]\nnam = 1\ndie_timeout = \"soon\"\n[[pool]]\nname = \"a\"\n";
+        let mistakes = parse("f", text).unwrap_err();
+        let mut places: Vec<_> = mistakes
+            .iter()
+            .map(|line| line.split(':').nth(1).unwrap())
+            .collect();
+        places.sort_unstable_by_key(|place| place.parse::<u32>().unwrap());
+        // The second pool lacks two keys, and has the first one's name.
+        assert_eq!(
+            places,
+            ["1", "3", "4", "5", "7", "8", "9", "9", "9"],
+            "{mistakes:#?}"
+        );
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_line_its_pool_and_its_key() {
         let head = "[[pool]]\nname = \"shop\"\nlisten = \":1\"\ncommand = [\"x\"]\n";
         for (text, wanted) in [
@@ -345,8 +394,11 @@ options = { priority = -5 }
             ("\n[[pool]\n".to_owned(), "run.toml:2: "),
             (String::new(), "run.toml: no table [[pool]]"),
         ] {
-            let error = parse("run.toml", &text).unwrap_err();
-            assert!(error.starts_with(wanted), "{error}, not {wanted}");
+            let mistakes = parse("run.toml", &text).unwrap_err();
+            assert!(
+                mistakes[0].starts_with(wanted),
+                "{mistakes:?}, not {wanted}"
+            );
         }
     }
 }

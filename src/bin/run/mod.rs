@@ -5,6 +5,7 @@
 //!
 //! A manager forks, so none of this may run beside another thread.
 
+mod check;
 mod config;
 mod dropin;
 mod environment;
@@ -48,7 +49,7 @@ The file of --config is TOML, with one table for each pool:
 Exit status:
   0    stopped, as it was asked to
   1    it could not start; of several pools, one did not end well
-  2    bad usage, or a mistake in the file
+  2    bad usage, or a mistake in the file: nothing was started; so are mistakes that --check finds
   126  the program cannot be executed
   127  the program, or the interpreter or loader that it names, does not exist")]
 pub(crate) struct Options {
@@ -100,6 +101,10 @@ pub(crate) struct Options {
     #[arg(long, hide = true, requires = "pool")]
     under: Option<i32>,
 
+    /// Report all mistakes in the options or in the file, and start nothing
+    #[arg(long)]
+    check: bool,
+
     #[command(flatten)]
     table: TableOptions,
 }
@@ -110,11 +115,27 @@ pub(crate) fn run(options: Options) -> u8 {
         Some(_) => run_file(&options),
         // clap forgives it, because --config would contradict --listen.
         None if options.pool.is_some() => misused("--pool is for a file: --config FILE"),
-        None => match Pool::of_command_line(options) {
-            Ok(pool) => pool.run(),
-            Err(reason) => misused(&reason),
-        },
+        None => {
+            let checks = options.check;
+            match Pool::of_command_line(options) {
+                Ok(pool) if checks => checked(&[pool]),
+                Ok(pool) => match check::plain_name(&pool.listen) {
+                    Some(mistake) => misused(&mistake),
+                    None => pool.run(),
+                },
+                Err(mistakes) => all_misused(&mistakes),
+            }
+        }
     }
+}
+
+/// Reports what is wrong with these pools.
+fn checked(pools: &[Pool]) -> u8 {
+    let mistakes = check::mistakes(pools);
+    if mistakes.is_empty() {
+        return 0;
+    }
+    all_misused(&mistakes)
 }
 
 fn run_file(options: &Options) -> u8 {
@@ -128,13 +149,21 @@ fn run_file(options: &Options) -> u8 {
     }
     let pools = match config::read(path) {
         Ok(pools) => pools,
-        Err(reason) => return misused(&reason),
+        Err(mistakes) => return all_misused(&mistakes),
     };
     let Some(name) = &options.pool else {
+        let status = checked(&pools);
+        if status != 0 || options.check {
+            return status;
+        }
         return family::run(path, &pools);
     };
     match pools.into_iter().find(|pool| pool.is_named(name)) {
+        Some(pool) if options.check => checked(&[pool]),
         Some(pool) => {
+            if let Some(mistake) = check::plain_name(&pool.listen) {
+                return misused(&format!("pool '{name}': {mistake}"));
+            }
             if let Some(parent) = options.under {
                 family::join(parent);
             }
@@ -144,27 +173,41 @@ fn run_file(options: &Options) -> u8 {
     }
 }
 
+fn all_misused(mistakes: &[String]) -> u8 {
+    mistakes.iter().for_each(|mistake| {
+        misused(mistake);
+    });
+    2
+}
+
 fn misused(reason: &str) -> u8 {
     log(&format!("fcgipm run: {reason}"));
     2
 }
 
 impl Pool {
-    fn of_command_line(options: Options) -> Result<Self, String> {
+    fn of_command_line(options: Options) -> Result<Self, Vec<String>> {
+        let (table, mut mistakes) = options.table.parse();
+        let mut set = Vec::new();
+        for text in &options.set {
+            match environment::assignment(text) {
+                Ok(assignment) => set.push(assignment),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
         Ok(Self {
             name: None,
             listen: options.listen.unwrap_or_default(),
             backlog: options.backlog,
             command: options.command,
-            options: options.table.parse()?,
+            options: table,
             changes: Changes {
                 clear: options.clear_env,
                 unset: options.unset,
-                set: options
-                    .set
-                    .iter()
-                    .map(|text| environment::assignment(text))
-                    .collect::<Result<_, _>>()?,
+                set,
                 preload: !options.no_preload,
             },
         })

@@ -8,8 +8,10 @@ use fcgipm::error::{Code, Error};
 use fcgipm::log::Level;
 use fcgipm::manager::{EventKind, Manager, Program};
 use fcgipm::options::{Opt, Options};
+use fcgipm::server::address::Address;
 use fcgipm::server::{environment, listener};
 
+use super::check;
 use super::dropin::{self, DropIn};
 use super::environment::Changes;
 use crate::error_lines::log;
@@ -82,11 +84,43 @@ impl Pool {
         }
     }
 
-    fn try_run(&self) -> Result<(), Refusal> {
+    /// The options that count: the environment wins.
+    fn merged(&self) -> Result<Options, Error> {
         let mut options = self.options.with_environment(environment::trusted_vars())?;
         if options.given(Opt::NProcesses).is_none() {
-            set(&mut options, "n_processes", "1")?;
+            options.set("n_processes", "1")?;
         }
+        Ok(options)
+    }
+
+    /// What is wrong with it, as far as that can be known before it starts, and what it needs for itself.
+    pub(super) fn mistakes(&self) -> (Vec<String>, Option<Address>, Option<String>) {
+        let options = match self.merged() {
+            Ok(options) => options,
+            Err(error) => return (vec![error.to_string()], None, None),
+        };
+        let mut mistakes = Vec::from_iter(check::plain_name(&self.listen));
+        let address = if mistakes.is_empty() {
+            let address = listener::check(&self.listen, &options);
+            address
+                .map_err(|error| mistakes.push(error.to_string()))
+                .ok()
+        } else {
+            None
+        };
+        mistakes.extend(check::of_workers(&self.command, &options));
+        if self.changes.preload {
+            mistakes.extend(dropin::find().err());
+        }
+        // It opens nothing before it is asked for its first event.
+        let program = Program::new(&self.command, std::iter::empty(), 0);
+        let manager = program.and_then(|program| Manager::of_program(&options, program));
+        mistakes.extend(manager.err().map(|error| error.to_string()));
+        (mistakes, address, options.text(Opt::PidFname))
+    }
+
+    fn try_run(&self) -> Result<(), Refusal> {
+        let mut options = self.merged()?;
         // The lines are written here, where the pool's name is known.
         let logs = options.word(Opt::Log) == "stderr";
         set(&mut options, "log", "none")?;

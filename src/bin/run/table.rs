@@ -5,9 +5,6 @@ use std::fmt;
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use fcgipm::options::{Kind, Options, Spec, TABLE};
 
-/// The name under which people know `n_processes` here.
-const WORKERS: &str = "workers";
-
 /// What was given of them, by name.
 #[derive(Debug, Default)]
 pub(crate) struct TableOptions(Vec<(&'static str, String)>);
@@ -18,16 +15,15 @@ impl TableOptions {
         self.0.iter().map(|(name, _)| long(name))
     }
 
-    /// # Errors
-    /// A value that an option does not take.
-    pub(super) fn parse(&self) -> Result<Options, String> {
+    /// The options, and a line for each value that one does not take.
+    pub(super) fn parse(&self) -> (Options, Vec<String>) {
         let mut options = Options::new();
-        for (name, value) in &self.0 {
-            options
-                .set(name, value)
-                .map_err(|error| error.to_string())?;
-        }
-        Ok(options)
+        let mistakes = self.0.iter().filter_map(|(name, value)| {
+            let set = options.set(name, value);
+            set.err().map(|error| error.to_string())
+        });
+        let mistakes = mistakes.collect();
+        (options, mistakes)
     }
 }
 
@@ -57,8 +53,12 @@ impl Args for TableOptions {
     }
 }
 
+/// How people write it here.
 fn long(name: &str) -> String {
-    name.replace('_', "-")
+    match name {
+        "n_processes" => "workers".to_owned(),
+        name => name.replace('_', "-"),
+    }
 }
 
 fn argument(spec: &'static Spec) -> Arg {
@@ -83,7 +83,7 @@ fn argument(spec: &'static Spec) -> Arg {
         | Kind::Limit => argument,
     };
     match spec.name {
-        "n_processes" => argument.visible_alias(WORKERS),
+        "n_processes" => argument.alias("n-processes"),
         // It is for hosts that hand signals in.
         "no_signals" => argument.hide(true),
         _ => argument,
@@ -98,7 +98,7 @@ impl fmt::Display for Takes {
         match self.0 {
             Kind::Count { .. } | Kind::Signed { .. } => f.write_str("N"),
             Kind::Bytes { .. } => f.write_str("BYTES"),
-            Kind::Seconds => f.write_str("SECONDS"),
+            Kind::Seconds => f.write_str("TIME"),
             Kind::Flag => f.write_str("0|1"),
             Kind::Mode => f.write_str("MODE"),
             Kind::Text => f.write_str("TEXT"),
