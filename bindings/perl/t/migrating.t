@@ -2,9 +2,12 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Cwd ();
+use File::Basename ();
 use File::Path ();
+use Storable ();
 use Test::More;
 use Compat;
+use Workers qw(fcgipm);
 
 # docs/MIGRATING.md: each of its commands and units is run as it is written, on a program of its kind. Only the
 # folders and the port are others.
@@ -12,6 +15,7 @@ use Compat;
 needs(qw(CGI::Fast Catalyst FCGI::ProcManager Plack::Handler::FCGI));
 
 my $ROOT = Cwd::abs_path('../..');
+-x $_ or BAIL_OUT("$_ is needed (packaging/setup.sh test)") for qw(/usr/share/gitweb/gitweb.cgi /usr/lib/munin/cgi/munin-cgi-html /usr/bin/spawn-fcgi);
 
 my %PROGRAM = (
     'daemon.fcgi' => <<'END',
@@ -60,10 +64,19 @@ __PACKAGE__->config(namespace => '');
 sub default : Path { my ($self, $c) = @_; $c->res->body("worker $$ of " . getppid . " as $>\n") }
 1;
 END
+    'munin.conf' => <<'END',
+dbdir /srv/app
+htmldir /srv/app
+logdir /srv/app
+rundir /srv/app
+tmpldir /etc/munin/templates
+staticdir /etc/munin/static
+END
+    'gitweb.conf' => q($projectroot = '/srv/app';),
     'Makefile.PL' => "# by which Catalyst's script knows its home\n",
 );
 
-# name => [ what answers at the end, the user it is: the units' User= is systemd's affair ]
+# name => [ where it listens, the user that its workers are by the command, what it needs besides ]
 my %SECTION = (
     'FCGI with FCGI::ProcManager' => [ ':9005',             'root' ],
     'CGI::Fast'                   => [ '/run/app/app.sock', 'root' ],
@@ -71,6 +84,19 @@ my %SECTION = (
     'Plack'                       => [ '/run/app/app.sock', 'root' ],
     'Catalyst'                    => [ '/run/app/app.sock', 'root' ],
     'spawn-fcgi'                  => [ '/run/app/app.sock', 'www-data' ],
+    'multiwatch'                  => [ '/run/app/app.sock', 'root' ],
+    'Scripts with -T (munin)'     => [
+        '/run/app/app.sock', 'munin',
+        environment => [ MUNIN_CONFIG => '/srv/app/munin.conf' ], answers => qr/munin-monitoring\.org/,
+        before => sub {
+            my ($folder) = @_;
+            Storable::nstore({ version => '2' }, "$folder/$_.storable") for qw(datafile limits);
+        },
+    ],
+    'Applications whose workers exit by themselves (gitweb)' => [
+        '/run/app/app.sock', 'root',
+        environment => [ GITWEB_CONFIG => '/srv/app/gitweb.conf' ], answers => qr/gitweb.*No projects found/s,
+    ],
 );
 
 open my $page, '<', "$ROOT/docs/MIGRATING.md" or die "MIGRATING.md: $!";
@@ -80,6 +106,9 @@ my %said = map { /\A([^\n]*)\n(.*)\z/s ? ($1 => $2) : () } split /^## /m, $text;
 is_deeply([ sort grep { $said{$_} =~ /^    after /m } keys %said ], [ sort keys %SECTION ], 'the sections that have an after are known here');
 my $temporary = File::Temp->newdir;
 chmod 0755, $temporary;
+my $command = fcgipm();
+
+my $installed = other_users_tree();
 
 # A machine of its own: folders, programs, a port; and a text with those put into it.
 my $machines = 0;
@@ -90,7 +119,8 @@ sub machine {
         my ($here) = @_;
         $here =~ s{/srv/app\b}{$folder/srv}g;
         $here =~ s{/run/app\b}{$folder/run}g;
-        $here =~ s{/opt/fcgipm\b}{$ROOT}g;
+        $here =~ s{/opt/fcgipm\b}{$installed}g;
+        $here =~ s{/usr/bin/fcgipm\b}{$command}g;
         $here =~ s{:9005\b}{:$port}g;
         return $here;
     };
@@ -104,23 +134,32 @@ sub machine {
     return ("$folder/srv", $place);
 }
 
+# The folder of the socket, as systemd's RuntimeDirectory.
+sub owned_by {
+    my ($user, $place) = @_;
+    chown +(getpwnam $user)[ 2, 3 ], map { $place->($_) } '/run/app', '/srv/app' or die "chown: $!";
+    return;
+}
+
 sub ask {
-    my ($name, $daemon, $user) = @_;
+    my ($name, $daemon, $user, %with) = @_;
     my $answer = $daemon->ask(
         params => [
             REQUEST_METHOD => 'GET', REQUEST_URI => '/', SCRIPT_NAME => '', PATH_INFO => '/', QUERY_STRING => '', SERVER_NAME => 'here',
-            SERVER_PORT => 80, SERVER_PROTOCOL => 'HTTP/1.1', HTTP_HOST => 'here', REMOTE_ADDR => '127.0.0.1',
+            SERVER_PORT => 80, SERVER_PROTOCOL => 'HTTP/1.1', HTTP_HOST => 'here', REMOTE_ADDR => '127.0.0.1', @{ $with{environment} || [] },
         ],
     );
     my ($id, $manager) = (scalar getpwnam $user, $daemon->pid);
-    return like($answer->{stdout}, qr/^worker \d+ of $manager as $id$/m, "$name: a worker answers, as $user");
+    is($daemon->{real_id}, $id, "$name: the workers are $user") if defined $daemon->{real_id};
+    return like($answer->{stdout}, $with{answers} || qr/^worker \d+ of $manager as $id$/m, "$name: a worker answers, as $user");
 }
 
 sub started {
     my ($in, $place, $address, @command) = @_;
     $address = $place->($address) =~ s/\A:/127.0.0.1:/r;
     my $daemon = Daemon->start(command => [@command], in => $in, address => $address);
-    $daemon->wait_for(qr/^FastCGI: server .*initialized/);
+    my $worker = $daemon->wait_for(qr/^FastCGI: server \(pid (\d+)\): initialized|^fcgipm: .*worker \(pid \d+\) ready/);
+    $daemon->{real_id} = (stat "/proc/$worker")[4] if defined $worker;
     return $daemon;
 }
 
@@ -132,15 +171,25 @@ sub stopped {
 }
 
 for my $name (sort keys %SECTION) {
-    my ($address, $user) = @{ $SECTION{$name} };
+    my ($address, $user, %with) = @{ $SECTION{$name} };
+    my $variables = $with{environment} || [];
+    my $needed = sub {
+        my ($place, @pairs) = ($_[0], @$variables);
+        my @list;
+        while (my ($variable, $value) = splice @pairs, 0, 2) { push @list, "$variable=" . $place->($value) }
+        return @list;
+    };
     my ($after, @more) = $said{$name} =~ /^    after +(\S.*)$/mg;
     ok(defined $after && !@more, "$name: one command") or next;
     like($said{$name}, qr/^    before +\S/m, "$name: and one as it was");
     {
         my ($in, $place) = machine();
+        $with{before}->($in) if $with{before};
+        owned_by($user, $place);
         my $shell = $place->("export $library; exec env $after");
-        my $daemon = started($in, $place, $address, 'env', '-u', 'FCGI_SOCKET_PATH', 'sh', '-c', $shell);
-        ask($name, $daemon, $user);
+        local $ENV{PATH} = File::Basename::dirname($command) . ":$ENV{PATH}";
+        my $daemon = started($in, $place, $address, 'env', '-u', 'FCGI_SOCKET_PATH', $needed->($place), 'sh', '-c', $shell);
+        ask($name, $daemon, $user, %with, environment => [ map { $place->($_) } @$variables ]);
         stopped($name, $daemon);
     }
 
@@ -149,20 +198,25 @@ for my $name (sort keys %SECTION) {
     my %unit;
     push @{ $unit{$1} }, $2 while $units[0] =~ /^    (\w+)=(.*)$/mg;
     is_deeply([ @unit{qw(Type RuntimeDirectory KillMode)} ], [ ['exec'], ['app'], ['mixed'] ], "$name: the unit is of a manager in the foreground");
-    is(scalar @{ $unit{User} || $unit{Environment} && [ grep { /\AFCGIPM_USER=/ } @{ $unit{Environment} } ] }, 1, "$name: whose workers are not root");
+    my ($its_user, @others) = @{ $unit{User} || [] };
+    ok(defined $its_user && !@others && $its_user ne 'root', "$name: which is not root");
     my ($in, $place) = machine();
+    $with{before}->($in) if $with{before};
     is($place->($unit{WorkingDirectory}[0]), $in, "$name: in the folder of the application");
-    # What systemd gives it, and nothing else.
-    my @environment = map { $place->($_) } 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', @{ $unit{Environment} };
+    # What systemd does: the folder is the user's, and the environment is this and nothing else.
+    owned_by($its_user, $place);
+    my @become = ('/usr/bin/setpriv', '--reuid', $its_user, '--regid', $its_user, '--init-groups');
+    my @environment = map { $place->($_) } 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', @{ $unit{Environment} || [] };
     my ($start) = map { $place->($_) } @{ $unit{ExecStart} };
-    my $daemon = started($in, $place, $address, '/usr/bin/env', '-i', @environment, split ' ', $start);
-    ask("$name, unit", $daemon, $user);
+    my $daemon = started($in, $place, $address, '/usr/bin/env', '-i', @environment, $needed->($place), @become, split ' ', $start);
+    my %asked = (%with, environment => [ map { $place->($_) } @$variables ]);
+    ask("$name, unit", $daemon, $its_user, %asked);
     {
         local $ENV{MAINPID} = $daemon->pid;
         is(system($unit{ExecReload}[0]), 0, "$name, unit: ExecReload");
     }
     $daemon->wait_for(qr/reload done/);
-    ask("$name, unit, after it", $daemon, $user);
+    ask("$name, unit, after it", $daemon, $its_user, %asked);
     stopped("$name, unit", $daemon);
 }
 

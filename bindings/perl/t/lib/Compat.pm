@@ -7,6 +7,9 @@ use warnings;
 
 use Cwd ();
 use Exporter 'import';
+use File::Basename ();
+use File::Path ();
+use File::Temp ();
 use IO::Socket::INET;
 use JSON::PP ();
 use Test::More;
@@ -14,7 +17,7 @@ use Test::More;
 use Daemon;
 use Workers qw(fcgipm status);
 
-our @EXPORT = qw(compat compat_environment free_address load_during needs reloads wait_for_request);
+our @EXPORT = qw(compat compat_environment free_address load_during needs other_users_tree reloads wait_for_request);
 
 my $LIB = Cwd::abs_path('lib');
 
@@ -36,6 +39,17 @@ sub compat_environment {
 sub compat {
     my (%with) = @_;
     return Daemon->start(%with, environment => compat_environment(%{ $with{environment} || {} }));
+}
+
+# A copy of the modules and the library, laid out as in a build tree, that other users can read wherever this tree is.
+sub other_users_tree {
+    my $folder = File::Temp->newdir;
+    my $release = File::Basename::dirname(fcgipm());
+    chmod 0755, $folder;
+    File::Path::make_path("$folder/bindings/perl", "$folder/target/release");
+    system('cp', '-r', $LIB, "$folder/bindings/perl/") == 0 or die "cp: $?";
+    system('cp', '-r', "$release/libfcgipm.so", "$release/perl", "$folder/target/release/") == 0 or die "cp: $?";
+    return $folder;
 }
 
 sub free_address {
