@@ -59,6 +59,19 @@ pub fn write_line(bytes: &[u8]) -> bool {
     sys::log::pass_on(bytes)
 }
 
+/// Whether the kernel gives this process the orphans of its descendants (PID 1, or a subreaper): then
+/// somebody must wait for them. A manager of programs does it itself.
+#[must_use]
+pub fn is_reaper() -> bool {
+    sys::adopted::is_reaper()
+}
+
+/// Reaps the children of this process that have ended and that `is_known` does not claim. `false`: there may be
+/// more of them, behind a known one that is to be waited for first.
+pub fn reap_adopted(is_known: impl Fn(i32) -> bool) -> bool {
+    sys::adopted::reap(is_known)
+}
+
 impl Manager {
     /// A manager with these options. It starts nothing yet.
     ///

@@ -12,13 +12,16 @@ use crate::server::supervision::{Activity, Look};
 use crate::sys::channel::drain;
 use crate::sys::child::Ended;
 use crate::sys::listeners::Listener;
-use crate::sys::{arrivals, io, readiness, signals};
+use crate::sys::{adopted, arrivals, io, readiness, signals};
 
 impl Shell {
     /// Acts on the signals that came; whether any did.
     pub(super) fn take_signals(&mut self) -> bool {
         drain(&self.parts.signal_pipe);
         let mut any = signals::take(libc::SIGCHLD) > 0;
+        if any && let Some(ended) = &mut self.adopted {
+            *ended = true;
+        }
         for signal in signals::MANAGED {
             let times = signals::take(signal);
             if times > 0 {
@@ -96,6 +99,14 @@ impl Shell {
                 self.has_executed = true;
                 self.report(slot, Report::Executed);
             }
+        }
+    }
+
+    /// Waits for children that this process did not make. Those that it made are waited for first, one by one.
+    pub(super) fn reap_adopted(&mut self) {
+        if self.adopted == Some(true) {
+            let workers: Vec<_> = self.children().map(|(_, child)| child.pid()).collect();
+            self.adopted = Some(!adopted::reap(|pid| workers.contains(&pid)));
         }
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Shell {
     pub(super) start_stderr: Option<Pipe>,
     /// The pipe by which a worker that is being forked tells why it could not become a program.
     pub(super) start_program: Option<OwnedFd>,
+    /// Children that were adopted may have ended. `None`: there are none that are ours to wait for.
+    pub(super) adopted: Option<bool>,
     /// A worker has become the program at some time.
     pub(super) has_executed: bool,
     /// Why the pool stops although nobody asked for it.
@@ -186,6 +188,7 @@ impl Shell {
             output_gate: Duration::ZERO,
             start_stderr: None,
             start_program: None,
+            adopted: None,
             has_executed: false,
             fatal: None,
             generation: 0,
@@ -213,6 +216,7 @@ impl Shell {
         self.pass_on_output(&ready);
         self.hear_of_programs(&ready);
         self.reap(&ready);
+        self.reap_adopted();
         self.reap_disposable(&ready);
         if ready.contains(&Source::Connection) {
             self.tell_pool(pool::Event::Connection);
@@ -257,7 +261,7 @@ impl Shell {
             self.pool.deadline(),
             self.pool.look_at(),
             self.handed_over.then_some(self.handover_gate),
-            self.stopped.then_some(now),
+            (self.stopped || self.adopted == Some(true)).then_some(now),
             self.shedding_at(),
             self.closing.look_within().map(|wait| now + wait),
             until,

@@ -15,7 +15,7 @@ use crate::options::{MAX_PROCESSES, Opt, Options};
 use crate::pool::{self, Sizing};
 use crate::server::supervision::{self, Scoreboard};
 use crate::sys::signals::Signals;
-use crate::sys::{channel, clock, listeners, process};
+use crate::sys::{adopted, channel, clock, listeners, process};
 
 /// Every wanted worker twice, during a reload, and the surge of a pool of the largest size.
 const SLOTS: usize = 2 * MAX_PROCESSES as usize + MAX_PROCESSES as usize / 4;
@@ -180,6 +180,11 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         },
         shedding,
     );
+    // In a host, foreign children are the host's.
+    if settings.program.is_some() && adopted::is_reaper() {
+        shell.parts.signals.watch_children();
+        shell.adopted = Some(true);
+    }
     shell.publish(Event::managing(settings.pool.processes));
     for line in settings.overridden.iter().chain(&lack) {
         shell.publish(Event::notice(line.as_str()));

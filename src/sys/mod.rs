@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod socket_file;
 
+pub(crate) mod adopted;
 pub(crate) mod chain;
 pub(crate) mod channel;
 pub(crate) mod child;

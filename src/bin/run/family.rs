@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 
+use fcgipm::manager;
+
 use super::pool::Pool;
 use crate::error_lines::log;
 
@@ -59,9 +61,11 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
         }
     }
     let mut stopping = false;
+    let adopts = manager::is_reaper();
     while !members.is_empty() {
         match awaited.wait() {
-            Ok(Signal::SIGCHLD) => members.retain_mut(|member| match member.child.try_wait() {
+            Ok(Signal::SIGCHLD) => loop {
+                members.retain_mut(|member| match member.child.try_wait() {
                 Ok(None) => true,
                 Ok(Some(status)) => {
                     failed |= !status.success();
@@ -78,7 +82,18 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                     log(&format!("fcgipm run: pool '{}': wait: {error}", member.name));
                     false
                 }
-            }),
+            });
+                let is_known = |pid| {
+                    members
+                        .iter()
+                        .any(|member| i32::try_from(member.child.id()) == Ok(pid))
+                };
+                // What the programs left behind comes to this process where it is PID 1. A manager that ended
+                // meanwhile is waited for first.
+                if !adopts || manager::reap_adopted(is_known) {
+                    break;
+                }
+            },
             Ok(signal) => {
                 stopping |= [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal);
                 members.iter().for_each(|member| pass_on(signal, member));

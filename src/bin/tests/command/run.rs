@@ -1,5 +1,6 @@
 //! `fcgipm run`: programs under a manager, seen from outside.
 
+mod adopted;
 mod checking;
 mod descriptors;
 mod foreign;
