@@ -7,6 +7,7 @@
 mod closing;
 mod descriptors;
 mod event;
+mod guarding;
 mod identity;
 mod observe;
 mod output;
@@ -175,6 +176,7 @@ impl Manager {
                         Turn::Stopped => {
                             let fatal = shell.fatal.take();
                             let queue = shell.keep_queue();
+                            shell.guarding.end();
                             self.state = State::Stopped;
                             drop(queue);
                             if let Some(error) = fatal {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::closing::Closing;
 use super::descriptors::Descriptors;
 use super::event::{self, Event};
+use super::guarding::Guarding;
 use super::identity::Identity;
 use super::output::{self, Output};
 use super::pid_file::PidFile;
@@ -45,6 +46,8 @@ pub(super) struct Shell {
     pub(super) leftovers: Vec<Output>,
     /// Connections that others have as well, or had.
     pub(super) closing: Closing,
+    /// Who tells the workers when this process has ended.
+    pub(super) guarding: Guarding,
     /// Descriptors that workers exchanged while they were taken.
     pub(super) exchanged: usize,
     /// What is refused of that which waits.
@@ -163,6 +166,8 @@ pub(super) enum Source {
     Leftover,
     /// A disposable process has ended.
     Disposable,
+    /// The guardian has ended.
+    Guardian,
     /// The worker in this slot has ended.
     Child(usize),
 }
@@ -178,6 +183,7 @@ impl Shell {
             parts,
             leftovers: Vec::new(),
             closing: Closing::default(),
+            guarding: Guarding::default(),
             exchanged: 0,
             shedding,
             events: VecDeque::new(),
@@ -232,6 +238,7 @@ impl Shell {
         {
             return Turn::InWorker { slot };
         }
+        self.guard(&ready);
         self.show_status();
         if !self.events.is_empty() {
             Turn::Again
@@ -264,6 +271,7 @@ impl Shell {
             (self.stopped || self.adopted == Some(true)).then_some(now),
             self.shedding_at(),
             self.closing.look_within().map(|wait| now + wait),
+            self.guarding.deadline(now),
             until,
         ];
         match self.pool.watch_listener() {
@@ -275,6 +283,7 @@ impl Shell {
         }
         let processes = self.closing.watched();
         watched.extend(processes.map(|channel| (Source::Disposable, channel)));
+        watched.extend(self.guarding.watched().map(|one| (Source::Guardian, one)));
         let outputs = self
             .workers
             .iter()

@@ -288,6 +288,7 @@ impl Request {
                 break;
             }
         }
+        supervision::follow_guard(false);
         let fd = self.link.as_ref().map_or(-1, |link| link.fd.as_raw_fd());
         let id = self.inbound.request_id().unwrap_or_default();
         let params = self.inbound.params();

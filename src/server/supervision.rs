@@ -7,7 +7,7 @@ mod report;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ pub use crate::sys::scoreboard::{
     Stage, Total, View, ViewError, open_memfd,
 };
 use crate::sys::stderr::Redirected;
-use crate::sys::{channel, kick, process};
+use crate::sys::{channel, child, kick, process};
 pub(crate) use inheritance::Inheritance;
 pub use inheritance::adopt;
 pub use report::{Accepts, Report};
@@ -101,6 +101,10 @@ struct Installed {
     ready: AtomicBool,
     /// The manager was told that the worker has served what it was to serve.
     limit_told: AtomicBool,
+    /// The kernel does not tell of the manager's end.
+    guarded: AtomicBool,
+    /// The thread that the kernel would tell.
+    tied: AtomicI32,
 }
 
 static CURRENT: OnceCell<Installed> = OnceCell::new();
@@ -117,6 +121,8 @@ pub fn install(supervision: Supervision) -> Result<(), Supervision> {
         supervision,
         ready: AtomicBool::new(false),
         limit_told: AtomicBool::new(false),
+        guarded: AtomicBool::new(false),
+        tied: AtomicI32::new(0),
     };
     CURRENT
         .set(installed)
@@ -143,6 +149,35 @@ fn installed() -> Option<&'static Installed> {
     CURRENT
         .get()
         .filter(|installed| installed.pid == process::pid())
+}
+
+/// Has the kernel tell this worker of its manager's end, or not, because a guardian does: the kernel's signal would end
+/// the application's own poll(2) in the middle of a request. No system call unless something has changed. The kernel
+/// forgets it when the application changes its user or group (prctl(2)), so it begins with the first Accept.
+pub(super) fn follow_guard(begins: bool) {
+    let Some(installed) = installed() else {
+        return;
+    };
+    let is_guarded = installed.supervision.page.is_guarded();
+    if begins {
+        installed
+            .tied
+            .store(process::thread_id(), Ordering::Relaxed);
+    } else if installed.guarded.load(Ordering::Relaxed) == is_guarded
+        // The kernel has it by thread.
+        || installed.tied.load(Ordering::Relaxed) != process::thread_id()
+    {
+        return;
+    }
+    installed.guarded.store(is_guarded, Ordering::Relaxed);
+    if is_guarded {
+        child::forget_parent_death();
+        return;
+    }
+    child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+    if process::parent_pid() != installed.supervision.manager {
+        set_orphaned();
+    }
 }
 
 /// Whether this worker has come to its first Accept.
@@ -173,6 +208,9 @@ pub fn retirement(kicked: bool) -> Option<Retirement> {
         return kick::retirement_requested().then_some(Retirement::PoolEnds);
     };
     if kicked && process::parent_pid() != supervision.manager {
+        set_orphaned();
+    }
+    if supervision.page.is_orphaned() {
         set_orphaned();
     }
     if ORPHANED.load(Ordering::Relaxed) {

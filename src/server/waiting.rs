@@ -14,7 +14,7 @@ use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
 use crate::sys::io::{self, Direction};
 use crate::sys::log::{self, Level};
-use crate::sys::{arrivals, child, kick, listen, readiness};
+use crate::sys::{arrivals, kick, listen, readiness};
 
 impl Request {
     /// Finds the next connection that may have something to read, and makes it the current one.
@@ -28,9 +28,8 @@ impl Request {
         let supervision = supervision::current();
         if let Some(supervision) = supervision {
             if !supervision::has_been_ready() {
-                // Before anybody can take it for a ready one: until here its manager's death kills it. The kernel also
-                // forgets it when the application changes its user or group (prctl(2)).
-                child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+                // Before anybody can take it for a ready one: until here its manager's death kills it.
+                supervision::follow_guard(true);
                 // An application that ignores or blocks every signal it knows would never hear of its manager.
                 kick::insist();
             }

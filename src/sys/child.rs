@@ -54,7 +54,7 @@ pub(crate) fn fork() -> Result<Fork, i32> {
     }
 }
 
-fn open_pidfd(pid: i32) -> Option<OwnedFd> {
+pub(super) fn open_pidfd(pid: i32) -> Option<OwnedFd> {
     // SAFETY: pidfd_open takes two integers; the descriptor it returns (close-on-exec by
     // definition) is owned by nobody else.
     let fd = unsafe {
@@ -121,4 +121,9 @@ impl Child {
 pub(crate) fn signal_on_parent_death(signal: nix::sys::signal::Signal) {
     // It fails for no valid signal.
     let _ = nix::sys::prctl::set_pdeathsig(signal);
+}
+
+/// In a child: has the kernel send nothing when the parent dies.
+pub(crate) fn forget_parent_death() {
+    let _ = nix::sys::prctl::set_pdeathsig(None);
 }

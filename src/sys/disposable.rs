@@ -33,7 +33,7 @@ pub(crate) struct Disposable {
 }
 
 /// Ends the process without a look at what the host would do at its end.
-struct Exit;
+pub(super) struct Exit;
 
 impl Drop for Exit {
     fn drop(&mut self) {
@@ -137,7 +137,7 @@ fn end_after(limit: Duration) {
 }
 
 /// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
-fn close_all_but(kept: &[RawFd]) {
+pub(super) fn close_all_but(kept: &[RawFd]) {
     for number in descriptors() {
         if !kept.contains(&number) {
             // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.

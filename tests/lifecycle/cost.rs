@@ -7,7 +7,9 @@ use nix::sys::signal::Signal;
 
 use super::hung_up::hold_for_long;
 use super::peer::connection::Connection;
-use super::peer::program::{Program, TRANSPORTS, Transport, compiled, context_switches, folder};
+use super::peer::program::{
+    Program, TRANSPORTS, Transport, compiled, context_switches, folder, guardian_of,
+};
 use super::{Pool, ask_on_kept, call, command};
 
 /// A path of the example that makes no system call of its own.
@@ -37,6 +39,8 @@ fn traced(transport: Transport, options: &[(&str, &str)]) -> (Pool, std::path::P
     };
     let ready = pool.next_ready();
     pool.workers.push(ready);
+    // With its next request the worker tells the kernel, once, that there is a guardian.
+    guardian_of(pool.program.pid(), 1, &[]);
     (pool, trace)
 }
 

@@ -14,6 +14,7 @@ mod departures;
 mod deploy;
 mod descriptors;
 mod forking;
+mod guardian;
 mod hostile;
 mod hung_up;
 mod identity;

@@ -313,6 +313,48 @@ impl Drop for Program {
     }
 }
 
+/// What the descriptors of a process lead to.
+pub(crate) fn descriptors_of(pid: i32) -> Vec<String> {
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter();
+    links
+        .flatten()
+        .flatten()
+        .filter_map(|link| {
+            std::fs::read_link(link.path())
+                .ok()?
+                .to_str()
+                .map(str::to_owned)
+        })
+        .collect()
+}
+
+/// Waits for the guardian of a manager that knows so many workers, and is none of these.
+pub(crate) fn guardian_of(manager: i32, workers: usize, not: &[i32]) -> i32 {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let children = std::fs::read_to_string(format!("/proc/{manager}/task/{manager}/children"));
+        let children = children.unwrap();
+        let found = children
+            .split_ascii_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .find(|pid| {
+                let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                let links = descriptors_of(*pid);
+                let processes = links.iter().filter(|link| link.contains("pidfd")).count();
+                // The manager's, too. It gives its descriptors up before it takes its name.
+                name.starts_with("guardian of") && processes == workers + 1 && !not.contains(pid)
+            });
+        if let Some(pid) = found {
+            return pid;
+        }
+        assert!(
+            Instant::now() < until,
+            "no guardian of {manager} for {workers} workers"
+        );
+        std::thread::yield_now();
+    }
+}
+
 /// Waits for the end of a process, whosever child it is.
 pub(crate) fn ended_within(pid: i32, limit: Duration) -> bool {
     use std::os::fd::FromRawFd as _;

@@ -26,6 +26,7 @@ mod leaving;
 #[allow(dead_code)]
 #[path = "../storms/load.rs"]
 mod load;
+mod orphaned;
 mod recipes;
 mod side;
 mod supervised;
@@ -49,6 +50,7 @@ tests! {
     recipes::the_recipe_of_php_cgi
     recipes::the_recipe_of_qgis_server
     recipes::the_recipe_of_shibboleth
+    orphaned::fcgiwrap_finishes_its_script_when_the_manager_is_killed
     supervised::fcgiwrap_loses_nothing
     supervised::programs_on_libfcgi_lose_nothing
     supervised::php_cgi_loses_nothing_where_connections_are_closed

@@ -18,7 +18,7 @@ use crate::place;
 use crate::side::{Side, bound, built, source};
 
 /// `fcgipm run` of a program on a socket in this folder.
-fn run(folder: &Path, options: &[&str], program: &[&str]) -> Program {
+pub(crate) fn run(folder: &Path, options: &[&str], program: &[&str]) -> Program {
     let socket = folder.join("socket");
     let mut command = Command::new("env");
     // What the test run ignores stays ignored.
@@ -42,7 +42,7 @@ fn socket(program: &Program) -> String {
 }
 
 /// The pid of the next worker that is ready.
-fn next_ready(program: &mut Program) -> i32 {
+pub(crate) fn next_ready(program: &mut Program) -> i32 {
     let line = program.line(") ready");
     let (_, rest) = line
         .rsplit_once("(pid ")

@@ -49,6 +49,10 @@ struct ManagerLine {
     share: AtomicU32,
     /// The inode numbers of the listening sockets whose queues are counted.
     queues: [AtomicU64; QUEUES],
+    /// A process that outlives the manager would tell the worker of its end.
+    guarded: AtomicU32,
+    /// The manager has ended.
+    orphaned: AtomicU32,
 }
 
 /// What all loops of the worker count together.
@@ -160,6 +164,19 @@ impl Page {
     pub fn give_order(&self, order: Order) {
         self.manager.order.store(order as u32, Ordering::Release);
         // Either the worker sees it before it waits, or `only_serves` sees that the worker is about to wait.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Tells the worker whether somebody other than the kernel would tell it of the manager's end.
+    pub fn set_guarded(&self, is_guarded: bool) {
+        self.manager
+            .guarded
+            .store(u32::from(is_guarded), Ordering::Release);
+    }
+
+    /// Tells the worker that the manager has ended. A kick follows, as with an order.
+    pub fn orphan(&self) {
+        self.manager.orphaned.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
     }
 
@@ -352,6 +369,18 @@ impl Page {
             2 => Order::RetireLast,
             _ => Order::Serve,
         }
+    }
+
+    /// Whether somebody other than the kernel would tell of the manager's end.
+    #[inline]
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.manager.guarded.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether the manager has ended.
+    #[inline]
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.manager.orphaned.load(Ordering::Acquire) != 0
     }
 
     /// Whether the worker is to look into the hand-over queue. That it is, is forgotten.

@@ -1,0 +1,145 @@
+//! A process that outlives this one, to do what is left to do then.
+//!
+//! It is a copy of this process as of its start, in a session of its own, so that signals to a group do not reach it,
+//! and it holds every signal. It is no child of the host's: its end sends no SIGCHLD, and wait(2) does not find it.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+
+use super::child::open_pidfd;
+use super::disposable::{Exit, close_all_but};
+use super::signals::Signals;
+use super::{channel, exec, process, title};
+use crate::error::{Error, Result};
+
+/// The word that a newer one has taken over.
+const DISMISSED: u8 = b'D';
+
+/// How long a guardian that was dismissed is waited for, in milliseconds. It has nothing left to do.
+const PATIENCE: u16 = 1000;
+
+/// A guardian that was not reaped yet.
+#[derive(Debug)]
+pub(crate) struct Guardian {
+    pid: i32,
+    /// At its end when the guardian has ended, and for the guardian when this process has.
+    channel: OwnedFd,
+}
+
+impl Guardian {
+    /// Starts a process that does this work when this process has ended, with no other descriptors than these. The
+    /// caller has made sure that this process has one thread.
+    ///
+    /// # Errors
+    /// There is no channel to it, or it cannot be forked.
+    pub(crate) fn start(
+        keep: impl IntoIterator<Item = RawFd>,
+        work: impl FnOnce(),
+    ) -> Result<Self> {
+        let (ours, its) = channel::pair("channel of the guardian")?;
+        // The channel may be kept open by a child that somebody has forked. Without this, it alone tells.
+        let manager = process::pid();
+        let pidfd = open_pidfd(manager);
+        let mask = Signals::hold();
+        // SAFETY: as fork(2), without a signal at its end; with one thread, no lock is held by a thread that
+        // the child lacks. It runs no handler that the host has for forks, and nothing of the host's.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+        if pid == 0 {
+            run(&its, pidfd.as_ref(), manager, keep, work);
+        }
+        let errno = Errno::last_raw();
+        Signals::release(&mask);
+        if pid < 0 {
+            return Err(Error::system("fork of the guardian", errno));
+        }
+        Ok(Self {
+            pid: i32::try_from(pid).unwrap_or(-1),
+            channel: ours,
+        })
+    }
+
+    /// Another one has taken over.
+    pub(crate) fn dismiss(&self) {
+        // It may have been killed.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let _ = send(self.channel.as_raw_fd(), &[DISMISSED], flags);
+    }
+
+    /// At its end when the guardian has ended.
+    pub(crate) fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Reaps the guardian if it has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        let mut status = 0;
+        // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
+        unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG | libc::__WALL) != 0 }
+    }
+
+    /// Ends the guardian, and waits until it is reaped: a moment.
+    pub(crate) fn end(self) {
+        const LOOKS: u32 = 100;
+        self.dismiss();
+        let mut watched = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut watched, PollTimeout::from(PATIENCE));
+        // Between the end of its descriptors and its own.
+        for _ in 0..LOOKS {
+            if self.is_gone() {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+/// In the guardian, in which all signals are held.
+fn run(
+    channel: &OwnedFd,
+    manager_pidfd: Option<&OwnedFd>,
+    manager: i32,
+    keep: impl IntoIterator<Item = RawFd>,
+    work: impl FnOnce(),
+) -> ! {
+    // Also where something panics.
+    let _end = Exit;
+    let mut kept: Vec<RawFd> = keep.into_iter().collect();
+    kept.push(channel.as_raw_fd());
+    kept.extend(manager_pidfd.map(|fd| fd.as_raw_fd()));
+    close_all_but(&kept);
+    let _ = nix::unistd::setsid();
+    // Nobody's file system is kept busy.
+    let _ = nix::unistd::chdir("/");
+    title::set(&format!("guardian of process {manager}"));
+    if outlives(channel, manager_pidfd) {
+        work();
+    }
+    exec::leave(0)
+}
+
+/// Waits until the manager has ended. False: another guardian has taken over.
+fn outlives(channel: &OwnedFd, manager: Option<&OwnedFd>) -> bool {
+    loop {
+        let both = std::iter::once(channel).chain(manager);
+        let mut watched: Vec<_> = both
+            .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+            .collect();
+        if poll(&mut watched, PollTimeout::NONE).is_err() {
+            continue;
+        }
+        let mut word = [0];
+        match nix::unistd::read(channel, &mut word) {
+            Ok(1) if word[0] == DISMISSED => return false,
+            Err(Errno::EAGAIN | Errno::EINTR) => {
+                if watched.get(1).is_some_and(|fd| fd.any() == Some(true)) {
+                    return true;
+                }
+            }
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The process that tells the workers of the manager's end.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpgid, getsid};
+
+use super::peer::program::{TRANSPORTS, descriptors_of, ended_within, guardian_of};
+use super::{Pool, ask_on_kept};
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 2, &[]);
+        let manager = pool.program.pid();
+        let guardian = guardian_of(manager, 2, &[]);
+        let links = descriptors_of(guardian);
+        let others: Vec<_> = links
+            .iter()
+            .filter(|link| !link.contains("pidfd"))
+            .collect();
+        // The one to the manager.
+        assert_eq!(others.len(), 1, "{links:?}");
+        assert!(others[0].starts_with("socket:"), "{links:?}");
+        assert!(
+            descriptors_of(pool.workers[0])
+                .iter()
+                .all(|link| link != others[0])
+        );
+        let pid = Pid::from_raw(guardian);
+        assert_eq!((getsid(Some(pid)), getpgid(Some(pid))), (Ok(pid), Ok(pid)));
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGHUP,
+        ] {
+            kill(pid, signal).unwrap();
+        }
+        ask_on_kept(&mut pool.program.connect()).unwrap();
+        assert_eq!(guardian_of(manager, 2, &[]), guardian);
+        pool.program.signal(Signal::SIGTERM);
+        assert!(pool.program.wait().success());
+        assert!(ended_within(guardian, A_SECOND));
+    }
+}
+
+#[test]
+fn another_takes_over_when_there_are_new_workers() {
+    let mut pool = Pool::start(TRANSPORTS[0], 2, &[]);
+    let manager = pool.program.pid();
+    let first = guardian_of(manager, 2, &[]);
+    pool.program.signal(Signal::SIGHUP);
+    pool.program.line("reload done");
+    let second = guardian_of(manager, 2, &[first]);
+    assert!(ended_within(first, A_SECOND));
+    assert!(!ended_within(second, Duration::ZERO));
+}
+
+#[test]
+fn one_that_is_killed_is_replaced_and_the_manager_s_end_is_told_nevertheless() {
+    for round in 0..4 {
+        let mut pool = Pool::start(TRANSPORTS[round % 2], 3, &[]);
+        let manager = pool.program.pid();
+        let mut paused = pool.paused(round < 2);
+        let mut kept = pool.program.connect();
+        ask_on_kept(&mut kept).unwrap();
+        let mut killed = Vec::new();
+        for _ in 0..3 {
+            let guardian = guardian_of(manager, 3, &killed);
+            kill(Pid::from_raw(guardian), Signal::SIGKILL).unwrap();
+            killed.push(guardian);
+        }
+        let guardian = guardian_of(manager, 3, &killed);
+        let gate = pool.gate();
+        pool.program.signal(Signal::SIGKILL);
+        pool.program.wait();
+        // All but the one that is busy.
+        let gone = || {
+            let workers = pool.workers.iter();
+            workers.filter(|pid| ended_within(**pid, A_SECOND)).count()
+        };
+        assert_eq!(gone(), 2);
+        // It has nobody to tell any more: the last one looks at its page.
+        assert!(ended_within(guardian, A_SECOND));
+        drop(gate);
+        assert!(paused.response().text().contains("waited"));
+        assert_eq!(gone(), 3);
+    }
+}
