@@ -456,7 +456,8 @@ int32_t fcgipm_request_abandon(fcgipm_request *request);
  * written to and finished there, too. Everything else of the handle stays the parent's. The rules
  * are in docs/FORKING.md.
  *
- * Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
+ * Returns 0, also in the process that made the handle, where nothing happens, and in a child that
+ * fork(3) did not make, where every other call still returns FCGIPM_EFORKED; FCGIPM_EHANDLE.
  */
 int32_t fcgipm_request_go_on_in_child(fcgipm_request *request);
 

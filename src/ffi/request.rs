@@ -188,7 +188,8 @@ pub extern "C" fn fcgipm_request_abandon(request: *mut fcgipm_request) -> i32 {
 /// written to and finished there, too. Everything else of the handle stays the parent's. The rules
 /// are in docs/FORKING.md.
 ///
-/// Returns 0, also in the process that made the handle, where nothing happens; FCGIPM_EHANDLE.
+/// Returns 0, also in the process that made the handle, where nothing happens, and in a child that
+/// fork(3) did not make, where every other call still returns FCGIPM_EFORKED; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_go_on_in_child(request: *mut fcgipm_request) -> i32 {
     enter(|| {

@@ -100,7 +100,9 @@ impl Request {
     /// In a child of the process that accepted it: this process has a part in the request that is being served, or takes
     /// it if it was left; everything else of this stays the parent's. Does nothing in any other process.
     pub fn go_on_in_child(&mut self) {
-        if self.is_of_this_process() {
+        // Whoever was copied without anybody's knowledge is not reckoned with.
+        let is_unknown = self.active && !self.sharing.begun.has_forked_since();
+        if self.is_of_this_process() || is_unknown {
             return;
         }
         self.enter_child();

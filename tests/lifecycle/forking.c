@@ -4,15 +4,17 @@
  *     /answer    the child reads the input and answers with it, and the parent leaves the request to it
  *     /late      the child writes once the fifo is opened, and says on standard error what came of it
  *     /steal     the child reads the input, and the parent answers
+ *     /raw       the child was made without the C library, and tries to write
  *     /end       the child ends the request, and so does the parent
  *
  * With FCGIPM_N_PROCESSES it has a manager. The parent writes the child's pid, and then finishes or, with QUERY_STRING "abandon", abandons the request.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +116,18 @@ static void read_in_child(fcgipm_request *request)
     put(request, FCGIPM_STDOUT, "answer");
 }
 
+static void write_in_raw_child(fcgipm_request *request)
+{
+    put(request, FCGIPM_STDOUT, "parent");
+    pid_t child = (pid_t)syscall(SYS_fork);
+    if (child == 0) {
+        (void)fcgipm_request_go_on_in_child(request);
+        wait_at_gate();
+        put(request, FCGIPM_STDOUT, "raw");
+        _exit(0);
+    }
+}
+
 static void end_in_child(fcgipm_request *request)
 {
     pid_t child = fork();
@@ -150,6 +164,8 @@ int main(void)
             write_late(request);
         else if (strcmp(command, "/steal") == 0)
             read_in_child(request);
+        else if (strcmp(command, "/raw") == 0)
+            write_in_raw_child(request);
         else if (strcmp(command, "/end") == 0)
             end_in_child(request);
         if (abandons) {

@@ -218,3 +218,15 @@ fn a_request_that_a_child_has_ended_is_not_ended_again() {
         forking.program.call(&call("/nothing"));
     }
 }
+
+#[test]
+fn a_child_that_was_made_behind_the_c_librarys_back_writes_nothing() {
+    for transport in TRANSPORTS {
+        let mut forking = Forking::start(transport, &[]);
+        let mut connection = forking.ask(&call("/raw").keep(true));
+        assert_eq!(connection.response().text(), "parent");
+        drop(File::options().write(true).open(&forking.gate).unwrap());
+        forking.program.line("write: FCGIPM_EFORKED");
+        assert_eq!(connection.call(&call("/nothing").keep(true)).text(), "");
+    }
+}
