@@ -94,6 +94,19 @@ pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String>
     all
 }
 
+/// What keeps a pid file from being written, as far as it is a matter of its path.
+pub(super) fn of_pid_file(path: &str) -> Option<String> {
+    let error = fs::metadata(folder_of(Path::new(path))).err()?;
+    Some(format!("option pid_fname: '{path}': {error}"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// What two pools cannot both have, whatever they call it.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
@@ -128,10 +141,7 @@ impl Place {
     fn file(path: &Path) -> Option<Self> {
         // Where a symbolic link leads.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = fs::metadata(folder.unwrap_or(Path::new("."))).ok()?;
+        let folder = fs::metadata(folder_of(&path)).ok()?;
         Some(Self::File(
             folder.dev(),
             folder.ino(),

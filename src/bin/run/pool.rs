@@ -116,7 +116,9 @@ impl Pool {
         let program = Program::new(&self.command, std::iter::empty(), 0);
         let manager = program.and_then(|program| Manager::of_program(&options, program));
         mistakes.extend(manager.err().map(|error| error.to_string()));
-        (mistakes, address, options.text(Opt::PidFname))
+        let pid_file = options.text(Opt::PidFname);
+        mistakes.extend(pid_file.as_ref().and_then(|path| check::of_pid_file(path)));
+        (mistakes, address, pid_file)
     }
 
     fn try_run(&self) -> Result<(), Refusal> {

@@ -112,7 +112,13 @@ fn every_mistake_of_every_pool_is_reported() {
                 "listen = \"{place}/c\"\ncommand = [\"/no/such/program\"]\nlisten_owner = \"no-such-user\""
             ),
         ),
-        ("d", more("d", "chroot = \"/no/such/place\"")),
+        (
+            "d",
+            more(
+                "d",
+                "chroot = \"/no/such/place\"\npid_fname = \"/no/such/pid\"",
+            ),
+        ),
         (
             "e",
             "listen = \"foo\"\ncommand = [\"no-such-program\"]".to_owned(),
@@ -139,6 +145,10 @@ fn every_mistake_of_every_pool_is_reported() {
         ("c", "listen_owner"),
         ("c", "'/no/such/program'"),
         ("d", "'/no/such/place'"),
+        (
+            "d",
+            "option pid_fname: '/no/such/pid': No such file or directory",
+        ),
         ("e", "'./foo'"),
         ("e", "'no-such-program'"),
         ("f", "no/such/folder': No such file or directory"),

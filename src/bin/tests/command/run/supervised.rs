@@ -3,6 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
 
 use super::{Run, address, fifo, hello, pid_in, script, status, wait_until_gone};
 use crate::load;
@@ -266,4 +269,37 @@ fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
     let has = |text: &str| lines.iter().any(|line| line.starts_with(text));
     assert!(has("A=b c") && has("FCGIPM_WORKER=1:") && has("FCGIPM_PARAMS_TIMEOUT=7"));
     assert!(!has("SECRET") && !has("HOME="), "{lines:#?}");
+}
+
+/// A C program on the library, compiled into this folder.
+fn native(folder: &TempDir) -> String {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let library = project.join("target/release").canonicalize().unwrap();
+    let program = folder.path().join("native");
+    let status = Command::new("cc")
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(project.join("include"))
+        .arg("-o")
+        .arg(&program)
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/command/run/native.c"
+        ))
+        .arg("-L")
+        .arg(&library)
+        .arg("-lfcgipm")
+        .arg(format!("-Wl,-rpath,{}", library.display()))
+        .status();
+    assert!(status.expect("cc, the C compiler").success());
+    program.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_worker_starts_sees_nothing_of_its_manager() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = native(&folder);
+    let mut run = Run::pool_in(folder, &["--ready-delay", "0"], &[&program]);
+    run.ready();
+    assert_eq!(run.call(), "0\n");
+    assert_quiet(run.stop());
 }
