@@ -12,7 +12,10 @@ use crate::server::supervision::{Activity, Order};
 use crate::sys::{inspect, kick, readiness};
 
 /// A reload of many workers must not kick all for each that leaves.
-const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
+
+/// As long as nobody takes what waits there, all are woken again, more and more seldom.
+const HANDOVER_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Shell {
     pub(super) fn report(&mut self, slot: usize, report: Report) {
@@ -121,9 +124,13 @@ impl Shell {
         let queue = std::iter::once(self.parts.handover.1.as_fd());
         readiness::wait(queue, Some(Duration::ZERO), &mut queued);
         if queued.is_empty() {
+            self.handover_pause = HANDOVER_PAUSE;
             return;
         }
-        self.handover_gate = self.now() + HANDOVER_PAUSE;
+        // A worker without a free descriptor leaves it to the others.
+        self.handed_over = true;
+        self.handover_gate = self.now() + self.handover_pause;
+        self.handover_pause = HANDOVER_PAUSE_MAX.min(self.handover_pause * 2);
         let mut is_anybody_idle = false;
         for (slot, child) in self.children() {
             if self.pool.state(slot) == SlotState::Ready

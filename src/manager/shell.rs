@@ -10,6 +10,7 @@ use super::event::{self, Event};
 use super::guarding::Guarding;
 use super::identity::Identity;
 use super::output::{self, Output};
+use super::perform::HANDOVER_PAUSE;
 use super::pid_file::PidFile;
 use super::rescue::Rescue;
 use super::shedding::Shedding;
@@ -60,6 +61,8 @@ pub(super) struct Shell {
     pub(super) asked_to_share: bool,
     /// Nobody is kicked to look before this time.
     pub(super) handover_gate: Duration,
+    /// How long after that the next time is.
+    pub(super) handover_pause: Duration,
     /// Nothing of the workers' is passed on before this time.
     output_gate: Duration,
     /// The pipe that a worker that is being forked gets as its standard error.
@@ -191,6 +194,7 @@ impl Shell {
             handed_over: false,
             asked_to_share: false,
             handover_gate: Duration::ZERO,
+            handover_pause: HANDOVER_PAUSE,
             output_gate: Duration::ZERO,
             start_stderr: None,
             start_program: None,

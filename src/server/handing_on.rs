@@ -11,8 +11,9 @@ use super::request::{Prospect, Request};
 use super::supervision::{self, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Error, Result};
+use crate::sys::handover::Received;
 use crate::sys::log::{self, Level};
-use crate::sys::{io, listen};
+use crate::sys::{handover, listen};
 
 /// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
 /// to no request.
@@ -24,14 +25,29 @@ const RETRY: Duration = Duration::from_millis(10);
 impl Request {
     /// Takes over a connection that another worker handed on, if one waits.
     pub(super) fn take_over(&mut self, supervision: &Supervision) {
+        /// Messages before other things are looked at: a hostile worker may send without end.
+        const AT_ONCE: usize = 64;
         let parking = self.parking.as_ref();
         if parking.is_some_and(Parking::is_full_for_handover) {
             return;
         }
-        while self.link.is_none() {
-            match io::take_descriptor(supervision.handover.1.as_fd()) {
-                Ok(None) => break,
-                Ok(Some((fd, standing))) => {
+        for _ in 0..AT_ONCE {
+            if self.link.is_some() {
+                break;
+            }
+            let (Some(listener), false) = (listen::borrow(self.listener), handover::is_flooded())
+            else {
+                self.ignore_handover(supervision);
+                break;
+            };
+            match handover::take(supervision.handover.1.as_fd()) {
+                Ok(Received::Nothing) => break,
+                Ok(Received::Rubbish) => report_rubbish(),
+                Ok(Received::Queued(queued, standing)) => {
+                    let Some(fd) = queued.check(listener) else {
+                        report_rubbish();
+                        continue;
+                    };
                     let peer = listen::peer_of(fd.as_fd());
                     let link = Link::received(fd, peer);
                     // The manager, who may have accepted it, does not know who is admitted.
@@ -42,12 +58,14 @@ impl Request {
                 }
                 // One of the workers has shut it down. It would be readable for ever.
                 Err(Errno::EPIPE) => {
-                    if let Some(parking) = &mut self.parking {
-                        parking.ignore_handover(supervision);
-                    }
+                    self.ignore_handover(supervision);
                     break;
                 }
                 Err(errno) => {
+                    // Whoever has a descriptor left takes it.
+                    if let Some(parking) = &mut self.parking {
+                        parking.leave_handover_to_others(supervision);
+                    }
                     log::limited(
                         Level::Warning,
                         &format!("taking over a kept connection: {}", errno.desc()),
@@ -55,6 +73,12 @@ impl Request {
                     break;
                 }
             }
+        }
+    }
+
+    fn ignore_handover(&mut self, supervision: &Supervision) {
+        if let Some(parking) = &mut self.parking {
+            parking.ignore_handover(supervision);
         }
     }
 
@@ -175,9 +199,16 @@ fn hand_on(
         supervision::KEPT
     };
     let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
-    if parked.state.is_between_records() && io::pass_descriptor(queue, fd, byte).unwrap_or(false) {
+    if parked.state.is_between_records() && handover::pass(queue, fd, byte).unwrap_or(false) {
         drop(parking.let_go(parked.link));
         return Ok(());
     }
     Err(Box::new(parked))
+}
+
+fn report_rubbish() {
+    log::limited(
+        Level::Warning,
+        "another worker handed over something that is not a connection of this pool; it is not used",
+    );
 }

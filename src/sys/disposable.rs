@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 
+use parking_lot::Mutex;
+
 use super::channel;
 use super::listeners::descriptors;
 use super::signals::Signals;
@@ -92,10 +94,45 @@ impl Disposable {
 
     /// Reaps the process if it has ended.
     pub(crate) fn is_gone(&self) -> bool {
-        let mut status = 0;
-        // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
-        unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG | libc::__WALL) != 0 }
+        is_gone(self.pid)
     }
+}
+
+fn is_gone(pid: i32) -> bool {
+    let mut status = 0;
+    // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
+    unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::__WALL) != 0 }
+}
+
+/// Closes sockets that others have, or had, in their hands, without waiting for anything that they may have done to
+/// them. This process may have threads. False: they were closed here, for want of a process.
+pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
+    /// Until it is reaped; if it takes longer, the next call does it.
+    const MOMENT: u16 = 50;
+    static UNREAPED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+    let Ok(Prepared { ours, its }) = Prepared::new() else {
+        return false;
+    };
+    let mask = Signals::hold();
+    // SAFETY: as in `start`; the child makes system calls only, whatever locks other threads held.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+    if pid == 0 {
+        end_after(Duration::from_secs(1));
+        wait_for_release(&its);
+        super::exec::leave(0);
+    }
+    Signals::release(&mask);
+    drop((sockets, its));
+    if pid < 0 {
+        return false;
+    }
+    let _ = shutdown(ours.as_raw_fd(), Shutdown::Write);
+    let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut watched, PollTimeout::from(MOMENT));
+    let mut unreaped = UNREAPED.lock();
+    unreaped.extend(i32::try_from(pid));
+    unreaped.retain(|pid| !is_gone(*pid));
+    true
 }
 
 /// In a disposable process, in which all signals are held.

@@ -2,7 +2,7 @@
 //! no system call until there is something to wait for.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -278,74 +278,6 @@ pub(crate) fn discard_until_end(
     Ok(())
 }
 
-/// Passes a descriptor and one byte over a socket. False: the queue is full.
-pub(crate) fn pass_descriptor(
-    over: BorrowedFd<'_>,
-    fd: BorrowedFd<'_>,
-    byte: u8,
-) -> nix::Result<bool> {
-    use nix::sys::socket::ControlMessage;
-    let fds = [fd.as_raw_fd()];
-    let message = [ControlMessage::ScmRights(&fds)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    loop {
-        match sendmsg::<()>(
-            over.as_raw_fd(),
-            &[IoSlice::new(&[byte])],
-            &message,
-            flags,
-            None,
-        ) {
-            Ok(_) => return Ok(true),
-            Err(Errno::EINTR) => {}
-            // ETOOMANYREFS: more descriptors in flight than the user may have open (unix(7)).
-            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Takes over a descriptor and its byte, if one waits. EPIPE: the socket is at its end, and none will
-/// come any more.
-pub(crate) fn take_descriptor(from: BorrowedFd<'_>) -> nix::Result<Option<(OwnedFd, u8)>> {
-    use nix::sys::socket::ControlMessageOwned;
-    use std::os::fd::FromRawFd as _;
-    let mut byte = [0];
-    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let mut part = [IoSliceMut::new(&mut byte)];
-    let (fds, count) = loop {
-        match recvmsg::<()>(from.as_raw_fd(), &mut part, Some(&mut space), flags) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return Ok(None),
-            Err(error) => return Err(error),
-            Ok(received) => {
-                let mut fds = Vec::new();
-                for message in received.cmsgs()? {
-                    if let ControlMessageOwned::ScmRights(passed) = message {
-                        // SAFETY: the kernel just installed these descriptors for the message, and
-                        // nothing else owns them.
-                        fds.extend(
-                            passed
-                                .into_iter()
-                                .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-                        );
-                    }
-                }
-                break (fds, received.bytes);
-            }
-        }
-    };
-    if count == 0 {
-        return Err(Errno::EPIPE);
-    }
-    // One is passed at a time; what else a hostile worker sends is closed here.
-    let Some(fd) = fds.into_iter().next() else {
-        return Ok(None);
-    };
-    Ok(Some((super::fd::above_standard(fd)?, byte[0])))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,30 +311,5 @@ mod tests {
         assert_eq!(outcome, Err(SendError::TimedOut));
         let last = left.pop().unwrap();
         assert!(last > 0 && last < megabyte.len(), "{last} bytes left");
-    }
-
-    #[test]
-    fn the_end_of_a_queue_is_told_from_an_empty_one() {
-        let (near, far) = UnixStream::pair().unwrap();
-        assert!(take_descriptor(near.as_fd()).unwrap().is_none());
-        far.shutdown(std::net::Shutdown::Both).unwrap();
-        assert_eq!(take_descriptor(near.as_fd()).unwrap_err(), Errno::EPIPE);
-    }
-
-    #[test]
-    fn descriptors_travel_with_their_byte_and_in_order() {
-        let (near, far) = UnixStream::pair().unwrap();
-        assert!(take_descriptor(near.as_fd()).unwrap().is_none());
-        let (one, two) = UnixStream::pair().unwrap();
-        assert!(pass_descriptor(far.as_fd(), one.as_fd(), b'1').unwrap());
-        assert!(pass_descriptor(far.as_fd(), two.as_fd(), b'2').unwrap());
-        let (first, byte) = take_descriptor(near.as_fd()).unwrap().unwrap();
-        assert_eq!(byte, b'1');
-        drop((one, two));
-        let (second, byte) = take_descriptor(near.as_fd()).unwrap().unwrap();
-        assert_eq!(byte, b'2');
-        nix::unistd::write(first.as_fd(), b"x").unwrap();
-        let mut buffer = [0; 4];
-        assert_eq!(receive(second.as_fd(), &mut buffer), Ok(Received::Bytes(1)));
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::socket::{SockaddrStorage, getsockname};
+use nix::sys::socket::{SockType, SockaddrStorage, getsockname, getsockopt, sockopt};
 
 use super::fd::{above_standard, errno};
 use super::listen;
@@ -85,29 +85,44 @@ impl Listener {
         self.fd.as_fd()
     }
 
-    /// Whether a connected socket was accepted from this one: it has its local address. A client's
-    /// socket has none, or a port of its own.
+    /// Whether a connected socket was accepted from this one.
     pub(crate) fn accepted(&self, connection: BorrowedFd<'_>) -> bool {
-        let Ok(local) = getsockname::<SockaddrStorage>(connection.as_raw_fd()) else {
-            return false;
-        };
-        if listen::is_listening(connection) != Ok(false) {
-            return false;
+        is_accepted_at(&self.address, connection)
+    }
+}
+
+/// The addresses of this process's listening sockets.
+pub(super) fn addresses() -> Vec<SockaddrStorage> {
+    let sockets = descriptors().into_iter().filter_map(listen::borrow);
+    let listening = sockets.filter(|fd| listen::is_listening(*fd) == Ok(true));
+    listening
+        .filter_map(|fd| getsockname(fd.as_raw_fd()).ok())
+        .collect()
+}
+
+/// Whether a connected stream socket was accepted by one that listens at this address: it has this local address. A
+/// client's socket has none, or a port of its own.
+pub(super) fn is_accepted_at(address: &SockaddrStorage, connection: BorrowedFd<'_>) -> bool {
+    let is_stream = getsockopt(&connection, sockopt::SockType) == Ok(SockType::Stream);
+    if !is_stream || listen::is_listening(connection) != Ok(false) {
+        return false;
+    }
+    let Ok(local) = getsockname::<SockaddrStorage>(connection.as_raw_fd()) else {
+        return false;
+    };
+    match (listen::Peer::of(address), listen::Peer::of(&local)) {
+        (listen::Peer::Inet(ours), listen::Peer::Inet(its)) => {
+            ours.port() == its.port() && (ours.ip().is_unspecified() || ours.ip() == its.ip())
         }
-        match (listen::Peer::of(&self.address), listen::Peer::of(&local)) {
-            (listen::Peer::Inet(ours), listen::Peer::Inet(its)) => {
-                ours.port() == its.port() && (ours.ip().is_unspecified() || ours.ip() == its.ip())
-            }
-            (listen::Peer::Unix, listen::Peer::Unix) => {
-                let path = |address: &SockaddrStorage| {
-                    let unix = address.as_unix_addr()?;
-                    let name = unix.path().map(|path| path.as_os_str().as_encoded_bytes());
-                    Some(name.or_else(|| unix.as_abstract())?.to_vec())
-                };
-                path(&self.address).is_some() && path(&self.address) == path(&local)
-            }
-            _ => false,
+        (listen::Peer::Unix, listen::Peer::Unix) => {
+            let path = |address: &SockaddrStorage| {
+                let unix = address.as_unix_addr()?;
+                let name = unix.path().map(|path| path.as_os_str().as_encoded_bytes());
+                Some(name.or_else(|| unix.as_abstract())?.to_vec())
+            };
+            path(address).is_some() && path(address) == path(&local)
         }
+        _ => false,
     }
 }
 

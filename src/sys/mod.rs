@@ -28,6 +28,7 @@ pub(crate) mod disposable;
 pub(crate) mod exec;
 pub(crate) mod executable;
 pub(crate) mod guardian;
+pub(crate) mod handover;
 pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod listeners;

@@ -11,8 +11,8 @@ use nix::sys::socket::{MsgFlags, Shutdown, send, setsockopt, shutdown, sockopt};
 
 use super::child::Child;
 use super::fd::above_standard;
-use super::io;
 use super::listeners::Listener;
+use super::{handover, io};
 
 /// A socket of a worker's, of which nothing else is known.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl HeldFd {
 
     /// Puts a copy into a hand-over queue. False: it is full, or gone.
     pub(crate) fn forward(&self, queue: BorrowedFd<'_>, byte: u8) -> bool {
-        io::pass_descriptor(queue, self.as_fd(), byte).unwrap_or(false)
+        handover::pass(queue, self.as_fd(), byte).unwrap_or(false)
     }
 }
 

@@ -263,3 +263,30 @@ fn a_log_that_may_not_grow_ends_nobody() {
     assert_eq!(program.wait().code(), Some(0));
     std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
 }
+
+/// The number that the next descriptor of a process has.
+fn lowest_free(pid: i32) -> u64 {
+    let is_free = |number: &u64| std::fs::read_link(format!("/proc/{pid}/fd/{number}")).is_err();
+    (0..).find(is_free).unwrap()
+}
+
+#[test]
+fn a_worker_without_a_descriptor_left_loses_no_connection_that_is_handed_over() {
+    for transport in TRANSPORTS {
+        let mut pool = Pool::start(transport, 2, &[]);
+        let mut kept = pool.program.connect();
+        kept.send(&call("/").keep(true).bytes());
+        let (leaving, _) = super::worker_of(&kept.response_to(super::ID).text());
+        let other = pool.workers[usize::from(leaving == pool.workers[0])];
+        limit(other, lowest_free(other));
+        kill(Pid::from_raw(leaving), Signal::SIGTERM).unwrap();
+        pool.program.line("exited with status 0");
+        let successor = pool.next_ready();
+        kept.send(&call("/").keep(true).bytes());
+        // The other one may have ended meanwhile, because it could not accept either.
+        let (answering, _) = super::worker_of(&kept.response_to(super::ID).text());
+        assert_ne!(answering, other, "{transport:?}, successor {successor}");
+        pool.program.signal(Signal::SIGTERM);
+        assert_eq!(pool.program.wait().code(), Some(0));
+    }
+}

@@ -165,6 +165,60 @@ static void give_orders(void)
     }
 }
 
+/* The sending end of the hand-over queue: of its two ends it was made first. */
+static int queue(void)
+{
+    for (int fd = 3; fd < 64; fd++) {
+        struct sockaddr_un address;
+        socklen_t length = sizeof address, peer = sizeof address;
+        if (option(fd, SO_DOMAIN) == AF_UNIX && getsockname(fd, (struct sockaddr *)&address, &length) == 0
+            && getpeername(fd, (struct sockaddr *)&address, &peer) == 0
+            && length == sizeof address.sun_family && peer == length)
+            return fd;
+    }
+    return -1;
+}
+
+static int pass(int over, const int *fds, size_t count)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(8 * sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = "k", .iov_len = 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
+    memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+    return sendmsg(over, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+}
+
+/* Hands over what is no connection, one and several at once, and ends when its request has: how often. */
+static int hand_over(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int over = queue(), sent = 0, pair[2], pipes[2];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 100) != 0)
+        return -1;
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    for (int round = 0; round < 25; round++) {
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(pipes) != 0)
+            return -1;
+        /* In a socket that is on its way there is one whose close lasts; and there is one beside it. */
+        int lasting = lingering(listener, &address), beside = lingering(listener, &address);
+        (void)pass(pair[1], &lasting, 1);
+        int three[] = {pair[0], pipes[0], beside};
+        sent += pass(over, three, 3) + pass(over, three, 1) + pass(over, three + 2, 1) + pass(over, &listener, 1);
+        close(pair[0]);
+        close(pair[1]);
+        close(pipes[0]);
+        close(pipes[1]);
+    }
+    return sent;
+}
+
 static sigjmp_buf beyond;
 
 static void on_bus_error(int signal)
@@ -191,7 +245,8 @@ static int reach(void)
     return 1;
 }
 
-static void answer(fcgipm_request *request)
+/* Whether the worker has done its worst. */
+static int answer(fcgipm_request *request)
 {
     int result = 0;
     char text[64];
@@ -206,10 +261,13 @@ static void answer(fcgipm_request *request)
         result = offer();
     if (strcmp(path, "/reach") == 0)
         result = reach();
+    if (strcmp(path, "/queue") == 0)
+        result = hand_over();
     if (strcmp(path, "/orders") == 0)
         give_orders();
     snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), result);
     print(request, text);
+    return strcmp(path, "/queue") == 0;
 }
 
 int main(void)
@@ -225,8 +283,11 @@ int main(void)
         return result < 0;
     fcgipm_request *request = fcgipm_request_new(listener, 0, options);
     while ((result = fcgipm_request_accept(request)) == 0) {
-        answer(request);
+        int last = answer(request);
         (void)fcgipm_request_finish(request);
+        /* Nothing of it is closed before. */
+        if (last)
+            _exit(0);
     }
     fcgipm_request_free(request);
     return result != FCGIPM_ERETIRED;

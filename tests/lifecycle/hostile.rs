@@ -114,3 +114,44 @@ fn a_worker_reaches_no_part_of_the_scoreboard_but_its_own() {
     );
     assert_ends_promptly(pool, "a worker that reaches further");
 }
+
+/// The files that a process has open, by what the kernel calls them.
+fn open_files(pid: i32) -> Vec<String> {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = folder.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let mut links: Vec<_> = links.map(|link| link.display().to_string()).collect();
+    links.sort();
+    links
+}
+
+#[test]
+fn what_is_no_connection_and_is_handed_over_stays_with_nobody() {
+    let mut pool = pool(Transport::Unix, 2, &[]);
+    // One that has looked at the queue has opened nothing for it.
+    let before: Vec<_> = pool.workers.iter().map(|pid| open_files(*pid)).collect();
+    let (worker, sent) = asked(&pool, "/queue");
+    assert_eq!(sent, 100);
+    let other = usize::from(worker == pool.workers[0]);
+    let neighbour = pool.workers[other];
+    let successor = pool.next_ready();
+    let told = "not a connection of this pool";
+    if !pool.program.lines().iter().any(|line| line.contains(told)) {
+        pool.program.line(told);
+    }
+    // Whoever is asked looks at the queue before: in the end nothing is in it.
+    let begin = Instant::now();
+    let (mut seen, mut asked_neighbour) = (Vec::new(), false);
+    while open_files(neighbour) != before[other] || !asked_neighbour {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "{seen:#?}\nwas {:#?}\nis {:#?}",
+            before[other],
+            open_files(neighbour)
+        );
+        let (answering, _) = asked(&pool, "/");
+        asked_neighbour |= answering == neighbour;
+        assert!([neighbour, successor].contains(&answering));
+        seen.push(answering);
+    }
+    assert_ends_promptly(pool, "a queue full of what is no connection");
+}
