@@ -65,6 +65,7 @@ options! {
     StartTimeout = "start_timeout", Kind::Seconds, "60", "Longest time a new worker may take to its first Accept; 0: no limit.";
     ReadyDelay = "ready_delay", Kind::Seconds, "1", "With fcgipm run: a program that says nothing of itself counts as ready when it has run for so long; 0: only its first Accept counts.";
     StopSignal = "stop_signal", Kind::Word(&["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"]), "TERM", "The signal that asks a worker to leave that does not use this library's Accept; the others are asked without one.";
+    ProcessGroup = "process_group", Kind::Flag, "0", "Each worker leads a process group of its own, and when it is killed because it missed a deadline, what it started is killed with it; signals to the manager's group, a terminal's too, do not reach it. fcgipm run sets it.";
     StartDelay = "start_delay", Kind::Seconds, "0", "Pause between the forks of the first workers.";
     ReloadSurge = "reload_surge", Kind::Count { min: 0, max: MAX_PROCESSES }, "0", "Workers started beyond those wanted, during a reload or to recycle; 0: a quarter of the pool, at least 1.";
     Pm = "pm", Kind::Word(&["static", "dynamic", "ondemand"]), "static", "How the number of workers is chosen: always n_processes; by load, with n_processes as the most; or none until a request comes, with n_processes as the most.";

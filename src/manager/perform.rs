@@ -58,7 +58,7 @@ impl Shell {
                         self.pass_on(slot);
                         self.begin_rescue(slot);
                     }
-                    self.signal(slot, libc::SIGKILL);
+                    self.kill(slot);
                 }
                 Action::PassOn { slot } => self.pass_on(slot),
                 Action::Share { slot } => {
@@ -83,6 +83,14 @@ impl Shell {
             }
         }
         fork
+    }
+
+    fn kill(&self, slot: usize) {
+        match &self.workers[slot].child {
+            Some(child) if self.settings.process_group => child.kill_group(),
+            Some(child) => child.signal(libc::SIGKILL),
+            None => {}
+        }
     }
 
     fn signal(&self, slot: usize, signal: i32) {

@@ -194,6 +194,9 @@ fn prepare(shell: Shell, slot: usize, program: &Program, settings: &Settings) ->
     } = shell;
     parts.signals.leave_to_program(settings.stop_signal);
     parts.descriptors.restore_limit();
+    if settings.process_group {
+        child::lead_group();
+    }
     let stderr = worker::catch_stderr(start_stderr, parts.identity.as_ref());
     if let Some(identity) = &parts.identity {
         identity.assume()?;

@@ -32,6 +32,8 @@ pub(super) struct Settings {
     /// What the workers become.
     pub(super) program: Option<Program>,
     pub(super) catches_stderr: bool,
+    /// Each worker leads a process group of its own.
+    pub(super) process_group: bool,
     pid_file: Option<PathBuf>,
     title: Option<String>,
     pub(super) handles_signals: bool,
@@ -48,6 +50,7 @@ impl Settings {
             notice_signal: signal_of(options.word(Opt::RequestTimeoutSignal)),
             stop_signal: signal_of(options.word(Opt::StopSignal)).unwrap_or(libc::SIGTERM),
             catches_stderr: options.flag(Opt::CatchStartStderr),
+            process_group: options.flag(Opt::ProcessGroup),
             program,
             pid_file: options.text(Opt::PidFname).map(PathBuf::from),
             title: options.text(Opt::PmTitle),

@@ -66,6 +66,9 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
     drop((signal_pipe, wake.read, life.write));
     drop((workers, leftovers, closing, pid_file, listeners));
     signals.leave_to_worker();
+    if settings.process_group {
+        child::lead_group();
+    }
     let start_stderr = catch_stderr(start_stderr, identity.as_ref());
     kick::reset();
     kick::install_kick()?;

@@ -102,6 +102,31 @@ impl Child {
         }
     }
 
+    /// Kills the child and all of the process group that it leads.
+    pub(crate) fn kill_group(&self) {
+        // A number that is still our child's is nobody else's, and so is that of its group: only the child, or
+        // this process for it, can have made one of that number.
+        if self.pid > 1 && self.is_ours() {
+            // SAFETY: integers only.
+            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        }
+        // It may have left the group.
+        self.signal(libc::SIGKILL);
+    }
+
+    /// Whether nobody has reaped the child.
+    fn is_ours(&self) -> bool {
+        let Ok(pid) = libc::id_t::try_from(self.pid) else {
+            return false;
+        };
+        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT reaps nobody.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0
+        }
+    }
+
     /// Reaps the child if it has ended.
     pub(crate) fn try_wait(&self) -> Option<Ended> {
         let mut status = 0;
@@ -115,6 +140,13 @@ impl Child {
             };
         }
     }
+}
+
+/// In a child: makes it the leader of a process group of its own.
+pub(crate) fn lead_group() {
+    // It fails for a leader of a session, which a fresh child is not.
+    let own = nix::unistd::Pid::from_raw(0);
+    let _ = nix::unistd::setpgid(own, own);
 }
 
 /// In a child: has the kernel send this signal when the parent dies.

@@ -90,6 +90,10 @@ impl Pool {
         if options.given(Opt::NProcesses).is_none() {
             options.set("n_processes", "1")?;
         }
+        // A script that fcgiwrap runs must not outlive the worker that is killed for it.
+        if options.given(Opt::ProcessGroup).is_none() {
+            options.set("process_group", "1")?;
+        }
         Ok(options)
     }
 

@@ -6,6 +6,7 @@ mod descriptors;
 mod foreign;
 mod log;
 mod pools;
+mod process_group;
 mod standard_error;
 mod starting;
 mod supervised;
