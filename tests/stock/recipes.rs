@@ -388,7 +388,9 @@ pub(crate) fn the_recipe_of_qgis_server() {
         "SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities",
     );
     // In what order it writes attributes depends on a random number in each process.
-    let environment = [("QT_HASH_SEED", "0"), ("HOME", "/nonexistent")];
+    // It keeps a cache below HOME.
+    let home = machine.srv("qgis");
+    let environment = [("QT_HASH_SEED", "0"), ("HOME", &*home)];
     runs(
         "QGIS Server",
         &machine,
