@@ -228,6 +228,12 @@ fn runs_program(
                 .map(|page| String::from_utf8_lossy(page))
                 .collect::<Vec<_>>(),
         );
+        // Each worker of a program that is not on libfcgi is waited for by time.
+        if name != "php-cgi" {
+            pool.signal(Signal::SIGHUP);
+            pool.line_within("reload done", 3 * LIMIT);
+            assert!(ask(&pool) == after, "{name}: {command}: after a reload");
+        }
         pool.signal(Signal::SIGTERM);
         let status = pool.wait();
         assert_eq!(status.code(), Some(0), "{name}: {:#?}", pool.lines());

@@ -95,7 +95,7 @@ sub reloads {
             $daemon->wait_for(qr/reload done/);
         }
     }, %with);
-    is($load->{lost}, 0, "$name: nothing lost in $count reloads");
+    is($load->{lost}, 0, "$name: nothing lost in $count reloads") or diag(explain($load), $daemon->log);
     cmp_ok($load->{ok}, '>', 0, "$name: and $load->{ok} requests answered");
     return;
 }
