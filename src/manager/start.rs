@@ -14,6 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::options::{MAX_PROCESSES, Opt, Options};
 use crate::pool::{self, Sizing};
 use crate::server::supervision::{self, Scoreboard};
+use crate::sys::filtered;
 use crate::sys::signals::Signals;
 use crate::sys::{adopted, channel, clock, listeners, process};
 
@@ -142,6 +143,8 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         ));
     }
     check_threads()?;
+    // Before anything else makes one of these calls.
+    let refused = filtered::probe();
     let (descriptors, lack) = Descriptors::make_room(settings)?;
     let identity = Identity::check(&settings.options)?;
     let signal_pipe = channel::pipe("signal pipe of the manager", true)?;
@@ -189,6 +192,12 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         shell.adopted = Some(true);
     }
     shell.publish(Event::managing(settings.pool.processes));
+    for call in refused {
+        shell.publish(Event::notice(format!(
+            "a seccomp filter refuses {}(2): {}",
+            call.name, call.loss
+        )));
+    }
     for line in settings.overridden.iter().chain(&lack) {
         shell.publish(Event::notice(line.as_str()));
     }

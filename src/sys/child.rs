@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::fd::above_standard;
+use super::filtered;
 
 /// Descriptors left to the host: beyond this, children are watched without one.
 const RESERVE: u64 = 64;
@@ -55,6 +56,9 @@ pub(crate) fn fork() -> Result<Fork, i32> {
 }
 
 pub(super) fn open_pidfd(pid: i32) -> Option<OwnedFd> {
+    if !filtered::PIDFD_OPEN.is_allowed() {
+        return None;
+    }
     // SAFETY: pidfd_open takes two integers; the descriptor it returns (close-on-exec by
     // definition) is owned by nobody else.
     let fd = unsafe {
@@ -84,7 +88,8 @@ impl Child {
         // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that was
         // not reaped.
         unsafe {
-            let sent = match &self.pidfd {
+            let pidfd = self.pidfd.as_ref();
+            let sent = match pidfd.filter(|_| filtered::PIDFD_SEND_SIGNAL.is_allowed()) {
                 Some(fd) => libc::syscall(
                     libc::SYS_pidfd_send_signal,
                     fd.as_raw_fd(),

@@ -27,6 +27,7 @@ pub(crate) mod child;
 pub(crate) mod disposable;
 pub(crate) mod exec;
 pub(crate) mod executable;
+pub(crate) mod filtered;
 pub(crate) mod guardian;
 pub(crate) mod handover;
 pub(crate) mod identity;

@@ -11,6 +11,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, send, setsockopt, shutdown, sockopt};
 
 use super::child::Child;
 use super::fd::above_standard;
+use super::filtered::PIDFD_GETFD;
 use super::listeners::Listener;
 use super::{handover, io};
 
@@ -38,7 +39,8 @@ impl Child {
     /// A copy of a socket of the child's (pidfd_getfd(2)), whose number is the child's word. The rules of who may
     /// are those of ptrace(2).
     pub(crate) fn take_socket(&self, number: i32) -> Taken {
-        let Some(pidfd) = self.pidfd() else {
+        let pidfd = self.pidfd().filter(|_| PIDFD_GETFD.is_allowed());
+        let Some(pidfd) = pidfd else {
             return Taken::Nothing;
         };
         let Some(wanted) = socket_behind(&format!("/proc/{}/fd/{number}", self.pid())) else {

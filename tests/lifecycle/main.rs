@@ -13,6 +13,7 @@ mod deaths;
 mod departures;
 mod deploy;
 mod descriptors;
+mod filtered;
 mod forking;
 mod guardian;
 mod hostile;

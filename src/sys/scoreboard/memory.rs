@@ -11,6 +11,7 @@ use super::header::{Header, SlotLine};
 use super::page::Page;
 use super::{MEMFD_NAME, REGION_NAME, TABLE_AT};
 use crate::error::{Code, Error, Result};
+use crate::sys::filtered::MEMFD_CREATE;
 use crate::sys::process::{self, page_size};
 
 /// The header, the table and the regions of all slots.
@@ -249,6 +250,9 @@ pub(crate) fn adopt_region(file: &OwnedFd) -> Result<&'static Page> {
 
 /// A memfd of this length, which nobody can make longer or shorter.
 fn file(name: &str, length: usize) -> nix::Result<OwnedFd> {
+    if !MEMFD_CREATE.is_allowed() {
+        return Err(Errno::EPERM);
+    }
     let length = i64::try_from(length).map_err(|_| Errno::EFBIG)?;
     // Beyond it, ftruncate(2) would kill this process by SIGXFSZ.
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;

@@ -1,0 +1,93 @@
+//! Managers under filters of system calls (seccomp(2)), as containers and systemd have them.
+
+use std::os::unix::process::CommandExt as _;
+
+use nix::sys::signal::Signal;
+
+use super::peer::pool::{Pool, call, command};
+use super::peer::program::{Program, TRANSPORTS};
+
+/// Has these calls refused, or whoever makes them killed.
+fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], action: u32) {
+    let filter = move || {
+        let statement = |code: u32, jump_true, k| libc::sock_filter {
+            code: code as u16,
+            jt: jump_true,
+            jf: u8::from(jump_true == 0 && code & 7 == libc::BPF_JMP),
+            k,
+        };
+        let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+        for number in calls {
+            let is_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+            program.push(statement(is_equal, 0, *number as u32));
+            program.push(statement(libc::BPF_RET | libc::BPF_K, 0, action));
+        }
+        let allow = libc::SECCOMP_RET_ALLOW;
+        program.push(statement(libc::BPF_RET | libc::BPF_K, 0, allow));
+        let program = libc::sock_fprog {
+            len: program.len() as u16,
+            filter: program.as_mut_ptr(),
+        };
+        // SAFETY: the program is a live local of the stated length.
+        let result = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(std::io::Error::last_os_error())
+        }
+    };
+    // SAFETY: it makes system calls, and allocates in a copy of a thread that holds no lock of the allocator's.
+    unsafe { command.pre_exec(filter) };
+}
+
+/// A request takes too long, and a reload follows.
+fn assert_goes_on(mut pool: Pool) {
+    let mut stubborn = pool.program.connect();
+    stubborn.send(&call("/stubborn").bytes());
+    pool.program.line("killing worker");
+    stubborn.assert_closed();
+    let _ = pool.next_ready();
+    assert!(pool.program.call(&call("/")).text().contains("Hello"));
+    pool.program.signal(Signal::SIGHUP);
+    pool.program.line("reload done");
+    pool.program.signal(Signal::SIGTERM);
+    assert_eq!(pool.program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_manager_lives_under_a_filter_that_refuses_calls_or_kills() {
+    const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    const ALONE: &[libc::c_long] = &[libc::SYS_pidfd_getfd];
+    const ALL: &[libc::c_long] = &[
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_memfd_create,
+    ];
+    let limits = [
+        ("FCGIPM_REQUEST_TIMEOUT", "0.2"),
+        ("FCGIPM_REQUEST_TIMEOUT_GRACE", "0.1"),
+    ];
+    for transport in TRANSPORTS {
+        for action in [KILL, REFUSE] {
+            for calls in [ALONE, ALL] {
+                let (mut command, gate) = command(1, &limits);
+                forbid(&mut command, calls, action);
+                let mut pool = Pool::ready(Program::start(command, transport), gate, 1);
+                let lines = pool.program.lines();
+                let told = |name: &str| lines.iter().any(|line| line.contains(name));
+                assert!(told("refuses pidfd_getfd(2)"), "{lines:#?}");
+                assert_eq!(told("refuses memfd_create(2)"), calls.len() > 1);
+                assert_goes_on(pool);
+            }
+        }
+    }
+}
