@@ -1,9 +1,9 @@
 //! Clients that hung up while their request waited: it is not run.
 //!
 //! A look costs a system call, so it is only taken where somebody may have waited for long: behind a
-//! request that took its time, and now and then. One that has hung up is seldom the only one.
+//! request that took its time, while the worker started, and now and then. One that has hung up is seldom the only one.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
 use super::link::Link;
@@ -11,9 +11,9 @@ use super::opening::Opening;
 use super::parking::Parked;
 use super::supervision::{self, Report};
 use crate::options::{Opt, Options};
-use crate::sys::clock;
 use crate::sys::io::{self, Ends};
 use crate::sys::log::{self, Level};
+use crate::sys::{arrivals, clock};
 
 /// Connections that are looked at in a row, once there is a reason to.
 const IN_A_ROW: u32 = 256;
@@ -38,6 +38,8 @@ enum Wanted {
 #[derive(Debug)]
 pub(super) struct HungUp {
     wanted: Wanted,
+    /// Nothing has been accepted.
+    is_first: bool,
     /// Connections that are looked at, whatever else.
     looks: u32,
     /// The others that came, since one was looked at.
@@ -57,6 +59,7 @@ impl HungUp {
                 "eof" => Wanted::End,
                 _ => Wanted::Closed,
             },
+            is_first: true,
             looks: 0,
             unseen: 0,
             busy_since: None,
@@ -89,7 +92,13 @@ impl HungUp {
     }
 
     /// Whether the peer of a new connection hung up, if it is one of those that are looked at.
-    pub(super) fn is(&mut self, link: &Link, report: &Report) -> bool {
+    pub(super) fn is(&mut self, link: &Link, report: &Report, listener: BorrowedFd<'_>) -> bool {
+        if std::mem::take(&mut self.is_first) && self.wanted != Wanted::Nothing {
+            // They may have waited while the worker started.
+            let behind = arrivals::waiting(listener).and_then(|count| u32::try_from(count).ok());
+            let waiting = behind.unwrap_or(IN_A_ROW).saturating_add(1);
+            self.looks = self.looks.max(waiting);
+        }
         self.unseen += 1;
         if self.looks == 0 && self.unseen < ONE_OF {
             return false;

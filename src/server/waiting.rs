@@ -196,7 +196,7 @@ impl Request {
             accepts.count();
         }
         let link = Link::new(fd, peer);
-        if self.admits(peer) && !self.hung_up.is(&link, &self.report) {
+        if self.admits(peer) && !self.hung_up.is(&link, &self.report, listener) {
             self.set_current(link, Suspended::fresh(), true);
         }
         Ok(())

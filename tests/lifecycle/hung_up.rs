@@ -165,3 +165,38 @@ fn who_asked_for_nothing_is_not_counted() {
         pool.stop();
     }
 }
+
+/// Nobody could accept before: the worker's start is held by a fifo.
+#[test]
+fn who_hung_up_while_the_worker_started_is_not_run() {
+    for transport in TRANSPORTS {
+        let folder = super::peer::program::folder();
+        let starts = folder.join("starts");
+        nix::unistd::mkfifo(&starts, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let start = format!("exec cat {}", starts.display());
+        let (command, gate) = super::command(1, &[("HELLO_START", &start)]);
+        let program = super::peer::program::Program::start(command, transport);
+        let mut staying = Vec::new();
+        for number in 0..CLIENTS {
+            let mut client = program.connect();
+            client.send(&call("/").bytes());
+            match transport {
+                _ if number % 4 == 3 => staying.push(client),
+                Transport::Unix => drop(client),
+                Transport::Tcp => client.reset(),
+            }
+        }
+        drop(std::fs::File::options().write(true).open(&starts).unwrap());
+        let mut pool = Pool::ready(program, gate, 1);
+        let run: Vec<_> = staying
+            .iter_mut()
+            .map(|client| super::worker_of(&client.response().text()).1)
+            .collect();
+        let all: Vec<_> = (1..=staying.len() as u64).collect();
+        assert_eq!(run, all, "{transport:?}: nobody else's request was run");
+        pool.program.line(" had hung up (option skip_hung_up)");
+        assert_eq!(pool.status()["hung_up"], CLIENTS / 4 * 3);
+        pool.stop();
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
