@@ -75,12 +75,12 @@ options! {
     ProcessIdleTimeout = "process_idle_timeout", Kind::Seconds, "10", "With pm=ondemand: a worker that was idle for so long is retired; 0: never.";
     MaxRequests = "max_requests", Kind::Count { min: 0, max: 1 << 53 }, "0", "A worker that has served so many requests is replaced, in its first second no faster than one that dies; 0: no limit.";
     MaxRequestsJitter = "max_requests_jitter", Kind::Count { min: 0, max: 1 << 32 }, "0", "Up to so many requests are added to max_requests, at random for each worker.";
-    MaxMemory = "max_memory", Kind::Bytes { min: 0, max: 1 << 50 }, "0", "A worker whose private memory is beyond this is replaced; 0: no limit.";
+    MaxMemory = "max_memory", Kind::Bytes { min: 0, max: 1 << 50 }, "0", "A worker whose private memory is beyond this is replaced; 0: no limit. Each worker is looked at once a second; pages that it shared with others and has changed since are seen within ten seconds.";
     MaxLifetime = "max_lifetime", Kind::Seconds, "0", "A worker that has lived so long is replaced; 0: no limit.";
-    RequestTimeout = "request_timeout", Kind::Seconds, "0", "Longest time for a whole request; then the worker gets notice, and after request_timeout_grace is killed. 0: no limit.";
+    RequestTimeout = "request_timeout", Kind::Seconds, "0", "Longest time for a whole request; then the worker gets notice, and after request_timeout_grace is killed. 0: no limit. At least 0.01, and kept within 20 ms; below a second the manager wakes as often as the limit says.";
     RequestTimeoutGrace = "request_timeout_grace", Kind::Seconds, "5", "Time between the notice and the kill.";
     RequestTimeoutSignal = "request_timeout_signal", Kind::Word(&["none", "VTALRM", "ALRM", "PROF", "XCPU", "USR1", "USR2"]), "VTALRM", "The signal that gives notice, to a worker that has a handler for it.";
-    SlowRequest = "slow_request", Kind::Seconds, "0", "A request that runs for so long is logged once; 0: none is.";
+    SlowRequest = "slow_request", Kind::Seconds, "0", "A request that runs for so long is logged once; 0: none is. Exact to 10 ms; below a second the manager wakes as often as the limit says.";
     IdleTimeout = "idle_timeout", Kind::Seconds, "0", "A kept connection on which no request comes for so long is closed; 0: never.";
     MaxQueueAge = "max_queue_age", Kind::Seconds, "0", "A request that has waited for so long in the listen queue is refused (FCGI_OVERLOADED) by the manager; none before, each at the latest an eighth later. A connection that has sent nothing in this time is closed. 0: none is.";
     SkipHungUp = "skip_hung_up", Kind::Word(&["closed", "eof", "no"]), "closed", "A request whose client hung up while it waited, so that nothing of it was read, is not run: closed: where that is certain (a closed unix socket, a reset TCP connection); eof: also where the client sends no more, as a TCP client does that closed, or only shut down its side; no: it is run.";

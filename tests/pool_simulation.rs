@@ -180,8 +180,17 @@ fn a_pool_that_nobody_uses_wakes_once_a_second_at_most_and_without_limits_never(
             || config.max_memory > 0;
         // Whoever says nothing is not seen to wait: it may begin to speak.
         let silent = world.workers.values().any(|worker| worker.silent);
+        // A limit below a second is kept by looks that are no further apart.
+        let limits = config
+            .request_timeout
+            .into_iter()
+            .chain(config.slow_request);
+        let shortest = limits.min().unwrap_or(SECOND).min(SECOND);
+        let apart = shortest.max(Duration::from_millis(10));
         let most = if (timed || silent) && !world.workers.is_empty() {
-            102
+            let looks = 100 * SECOND.as_micros() / apart.as_micros();
+            let with_seconds = if apart < SECOND { 100 } else { 0 };
+            usize::try_from(looks).expect("few") + with_seconds + 2
         } else {
             0
         };

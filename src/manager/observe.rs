@@ -12,7 +12,7 @@ use crate::server::supervision::{Activity, Look};
 use crate::sys::channel::drain;
 use crate::sys::child::Ended;
 use crate::sys::listeners::Listener;
-use crate::sys::{adopted, arrivals, io, readiness, signals};
+use crate::sys::{adopted, arrivals, clock, io, readiness, signals};
 
 impl Shell {
     /// Acts on the signals that came; whether any did.
@@ -227,7 +227,8 @@ impl Shell {
             },
             request: look.request,
             requests: look.requests,
-            since: look.since.saturating_sub(self.origin),
+            // The worker reads a clock that goes in ticks: no limit is to end early.
+            since: (look.since + clock::tick()).saturating_sub(self.origin),
             offers,
         })
     }

@@ -4,12 +4,15 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::event::Event;
-use super::shell::{Shell, Worker};
+use super::shell::{Measured, Shell, Worker};
 use crate::error::Error;
 use crate::pool::{self, Action, Notice, Overdue, Report, SlotState};
 use crate::server::listener;
 use crate::server::supervision::{Activity, Order};
 use crate::sys::{inspect, kick, readiness};
+
+/// Pages that were shared with other processes become private without a sign: then all is measured again.
+const MEASURED_AGAIN: Duration = Duration::from_secs(10);
 
 /// A reload of many workers must not kick all for each that leaves.
 pub(super) const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
@@ -78,7 +81,7 @@ impl Shell {
         }
         self.actions = actions;
         for slot in measured {
-            if let Some(bytes) = inspect::private_memory(self.workers[slot].pid) {
+            if let Some(bytes) = self.private_memory(slot) {
                 self.report(slot, Report::Memory { bytes });
             }
         }
@@ -91,6 +94,33 @@ impl Shell {
             Some(child) => child.signal(libc::SIGKILL),
             None => {}
         }
+    }
+
+    /// A worker's private memory, or what it is at most if that is below the limit: to measure takes a walk through all of
+    /// its pages, and what it may have grown by is known without.
+    fn private_memory(&mut self, slot: usize) -> Option<u64> {
+        let (now, limit) = (self.now(), self.settings.pool.max_memory);
+        let worker = &mut self.workers[slot];
+        let resident = inspect::resident_memory(worker.pid)?;
+        if resident <= limit {
+            return Some(resident);
+        }
+        if let Some(measured) = &worker.measured
+            && now < measured.at + MEASURED_AGAIN
+        {
+            let grown = resident.saturating_sub(measured.resident);
+            let most = measured.private.saturating_add(grown);
+            if most <= limit {
+                return Some(most);
+            }
+        }
+        let private = inspect::private_memory(worker.pid)?;
+        worker.measured = Some(Measured {
+            at: now,
+            private,
+            resident,
+        });
+        Some(private)
     }
 
     fn signal(&self, slot: usize, signal: i32) {

@@ -120,8 +120,19 @@ pub(super) struct Worker {
     pub(super) rescue: Option<Rescue>,
     /// Offers of connections that were seen.
     pub(super) offers: u32,
+    /// Its memory, when it was last measured.
+    pub(super) measured: Option<Measured>,
     /// Nothing can be taken from it.
     pub(super) is_closed_to_us: bool,
+}
+
+/// A worker's memory in bytes.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) at: Duration,
+    pub(super) private: u64,
+    /// With what it shares.
+    pub(super) resident: u64,
 }
 
 impl Worker {

@@ -103,6 +103,17 @@ fn pool_config(options: &Options, is_program: bool) -> Result<pool::Config> {
         },
         _ => Sizing::Static,
     };
+    let request_timeout = options.seconds(Opt::RequestTimeout);
+    if let Some(limit) = request_timeout.filter(|limit| *limit < SHORTEST) {
+        return Err(Error::new(
+            Code::Value,
+            format!(
+                "option request_timeout: {} s is less than {} s, which is as exactly as it can be kept",
+                limit.as_secs_f64(),
+                SHORTEST.as_secs_f64()
+            ),
+        ));
+    }
     let number = |opt| options.number(opt) as u64;
     Ok(pool::Config {
         processes,
@@ -118,7 +129,7 @@ fn pool_config(options: &Options, is_program: bool) -> Result<pool::Config> {
         max_requests_jitter: number(Opt::MaxRequestsJitter),
         max_memory: number(Opt::MaxMemory),
         max_lifetime: options.seconds(Opt::MaxLifetime),
-        request_timeout: options.seconds(Opt::RequestTimeout),
+        request_timeout,
         request_timeout_grace: options
             .seconds(Opt::RequestTimeoutGrace)
             .unwrap_or_default(),
@@ -127,6 +138,9 @@ fn pool_config(options: &Options, is_program: bool) -> Result<pool::Config> {
         seed: process::pid() as u64 ^ clock::now().as_nanos() as u64,
     })
 }
+
+/// The shortest limit for a request.
+const SHORTEST: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// The signal behind an option's word; `none` is none.
 fn signal_of(word: &str) -> Option<i32> {

@@ -7,6 +7,9 @@ use super::slot::{Proof, Slot};
 use super::watch::Missed;
 use super::{Action, Activity, Cause, Notice, Overdue, Recycle};
 
+/// Looks for requests that began are at least so far apart.
+const LOOKS_APART: Duration = Duration::from_millis(10);
+
 impl Pool {
     /// When the pages of all workers are to be looked at next, and what they say handed in, before
     /// the tick: `None` if only when something else wakes the manager.
@@ -98,13 +101,13 @@ impl Pool {
         Duration::from_secs(self.looked_at.as_secs() + 1).max(now)
     }
 
-    /// When to look at the requests: once a second, because nothing else tells of one that began,
-    /// and as a deadline passes.
+    /// When to look at the requests: once a second, or once in the shortest limit if that is less, because nothing else
+    /// tells of one that began; and as a deadline passes. Whatever began between two looks is then seen before its limit.
     pub(super) fn request_look(&self, now: Duration) -> Option<Duration> {
-        if self.config.request_timeout.is_none() && self.config.slow_request.is_none() {
-            return None;
-        }
-        let regular = self.regular_look(now);
+        let limits = self.config.request_timeout.into_iter();
+        let shortest = limits.chain(self.config.slow_request).min()?;
+        let apart = shortest.max(LOOKS_APART);
+        let regular = self.regular_look(now).min(self.looked_at + apart).max(now);
         let watches = self.slots.iter().filter_map(Slot::watch);
         let looks = watches.map(|watch| match watch.next(&self.config) {
             Some(at) if at > now => at.min(regular),

@@ -6,12 +6,8 @@ use super::machine::{Phase, Pool};
 use super::slot::Slot;
 use super::{Action, Notice, Recycle};
 
-/// A worker's memory is measured once in so many seconds. The workers take turns by slot, in whole
-/// seconds, so that all together wake the manager at most once a second.
-const MEASURE_EVERY: u64 = 10;
-
-/// To measure takes the kernel a walk through the worker's page tables: a thousand of them in one
-/// turn would keep a signal waiting.
+/// A worker's memory is measured with each full second, when whatever else can wait is done, too. That may take the kernel a
+/// walk through the worker's page tables: a thousand of them in one turn would keep a signal waiting.
 const MEASURES_PER_TICK: usize = 8;
 
 /// How far the round of measuring has come.
@@ -133,55 +129,49 @@ impl Pool {
         }
         let next = self.round.done + 1;
         let turns = self.slots.iter().enumerate().filter_map(|(slot, held)| {
-            let turn = u64::try_from(slot).unwrap_or(0) % MEASURE_EVERY;
-            let wait = (turn + MEASURE_EVERY - next % MEASURE_EVERY) % MEASURE_EVERY;
-            let passed = wait == 0 && slot < self.round.slot;
-            let wait = if passed { MEASURE_EVERY } else { wait };
+            let passed = slot < self.round.slot;
             self.is_measured(held)
-                .then(|| Duration::from_secs(next + wait))
+                .then(|| Duration::from_secs(next + u64::from(passed)))
         });
         turns.min().map(|at| at.max(now))
     }
 
-    /// Asks for the memory of those whose turn it is.
+    /// Asks for the memory of those that were not measured since the full second.
     pub(super) fn measure(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.config.max_memory == 0 {
             return;
         }
-        let mut left = MEASURES_PER_TICK;
-        if now.as_secs() > self.round.done + MEASURE_EVERY {
+        if now.as_secs() > self.round.done + 1 {
             // Nobody is measured twice at once, however long nobody asked.
             self.round = Round {
-                done: now.as_secs() - MEASURE_EVERY,
+                done: now.as_secs() - 1,
                 slot: 0,
             };
         }
-        while self.round.done < now.as_secs() {
-            let turn = usize::try_from((self.round.done + 1) % MEASURE_EVERY).unwrap_or(0);
-            let every = usize::try_from(MEASURE_EVERY).unwrap_or(1);
-            let second = Duration::from_secs(self.round.done + 1);
-            let skipped = self.round.slot.saturating_sub(turn).div_ceil(every);
-            let from = turn + skipped * every;
-            for slot in (from..self.slots.len()).step_by(every) {
-                let held = self.slots.get(slot).filter(|held| self.is_measured(held));
-                // Who was not ready then has its first turn next time.
-                if held
-                    .and_then(Slot::serving)
-                    .is_some_and(|held| held.ready_at <= second)
-                {
-                    if left == 0 {
-                        self.round.slot = slot;
-                        return;
-                    }
-                    left -= 1;
-                    actions.push(Action::Measure { slot });
+        if self.round.done >= now.as_secs() {
+            return;
+        }
+        let mut left = MEASURES_PER_TICK;
+        let second = Duration::from_secs(self.round.done + 1);
+        for slot in self.round.slot..self.slots.len() {
+            let held = self.slots.get(slot).filter(|held| self.is_measured(held));
+            // Who was not ready then has its first turn next time.
+            if held
+                .and_then(Slot::serving)
+                .is_some_and(|held| held.ready_at <= second)
+            {
+                if left == 0 {
+                    self.round.slot = slot;
+                    return;
                 }
+                left -= 1;
+                actions.push(Action::Measure { slot });
             }
-            self.round = Round {
-                done: self.round.done + 1,
-                slot: 0,
-            };
         }
+        self.round = Round {
+            done: self.round.done + 1,
+            slot: 0,
+        };
     }
 }
 

@@ -307,7 +307,7 @@ fn each_worker_has_a_request_limit_of_its_own() {
 }
 
 #[test]
-fn memory_is_measured_every_ten_seconds_with_one_wakeup_a_second() {
+fn memory_is_measured_every_second_with_one_wakeup_a_second() {
     let mut driver = Driver::serving(|config| {
         config.processes = 40;
         config.slots = 100;
@@ -330,7 +330,7 @@ fn memory_is_measured_every_ten_seconds_with_one_wakeup_a_second() {
             }
         }
     }
-    assert!(measured.iter().all(|times| (9..=11).contains(times)));
+    assert!(measured.iter().all(|times| (99..=101).contains(times)));
     assert!((99..=101).contains(&wakeups.len()), "{}", wakeups.len());
     driver.report(7, Report::Memory { bytes: 1_001 });
     for slot in driver.settle() {
@@ -457,4 +457,43 @@ fn parameters_that_arrive_one_after_the_other_add_up_to_no_request() {
         told.extend(driver.look());
     }
     assert_eq!(told, [slow]);
+}
+
+/// Requests of 250 ms, and what the pool makes of them with this limit: how late each notice came.
+fn lateness(limit: Duration) -> Vec<Duration> {
+    let mut driver = Driver::serving(|config| {
+        config.processes = 1;
+        config.request_timeout = Some(limit);
+    });
+    let (began, apart) = (driver.now, Duration::from_micros(603_700));
+    let mut late = Vec::new();
+    for number in 1..=100 {
+        let begins = began + apart * number;
+        let ends = begins + 250 * MS;
+        while driver.now < ends {
+            let look = driver.pool.look_at().unwrap();
+            driver.now = driver.now.max(look);
+            let mut said = driver.busy_since(begins);
+            said.request = u64::from(number);
+            if driver.now < begins || driver.now >= ends {
+                said.activity = Activity::Idle;
+            }
+            driver.report(0, Report::Observed(said));
+            driver.tell(Event::Tick);
+            if driver.look().contains(&Action::GiveNotice { slot: 0 }) {
+                late.push(driver.now - begins - limit);
+            }
+        }
+    }
+    late
+}
+
+#[test]
+fn short_limits_of_requests_are_kept_as_exactly_as_long_ones() {
+    for limit in [10, 50, 200] {
+        let late = lateness(limit * MS);
+        assert_eq!(late.len(), 100, "{limit} ms: each request is noticed");
+        let latest = late.iter().max().unwrap();
+        assert!(*latest <= 20 * MS, "{limit} ms: {latest:?}");
+    }
 }

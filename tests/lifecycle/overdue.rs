@@ -199,3 +199,28 @@ fn a_stopped_manager_blames_nobody_for_the_time_it_was_away() {
     assert!(connection.response_to(ID).text().contains("waited"));
     pool.stop();
 }
+
+#[test]
+fn a_limit_of_50_ms_is_kept_and_one_of_5_is_refused() {
+    let limits = [("FCGIPM_REQUEST_TIMEOUT", "0.05")];
+    let mut pool = Pool::start(Transport::Unix, 1, &limits);
+    let mut ages: Vec<f64> = Vec::new();
+    for _ in 0..21 {
+        let mut connection = begun(&pool, "/pause", false);
+        assert!(connection.response_to(ID).text().contains("given up"));
+        let line = pool.program.line("request timed out");
+        let (_, age) = line.split_once(") after ").unwrap();
+        let (age, _) = age.split_once("ms: GET /pause").unwrap();
+        ages.push(age.parse().unwrap());
+    }
+    ages.sort_by(f64::total_cmp);
+    println!("measured: limit of 50 ms: notice after {ages:?} ms");
+    assert!(ages[0] >= 50.0 && ages[10] <= 70.0, "{ages:?}");
+    pool.stop();
+
+    let limits = [("FCGIPM_REQUEST_TIMEOUT", "0.005")];
+    let (command, _gate) = super::command(1, &limits);
+    let mut program = super::peer::program::Program::start(command, Transport::Unix);
+    program.line("option request_timeout: 0.005 s is less than 0.01 s");
+    assert_eq!(program.wait().code(), Some(1));
+}
