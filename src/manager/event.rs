@@ -245,6 +245,15 @@ impl Event {
         Self::new(EventKind::Notice, 0, 0, message)
     }
 
+    /// No more workers may be started.
+    pub(super) fn saturated(busy: usize, waiting: usize) -> Self {
+        let (workers, connections) = (plural(busy), plural(waiting));
+        Self::notice(format!(
+            "overload: all of {busy} worker{workers} busy, {waiting} connection{connections} waiting in the listen queue; \
+             no more workers are allowed (n_processes), consider raising it"
+        ))
+    }
+
     pub(super) fn recovered() -> Self {
         Self::new(EventKind::Recovered, 0, 0, "a worker is ready again")
     }

@@ -16,6 +16,7 @@ mod perform;
 mod pid_file;
 mod program;
 mod rescue;
+mod saturation;
 mod shedding;
 mod shell;
 mod start;

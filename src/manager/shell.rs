@@ -13,6 +13,7 @@ use super::output::{self, Output};
 use super::perform::HANDOVER_PAUSE;
 use super::pid_file::PidFile;
 use super::rescue::Rescue;
+use super::saturation::Saturation;
 use super::shedding::Shedding;
 use super::start::Settings;
 use crate::error::Error;
@@ -53,6 +54,7 @@ pub(super) struct Shell {
     pub(super) exchanged: usize,
     /// What is refused of that which waits.
     pub(super) shedding: Option<Shedding>,
+    pub(super) saturation: Saturation,
     events: VecDeque<Event>,
     pub(super) actions: Vec<Action>,
     /// Connections may wait in the hand-over queue for somebody who looks.
@@ -172,6 +174,8 @@ pub(super) enum Source {
     Wake,
     /// A connection waits to be accepted.
     Connection,
+    /// The same, and the pool may not grow.
+    Saturation,
     /// The worker in this slot wrote to standard error.
     Output(usize),
     /// The worker in this slot has become a program, or could not.
@@ -200,6 +204,7 @@ impl Shell {
             guarding: Guarding::default(),
             exchanged: 0,
             shedding,
+            saturation: Saturation::default(),
             events: VecDeque::new(),
             actions: Vec::new(),
             handed_over: false,
@@ -241,6 +246,9 @@ impl Shell {
         self.reap_disposable(&ready);
         if ready.contains(&Source::Connection) {
             self.tell_pool(pool::Event::Connection);
+        }
+        if ready.contains(&Source::Saturation) {
+            self.look_at_saturation();
         }
         let woken = ready.contains(&Source::Wake) && drain(&self.parts.wake.read);
         self.look(woken);
@@ -293,6 +301,13 @@ impl Shell {
             Some(from) if from <= now => {
                 let listeners = self.parts.listeners.iter();
                 watched.extend(listeners.map(|listener| (Source::Connection, listener.as_fd())));
+            }
+            later => deadlines.push(later),
+        }
+        match self.saturation_at() {
+            Some(from) if from <= now => {
+                let listeners = self.parts.listeners.iter();
+                watched.extend(listeners.map(|listener| (Source::Saturation, listener.as_fd())));
             }
             later => deadlines.push(later),
         }

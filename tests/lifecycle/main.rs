@@ -29,6 +29,7 @@ mod queue;
 mod recycling;
 mod reload;
 mod room;
+mod saturated;
 mod sizing;
 mod stop;
 mod threads;
