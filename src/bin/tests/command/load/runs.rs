@@ -15,6 +15,29 @@ fn signal(child: &Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
+/// Waits until a process has taken the signals that were sent to it and all its threads sleep again: by then it
+/// has done what it does about a signal.
+fn until_signal_is_handled(child: &Child) {
+    let threads = format!("/proc/{}/task", child.id());
+    let is_idle = |status: &str| {
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
+        let is_none = |mask: &str| mask.trim().bytes().all(|digit| digit == b'0');
+        field("State:").is_some_and(|state| state.trim().starts_with('S'))
+            && ["SigPnd:", "ShdPnd:"]
+                .into_iter()
+                .all(|name| field(name).is_some_and(is_none))
+    };
+    loop {
+        let threads = std::fs::read_dir(&threads).unwrap().flatten();
+        let statuses = threads.map(|thread| std::fs::read_to_string(thread.path().join("status")));
+        // A thread that is gone by now does nothing any more.
+        if statuses.flatten().all(|status| is_idle(&status)) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_run_makes_exactly_as_many_requests_as_it_shall() {
     let (application, count) = numbered(|_, conversation| good(conversation));
@@ -87,6 +110,7 @@ fn a_request_that_is_under_way_when_a_signal_comes_may_end() {
     let child = start(&application.address, &["-n", "5", "--keep"]);
     asked.recv().unwrap();
     signal(&child, "-INT");
+    until_signal_is_handled(&child);
     answer.send(()).unwrap();
     let loaded = finish(child);
     assert_eq!(loaded.counts(), (1, Vec::new()));
