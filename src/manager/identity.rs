@@ -134,6 +134,22 @@ impl Identity {
         Some((who.uid, who.gid))
     }
 
+    /// Lets the kernel write a core file of this process, which has changed its user, if the options want one. From here
+    /// on other processes of that user may read its memory as well, so nothing of the manager's must be left in it. A
+    /// program that is executed needs no such step.
+    ///
+    /// # Errors
+    /// [`Code::System`], naming the step.
+    pub(super) fn allow_core_files(&self) -> Result<()> {
+        match (
+            &self.credentials,
+            self.rlimit_core.filter(|limit| *limit > 0),
+        ) {
+            (Some(_), Some(limit)) => identity::allow_core_files(&of_limit("rlimit_core", limit)),
+            _ => Ok(()),
+        }
+    }
+
     /// In a fresh worker: becomes it.
     ///
     /// # Errors
@@ -160,9 +176,6 @@ impl Identity {
         }
         if let Some(who) = &self.credentials {
             who.assume()?;
-            if let Some(limit) = self.rlimit_core.filter(|limit| *limit > 0) {
-                identity::allow_core_files(&of_limit("rlimit_core", limit))?;
-            }
         }
         if self.no_new_privs {
             identity::forbid_new_privileges(&of("no_new_privs", 1))?;

@@ -59,12 +59,13 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
         workers,
         leftovers,
         closing,
+        guarding,
         start_stderr,
         ..
     } = shell;
     // The write end of the life pipe above all: while a worker held it, no other would see the end.
     drop((signal_pipe, wake.read, life.write));
-    drop((workers, leftovers, closing, pid_file, listeners));
+    drop((workers, leftovers, closing, guarding, pid_file, listeners));
     signals.leave_to_worker();
     if settings.process_group {
         child::lead_group();
@@ -75,7 +76,7 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
     if settings.handles_signals {
         kick::install_retiring()?;
     }
-    if let Some(identity) = identity {
+    if let Some(identity) = &identity {
         // A host that goes on nevertheless would serve as root.
         identity
             .assume()
@@ -93,6 +94,11 @@ fn tie(shell: Shell, slot: usize, manager: i32, settings: &Settings) -> Result<(
         kick::request_retirement();
     }
     let page = scoreboard.keep_only(slot);
+    if let Some(identity) = identity {
+        identity
+            .allow_core_files()
+            .inspect_err(|_| supervision::forbid_to_serve())?;
+    }
     let supervision = Supervision::new(page, manager, wake.write, life.read, handover)
         .with_start_stderr(start_stderr);
     supervision::install(supervision).map_err(|_| {

@@ -95,7 +95,7 @@ impl Request {
                 parking.leave_handover_to_others(supervision);
                 supervision.wake_manager();
             }
-            Err(refused) => {
+            Err(Refused::Later(refused) | Refused::QueueGone(refused)) => {
                 // It is watched already, so parking it cannot fail.
                 let _ = parking.park(*refused);
             }
@@ -119,10 +119,26 @@ impl Request {
                 return Ok(());
             }
             let mut kept_back = Vec::new();
+            let mut is_gone = false;
             while let Some(parked) = parking.take_oldest() {
-                if let Err(refused) = hand_on(parking, parked, supervision) {
-                    kept_back.push(*refused);
+                match hand_on(parking, parked, supervision) {
+                    Ok(()) => {}
+                    Err(Refused::Later(refused)) => kept_back.push(*refused),
+                    Err(Refused::QueueGone(refused)) => {
+                        is_gone = true;
+                        kept_back.push(*refused);
+                        break;
+                    }
                 }
+            }
+            if is_gone && let Some(parked) = kept_back.pop() {
+                // Nobody will have them any more: what their peers have sent is answered here.
+                for other in kept_back {
+                    // They are watched already, so parking them cannot fail.
+                    let _ = parking.park(other);
+                }
+                self.take_last_look_at(parked);
+                return Ok(());
             }
             if kept_back.is_empty() {
                 // Meanwhile the pool may have come to its end, and nobody look at the queue any more.
@@ -173,7 +189,9 @@ impl Request {
         let heirs = supervision.filter(|_| !pool_ends);
         while let Some(parked) = parking.take_oldest() {
             let refused = match heirs {
-                Some(supervision) => hand_on(parking, parked, supervision).err(),
+                Some(supervision) => hand_on(parking, parked, supervision)
+                    .err()
+                    .map(|(Refused::Later(parked) | Refused::QueueGone(parked))| parked),
                 None => Some(Box::new(parked)),
             };
             if let Some(refused) = refused {
@@ -192,18 +210,39 @@ fn hand_on(
     parking: &Parking,
     parked: Parked,
     supervision: &Supervision,
-) -> std::result::Result<(), Box<Parked>> {
+) -> std::result::Result<(), Refused> {
     let byte = if matches!(parked.standing, Standing::Silent { .. }) {
         supervision::SILENT
     } else {
         supervision::KEPT
     };
     let (queue, fd) = (supervision.handover.0.as_fd(), parked.link.fd.as_fd());
-    if parked.state.is_between_records() && handover::pass(queue, fd, byte).unwrap_or(false) {
-        drop(parking.let_go(parked.link));
-        return Ok(());
+    if !parked.state.is_between_records() {
+        return Err(Refused::Later(Box::new(parked)));
     }
-    Err(Box::new(parked))
+    match handover::pass(queue, fd, byte) {
+        Ok(true) => {
+            drop(parking.let_go(parked.link));
+            Ok(())
+        }
+        Ok(false) => Err(Refused::Later(Box::new(parked))),
+        Err(errno) => {
+            log::limited(
+                Level::Warning,
+                &format!("handing a kept connection over: {}", errno.desc()),
+            );
+            Err(Refused::QueueGone(Box::new(parked)))
+        }
+    }
+}
+
+/// A connection that was not handed over.
+#[derive(Debug)]
+enum Refused {
+    /// The queue is full, or the peer is in the middle of a record.
+    Later(Box<Parked>),
+    /// The queue takes nothing any more: somebody has shut it down.
+    QueueGone(Box<Parked>),
 }
 
 fn report_rubbish() {

@@ -376,13 +376,7 @@ impl Request {
         }
         let parked = self.parking.as_mut().and_then(Parking::take_oldest);
         match (parked, supervision) {
-            (Some(parked), _) => {
-                if let Standing::Silent { spoken_by, .. } = parked.standing {
-                    // The peer was accepted, and may be about to write.
-                    let _ = io::wait(parked.link.fd.as_fd(), Direction::Read, Some(spoken_by));
-                }
-                self.make_current(parked);
-            }
+            (Some(parked), _) => self.take_last_look_at(parked),
             (None, Some(supervision)) => self.take_over(supervision),
             (None, None) => {}
         }
@@ -390,6 +384,17 @@ impl Request {
             self.fresh = false;
             self.prospect = Prospect::Closed { looks: 0 };
         }
+    }
+
+    /// Makes a connection current that nobody will have after this worker.
+    pub(super) fn take_last_look_at(&mut self, parked: Parked) {
+        if let Standing::Silent { spoken_by, .. } = parked.standing {
+            // The peer was accepted, and may be about to write.
+            let _ = io::wait(parked.link.fd.as_fd(), Direction::Read, Some(spoken_by));
+        }
+        self.make_current(parked);
+        self.fresh = false;
+        self.prospect = Prospect::Closed { looks: 0 };
     }
 }
 

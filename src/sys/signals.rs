@@ -1,8 +1,10 @@
 //! The manager's signals: handlers that count and wake, and nothing else.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -28,14 +30,16 @@ const COUNTERS: usize = 65;
 static ARRIVED: [AtomicU32; COUNTERS] = [const { AtomicU32::new(0) }; COUNTERS];
 /// The write end of the pipe that wakes the manager, or -1.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// Handlers that are at work in this process, in whichever thread.
+static AT_WORK: AtomicU32 = AtomicU32::new(0);
 /// The process that the two above belong to: a child of the host's inherits the handlers.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
 /// The manager's handlers, and what stood there before.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// Kept open as long as [`WAKE`] names it.
-    _wake: OwnedFd,
+    /// Kept open as long as [`WAKE`] names it, or a handler may write to it.
+    wake: ManuallyDrop<OwnedFd>,
     before: Vec<(i32, libc::sigaction)>,
     mask: SigSet,
 }
@@ -58,9 +62,10 @@ impl Signals {
         ARRIVED
             .iter()
             .for_each(|count| count.store(0, Ordering::Relaxed));
+        AT_WORK.store(0, Ordering::SeqCst);
         WAKE.store(wake.as_raw_fd(), Ordering::SeqCst);
         let mut this = Self {
-            _wake: wake,
+            wake: ManuallyDrop::new(wake),
             before: Vec::with_capacity(MANAGED.len() + 2),
             mask,
         };
@@ -177,11 +182,29 @@ impl Drop for Signals {
         // In a child that the host forked, the handlers are the host's own affair, but they must not
         // write to a descriptor that is about to be another file.
         WAKE.store(-1, Ordering::SeqCst);
-        if OWNER.swap(0, Ordering::SeqCst) == super::process::pid() {
+        let is_owner = OWNER.swap(0, Ordering::SeqCst) == super::process::pid();
+        if is_owner {
             self.restore_dispositions();
             let _ = self.mask.thread_set_mask();
         }
+        // One that runs in another thread may have read the number before. A child has no other threads.
+        if !is_owner || nobody_is_at_work() {
+            // SAFETY: it is not used any more, and dropped nowhere else.
+            unsafe { ManuallyDrop::drop(&mut self.wake) };
+        }
     }
+}
+
+/// Waits until no handler is at work, for a while: its thread may wait for a processor.
+fn nobody_is_at_work() -> bool {
+    const TRIES: u32 = 1000;
+    (0..TRIES).any(|_| {
+        let nobody = AT_WORK.load(Ordering::SeqCst) == 0;
+        if !nobody {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        nobody
+    })
 }
 
 /// Takes in a signal as if the kernel had delivered it. Async-signal-safe.
@@ -195,9 +218,12 @@ pub(crate) fn arrive(signal: i32) {
             .and_then(|signal| ARRIVED.get(signal))
     {
         count.fetch_add(1, Ordering::SeqCst);
+        AT_WORK.fetch_add(1, Ordering::SeqCst);
+        let wake = WAKE.load(Ordering::SeqCst);
         // SAFETY: one byte from a live local, to a non-blocking descriptor that is open as long as it
-        // stands in WAKE. A full pipe is as good a wake-up as another byte.
-        unsafe { libc::write(WAKE.load(Ordering::SeqCst), (&raw const BYTE).cast(), 1) };
+        // stands in WAKE, and this is counted. A full pipe is as good a wake-up as another byte.
+        unsafe { libc::write(wake, (&raw const BYTE).cast(), 1) };
+        AT_WORK.fetch_sub(1, Ordering::SeqCst);
     }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
@@ -243,4 +269,31 @@ fn failed(call: &str, error: Errno) -> Error {
         format_args!("signal handlers of the manager: {call}"),
         errno(error),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{channel, readiness};
+    use std::os::fd::AsFd as _;
+
+    /// The only test of this process that installs them.
+    #[test]
+    fn the_number_is_nobody_elses_while_a_handler_may_write_to_it() {
+        let pipe = channel::pipe("test", true).unwrap();
+        let signals = Signals::install(pipe.write, false).unwrap();
+        // As if one in another thread had read the number, and lost the processor.
+        AT_WORK.fetch_add(1, Ordering::SeqCst);
+        let dropping = std::thread::spawn(|| drop(signals));
+        let is_closed = |within| {
+            let mut ready = Vec::new();
+            let read = std::iter::once(pipe.read.as_fd());
+            readiness::wait(read, Some(within), &mut ready);
+            !ready.is_empty()
+        };
+        assert!(!is_closed(Duration::from_millis(20)));
+        AT_WORK.fetch_sub(1, Ordering::SeqCst);
+        dropping.join().unwrap();
+        assert!(is_closed(Duration::ZERO));
+    }
 }

@@ -245,6 +245,17 @@ static int reach(void)
     return 1;
 }
 
+/* The hand-over queue takes nothing any more, for anybody. */
+static int shut_queue(void)
+{
+    int result = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        if (option(fd, SO_DOMAIN) == AF_UNIX && option(fd, SO_ACCEPTCONN) == 0)
+            result += shutdown(fd, SHUT_RDWR) == 0;
+    }
+    return result;
+}
+
 /* Whether the worker has done its worst. */
 static int answer(fcgipm_request *request)
 {
@@ -263,6 +274,8 @@ static int answer(fcgipm_request *request)
         result = reach();
     if (strcmp(path, "/queue") == 0)
         result = hand_over();
+    if (strcmp(path, "/shut") == 0)
+        result = shut_queue();
     if (strcmp(path, "/orders") == 0)
         give_orders();
     snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), result);

@@ -95,6 +95,29 @@ fn what_a_worker_leaves_behind_gives_no_orders_to_its_successor() {
     assert_ends_promptly(pool, "orders by a child of a worker that is gone");
 }
 
+/// What it cannot hand over, a worker that is to leave answers and closes, instead of trying until it is killed.
+#[test]
+fn a_queue_that_is_shut_down_holds_no_worker_that_is_to_leave() {
+    let mut pool = pool(Transport::Tcp, 2, &[]);
+    let mut kept: Vec<_> = (0..6).map(|_| pool.program.connect()).collect();
+    for connection in &mut kept {
+        connection.send(&call("/").keep(true).bytes());
+        let _ = connection.response();
+    }
+    let (_, shut) = asked(&pool, "/shut");
+    assert!(shut > 0);
+    let begin = Instant::now();
+    pool.program.signal(Signal::SIGHUP);
+    pool.program.line("reload done");
+    assert!(begin.elapsed() < PROMPT, "{:?}", begin.elapsed());
+    let lines = pool.program.lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("kill")),
+        "{lines:#?}"
+    );
+    assert_ends_promptly(pool, "a hand-over queue that is shut down");
+}
+
 #[test]
 fn a_worker_reaches_no_part_of_the_scoreboard_but_its_own() {
     let mut pool = pool(Transport::Unix, 3, &[]);
