@@ -50,12 +50,15 @@ const FULL: &str = "as many as half of RLIMIT_NOFILE";
 #[test]
 fn more_keep_alive_clients_than_half_of_the_descriptors_lose_nothing() {
     for transport in TRANSPORTS {
-        for clients in [600, 2_000] {
-            let mut pool = limited(transport, 1_024, 1);
+        for (descriptors, clients) in [(1_024, 600), (1_024, 2_000), (128, 600)] {
+            let mut pool = limited(transport, descriptors, 1);
             let text = load(&pool, clients).join().unwrap();
             println!("measured: {transport:?}, {clients} clients: {text}");
             assert!(text.contains(" lost=0 "), "{text}");
-            assert_eq!(said(&mut pool, FULL), 1, "the limit is logged once");
+            // A slow machine accepts fewer than 512 in that time, but more than 64.
+            let least = usize::from(descriptors == 128);
+            let logged = said(&mut pool, FULL);
+            assert!((least..=1).contains(&logged), "the limit is logged once");
             pool.stop();
         }
     }
