@@ -251,6 +251,15 @@ pub fn protect() -> crate::error::Result<()> {
     kick::install_retiring()
 }
 
+/// Puts one of a worker's signal handlers back, if another has taken its place; `true` if it had to.
+///
+/// # Errors
+/// [`Code::Argument`](crate::error::Code::Argument): it is none of a worker's signals;
+/// [`Code::System`](crate::error::Code::System): sigaction(2) failed.
+pub fn protect_signal(signal: i32) -> crate::error::Result<bool> {
+    kick::restore(signal)
+}
+
 /// Whether the manager was found to be gone.
 pub(super) fn is_orphaned() -> bool {
     ORPHANED.load(Ordering::Relaxed)

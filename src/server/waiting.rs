@@ -95,6 +95,14 @@ impl Request {
                 // told, since with the kick may have come a signal of its own.
                 Err(Errno::EINTR) if kicked && self.flags != RETURN_ON_SIGNAL => {}
                 Err(Errno::EINTR) => {
+                    if supervision.is_some() && !kicked {
+                        // By another handler, which may stand where the kick's was.
+                        kick::interrupted_by_another();
+                        self.kicked = true;
+                        if supervision::retirement(true).is_some() {
+                            continue;
+                        }
+                    }
                     if is_told_of_signals {
                         // Told now, not once more by the next call.
                         self.waiter.interrupted();

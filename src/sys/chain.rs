@@ -68,9 +68,12 @@ fn replace(signal: i32, theirs: usize, ours: usize) {
 
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let errno = Errno::last_raw();
-    // The kick says nothing to the host, even where the host has a handler for it; and it repeats itself until the wait
-    // has ended. First, because the host's handler may not return.
-    if signal != kick::KICK {
+    // First, because the host's handler may not return.
+    if signal == kick::KICK {
+        // The host has put its handler in the place of the kick's. It says nothing to the host. A valid signal's
+        // handler can always be installed.
+        let _ = kick::restore(kick::KICK);
+    } else {
         kick::interrupt(kick::Whose::ThisThread);
     }
     Errno::set_raw(errno);

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering, f
 use nix::sys::signal::{SigSet, Signal};
 use parking_lot::Mutex;
 
-use super::process;
-use crate::error::{Error, Result};
+use super::{hosts_handler, process};
+use crate::error::{Code, Error, Result};
 
 /// The signal of a kick.
 pub(crate) const KICK: i32 = libc::SIGURG;
@@ -161,6 +161,38 @@ pub(crate) fn insist() {
     let _ = SigSet::from(Signal::SIGURG).thread_unblock();
 }
 
+/// Puts the handler of [`KICK`] or one of [`RETIRING`] back, if another one has taken its place. The other one may
+/// have had a signal that was for this one, so what waits looks around. `true` if it had to be put back.
+///
+/// # Errors
+/// Another signal, or sigaction(2) failed.
+pub(crate) fn restore(signal: i32) -> Result<bool> {
+    if signal != KICK && !RETIRING.contains(&signal) {
+        return Err(Error::new(
+            Code::Argument,
+            format!("signal {signal}: not one of TERM, HUP, INT, QUIT and URG"),
+        ));
+    }
+    let is_displaced = !is_in_force(signal);
+    if is_displaced {
+        handle(signal)?;
+        kick_waiters(Origin::News);
+    }
+    Ok(is_displaced)
+}
+
+/// A wait was interrupted, and by no handler of this file: a kick may have gone to another handler, which has taken
+/// its place.
+pub(crate) fn interrupted_by_another() {
+    if !is_in_force(KICK) {
+        insist();
+    }
+}
+
+fn is_in_force(signal: i32) -> bool {
+    disposition(signal) == on_signal as *const () as usize
+}
+
 fn has_timer() -> bool {
     TIMER_OWNER.load(Ordering::Acquire) == process::pid()
 }
@@ -235,7 +267,7 @@ pub(crate) fn interrupt_calls() {
         return;
     }
     for signal in RETIRING.into_iter().chain([KICK]) {
-        if disposition(signal) == on_signal as *const () as usize {
+        if is_in_force(signal) {
             let _ = handle(signal);
         }
     }
@@ -338,17 +370,23 @@ fn handle(signal: i32) -> Result<()> {
         // always does, and accept(2) on a listening socket that was made interruptible.
         action.sa_flags |= libc::SA_RESTART;
     }
-    // SAFETY: the handler only touches atomics and calls async-signal-safe functions.
-    if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+    // SAFETY: zeroed is a valid sigaction.
+    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live locals; the handler only touches atomics and calls async-signal-safe
+    // functions, and the one that was there before.
+    if unsafe { libc::sigaction(signal, &raw const action, &raw mut before) } != 0 {
         return Err(Error::system(
             format_args!("handler for signal {signal}: sigaction"),
             nix::errno::Errno::last_raw(),
         ));
     }
+    if signal == KICK && before.sa_sigaction != action.sa_sigaction {
+        hosts_handler::keep(&before);
+    }
     Ok(())
 }
 
-extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the thread's errno, restored below.
     let errno = unsafe { *libc::__errno_location() };
     if signal == KICK {
@@ -359,6 +397,9 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, _context: *mut 
             _ => Origin::News,
         };
         kick_waiters(origin);
+        if origin == Origin::News {
+            hosts_handler::call(signal, info, context);
+        }
     } else {
         request_retirement();
     }

@@ -11,6 +11,7 @@ pub mod environment;
 pub(crate) mod fd;
 pub(crate) mod forks;
 pub(crate) mod holder;
+mod hosts_handler;
 pub(crate) mod io;
 pub(crate) mod kernel;
 pub(crate) mod kick;

@@ -25,6 +25,7 @@ mod load;
 mod orphans;
 mod overdue;
 mod overload;
+mod own_handlers;
 mod queue;
 mod recycling;
 mod reload;

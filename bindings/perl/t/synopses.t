@@ -31,6 +31,8 @@ my %ANSWER = (
 # These serve nobody.
 my %PRINTS = (
     'FCGIPM::FFI' => qr/\Alibfcgipm \d+\.\d+\.\d+ from \//,
+    'FCGIPM::Alias'   => qr/\AHello\n\z/,
+    'FCGIPM::Signals' => qr/\ATERM is not handled\n\z/,
     'FCGIPM::XS'  => qr/\Arequests are served in C\n\z/,
 );
 

@@ -455,12 +455,42 @@ XS(forget_signals)
     XSRETURN_EMPTY;
 }
 
+/* Whether an element of %SIG that stands for a handler of the library's was assigned to, restored or deleted: perl has
+ * replaced that handler then, without a trace in its own table. */
+static bool is_signal_touched;
+
+static int signal_is_touched(pTHX_ SV *sv, MAGIC *magic)
+{
+    PERL_UNUSED_ARG(sv);
+    PERL_UNUSED_ARG(magic);
+    is_signal_touched = true;
+    return 0;
+}
+
+/* `local` copies it to the element that is there in the meantime. */
+static const MGVTBL watching = { .svt_set = signal_is_touched, .svt_clear = signal_is_touched, .svt_free = signal_is_touched };
+
+/* watch_signal(reference to the element) */
+XS(watch_signal)
+{
+    dXSARGS;
+    SV *element = items == 1 && SvROK(ST(0)) ? SvRV(ST(0)) : NULL;
+    if (element && !mg_findext(element, PERL_MAGIC_ext, &watching))
+        sv_magicext(element, NULL, PERL_MAGIC_ext, &watching, NULL, 0);
+    XSRETURN_EMPTY;
+}
+
 /* accept(the library's request): fcgipm_request_accept, as FCGIPM::FFI calls it. */
 XS(accept_request)
 {
     dXSARGS;
     if (items != 1)
         croak_xs_usage(cv, "request");
+    if (is_signal_touched) {
+        PUSHMARK(SP);
+        call_pv("FCGIPM::Signals::restore", G_DISCARD | G_VOID | G_NOARGS);
+        is_signal_touched = false;
+    }
     XSRETURN_IV(library.accept(INT2PTR(void *, SvUV(ST(0)))));
 }
 
@@ -488,6 +518,7 @@ XS_EXTERNAL(boot_FCGIPM__XS)
     newXS("FCGIPM::XS::read_bytes", read_bytes, __FILE__);
     newXS("FCGIPM::XS::forget_signals", forget_signals, __FILE__);
     newXS("FCGIPM::XS::accept", accept_request, __FILE__);
+    newXS("FCGIPM::XS::watch_signal", watch_signal, __FILE__);
     newXS("FCGIPM::XS::begin", begin, __FILE__);
     newXS("FCGIPM::XS::end", end, __FILE__);
     newXS("FCGIPM::XS::use_library", use_library, __FILE__);

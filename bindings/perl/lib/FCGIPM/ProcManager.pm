@@ -12,6 +12,7 @@ use Exporter ();
 use FCGIPM::FFI;
 use FCGIPM::ProcManager::Events;
 use FCGIPM::Request;
+use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
 
@@ -24,9 +25,6 @@ our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
 # What leads out of whatever was called in a manager when this process is a worker suddenly.
 our $IN_WORKER = bless [], 'FCGIPM::ProcManager::InWorker';
-
-# Handlers that stand in %SIG and that no program has put there.
-our %not_the_programs;
 
 our $Default = __PACKAGE__;    # class of the object that calls without one use
 our $Q;                        # that object
@@ -122,7 +120,7 @@ sub pm_manage {
     # A handler of the program's, or IGNORE, must not take the workers' exit statuses away; and what is printed
     # to somebody who has gone must not end the manager.
     local $SIG{CHLD} = 'DEFAULT';
-    local $SIG{PIPE} = sub { } if !_has_handler('PIPE');
+    local $SIG{PIPE} = sub { } if !FCGIPM::Signals::has_handler('PIPE');
 
     my $options = $this->_options;
     $this->_obey_environment($options);
@@ -183,20 +181,6 @@ sub _count {
     $count = { $this->library_parameters }->{n_processes} if !defined $count;
     no warnings qw(numeric uninitialized);
     return int $count;
-}
-
-sub _has_handler {
-    my ($signal) = @_;
-    my $handler = $SIG{$signal};
-    return defined $handler && $handler ne '' && $handler ne 'DEFAULT' && !$not_the_programs{$handler};
-}
-
-# The program's handler, above the one that the library has put in its place. Assigning an element to itself would do nothing.
-sub _set_anew {
-    my ($signal) = @_;
-    my $handler = $SIG{$signal};
-    $SIG{$signal} = $handler;
-    return;
 }
 
 sub _manager {
@@ -331,8 +315,7 @@ sub sig_handler {
     return $this->pm_received_signal($name, 1);
 }
 
-# What perl believes to be the handler in a worker. The library's own stands above it, until the
-# program says `local $SIG{TERM}`: what comes back at the end of that scope is this.
+# What perl believes to be the handler in a worker (FCGIPM::Signals).
 sub _retire {
     sig_sub(@_);
     FCGIPM::FFI::worker_retire();
@@ -346,10 +329,9 @@ sub handling_init {
     if (!$this->no_signals) {
         $SIG_CODEREF = sub { $this->sig_handler(@_) };
         # INT and QUIT are the program's if it has a handler for them.
-        my @kept = grep { _has_handler($_) } qw(INT QUIT);
-        $SIG{$_} = \&_retire for grep { my $name = $_; !grep { $name eq $_ } @kept } @RETIRING;
-        FCGIPM::FFI::worker_protect();
-        _set_anew($_) for @kept;
+        my %is_kept = map { $_ => 1 } grep { FCGIPM::Signals::has_handler($_) } qw(INT QUIT);
+        FCGIPM::Signals::stand_in($_, \&_retire) for grep { !$is_kept{$_} } @RETIRING;
+        FCGIPM::Signals::set_anew($_) for keys %is_kept;
         # Who waits for a request hears of it when the wait ends.
         $FCGIPM::Request::retired = sub { sig_sub('TERM') if !$this->{SIG_RECEIVED} };
     }
@@ -457,7 +439,7 @@ sub pm_notify {
 sub _print_line {
     my ($line) = @_;
     return print STDERR $line if tied *STDERR;
-    local $SIG{PIPE} = 'IGNORE' if !_has_handler('PIPE');
+    local $SIG{PIPE} = 'IGNORE' if !FCGIPM::Signals::has_handler('PIPE');
     my $descriptor = fileno STDERR;
     return print STDERR $line if !defined $descriptor || $descriptor != 2;
     my $layers = join ' ', PerlIO::get_layers(*STDERR, output => 1);

@@ -11,6 +11,7 @@ use Errno ();
 use Scalar::Util ();
 
 use FCGIPM::FFI;
+use FCGIPM::Signals;
 use FCGIPM::Stream::Input;
 use FCGIPM::Stream::Output;
 use FCGIPM::XS;
@@ -148,11 +149,13 @@ sub Accept($) {
         if ($last_call) { $! = Errno::ENOTCONN; return NO_MORE }
         $! = 0;
         return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !_make_handle($self);
+        FCGIPM::Signals::look() if $FCGIPM::Signals::is_looking;
+        $FCGIPM::Signals::is_from_manager = 0;
         my $result = _accept($$handle);
         last if $result == 0;
         # Perl runs the handlers of signals that came meanwhile now, between two statements.
         if ($result == FCGIPM::FFI::EINTERRUPTED) {
-            return _failure($result) if $self->{flags} & FCGIPM::FFI::FAIL_ACCEPT_ON_INTR;
+            return _failure($result) if $self->{flags} & FCGIPM::FFI::FAIL_ACCEPT_ON_INTR && !$FCGIPM::Signals::is_from_manager;
         }
         elsif ($result == FCGIPM::FFI::EFORKED) { _forget_handle($self) }
         else {
@@ -324,7 +327,10 @@ sub _make_handle {
     my ($self) = @_;
     # Waiting must end for a signal in any case, so that perl can run its handlers.
     my $flags = $self->{flags} | FCGIPM::FFI::RETURN_ON_SIGNAL;
+    # The manager of `fcgipm run` names its worker.
+    my $is_worker = ($ENV{FCGIPM_WORKER} || '') =~ /\A[0-9]+:$$:/;
     my $handle = FCGIPM::FFI::request_new($self->{socket}, $flags, $options);
+    FCGIPM::Signals::expect_signals(qw(TERM HUP INT QUIT)) if $is_worker && defined $handle;
     $loops++ if defined $handle;
     $self->{pid} = $$;
     return ${ $self->{handle} } = $handle;

@@ -56,7 +56,7 @@ my %HANDLER = (
 );
 {
     no warnings 'once';
-    @FCGIPM::ProcManager::not_the_programs{ values %HANDLER } = values %HANDLER;
+    @FCGIPM::Signals::not_the_programs{ values %HANDLER } = values %HANDLER;
 }
 my $is_handling;
 

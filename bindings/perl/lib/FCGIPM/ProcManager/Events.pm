@@ -5,16 +5,13 @@ package FCGIPM::ProcManager::Events;
 use strict;
 use warnings;
 
-use Config ();
 use IO::Handle ();
 use POSIX ();
 
 use FCGIPM::FFI;
+use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
-
-my @SIGNAL_NAME = split ' ', $Config::Config{sig_name};
-my %SIGNAL_NUMBER = map { $SIGNAL_NAME[$_] => $_ } 0 .. $#SIGNAL_NAME;
 
 my %ON_EVENT = (
     FCGIPM::FFI::EVENT_MANAGING,          \&_managing,
@@ -64,7 +61,7 @@ sub take {
 sub ask_to_stop {
     my ($pm) = @_;
     $pm->{is_asked} = 1;
-    return FCGIPM::FFI::manager_signal($pm->{library_manager}, $SIGNAL_NUMBER{TERM});
+    return FCGIPM::FFI::manager_signal($pm->{library_manager}, FCGIPM::Signals::number_of('TERM'));
 }
 
 # Perl's handlers, which the library's have taken the place of: the program's own, and, where a pm_wait of its own
@@ -72,15 +69,15 @@ sub ask_to_stop {
 sub _set_handlers {
     my ($pm) = @_;
     return if $pm->no_signals;
-    my @programs = grep { FCGIPM::ProcManager::_has_handler($_) } @PROGRAMS;
-    FCGIPM::ProcManager::_set_anew($_) for @programs;
+    my @programs = grep { FCGIPM::Signals::has_handler($_) } @PROGRAMS;
+    FCGIPM::Signals::set_anew($_) for @programs;
     $pm->{has_handlers} = $pm->{is_driven} || @programs;
     return if !$pm->{is_driven};
     my %is_programs = map { $_ => 1 } @programs;
     for my $name (grep { !$is_programs{$_} } @MANAGED) {
         $SIG{$name} = sub {
             return FCGIPM::ProcManager::sig_sub($name) if $pm->{is_waiting};
-            return FCGIPM::FFI::manager_signal($pm->{library_manager}, $SIGNAL_NUMBER{$name});
+            return FCGIPM::FFI::manager_signal($pm->{library_manager}, FCGIPM::Signals::number_of($name));
         };
     }
     return;
@@ -151,7 +148,7 @@ sub _worker_exited {
 
 sub _signal {
     my ($pm) = @_;
-    my $name = $SIGNAL_NAME[ FCGIPM::FFI::manager_event_status($pm->{library_manager}) ];
+    my $name = FCGIPM::Signals::name_of(FCGIPM::FFI::manager_event_status($pm->{library_manager}));
     return if $name eq 'TERM' && delete $pm->{is_asked};
     $pm->{is_stopping} = 1 if $name =~ /\A(?:TERM|INT|QUIT)\z/;
     $pm->sig_manager($name);
@@ -214,6 +211,7 @@ sub begin_worker {
     delete @$pm{qw(PIDS others has_handlers is_resizing)};
     $pm->{MANAGER_PID} = getppid;
     $pm->role('server');
+    FCGIPM::Signals::expect_manager();
     _expect_notice($pm);
     $pm->handling_init;
     $pm->pm_notify('initialized');

@@ -1,0 +1,41 @@
+//! The host's own handler of the signal that kicks. URG is also how the kernel reports out-of-band data, so a handler of
+//! the host's is not lost when the library's takes its place: it is called after that one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A function that takes the signal alone, or 0.
+static HANDLER: AtomicUsize = AtomicUsize::new(0);
+/// A function that also takes what is known of the signal (SA_SIGINFO), or 0.
+static INFO_HANDLER: AtomicUsize = AtomicUsize::new(0);
+
+/// Remembers what was in force before the library's handler.
+pub(super) fn keep(before: &libc::sigaction) {
+    let handler = match before.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN => 0,
+        handler => handler,
+    };
+    let takes_info = before.sa_flags & libc::SA_SIGINFO != 0;
+    let (alone, with_info) = if takes_info {
+        (0, handler)
+    } else {
+        (handler, 0)
+    };
+    HANDLER.store(alone, Ordering::SeqCst);
+    INFO_HANDLER.store(with_info, Ordering::SeqCst);
+}
+
+/// Calls it; from the library's handler only.
+pub(super) fn call(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let alone = HANDLER.load(Ordering::SeqCst);
+    let with_info = INFO_HANDLER.load(Ordering::SeqCst);
+    if alone != 0 {
+        // SAFETY: the host installed this address as a handler without SA_SIGINFO, so it is such a function.
+        let handler: extern "C" fn(i32) = unsafe { std::mem::transmute(alone) };
+        handler(signal);
+    } else if with_info != 0 {
+        // SAFETY: the host installed this address as a handler with SA_SIGINFO, so it is such a function.
+        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
+            unsafe { std::mem::transmute(with_info) };
+        handler(signal, info, context);
+    }
+}
