@@ -1,6 +1,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use POSIX ();
 use Test::More;
 use Workers;
 
@@ -84,6 +85,29 @@ LOOP
     my $says = $daemon->ask->{stdout};
     like($says, qr/max_requests=200 max_memory=\S+ idle_timeout=5 own=kept\z/, 'a worker sees the options that count');
     $daemon->stop;
+}
+
+# Workers are signalled by their numbers where a pm_wait of the program's own waits: a number that is no child's any more
+# is not.
+{
+    my ($child, $others) = map { pipe my $read, my $write or die; [ $read, $write ] } 1, 2;
+    my $pid = fork // die;
+    if (!$pid) {
+        my $grandchild = fork // die;
+        if ($grandchild) { syswrite $child->[1], "$grandchild\n" }
+        close $others->[1];
+        sysread $others->[0], my $byte, 1;    # until this test ends
+        POSIX::_exit(0);
+    }
+    my $grandchild = readline $child->[0];
+    chomp $grandchild;
+    my $manager = FCGIPM::ProcManager->new({ log => 'none' });
+    $manager->{PIDS} = { map { $_ => { pid => $_ } } $pid, $grandchild };
+    $manager->{is_waiting} = 1;
+    $manager->sig_manager('HUP');
+    waitpid $pid, 0;
+    is($? & 127, POSIX::SIGTERM(), 'a worker gets its TERM');
+    ok(kill(0 => $grandchild), 'and no other process');
 }
 
 done_testing;

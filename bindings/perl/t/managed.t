@@ -76,6 +76,14 @@ sub _held {
     my @managers = $outcome->{stderr} =~ /manager \(pid \d+\): initialized/g;
     is(scalar @managers, 1, 'there is no other');
 
+    # Programs look in $0 for their own file, and CGI::Carp begins its messages with it.
+    (my $named = $FAST) =~ s/'worker '/"\$0 is [\$0]", 'worker '/;
+    ($outcome) = serve($named, { FCGIPM_N_PROCESSES => 1 }, $one);
+    like($outcome->{responses}[0]{stdout}, qr/\[program\.pl\]/, q{a script without a manager of its own keeps $0});
+    $named =~ s/(?=while)/use FCGI::ProcManager; FCGI::ProcManager->new({ n_processes => 1 })->pm_manage; /;
+    ($outcome) = serve($named, {}, $one);
+    like($outcome->{responses}[0]{stdout}, qr/\[perl-fcgi\]/, 'one with a manager is named by that');
+
     my $socket = 'use FCGI; my $s = FCGI::OpenSocket("own", 5); my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, {}, $s, 0); open my $f, ">", "ready"; close $f; while ($r->Accept >= 0) { print "worker $$ of ", getppid }';
     ($outcome, $manager) = serve($socket, { FCGIPM_N_PROCESSES => 2 }, sub {
         (my $own = $_[0]) =~ s/socket\z/own/;

@@ -8,6 +8,10 @@
 #include "perl.h"
 #include "XSUB.h"
 
+#if PERL_VERSION < 22
+#error "perl 5.22 or later is needed"
+#endif
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -85,7 +89,7 @@ static bool gather(pTHX_ SV *gathered, SV **items, I32 count)
 }
 
 /* PRINT of FCGIPM::Stream::Output. A closed stream's bytes do not begin with the mark. */
-XS(print_items)
+XS_INTERNAL(print_items)
 {
     dXSARGS;
     SV *gathered = items >= 2 ? field(aTHX_ ST(0), GATHERED) : NULL;
@@ -102,7 +106,7 @@ XS(print_items)
 }
 
 /* READLINE of FCGIPM::Stream::Input in scalar context, of a line that is there. */
-XS(read_line)
+XS_INTERNAL(read_line)
 {
     dXSARGS;
     SV *separator = get_sv("/", 0);
@@ -141,7 +145,7 @@ static bool is_usual_read(pTHX_ SV *into, SV *length, SV *offset)
 
 /* READ of FCGIPM::Stream::Input into the scalar itself, so that a large body is in memory once. Why one comes short, Perl finds
  * out: until then its bytes are what is buffered. */
-XS(read_bytes)
+XS_INTERNAL(read_bytes)
 {
     dXSARGS;
     bool is_usual = (items == 3 || items == 4) && is_usual_read(aTHX_ ST(1), ST(2), items == 4 ? ST(3) : NULL);
@@ -191,14 +195,25 @@ static const uint8_t *parameter(const uint8_t *at, struct parameter *into)
     return at;
 }
 
+/* Stays until this request has begun, whatever Perl code does that runs meanwhile: a value that is replaced may be an object,
+ * and its DESTROY may do anything. */
+static void hold(pTHX_ SV *sv)
+{
+    sv_2mortal(SvREFCNT_inc_simple_NN(sv));
+}
+
 /* The value becomes a scalar of its own: a program may have kept the one that was there. */
 static void store(pTHX_ HV *hash, const struct parameter *parameter)
 {
     SV *value = newSVpvn(parameter->value, parameter->value_length);
-    if (hv_store(hash, parameter->name, parameter->name_length, value, 0))
-        SvSETMAGIC(value); /* of %ENV: the process's environment */
-    else
+    SvREFCNT_inc_simple_void_NN(value); /* for the hash; the DESTROY of what was there may delete it */
+    if (hv_store(hash, parameter->name, parameter->name_length, value, 0)) {
+        if (SvREFCNT(value) > 1)
+            SvSETMAGIC(value); /* of %ENV: the process's environment */
+    } else {
         SvREFCNT_dec_NN(value);
+    }
+    SvREFCNT_dec_NN(value);
 }
 
 /* A value that is nobody else's and holds nothing but bytes: in %ENV also that which makes it the process's. */
@@ -377,7 +392,7 @@ static void set_streams(pTHX_ const struct ties *ties, bool closed)
 
 /* begin(request object) after Accept: FCGIPM::Request::begin_in_perl. As tie(), but TIEHANDLE of these streams has
  * nothing to do. In this order, because one handle may have two places. */
-XS(begin)
+XS_INTERNAL(begin)
 {
     dXSARGS;
     struct ties ties;
@@ -388,6 +403,12 @@ XS(begin)
         in_perl(aTHX_ "FCGIPM::Request::begin_in_perl", &ST(0) - 1, G_DISCARD | G_VOID);
         XSRETURN_EMPTY;
     }
+    hold(aTHX_ (SV *)self);
+    hold(aTHX_ (SV *)hash);
+    for (int i = 0; i < 3; i++) {
+        hold(aTHX_ ties.stream[i]);
+        hold(aTHX_ (SV *)ties.handle[i]);
+    }
     set_streams(aTHX_ &ties, false);
     set_number(aTHX_ self, "active", 1);
     if (!fill(aTHX_ request, (uint32_t)number(aTHX_ self, "scope"), hash))
@@ -395,9 +416,11 @@ XS(begin)
     const int order[] = { 1, 2, 0 };
     for (int i = 0; i < 3; i++) {
         GV *handle = ties.handle[order[i]];
-        if (!tie_of(handle)) {
+        /* What the glob holds may have gone or been replaced while the hash was filled. */
+        IO *io = isGV_with_GP(handle) ? GvIOn(handle) : NULL;
+        if (io && !tie_of(handle)) {
             SV *reference = newRV_inc(ties.stream[order[i]]);
-            sv_magic((SV *)GvIOp(handle), reference, PERL_MAGIC_tiedscalar, NULL, 0);
+            sv_magic((SV *)io, reference, PERL_MAGIC_tiedscalar, NULL, 0);
             SvREFCNT_dec_NN(reference);
         }
     }
@@ -414,7 +437,7 @@ static bool holds(pTHX_ SV *stream)
 
 /* end(request object): FCGIPM::Request::_end of a request that is this process's, has its handles tied and has written
  * nothing to the error stream that would still have to go out. False for any other, with which nothing was done. */
-XS(end)
+XS_INTERNAL(end)
 {
     dXSARGS;
     struct ties ties;
@@ -446,7 +469,7 @@ XS(end)
 }
 
 /* forget_signals(the library's request, or undef): fcgipm_request_forget_signals, as FCGIPM::FFI calls it. */
-XS(forget_signals)
+XS_INTERNAL(forget_signals)
 {
     dXSARGS;
     if (items != 1)
@@ -471,7 +494,7 @@ static int signal_is_touched(pTHX_ SV *sv, MAGIC *magic)
 static const MGVTBL watching = { .svt_set = signal_is_touched, .svt_clear = signal_is_touched, .svt_free = signal_is_touched };
 
 /* watch_signal(reference to the element) */
-XS(watch_signal)
+XS_INTERNAL(watch_signal)
 {
     dXSARGS;
     SV *element = items == 1 && SvROK(ST(0)) ? SvRV(ST(0)) : NULL;
@@ -481,7 +504,7 @@ XS(watch_signal)
 }
 
 /* accept(the library's request): fcgipm_request_accept, as FCGIPM::FFI calls it. */
-XS(accept_request)
+XS_INTERNAL(accept_request)
 {
     dXSARGS;
     if (items != 1)
@@ -495,7 +518,7 @@ XS(accept_request)
 }
 
 /* use_library(addresses of fcgipm_request_accept, _forget_signals, _role, _params, _read_full, _finish_with) */
-XS(use_library)
+XS_INTERNAL(use_library)
 {
     dXSARGS;
     if (items != 6)

@@ -150,6 +150,18 @@ When the original C<FCGI> was loaded before, this dies and says from where. perl
 line, so C<PERL5OPT=-MFCGIPM::Compat perl -MFCGI::ProcManager ...> is such a case. On the command line the order is as it is written, and this
 goes first: C<perl -MFCGIPM::Compat -MFCGI::ProcManager ...>.
 
+=head2 Scripts under C<-T>
+
+In taint mode perl ignores C<PERL5OPT> and C<PERL5LIB>, without a word: a script whose first line is C<#!/usr/bin/perl -T> runs on the
+original C<FCGI>. Three ways to run it here:
+
+    #!/usr/bin/perl -T -MFCGIPM::Compat                        the first line of the script, where this is installed
+    perl -T -I/opt/fcgipm/lib -MFCGIPM::Compat script.fcgi     the command line, which then needs -T, too
+    use lib '/opt/fcgipm/lib'; use FCGIPM::Compat;             in the script, before it loads FCGI
+
+The first is for scripts that are started by their own name; C<perl -T script.fcgi> says C<Too late for "-M">. To see which one a script
+has loaded, print C<$INC{'FCGI.pm'}>.
+
 =head2 A socket and workers for a program that has neither
 
 A script that only says C<< while (my $q = CGI::Fast->new) >>, or C<FCGI::Request()> and C<Accept>, is served by five workers on one socket with
@@ -195,7 +207,6 @@ of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the 
     a pm_wait that calls waitpid itself   sees every exit                     not those of the end, which the log tells of
     n_processes changed at run time       when a worker has exited            at once
 
-Modules that the program puts in front of @INC by hand (C<unshift @INC>) are used, with a warning. Perl heeds no C<PERL5OPT> under C<-T>:
-there it is C<perl -T -I/folder -MFCGIPM::Compat>.
+Modules that the program puts in front of @INC by hand (C<unshift @INC>) are used, with a warning.
 
 =cut

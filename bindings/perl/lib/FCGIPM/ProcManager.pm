@@ -204,7 +204,8 @@ sub _serve_alone {
 sub managing_init {
     my ($this) = @_;
     $SIG_CODEREF = sub { $this->sig_manager(@_) } if !$this->no_signals;
-    $this->pm_change_process_name($this->pm_parameter('pm_title'));
+    my $title = $this->pm_parameter('pm_title');
+    $this->pm_change_process_name($title) if !$this->{keeps_name} || $title ne $0;
     $this->{library_pid_fname} = $this->pid_fname;
     $this->pm_write_pid_file;
     return;
@@ -285,7 +286,7 @@ sub sig_sub {
 sub sig_manager {
     my ($this, $name) = @_;
     if ($name eq 'HUP') {
-        my @pids = $this->{is_waiting} ? sort { $a <=> $b } keys %{ $this->{PIDS} } : ();
+        my @pids = $this->{is_waiting} ? grep { _is_child($_) } sort { $a <=> $b } keys %{ $this->{PIDS} } : ();
         return if !@pids;    # the reload has lines of its own
         $this->pm_notify("sending TERM to PIDs, @pids");
         kill TERM => @pids;
@@ -297,6 +298,15 @@ sub sig_manager {
         $this->pm_die("safe exit from signal $name");
     }
     return;
+}
+
+# A worker that has ended, and was waited for, is still known here until its end was reported: its number may be another
+# process's by now. A child's cannot, because nobody but this process waits for it.
+sub _is_child {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/stat" or return 0;
+    my ($parent) = (scalar(<$file>) || '') =~ /\A\d+ \(.*\) [A-Z] (\d+)/s;
+    return defined $parent && $parent == $$;
 }
 
 # Subclasses set handlers with it. The signals that the library takes stay the library's.
@@ -335,7 +345,7 @@ sub handling_init {
         # Who waits for a request hears of it when the wait ends.
         $FCGIPM::Request::retired = sub { sig_sub('TERM') if !$this->{SIG_RECEIVED} };
     }
-    $this->pm_change_process_name('perl-fcgi');
+    $this->pm_change_process_name('perl-fcgi') if !$this->{keeps_name};
     srand;    # or every worker draws the numbers that the manager would have drawn
     return;
 }

@@ -64,7 +64,8 @@ sub ensure {
     return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER} || FCGIPM::FFI::environment_is_untrusted();
     return if !$ENV{FCGIPM_N_PROCESSES} && !grep { defined $ENV{$_} && length $ENV{$_} } @FOR_WORKERS_ONLY;
     require FCGIPM::ProcManager;
-    FCGIPM::ProcManager->new({ pm_title => $0 })->pm_manage;
+    # The script has not asked for a manager, so it is named as it was: some look in $0 for their own file.
+    FCGIPM::ProcManager->new({ pm_title => $0, keeps_name => 1 })->pm_manage;
     return;
 }
 
@@ -107,7 +108,7 @@ request is that of the environment.
 =head2 The workers
 
 When C<FCGIPM_N_PROCESSES> is set, and the program has come to its first C<Accept> without a manager of its own, a manager is started
-there, and the workers go on behind it. The process that was started stays the manager. C<FCGIPM_USER>, C<FCGIPM_GROUP> and C<FCGIPM_CHROOT> are
+there, and the workers go on behind it. C<$0> stays the script's name. The process that was started stays the manager. C<FCGIPM_USER>, C<FCGIPM_GROUP> and C<FCGIPM_CHROOT> are
 about workers: without any they are refused.
 
 

@@ -111,7 +111,7 @@ sub _flush_all {
     local ($!, $@);
     STDOUT->flush;
     STDERR->flush;
-    no warnings 'exec';
+    local $SIG{__WARN__} = sub { };    # no pragma is heard under `perl -W`
     eval { exec { '' } '' };    # under -T it may die, and then the two above must do
     return;
 }
