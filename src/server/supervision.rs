@@ -251,13 +251,14 @@ pub fn protect() -> crate::error::Result<()> {
     kick::install_retiring()
 }
 
-/// Puts one of a worker's signal handlers back, if another has taken its place; `true` if it had to.
+/// Puts one of a worker's signal handlers back, if another has taken its place; `true` if it had to. Of URG, `calls_host`
+/// says whether what the host had installed is called after it.
 ///
 /// # Errors
 /// [`Code::Argument`](crate::error::Code::Argument): it is none of a worker's signals;
 /// [`Code::System`](crate::error::Code::System): sigaction(2) failed.
-pub fn protect_signal(signal: i32) -> crate::error::Result<bool> {
-    kick::restore(signal)
+pub fn protect_signal(signal: i32, calls_host: bool) -> crate::error::Result<bool> {
+    kick::protect(signal, calls_host)
 }
 
 /// Whether the manager was found to be gone.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use nix::errno::Errno;
 
-use super::kick;
+use super::{hosts_handler, kick};
 use crate::error::{Code, Error, Result};
 
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
@@ -69,14 +69,18 @@ fn replace(signal: i32, theirs: usize, ours: usize) {
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let errno = Errno::last_raw();
     // First, because the host's handler may not return.
-    if signal == kick::KICK {
-        // The host has put its handler in the place of the kick's. It says nothing to the host. A valid signal's
-        // handler can always be installed.
+    let is_for_host = if signal == kick::KICK {
+        // The host has put its handler in the place of the kick's. A valid signal's handler can always be installed.
         let _ = kick::restore(kick::KICK);
+        hosts_handler::is_wanted()
     } else {
         kick::interrupt(kick::Whose::ThisThread);
-    }
+        true
+    };
     Errno::set_raw(errno);
+    if !is_for_host {
+        return;
+    }
     let behind = BEHIND.load(Ordering::Acquire);
     if !behind.is_null() {
         // SAFETY: it was given as a handler, and gets what the kernel passed.

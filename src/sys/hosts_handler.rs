@@ -1,12 +1,25 @@
 //! The host's own handler of the signal that kicks. URG is also how the kernel reports out-of-band data, so a handler of
 //! the host's is not lost when the library's takes its place: it is called after that one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A function that takes the signal alone, or 0.
 static HANDLER: AtomicUsize = AtomicUsize::new(0);
 /// A function that also takes what is known of the signal (SA_SIGINFO), or 0.
 static INFO_HANDLER: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether it is called. A runtime may have one function for all signals, which must only get those that its program
+/// handles: perl exits when it has no handler for a signal that this function took.
+static IS_WANTED: AtomicBool = AtomicBool::new(true);
+
+/// Whether the host wants to know of the signal.
+pub(super) fn want(is_wanted: bool) {
+    IS_WANTED.store(is_wanted, Ordering::SeqCst);
+}
+
+pub(super) fn is_wanted() -> bool {
+    IS_WANTED.load(Ordering::SeqCst)
+}
 
 /// Remembers what was in force before the library's handler.
 pub(super) fn keep(before: &libc::sigaction) {
@@ -24,8 +37,11 @@ pub(super) fn keep(before: &libc::sigaction) {
     INFO_HANDLER.store(with_info, Ordering::SeqCst);
 }
 
-/// Calls it; from the library's handler only.
+/// Calls it, if the host wants that; from the library's handler only.
 pub(super) fn call(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    if !is_wanted() {
+        return;
+    }
     let alone = HANDLER.load(Ordering::SeqCst);
     let with_info = INFO_HANDLER.load(Ordering::SeqCst);
     if alone != 0 {

@@ -181,6 +181,17 @@ pub(crate) fn restore(signal: i32) -> Result<bool> {
     Ok(is_displaced)
 }
 
+/// The same; of [`KICK`], the host says whether its own handler is called after this one.
+///
+/// # Errors
+/// As [`restore`].
+pub(crate) fn protect(signal: i32, calls_host: bool) -> Result<bool> {
+    if signal == KICK {
+        hosts_handler::want(calls_host);
+    }
+    restore(signal)
+}
+
 /// A wait was interrupted, and by no handler of this file: a kick may have gone to another handler, which has taken
 /// its place.
 pub(crate) fn interrupted_by_another() {

@@ -127,7 +127,7 @@ my @FUNCTIONS = (
     worker_retire         => []                     => 'sint32',
     worker_retiring       => []                     => 'sint32',
     worker_protect        => []                     => 'sint32',
-    worker_protect_signal => ['sint32']             => 'sint32',
+    worker_protect_signal => ['sint32', 'sint32']   => 'sint32',
     worker_notice_given   => []                     => 'sint32',
 );
 

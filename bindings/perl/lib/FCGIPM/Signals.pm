@@ -54,7 +54,7 @@ sub stand_in {
     $stand_in{$signal} = $not_the_programs{$sub} = $sub;
     $SIG{$signal} = $sub;
     _watch($signal);
-    FCGIPM::FFI::worker_protect_signal($NUMBER{$signal});
+    _protect($signal);
     return;
 }
 
@@ -91,7 +91,7 @@ sub restore {
         my $now = $SIG{$signal};
         next if $signal ne 'URG' && !(ref $now && $now == $stand_in{$signal});
         _watch($signal);
-        FCGIPM::FFI::worker_protect_signal($NUMBER{$signal});
+        _protect($signal);
     }
     return;
 }
@@ -100,6 +100,12 @@ sub restore {
 sub _from_manager {
     $is_from_manager = 1;
     return restore();
+}
+
+# Perl gets a URG only while the program has a handler for it.
+sub _protect {
+    my ($signal) = @_;
+    return FCGIPM::FFI::worker_protect_signal($NUMBER{$signal}, has_handler('URG') ? 1 : 0);
 }
 
 # Whatever is done to the element from now on has Accept call restore().
