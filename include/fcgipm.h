@@ -854,19 +854,21 @@ int32_t fcgipm_worker_notice_given(void);
 int32_t fcgipm_worker_protect(void);
 
 /**
- * Puts the handler of one signal back, if the host or its runtime has put another in its place: URG, by
- * which the manager reaches a worker, or TERM, HUP, INT or QUIT. For runtimes that restore a table of signals of
- * their own; what the other handler may have taken in is looked for in the next wait.
+ * Puts the handler of one signal back, if the host or its runtime has put another in its
+ * place: URG, by which the manager reaches a worker, or TERM, HUP, INT or QUIT. For runtimes
+ * that restore a table of signals of their own; what the other handler may have taken in is
+ * looked for in the next wait.
  *
- * calls_host matters for URG alone: unless it is 0, the handler that was replaced is called after the library's from
- * then on, also when its manager reaches the worker. That is so from the start, for a host with a handler of its own.
- * A runtime that has one function for all signals passes 0 while its program has no handler for URG.
+ * calls_host matters for URG alone: unless it is 0, the handler that was replaced is called
+ * after the library's from then on, also when the manager reaches the worker. That is so
+ * from the start, for a host with a handler of its own. A runtime that has one function for
+ * all signals passes 0 while its program has no handler for URG.
  *
- * Returns 1 if the handler had to be put back and 0 if it was there, FCGIPM_EARGUMENT for another signal, or
- * FCGIPM_ESYSTEM with errno. Any thread. After fork each process has its own handlers.
+ * Returns 1 if the handler had to be put back and 0 if it was there, FCGIPM_EARGUMENT for
+ * another signal, or FCGIPM_ESYSTEM with errno. Any thread. After fork each process has its
+ * own handlers.
  */
-int32_t fcgipm_worker_protect_signal(int32_t signal,
-                                     int32_t calls_host);
+int32_t fcgipm_worker_protect_signal(int32_t signal, int32_t calls_host);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -44,16 +44,19 @@ pub extern "C" fn fcgipm_worker_protect() -> i32 {
     enter(|| supervision::protect().map(|()| 0))
 }
 
-/// Puts the handler of one signal back, if the host or its runtime has put another in its place: URG, by
-/// which the manager reaches a worker, or TERM, HUP, INT or QUIT. For runtimes that restore a table of signals of
-/// their own; what the other handler may have taken in is looked for in the next wait.
+/// Puts the handler of one signal back, if the host or its runtime has put another in its
+/// place: URG, by which the manager reaches a worker, or TERM, HUP, INT or QUIT. For runtimes
+/// that restore a table of signals of their own; what the other handler may have taken in is
+/// looked for in the next wait.
 ///
-/// calls_host matters for URG alone: unless it is 0, the handler that was replaced is called after the library's from
-/// then on, also when its manager reaches the worker. That is so from the start, for a host with a handler of its own.
-/// A runtime that has one function for all signals passes 0 while its program has no handler for URG.
+/// calls_host matters for URG alone: unless it is 0, the handler that was replaced is called
+/// after the library's from then on, also when the manager reaches the worker. That is so
+/// from the start, for a host with a handler of its own. A runtime that has one function for
+/// all signals passes 0 while its program has no handler for URG.
 ///
-/// Returns 1 if the handler had to be put back and 0 if it was there, FCGIPM_EARGUMENT for another signal, or
-/// FCGIPM_ESYSTEM with errno. Any thread. After fork each process has its own handlers.
+/// Returns 1 if the handler had to be put back and 0 if it was there, FCGIPM_EARGUMENT for
+/// another signal, or FCGIPM_ESYSTEM with errno. Any thread. After fork each process has its
+/// own handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_protect_signal(signal: i32, calls_host: i32) -> i32 {
     enter(|| supervision::protect_signal(signal, calls_host != 0).map(i32::from))

@@ -147,7 +147,11 @@ pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
 }
 
 /// The same, for web servers that do not only wait.
-pub(crate) fn serve_peers(command: Command, peers: &[Peer]) -> Run {
+pub(crate) fn serve_peers(mut command: Command, peers: &[Peer]) -> Run {
+    if peers.iter().any(|peer| matches!(peer, Peer::Leaves(_))) {
+        // It leaves before the program accepts, and its request is to be run nevertheless.
+        command.env("FCGIPM_SKIP_HUNG_UP", "no");
+    }
     serve_all(command, |address| {
         let responses = peers.iter().filter_map(|peer| exchange(address, peer));
         responses.collect()
