@@ -72,7 +72,7 @@ impl Shell {
         let started = prepared.start(LIMIT, keep, taken, |taken| {
             for (offered, socket) in taken {
                 if let Some(connection) = socket.accepted_by(listeners) {
-                    let is_passed = connection.forward(queue, byte_of(offered));
+                    let is_passed = connection.forward(queue, byte_of(offered)).unwrap_or(false);
                     // Closed when this process ends.
                     std::mem::forget(connection);
                     if !is_passed {

@@ -136,7 +136,8 @@ impl Shell {
     /// When a queue is to be looked at. Whoever stops answers what waits.
     pub(super) fn shedding_at(&self) -> Option<Duration> {
         let shedding = self.shedding.as_ref()?;
-        shedding.look_at().filter(|_| !self.pool.is_stopping())
+        let goes_on = !self.has_no_queue && !self.pool.is_stopping();
+        shedding.look_at().filter(|_| goes_on)
     }
 
     /// What a worker is to count.
@@ -233,7 +234,7 @@ impl Shell {
         let overdue = queue.age.overdue(accepted, uncounted).min(waiting);
         queue.more = overdue > AT_ONCE as u64 && shedding.held.is_none();
         for _ in 0..overdue.min(AT_ONCE as u64) {
-            if shedding.held.is_some() || !self.refuse_next(shedding, place) {
+            if shedding.held.is_some() || self.has_no_queue || !self.refuse_next(shedding, place) {
                 shedding.queues[place].more = false;
                 break;
             }
@@ -294,11 +295,24 @@ impl Shell {
     /// Hands a connection to the workers; it comes back where there is no room.
     fn deliver(&mut self, connection: HeldFd) -> std::result::Result<(), HeldFd> {
         self.handed_over = true;
-        if !connection.forward(self.parts.handover.0.as_fd(), supervision::SILENT) {
-            return Err(connection);
+        let queue = self.parts.handover.0.as_fd();
+        match connection.forward(queue, supervision::SILENT) {
+            Ok(true) => {}
+            Ok(false) => return Err(connection),
+            // It is never there again. Nothing may be accepted any more that could turn out to be the workers'.
+            Err(errno) => self.queue_is_gone(errno),
         }
         self.closing.close(connection);
         Ok(())
+    }
+
+    fn queue_is_gone(&mut self, errno: Errno) {
+        if !std::mem::replace(&mut self.has_no_queue, true) {
+            self.publish(Event::notice(format!(
+                "max_queue_age has no effect any more: a worker has shut down the queue on which connections are handed over: {}",
+                errno.desc()
+            )));
+        }
     }
 
     /// Accepted in all, as far as it was counted.

@@ -52,6 +52,8 @@ pub(super) struct Shell {
     pub(super) guarding: Guarding,
     /// Descriptors that workers exchanged while they were taken.
     pub(super) exchanged: usize,
+    /// A worker has shut down the hand-over queue.
+    pub(super) has_no_queue: bool,
     /// What is refused of that which waits.
     pub(super) shedding: Option<Shedding>,
     pub(super) saturation: Saturation,
@@ -203,6 +205,7 @@ impl Shell {
             closing: Closing::default(),
             guarding: Guarding::default(),
             exchanged: 0,
+            has_no_queue: false,
             shedding,
             saturation: Saturation::default(),
             events: VecDeque::new(),

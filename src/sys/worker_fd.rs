@@ -126,9 +126,12 @@ impl HeldFd {
         io::discard(self.as_fd(), &mut [0; 8192], BOUND)
     }
 
-    /// Puts a copy into a hand-over queue. False: it is full, or gone.
-    pub(crate) fn forward(&self, queue: BorrowedFd<'_>, byte: u8) -> bool {
-        handover::pass(queue, self.as_fd(), byte).unwrap_or(false)
+    /// Puts a copy into a hand-over queue. False: it is full.
+    ///
+    /// # Errors
+    /// The queue is gone: a worker has shut it down.
+    pub(crate) fn forward(&self, queue: BorrowedFd<'_>, byte: u8) -> nix::Result<bool> {
+        handover::pass(queue, self.as_fd(), byte)
     }
 }
 

@@ -256,6 +256,16 @@ static int shut_queue(void)
     return result;
 }
 
+/* Is busy until the body has ended. */
+static int read_body(fcgipm_request *request)
+{
+    uint8_t bytes[64];
+    int64_t count;
+    while ((count = fcgipm_request_read(request, bytes, sizeof bytes)) > 0)
+        ;
+    return (int)count;
+}
+
 /* Whether the worker has done its worst. */
 static int answer(fcgipm_request *request)
 {
@@ -276,6 +286,8 @@ static int answer(fcgipm_request *request)
         result = hand_over();
     if (strcmp(path, "/shut") == 0)
         result = shut_queue();
+    if (strcmp(path, "/body") == 0)
+        result = read_body(request);
     if (strcmp(path, "/orders") == 0)
         give_orders();
     snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), result);

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::peer::pool::{Pool, call};
 use super::peer::program::{Program, Transport, compiled};
+use super::peer::records::{ID, STDIN, record};
 
 /// A signal acts within this, on a machine that does other things as well. What it would have to wait for lasts ten
 /// minutes.
@@ -115,6 +116,32 @@ fn a_queue_that_is_shut_down_holds_no_worker_that_is_to_leave() {
         !lines.iter().any(|line| line.contains("kill")),
         "{lines:#?}"
     );
+    assert_ends_promptly(pool, "a hand-over queue that is shut down");
+}
+
+/// What the manager accepts to refuse it may turn out to be the workers', and then there is no way to them.
+#[test]
+fn a_queue_that_is_shut_down_ends_max_queue_age_and_loses_nothing_after_that() {
+    let mut pool = pool(Transport::Tcp, 1, &[("FCGIPM_MAX_QUEUE_AGE", "0.2")]);
+    let (_, shut) = asked(&pool, "/shut");
+    assert!(shut > 0);
+    let mut busy = pool.program.connect();
+    busy.send(&call("/body").head());
+    // It has begun a request, and is too old before the rest comes.
+    let mut begun = pool.program.connect();
+    begun.send(&call("/").bytes()[..3]);
+    pool.program
+        .line("max_queue_age has no effect any more: a worker has shut down");
+    begun.assert_closed();
+    let mut others: Vec<_> = (0..5).map(|_| pool.program.connect()).collect();
+    for other in &mut others {
+        other.send(&call("/").bytes());
+    }
+    busy.send(&record(STDIN, ID, &[]));
+    assert!(busy.response().text().contains(" 0"));
+    for other in &mut others {
+        assert!(other.response().text().contains(" 0"));
+    }
     assert_ends_promptly(pool, "a hand-over queue that is shut down");
 }
 

@@ -43,7 +43,9 @@ pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
         let began = Instant::now();
         // One in a worker that is told to leave, one in a worker that stays.
         let mut leaving = stubborn(&pool);
-        host::reload(&mut pool);
+        pool.program.signal(Signal::SIGHUP);
+        // The reload is done when the worker that leaves has exited.
+        pool.program.line("all new workers are ready");
         let mut staying = stubborn(&pool);
         let gate = pool.gate();
         // And a worker that does not come up. Its end of the fifo opens when it is there.

@@ -130,9 +130,12 @@ fn storm(
             let mut left = workers;
             let mut events = [EpollEvent::empty(); 64];
             while left > 0 {
-                let count = epoll
-                    .wait(&mut events, EpollTimeout::try_from(LIMIT).unwrap())
-                    .unwrap();
+                let limit = EpollTimeout::try_from(LIMIT).unwrap();
+                let count = match epoll.wait(&mut events, limit) {
+                    // This process was stopped, or traced, and goes on (signal(7)).
+                    Err(nix::errno::Errno::EINTR) => continue,
+                    waited => waited.unwrap(),
+                };
                 assert!(count > 0, "{left} of {workers} workers go on");
                 let now = Instant::now();
                 for event in &events[..count] {
