@@ -1,6 +1,6 @@
 //! A process that outlives this one, to do what is left to do then.
 //!
-//! It is a copy of this process as of its start, in a session of its own, so that signals to a group do not reach it,
+//! It is a copy of this process as of its start, in a process group of its own, so that signals to a group do not reach it,
 //! and it holds every signal. It is no child of the host's: its end sends no SIGCHLD, and wait(2) does not find it.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
@@ -56,10 +56,12 @@ impl Guardian {
         if pid < 0 {
             return Err(Error::system("fork of the guardian", errno));
         }
-        Ok(Self {
-            pid: i32::try_from(pid).unwrap_or(-1),
-            channel: ours,
-        })
+        let pid = i32::try_from(pid).unwrap_or(-1);
+        // It does so itself, but whoever kills this process's group may be faster, and workers that are told of it rely
+        // on it. A leader of a group cannot begin a session, and need not.
+        let its = nix::unistd::Pid::from_raw(pid);
+        let _ = nix::unistd::setpgid(its, its);
+        Ok(Self { pid, channel: ours })
     }
 
     /// Another one has taken over.
