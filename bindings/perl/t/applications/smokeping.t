@@ -87,6 +87,8 @@ my @page = (
     [ '?target=_charts',        qr/Charts of the city/ ],
     [ '?target=Local.Host&displaymode=n&start=2026-11-29%2000:00&end=2026-11-30%2000:00', qr{/images/__navcache/} ],
     [ '',                       qr/<h1>Network of the city/ ],
+    # It exits afterwards.
+    [ '?target=nowhere',        qr/Section 'nowhere' does not exist/ ],
 );
 pages_alike('smokeping', \&start, [ map { page($_->[0], script => '/smokeping') } @page ],
     contains  => [ map { $_->[1] } @page ],
