@@ -88,10 +88,12 @@ impl Drop for Region {
 // SAFETY: the mapping is only reached through atomics.
 unsafe impl Sync for Region {}
 
-/// What the manager said, without numbers. How many old workers a reload still waits for is a matter of time.
+/// What the manager said, without numbers. How many old workers a reload still waits for, and whether all are busy, is a
+/// matter of time.
 fn trace(pool: &mut Pool) -> Vec<String> {
     let lines = pool.program.lines().iter();
-    let lines = lines.filter(|line| !line.contains("waiting for"));
+    let timely = ["waiting for", "overload: all of"];
+    let lines = lines.filter(|line| !timely.iter().any(|text| line.contains(text)));
     let plain = lines.map(|line| line.replace(|c: char| c.is_ascii_digit(), ""));
     plain.collect()
 }
