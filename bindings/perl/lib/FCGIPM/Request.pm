@@ -142,6 +142,7 @@ sub Accept($) {
     # if their handlers run before the library waits.
     my $handle = $self->{handle};
     _forget_signals($$handle);
+    $FCGIPM::Signals::is_from_manager = 0;
     return _accept_as_cgi() if $self->{socket} == 0 && !$self->IsFastCGI;
     Finish($self) if $self->{active};
 
@@ -150,12 +151,12 @@ sub Accept($) {
         $! = 0;
         return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !_make_handle($self);
         FCGIPM::Signals::look() if $FCGIPM::Signals::is_looking;
-        $FCGIPM::Signals::is_from_manager = 0;
         my $result = _accept($$handle);
         last if $result == 0;
         # Perl runs the handlers of signals that came meanwhile now, between two statements.
         if ($result == FCGIPM::FFI::EINTERRUPTED) {
             return _failure($result) if $self->{flags} & FCGIPM::FFI::FAIL_ACCEPT_ON_INTR && !$FCGIPM::Signals::is_from_manager;
+            $FCGIPM::Signals::is_from_manager = 0;
         }
         elsif ($result == FCGIPM::FFI::EFORKED) { _forget_handle($self) }
         else {

@@ -224,6 +224,8 @@ sub _expect_notice {
     my ($limit, $signal) = @{ $pm->{in_force} }{qw(request_timeout request_timeout_signal)};
     return if $pm->no_signals || !$limit || $signal eq 'none';
     $SIG{$signal} = sub {
+        # One that comes when the request has ended does not interrupt the wait for the next.
+        $FCGIPM::Signals::is_from_manager = 1;
         # A notice is of one request, and no other is to hear of it.
         return if FCGIPM::FFI::worker_notice_given() != 1;
         my @around = _around_the_handler();
