@@ -57,8 +57,7 @@ impl Guardian {
             return Err(Error::system("fork of the guardian", errno));
         }
         let pid = i32::try_from(pid).unwrap_or(-1);
-        // It does so itself, but whoever kills this process's group may be faster, and workers that are told of it rely
-        // on it. A leader of a group cannot begin a session, and need not.
+        // A group of its own, before anybody relies on it: a kill of this process's group must not reach it.
         let its = nix::unistd::Pid::from_raw(pid);
         let _ = nix::unistd::setpgid(its, its);
         Ok(Self { pid, channel: ours })
@@ -113,7 +112,6 @@ fn run(
     kept.push(channel.as_raw_fd());
     kept.extend(manager_pidfd.map(|fd| fd.as_raw_fd()));
     close_all_but(&kept);
-    let _ = nix::unistd::setsid();
     // Nobody's file system is kept busy.
     let _ = nix::unistd::chdir("/");
     title::set(&format!("guardian of process {manager}"));
