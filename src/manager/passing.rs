@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::shell::Shell;
 use crate::pool::Offers;
 use crate::server::supervision::{self, Offered};
+use crate::sys::disposable;
 
 /// Connections that are taken from a worker at once, at most: all of them are open here for a moment.
 const AT_ONCE: usize = 256;
 
-/// How long the worker may have to wait for what it did not lose.
-const LIMIT: Duration = Duration::from_millis(250);
+/// How long the worker may have to wait for what it did not lose: only somebody hostile, or a machine that is very busy, makes
+/// it longer than a moment.
+const LIMIT: Duration = Duration::from_secs(2);
 
 impl Shell {
     /// What the worker in a slot offers. It tells of an offer only while nobody looks for them; so from the first one on
@@ -72,14 +74,20 @@ impl Shell {
         let started = prepared.start(LIMIT, keep, taken, |taken| {
             for (offered, socket) in taken {
                 if let Some(connection) = socket.accepted_by(listeners) {
-                    let is_passed = connection.forward(queue, byte_of(offered)).unwrap_or(false);
+                    // Between the two nothing waits, and its time must not end: two workers would have the connection.
+                    let is_passed = disposable::undisturbed(|| {
+                        let is_passed = connection.forward(queue, byte_of(offered)) == Ok(true);
+                        if is_passed {
+                            shelf.pass(offered);
+                        }
+                        is_passed
+                    });
                     // Closed when this process ends.
                     std::mem::forget(connection);
                     if !is_passed {
                         // The queue is full: the others stay where they are.
                         break;
                     }
-                    shelf.pass(offered);
                 }
             }
             shelf.end_taking();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use parking_lot::Mutex;
@@ -153,6 +154,19 @@ fn run(
     super::exec::leave(0)
 }
 
+/// In a disposable process: does something that its time does not cut in two. It must not be able to block.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let alarm = alarm();
+    let _ = alarm.thread_block();
+    let result = work();
+    let _ = alarm.thread_unblock();
+    result
+}
+
+fn alarm() -> SigSet {
+    [Signal::SIGALRM].into_iter().collect()
+}
+
 /// Has the kernel end this process.
 fn end_after(limit: Duration) {
     let value = libc::timeval {
@@ -163,14 +177,12 @@ fn end_after(limit: Duration) {
         it_interval: value,
         it_value: value,
     };
-    let mut alarm = nix::sys::signal::SigSet::empty();
-    alarm.add(nix::sys::signal::Signal::SIGALRM);
     // SAFETY: the default action is a valid one, and the timer a live local.
     unsafe {
         libc::signal(libc::SIGALRM, libc::SIG_DFL);
         libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
     }
-    let _ = alarm.thread_unblock();
+    let _ = alarm().thread_unblock();
 }
 
 /// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
@@ -202,6 +214,28 @@ mod tests {
         while !process.is_gone() {
             assert!(begin.elapsed() < Duration::from_secs(10));
         }
+    }
+
+    #[test]
+    fn what_is_undisturbed_comes_to_its_end_and_nothing_behind_it() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let limit = Duration::from_millis(10);
+        let process = Prepared::new()
+            .unwrap()
+            .start(limit, [far.as_raw_fd()], far, |mut far| {
+                undisturbed(|| {
+                    let begin = Instant::now();
+                    while begin.elapsed() < 5 * limit {}
+                    far.write_all(b"whole").unwrap();
+                });
+                far.write_all(b"more").unwrap();
+            })
+            .unwrap();
+        process.release();
+        let mut text = String::new();
+        near.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "whole");
+        end_of(&process);
     }
 
     #[test]
