@@ -35,6 +35,14 @@ fn wait_until_idle(pool: &Pool) {
     {
         assert!(Instant::now() < until, "not idle: {}", pool.status());
     }
+    // The kernel wakes those that sleep, in their turn.
+    let sleeps = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('S')
+    };
+    while !pool.workers.iter().all(sleeps) {
+        assert!(Instant::now() < until, "not all of the workers sleep");
+    }
 }
 
 #[test]
@@ -52,7 +60,7 @@ fn kept_clients_that_come_one_after_another_are_spread_over_the_workers() {
             wait_until_idle(&pool);
         }
         println!("measured: kept clients by worker, {transport:?}: {held:?}");
-        // In turns, but for one that is idle and not quite asleep.
+        // In turns, as far as they went to sleep in turns.
         let most = *held.values().max().unwrap();
         assert!(
             held.len() == WORKERS && most <= 2 * EACH,

@@ -139,10 +139,17 @@ impl Connection {
 
     fn receive(&mut self) -> std::io::Result<usize> {
         let mut buffer = [0; 65_536];
-        let count = match &mut self.socket {
-            Socket::Unix(socket) => socket.read(&mut buffer),
-            Socket::Tcp(socket) => socket.read(&mut buffer),
-        }?;
+        let count = loop {
+            let count = match &mut self.socket {
+                Socket::Unix(socket) => socket.read(&mut buffer),
+                Socket::Tcp(socket) => socket.read(&mut buffer),
+            };
+            match count {
+                // With a time limit a read also ends when this process was stopped and goes on (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                count => break count?,
+            }
+        };
         self.received.extend_from_slice(&buffer[..count]);
         Ok(count)
     }
