@@ -19,8 +19,8 @@ use crate::sys::process;
 /// A connection that has been idle for so long may be closed for another one.
 const LONG: Duration = Duration::from_secs(1);
 
-/// The same for one on which nothing has ever arrived. It was waited for before it was parked, too.
-const BRIEF: Duration = Duration::from_millis(100);
+/// The same for one on which nothing has ever arrived: a client that is about to write has done so by then.
+const BRIEF: Duration = Duration::from_millis(500);
 
 /// When descriptors have run out, nothing is accepted for this long, unless a connection ends.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -166,28 +166,21 @@ impl Parking {
     }
 
     /// Which connection can be closed for another one: one that was answered rather than one that never spoke, and that
-    /// rather than one that is kept, and of several the one that has been idle for longest.
+    /// rather than one that is kept, and of several the one that has been idle for longest. A kept one stays while there
+    /// is another that can be closed later.
     fn replaceable(&self, now: Duration) -> Replaceable {
-        let mut first = None;
-        let mut later: Option<Duration> = None;
-        // They stand in the order in which they were parked.
-        for (position, parked) in self.parked.iter().enumerate() {
+        let candidates = self.parked.iter().enumerate().map(|(position, parked)| {
             let (rank, patience) = match parked.standing {
                 Standing::Lingering { .. } => (0, LONG),
                 Standing::Silent { .. } => (1, BRIEF),
                 Standing::Kept { .. } => (2, LONG),
             };
-            let at = parked.since + patience;
-            if at > now {
-                later = Some(later.map_or(at, |later| later.min(at)));
-            } else if first.is_none_or(|(best, _)| rank < best) {
-                first = Some((rank, position));
-            }
-        }
-        match (first, later) {
-            (Some((_, position)), _) => Replaceable::Now(position),
-            (None, Some(at)) => Replaceable::Later(at),
-            (None, None) => Replaceable::Never,
+            (rank, parked.since + patience, position)
+        });
+        match candidates.min() {
+            Some((_, at, position)) if at <= now => Replaceable::Now(position),
+            Some((_, at, _)) => Replaceable::Later(at),
+            None => Replaceable::Never,
         }
     }
 
@@ -198,17 +191,10 @@ impl Parking {
             self.close(parked.link);
             return Found::Nothing;
         }
-        // This worker may have been busy when something came.
-        match (
-            io::wait(parked.link.fd.as_fd(), Direction::Read, now),
-            parked.standing,
-        ) {
-            (Ok(true), _) => Found::Connection(parked),
-            (Ok(false) | Err(_), Standing::Kept { .. }) => Found::Idle(parked),
-            (Ok(false) | Err(_), _) => {
-                self.close(parked.link);
-                Found::Nothing
-            }
+        // This worker may have been busy when something came. If nothing has, it may come before the close.
+        match io::wait(parked.link.fd.as_fd(), Direction::Read, now) {
+            Ok(true) => Found::Connection(parked),
+            Ok(false) | Err(_) => Found::Idle(parked),
         }
     }
 
