@@ -52,7 +52,18 @@ impl Sharing {
         self.reader = 0;
     }
 
-    /// Whether others may have to do with the request. While nothing forks, they have not.
+    /// The request is over, and others keep what they know of it.
+    #[cold]
+    fn renew(&mut self) {
+        self.custody.renew();
+        self.was_left = false;
+        self.has_left = false;
+        self.is_guest = false;
+    }
+
+    /// Whether others may have to do with the request. While nothing forks, they have not, and this is all that a request
+    /// pays for them: two loads wherever something is sent or ended.
+    #[inline]
     fn may_have_others(&self) -> bool {
         self.begun.has_forked_since() || self.was_left
     }
@@ -61,6 +72,7 @@ impl Sharing {
 impl Request {
     /// Whether this process made it, so that it is not a copy from before a fork.
     #[must_use]
+    #[inline]
     pub fn is_of_this_process(&self) -> bool {
         self.pid == process::pid()
     }
@@ -167,6 +179,7 @@ impl Request {
     }
 
     /// Takes a request that was left, in a child.
+    #[cold]
     pub(super) fn take_if_left(&mut self) {
         if !self.is_of_this_process()
             && self.active
@@ -212,10 +225,16 @@ impl Request {
     ///
     /// # Errors
     /// The response is another process's, or was ended.
+    #[inline]
     pub(super) fn enter_response(&mut self) -> Result<bool> {
-        if !self.active || !self.sharing.may_have_others() {
-            return Ok(false);
+        if self.active && self.sharing.may_have_others() {
+            return self.enter_shared_response();
         }
+        Ok(false)
+    }
+
+    #[cold]
+    fn enter_shared_response(&mut self) -> Result<bool> {
         if self.sharing.is_guest {
             match self.sharing.custody.enter_writing() {
                 Entry::Writer => return Ok(true),
@@ -260,10 +279,16 @@ impl Request {
     }
 
     /// The request is about to be finished.
+    #[inline]
     pub(super) fn settle_end(&mut self) -> Ending {
-        if !self.sharing.may_have_others() {
-            return Ending::Whole;
+        if self.sharing.may_have_others() {
+            return self.settle_shared_end();
         }
+        Ending::Whole
+    }
+
+    #[cold]
+    fn settle_shared_end(&mut self) -> Ending {
         let ending = if self.sharing.is_guest {
             let took = self.sharing.custody.take_end();
             if took {
@@ -320,12 +345,10 @@ impl Request {
     }
 
     /// The request is over: what children know of it concerns no further one.
+    #[inline]
     pub(super) fn end_sharing(&mut self) {
         if self.sharing.may_have_others() {
-            self.sharing.custody.renew();
-            self.sharing.was_left = false;
-            self.sharing.has_left = false;
-            self.sharing.is_guest = false;
+            self.sharing.renew();
         }
     }
 

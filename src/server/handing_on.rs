@@ -159,14 +159,21 @@ impl Request {
                 }
             }
             match parking.wait(Some(Instant::now() + RETRY)) {
-                Ok(Found::HungUp(parked)) if self.hung_up.counts_closed(&parked, &self.report) => {
+                Ok(Found::HungUp(place)) => {
+                    let parked = parking.remove(place);
+                    if !self.hung_up.counts_closed(&parked, &self.report) {
+                        self.make_current(parked);
+                        return Ok(());
+                    }
                     parking.close(parked.link);
                 }
-                Ok(Found::Connection(parked) | Found::HungUp(parked)) => {
+                Ok(Found::Connection(place)) => {
+                    let parked = parking.remove(place);
                     self.make_current(parked);
                     return Ok(());
                 }
-                Ok(Found::Idle(parked)) => {
+                Ok(Found::Idle(place)) => {
+                    let parked = parking.remove(place);
                     self.make_current(parked);
                     self.prospect = Prospect::Closed { looks: 1 };
                     return Ok(());

@@ -65,9 +65,8 @@ impl Request {
         let ending = self.settle_end();
         self.active = false;
         let outcome = match ending {
-            Ending::Whole => self.end_response_and_request(true),
-            Ending::Shared => self.end_response_and_request(false),
             Ending::Lost => self.lose(),
+            ending => self.end_response_and_request(ending == Ending::Whole),
         };
         self.end_sharing();
         outcome
@@ -90,33 +89,23 @@ impl Request {
         let complete = self.inbound.input_is_complete() && self.is_drained();
         let keep = may_keep && self.inbound.keep_connection();
         self.inbound.finish();
-        match self.link.take() {
-            None => {}
-            Some(link) if usable && parts => {
-                self.link = Some(link);
-                self.part();
-            }
+        if self.link.is_none() {
+            return outcome;
+        }
+        if usable && parts {
+            self.part();
+        } else if usable && keep {
             // With bytes at hand the connection stays the current one: the next request was sent
             // ahead. With last looks to take, too.
-            Some(link)
-                if usable
-                    && keep
-                    && (!self.is_drained() || matches!(self.prospect, Prospect::Closed { .. })) =>
-            {
-                self.link = Some(link);
+            let stays = !self.is_drained() || matches!(self.prospect, Prospect::Closed { .. });
+            if !stays && let Some(link) = self.link.take() {
+                self.set_aside(link, Standing::kept(self.settings.idle_timeout));
             }
-            Some(link) if usable && keep => {
-                self.set_aside(link, Standing::kept(self.settings.idle_timeout))
-            }
-            link => {
-                self.link = link;
-                // Also behind an input that broke off: its response went out.
-                if outcome.is_ok() && !complete {
-                    self.close_answered()
-                } else {
-                    self.close()
-                }
-            }
+        } else if outcome.is_ok() && !complete {
+            // Also behind an input that broke off: its response went out.
+            self.close_answered();
+        } else {
+            self.close();
         }
         outcome
     }

@@ -288,7 +288,7 @@ impl Request {
                 break;
             }
         }
-        supervision::follow_guard(false);
+        supervision::follow_guard();
         let fd = self.link.as_ref().map_or(-1, |link| link.fd.as_raw_fd());
         let id = self.inbound.request_id().unwrap_or_default();
         let params = self.inbound.params();
@@ -367,12 +367,10 @@ impl Request {
     /// Closes the current connection at once.
     pub(super) fn close(&mut self) {
         self.forget_received();
-        if let Some(link) = self.link.take() {
-            match &self.parking {
-                Some(parking) => parking.close(link),
-                None => drop(link),
-            }
+        if let (Some(parking), Some(link)) = (&self.parking, &mut self.link) {
+            parking.unwatch(link);
         }
+        self.link = None;
     }
 
     /// Closes the current connection so that the peer can read what was sent: when it may still be
@@ -413,23 +411,19 @@ impl Request {
     }
 
     pub(super) fn check_process(&self) -> Result<()> {
-        if process::pid() == self.pid {
+        if self.is_of_this_process() {
             return Ok(());
         }
-        Err(Error::new(
-            Code::Forked,
-            format!(
-                "this request belongs to process {}, from before a fork",
-                self.pid
-            ),
-        ))
+        Err(self.refuse_process())
     }
 
     /// Whether there is a request to write to. A child that it was left to takes it.
+    #[inline]
     pub(super) fn check_active(&mut self, what: &str) -> Result<()> {
-        if process::pid() != self.pid {
-            self.take_if_left();
+        if self.is_active_here() {
+            return Ok(());
         }
+        self.take_if_left();
         self.check_active_here(what)
     }
 
@@ -441,16 +435,38 @@ impl Request {
         self.check_active_here(what)
     }
 
-    /// Whether there is a request of this process's.
+    /// Whether there is a request of this process's. Each call of the host's asks.
+    #[inline]
     pub(super) fn check_active_here(&self, what: &str) -> Result<()> {
-        self.check_process()?;
-        if self.active {
+        if self.is_active_here() {
             return Ok(());
         }
-        Err(Error::new(
-            Code::State,
-            format!("{what}: no request is active"),
-        ))
+        Err(self.refuse_call(what))
+    }
+
+    #[inline]
+    fn is_active_here(&self) -> bool {
+        self.active && self.is_of_this_process()
+    }
+
+    #[cold]
+    fn refuse_call(&self, what: &str) -> Error {
+        if self.is_of_this_process() {
+            Error::new(Code::State, format!("{what}: no request is active"))
+        } else {
+            self.refuse_process()
+        }
+    }
+
+    #[cold]
+    fn refuse_process(&self) -> Error {
+        Error::new(
+            Code::Forked,
+            format!(
+                "this request belongs to process {}, from before a fork",
+                self.pid
+            ),
+        )
     }
 }
 

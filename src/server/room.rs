@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::parking::{Found, Parked, Parking, Standing};
+use super::parking::{Found, Parking, Standing};
 use super::supervision::Supervision;
 use crate::sys::clock;
 use crate::sys::io::{self, Direction};
@@ -155,11 +155,10 @@ impl Parking {
             return found;
         }
         match self.replaceable(clock::recently()) {
-            Replaceable::Now(position) => {
+            Replaceable::Now(place) => {
                 // With it ends the lack of descriptors, if there is one.
                 self.room.exhausted_until = None;
-                let parked = self.remove(position);
-                self.dismiss(parked)
+                self.dismiss(place)
             }
             Replaceable::Later(_) | Replaceable::Never => Found::Nothing,
         }
@@ -185,16 +184,17 @@ impl Parking {
     }
 
     /// A connection that is silent is to be closed, unless it has said something just now.
-    pub(super) fn dismiss(&self, parked: Parked) -> Found {
+    pub(super) fn dismiss(&mut self, place: usize) -> Found {
         let now = Some(Instant::now());
+        let parked = &self.parked[place];
         if parked.standing.is_lingering() {
-            self.close(parked.link);
+            self.end(place);
             return Found::Nothing;
         }
         // This worker may have been busy when something came. If nothing has, it may come before the close.
         match io::wait(parked.link.fd.as_fd(), Direction::Read, now) {
-            Ok(true) => Found::Connection(parked),
-            Ok(false) | Err(_) => Found::Idle(parked),
+            Ok(true) => Found::Connection(place),
+            Ok(false) | Err(_) => Found::Idle(place),
         }
     }
 
@@ -226,8 +226,7 @@ impl Parking {
         let Some(position) = position else {
             return false;
         };
-        let parked = self.remove(position);
-        self.close(parked.link);
+        self.end(position);
         true
     }
 

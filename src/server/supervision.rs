@@ -107,6 +107,28 @@ struct Installed {
     tied: AtomicI32,
 }
 
+impl Installed {
+    #[cold]
+    fn follow_guard(&self, is_guarded: bool) {
+        // The kernel has it by thread.
+        if self.tied.load(Ordering::Relaxed) == process::thread_id() {
+            self.tie(is_guarded);
+        }
+    }
+
+    fn tie(&self, is_guarded: bool) {
+        self.guarded.store(is_guarded, Ordering::Relaxed);
+        if is_guarded {
+            child::forget_parent_death();
+            return;
+        }
+        child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
+        if process::parent_pid() != self.supervision.manager {
+            set_orphaned();
+        }
+    }
+}
+
 static CURRENT: OnceCell<Installed> = OnceCell::new();
 static ORPHANED: AtomicBool = AtomicBool::new(false);
 static UNFIT: AtomicBool = AtomicBool::new(false);
@@ -152,31 +174,25 @@ fn installed() -> Option<&'static Installed> {
 }
 
 /// Has the kernel tell this worker of its manager's end, or not, because a guardian does: the kernel's signal would end
-/// the application's own poll(2) in the middle of a request. No system call unless something has changed. The kernel
-/// forgets it when the application changes its user or group (prctl(2)), so it begins with the first Accept.
-pub(super) fn follow_guard(begins: bool) {
-    let Some(installed) = installed() else {
-        return;
-    };
-    let is_guarded = installed.supervision.page.is_guarded();
-    if begins {
+/// the application's own poll(2) in the middle of a request. The kernel forgets it when the application changes its user
+/// or group (prctl(2)), so it begins with the first Accept.
+pub(super) fn begin_to_follow_guard() {
+    if let Some(installed) = installed() {
         installed
             .tied
             .store(process::thread_id(), Ordering::Relaxed);
-    } else if installed.guarded.load(Ordering::Relaxed) == is_guarded
-        // The kernel has it by thread.
-        || installed.tied.load(Ordering::Relaxed) != process::thread_id()
-    {
-        return;
+        installed.tie(installed.supervision.page.is_guarded());
     }
-    installed.guarded.store(is_guarded, Ordering::Relaxed);
-    if is_guarded {
-        child::forget_parent_death();
-        return;
-    }
-    child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
-    if process::parent_pid() != installed.supervision.manager {
-        set_orphaned();
+}
+
+/// The same from then on. With each request: no system call, and two loads, unless something has changed.
+#[inline]
+pub(super) fn follow_guard() {
+    if let Some(installed) = installed() {
+        let is_guarded = installed.supervision.page.is_guarded();
+        if installed.guarded.load(Ordering::Relaxed) != is_guarded {
+            installed.follow_guard(is_guarded);
+        }
     }
 }
 

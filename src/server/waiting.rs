@@ -29,7 +29,7 @@ impl Request {
         if let Some(supervision) = supervision {
             if !supervision::has_been_ready() {
                 // Before anybody can take it for a ready one: until here its manager's death kills it.
-                supervision::follow_guard(true);
+                supervision::begin_to_follow_guard();
                 // An application that ignores or blocks every signal it knows would never hear of its manager.
                 kick::insist();
             }
@@ -154,7 +154,8 @@ impl Request {
                     other => return other,
                 }
             }
-            Found::Idle(parked) => {
+            Found::Idle(place) => {
+                let parked = parking.remove(place);
                 self.make_current(parked);
                 // Nothing had come; what comes until it is closed is answered.
                 self.prospect = Prospect::Closed { looks: 1 };
@@ -165,8 +166,14 @@ impl Request {
                 }
             }
             Found::Orphaned => supervision::set_orphaned(),
-            Found::Connection(parked) => self.make_current(parked),
-            Found::HungUp(parked) => self.skip(parked),
+            Found::Connection(place) => {
+                let parked = parking.remove(place);
+                self.make_current(parked);
+            }
+            Found::HungUp(place) => {
+                let parked = parking.remove(place);
+                self.skip(parked);
+            }
             Found::Nothing => {}
         }
         Ok(())

@@ -55,13 +55,22 @@ impl Connection {
         // SAFETY: taken once; `this` is neither used nor dropped afterwards.
         unsafe { ManuallyDrop::take(&mut this.fd) }
     }
+
+    /// Closing would leave the connection open for as long as a child has a copy.
+    #[cold]
+    fn end_if_own(&self) {
+        if self.owner == process::pid() {
+            // It fails when the peer is gone.
+            let _ = shutdown(self.as_raw_fd(), Shutdown::Both);
+        }
+    }
 }
 
 impl Drop for Connection {
+    #[inline]
     fn drop(&mut self) {
-        if self.owner == process::pid() && self.accepted.has_forked_since() {
-            // Closing would leave the connection open for as long as a child has a copy. It fails when the peer is gone.
-            let _ = shutdown(self.as_raw_fd(), Shutdown::Both);
+        if self.accepted.has_forked_since() {
+            self.end_if_own();
         }
         // SAFETY: dropped once, here, unless `into_fd` took it, which does not come by here.
         unsafe { ManuallyDrop::drop(&mut self.fd) };

@@ -4,12 +4,15 @@
 //! Only forks that run the handlers of pthread_atfork(3) are counted, which are fork(3) and all that is built on it. A
 //! child made by vfork(2) or posix_spawn(3) executes a program, and close-on-exec closes the descriptors there.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::sync::Lazy;
 
-/// One more than there were. 0 stands for what is not known.
-static FORKS: AtomicU32 = AtomicU32::new(1);
+/// One more than there were; 0 as long as they are not counted. 64 bits, so that it never gets as far as [`UNKNOWN`].
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// What [`FORKS`] never is.
+const UNKNOWN: u64 = u64::MAX;
 
 /// Before the copy is made: a thread that closes a connection meanwhile takes it for copied.
 extern "C" fn count_fork() {
@@ -19,16 +22,30 @@ extern "C" fn count_fork() {
 /// Whether forks are counted.
 static IS_COUNTING: Lazy<bool> = Lazy::new(|| {
     // SAFETY: the handler touches an atomic and nothing else. The library is never unloaded.
-    unsafe { libc::pthread_atfork(Some(count_fork), None, None) == 0 }
+    let is_counting = unsafe { libc::pthread_atfork(Some(count_fork), None, None) == 0 };
+    if is_counting {
+        // More than 0, even if another thread has forked meanwhile.
+        FORKS.fetch_add(1, Ordering::SeqCst);
+    }
+    is_counting
 });
 
 /// A point in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark(u32);
+pub(crate) struct Mark(u64);
 
 impl Mark {
     /// Now.
+    #[inline]
     pub(crate) fn now() -> Self {
+        match FORKS.load(Ordering::SeqCst) {
+            0 => Self::first(),
+            count => Self(count),
+        }
+    }
+
+    #[cold]
+    fn first() -> Self {
         if *IS_COUNTING {
             Self(FORKS.load(Ordering::SeqCst))
         } else {
@@ -38,12 +55,13 @@ impl Mark {
 
     /// Before anything that this process could know of.
     pub(crate) const fn unknown() -> Self {
-        Self(0)
+        Self(UNKNOWN)
     }
 
     /// Whether the process has forked since then, or may have. In a child the fork that made it counts.
+    #[inline]
     pub(crate) fn has_forked_since(self) -> bool {
-        self.0 == 0 || self.0 != FORKS.load(Ordering::SeqCst)
+        self.0 != FORKS.load(Ordering::SeqCst)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use once_cell::sync::Lazy;
@@ -15,7 +15,7 @@ unsafe impl Sync for WipedPage {}
 // SAFETY: as above.
 unsafe impl Send for WipedPage {}
 
-static PID: Lazy<Option<WipedPage>> = Lazy::new(|| {
+static PAGE: Lazy<Option<WipedPage>> = Lazy::new(|| {
     let length = page_size();
     // SAFETY: an anonymous mapping at an address of the kernel's choice.
     let page = unsafe {
@@ -40,23 +40,34 @@ static PID: Lazy<Option<WipedPage>> = Lazy::new(|| {
     Some(WipedPage(page.cast()))
 });
 
+/// What stands for the page until there is one. Nobody writes to it.
+static UNKNOWN: AtomicI32 = AtomicI32::new(0);
+
+/// Where this process's id is, or 0 as long as nobody has asked for it.
+static KNOWN: AtomicPtr<AtomicI32> = AtomicPtr::new((&raw const UNKNOWN).cast_mut());
+
 /// This process's id. A child of a fork gets its own without a system call per question, which
-/// getpid(2) would cost in glibc.
+/// getpid(2) would cost in glibc. Asked for at each call of the library: two loads and a comparison.
+#[inline]
 pub(crate) fn pid() -> i32 {
-    let Some(page) = PID.as_ref() else {
-        return std::process::id() as i32;
-    };
-    // SAFETY: the page is mapped for the life of the process, aligned, and wiped to zero (a valid
+    // SAFETY: a static, or the page, which is mapped for the life of the process, aligned, and wiped to zero (a valid
     // value) on fork.
-    let cell = unsafe { &*page.0 };
-    match cell.load(Ordering::Relaxed) {
-        0 => {
-            let pid = std::process::id() as i32;
-            cell.store(pid, Ordering::Relaxed);
-            pid
-        }
+    let known = unsafe { &*KNOWN.load(Ordering::Acquire) };
+    match known.load(Ordering::Relaxed) {
+        0 => ask(),
         pid => pid,
     }
+}
+
+#[cold]
+fn ask() -> i32 {
+    let pid = std::process::id() as i32;
+    if let Some(page) = PAGE.as_ref() {
+        // SAFETY: as in `pid`.
+        unsafe { &*page.0 }.store(pid, Ordering::Relaxed);
+        KNOWN.store(page.0.cast_mut(), Ordering::Release);
+    }
+    pid
 }
 
 /// The calling thread's id, without a system call but for the first time in each thread, or after a
