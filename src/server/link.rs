@@ -13,6 +13,8 @@ pub(super) struct Link {
     /// Registered with the epoll instance. It must be taken out before it is closed: a copy of the
     /// descriptor in some child would keep the registration alive.
     pub(super) watched: bool,
+    /// Has stood aside between two requests since this process has it.
+    pub(super) was_kept: bool,
 }
 
 impl Link {
@@ -22,6 +24,7 @@ impl Link {
             fd: Connection::accepted(fd),
             peer,
             watched: false,
+            was_kept: false,
         }
     }
 
@@ -31,12 +34,8 @@ impl Link {
             fd: Connection::received(fd),
             peer,
             watched: false,
+            was_kept: false,
         }
-    }
-
-    /// Whether it has stood aside before.
-    pub(super) const fn is_watched(&self) -> bool {
-        self.watched
     }
 
     /// The descriptor, with which somebody else goes on: nothing ends here.

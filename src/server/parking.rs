@@ -254,6 +254,7 @@ impl Parking {
 
     /// Watches a connection no longer.
     pub(super) fn unwatch(&self, link: &mut Link) {
+        link.was_kept = false;
         if std::mem::take(&mut link.watched) {
             // It can only fail for a descriptor that is not registered.
             let _ = self.epoll.delete(&link.fd);

@@ -323,14 +323,15 @@ impl Request {
 
     /// Puts a connection aside; where that is impossible it is closed, which costs its peer no
     /// request: nothing of one has arrived.
-    pub(super) fn set_aside(&mut self, link: Link, standing: Standing) {
+    pub(super) fn set_aside(&mut self, mut link: Link, standing: Standing) {
         let state = self.inbound.suspend();
         let supervision = supervision::current();
         let listener = listen::borrow(self.listener);
         match self.open_parking(supervision) {
             Ok(parking) => {
+                // Not only one that is watched from here on: it may have stood aside before it spoke.
                 if let (Standing::Kept { .. }, Some(listener)) = (standing, listener)
-                    && !link.is_watched()
+                    && !std::mem::replace(&mut link.was_kept, true)
                 {
                     parking.let_others_first(listener);
                 }

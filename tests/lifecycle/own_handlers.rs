@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::call;
-use super::peer::program::{Program, TRANSPORTS, compiled, ended_within};
+use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, wait_until_asleep};
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
@@ -29,18 +29,6 @@ fn called(program: &Program) -> u32 {
     count.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Has nothing to wait for but requests.
-fn wait_until_asleep(pid: Pid) {
-    loop {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let (_, behind) = stat.rsplit_once(')').unwrap();
-        if behind.trim_start().starts_with('S') {
-            return;
-        }
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_worker_whose_application_takes_urg_for_itself_hears_its_manager() {
     for way in ["restart", "interrupt"] {
@@ -52,7 +40,7 @@ fn a_worker_whose_application_takes_urg_for_itself_hears_its_manager() {
 
         let (mut killed, worker) = start(way);
         // A signal that the application's handler takes before the wait begins is lost to the library.
-        wait_until_asleep(worker);
+        wait_until_asleep(worker.as_raw());
         killed.signal(Signal::SIGKILL);
         killed.wait();
         assert!(ended_within(worker.as_raw(), A_SECOND), "{way}");

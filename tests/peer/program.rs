@@ -114,6 +114,21 @@ pub(crate) fn context_switches(pid: i32) -> [u64; 2] {
     })
 }
 
+/// Waits until a process sleeps. A worker whose latest response has arrived, and that nothing else keeps busy, waits for
+/// its next request then.
+pub(crate) fn wait_until_asleep(pid: i32) {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        if fields.starts_with('S') {
+            return;
+        }
+        assert!(Instant::now() < until, "not asleep: {stat}");
+        std::thread::yield_now();
+    }
+}
+
 /// A listening socket of the test's own, and its address.
 pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
     match transport {
