@@ -73,7 +73,7 @@ impl Shell {
     pub(super) fn guard(&mut self, ready: &[Source]) {
         self.guarding.dismissed.retain(|one| !one.is_gone());
         if ready.contains(&Source::Guardian)
-            && let Some(ended) = self.guarding.guardian.take()
+            && let Some(ended) = self.guarding.guardian.take_if(|one| one.has_ended())
         {
             // Somebody has killed it.
             self.guarding.dismissed.push(ended);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::child::open_pidfd;
 use super::disposable::{Exit, close_all_but};
@@ -73,6 +73,14 @@ impl Guardian {
     /// At its end when the guardian has ended.
     pub(crate) fn channel(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
+    }
+
+    /// Whether the guardian has nothing open any more: it has ended, or is about to. What poll(2) says of the channel
+    /// may be a guess, where it cannot watch as many descriptors as there are.
+    pub(crate) fn has_ended(&self) -> bool {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        let looked = recv(self.channel.as_raw_fd(), &mut [0], flags);
+        !matches!(looked, Err(Errno::EAGAIN | Errno::EINTR))
     }
 
     /// Reaps the guardian if it has ended.

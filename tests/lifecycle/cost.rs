@@ -6,10 +6,11 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::hung_up::hold_for_long;
-use super::peer::connection::Connection;
 use super::peer::program::{
     Program, TRANSPORTS, Transport, compiled, context_switches, folder, guardian_of,
+    wait_until_asleep,
 };
+use super::peer::records::Request;
 use super::{Pool, ask_on_kept, call, command};
 
 /// A path of the example that makes no system call of its own.
@@ -18,9 +19,13 @@ const PLAIN: &str = "/headers?n=1";
 /// Without the look whether a client hung up, which comes behind a request that takes long.
 const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_HUNG_UP", "no")];
 
-/// One worker whose system calls are written to a file.
-fn traced(transport: Transport, options: &[(&str, &str)]) -> (Pool, std::path::PathBuf) {
-    let (plain, gate) = command(1, options);
+/// The pool's system calls, all processes', are written to a file.
+pub(super) fn traced(
+    transport: Transport,
+    workers: usize,
+    options: &[(&str, &str)],
+) -> (Pool, std::path::PathBuf) {
+    let (plain, gate) = command(workers, options);
     let trace = folder().join("trace");
     let mut command = Command::new("strace");
     // The tracer is a grandchild, so that the program's pid is the one we know.
@@ -32,21 +37,14 @@ fn traced(transport: Transport, options: &[(&str, &str)]) -> (Pool, std::path::P
     for (name, value) in plain.get_envs() {
         command.env(name, value.unwrap());
     }
-    let mut pool = Pool {
-        program: Program::start(command, transport),
-        workers: Vec::new(),
-        gate,
-    };
-    let ready = pool.next_ready();
-    pool.workers.push(ready);
-    // With its next request the worker tells the kernel, once, that there is a guardian.
-    guardian_of(pool.program.pid(), 1, &[]);
+    let pool = Pool::ready(Program::start(command, transport), gate, workers);
+    // With its next request a worker tells the kernel, once, that there is a guardian.
+    guardian_of(pool.program.pid(), workers, &[]);
     (pool, trace)
 }
 
-/// The calls of the worker, in their order, as "name" or "name=-1" for those that failed.
-fn calls(mut pool: Pool, trace: &std::path::Path) -> Vec<String> {
-    let worker = pool.workers[0];
+/// The calls of a process of a pool, which is stopped, in their order, as "name" or "name=-1" for those that failed.
+pub(super) fn calls(mut pool: Pool, trace: &std::path::Path, pid: i32) -> Vec<String> {
     pool.program.signal(Signal::SIGTERM);
     pool.program.wait();
     // The tracer has the same standard error: its end is the tracer's.
@@ -55,11 +53,11 @@ fn calls(mut pool: Pool, trace: &std::path::Path) -> Vec<String> {
     std::fs::remove_dir_all(trace.parent().unwrap()).unwrap();
     let mut names = Vec::new();
     for line in text.lines() {
-        let Some((pid, rest)) = line.split_once(' ') else {
+        let Some((of, rest)) = line.split_once(' ') else {
             continue;
         };
         let rest = rest.trim_start();
-        if pid.parse() != Ok(worker) || rest.starts_with(['<', '-', '+']) {
+        if of.parse() != Ok(pid) || rest.starts_with(['<', '-', '+']) {
             continue;
         }
         let name = rest.split('(').next().unwrap();
@@ -101,7 +99,8 @@ fn calls_for_queued(
         assert!(connection.response().text().contains(expect));
         connection.assert_closed();
     }
-    let calls = calls(pool, &trace);
+    let worker = pool.workers[0];
+    let calls = calls(pool, &trace, worker);
     // From the first accept behind the gate: that of the gate's own descriptor is the read's.
     let behind = calls.iter().rposition(|name| name == "read").unwrap();
     let accept = calls[behind..].iter().position(|name| name == "accept4");
@@ -113,7 +112,7 @@ fn assert_costs(options: &[(&str, &str)], before: impl Fn(&Pool), each: &[&str])
     const REQUESTS: usize = 50;
     let request = call(PLAIN).bytes();
     for transport in TRANSPORTS {
-        let worker = traced(transport, options);
+        let worker = traced(transport, 1, options);
         before(&worker.0);
         let calls = calls_for_queued(worker, &request, REQUESTS, "1 headers");
         let served = &calls[..each.len() * REQUESTS];
@@ -179,12 +178,13 @@ fn behind_a_request_that_took_long_it_costs_one_more() {
 fn a_small_request_on_a_kept_connection_costs_three_system_calls() {
     const REQUESTS: usize = 50;
     for transport in TRANSPORTS {
-        let (pool, trace) = traced(transport, &[]);
+        let (pool, trace) = traced(transport, 1, &[]);
         let mut kept = pool.program.connect();
         for _ in 0..REQUESTS + 2 {
             kept.call(&call(PLAIN).keep(true));
         }
-        let calls = calls(pool, &trace);
+        let worker = pool.workers[0];
+        let calls = calls(pool, &trace, worker);
         let last = calls.iter().rposition(|name| name == "sendto").unwrap();
         let served = &calls[last + 1 - 3 * REQUESTS..=last];
         let each = ["epoll_wait", "recvfrom", "sendto"];
@@ -201,7 +201,7 @@ fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
     const REQUESTS: usize = 20;
     // What a unix socket holds, so that all of it can wait behind a request that is held.
     let request = call("/hash").body([b'x'; 150_000]).bytes();
-    let worker = traced(Transport::Unix, &NO_LOOK);
+    let worker = traced(Transport::Unix, 1, &NO_LOOK);
     let calls = calls_for_queued(worker, &request, REQUESTS, "150000");
     // The parameters come with the first, and the end with the last.
     let each = [
@@ -221,33 +221,79 @@ fn allocations(answer: &str) -> u64 {
     count.parse().unwrap()
 }
 
+/// One worker that counts.
+fn counting(transport: Transport) -> Pool {
+    let gate = folder().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = Command::new(compiled("lifecycle/counting.c"));
+    command
+        .env("FCGIPM_N_PROCESSES", "1")
+        .env("COUNTING_GATE", &gate);
+    Pool::ready(Program::start(command, transport), gate, 1)
+}
+
+/// Twenty requests: some without a body, some with one that does not fit into the buffers of a socket.
+fn requests() -> impl Iterator<Item = Request> {
+    let both = || [call(PLAIN), call(PLAIN).body(vec![b'x'; 200_000])];
+    (0..10).flat_map(move |_| both())
+}
+
+fn assert_steady(counts: &[u64], what: &str) {
+    assert!(counts[..4].iter().sum::<u64>() > 0, "they are counted");
+    let steady = &counts[counts.len() / 2..];
+    assert!(steady.iter().all(|&count| count == 0), "{what}: {counts:?}");
+}
+
 /// Through the C ABI, in a worker: parameters in two forms, a body, an answer.
 #[test]
 fn in_the_steady_state_nothing_is_allocated() {
-    let requests = || [call(PLAIN), call(PLAIN).body(vec![b'x'; 200_000])];
+    /// Each kind of socket has room for it.
+    const BEGINNING: usize = 4096;
     for transport in TRANSPORTS {
-        let mut command = Command::new(compiled("lifecycle/counting.c"));
-        command.env("FCGIPM_N_PROCESSES", "1");
-        let mut program = Program::start(command, transport);
-        program.line(") ready");
-        // Beside kept connections, too: those come in the second half.
-        let mut kept: Vec<Connection> = Vec::new();
-        for half in ["alone", "beside kept ones"] {
-            let mut counts = Vec::new();
-            for request in (0..10).flat_map(|_| requests()) {
-                counts.push(allocations(&program.call(&request).text()));
-                for connection in &mut kept {
-                    let response = connection.call(&request.clone().keep(true));
-                    counts.push(allocations(&response.text()));
-                }
-            }
-            assert!(counts[..4].iter().sum::<u64>() > 0, "they are counted");
-            let steady = &counts[counts.len() / 2..];
-            assert!(
-                steady.iter().all(|&count| count == 0),
-                "{transport:?}, {half}: {counts:?}"
-            );
-            kept.extend((0..3).map(|_| program.connect()));
+        let pool = counting(transport);
+        // Each is accepted when it has spoken, and none stands aside however slowly this process goes: they wait
+        // behind one that is held.
+        let mut held = pool.paused(false);
+        let gate = pool.gate();
+        let queued = requests().map(|request| {
+            let mut bytes = request.bytes();
+            let rest = bytes.split_off(bytes.len().min(BEGINNING));
+            let mut connection = pool.program.connect();
+            connection.send(&bytes);
+            (connection, rest)
+        });
+        let queued: Vec<_> = queued.collect();
+        drop(gate);
+        let mut counts = vec![allocations(&held.response().text())];
+        for (mut connection, rest) in queued {
+            connection.send(&rest);
+            counts.push(allocations(&connection.response().text()));
+            connection.assert_closed();
         }
+        assert_steady(&counts, &format!("{transport:?}, alone"));
+        pool.stop();
+    }
+}
+
+/// There each of those that come stands aside, too, if it has not spoken when it is accepted.
+#[test]
+fn in_the_steady_state_nothing_is_allocated_beside_kept_connections() {
+    for transport in TRANSPORTS {
+        let pool = counting(transport);
+        let mut kept: Vec<_> = (0..3).map(|_| pool.program.connect()).collect();
+        let mut counts = Vec::new();
+        for request in requests() {
+            for connection in &mut kept {
+                let response = connection.call(&request.clone().keep(true));
+                counts.push(allocations(&response.text()));
+            }
+            let mut alone = pool.program.connect();
+            wait_until_asleep(pool.workers[0]);
+            alone.send(&request.bytes());
+            counts.push(allocations(&alone.response().text()));
+            alone.assert_closed();
+        }
+        assert_steady(&counts, &format!("{transport:?}"));
+        pool.stop();
     }
 }

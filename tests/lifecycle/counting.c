@@ -3,9 +3,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "fcgipm.h"
 
@@ -47,6 +50,16 @@ int posix_memalign(void **memory, size_t alignment, size_t size)
     return *memory == NULL ? ENOMEM : 0;
 }
 
+/* Waits until somebody has opened and closed the fifo. */
+static void wait_at_gate(void)
+{
+    char byte;
+    int gate = open(getenv("COUNTING_GATE"), O_RDONLY | O_CLOEXEC);
+    while (read(gate, &byte, 1) > 0)
+        continue;
+    close(gate);
+}
+
 /* What a usual application does with a request. */
 static void serve(fcgipm_request *request)
 {
@@ -54,7 +67,9 @@ static void serve(fcgipm_request *request)
     const fcgipm_param *list;
     const uint8_t *data;
     size_t length;
-    fcgipm_request_param(request, (const uint8_t *)"PATH_INFO", 9, &data, &length);
+    if (fcgipm_request_param(request, (const uint8_t *)"PATH_INFO", 9, &data, &length) == 1
+        && strcmp((const char *)data, "/pause") == 0)
+        wait_at_gate();
     fcgipm_request_list_params(request, FCGIPM_PARAMS_ENVIRONMENT, &list, &length);
     fcgipm_request_params(request, FCGIPM_PARAMS_ENVIRONMENT, &data, &length);
     while (fcgipm_request_read(request, buffer, sizeof buffer) > 0)
