@@ -137,5 +137,6 @@ fn measure(options: &Options) -> Result<bool, String> {
         fs::write(file, &drawing).map_err(|error| failed(file, error))?;
     }
     print!("{}", table::ending(&results));
-    Ok(results.bounds.iter().all(|bound| bound.met))
+    Ok(results.bounds.iter().all(|bound| bound.met)
+        && results.budgets.iter().all(|outlay| outlay.met))
 }

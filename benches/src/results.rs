@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::bounds::Verdict;
+use crate::bounds::{Outlay, Verdict};
 use crate::machine::Machine;
 use crate::peer::Peer;
 use crate::statistics::median;
@@ -19,6 +19,7 @@ pub(crate) struct Results {
     pub(crate) foreign: f64,
     pub(crate) cases: Vec<CaseResults>,
     pub(crate) bounds: Vec<Verdict>,
+    pub(crate) budgets: Vec<Outlay>,
 }
 
 /// One case.

@@ -45,6 +45,7 @@ pub(crate) fn all(cases: &[Case], plan: &Plan, places: &Places) -> Result<Result
         foreign: 0.0,
         cases: Vec::new(),
         bounds: Vec::new(),
+        budgets: Vec::new(),
     };
     for case in cases {
         let measured =
@@ -61,6 +62,7 @@ pub(crate) fn all(cases: &[Case], plan: &Plan, places: &Places) -> Result<Result
         .flat_map(|peer| &peer.rounds);
     results.foreign = median(&rounds.map(|round| round.foreign).collect::<Vec<_>>());
     results.bounds = bounds::verdicts(&results);
+    results.budgets = bounds::outlays(&results);
     Ok(results)
 }
 

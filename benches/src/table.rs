@@ -132,6 +132,17 @@ pub(crate) fn ending(results: &Results) -> String {
             ""
         }
     );
+    for outlay in &results.budgets {
+        let _ = writeln!(
+            text,
+            "Instructions  {:<16}{:<13}at most {:>7.0}, counted {:>7.0}   {}",
+            outlay.case,
+            outlay.subject.name(),
+            outlay.most,
+            outlay.instructions,
+            if outlay.met { "met" } else { "MISSED" }
+        );
+    }
     if results.bounds.is_empty() {
         return text;
     }
