@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::boundary::{enter, enter_quietly};
 use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::manager::{self, Event, EventKind, Manager};
 
 /// This process is a fresh worker now. The manager's handle is spent: free it.
@@ -47,6 +47,9 @@ pub const FCGIPM_EVENT_RESIZED: i32 = 17;
 pub const FCGIPM_EVENT_EMERGENCY: i32 = 18;
 /// After an emergency a worker is ready again.
 pub const FCGIPM_EVENT_RECOVERED: i32 = 19;
+
+/// The host is to fork a worker: see fcgipm_manager_host_forks(). All signals are blocked.
+pub const FCGIPM_EVENT_FORK: i32 = 20;
 
 /// A process manager. Opaque.
 pub struct fcgipm_manager(());
@@ -112,7 +115,7 @@ pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcg
 }
 
 /// Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for;
-/// in a worker, only memory is freed.
+/// in a worker, only memory is freed. Signals that FCGIPM_EVENT_FORK has blocked are released.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
     enter(|| handle::free::<Managed>(manager));
@@ -122,8 +125,9 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 ///
 /// The first call starts the manager: pid file, signal handlers, the first workers. The workers
 /// are forked within these calls, so each of them returns more than once: in the parent, and in
-/// each worker with FCGIPM_EVENT_IN_WORKER. With n_processes 0 the caller is its own only worker
-/// at once, and so is a program that "fcgipm run" started: its manager is that one.
+/// each worker with FCGIPM_EVENT_IN_WORKER, unless fcgipm_manager_host_forks() was called. With
+/// n_processes 0 the caller is its own only worker at once, and so is a program that "fcgipm run"
+/// started: its manager is that one.
 ///
 /// A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
 /// step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in
@@ -135,7 +139,8 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 /// group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
 /// FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
 /// FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
-/// FCGIPM_ESTATE after the end, FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
+/// FCGIPM_ESTATE after the end, and between FCGIPM_EVENT_FORK and fcgipm_manager_forked();
+/// FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
     enter(|| {
@@ -166,11 +171,17 @@ pub extern "C" fn fcgipm_manager_next_within(
 /// Runs the manager to its end, for hosts that do not care about events.
 ///
 /// Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end,
-/// or an error of fcgipm_manager_next().
+/// FCGIPM_ESTATE after fcgipm_manager_host_forks(), or an error of fcgipm_manager_next().
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
     enter(|| {
         handle::with(manager, |managed: &mut Managed| {
+            if managed.manager.host_forks() {
+                return Err(Error::new(
+                    Code::State,
+                    "the host of this manager forks: fcgipm_manager_next() says when",
+                ));
+            }
             loop {
                 match managed.next() {
                     Ok(end @ (EventKind::InWorker | EventKind::Stopped)) => return Ok(end as i32),
@@ -183,11 +194,68 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
     })
 }
 
+/// Has the host fork the workers (yes is not 0) or, as at first, the library. For a host whose
+/// language has hooks around its own fork, which see nothing of one that a library makes.
+///
+/// Then fcgipm_manager_next() returns FCGIPM_EVENT_FORK for each worker. The host forks by its own
+/// means, and both processes call fcgipm_manager_forked():
+///
+///     event = fcgipm_manager_next(manager);
+///     if (event == FCGIPM_EVENT_FORK) {
+///         pid_t pid = fork();
+///         event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
+///     }
+///
+/// In between, all signals are blocked in the calling thread, so that one that reaches the child
+/// waits for the worker's handlers; the only other calls with the manager that do not return
+/// FCGIPM_ESTATE are those about the last event, fcgipm_manager_signal(), and
+/// fcgipm_manager_free(), which takes it for a fork that has failed.
+///
+/// Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE. One thread only.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_host_forks(manager: *mut fcgipm_manager, yes: i32) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            managed.manager.set_host_forks(yes != 0).map(|()| 0)
+        })
+    })
+}
+
+/// Says what came of the fork that FCGIPM_EVENT_FORK asked for. The parent and the child call it,
+/// at once, and each in the thread that got the event.
+///
+/// pid is what fork(2) returned: the child's in the parent, 0 in the child, -1 if there is no
+/// child. Then error is errno, and the manager does as after a failure of its own: it says so in
+/// the log and tries again a second later. A child that there is nevertheless, because something
+/// failed behind the fork, leaves at its first fcgipm_request_accept(). For any other pid, error
+/// does not count. In the child the call waits for the one in the parent, or for its death.
+///
+/// The child is one of this process's own, not waited for and not a worker already, and was made
+/// by fork(3) or something on top of it: not by vfork(2), and not by a clone(2) that passes by
+/// the handlers of pthread_atfork(3). From then on it is the manager's to wait for.
+///
+/// Returns 0 in the parent and FCGIPM_EVENT_IN_WORKER in the child, or there one of the errors
+/// that fcgipm_manager_next() has for a worker. FCGIPM_ESTATE when no fork was asked for, or when
+/// it was said already; FCGIPM_EARGUMENT, and errno ECHILD, for a pid that is no such child;
+/// FCGIPM_EARGUMENT for 0 in the parent, and for -1 without an error; FCGIPM_EFORKED for anything
+/// but 0 in a child. After FCGIPM_EARGUMENT and FCGIPM_EFORKED the fork is still waited for, and
+/// the signals are still blocked. FCGIPM_EHANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_manager_forked(manager: *mut fcgipm_manager, pid: i32, error: i32) -> i32 {
+    enter(|| {
+        handle::with(manager, |managed: &mut Managed| {
+            let event = managed.manager.forked(pid, error)?;
+            managed.forget();
+            Ok(event.map_or(0, |event| managed.remember(event) as i32))
+        })
+    })
+}
+
 /// Asks a manager that runs for another number of workers, as TTIN and TTOU do: at least 1, and
 /// no more than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
 ///
-/// Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next() and after the end,
-/// FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
+/// Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next(), after the end, and between
+/// FCGIPM_EVENT_FORK and fcgipm_manager_forked(); FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_resize(manager: *mut fcgipm_manager, workers: u32) -> i32 {
     enter(|| {
@@ -274,6 +342,7 @@ mod tests {
             (FCGIPM_EVENT_RESIZED, EventKind::Resized),
             (FCGIPM_EVENT_EMERGENCY, EventKind::Emergency),
             (FCGIPM_EVENT_RECOVERED, EventKind::Recovered),
+            (FCGIPM_EVENT_FORK, EventKind::Fork),
         ] {
             assert_eq!(constant, kind as i32);
         }

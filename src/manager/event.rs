@@ -49,6 +49,8 @@ pub enum EventKind {
     Emergency = 18,
     /// A worker is ready again.
     Recovered = 19,
+    /// The host is to fork a worker now, and to say what came of it.
+    Fork = 20,
 }
 
 /// Something that happened.
@@ -106,12 +108,17 @@ impl Event {
             | EventKind::Notice
             | EventKind::Recycling
             | EventKind::Resized
-            | EventKind::Recovered => Level::Info,
+            | EventKind::Recovered
+            | EventKind::Fork => Level::Info,
         }
     }
 
     pub(super) fn in_worker() -> Self {
         Self::new(EventKind::InWorker, sys::process::pid(), 0, "")
+    }
+
+    pub(super) fn fork() -> Self {
+        Self::new(EventKind::Fork, 0, 0, "")
     }
 
     pub(super) fn stopped() -> Self {

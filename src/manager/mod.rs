@@ -7,6 +7,7 @@
 mod closing;
 mod descriptors;
 mod event;
+mod forking;
 mod guarding;
 mod identity;
 mod observe;
@@ -121,7 +122,7 @@ impl Manager {
     /// ([`Program::exit_status`]).
     /// [`Code::Interrupted`] when a signal that is none of the manager's ended the wait, so that the
     /// host can act on it: call again. [`Code::State`] after
-    /// the end. [`Code::Forked`] in another process than the one that made the manager, a worker
+    /// the end, and while it waits for the host's fork ([`set_host_forks`](Self::set_host_forks)). [`Code::Forked`] in another process than the one that made the manager, a worker
     /// included.
     #[allow(clippy::should_implement_trait)] // It is the name in the C ABI, and it never ends.
     pub fn next(&mut self) -> Result<Event> {
@@ -163,6 +164,7 @@ impl Manager {
                 State::New => {
                     self.state = State::Running(Box::new(start::start(&self.settings)?));
                 }
+                State::Running(shell) if shell.forking.is_some() => return Err(fork_is_awaited()),
                 State::Running(shell) => {
                     if let Some(event) = shell.next_event() {
                         return Ok(Some(event));
@@ -171,6 +173,7 @@ impl Manager {
                         Turn::Again => {}
                         Turn::Late => return Ok(None),
                         Turn::InWorker { slot } => return self.become_worker(slot).map(Some),
+                        Turn::HostForks => return Ok(Some(Event::fork())),
                         Turn::Interrupted => {
                             return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
                         }
@@ -204,9 +207,14 @@ impl Manager {
     /// Asks for another number of workers, at least one.
     ///
     /// # Errors
-    /// [`Code::State`] when no manager runs here, [`Code::Forked`] in another process.
+    /// [`Code::State`] when no manager runs here, or it waits for the host's fork; [`Code::Forked`] in another process.
     pub fn resize(&mut self, workers: usize) -> Result<()> {
         match &mut self.state {
+            State::Running(shell)
+                if shell.forking.is_some() && self.owner == sys::process::pid() =>
+            {
+                Err(fork_is_awaited())
+            }
             State::Running(shell) if self.owner == sys::process::pid() => {
                 shell.resize(workers);
                 Ok(())
@@ -230,6 +238,13 @@ impl Manager {
         }
         Ok(Event::in_worker())
     }
+}
+
+fn fork_is_awaited() -> Error {
+    Error::new(
+        Code::State,
+        "the manager waits for what came of the fork that it asked for (fcgipm_manager_forked)",
+    )
 }
 
 impl Drop for Manager {

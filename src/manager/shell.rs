@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::closing::Closing;
 use super::descriptors::Descriptors;
 use super::event::{self, Event};
+use super::forking::Forking;
 use super::guarding::Guarding;
 use super::identity::Identity;
 use super::output::{self, Output};
@@ -17,14 +18,14 @@ use super::saturation::Saturation;
 use super::shedding::Shedding;
 use super::start::Settings;
 use crate::error::Error;
-use crate::pool::{self, Action, Pool, Report, SlotState};
+use crate::pool::{self, Action, Pool, SlotState};
 use crate::server::supervision::{Look, Page, Scoreboard};
-use crate::sys::channel::{self, Pipe, drain};
-use crate::sys::child::{self, Child, Fork};
+use crate::sys::channel::{Pipe, drain};
+use crate::sys::child::Child;
 use crate::sys::listeners::Listener;
 use crate::sys::readiness::{self, Waited};
 use crate::sys::signals::Signals;
-use crate::sys::{clock, process, stderr};
+use crate::sys::{clock, process};
 
 /// How often children are looked at that neither a descriptor nor a signal tells of.
 const LOOK: Duration = Duration::from_millis(500);
@@ -69,8 +70,12 @@ pub(super) struct Shell {
     pub(super) handover_pause: Duration,
     /// Nothing of the workers' is passed on before this time.
     output_gate: Duration,
+    /// The fork that the host was asked for.
+    pub(super) forking: Option<Forking>,
     /// The pipe that a worker that is being forked gets as its standard error.
     pub(super) start_stderr: Option<Pipe>,
+    /// The pipe by which a worker that the host has forked hears that the manager knows it.
+    pub(super) start_known: Option<OwnedFd>,
     /// The pipe by which a worker that is being forked tells why it could not become a program.
     pub(super) start_program: Option<OwnedFd>,
     /// Children that were adopted may have ended. `None`: there are none that are ours to wait for.
@@ -161,6 +166,8 @@ pub(super) enum Turn {
         /// The slot it has.
         slot: usize,
     },
+    /// The host is to fork a worker. All signals are held.
+    HostForks,
     /// The pool has stopped, and everything was put back.
     Stopped,
     /// A signal of the host's came: it may want to do something about it.
@@ -215,7 +222,9 @@ impl Shell {
             handover_gate: Duration::ZERO,
             handover_pause: HANDOVER_PAUSE,
             output_gate: Duration::ZERO,
+            forking: None,
             start_stderr: None,
+            start_known: None,
             start_program: None,
             adopted: None,
             has_executed: false,
@@ -259,10 +268,14 @@ impl Shell {
         let fork = self.tell_pool(pool::Event::Tick);
         self.kick_for_handover();
         self.close_apart();
-        if let Some(slot) = fork
-            && self.fork(slot)
-        {
-            return Turn::InWorker { slot };
+        if let Some(slot) = fork {
+            if self.settings.host_forks {
+                if self.have_host_fork(slot) {
+                    return Turn::HostForks;
+                }
+            } else if self.fork(slot) {
+                return Turn::InWorker { slot };
+            }
         }
         self.guard(&ready);
         self.show_status();
@@ -384,79 +397,6 @@ impl Shell {
         }
     }
 
-    /// Forks a worker; `true` in the child.
-    fn fork(&mut self, slot: usize) -> bool {
-        if self.workers.len() <= slot {
-            self.workers.resize_with(slot + 1, Worker::default);
-        }
-        self.leave_behind(slot);
-        let wanted = self.pool.counts().wanted;
-        let limit = self.pool.request_limit(slot);
-        let size = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let is_program = self.settings.program.is_some();
-        self.parts.scoreboard.begin(slot, size, limit);
-        self.page(slot).set_queues(self.counted_queues());
-        let pipe = self.pipe_for_stderr();
-        let executing = is_program.then(|| channel::pipe("pipe of a program", true));
-        let (executing, executed) = match executing.transpose() {
-            Ok(pipe) => pipe.map(|pipe| (pipe.read, pipe.write)).unzip(),
-            // Nobody would know when it has become the program, or why it could not.
-            Err(error) => {
-                self.report(
-                    slot,
-                    Report::ForkFailed {
-                        errno: error.errno(),
-                    },
-                );
-                return false;
-            }
-        };
-        let mask = Signals::hold();
-        let forked = child::fork();
-        if matches!(forked, Ok(Fork::Child)) {
-            self.start_stderr = pipe;
-            self.start_program = executed;
-            return true;
-        }
-        Signals::release(&mask);
-        self.parts.scoreboard.keep_visible(slot);
-        drop(executed);
-        match forked {
-            Ok(Fork::Parent(child)) => {
-                if child.pidfd().is_none() && self.settings.handles_signals {
-                    self.parts.signals.watch_children();
-                }
-                self.workers[slot] = Worker {
-                    pid: child.pid(),
-                    child: Some(child),
-                    output: pipe.map(|pipe| Output::new(pipe.read)),
-                    executing,
-                    ..Worker::default()
-                };
-                self.report(slot, Report::Forked);
-            }
-            Ok(Fork::Child) => {}
-            Err(errno) => self.report(slot, Report::ForkFailed { errno }),
-        }
-        false
-    }
-
-    /// A pipe for a new worker's standard error, if it is to be caught and can be.
-    fn pipe_for_stderr(&self) -> Option<Pipe> {
-        if !self.settings.catches_stderr || stderr::room() == stderr::Room::Gone {
-            return None;
-        }
-        let pipe = channel::pipe_to_read("standard error of a worker").ok()?;
-        output::affordable(&pipe).then_some(pipe)
-    }
-
-    /// The slot gets another worker: what the last one left behind goes elsewhere.
-    fn leave_behind(&mut self, slot: usize) {
-        let left = self.workers[slot].output.take();
-        self.leftovers
-            .extend(left.filter(|output| output.pipe().is_some()));
-    }
-
     /// The host wants so many workers.
     pub(super) fn resize(&mut self, workers: usize) {
         let grows = workers > self.pool.most();
@@ -468,6 +408,7 @@ impl Shell {
 
     /// The host gives the manager up while it runs: nobody will be there to wait for the workers.
     pub(super) fn abandon(&mut self) {
+        self.forking = None;
         self.tell_pool(pool::Event::Stop);
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Settings {
     pid_file: Option<PathBuf>,
     title: Option<String>,
     pub(super) handles_signals: bool,
+    /// The host forks the workers.
+    pub(super) host_forks: bool,
     pub(super) log: bool,
     overridden: Vec<String>,
     pub(super) options: Options,
@@ -56,6 +58,7 @@ impl Settings {
             pid_file: options.text(Opt::PidFname).map(PathBuf::from),
             title: options.text(Opt::PmTitle),
             handles_signals: !options.flag(Opt::NoSignals),
+            host_forks: false,
             log: options.word(Opt::Log) == "stderr",
             overridden: options.overridden().to_vec(),
             options: options.clone(),

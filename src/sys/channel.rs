@@ -54,6 +54,21 @@ pub(crate) fn poke(fd: impl AsFd) {
     });
 }
 
+/// Waits for a byte from a non-blocking pipe; false: for its end, which came without one.
+pub(crate) fn await_poke(fd: impl AsFd) -> bool {
+    loop {
+        match nix::unistd::read(&fd, &mut [0]) {
+            Ok(length) => return length > 0,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let one = std::iter::once(fd.as_fd());
+                super::readiness::wait(one, None, &mut Vec::new());
+            }
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Reads whatever is there from a non-blocking descriptor; whether there was anything.
 pub(crate) fn drain(fd: impl AsFd) -> bool {
     let mut buffer = [0; 512];

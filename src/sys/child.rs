@@ -48,10 +48,7 @@ pub(crate) fn fork() -> Result<Fork, i32> {
     match unsafe { libc::fork() } {
         -1 => Err(Errno::last_raw()),
         0 => Ok(Fork::Child),
-        pid => Ok(Fork::Parent(Child {
-            pid,
-            pidfd: open_pidfd(pid),
-        })),
+        pid => Ok(Fork::Parent(Child::new(pid))),
     }
 }
 
@@ -75,6 +72,20 @@ pub(super) fn open_pidfd(pid: i32) -> Option<OwnedFd> {
 }
 
 impl Child {
+    fn new(pid: i32) -> Self {
+        Self {
+            pid,
+            pidfd: open_pidfd(pid),
+        }
+    }
+
+    /// A child that somebody else in this process has made, unless it is none, or was reaped already.
+    pub(crate) fn of_this_process(pid: i32) -> Option<Self> {
+        // Before anything is opened: the number may be any process's.
+        let ours = Self { pid, pidfd: None }.is_ours();
+        ours.then(|| Self::new(pid))
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.pid
     }

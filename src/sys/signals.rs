@@ -229,6 +229,27 @@ pub(crate) fn arrive(signal: i32) {
     unsafe { *libc::__errno_location() = errno };
 }
 
+/// Every signal is blocked in this thread while it lives, as [`Signals::hold`] does.
+#[derive(Debug)]
+pub(crate) struct Held(SigSet);
+
+impl Held {
+    pub(crate) fn begin() -> Self {
+        Self(Signals::hold())
+    }
+
+    /// They stay blocked: somebody else releases them.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        Signals::release(&self.0);
+    }
+}
+
 static BYTE: u8 = 0;
 
 /// How often a signal arrived since the last look.

@@ -16,6 +16,7 @@ mod descriptors;
 mod filtered;
 mod forking;
 mod guardian;
+mod host_forks;
 mod hostile;
 mod hung_up;
 mod identity;

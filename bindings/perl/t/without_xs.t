@@ -6,7 +6,7 @@ use Test::More;
 # more without it.
 
 $ENV{FCGIPM_XS} = 0;
-for my $test (qw(fcgipm request late_signals compat compat/inside managed originals/forking originals/functions originals/limits
+for my $test (qw(fcgipm request late_signals compat compat/inside managed fork_hooks originals/forking originals/functions originals/limits
     originals/print
     originals/read originals/request))
 {

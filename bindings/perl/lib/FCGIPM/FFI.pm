@@ -63,6 +63,7 @@ use constant {
     EVENT_RESIZED        => 17,
     EVENT_EMERGENCY      => 18,
     EVENT_RECOVERED      => 19,
+    EVENT_FORK           => 20,
 };
 
 # What a program finds in $! where the library's error has no errno of its own.
@@ -118,6 +119,8 @@ my @FUNCTIONS = (
     manager_free          => ['opaque']             => 'void',
     manager_next          => ['opaque']             => 'sint32',
     manager_next_within   => [ 'opaque', 'uint32' ] => 'sint32',
+    manager_host_forks    => [ 'opaque', 'sint32' ] => 'sint32',
+    manager_forked        => [ 'opaque', 'sint32', 'sint32' ] => 'sint32',
     manager_resize        => [ 'opaque', 'uint32' ] => 'sint32',
     manager_event_pid     => ['opaque']             => 'sint32',
     manager_event_status  => ['opaque']             => 'sint32',

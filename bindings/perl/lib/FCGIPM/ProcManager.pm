@@ -129,6 +129,7 @@ sub pm_manage {
     $this->{is_driven} = $this->can('pm_wait') != \&pm_wait;
     FCGIPM::FFI::options_set($options, no_signals => 1) if $this->{is_driven};
     my $manager = _manager($options) or Carp::croak(FCGIPM::FFI::last_error_message());
+    FCGIPM::FFI::manager_host_forks($manager, 1);
     my $count = $this->_count;
     return _serve_alone($manager) if !$count;
     $this->role('manager');
@@ -525,6 +526,11 @@ Sets the parameters, starts the workers and looks after them. In a worker it ret
 return. With C<n_processes> 0 it returns at once, nothing is forked and the calling process serves. A process that runs threads
 cannot be a manager; workers may start some.
 
+Perl's C<fork> makes the workers, so C<CORE::GLOBAL::fork>, L<POSIX::AtFork> and profilers see each of them. This writes a file for the
+manager and one for each worker:
+
+    NYTPROF=addpid=1 perl -d:NYTProf program.fcgi
+
 =head2 Methods to override
 
 =over 4
@@ -620,7 +626,8 @@ pm_pre_dispatch too. A handler of INT or QUIT that the program has set before C<
 
 =item *
 
-A failed fork does not end the manager; it is tried again, ever more slowly. So are workers that die at once.
+A failed fork, or one that dies in C<CORE::GLOBAL::fork>, does not end the manager; it is tried again a second later. Workers that die at
+once are replaced ever more slowly.
 
 =item *
 

@@ -5,7 +5,7 @@ package FCGIPM::ProcManager::Events;
 use strict;
 use warnings;
 
-use IO::Handle ();
+use Errno ();
 use POSIX ();
 
 use FCGIPM::FFI;
@@ -33,6 +33,7 @@ my %ON_EVENT = (
     FCGIPM::FFI::EVENT_EMERGENCY,         \&_trouble,
     FCGIPM::FFI::EVENT_RECOVERED,         \&_news,
     FCGIPM::FFI::EVENT_NOTICE,            \&_trouble,
+    FCGIPM::FFI::EVENT_FORK,              sub { },
 );
 
 # The signals that the library's manager takes, and those of them that are the program's if it has a handler.
@@ -47,15 +48,69 @@ use constant PERLS_SIGNALS => 1_000;
 # it was; 0 or less when perl's handlers have run, or may have. In a worker that begins here it does not return.
 sub take {
     my ($pm) = @_;
-    _flush_all();
     my $manager = $pm->{library_manager};
-    my $event = $pm->{has_handlers}
-        ? FCGIPM::FFI::manager_next_within($manager, PERLS_SIGNALS)
-        : FCGIPM::FFI::manager_next($manager);
+    my $event
+        = $pm->{is_to_fork}   ? FCGIPM::FFI::EVENT_FORK
+        : $pm->{has_handlers} ? FCGIPM::FFI::manager_next_within($manager, PERLS_SIGNALS)
+        :                       FCGIPM::FFI::manager_next($manager);
+    $event = _fork($pm) if $event == FCGIPM::FFI::EVENT_FORK;
     return 0 if $event == 0 || $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
     $pm->pm_abort(FCGIPM::FFI::last_error_message()) if $event < 0;
     ($ON_EVENT{$event} || \&_news)->($pm);
     return $event;
+}
+
+# The library asks for a worker. Perl's own fork makes it, so that whatever a program or a profiler has put in its way
+# sees it; it flushes every handle, too. Signals are blocked from the event on until the library has heard what came of it.
+sub _fork {
+    my ($pm) = @_;
+    local $@;
+    # Handlers of signals that came before have to run first, and one that waits for something (pm_die) forks, or dies.
+    $pm->{is_to_fork} = 1;
+    if (!eval { _run_handlers(); 1 }) {
+        _report_fork($pm, undef, Errno::EINTR) if delete $pm->{is_to_fork};
+        die $@;
+    }
+    delete $pm->{is_to_fork} or return FCGIPM::FFI::EVENT_FORK;
+    my ($manager, $parent, $pid) = ($pm->{library_manager}, $$);
+    local $! = 0;
+    my $is_done = eval { $pid = _compiled_fork()->(); 1 };
+    my ($errno, $why) = ($! + 0, $@);
+    if ($$ != $parent) {
+        my $event = FCGIPM::FFI::manager_forked($manager, 0, 0);
+        return $event if $is_done || $event < 0;
+        _leave_manager($pm);
+        die $why;
+    }
+    $errno = Errno::ECANCELED if !$is_done;
+    my $trouble = _report_fork($pm, $pid, $errno || Errno::EAGAIN);
+    $trouble = "fork died: $why" if !$is_done;
+    $pm->pm_warn($trouble) if defined $trouble;
+    return FCGIPM::FFI::EVENT_FORK;
+}
+
+# Perl runs them between two turns of a loop.
+sub _run_handlers {
+    for (1) { }
+    return;
+}
+
+# Compiled each time: CORE::GLOBAL::fork, and what takes the place of the operation, count for what is compiled later.
+sub _compiled_fork { return eval 'sub { fork }' || die $@ }
+
+# Tells the library of a child, or why there is none. Returns what was wrong with the child, if anything was.
+sub _report_fork {
+    my ($pm, $pid, $errno) = @_;
+    my $manager = $pm->{library_manager};
+    my $trouble;
+    if (defined $pid) {
+        no warnings 'numeric';
+        return if FCGIPM::FFI::manager_forked($manager, int $pid, 0) == 0;
+        $trouble = 'fork: ' . FCGIPM::FFI::last_error_message();
+        $errno = Errno::ECHILD;
+    }
+    FCGIPM::FFI::manager_forked($manager, -1, $errno);
+    return $trouble;
 }
 
 sub ask_to_stop {
@@ -102,17 +157,6 @@ sub other_child {
         delete $pm->{others}{$pid};
         return $pid if $result == $pid;
     }
-    return;
-}
-
-# The library forks inside manager_next, and what perl had buffered would come out of parent and child.
-# A failing exec is how perl flushes every handle it has, lexical ones too.
-sub _flush_all {
-    local ($!, $@);
-    STDOUT->flush;
-    STDERR->flush;
-    local $SIG{__WARN__} = sub { };    # no pragma is heard under `perl -W`
-    eval { exec { '' } '' };    # under -T it may die, and then the two above must do
     return;
 }
 
@@ -199,11 +243,17 @@ sub _message { return FCGIPM::FFI::manager_event_message($_[0]{library_manager})
 # Whoever called in the manager has nothing to do here.
 sub _in_worker {
     my ($pm) = @_;
-    $pm->{is_worker} = 1;
-    FCGIPM::FFI::manager_free(delete $pm->{library_manager});
+    _leave_manager($pm);
     local $SIG{__DIE__};
     no warnings 'once';
     die $FCGIPM::ProcManager::IN_WORKER;
+}
+
+sub _leave_manager {
+    my ($pm) = @_;
+    $pm->{is_worker} = 1;
+    FCGIPM::FFI::manager_free(delete $pm->{library_manager});
+    return;
 }
 
 sub begin_worker {

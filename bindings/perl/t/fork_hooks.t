@@ -1,0 +1,285 @@
+use strict;
+use warnings;
+use lib 't/lib';
+use File::Temp ();
+use Test::More;
+
+# What stands in the way of perl's fork sees a manager's workers: profilers, POSIX::AtFork, CORE::GLOBAL::fork.
+
+use Compat;
+use Daemon;
+use FastCGIClient;
+use Workers;
+
+needs(qw(FCGI FCGI::ProcManager Devel::NYTProf::Data POSIX::AtFork));
+
+# A request that a worker has in its hands, until the rest of its body comes.
+sub begun {
+    my ($daemon) = @_;
+    my $client = FastCGIClient->new($daemon->address);
+    my $bytes = $client->request_bytes({});
+    $client->send_bytes(substr $bytes, 0, -8);
+    return $client;
+}
+
+# One request for each of so many workers; returns their pids.
+sub one_for_each {
+    my ($daemon, $count) = @_;
+    my @clients = map { begun($daemon) } 1 .. $count;
+    my @workers = map { worker_of({ stdout => $_->read_record->{content} }) } @clients;
+    for my $client (@clients) {
+        $client->send_bytes($client->stream(STDIN => ''));
+        $client->response;
+    }
+    return @workers;
+}
+
+# The original may overlook the signal that is to end it.
+sub ended_well {
+    my ($name, $daemon, $is_original) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return $daemon->kill_all if $is_original;
+    return is($daemon->stop, 0, "$name: it stops") || diag($daemon->log);
+}
+
+my $HEAD = <<'HEAD';
+use strict; use warnings; use IO::Handle; use FCGI; use FCGI::ProcManager;
+my $finishes = $ENV{FINISH};
+my $request = FCGI::Request();
+my $pm = FCGI::ProcManager->new({ n_processes => 3 });
+HEAD
+
+my $SERVE = <<'SERVE';
+$pm->pm_manage;
+sub answer { print "Content-Type: text/plain\r\n\r\nworker $$ "; $request->Flush; () = <STDIN> }
+while ($request->Accept >= 0) { $pm->pm_pre_dispatch; answer(); $pm->pm_post_dispatch; finish() if $finishes }
+sub finish { DB::finish_profile(); require POSIX; POSIX::write(2, "finished\n", 9) }
+SERVE
+
+my %WAYS = (original => {}, compat => compat_environment());
+
+# NYTProf
+
+sub calls_of_answer {
+    my ($file) = @_;
+    my $profile = eval { Devel::NYTProf::Data->new({ filename => $file, quiet => 1 }) } or return diag("$file: $@");
+    my $sub = $profile->subname_subinfo_map->{'main::answer'} or return 0;
+    return $sub->calls || 0;
+}
+
+for my $way (sort keys %WAYS) {
+    my $is_original = $way eq 'original';
+    my $dir = File::Temp->newdir;
+    open my $file, '>', "$dir/program.pl" or die $!;
+    print {$file} $HEAD, $SERVE;
+    close $file or die $!;
+    my $daemon = Daemon->start(
+        command     => [ $^X, '-d:NYTProf', 'program.pl' ],
+        in          => "$dir",
+        environment => { %{ $WAYS{$way} }, NYTPROF => 'addpid=1', $is_original ? (FINISH => 1) : () },
+        own_group   => 1,
+    );
+    my $manager = $daemon->pid;
+    my @workers = one_for_each($daemon, 3);
+    if ($is_original) { $daemon->wait_for(qr/^finished$/) for @workers }
+    is(scalar(keys %{ { map { $_ => 1 } @workers } }), 3, "NYTProf ($way): each worker has a request");
+    ended_well("NYTProf ($way)", $daemon, $is_original);
+    my @files = map { /(\d+)\z/ } glob "$dir/nytprof.out*";
+    is_deeply([ sort @files ], [ sort $manager, @workers ], "NYTProf ($way): a file for each process")
+        or diag($daemon->log);
+    is(calls_of_answer("$dir/nytprof.out.$_"), 1, "NYTProf ($way): a worker's calls are counted") for @workers;
+    is(calls_of_answer("$dir/nytprof.out.$manager"), 0, "NYTProf ($way): the manager makes none") if !$is_original;
+    my $said = qx{cd '$dir' && nytprofhtml --no-flame --file nytprof.out.$workers[0] 2>&1};
+    is($?, 0, "NYTProf ($way): nytprofhtml reads it") or diag($said);
+}
+
+# Hooks that tell of themselves. %with: hooks (statements before all others), late (before pm_manage), ways.
+
+sub hooked {
+    my (%with) = @_;
+    my $start = $with{compat} ? \&compat : sub { Daemon->start(@_) };
+    return $start->(own_group => 1, text => join "\n", '$| = 1;', $with{hooks} // '', $HEAD, $with{late} // '', $SERVE);
+}
+
+# What each process said, sorted by who it is: the manager, then the workers.
+sub told {
+    my ($daemon, @workers) = @_;
+    my (%told, $log);
+    $log = $daemon->log;
+    push @{ $told{$2} }, $1 while $log =~ /^hook: (.*) in (\d+)$/gm;
+    return map { join ' ', @{ $told{$_} || [] } } $daemon->pid, @workers;
+}
+
+my $AT_FORK = <<'HOOKS';
+BEGIN {
+    require POSIX::AtFork;
+    POSIX::AtFork::pthread_atfork(map { my $when = $_; sub { print STDERR "hook: $when $_[0] in $$\n" } } qw(before parent child));
+}
+HOOKS
+
+my $GLOBAL = <<'HOOKS';
+BEGIN {
+    no warnings 'once';
+    *CORE::GLOBAL::fork = sub {
+        print STDERR "hook: before fork in $$\n";
+        my $pid = CORE::fork;
+        my $who = $pid ? 'parent' : 'child';
+        print STDERR "hook: $who fork in $$\n";
+        return $pid;
+    };
+}
+HOOKS
+
+for my $case (
+    [ 'POSIX::AtFork, the original', hooks => $AT_FORK ],
+    [ 'POSIX::AtFork',               hooks => $AT_FORK, compat => 1 ],
+    [ 'POSIX::AtFork that comes late', late => $AT_FORK =~ s/\bBEGIN //r, compat => 1 ],
+    [ 'CORE::GLOBAL::fork, the original', hooks => $GLOBAL ],
+    [ 'CORE::GLOBAL::fork',               hooks => $GLOBAL, compat => 1 ],
+    [ 'CORE::GLOBAL::fork that comes late', late => $GLOBAL =~ s/\bBEGIN //r, compat => 1 ],
+    )
+{
+    my ($name, %with) = @$case;
+    my $daemon = hooked(%with);
+    my $manager = $daemon->pid;
+    # The last words of both halves of each fork.
+    $daemon->wait_for(qr/^FastCGI: (?:manager \(pid \d+\): server \(pid \d+\) started|server \(pid \d+\): initialized)$/) for 1 .. 6;
+    my @workers = $daemon->log =~ /^FastCGI: server \(pid (\d+)\): initialized$/mg;
+    is_deeply([ sort { $a <=> $b } one_for_each($daemon, 3) ], [ sort { $a <=> $b } @workers ], "$name: each worker serves");
+    is_deeply([ told($daemon, @workers) ], [ join(' ', ('before fork', 'parent fork') x 3), ('child fork') x 3 ], "$name: sees each fork")
+        or diag($daemon->log);
+    ended_well($name, $daemon, !$with{compat});
+}
+
+# What is printed before is printed once.
+for my $way (sort keys %WAYS) {
+    my $file = File::Temp->new;
+    my $daemon = Daemon->start(
+        text => "open my \$out, '>>', '$file'; print {\$out} qq{once\\n}; print qq{once\\n};\n$HEAD$SERVE",
+        environment => $WAYS{$way},
+        own_group   => 1,
+    );
+    one_for_each($daemon, 3);
+    my $stdout = $daemon->stdout;
+    ended_well("buffers ($way)", $daemon, $way eq 'original');
+    is($stdout, "once\n", "buffers ($way): STDOUT's");
+    open my $read, '<', $file or die $!;
+    is(join('', <$read>), "once\n", "buffers ($way): a file's");
+}
+
+# Forks that do not go well. Each case is a CORE::GLOBAL::fork that does something the first time.
+
+sub failing {
+    my ($first, %with) = @_;
+    return daemon(
+        options => 'n_processes => 1',
+        %with,
+        before => "my \$count = 0; { no warnings; *CORE::GLOBAL::fork = sub { if (!\$count++) { $first } CORE::fork } }\n" . ($with{before} // ''),
+    );
+}
+
+# It has a worker that serves, and stops.
+sub goes_on {
+    my ($name, $daemon) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $worker = worker_of($daemon->ask);
+    like($worker, qr/\A\d+\z/, "$name: then a worker serves");
+    is_deeply([ map { $_->{pid} } @{ status($daemon)->{workers} } ], [$worker], "$name: the one that is managed");
+    is($daemon->stop, 0, "$name: and it stops") or diag($daemon->log);
+    return $worker;
+}
+
+sub lives {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/stat" or return 0;
+    return (readline($file) // 'Z') !~ /\A\d+ \(.*\) Z/s;
+}
+
+for my $case (
+    [ 'fork returns undef', '$! = Errno::EAGAIN(); return', qr/^FastCGI: manager \(pid \d+\): fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
+    [ 'it says no more than that', '$! = 0; return', qr/: fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
+    [ 'it dies', 'die "broken\n"', qr/: fork died: broken$/, qr/: fork of a worker: Operation canceled \(os error 125\); tried again in 1s$/ ],
+    [ 'it returns what is no child', 'return getppid', qr/: fork: argument pid: \d+ is no child of this process/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
+    [ 'it returns 0 in the manager', 'return 0', qr/: fork: argument pid: 0 in the manager/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
+    [ 'it returns no number', 'return "later"', qr/: fork: argument pid: 0 in the manager/ ],
+    )
+{
+    my ($name, $first, @lines) = @$case;
+    my $daemon = failing($first);
+    $daemon->wait_for($_) for @lines;
+    pass("$name: it is logged");
+    goes_on($name, $daemon);
+}
+
+{
+    my $daemon = failing('my $pid = CORE::fork; die "broken in $pid\n" if $pid; return $pid');
+    my $stray = $daemon->wait_for(qr/: fork died: broken in (\d+)$/);
+    local $SIG{ALRM} = sub { die "$stray is still there" };
+    alarm 30;
+    1 while lives($stray);
+    alarm 0;
+    pass('fork dies when there is a child, which leaves');
+    isnt(goes_on('fork dies when there is a child', $daemon), $stray, 'it has served nothing');
+}
+
+{
+    my $daemon = failing('my $pid = CORE::fork; die "broken in $$\n" if !$pid; return $pid');
+    my $first = $daemon->wait_for(qr/^broken in (\d+)$/);
+    $daemon->wait_for(qr/^FastCGI: manager \(pid \d+\): server \(pid $first\) exited with status \d*[1-9]/);
+    pass('fork dies in the child: the worker ends');
+    goes_on('fork dies in the child', $daemon);
+}
+
+# Signals between the fork and what the library is told of it.
+
+{
+    my $daemon = failing('my $pid = CORE::fork; kill TERM => $$ if !$pid; return $pid');
+    $daemon->wait_for(qr/^FastCGI: manager \(pid \d+\): server \(pid \d+\) exited with status 0$/);
+    pass('a worker that gets TERM leaves like any other');
+    goes_on('TERM in the child', $daemon);
+}
+
+{
+    my $daemon = failing('my $pid = CORE::fork; kill TERM => $$ if $pid; return $pid');
+    is($daemon->ended, 0, 'a manager that gets TERM stops');
+    like($daemon->log, qr/received signal TERM\n(?:.*\n)*.*server \(pid \d+\) exited with status 0\n/, 'with its worker')
+}
+
+{
+    my $daemon = failing(
+        'my $pid = CORE::fork; kill USR1 => $$ if $pid; print STDERR "forked\n" if $pid; return $pid',
+        before => '$SIG{USR1} = sub { print STDERR "USR1 in $$\n" };',
+    );
+    $daemon->wait_for(qr/^forked$/);
+    is($daemon->wait_for(qr/^USR1 in (\d+)$/), $daemon->pid, "a handler of the program's runs when all is done");
+    goes_on("a handler of the program's", $daemon);
+}
+
+# Handlers of signals that came before: one that wants the manager to stop, and one that dies.
+
+sub interrupted {
+    my ($handler, %with) = @_;
+    return daemon(class => 'Noted', options => 'n_processes => 1', before => <<"BEFORE", %with);
+my \$count = 0;
+{ package Noted; our \@ISA = 'FCGIPM::ProcManager'; our \$it; sub new { my \$class = shift; \$it = \$class->SUPER::new(\@_) } }
+{ no warnings 'redefine'; *FCGIPM::ProcManager::Events::_run_handlers = sub { if (!\$count++) { $handler } } }
+sub blocked { my \$set = POSIX::SigSet->new; POSIX::sigprocmask(POSIX::SIG_BLOCK(), POSIX::SigSet->new, \$set); return \$set->ismember(POSIX::SIGTERM()) }
+END { print STDERR 'TERM is ', (blocked() ? 'blocked' : 'free'), " in \$\$\\n" }
+BEFORE
+}
+
+{
+    my $daemon = interrupted('$Noted::it->pm_die("enough")');
+    my $pid = $daemon->pid;
+    is($daemon->ended, 0, 'a handler that stops the manager');
+    like($daemon->log, qr/server \(pid \d+\) started\n(?:.*\n)*.*dying: enough\n(?:.*\n)*TERM is free in $pid\n/, 'with the worker that was due');
+}
+
+{
+    my $daemon = interrupted('die "a handler dies\n"');
+    my $pid = $daemon->pid;
+    isnt($daemon->ended, 0, 'a handler that dies ends the program');
+    like($daemon->log, qr/^a handler dies\n(?:.*\n)*TERM is free in $pid\n/m, 'which holds no signals back');
+}
+
+done_testing;

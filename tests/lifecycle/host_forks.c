@@ -1,0 +1,254 @@
+/* A host that forks its workers itself: host_forks serve|wrong.
+ *
+ * serve: the workers answer with their pid. FAILS=N: the first N forks fail. SIGNAL=manager, SIGNAL=worker: that process
+ * sends itself TERM between the first fork and saying what came of it.
+ * wrong: calls that do not fit, and what must come of them; each that went otherwise is a line of the output.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fcgipm.h"
+
+static int is_wrong;
+
+static void expect_at(int line, int64_t result, int64_t wanted, const char *message)
+{
+    const char *said = fcgipm_last_error_message();
+    if (result != wanted || (message != NULL && strstr(said, message) == NULL)) {
+        printf("line %d: %lld, '%s'; wanted %lld, '%s'\n", line, (long long)result, said, (long long)wanted,
+               message != NULL ? message : "");
+        is_wrong = 1;
+    }
+}
+
+#define EXPECT(call, wanted, message) expect_at(__LINE__, (call), (wanted), (message))
+
+/* How many of all signals are blocked: none, all that can be, or some. */
+enum { NONE, ALL, SOME };
+
+static int blocked(void)
+{
+    sigset_t mask;
+    int count = 0, most = 0;
+    if (pthread_sigmask(SIG_SETMASK, NULL, &mask) != 0)
+        return SOME;
+    for (int signal = 1; signal < SIGRTMAX; signal++) {
+        /* The two in front of the first that programs may have are the C library's. */
+        if (signal == SIGKILL || signal == SIGSTOP || (signal >= 32 && signal < SIGRTMIN))
+            continue;
+        most++;
+        count += sigismember(&mask, signal) == 1;
+    }
+    return count == 0 ? NONE : count == most ? ALL : SOME;
+}
+
+/* Forks as a host's language would, which notices it. */
+static pid_t host_fork(void)
+{
+    static int forks;
+    pid_t pid = fork();
+    if (pid > 0)
+        fprintf(stderr, "host: fork %d made %ld\n", ++forks, (long)pid);
+    return pid;
+}
+
+static int is_for(const char *who)
+{
+    const char *wanted = getenv("SIGNAL");
+    return wanted != NULL && strcmp(wanted, who) == 0;
+}
+
+static int forks(fcgipm_manager *manager)
+{
+    static int failures, forks;
+    const char *fails = getenv("FAILS");
+    if (fails != NULL && failures < atoi(fails)) {
+        failures++;
+        return fcgipm_manager_forked(manager, -1, EAGAIN);
+    }
+    int is_first = !forks++;
+    pid_t pid = host_fork();
+    int error = errno;
+    if (is_first && (pid == 0 ? is_for("worker") : is_for("manager")))
+        kill(getpid(), SIGTERM);
+    return fcgipm_manager_forked(manager, pid, pid < 0 ? error : 0);
+}
+
+static int serve(void)
+{
+    fcgipm_manager *manager = fcgipm_manager_new(NULL);
+    int event = fcgipm_manager_host_forks(manager, 1);
+    while (event >= 0 && event != FCGIPM_EVENT_IN_WORKER && event != FCGIPM_EVENT_STOPPED) {
+        event = fcgipm_manager_next(manager);
+        if (event == FCGIPM_EVENT_FORK)
+            event = forks(manager);
+        if (event == FCGIPM_EINTERRUPTED)
+            event = 0;
+    }
+    if (event < 0)
+        fprintf(stderr, "host: %s\n", fcgipm_last_error_message());
+    fcgipm_manager_free(manager);
+    if (event != FCGIPM_EVENT_IN_WORKER)
+        return event < 0;
+    fcgipm_request *request = fcgipm_request_new(0, 0, NULL);
+    for (int count = 1; fcgipm_request_accept(request) == 0; count++) {
+        char text[100];
+        int length = snprintf(text, sizeof text, "Hello from worker %ld, request %d", (long)getpid(), count);
+        fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, (size_t)length);
+    }
+    fcgipm_request_free(request);
+    return 0;
+}
+
+/* Until the manager asks for a fork. Other events are told by their numbers, but for those that come when they like: a
+ * worker that is ready, a signal. */
+static void until_fork(fcgipm_manager *manager, const char *events)
+{
+    char seen[200] = "";
+    int event;
+    while ((event = fcgipm_manager_next(manager)) != FCGIPM_EVENT_FORK && event > 0 && strlen(seen) < 180)
+        if (event != FCGIPM_EVENT_WORKER_READY && event != FCGIPM_EVENT_SIGNAL)
+            snprintf(seen + strlen(seen), 13, "%d ", event);
+    EXPECT(event, FCGIPM_EVENT_FORK, NULL);
+    if (strcmp(seen, events) != 0) {
+        printf("events %s; wanted %s\n", seen, events);
+        is_wrong = 1;
+    }
+    EXPECT(blocked(), ALL, NULL);
+    EXPECT(fcgipm_manager_event_pid(manager), 0, NULL);
+    EXPECT((int64_t)strlen(fcgipm_manager_event_message(manager)), 0, NULL);
+}
+
+static int exit_status(pid_t child)
+{
+    int status;
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* In a child: the worker that it is leaves. */
+static void leave(fcgipm_manager *manager, int how)
+{
+    EXPECT(fcgipm_manager_event_pid(manager), getpid(), NULL);
+    EXPECT(blocked(), NONE, NULL);
+    EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_ESTATE, "no fork was asked for");
+    EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
+    fcgipm_request *request = fcgipm_request_new(0, 0, NULL);
+    EXPECT(fcgipm_request_accept(request), how, NULL);
+    fcgipm_request_free(request);
+    fcgipm_manager_free(manager);
+    fflush(stdout);
+    _exit(is_wrong);
+}
+
+static int wrong(void)
+{
+    static const char waits[] = "waits for what came of the fork";
+    fcgipm_options *options = fcgipm_options_new();
+    fcgipm_options_set(options, "n_processes", "2");
+    fcgipm_options_set(options, "log", "none");
+    fcgipm_manager *manager = fcgipm_manager_new(options);
+    EXPECT(fcgipm_manager_host_forks(NULL, 1), FCGIPM_EHANDLE, "manager handle: NULL");
+    EXPECT(fcgipm_manager_forked(NULL, 0, 0), FCGIPM_EHANDLE, "manager handle: NULL");
+    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_ESTATE, "no fork was asked for");
+    EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
+    EXPECT(fcgipm_manager_host_forks(manager, 0), 0, NULL);
+    EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
+    EXPECT(fcgipm_manager_run(manager), FCGIPM_ESTATE, "the host of this manager forks");
+    EXPECT(blocked(), NONE, NULL);
+
+    /* A child that there was before is of this process, and no worker: only a pid that is neither is refused. */
+    until_fork(manager, "3 ");
+    EXPECT(fcgipm_manager_next(manager), FCGIPM_ESTATE, waits);
+    EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_ESTATE, waits);
+    EXPECT(fcgipm_manager_resize(manager, 3), FCGIPM_ESTATE, waits);
+    EXPECT(fcgipm_manager_host_forks(manager, 0), FCGIPM_ESTATE, "before the manager is started");
+    EXPECT(fcgipm_manager_signal(manager, SIGUSR1), 0, NULL);
+    EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EARGUMENT, "argument pid: 0 in the manager");
+    EXPECT(fcgipm_manager_forked(manager, -1, 0), FCGIPM_EARGUMENT, "argument error: 0");
+    errno = 0;
+    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_EARGUMENT, "argument pid: 1 is no child of this process");
+    EXPECT(errno, ECHILD, NULL);
+    EXPECT(fcgipm_manager_forked(manager, getpid(), 0), FCGIPM_EARGUMENT, "is no child of this process");
+    EXPECT(blocked(), ALL, NULL);
+    pid_t first = fork();
+    if (first == 0) {
+        is_wrong = 0;
+        EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
+        EXPECT(fcgipm_manager_forked(manager, getppid(), 0), FCGIPM_EFORKED, "in a child of the manager: it says 0");
+        EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), FCGIPM_EFORKED, "in a child of the manager: it says 0");
+        EXPECT(blocked(), ALL, NULL);
+        EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
+        leave(manager, FCGIPM_ERETIRED);
+    }
+    EXPECT(fcgipm_manager_forked(manager, first, 0), 0, NULL);
+    EXPECT(blocked(), NONE, NULL);
+    EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_ESTATE, "no fork was asked for");
+
+    /* A fork that has failed, as the host says, and a child that there is nevertheless. */
+    until_fork(manager, "4 ");
+    EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_EARGUMENT, "is a worker already");
+    pid_t stray = fork();
+    if (stray == 0) {
+        is_wrong = 0;
+        EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
+        leave(manager, FCGIPM_ERETIRED);
+    }
+    EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), 0, NULL);
+    EXPECT(blocked(), NONE, NULL);
+    EXPECT(exit_status(stray), 0, NULL);
+    int event;
+    while ((event = fcgipm_manager_next(manager)) == FCGIPM_EVENT_WORKER_READY || event == FCGIPM_EVENT_SIGNAL)
+        continue;
+    EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);
+    EXPECT(strstr(fcgipm_manager_event_message(manager), "fork of a worker: Resource temp") != NULL, 1, NULL);
+
+    /* Both free the manager instead. The child is none of its workers; the other one leaves. */
+    until_fork(manager, "");
+    pid_t silent = fork();
+    if (silent == 0) {
+        is_wrong = 0;
+        fcgipm_manager_free(manager);
+        EXPECT(blocked(), NONE, NULL);
+        fflush(stdout);
+        _exit(is_wrong);
+    }
+    fcgipm_manager_free(manager);
+    EXPECT(blocked(), NONE, NULL);
+    EXPECT(exit_status(silent), 0, NULL);
+    EXPECT(exit_status(first), 0, NULL);
+
+    /* A child that becomes a worker of one that is gone. */
+    manager = fcgipm_manager_new(options);
+    EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
+    until_fork(manager, "3 ");
+    int gone[2];
+    EXPECT(pipe(gone), 0, NULL);
+    pid_t late = fork();
+    if (late == 0) {
+        char byte;
+        is_wrong = 0;
+        close(gone[1]);
+        EXPECT(read(gone[0], &byte, 1), 0, NULL);
+        EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
+        leave(manager, FCGIPM_ERETIRED);
+    }
+    fcgipm_manager_free(manager);
+    close(gone[1]);
+    EXPECT(exit_status(late), 0, NULL);
+    fcgipm_options_free(options);
+    printf("wrong: done\n");
+    return is_wrong;
+}
+
+int main(int count, char **arguments)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    return count > 1 && strcmp(arguments[1], "wrong") == 0 ? wrong() : serve();
+}
