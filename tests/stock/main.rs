@@ -51,6 +51,7 @@ tests! {
     recipes::the_recipe_of_qgis_server
     recipes::the_recipe_of_shibboleth
     orphaned::fcgiwrap_finishes_its_script_when_the_manager_is_killed
+    orphaned::fcgiwrap_finishes_its_script_when_only_the_manager_gets_term
     orphaned::a_request_that_times_out_takes_the_script_with_it
     supervised::fcgiwrap_loses_nothing
     supervised::programs_on_libfcgi_lose_nothing

@@ -2,23 +2,36 @@
 //! when they are killed themselves.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 
-use crate::peer::connection::LIMIT;
-use crate::peer::program::{ended_within, guardian_of, readable_within};
+use crate::peer::connection::{Connection, LIMIT};
+use crate::peer::program::{
+    Program, ended_within, guardian_of, readable_within, wait_until_asleep,
+};
 use crate::peer::records::request;
 use crate::place;
 use crate::supervised::{next_ready, run};
 
-/// fcgiwrap waits for its script in poll(2), which no signal handler lets go on.
-pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
-    for asked_before in [false, true] {
+/// fcgiwrap under `fcgipm run` with two workers, one of which waits for its script in poll(2), which no signal handler
+/// lets go on.
+struct Waiting {
+    pool: Program,
+    workers: [i32; 2],
+    guardian: i32,
+    connection: Connection,
+    gate: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Waiting {
+    fn start(asked_before: bool) -> Self {
         let folder = place::folder();
         let (begun, gate) = (folder.path().join("begun"), folder.path().join("gate"));
         for fifo in [&begun, &gate] {
@@ -26,7 +39,7 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
         }
         let script = folder.path().join("script");
         let text = format!(
-            "#!/bin/sh\n[ \"$QUERY_STRING\" = wait ] && {{ echo >'{}'; read line <'{}'; }}\n\
+            "#!/bin/sh\ntrap '' TERM\n[ \"$QUERY_STRING\" = wait ] && {{ echo >'{}'; read line <'{}'; }}\n\
              printf 'Content-Type: text/plain\\r\\n\\r\\nthe script has ended\\n'\n",
             begun.display(),
             gate.display()
@@ -47,24 +60,81 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
         if asked_before {
             assert!(ask("").response().text().contains("the script has ended"));
         }
-        let mut connection = ask("wait");
+        let connection = ask("wait");
         File::open(&begun)
             .unwrap()
             .read_to_end(&mut Vec::new())
             .unwrap();
-        pool.signal(Signal::SIGKILL);
-        pool.wait();
+        // The script has begun; now fcgiwrap waits for it.
+        workers.into_iter().for_each(wait_until_asleep);
+        Self {
+            pool,
+            workers,
+            guardian,
+            connection,
+            gate,
+            _folder: folder,
+        }
+    }
+
+    /// Lets the script go on, whether it reads or is about to.
+    fn release(&self) -> File {
+        let both = File::options().read(true).write(true).open(&self.gate);
+        let mut gate = both.unwrap();
+        gate.write_all(b"\n").unwrap();
+        gate
+    }
+}
+
+pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
+    for asked_before in [false, true] {
+        let mut waiting = Waiting::start(asked_before);
+        waiting.pool.signal(Signal::SIGKILL);
+        waiting.pool.wait();
         // By then it has told everybody whom it tells.
-        assert!(ended_within(guardian, Duration::from_secs(5)));
-        let left: Vec<_> = workers
+        assert!(ended_within(waiting.guardian, Duration::from_secs(5)));
+        let left: Vec<_> = waiting
+            .workers
             .into_iter()
             .filter(|pid| !ended_within(*pid, Duration::ZERO))
             .collect();
         assert_eq!(left.len(), 1, "the one that serves");
-        drop(File::options().write(true).open(&gate).unwrap());
-        let text = connection.response().text();
+        let _gate = waiting.release();
+        let text = waiting.connection.response().text();
         assert!(text.contains("the script has ended"), "{text}");
         assert!(ended_within(left[0], Duration::from_secs(1)));
+    }
+}
+
+/// With systemd's `KillMode=mixed` TERM goes to the manager alone, and nothing is interrupted; with `control-group` it
+/// goes to every process, and ends fcgiwrap's poll(2) in the middle of a request.
+pub(crate) fn fcgiwrap_finishes_its_script_when_only_the_manager_gets_term() {
+    for asked_before in [false, true] {
+        for (to_all, expected) in [(false, "the script has ended"), (true, "502")] {
+            let mut waiting = Waiting::start(asked_before);
+            let mut told = vec![waiting.pool.pid()];
+            if to_all {
+                told.extend(waiting.workers);
+                told.push(waiting.guardian);
+            }
+            for pid in told {
+                // One that has nothing to do may have left by then.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+            // That of the idle one, or of either: everybody has been told by then.
+            waiting.pool.line("exited with status 0");
+            // The answer of one that is interrupted does not wait for the script.
+            let gate = (!to_all).then(|| waiting.release());
+            let text = waiting.connection.response().text();
+            let _gate = gate.unwrap_or_else(|| waiting.release());
+            assert!(text.contains(expected), "to all {to_all}: {text}");
+            assert!(waiting.pool.wait().success());
+            let lines = waiting.pool.all_lines();
+            assert!(
+                !lines.iter().any(|line| line.contains("kill")),
+                "{lines:#?}"
+            );
+        }
     }
 }
 
