@@ -10,7 +10,7 @@ use super::shell::{Shell, Source};
 use crate::sys::disposable::{Disposable, Prepared};
 use crate::sys::listeners::Listener;
 use crate::sys::readiness;
-use crate::sys::worker_fd::WorkerFd;
+use crate::sys::worker_fd::{HeldFd, WorkerFd};
 
 /// How long peers may take to read the end of their responses.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -66,8 +66,17 @@ impl Closing {
 
     /// What another process needs, if there may be one.
     pub(super) fn prepare(&self) -> Option<Prepared> {
-        let has_room = self.processes.len() < PROCESSES_MAX;
-        has_room.then(|| Prepared::new().ok()).flatten()
+        self.has_room().then(|| Prepared::new().ok()).flatten()
+    }
+
+    /// Whether there may be another process.
+    pub(super) fn has_room(&self) -> bool {
+        self.processes.len() < PROCESSES_MAX
+    }
+
+    /// A process that nobody waits for has done its work, or nearly.
+    pub(super) fn watch(&mut self, process: Disposable) {
+        self.add(process, None);
     }
 
     /// A disposable process has begun.
@@ -200,6 +209,13 @@ fn end_all(endings: Vec<Ending>, listeners: &[Listener]) {
             other => done.extend(other),
         }
     }
+    wait_for_ends(open);
+    std::mem::forget(done);
+}
+
+/// In a disposable process: waits until the peers of these have read everything, and have closed.
+pub(super) fn wait_for_ends(mut open: Vec<HeldFd>) {
+    let mut done = Vec::new();
     while !open.is_empty() {
         let mut watched: Vec<_> = open
             .iter()

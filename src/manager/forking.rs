@@ -63,6 +63,7 @@ impl Shell {
             self.workers.resize_with(slot + 1, Worker::default);
         }
         self.leave_behind(slot);
+        self.settle_for_start();
         let wanted = self.pool.counts().wanted;
         let limit = self.pool.request_limit(slot);
         let size = u32::try_from(wanted).unwrap_or(u32::MAX);

@@ -16,6 +16,7 @@ mod passing;
 mod perform;
 mod pid_file;
 mod program;
+mod refusing;
 mod rescue;
 mod saturation;
 mod shedding;

@@ -1,27 +1,27 @@
 //! Requests that waited too long in the listen queue are refused (`max_queue_age`).
 //!
-//! The workers may all be busy, so it is the manager who accepts them: only those of which
-//! [`QueueAge`] says that they are certainly too old, and only far enough to answer OVERLOADED. One on which
+//! The workers may all be busy, so the manager has a process accept them ([`refusing`](super::refusing)): only those
+//! of which [`QueueAge`] says that they are certainly too old, and only far enough to answer OVERLOADED. One on which
 //! nothing has arrived is closed. What turns out to be something else goes to the workers as it is.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use super::event::Event;
+use super::refusing::{Heard, Order, Refuser, Word};
 use super::shell::Shell;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::pool::{Queue, QueueAge, SlotState};
-use crate::server::supervision::{self, QUEUES, Total};
-use crate::server::{self, Opening};
+use crate::server::supervision::QUEUES;
 use crate::sys::listeners::Listener;
-use crate::sys::worker_fd::HeldFd;
-use crate::sys::{arrivals, listen};
+use crate::sys::{arrivals, clock, readiness};
 
-/// Refused at most before the manager looks at other things again.
-const AT_ONCE: usize = 64;
+/// Refused at most by one process.
+const AT_ONCE: u64 = 64;
+
+/// How long a stop waits for the process, if somebody holds it up.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// How often there is a line in the log at most.
 const SAID: Duration = Duration::from_secs(1);
@@ -37,9 +37,8 @@ pub(super) struct Shedding {
     said: Duration,
     /// It was said that it can do nothing.
     said_idle: bool,
-    /// A connection that is not too old, and for which there was no room in the hand-over queue. While there is
-    /// one, nothing is accepted.
-    held: Option<HeldFd>,
+    /// While there is one, the queues are not looked at.
+    refuser: Option<Refuser>,
     failed: bool,
 }
 
@@ -100,7 +99,7 @@ impl Shedding {
             silent: 0,
             said: Duration::ZERO,
             said_idle: false,
-            held: None,
+            refuser: None,
             failed: false,
         }))
     }
@@ -121,6 +120,9 @@ impl Shedding {
 
     /// When there is something to do, in the pool's time.
     pub(super) fn look_at(&self) -> Option<Duration> {
+        if self.refuser.is_some() {
+            return None;
+        }
         let at = |queue: &Counted| {
             if queue.more {
                 Duration::ZERO
@@ -129,6 +131,22 @@ impl Shedding {
             }
         };
         self.queues.iter().map(at).min()
+    }
+
+    pub(super) const fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// What becomes readable when the process that refuses has something to tell.
+    pub(super) fn watched(&self) -> Option<BorrowedFd<'_>> {
+        self.refuser.as_ref().map(Refuser::words)
+    }
+
+    /// The manager, or a process of its, has accepted a connection.
+    pub(super) fn count(&mut self, place: usize) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            queue.accepted += 1;
+        }
     }
 }
 
@@ -166,20 +184,16 @@ impl Shell {
         }
     }
 
-    /// Looks at the queues when it is time, and refuses what has waited too long.
+    /// Looks at the queues when it is time, and has refused what has waited too long.
     pub(super) fn shed(&mut self) {
         let now = self.now();
         let due = self.shedding_at().is_some_and(|at| at <= now);
         let Some(mut shedding) = self.shedding.take() else {
             return;
         };
-        if let Some(connection) = shedding.held.take() {
-            shedding.held = self.deliver(connection).err();
-        }
+        self.hear_refuser(&mut shedding);
         if due {
-            for place in 0..shedding.queues.len() {
-                self.look_at_queue(&mut shedding, place);
-            }
+            self.look_at_queues(&mut shedding);
         }
         let is_time = now.saturating_sub(shedding.said) >= SAID || self.pool.is_stopping();
         if (shedding.refused, shedding.silent) != (0, 0) && is_time {
@@ -199,7 +213,41 @@ impl Shell {
         self.shedding = Some(shedding);
     }
 
-    fn look_at_queue(&mut self, shedding: &mut Shedding, place: usize) {
+    /// A worker is about to be started.
+    pub(super) fn settle_for_start(&self) {
+        if let Some(refuser) = self.shedding.as_ref().and_then(|one| one.refuser.as_ref()) {
+            refuser.tell(Order::Settle);
+        }
+    }
+
+    /// Looks at each queue, and has a process refuse what is overdue.
+    fn look_at_queues(&mut self, shedding: &mut Shedding) {
+        let mut shares = Vec::new();
+        let mut room = AT_ONCE;
+        for place in 0..shedding.queues.len() {
+            let overdue = self.look_at_queue(shedding, place);
+            let share = overdue.min(room);
+            shedding.queues[place].more = share < overdue;
+            room -= share;
+            if share > 0 {
+                shares.push((place, share));
+            }
+        }
+        if shares.is_empty() {
+            return;
+        }
+        let waits = self.closing.has_room();
+        match Refuser::start(self, shedding, &shares, waits) {
+            Ok(refuser) => shedding.refuser = Some(refuser),
+            Err(error) => {
+                shedding.queues.iter_mut().for_each(|one| one.more = false);
+                self.report_failure(shedding, &error);
+            }
+        }
+    }
+
+    /// How many of a queue are overdue.
+    fn look_at_queue(&mut self, shedding: &mut Shedding, place: usize) -> u64 {
         let uncounted = match self.accepting() {
             Accepting::AtMost(uncounted) => uncounted,
             Accepting::Unknown(who) => {
@@ -211,7 +259,7 @@ impl Shell {
                     )));
                 }
                 shedding.queues[place].age.begin_again(self.now());
-                return;
+                return 0;
             }
         };
         let accepted = self.accepted(&shedding.queues[place], place);
@@ -219,7 +267,7 @@ impl Shell {
         // From a socket that no worker has accepted from somebody else may accept who does not count.
         let Some(waiting) = waiting.filter(|_| accepted > 0) else {
             shedding.queues[place].age.begin_again(self.now());
-            return;
+            return 0;
         };
         // What arrived while this manager had to wait for its turn has arrived by now, not before.
         let now = self.now();
@@ -231,87 +279,106 @@ impl Shell {
             waiting,
         };
         queue.age.observe(now, look);
-        let overdue = queue.age.overdue(accepted, uncounted).min(waiting);
-        queue.more = overdue > AT_ONCE as u64 && shedding.held.is_none();
-        for _ in 0..overdue.min(AT_ONCE as u64) {
-            if shedding.held.is_some() || self.has_no_queue || !self.refuse_next(shedding, place) {
-                shedding.queues[place].more = false;
-                break;
-            }
-        }
+        queue.age.overdue(accepted, uncounted).min(waiting)
     }
 
-    /// Accepts the next one, and refuses it if it really is too old: somebody may have been faster.
-    fn refuse_next(&mut self, shedding: &mut Shedding, place: usize) -> bool {
-        let listener = self.parts.listeners[place].as_fd();
-        // Nobody must get stuck in accept, least of all the manager.
-        let accepted =
-            listen::set_nonblocking(listener).and_then(|()| listen::accept(listener, false));
-        let connection = match accepted {
-            Ok((connection, _)) => HeldFd::new(connection),
-            Err(errno) => {
-                if errno != Errno::EAGAIN && !std::mem::replace(&mut shedding.failed, true) {
-                    let text = format!("max_queue_age: accept: {}", errno.desc());
-                    self.publish(Event::notice(text));
-                }
-                return false;
-            }
-        };
+    /// Whether the connection that was accepted last, and not counted yet, is certainly too old.
+    pub(super) fn is_overdue(&self, shedding: &Shedding, place: usize) -> bool {
         let uncounted = match self.accepting() {
             Accepting::AtMost(uncounted) => uncounted,
             Accepting::Unknown(_) => u64::MAX,
         };
-        let accepted = self.accepted(&shedding.queues[place], place);
-        let queue = &mut shedding.queues[place];
-        // It is not yet among those that were accepted.
-        let is_overdue = queue.age.overdue(accepted, uncounted) > 0;
-        queue.accepted += 1;
-        match Opening::of(connection.as_fd()) {
-            Opening::Request(id) if is_overdue => {
-                self.closing.end(connection, server::overloaded(id));
-                shedding.refused += 1;
-                self.parts.scoreboard.header().add(Total::Overloaded, 1);
-            }
-            Opening::End if is_overdue => self.closing.close(connection),
-            Opening::Nothing if is_overdue => {
-                self.closing.close(connection);
-                shedding.silent += 1;
-            }
-            Opening::Other if is_overdue => {
-                // Where there is no room for it, it is closed: more of its kind may follow.
-                if let Err(connection) = self.deliver(connection) {
-                    self.closing.close(connection);
-                    shedding.refused += 1;
-                    self.parts.scoreboard.header().add(Total::Overloaded, 1);
+        let queue = &shedding.queues[place];
+        let accepted = self.accepted(queue, place);
+        queue.age.overdue(accepted, uncounted) > 0
+    }
+
+    /// Takes in what the process that refuses has done.
+    fn hear_refuser(&mut self, shedding: &mut Shedding) {
+        loop {
+            let Some(refuser) = &shedding.refuser else {
+                return;
+            };
+            match refuser.next_word() {
+                Heard::Nothing => return,
+                Heard::Word(Word::Done) => self.let_go(shedding),
+                Heard::Word(word) => self.take_in(shedding, word),
+                Heard::End => {
+                    // Somebody has killed it, and nobody knows what it has accepted.
+                    shedding.queues.iter_mut().for_each(|one| one.age.forget());
+                    self.let_go(shedding);
                 }
             }
-            Opening::Request(_) | Opening::End | Opening::Nothing | Opening::Other => {
-                shedding.held = self.deliver(connection).err();
+        }
+    }
+
+    fn take_in(&mut self, shedding: &mut Shedding, word: Word) {
+        match word {
+            Word::Refused(place) => {
+                shedding.count(place);
+                shedding.refused += 1;
             }
+            Word::Silent(place) => {
+                shedding.count(place);
+                shedding.silent += 1;
+            }
+            Word::Closed(place) => shedding.count(place),
+            Word::Passed(place) => {
+                shedding.count(place);
+                self.handed_over = true;
+            }
+            Word::Lost(place) => {
+                shedding.count(place);
+                self.queue_is_gone();
+            }
+            Word::Failed(errno) => {
+                let error = Error::system("accept of the process that refuses", errno);
+                self.report_failure(shedding, &error);
+            }
+            Word::Done => {}
         }
-        is_overdue
     }
 
-    /// Hands a connection to the workers; it comes back where there is no room.
-    fn deliver(&mut self, connection: HeldFd) -> std::result::Result<(), HeldFd> {
-        self.handed_over = true;
-        let queue = self.parts.handover.0.as_fd();
-        match connection.forward(queue, supervision::SILENT) {
-            Ok(true) => {}
-            Ok(false) => return Err(connection),
-            // It is never there again. Nothing may be accepted any more that could turn out to be the workers'.
-            Err(errno) => self.queue_is_gone(errno),
+    /// It accepts no more. It may still wait for peers to read their answers.
+    fn let_go(&mut self, shedding: &mut Shedding) {
+        if let Some(refuser) = shedding.refuser.take() {
+            self.closing.watch(refuser.into_process());
         }
-        self.closing.close(connection);
-        Ok(())
     }
 
-    fn queue_is_gone(&mut self, errno: Errno) {
+    /// The workers are about to be told to stop: nothing may be handed over to them after that. Waits until the
+    /// process has accepted the last one, unless it is held up.
+    pub(super) fn settle_for_stop(&mut self) {
+        let Some(mut shedding) = self.shedding.take() else {
+            return;
+        };
+        let until = clock::now() + SETTLING;
+        if let Some(refuser) = &shedding.refuser {
+            refuser.tell(Order::Stop);
+        }
+        while let Some(words) = shedding.watched() {
+            let left = until.saturating_sub(clock::now());
+            if left.is_zero() {
+                break;
+            }
+            readiness::wait(std::iter::once(words), Some(left), &mut Vec::new());
+            self.hear_refuser(&mut shedding);
+        }
+        self.shedding = Some(shedding);
+    }
+
+    fn report_failure(&mut self, shedding: &mut Shedding, error: &Error) {
+        if !std::mem::replace(&mut shedding.failed, true) {
+            self.publish(Event::notice(format!("max_queue_age: {error}")));
+        }
+    }
+
+    fn queue_is_gone(&mut self) {
         if !std::mem::replace(&mut self.has_no_queue, true) {
-            self.publish(Event::notice(format!(
-                "max_queue_age has no effect any more: a worker has shut down the queue on which connections are handed over: {}",
-                errno.desc()
-            )));
+            self.publish(Event::notice(
+                "max_queue_age has no effect any more: a worker has shut down the queue on which connections are handed over"
+                    .to_owned(),
+            ));
         }
     }
 

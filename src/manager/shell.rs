@@ -193,6 +193,8 @@ pub(super) enum Source {
     Leftover,
     /// A disposable process has ended.
     Disposable,
+    /// The process that refuses connections has something to tell.
+    Refuser,
     /// The guardian has ended.
     Guardian,
     /// The worker in this slot has ended.
@@ -329,6 +331,8 @@ impl Shell {
         }
         let processes = self.closing.watched();
         watched.extend(processes.map(|channel| (Source::Disposable, channel)));
+        let words = self.shedding.as_ref().and_then(Shedding::watched);
+        watched.extend(words.map(|words| (Source::Refuser, words)));
         watched.extend(self.guarding.watched().map(|one| (Source::Guardian, one)));
         let outputs = self
             .workers

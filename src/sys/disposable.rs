@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use parking_lot::Mutex;
@@ -154,6 +154,22 @@ fn run(
     super::exec::leave(0)
 }
 
+/// In a disposable process: does something in which no call lasts longer than this, if the kernel lets a signal end it:
+/// such a call fails with EINTR. There is no other limit until it is through.
+pub(crate) fn interrupting(time: Duration, work: impl FnOnce()) {
+    extern "C" fn interrupt(_signal: libc::c_int) {}
+    let action = SigAction::new(
+        SigHandler::Handler(interrupt),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing.
+    if unsafe { sigaction(Signal::SIGALRM, &action) }.is_ok() {
+        set_timer(time);
+        work();
+    }
+}
+
 /// In a disposable process: does something that its time does not cut in two. It must not be able to block.
 pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
     let alarm = alarm();
@@ -167,22 +183,26 @@ fn alarm() -> SigSet {
     [Signal::SIGALRM].into_iter().collect()
 }
 
-/// Has the kernel end this process.
-fn end_after(limit: Duration) {
+/// In a disposable process: has the kernel end it after this time.
+pub(crate) fn end_after(limit: Duration) {
+    // SAFETY: the default action is a valid one.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
+    set_timer(limit);
+    let _ = alarm().thread_unblock();
+}
+
+/// SIGALRM after this time, again and again.
+fn set_timer(time: Duration) {
     let value = libc::timeval {
-        tv_sec: limit.as_secs() as libc::time_t,
-        tv_usec: libc::suseconds_t::from(limit.subsec_micros().max(1)),
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_usec: libc::suseconds_t::from(time.subsec_micros().max(1)),
     };
     let timer = libc::itimerval {
         it_interval: value,
         it_value: value,
     };
-    // SAFETY: the default action is a valid one, and the timer a live local.
-    unsafe {
-        libc::signal(libc::SIGALRM, libc::SIG_DFL);
-        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
-    }
-    let _ = alarm().thread_unblock();
+    // SAFETY: the timer is a live local.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
 /// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
@@ -259,6 +279,33 @@ mod tests {
         let mut text = String::new();
         near.read_to_string(&mut text).unwrap();
         assert_eq!(text, "done");
+        end_of(&process);
+    }
+
+    #[test]
+    fn a_call_that_blocks_is_interrupted_again_and_again() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let process = Prepared::new()
+            .unwrap()
+            .start(
+                Duration::from_secs(10),
+                [far.as_raw_fd()],
+                far,
+                |mut far| {
+                    interrupting(Duration::from_millis(5), || {
+                        for _ in 0..3 {
+                            let found = nix::unistd::read(&far, &mut [0]);
+                            far.write_all(&[u8::from(found == Err(Errno::EINTR))])
+                                .unwrap();
+                        }
+                    });
+                },
+            )
+            .unwrap();
+        process.release();
+        let mut found = Vec::new();
+        near.read_to_end(&mut found).unwrap();
+        assert_eq!(found, [1, 1, 1]);
         end_of(&process);
     }
 

@@ -64,6 +64,14 @@ impl Child {
     }
 }
 
+fn close_at_once(socket: OwnedFd) {
+    let off = libc::linger {
+        l_onoff: 0,
+        l_linger: 0,
+    };
+    let _ = setsockopt(&socket, sockopt::Linger, &off);
+}
+
 /// The kernel's name for a socket, `socket:[INODE]`, if that is what a link in /proc leads to. Nothing is asked of
 /// the file itself.
 fn socket_behind(link: &str) -> Option<String> {
@@ -81,11 +89,7 @@ impl WorkerFd {
     /// Closes it in this process, where no disposable one can be had. It does not wait for the peer, unless somebody
     /// who has a copy as well sets SO_LINGER again and is the last but one to close.
     pub(crate) fn close_here(self) {
-        let off = libc::linger {
-            l_onoff: 0,
-            l_linger: 0,
-        };
-        let _ = setsockopt(&self.0, sockopt::Linger, &off);
+        close_at_once(self.0);
     }
 
     /// The connection that it is, if one of these sockets accepted it. Only in a disposable process.
@@ -100,7 +104,7 @@ impl WorkerFd {
 }
 
 impl HeldFd {
-    /// A connection that this process has accepted, and that no other has.
+    /// A connection that this process has accepted. No other one has it.
     pub(crate) const fn new(connection: OwnedFd) -> Self {
         Self(connection)
     }
@@ -113,6 +117,11 @@ impl HeldFd {
     pub(crate) fn send(&self, bytes: &[u8]) -> bool {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         send(self.0.as_raw_fd(), bytes, flags) == Ok(bytes.len())
+    }
+
+    /// Closes it, without waiting for the peer. (What it accepted has the SO_LINGER of the listening socket.)
+    pub(crate) fn close(self) {
+        close_at_once(self.0);
     }
 
     /// The peer gets no more.

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -165,6 +166,38 @@ static void give_orders(void)
     }
 }
 
+static int listener(void)
+{
+    for (int fd = 0; fd < 64; fd++) {
+        if (option(fd, SO_ACCEPTCONN) == 1)
+            return fd;
+    }
+    return -1;
+}
+
+/* Leaves a child behind that takes away what is in the listen queue when somebody is about to accept from it, and has
+ * that one's accept(2) wait. */
+static void take_away(void)
+{
+    int fd = listener();
+    int flags = fcntl(fd, F_GETFL) & ~O_NONBLOCK;
+    if (fork() != 0)
+        return;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        (void)fcntl(fd, F_SETFL, flags);
+        while ((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0)
+            continue;
+        for (int count = 0; count < 1000; count++) {
+            (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+            int taken = accept(fd, NULL, NULL);
+            (void)fcntl(fd, F_SETFL, flags);
+            if (taken >= 0)
+                close(taken);
+        }
+    }
+}
+
 /* The sending end of the hand-over queue: of its two ends it was made first. */
 static int queue(void)
 {
@@ -266,7 +299,7 @@ static int read_body(fcgipm_request *request)
     return (int)count;
 }
 
-/* Whether the worker has done its worst. */
+/* Whether the worker is to exit. */
 static int answer(fcgipm_request *request)
 {
     int result = 0;
@@ -286,13 +319,15 @@ static int answer(fcgipm_request *request)
         result = hand_over();
     if (strcmp(path, "/shut") == 0)
         result = shut_queue();
-    if (strcmp(path, "/body") == 0)
+    if (strcmp(path, "/away") == 0)
+        take_away();
+    if (strcmp(path, "/body") == 0 || strcmp(path, "/away") == 0 || strcmp(path, "/last") == 0)
         result = read_body(request);
     if (strcmp(path, "/orders") == 0)
         give_orders();
     snprintf(text, sizeof text, "Content-Type: text/plain\r\n\r\n%ld %d\n", (long)getpid(), result);
     print(request, text);
-    return strcmp(path, "/queue") == 0;
+    return strcmp(path, "/queue") == 0 || strcmp(path, "/last") == 0;
 }
 
 int main(void)

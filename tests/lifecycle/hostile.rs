@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::peer::connection::{Connection, LIMIT};
 use super::peer::pool::{Pool, call};
-use super::peer::program::{Program, Transport, compiled};
-use super::peer::records::{ID, STDIN, record};
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled};
+use super::peer::records::{GET_VALUES, ID, STDIN, record};
 
 /// A signal acts within this, on a machine that does other things as well. What it would have to wait for lasts ten
 /// minutes.
@@ -143,6 +144,55 @@ fn a_queue_that_is_shut_down_ends_max_queue_age_and_loses_nothing_after_that() {
         assert!(other.response().text().contains(" 0"));
     }
     assert_ends_promptly(pool, "a hand-over queue that is shut down");
+}
+
+/// A connection that is not taken away: a worker reads its request, and will exit after it.
+fn reading(pool: &Pool) -> Connection {
+    let begun = [call("/last").head(), record(GET_VALUES, 0, &[])].concat();
+    loop {
+        let mut client = pool.program.connect();
+        let _ = client.try_send(&begun);
+        if client.try_record().is_ok_and(|record| record.is_some()) {
+            return client;
+        }
+    }
+}
+
+/// Connections are too old, and somebody is faster than the one who is to refuse them, and has it wait in accept(2).
+#[test]
+fn connections_that_are_taken_away_do_not_hold_the_manager() {
+    for transport in TRANSPORTS {
+        let mut pool = pool(transport, 2, &[("FCGIPM_MAX_QUEUE_AGE", "0.1")]);
+        let mut busy = pool.program.connect();
+        busy.send(&call("/away").head());
+        for _ in 0..30 {
+            let mut other = reading(&pool);
+            let mut old: Vec<_> = (0..20).map(|_| pool.program.connect()).collect();
+            for client in &mut old {
+                // It may have been taken away.
+                let _ = client.try_send(&call("/").bytes());
+            }
+            // Refused, or taken away, or handed over: too young, because the one before it was taken away.
+            let begin = Instant::now();
+            while pool.status()["accept_queue"] != 0 {
+                assert!(begin.elapsed() < LIMIT);
+            }
+            other.send(&record(STDIN, ID, &[]));
+            assert!(other.response().text().contains(" 0"));
+            // A signal to the manager would end what it waits for, so it is to replace a worker.
+            let _ = pool.next_ready();
+            for client in &mut old {
+                client.drain();
+            }
+        }
+        let refused = pool.status()["overloaded"].clone();
+        println!(
+            "measured: {transport:?}: of 600 connections {refused} were refused, the others taken away"
+        );
+        busy.send(&record(STDIN, ID, &[]));
+        assert!(busy.response().text().contains(" 0"));
+        assert_ends_promptly(pool, "connections that are taken away");
+    }
 }
 
 #[test]

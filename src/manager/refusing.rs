@@ -1,0 +1,362 @@
+//! A disposable process that accepts what has waited too long in the listen queue, and refuses it.
+//!
+//! The manager must not accept: whoever shares the listening socket can clear O_NONBLOCK, or lock the socket, between
+//! two of its calls. So a process of its own accepts, and judges each connection when it has it: a worker may have been
+//! faster, and then it is one that is younger. That one goes to the workers by the hand-over queue; where there is no
+//! room, the process keeps it until there is, or until it is too old itself. Nothing that it accepted is lost if
+//! the manager dies meanwhile.
+//!
+//! It tells the manager each step in a word. If it ends without [`Word::Done`], nobody knows how many it has accepted.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::poll;
+use nix::sys::socket::{MsgFlags, send};
+
+use super::closing;
+use super::shedding::Shedding;
+use super::shell::Shell;
+use crate::error;
+use crate::server::supervision::{self, Total};
+use crate::server::{self, Opening};
+use crate::sys::disposable::{self, Disposable, Prepared};
+use crate::sys::worker_fd::HeldFd;
+use crate::sys::{channel, clock, io, listen};
+
+/// How long a call that was made to block holds the process, if the kernel lets signals end it.
+const BLOCKED: Duration = Duration::from_millis(50);
+
+/// How long the process may take before it begins to accept, and for the ends of the responses.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How often the process tries again to hand over a connection for which there is no room.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What the manager tells the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Order {
+    /// A worker is being started. The process does not see what that one accepts, so it takes no connection for
+    /// overdue any more.
+    Settle = b'S',
+    /// The pool stops. Nothing more goes to the workers.
+    Stop = b'T',
+}
+
+/// What comes from the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Word(Word),
+    /// Nothing at this moment.
+    Nothing,
+    /// It has ended.
+    End,
+}
+
+/// What became of a connection that the process has accepted from the queue at this place, or of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It was refused.
+    Refused(usize),
+    /// It was closed: it had sent nothing.
+    Silent(usize),
+    /// It had been closed by its client.
+    Closed(usize),
+    /// It is in the hand-over queue.
+    Passed(usize),
+    /// It was closed, because a worker has shut down the hand-over queue.
+    Lost(usize),
+    /// accept(2) failed with this errno.
+    Failed(i32),
+    /// The process accepts no more.
+    Done,
+}
+
+/// The bytes of a word: what it is, and a number.
+const WORD: usize = 4;
+
+impl Word {
+    fn encode(self) -> [u8; WORD] {
+        let place = |place: usize| i32::try_from(place).unwrap_or(i32::MAX);
+        let (kind, number) = match self {
+            Self::Refused(queue) => (b'R', place(queue)),
+            Self::Silent(queue) => (b'S', place(queue)),
+            Self::Closed(queue) => (b'C', place(queue)),
+            Self::Passed(queue) => (b'P', place(queue)),
+            Self::Lost(queue) => (b'L', place(queue)),
+            Self::Failed(errno) => (b'F', errno),
+            Self::Done => (b'D', 0),
+        };
+        let [_, high, middle, low] = number.to_be_bytes();
+        [kind, high, middle, low]
+    }
+
+    fn decode([kind, high, middle, low]: [u8; WORD]) -> Option<Self> {
+        let number = i32::from_be_bytes([0, high, middle, low]);
+        let place = usize::try_from(number).ok()?;
+        Some(match kind {
+            b'R' => Self::Refused(place),
+            b'S' => Self::Silent(place),
+            b'C' => Self::Closed(place),
+            b'P' => Self::Passed(place),
+            b'L' => Self::Lost(place),
+            b'F' => Self::Failed(number),
+            b'D' => Self::Done,
+            _ => return None,
+        })
+    }
+}
+
+/// What the process is to accept at most: so many, from the queue at this place.
+pub(super) type Share = (usize, u64);
+
+/// The process, as long as it accepts.
+#[derive(Debug)]
+pub(super) struct Refuser {
+    process: Disposable,
+    words: OwnedFd,
+}
+
+impl Refuser {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// There is no channel, or no process.
+    pub(super) fn start(
+        shell: &Shell,
+        shedding: &mut Shedding,
+        shares: &[Share],
+        waits: bool,
+    ) -> error::Result<Self> {
+        let prepared = Prepared::new()?;
+        let (words, its) = channel::pair("channel of the process that refuses")?;
+        let listeners = shell.parts.listeners.iter();
+        let mut keep: Vec<_> = listeners.map(|one| one.as_fd().as_raw_fd()).collect();
+        keep.extend([shell.parts.handover.0.as_raw_fd(), its.as_raw_fd()]);
+        let started = prepared.start(LIMIT, keep, its, |its| {
+            let mut work = Work {
+                shell,
+                shedding,
+                words: its.as_fd(),
+                order: None,
+                refused: Vec::new(),
+            };
+            disposable::interrupting(BLOCKED, || {
+                work.run(shares);
+                work.tell(Word::Done);
+            });
+            if waits {
+                disposable::end_after(LIMIT);
+                closing::wait_for_ends(work.refused);
+            }
+        });
+        match started {
+            Ok(process) => {
+                process.release();
+                Ok(Self { process, words })
+            }
+            Err(_) => Err(error::Error::system(
+                "fork of a process that refuses connections",
+                Errno::last_raw(),
+            )),
+        }
+    }
+
+    /// Readable when there are words.
+    pub(super) fn words(&self) -> BorrowedFd<'_> {
+        self.words.as_fd()
+    }
+
+    /// Tells it something.
+    pub(super) fn tell(&self, order: Order) {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let _ = send(self.words.as_raw_fd(), &[order as u8], flags);
+    }
+
+    /// The next word.
+    pub(super) fn next_word(&self) -> Heard {
+        let mut word = [0; WORD];
+        match io::read(self.words(), &mut word) {
+            // Words are sent whole, and each of them has its length.
+            Ok(io::Received::Bytes(_)) => Word::decode(word).map_or(Heard::End, Heard::Word),
+            Ok(io::Received::Nothing) => Heard::Nothing,
+            Ok(io::Received::End) | Err(_) => Heard::End,
+        }
+    }
+
+    /// It accepts no more: what is left of it.
+    pub(super) fn into_process(self) -> Disposable {
+        self.process
+    }
+}
+
+/// In the process.
+struct Work<'a> {
+    shell: &'a Shell,
+    shedding: &'a mut Shedding,
+    words: BorrowedFd<'a>,
+    order: Option<Order>,
+    /// Connections that have their answer, and whose peers have not read it yet.
+    refused: Vec<HeldFd>,
+}
+
+impl Work<'_> {
+    fn run(&mut self, shares: &[Share]) {
+        for &(place, count) in shares {
+            for _ in 0..count {
+                if self.order().is_some() || !self.refuse_next(place) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, word: Word) {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        // There is room for the words of one process, and a manager that is gone needs none.
+        let _ = send(self.words.as_raw_fd(), &word.encode(), flags);
+    }
+
+    /// What the manager has told. (Nothing more comes of one that is gone, nor does it start workers.)
+    fn order(&mut self) -> Option<Order> {
+        let mut bytes = [0; 8];
+        while let Ok(io::Received::Bytes(count)) = io::read(self.words, &mut bytes) {
+            for byte in &bytes[..count] {
+                let order = if *byte == Order::Stop as u8 {
+                    Order::Stop
+                } else {
+                    Order::Settle
+                };
+                self.order = self.order.max(Some(order));
+            }
+        }
+        self.order
+    }
+
+    /// Accepts the next one, and refuses it if it really is too old: a worker may have been faster. False: no other
+    /// one is to be accepted.
+    fn refuse_next(&mut self, place: usize) -> bool {
+        let listener = self.shell.parts.listeners[place].as_fd();
+        let accepted =
+            listen::set_nonblocking(listener).and_then(|()| listen::accept(listener, false));
+        let connection = match accepted {
+            Ok((connection, _)) => HeldFd::new(connection),
+            Err(errno) => {
+                if !matches!(errno, Errno::EAGAIN | Errno::EINTR) {
+                    self.tell(Word::Failed(errno as i32));
+                }
+                return false;
+            }
+        };
+        // It is not yet among those that were accepted. The order is looked for last: a worker that was started since
+        // has not accepted anything before it was told.
+        let is_overdue = self.shell.is_overdue(self.shedding, place) && self.order().is_none();
+        self.shedding.count(place);
+        let opening = Opening::of(connection.as_fd());
+        if is_overdue {
+            self.end(place, connection, opening);
+        } else {
+            self.keep(place, connection);
+        }
+        is_overdue
+    }
+
+    /// It is overdue.
+    fn end(&mut self, place: usize, connection: HeldFd, opening: Opening) {
+        match opening {
+            Opening::Request(id) => {
+                self.count_refused();
+                if connection.send(&server::overloaded(id)) {
+                    connection.shut_down();
+                    self.refused.push(connection);
+                } else {
+                    connection.close();
+                }
+                self.tell(Word::Refused(place));
+            }
+            Opening::End => {
+                connection.close();
+                self.tell(Word::Closed(place));
+            }
+            Opening::Nothing => {
+                connection.close();
+                self.tell(Word::Silent(place));
+            }
+            Opening::Other => {
+                // Where there is no room for it, it is closed: more of its kind may follow.
+                if let Err(connection) = self.deliver(place, connection) {
+                    self.close_begun(place, connection);
+                }
+            }
+        }
+    }
+
+    /// It has begun to say something, and there is no room for it.
+    fn close_begun(&self, place: usize, connection: HeldFd) {
+        self.count_refused();
+        connection.close();
+        self.tell(Word::Refused(place));
+    }
+
+    /// Before the client knows. Nobody else writes to this total.
+    fn count_refused(&self) {
+        let header = self.shell.parts.scoreboard.header();
+        header.add(Total::Overloaded, 1);
+    }
+
+    /// It is the workers', until it is overdue as well.
+    fn keep(&mut self, place: usize, mut connection: HeldFd) {
+        let until = clock::now().saturating_add(self.shedding.limit());
+        while self.order() != Some(Order::Stop) && clock::now() < until {
+            match self.deliver(place, connection) {
+                Ok(()) => return,
+                Err(back) => connection = back,
+            }
+            let _ = poll(&mut [], io::timeout(Some(RETRY)));
+        }
+        match Opening::of(connection.as_fd()) {
+            // What it has begun to say would go to the workers.
+            Opening::Other => self.close_begun(place, connection),
+            opening => self.end(place, connection, opening),
+        }
+    }
+
+    /// Hands a connection to the workers. It comes back where there is no room.
+    fn deliver(&self, place: usize, connection: HeldFd) -> Result<(), HeldFd> {
+        let queue = self.shell.parts.handover.0.as_fd();
+        let word = match connection.forward(queue, supervision::SILENT) {
+            Ok(true) => Word::Passed(place),
+            Ok(false) => return Err(connection),
+            Err(_) => Word::Lost(place),
+        };
+        connection.close();
+        self.tell(word);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_say_the_same_at_the_other_end() {
+        for place in [0, 1, 7] {
+            let all = [
+                Word::Refused(place),
+                Word::Silent(place),
+                Word::Closed(place),
+                Word::Passed(place),
+                Word::Lost(place),
+                Word::Failed(libc::ENFILE),
+                Word::Done,
+            ];
+            for word in all {
+                assert_eq!(Word::decode(word.encode()), Some(word));
+            }
+        }
+        assert_eq!(Word::decode([0; WORD]), None);
+    }
+}
