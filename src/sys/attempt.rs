@@ -17,6 +17,8 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use parking_lot::Mutex;
 
+use super::hidden_child::HiddenChild;
+
 /// What a pipe takes in one piece, or not at all (POSIX: at least 512; Linux: 4,096).
 pub(crate) const WHOLE: usize = 4_096;
 
@@ -121,31 +123,21 @@ fn give_page(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
 }
 
 /// Has a child write the bytes, which waits in our stead if need be. There is one at a time, and while it
-/// waits nothing more is written. It sends no signal at its end, so that a host that waits for children
-/// of its own never sees it.
+/// waits nothing more is written.
 fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
-    static LAST: Mutex<i32> = Mutex::new(0);
+    static LAST: Mutex<Option<HiddenChild>> = Mutex::new(None);
     let Some(mut last) = LAST.try_lock() else {
         return Attempt::Full;
     };
-    if *last != 0 {
-        // SAFETY: no status is asked for. If this process is a child of the one that had the writer, it is
-        // none of ours.
-        let ended =
-            unsafe { libc::waitpid(*last, ptr::null_mut(), libc::WNOHANG | libc::__WCLONE) };
-        if ended == 0 {
-            return Attempt::Full;
-        }
-        *last = 0;
+    // If this process is a child of the one that had the writer, it is none of ours.
+    if last.as_ref().is_some_and(|child| !child.is_gone()) {
+        return Attempt::Full;
     }
-    let Ok(mask) = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK) else {
-        return Attempt::Failed;
-    };
-    // SAFETY: a fork without a signal at its end. The child makes system calls only: no lock that another
-    // thread had is taken, and none of our handlers runs in it.
-    let child = unsafe {
-        let child = libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0);
-        if child == 0 {
+    *last = None;
+    // System calls only: this process may have threads.
+    let started = HiddenChild::start(|| {
+        // SAFETY: integers, and a slice that lives; what has these numbers is used by nobody else in this process.
+        unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             // A copy of a pipe's or a lock's descriptor would outlive this process's own.
             libc::dup2(fd.as_raw_fd(), 2);
@@ -154,17 +146,14 @@ fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
                 libc::close(1);
                 libc::write(2, bytes.as_ptr().cast(), bytes.len());
             }
-            libc::_exit(0);
         }
-        child
-    };
-    let _ = mask.thread_set_mask();
-    match i32::try_from(child) {
-        Ok(child) if child > 0 => {
-            *last = child;
+    });
+    match started {
+        Ok(child) => {
+            *last = Some(child);
             Attempt::Wrote(bytes.len())
         }
-        _ => Attempt::Full,
+        Err(_) => Attempt::Full,
     }
 }
 

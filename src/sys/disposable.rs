@@ -16,8 +16,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
 use super::channel;
+use super::hidden_child::HiddenChild;
 use super::listeners::descriptors;
-use super::signals::Signals;
 use crate::error;
 
 /// What a disposable process needs, made before the descriptors that it is to have.
@@ -30,19 +30,9 @@ pub(crate) struct Prepared {
 /// A disposable process that was not reaped yet. It begins when it is released.
 #[derive(Debug)]
 pub(crate) struct Disposable {
-    pid: i32,
+    child: HiddenChild,
     /// Tells it to begin; at its end when the process is.
     channel: OwnedFd,
-}
-
-/// Ends the process without a look at what the host would do at its end.
-pub(super) struct Exit;
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        // SAFETY: it never returns.
-        unsafe { libc::_exit(0) };
-    }
 }
 
 impl Prepared {
@@ -56,7 +46,7 @@ impl Prepared {
     /// its own copy at once, or has it back where none can be started. The caller has made sure that this process
     /// has one thread.
     ///
-    /// It is no child of the host's: its end sends no SIGCHLD, and wait(2) does not find it.
+    /// The host does not notice its end.
     pub(crate) fn start<T>(
         self,
         limit: Duration,
@@ -64,21 +54,16 @@ impl Prepared {
         subject: T,
         work: impl FnOnce(T),
     ) -> Result<Disposable, T> {
-        let mask = Signals::hold();
-        // SAFETY: as fork(2), without a signal at its end; with one thread, no lock is held by a thread that
-        // the child lacks. It runs no handler that the host has for forks, and nothing of the host's.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
-        if pid == 0 {
+        let started = HiddenChild::start_with(subject, |subject| {
             run(&self.its, limit, keep, || work(subject));
+        });
+        match started {
+            Ok(child) => Ok(Disposable {
+                child,
+                channel: self.ours,
+            }),
+            Err((_, subject)) => Err(subject),
         }
-        Signals::release(&mask);
-        if pid < 0 {
-            return Err(subject);
-        }
-        Ok(Disposable {
-            pid: i32::try_from(pid).unwrap_or(-1),
-            channel: self.ours,
-        })
     }
 }
 
@@ -95,14 +80,8 @@ impl Disposable {
 
     /// Reaps the process if it has ended.
     pub(crate) fn is_gone(&self) -> bool {
-        is_gone(self.pid)
+        self.child.is_gone()
     }
-}
-
-fn is_gone(pid: i32) -> bool {
-    let mut status = 0;
-    // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
-    unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::__WALL) != 0 }
 }
 
 /// Closes sockets that others have, or had, in their hands, without waiting for anything that they may have done to
@@ -110,29 +89,25 @@ fn is_gone(pid: i32) -> bool {
 pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
     /// Until it is reaped; if it takes longer, the next call does it.
     const MOMENT: u16 = 50;
-    static UNREAPED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+    static UNREAPED: Mutex<Vec<HiddenChild>> = Mutex::new(Vec::new());
     let Ok(Prepared { ours, its }) = Prepared::new() else {
         return false;
     };
-    let mask = Signals::hold();
-    // SAFETY: as in `start`; the child makes system calls only, whatever locks other threads held.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
-    if pid == 0 {
+    // System calls only: this process may have threads.
+    let started = HiddenChild::start(|| {
         end_after(Duration::from_secs(1));
         wait_for_release(&its);
-        super::exec::leave(0);
-    }
-    Signals::release(&mask);
+    });
     drop((sockets, its));
-    if pid < 0 {
+    let Ok(child) = started else {
         return false;
-    }
+    };
     let _ = shutdown(ours.as_raw_fd(), Shutdown::Write);
     let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
     let _ = poll(&mut watched, PollTimeout::from(MOMENT));
     let mut unreaped = UNREAPED.lock();
-    unreaped.extend(i32::try_from(pid));
-    unreaped.retain(|pid| !is_gone(*pid));
+    unreaped.push(child);
+    unreaped.retain(|child| !child.is_gone());
     true
 }
 
@@ -142,16 +117,13 @@ fn run(
     limit: Duration,
     keep: impl IntoIterator<Item = RawFd>,
     work: impl FnOnce(),
-) -> ! {
-    // Also where something panics.
-    let _end = Exit;
+) {
     end_after(limit);
     let mut kept: Vec<RawFd> = keep.into_iter().collect();
     kept.push(channel.as_raw_fd());
     close_all_but(&kept);
     wait_for_release(channel);
     work();
-    super::exec::leave(0)
 }
 
 /// In a disposable process: does something in which no call lasts longer than this, if the kernel lets a signal end it:

@@ -1,7 +1,7 @@
 //! A process that outlives this one, to do what is left to do then.
 //!
 //! It is a copy of this process as of its start, in a process group of its own, so that signals to a group do not reach it,
-//! and it holds every signal. It is no child of the host's: its end sends no SIGCHLD, and wait(2) does not find it.
+//! and it holds every signal. The host does not notice its end.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::child::open_pidfd;
-use super::disposable::{Exit, close_all_but};
-use super::signals::Signals;
-use super::{channel, exec, process, title};
+use super::disposable::close_all_but;
+use super::hidden_child::HiddenChild;
+use super::{channel, process, title};
 use crate::error::{Error, Result};
 
 /// The word that a newer one has taken over.
@@ -25,7 +25,7 @@ const PATIENCE: u16 = 1000;
 /// A guardian that was not reaped yet.
 #[derive(Debug)]
 pub(crate) struct Guardian {
-    pid: i32,
+    child: HiddenChild,
     /// At its end when the guardian has ended, and for the guardian when this process has.
     channel: OwnedFd,
 }
@@ -44,23 +44,15 @@ impl Guardian {
         // The channel may be kept open by a child that somebody has forked. Without this, it alone tells.
         let manager = process::pid();
         let pidfd = open_pidfd(manager);
-        let mask = Signals::hold();
-        // SAFETY: as fork(2), without a signal at its end; with one thread, no lock is held by a thread that
-        // the child lacks. It runs no handler that the host has for forks, and nothing of the host's.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
-        if pid == 0 {
-            run(&its, pidfd.as_ref(), manager, keep, work);
-        }
-        let errno = Errno::last_raw();
-        Signals::release(&mask);
-        if pid < 0 {
-            return Err(Error::system("fork of the guardian", errno));
-        }
-        let pid = i32::try_from(pid).unwrap_or(-1);
+        let started = HiddenChild::start(|| run(&its, pidfd.as_ref(), manager, keep, work));
+        let child = started.map_err(|errno| Error::system("fork of the guardian", errno as i32))?;
         // A group of its own, before anybody relies on it: a kill of this process's group must not reach it.
-        let its = nix::unistd::Pid::from_raw(pid);
+        let its = nix::unistd::Pid::from_raw(child.pid());
         let _ = nix::unistd::setpgid(its, its);
-        Ok(Self { pid, channel: ours })
+        Ok(Self {
+            child,
+            channel: ours,
+        })
     }
 
     /// Another one has taken over.
@@ -85,9 +77,7 @@ impl Guardian {
 
     /// Reaps the guardian if it has ended.
     pub(crate) fn is_gone(&self) -> bool {
-        let mut status = 0;
-        // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
-        unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG | libc::__WALL) != 0 }
+        self.child.is_gone()
     }
 
     /// Ends the guardian, and waits until it is reaped: a moment.
@@ -113,9 +103,7 @@ fn run(
     manager: i32,
     keep: impl IntoIterator<Item = RawFd>,
     work: impl FnOnce(),
-) -> ! {
-    // Also where something panics.
-    let _end = Exit;
+) {
     let mut kept: Vec<RawFd> = keep.into_iter().collect();
     kept.push(channel.as_raw_fd());
     kept.extend(manager_pidfd.map(|fd| fd.as_raw_fd()));
@@ -126,7 +114,6 @@ fn run(
     if outlives(channel, manager_pidfd) {
         work();
     }
-    exec::leave(0)
 }
 
 /// Waits until the manager has ended. False: another guardian has taken over.

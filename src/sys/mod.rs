@@ -31,6 +31,7 @@ pub(crate) mod executable;
 pub(crate) mod filtered;
 pub(crate) mod guardian;
 pub(crate) mod handover;
+mod hidden_child;
 pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod listeners;
