@@ -21,6 +21,7 @@ mod hostile;
 mod hung_up;
 mod identity;
 mod kept;
+mod killed_group;
 mod late_signal;
 mod load;
 mod orphans;

@@ -11,10 +11,10 @@ use super::peer::connection::Connection;
 use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, unused};
 use super::{Pool, answered, ask_on_kept, call, command};
 
-const A_SECOND: Duration = Duration::from_secs(1);
+pub(super) const A_SECOND: Duration = Duration::from_secs(1);
 
 /// Whoever a killed manager leaves behind becomes this process's child, to be waited for.
-fn adopt_orphans() {
+pub(super) fn adopt_orphans() {
     nix::sys::prctl::set_child_subreaper(true).unwrap();
 }
 
@@ -55,7 +55,7 @@ fn assert_gone(group: i32, since: Instant, may_start: bool, what: &str) {
     }
 }
 
-fn spin(duration: Duration) {
+pub(super) fn spin(duration: Duration) {
     let until = Instant::now() + duration;
     while Instant::now() < until {
         std::hint::spin_loop();
