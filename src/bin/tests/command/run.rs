@@ -43,9 +43,21 @@ impl Run {
     }
 
     pub(crate) fn pool_in(folder: TempDir, options: &[&str], program: &[&str]) -> Self {
+        Self::pool_by(folder, &[], options, program, &[])
+    }
+
+    /// The same, started as in [`start_by`](Self::start_by).
+    pub(crate) fn pool_by(
+        folder: TempDir,
+        prefix: &[&str],
+        options: &[&str],
+        program: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let address = address(&folder);
         let listen = ["--no-preload", "--listen", &address];
-        Self::start(folder, &[&listen, options, &["--"], program].concat(), &[])
+        let arguments = [&listen, options, &["--"], program].concat();
+        Self::start_by(folder, prefix, &arguments, environment)
     }
 
     pub(crate) fn start(folder: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
@@ -59,14 +71,29 @@ impl Run {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::spawn(folder, Self::command(prefix, arguments, environment))
+    }
+
+    /// What [`start_by`](Self::start_by) starts.
+    pub(crate) fn command(
+        prefix: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Command {
         // What is ignored stays ignored, as after nohup(1): whether the tests run under one must not matter.
-        let mut child = Command::new("env")
+        let mut command = Command::new("env");
+        command
             .arg("--default-signal=HUP,INT,QUIT,TERM")
             .args(prefix)
             .arg(env!("CARGO_BIN_EXE_fcgipm"))
             .arg("run")
             .args(arguments)
-            .envs(environment.iter().copied())
+            .envs(environment.iter().copied());
+        command
+    }
+
+    pub(crate) fn spawn(folder: TempDir, mut command: Command) -> Self {
+        let mut child = command
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

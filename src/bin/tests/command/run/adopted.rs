@@ -1,12 +1,13 @@
-//! As PID 1, to which the orphans of its programs come.
+//! As PID 1 or a subreaper, to which the orphans of its programs come.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::thread;
 use std::time::Instant;
 
-use super::{Run, address, hello, pid_in, script};
+use super::{Run, address, call, fifo, hello, pid_in, script};
 use crate::managed::signal;
-use crate::process::LIMIT;
+use crate::process::{LIMIT, fcgipm};
 
 const PID_1: [&str; 5] = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
@@ -18,12 +19,23 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// The command, which unshare(1) has started.
+fn pid_1(run: &Run) -> u32 {
+    let [command] = children(run.pid())[..] else {
+        panic!("the command is the only child of unshare");
+    };
+    command
+}
+
+fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
+}
+
 /// Waits until none of the orphans is a process's child, zombies included.
 fn wait_for_orphans(pid: u32) {
     let until = Instant::now() + LIMIT;
     loop {
-        let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let names: Vec<_> = children(pid).iter().map(name).collect();
+        let names: Vec<_> = children(pid).into_iter().map(name).collect();
         if !names
             .iter()
             .any(|name| ["sh\n", "sleep\n"].contains(&&**name))
@@ -49,21 +61,9 @@ fn littering() -> String {
 fn the_orphans_of_programs_are_reaped_and_the_status_of_no_worker_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(&folder, &littering());
-    let address = address(&folder);
-    let arguments = [
-        "--no-preload",
-        "--listen",
-        &address,
-        "--workers",
-        "3",
-        "--",
-        &program,
-    ];
-    let mut run = Run::start_by(folder, &PID_1, &arguments, &[]);
+    let mut run = Run::pool_by(folder, &PID_1, &["--workers", "3"], &[&program], &[]);
     let mut before = run.ready_ones(3);
-    let [manager] = children(run.pid())[..] else {
-        panic!("the command is the only child of unshare");
-    };
+    let manager = pid_1(&run);
     wait_for_orphans(manager);
     for _ in 0..5 {
         signal("HUP", manager);
@@ -102,9 +102,7 @@ fn with_several_pools_the_process_above_reaps() {
     let file = file.to_str().unwrap().to_owned();
     let mut run = Run::start_by(folder, &PID_1, &["--config", &file], &[]);
     run.ready_ones(2);
-    let [top] = children(run.pid())[..] else {
-        panic!("the command is the only child of unshare");
-    };
+    let top = pid_1(&run);
     wait_for_orphans(top);
     signal("HUP", top);
     run.lines_with("reload done", 2);
@@ -112,4 +110,132 @@ fn with_several_pools_the_process_above_reaps() {
     signal("TERM", top);
     let (status, lines) = run.end();
     assert_eq!(status.code(), Some(0), "{lines:#?}");
+}
+
+/// How the command comes to adopt orphans.
+#[derive(Clone, Copy, Debug)]
+enum Reaper {
+    Pid1,
+    Subreaper,
+}
+
+impl Reaper {
+    /// Starts the command, and waits for its first worker; returns the command's pid, too.
+    fn start(
+        self,
+        folder: tempfile::TempDir,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (Run, u32) {
+        let mut run = match self {
+            Self::Pid1 => Run::start_by(folder, &PID_1, arguments, environment),
+            Self::Subreaper => {
+                let mut command = Run::command(&[], arguments, environment);
+                let adopt = || Ok(nix::sys::prctl::set_child_subreaper(true)?);
+                // SAFETY: it makes one system call and allocates nothing. What it sets outlives exec(2).
+                unsafe { command.pre_exec(adopt) };
+                Run::spawn(folder, command)
+            }
+        };
+        run.ready();
+        let command = match self {
+            Self::Pid1 => pid_1(&run),
+            Self::Subreaper => run.pid(),
+        };
+        (run, command)
+    }
+}
+
+/// The processes below one, those included that have ended and were not reaped.
+fn below(pid: u32) -> Vec<u32> {
+    // It may be gone.
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    pids.flat_map(|pid| [vec![pid], below(pid)].concat())
+        .collect()
+}
+
+/// Waits until a process has ended and its parent has waited for it.
+fn wait_until_reaped(pid: u32) {
+    let until = Instant::now() + LIMIT;
+    while let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
+        assert!(Instant::now() < until, "{stat}");
+        thread::yield_now();
+    }
+}
+
+/// Waits until there are the four processes of [`with_family`] below the command: the worker is the first.
+fn family_below(command: u32) -> [u32; 4] {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let named = below(command).into_iter().map(|pid| (name(pid), pid));
+        let mut found: Vec<_> = named
+            .filter(|(name, _)| ["hello\n", "sh\n", "sleep\n"].contains(&&**name))
+            .collect();
+        found.sort_unstable();
+        let names: Vec<_> = found.iter().map(|(name, _)| name.trim_end()).collect();
+        if names == ["hello", "sleep", "sleep", "sleep"] {
+            return [0, 1, 2, 3].map(|position| found[position].1);
+        }
+        assert!(Instant::now() < until, "{names:?}");
+        thread::yield_now();
+    }
+}
+
+/// A program that, when it is first started, has a child, which has a child, and one more process in its group whose
+/// parent has ended.
+fn with_family(folder: &tempfile::TempDir) -> String {
+    let begun = folder.path().join("begun");
+    let text = format!(
+        "if [ ! -e {begun} ]; then\n: >{begun}\n\
+         sh -c 'sleep 1000 & exec sleep 1000' </dev/null >/dev/null 2>&1 &\n\
+         sh -c 'sleep 1000 &' </dev/null >/dev/null 2>&1\nfi\nexec {} fd:0",
+        hello(),
+        begun = begun.display()
+    );
+    script(folder, &text)
+}
+
+#[test]
+fn all_that_a_killed_worker_started_is_reaped_and_the_pool_goes_on() {
+    // With the file alone the manager has a process above it, and that one reaps.
+    for tail in [&["--pool", "one"][..], &[]] {
+        for reaper in [Reaper::Pid1, Reaper::Subreaper] {
+            let what = format!("{reaper:?} {tail:?}");
+            let folder = tempfile::tempdir().unwrap();
+            let (program, gate, address) = (with_family(&folder), fifo(&folder), address(&folder));
+            let file = folder.path().join("run.toml");
+            let text = format!(
+                "[[pool]]\nname = \"one\"\nlisten = \"{address}\"\ncommand = [\"{program}\"]\npreload = false\n\
+                 request_timeout = 0.5\nrequest_timeout_grace = 0.1\n"
+            );
+            fs::write(&file, text).unwrap();
+            let arguments = [&["--config", file.to_str().unwrap()], tail].concat();
+            let (mut run, command) = reaper.start(folder, &arguments, &[("HELLO_GATE", &gate)]);
+            let family = family_below(command);
+            let [child] = children(family[0])[..] else {
+                panic!("{what}: the worker has one child");
+            };
+            assert_eq!(children(child).len(), 1, "{what}");
+            let adopted = children(command);
+            let adopted = adopted.iter().filter(|pid| family[1..].contains(pid));
+            assert_eq!(adopted.count(), 1, "{what}");
+
+            let output = fcgipm(&["call", "--to", &address, "/stubborn"], b"");
+            let output = String::from_utf8(output.stdout).unwrap();
+            assert!(output.contains("took too long"), "{what}: {output}");
+            run.lines_with("killed by SIGKILL", 1);
+            family.into_iter().for_each(wait_until_reaped);
+            // Its successor, which may have been faster.
+            run.lines_with(") ready", 2);
+            assert!(call(&address).contains("Hello"), "{what}");
+            signal("HUP", command);
+            run.line("reload done");
+            assert!(call(&address).contains("Hello"), "{what}");
+            signal("TERM", command);
+            let (status, lines) = run.end();
+            assert_eq!(status.code(), Some(0), "{what}: {lines:#?}");
+        }
+    }
 }

@@ -2,17 +2,14 @@
 
 use std::fs;
 
-use super::{Run, address, hello};
+use super::{Run, hello};
 
 /// Under these limits, soft and hard.
 fn limited(limits: &str, options: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
-    let address = address(&folder);
-    let listen = ["--no-preload", "--listen", &address];
-    let hello = hello();
-    let arguments = [&listen, options, &["--", &hello, "fd:0"]].concat();
     let limits = format!("--nofile={limits}");
-    Run::start_by(folder, &["prlimit", &limits], &arguments, &[])
+    let program = [&hello(), "fd:0"];
+    Run::pool_by(folder, &["prlimit", &limits], options, &program, &[])
 }
 
 /// A process's limits, soft and hard.

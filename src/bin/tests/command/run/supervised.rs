@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Run, address, fifo, hello, pid_in, script, status, wait_until_gone};
+use super::{Run, fifo, hello, pid_in, script, status, wait_until_gone};
 use crate::load;
 use crate::managed::signal;
 
@@ -237,20 +237,8 @@ fn a_program_gets_its_ties_and_no_other_descriptor_of_the_managers() {
 fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(&folder, &format!("env >&2\nexec {} fd:0", hello()));
-    let address = address(&folder);
-    let arguments = [
-        "--no-preload",
-        "--listen",
-        &address,
-        "--clear-env",
-        "--env",
-        "A=b c",
-        "--params-timeout",
-        "7",
-        "--",
-        &program,
-    ];
-    let mut run = Run::start(folder, &arguments, &[("SECRET", "1")]);
+    let options = ["--clear-env", "--env", "A=b c", "--params-timeout", "7"];
+    let mut run = Run::pool_by(folder, &[], &options, &[&program], &[("SECRET", "1")]);
     let set = |pid: u32, name: &str| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let set = status.lines().find_map(|line| line.strip_prefix(name));

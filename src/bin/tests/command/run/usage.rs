@@ -82,19 +82,13 @@ fn what_cannot_work_is_told_at_once() {
 #[test]
 fn the_environment_wins_over_the_command_line_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let address = address(&folder);
-    let hello = hello();
-    let arguments = [
-        "--no-preload",
-        "--listen",
-        &address,
-        "--workers",
-        "3",
-        "--",
-        &hello,
-        "fd:0",
-    ];
-    let mut run = Run::start(folder, &arguments, &[("FCGIPM_N_PROCESSES", "1")]);
+    let mut run = Run::pool_by(
+        folder,
+        &[],
+        &["--workers", "3"],
+        &[&hello(), "fd:0"],
+        &[("FCGIPM_N_PROCESSES", "1")],
+    );
     run.line("managing 1 worker");
     run.line("FCGIPM_N_PROCESSES=1 overrides n_processes=3 of the program");
     run.ready();
