@@ -43,14 +43,24 @@ pub(super) fn traced(
     (pool, trace)
 }
 
-/// The calls of a process of a pool, which is stopped, in their order, as "name" or "name=-1" for those that failed.
-pub(super) fn calls(mut pool: Pool, trace: &std::path::Path, pid: i32) -> Vec<String> {
+/// Stops a pool; its trace.
+pub(super) fn stop_traced(mut pool: Pool, trace: &std::path::Path) -> String {
     pool.program.signal(Signal::SIGTERM);
     pool.program.wait();
     // The tracer has the same standard error: its end is the tracer's.
     pool.program.all_lines();
     let text = std::fs::read_to_string(trace).unwrap();
     std::fs::remove_dir_all(trace.parent().unwrap()).unwrap();
+    text
+}
+
+/// The calls of a process of a pool, which is stopped.
+pub(super) fn calls(pool: Pool, trace: &std::path::Path, pid: i32) -> Vec<String> {
+    calls_of(&stop_traced(pool, trace), pid)
+}
+
+/// The calls of a process in a trace, in their order, as "name" or "name=-1" for those that failed.
+pub(super) fn calls_of(text: &str, pid: i32) -> Vec<String> {
     let mut names = Vec::new();
     for line in text.lines() {
         let Some((of, rest)) = line.split_once(' ') else {

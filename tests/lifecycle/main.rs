@@ -15,6 +15,7 @@ mod deploy;
 mod descriptors;
 mod filtered;
 mod forking;
+mod golden;
 mod guardian;
 mod host_forks;
 mod hostile;

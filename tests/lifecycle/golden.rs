@@ -1,0 +1,194 @@
+//! The exact system calls of a worker where their order matters most. A change of the code's shape must not change
+//! them.
+
+use nix::sys::signal::Signal;
+
+use super::call;
+use super::cost::{calls_of, stop_traced, traced};
+use super::peer::program::{TRANSPORTS, Transport, wait_until_asleep};
+
+/// A path of the example that makes no system call of its own.
+const PLAIN: &str = "/headers?n=1";
+
+/// Whether calls failed is left out: under load the tracer splits lines, and says it elsewhere. So is by which of its
+/// calls the C library asks for the status of a descriptor.
+fn names(calls: &[String]) -> Vec<&str> {
+    calls
+        .iter()
+        .map(|call| match call.strip_suffix("=-1").unwrap_or(call) {
+            "newfstatat" => "fstat",
+            name => name,
+        })
+        .collect()
+}
+
+/// What begins at the last call of this name.
+fn from_last<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
+    let at = calls.iter().rposition(|call| *call == name);
+    &calls[at.unwrap_or_else(|| panic!("no {name} in {calls:?}"))..]
+}
+
+/// What was asked for at once is answered without looking for more in between.
+#[test]
+fn pipelined_requests_are_received_together_and_answered_each_by_itself() {
+    const ROUNDS: usize = 5;
+    for transport in TRANSPORTS {
+        let (pool, trace) = traced(transport, 1, &[]);
+        let worker = pool.workers[0];
+        let request = call(PLAIN).keep(true).bytes();
+        let mut client = pool.program.connect();
+        for _ in 0..ROUNDS {
+            client.send(&[&request[..], &request].concat());
+            client.response();
+            client.response();
+            wait_until_asleep(worker);
+        }
+        let calls = calls_of(&stop_traced(pool, &trace), worker);
+        let calls = names(&calls);
+        let each = ["epoll_wait", "recvfrom", "sendto", "sendto"];
+        // The first request finds the connection not yet watched.
+        let end = calls.iter().rposition(|call| *call == "sendto").unwrap() + 1;
+        let served = &calls[end - each.len() * (ROUNDS - 1)..end];
+        assert!(
+            served.chunks(each.len()).all(|round| round == each),
+            "{transport:?}: {served:?}"
+        );
+    }
+}
+
+/// How a signal that wakes a worker is handled.
+const WOKEN: [&str; 6] = [
+    "epoll_wait",
+    "gettid",
+    "getpid",
+    "timer_settime",
+    "rt_sigreturn",
+    "timer_settime",
+];
+
+/// The manager is told, and what the worker has is closed.
+const LEAVING: [&str; 17] = [
+    "rt_sigpending",
+    "rt_sigpending",
+    "rt_sigprocmask",
+    "write",
+    "rt_sigpending",
+    "rt_sigpending",
+    "rt_sigprocmask",
+    "epoll_ctl",
+    "epoll_ctl",
+    "epoll_ctl",
+    "getppid",
+    "epoll_ctl",
+    "epoll_ctl",
+    "epoll_ctl",
+    "close",
+    "munmap",
+    "exit_group",
+];
+
+#[test]
+fn a_graceful_stop_ends_arrivals_then_the_queue_then_idle_connections() {
+    for transport in TRANSPORTS {
+        let (pool, trace) = traced(transport, 1, &[]);
+        let worker = pool.workers[0];
+        let mut client = pool.program.connect();
+        client.call(&call(PLAIN).keep(true));
+        client.call(&call(PLAIN).keep(true));
+        wait_until_asleep(worker);
+        let calls = calls_of(&stop_traced(pool, &trace), worker);
+        let calls = names(&calls);
+        // The hand-over queue, the manager, what listens, what waits there; and the connection's end.
+        let looks: &[&str] = match transport {
+            Transport::Unix => &[
+                "recvfrom",
+                "getppid",
+                "fcntl",
+                "getsockname",
+                "poll",
+                "getsockname",
+                "fstat",
+                "socket",
+                "write",
+                "poll",
+                "recvfrom",
+                "close",
+                "recvfrom",
+                "shutdown",
+                "recvfrom",
+                "epoll_ctl",
+                "close",
+                "recvfrom",
+            ],
+            Transport::Tcp => &[
+                "recvfrom",
+                "getppid",
+                "fcntl",
+                "getsockname",
+                "getsockopt",
+                "getsockname",
+                "getsockopt",
+                "recvfrom",
+                "epoll_ctl",
+                "close",
+                "recvfrom",
+            ],
+        };
+        let expected = [&WOKEN[..], looks, &LEAVING].concat();
+        assert_eq!(from_last(&calls, "epoll_wait"), expected, "{transport:?}");
+    }
+}
+
+#[test]
+fn an_idle_connection_is_handed_over_before_the_worker_leaves() {
+    for transport in TRANSPORTS {
+        let (mut pool, trace) = traced(transport, 1, &[]);
+        let old = pool.workers[0];
+        let mut client = pool.program.connect();
+        client.call(&call(PLAIN).keep(true));
+        client.call(&call(PLAIN).keep(true));
+        wait_until_asleep(old);
+        pool.program.signal(Signal::SIGHUP);
+        let new = pool.next_ready();
+        pool.program.line("reload done");
+        wait_until_asleep(new);
+        client.call(&call(PLAIN).keep(true));
+        let text = stop_traced(pool, &trace);
+
+        let handed_over = [
+            "recvfrom",
+            "getppid",
+            "getppid",
+            "sendmsg",
+            "epoll_ctl",
+            "close",
+            "getppid",
+        ];
+        let sent = calls_of(&text, old);
+        let sent = names(&sent);
+        let expected = [&WOKEN[..], &handed_over, &LEAVING].concat();
+        assert_eq!(from_last(&sent, "epoll_wait"), expected, "{transport:?}");
+
+        let received = calls_of(&text, new);
+        // It may be woken at any time before it waits.
+        let mut received = names(&received);
+        received.retain(|call| *call == "epoll_wait" || !WOKEN.contains(call));
+        // Whether it is a connection of this socket, and whether it has spoken; then it is watched.
+        let taken = [
+            "recvmsg",
+            "getpeername",
+            "getsockname",
+            "getsockopt",
+            "getsockopt",
+            "getsockname",
+            "getpeername",
+            "poll",
+            "recvfrom",
+            "epoll_ctl",
+            "epoll_ctl",
+            "epoll_ctl",
+        ];
+        let found = from_last(&received, "recvmsg");
+        assert_eq!(found[..taken.len()], taken, "{transport:?}");
+    }
+}
