@@ -161,7 +161,7 @@ fn the_import_rule_sees_every_way_to_name_a_room() {
     );
     assert_sees(
         rules::imports,
-        "sys/io.rs",
+        "sys/fd/io.rs",
         &["use crate::server::Peer;"],
         &["use crate::error::Result;"],
     );
@@ -213,7 +213,7 @@ fn the_unsafe_rule_sees_the_room_and_the_missing_reason() {
     );
     assert_sees(
         rules::unsafety,
-        "sys/io.rs",
+        "sys/fd/io.rs",
         &[
             "fn f() { unsafe { g() } }",
             "fn f() {\n // because\n unsafe { g() } }",

@@ -7,10 +7,10 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::shell::{Shell, Source};
-use crate::sys::disposable::{Disposable, Prepared};
-use crate::sys::listeners::Listener;
-use crate::sys::readiness;
-use crate::sys::worker_fd::{HeldFd, WorkerFd};
+use crate::sys::fd::readiness;
+use crate::sys::fd::worker_fd::{HeldFd, WorkerFd};
+use crate::sys::process::disposable::{Disposable, Prepared};
+use crate::sys::socket::listeners::Listener;
 
 /// How long peers may take to read the end of their responses.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -271,7 +271,7 @@ impl Event {
     }
 
     pub(super) fn signal(signal: i32) -> Self {
-        let message = format!("received {}", sys::signals::name(signal));
+        let message = format!("received {}", sys::signal::signals::name(signal));
         Self::new(EventKind::Signal, 0, signal, message)
     }
 
@@ -286,7 +286,7 @@ impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Exit::Code(status) => write!(f, "exited with status {status}"),
-            Exit::Signal(signal) => write!(f, "killed by {}", sys::signals::name(signal)),
+            Exit::Signal(signal) => write!(f, "killed by {}", sys::signal::signals::name(signal)),
             Exit::Unknown => {
                 f.write_str("is gone, and another part of this program took its status")
             }

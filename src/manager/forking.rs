@@ -13,10 +13,12 @@ use super::shell::{Shell, Worker};
 use super::{Manager, State};
 use crate::error::{Code, Error, Result};
 use crate::pool::Report;
-use crate::sys::channel::{self, Pipe};
-use crate::sys::child::{self, Child, Fork};
-use crate::sys::signals::Held;
-use crate::sys::{kick, process, stderr};
+use crate::sys::fd::channel::{self, Pipe};
+use crate::sys::log::stderr;
+use crate::sys::process;
+use crate::sys::process::child::{self, Child, Fork};
+use crate::sys::signal::kick;
+use crate::sys::signal::signals::Held;
 
 /// A fork that was prepared and is not completed.
 #[derive(Debug)]

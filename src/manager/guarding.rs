@@ -12,9 +12,11 @@ use std::time::Duration;
 use super::event::Event;
 use super::shell::{Shell, Source};
 use crate::server::supervision::{Activity, Page};
-use crate::sys::child::Child;
-use crate::sys::guardian::Guardian;
-use crate::sys::{clock, kick, readiness};
+use crate::sys::clock;
+use crate::sys::fd::readiness;
+use crate::sys::process::child::Child;
+use crate::sys::process::guardian::Guardian;
+use crate::sys::signal::kick;
 
 /// Workers that start at nearly the same time get one guardian.
 const GATHERING: Duration = Duration::from_millis(5);

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
-use crate::sys::identity::{self, Account, Ids, Limit};
+use crate::sys::process::identity::{self, Account, Ids, Limit};
 
 /// With fewer descriptors than this a worker cannot serve: standard ones, its ties to the manager,
 /// the listening socket, and a few connections.

@@ -67,13 +67,13 @@ pub fn write_line(bytes: &[u8]) -> bool {
 /// somebody must wait for them. A manager of programs does it itself.
 #[must_use]
 pub fn is_reaper() -> bool {
-    sys::adopted::is_reaper()
+    sys::process::adopted::is_reaper()
 }
 
 /// Reaps the children of this process that have ended and that `is_known` does not claim. `false`: there may be
 /// more of them, behind a known one that is to be waited for first.
 pub fn reap_adopted(is_known: impl Fn(i32) -> bool) -> bool {
-    sys::adopted::reap(is_known)
+    sys::process::adopted::reap(is_known)
 }
 
 impl Manager {
@@ -266,5 +266,5 @@ impl Drop for Manager {
 /// Hands in a signal that the host caught, as if the manager of this process had. Nothing happens
 /// where none is running. Async-signal-safe.
 pub fn signal(signal: i32) {
-    sys::signals::arrive(signal);
+    sys::signal::signals::arrive(signal);
 }

@@ -9,10 +9,14 @@ use super::shell::{Shell, Source};
 use crate::pool::{self, Exit, Observation, Offers, Report, Resize, SlotState};
 use crate::server::listener;
 use crate::server::supervision::{Activity, Look};
-use crate::sys::channel::drain;
-use crate::sys::child::Ended;
-use crate::sys::listeners::Listener;
-use crate::sys::{adopted, arrivals, clock, io, readiness, signals};
+use crate::sys::clock;
+use crate::sys::fd::channel::drain;
+use crate::sys::fd::{io, readiness};
+use crate::sys::process::adopted;
+use crate::sys::process::child::Ended;
+use crate::sys::signal::signals;
+use crate::sys::socket::arrivals;
+use crate::sys::socket::listeners::Listener;
 
 impl Shell {
     /// Acts on the signals that came; whether any did.

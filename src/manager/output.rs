@@ -3,10 +3,11 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use crate::sys::attempt::Attempt;
-use crate::sys::channel::Pipe;
-use crate::sys::stderr::{self, Room};
-use crate::sys::{io, process};
+use crate::sys::fd::channel::Pipe;
+use crate::sys::fd::io;
+use crate::sys::log::attempt::Attempt;
+use crate::sys::log::stderr::{self, Room};
+use crate::sys::process;
 
 /// What is remembered of it.
 const TAIL: usize = 2_048;
@@ -144,7 +145,7 @@ pub(super) fn affordable(pipe: &Pipe) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::channel;
+    use crate::sys::fd::channel;
 
     #[test]
     fn the_last_lines_are_told_and_no_more() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::shell::Shell;
 use crate::pool::Offers;
 use crate::server::supervision::{self, Offered};
-use crate::sys::disposable;
+use crate::sys::process::disposable;
 
 /// Connections that are taken from a worker at once, at most: all of them are open here for a moment.
 const AT_ONCE: usize = 256;

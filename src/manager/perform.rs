@@ -9,7 +9,9 @@ use crate::error::Error;
 use crate::pool::{self, Action, Notice, Overdue, Report, SlotState};
 use crate::server::listener;
 use crate::server::supervision::{Activity, Order};
-use crate::sys::{inspect, kick, readiness};
+use crate::sys::fd::readiness;
+use crate::sys::process::inspect;
+use crate::sys::signal::kick;
 
 /// Pages that were shared with other processes become private without a sign: then all is measured again.
 const MEASURED_AGAIN: Duration = Duration::from_secs(10);

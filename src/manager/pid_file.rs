@@ -18,8 +18,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag};
 
 use crate::error::{Code, Error, Result};
 use crate::sys;
-use crate::sys::lock::{Lock, process_exists, try_exclusive};
-use crate::sys::trusted_path::{self, Distrust, TrustedDirectory};
+use crate::sys::file::lock::{Lock, process_exists, try_exclusive};
+use crate::sys::file::trusted_path::{self, Distrust, TrustedDirectory};
 
 /// A pid has at most 10 digits; more than this is no pid file.
 const LENGTH_MAX: usize = 32;

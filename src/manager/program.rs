@@ -10,9 +10,11 @@ use super::worker;
 use crate::error::{Code, Error, Result};
 use crate::options::{Options, WORKER_VARIABLE};
 use crate::server::supervision::Inheritance;
-use crate::sys::signals::Signals;
-use crate::sys::stderr::Redirected;
-use crate::sys::{child, exec, executable, process, signals};
+use crate::sys::log::stderr::Redirected;
+use crate::sys::process;
+use crate::sys::process::{child, exec, executable};
+use crate::sys::signal::signals;
+use crate::sys::signal::signals::Signals;
 
 /// What a shell would say: the program was not found, or could not be executed.
 const NOT_FOUND: u8 = 127;

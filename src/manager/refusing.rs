@@ -21,9 +21,11 @@ use super::shell::Shell;
 use crate::error;
 use crate::server::supervision::{self, Total};
 use crate::server::{self, Opening};
-use crate::sys::disposable::{self, Disposable, Prepared};
-use crate::sys::worker_fd::HeldFd;
-use crate::sys::{channel, clock, io, listen};
+use crate::sys::clock;
+use crate::sys::fd::worker_fd::HeldFd;
+use crate::sys::fd::{channel, io};
+use crate::sys::process::disposable::{self, Disposable, Prepared};
+use crate::sys::socket::listen;
 
 /// How long a call that was made to block holds the process, if the kernel lets signals end it.
 const BLOCKED: Duration = Duration::from_millis(50);

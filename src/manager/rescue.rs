@@ -6,7 +6,7 @@
 use super::shell::Shell;
 use crate::server::cut_off;
 use crate::server::supervision::{Details, Look};
-use crate::sys::worker_fd::{Taken, WorkerFd};
+use crate::sys::fd::worker_fd::{Taken, WorkerFd};
 
 /// What END_REQUEST says of an application that was killed: as a shell puts SIGKILL.
 const APP_STATUS: u32 = 128 + 9;

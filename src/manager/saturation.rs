@@ -9,7 +9,7 @@ use super::event::Event;
 use super::shell::Shell;
 use crate::pool::SlotState;
 use crate::server::supervision::Activity;
-use crate::sys::arrivals;
+use crate::sys::socket::arrivals;
 
 /// The listening socket is left alone for this long after a look.
 const PAUSE: Duration = Duration::from_millis(500);

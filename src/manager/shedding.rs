@@ -14,8 +14,10 @@ use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::pool::{Queue, QueueAge, SlotState};
 use crate::server::supervision::QUEUES;
-use crate::sys::listeners::Listener;
-use crate::sys::{arrivals, clock, readiness};
+use crate::sys::clock;
+use crate::sys::fd::readiness;
+use crate::sys::socket::arrivals;
+use crate::sys::socket::listeners::Listener;
 
 /// Refused at most by one process.
 const AT_ONCE: u64 = 64;

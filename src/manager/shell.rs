@@ -20,11 +20,11 @@ use super::start::Settings;
 use crate::error::Error;
 use crate::pool::{self, Action, Pool, SlotState};
 use crate::server::supervision::{Look, Page, Scoreboard};
-use crate::sys::channel::{Pipe, drain};
-use crate::sys::child::Child;
-use crate::sys::listeners::Listener;
-use crate::sys::readiness::{self, Waited};
-use crate::sys::signals::Signals;
+use crate::sys::fd::channel::{Pipe, drain};
+use crate::sys::fd::readiness::{self, Waited};
+use crate::sys::process::child::Child;
+use crate::sys::signal::signals::Signals;
+use crate::sys::socket::listeners::Listener;
 use crate::sys::{clock, process};
 
 /// How often children are looked at that neither a descriptor nor a signal tells of.

@@ -14,9 +14,12 @@ use crate::error::{Code, Error, Result};
 use crate::options::{MAX_PROCESSES, Opt, Options};
 use crate::pool::{self, Sizing};
 use crate::server::supervision::{self, Scoreboard};
-use crate::sys::filtered;
-use crate::sys::signals::Signals;
-use crate::sys::{adopted, channel, clock, listeners, process};
+use crate::sys::fd::channel;
+use crate::sys::process::adopted;
+use crate::sys::process::filtered;
+use crate::sys::signal::signals::Signals;
+use crate::sys::socket::listeners;
+use crate::sys::{clock, process};
 
 /// Every wanted worker twice, during a reload, and the surge of a pool of the largest size.
 const SLOTS: usize = 2 * MAX_PROCESSES as usize + MAX_PROCESSES as usize / 4;
@@ -185,7 +188,7 @@ pub(super) fn start(settings: &Settings) -> Result<Shell> {
         .map(PidFile::acquire)
         .transpose()?;
     if let Some(title) = settings.title(false) {
-        crate::sys::title::set(&title);
+        crate::sys::process::title::set(&title);
     }
     let mut shell = Shell::new(
         settings.clone(),

@@ -8,10 +8,12 @@ use super::shell::{Parts, Shell};
 use super::start::Settings;
 use crate::error::{Code, Error, Result};
 use crate::server::supervision::{self, Supervision};
-use crate::sys::channel::Pipe;
-use crate::sys::signals::Signals;
-use crate::sys::stderr::Redirected;
-use crate::sys::{child, kick, process, title};
+use crate::sys::fd::channel::Pipe;
+use crate::sys::log::stderr::Redirected;
+use crate::sys::process;
+use crate::sys::process::{child, title};
+use crate::sys::signal::kick;
+use crate::sys::signal::signals::Signals;
 
 /// Gives up what only the manager needs, and ties this process to it. All signals are held while it
 /// runs: one that comes now is for the worker's handlers.

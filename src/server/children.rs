@@ -7,9 +7,9 @@ use super::request::{Prospect, Request};
 use super::supervision::Report;
 use crate::error::{Code, Error, Result};
 use crate::sys::custody::{Custody, Ending, Entry};
-use crate::sys::forks::Mark;
 use crate::sys::log::{self, Level};
 use crate::sys::process;
+use crate::sys::process::forks::Mark;
 
 /// What a request's processes have to do with it.
 #[derive(Debug)]

@@ -9,9 +9,11 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::sys::file::lock;
 use crate::sys::log::{self, Level};
-use crate::sys::socket_file::{FileId, identity_at, identity_of};
-use crate::sys::{arrivals, holder, listen, lock, process};
+use crate::sys::process;
+use crate::sys::socket::socket_file::{FileId, identity_at, identity_of};
+use crate::sys::socket::{arrivals, holder, listen};
 
 #[derive(Debug)]
 struct Created {

@@ -9,7 +9,7 @@ use super::request::Request;
 use super::supervision;
 use crate::conn::{Stream, Suspended};
 use crate::error::{Code, Error, Result};
-use crate::sys::listen;
+use crate::sys::socket::listen;
 
 impl Request {
     /// The next bytes of the input where they lie, at least one, all of them read with this; nothing at

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 
 use super::request::{BUFFER, Input, Request};
 use crate::conn::Coming;
-use crate::sys::io::{self, Received};
+use crate::sys::fd::io::{self, Received};
 
 /// Shorter reads, and records, are copied out of the buffer: a place for each would cost as much.
 const WORTH: usize = 4 * 1024;

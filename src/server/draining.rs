@@ -10,9 +10,10 @@ use super::created;
 use super::parking::Parking;
 use super::request::{Prospect, Request};
 use super::supervision::{self, Supervision};
-use crate::sys::listen::Peer;
+use crate::sys::fd::io;
 use crate::sys::log::{self, Level};
-use crate::sys::{arrivals, io, listen};
+use crate::sys::socket::listen::Peer;
+use crate::sys::socket::{arrivals, listen};
 
 /// How long a worker whose manager is gone goes on to accept, or one that cannot tell how much waits:
 /// it must not serve newcomers for ever.

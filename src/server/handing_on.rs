@@ -11,9 +11,10 @@ use super::request::{Prospect, Request};
 use super::supervision::{self, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Error, Result};
-use crate::sys::handover::Received;
+use crate::sys::fd::handover;
+use crate::sys::fd::handover::Received;
 use crate::sys::log::{self, Level};
-use crate::sys::{handover, listen};
+use crate::sys::socket::listen;
 
 /// How long a worker that leaves waits for a peer that stopped in the middle of a record that belongs
 /// to no request.

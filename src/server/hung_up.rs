@@ -11,9 +11,10 @@ use super::opening::Opening;
 use super::parking::Parked;
 use super::supervision::{self, Report};
 use crate::options::{Opt, Options};
-use crate::sys::io::{self, Ends};
+use crate::sys::clock;
+use crate::sys::fd::io::{self, Ends};
 use crate::sys::log::{self, Level};
-use crate::sys::{arrivals, clock};
+use crate::sys::socket::arrivals;
 
 /// Connections that are looked at in a row, once there is a reason to.
 const IN_A_ROW: u32 = 256;

@@ -7,7 +7,7 @@ use super::request::{Input, Progress, Request};
 use super::supervision;
 use crate::conn::Role;
 use crate::error::{Code, Error, Result};
-use crate::sys::io::{self, Direction, Received, Waited};
+use crate::sys::fd::io::{self, Direction, Received, Waited};
 
 /// After so many reads in a row that brought nothing for the application the clock is looked at: a
 /// peer that never pauses must not outlast a deadline that only counts while waiting.

@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::sys::connection::Connection;
-use crate::sys::listen::Peer;
+use crate::sys::fd::connection::Connection;
+use crate::sys::socket::listen::Peer;
 
 /// An open connection.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use super::address::Address;
 use super::created;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
-use crate::sys::holder::{self, Holder};
-use crate::sys::listen;
-use crate::sys::socket_file::{self, FileId, MakeError, Occupant, Ownership};
+use crate::sys::socket::holder::{self, Holder};
+use crate::sys::socket::listen;
+use crate::sys::socket::socket_file::{self, FileId, MakeError, Occupant, Ownership};
 
 pub use super::created::stop_arrivals;
 

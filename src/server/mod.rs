@@ -38,23 +38,23 @@ mod waiting;
 
 /// Has every thread of this process that waits for a request [look around](Request::look_around).
 pub fn rouse() {
-    crate::sys::kick::rouse();
+    crate::sys::signal::kick::rouse();
 }
 
 /// A signal of the host's: every wait of this process returns to the host. Async-signal-safe.
 pub fn interrupt() {
-    crate::sys::kick::interrupt(crate::sys::kick::Whose::Everybody);
+    crate::sys::signal::kick::interrupt(crate::sys::signal::kick::Whose::Everybody);
 }
 
-pub(crate) use crate::sys::chain::chain as chain_handler;
-pub(crate) use crate::sys::kick::forget_interrupts;
+pub(crate) use crate::sys::signal::chain::chain as chain_handler;
+pub(crate) use crate::sys::signal::kick::forget_interrupts;
 
 // What a request's user names of the rooms below.
 pub use crate::conn::{Params, Scope, Stream};
 // What a manager needs to refuse one before it was read.
 pub use crate::conn::overloaded;
-pub use crate::sys::environment;
-pub use crate::sys::listen::Peer;
+pub use crate::sys::process::environment;
+pub use crate::sys::socket::listen::Peer;
 pub use opening::Opening;
 pub use request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
 pub use settings::WEB_SERVER_ADDRS;

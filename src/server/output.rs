@@ -10,8 +10,8 @@ use super::request::{Progress, Prospect, Request};
 use crate::conn::{Direct, Outbound, Stream};
 use crate::error::{Code, Error, Result};
 use crate::sys::custody::Ending;
-use crate::sys::io::{self, SendError};
-use crate::sys::listen::Peer;
+use crate::sys::fd::io::{self, SendError};
+use crate::sys::socket::listen::Peer;
 
 /// A write of at least so many bytes leaves from the caller's memory; a smaller one is gathered.
 const DIRECT: usize = 8 * 1024;

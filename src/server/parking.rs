@@ -12,8 +12,9 @@ use super::link::Link;
 use super::room::Room;
 use super::supervision::{self, Shelf, Supervision};
 use crate::conn::Suspended;
-use crate::sys::io;
-use crate::sys::{clock, kernel, listen};
+use crate::sys::fd::io;
+use crate::sys::socket::listen;
+use crate::sys::{clock, kernel};
 
 /// Why a connection stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use super::parking::{Parking, Standing};
 use super::request::{Input, Progress, Prospect, Request};
 use super::supervision::{self, Retirement};
 use crate::conn::{ProtocolError, Role};
-use crate::sys::io::{self, Direction, Received};
-use crate::sys::listen::Peer;
+use crate::sys::fd::io::{self, Direction, Received};
 use crate::sys::log::{self, Level};
+use crate::sys::socket::listen::Peer;
 
 /// How long a new connection may say nothing before it stands aside. Long enough for a web server
 /// on the way from connect(2) to its first write.

@@ -17,9 +17,10 @@ use super::supervision::{self, Accepts, Report};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
-use crate::sys::io::{self, Received};
-use crate::sys::listen::{self, Peer};
-use crate::sys::{kick, process};
+use crate::sys::fd::io::{self, Received};
+use crate::sys::process;
+use crate::sys::signal::kick;
+use crate::sys::socket::listen::{self, Peer};
 
 /// A signal that interrupts the wait for a request makes `accept` return [`Code::Interrupted`].
 pub const FAIL_ACCEPT_ON_INTR: u32 = 1;

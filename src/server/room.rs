@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::parking::{Found, Parking, Standing};
 use super::supervision::Supervision;
 use crate::sys::clock;
-use crate::sys::io::{self, Direction};
+use crate::sys::fd::io::{self, Direction};
 use crate::sys::log::{self, Level};
 use crate::sys::process;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::conn::PairLimits;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
-use crate::sys::listen::Peer;
+use crate::sys::socket::listen::Peer;
 
 /// Addresses of web servers that may connect (section 3.2), a variable that the web server or the
 /// operator sets.

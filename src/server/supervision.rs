@@ -13,13 +13,16 @@ use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 
 pub use crate::sys::clock::now;
+use crate::sys::fd::channel;
+use crate::sys::log::stderr::Redirected;
+use crate::sys::process;
+use crate::sys::process::child;
 pub use crate::sys::scoreboard::{
     Activity, Details, Figures, Header, LastExit, Look, MEMFD_NAME, Offered, Order, Page,
     PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, Scoreboard, Shelf, SlotLine, SlotStatus,
     Stage, Total, View, ViewError, open_memfd,
 };
-use crate::sys::stderr::Redirected;
-use crate::sys::{channel, child, kick, process};
+use crate::sys::signal::kick;
 pub(crate) use inheritance::Inheritance;
 pub use inheritance::adopt;
 pub use report::{Accepts, Report};

@@ -12,9 +12,11 @@ use super::request::{FAIL_ACCEPT_ON_INTR, Prospect, RETURN_ON_SIGNAL, Request};
 use super::supervision::{self, Accepts, Order, Retirement, Supervision};
 use crate::conn::Suspended;
 use crate::error::{Code, Error, Result};
-use crate::sys::io::{self, Direction};
+use crate::sys::fd::io::{self, Direction};
+use crate::sys::fd::readiness;
 use crate::sys::log::{self, Level};
-use crate::sys::{arrivals, kick, listen, readiness};
+use crate::sys::signal::kick;
+use crate::sys::socket::{arrivals, listen};
 
 impl Request {
     /// Finds the next connection that may have something to read, and makes it the current one.

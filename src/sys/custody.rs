@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::process;
+use crate::sys::process;
 
 /// The keeper answers. As long as nothing is said, that is how it is.
 const KEPT: u32 = 0;

@@ -7,9 +7,9 @@ use super::source::Source;
 pub(crate) fn one_log(source: &Source) -> Broken {
     const MACROS: [&str; 3] = ["eprintln", "eprint", "dbg"];
     const LOG: [&str; 4] = [
-        "sys/log.rs",
-        "sys/attempt.rs",
-        "sys/stderr.rs",
+        "sys/log/mod.rs",
+        "sys/log/attempt.rs",
+        "sys/log/stderr.rs",
         // For `fcgipm call`, which nobody waits for.
         "bin/error_lines.rs",
     ];

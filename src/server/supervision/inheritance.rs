@@ -14,9 +14,11 @@ use parking_lot::Mutex;
 use super::{Supervision, current, install, now};
 use crate::error::{Code, Error, Result};
 use crate::options::WORKER_VARIABLE;
-use crate::sys::exec::{self, Sort};
-use crate::sys::stderr::Redirected;
-use crate::sys::{child, environment, kick, process, scoreboard};
+use crate::sys::log::stderr::Redirected;
+use crate::sys::process::exec::{self, Sort};
+use crate::sys::process::{child, environment};
+use crate::sys::signal::kick;
+use crate::sys::{process, scoreboard};
 
 /// The ties, by the numbers of their descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_is_something_else_is_refused() {
-        let pipe = crate::sys::channel::pipe("test", true).unwrap();
+        let pipe = crate::sys::fd::channel::pipe("test", true).unwrap();
         let number = pipe.read.as_raw_fd();
         let text = format!("1:{}:1:{number}:900:901:902:903", process::pid());
         let error = adopt_from(text.into()).unwrap_err();

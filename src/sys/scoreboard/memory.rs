@@ -11,7 +11,7 @@ use super::header::{Header, SlotLine};
 use super::page::Page;
 use super::{MEMFD_NAME, REGION_NAME, TABLE_AT};
 use crate::error::{Code, Error, Result};
-use crate::sys::filtered::MEMFD_CREATE;
+use crate::sys::process::filtered::MEMFD_CREATE;
 use crate::sys::process::{self, page_size};
 
 /// The header, the table and the regions of all slots.

@@ -1,0 +1,28 @@
+//! Descriptors that never land on 0, 1 or 2.
+
+pub(crate) mod channel;
+pub(crate) mod connection;
+pub(crate) mod handover;
+pub(crate) mod io;
+pub(crate) mod readiness;
+pub(crate) mod worker_fd;
+
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+/// The number of an error that a nix call returned.
+pub(crate) fn errno(error: nix::errno::Errno) -> i32 {
+    error as i32
+}
+
+/// Moves a descriptor above the standard ones.
+///
+/// A host may run with 1 or 2 closed; a socket that landed there would receive whatever anything
+/// prints. The descriptor is close-on-exec afterwards.
+pub(crate) fn above_standard(fd: OwnedFd) -> nix::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    let moved = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: fcntl just made this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}

@@ -1,0 +1,53 @@
+//! poll(2).
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+
+use crate::sys::fd::io;
+
+/// How long a wait lasts that cannot watch anything.
+const BLIND: Duration = Duration::from_millis(100);
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// Something is readable, or the time is over.
+    Through,
+    /// A signal came.
+    Interrupted,
+}
+
+/// Waits until one of the descriptors is readable (or at its end), a signal comes, or the time is
+/// over; `None` waits for ever. `ready` gets the position of each readable one.
+pub(crate) fn wait<'fd>(
+    descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
+    timeout: Option<Duration>,
+    ready: &mut Vec<usize>,
+) -> Waited {
+    let mut polled: Vec<_> = descriptors
+        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
+    ready.clear();
+    match poll(&mut polled, io::timeout(timeout)) {
+        Ok(_) => {
+            let readable = polled
+                .iter()
+                .enumerate()
+                .filter(|(_, fd)| fd.any().unwrap_or(true));
+            ready.extend(readable.map(|(position, _)| position));
+            Waited::Through
+        }
+        Err(Errno::EINTR) => Waited::Interrupted,
+        // No memory, or more descriptors than the process may have by now (EINVAL, when the limit was
+        // lowered): whatever there is to be found is looked for, now and then.
+        Err(_) => {
+            let pause = timeout.map_or(BLIND, |timeout| timeout.min(BLIND));
+            let _ = poll(&mut [], io::timeout(Some(pause)));
+            ready.extend(0..polled.len());
+            Waited::Through
+        }
+    }
+}

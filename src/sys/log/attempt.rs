@@ -1,0 +1,305 @@
+//! Writing to a descriptor that other processes share, without waiting for a reader and without a
+//! signal.
+//!
+//! O_NONBLOCK is a property of the shared file description, so it cannot be set: the others would
+//! see it. Sockets have a flag for one call. Pipes and terminals are opened anew, which makes a
+//! description of our own. Where that is refused (another user's pipe or terminal, no /proc, no free
+//! descriptor), the kernel takes a page without waiting (pipe), or a child makes the call (terminal).
+//! A file waits for nobody but its file system.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::socket::MsgFlags;
+use nix::sys::stat::{Mode, SFlag, fstat};
+use parking_lot::Mutex;
+
+use crate::sys::process::hidden_child::HiddenChild;
+
+/// What a pipe takes in one piece, or not at all (POSIX: at least 512; Linux: 4,096).
+pub(crate) const WHOLE: usize = 4_096;
+
+/// What became of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// So many were written. With up to [`WHOLE`] bytes it is all of them, but on a full disk.
+    Wrote(usize),
+    /// Nothing: its reader does not keep up, or a terminal is stopped (^S).
+    Full,
+    /// Nothing, and that does not change soon: closed, nobody reads it, no space.
+    Failed,
+}
+
+/// Writes the bytes, or as many of them as are taken at once.
+pub(crate) fn attempt(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
+    let mut attempt = Attempt::Failed;
+    without_signals(|| {
+        attempt = match kind(fd) {
+            Kind::Socket => {
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                told(nix::sys::socket::send(fd.as_raw_fd(), bytes, flags))
+            }
+            Kind::Pipe => match open_anew(fd) {
+                Ok(own) => told(nix::unistd::write(own, bytes)),
+                // Nobody reads it.
+                Err(Errno::ENXIO) => Attempt::Failed,
+                Err(_) => give_page(fd, bytes),
+            },
+            Kind::Terminal => match open_anew(fd) {
+                Ok(own) => told(nix::unistd::write(own, bytes)),
+                Err(_) => by_child(fd, bytes),
+            },
+            Kind::Other => told(nix::unistd::write(fd, bytes)),
+        };
+    });
+    attempt
+}
+
+fn told(result: nix::Result<usize>) -> Attempt {
+    match result {
+        Ok(count) => Attempt::Wrote(count),
+        Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS) => Attempt::Full,
+        Err(_) => Attempt::Failed,
+    }
+}
+
+enum Kind {
+    Socket,
+    Pipe,
+    Terminal,
+    Other,
+}
+
+fn kind(fd: BorrowedFd<'_>) -> Kind {
+    let kind = fstat(fd).map_or(SFlag::empty(), |stat| {
+        SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+    });
+    match kind {
+        SFlag::S_IFSOCK => Kind::Socket,
+        SFlag::S_IFIFO => Kind::Pipe,
+        // One that was hung up is none any more: its device may be somebody else's by now.
+        SFlag::S_IFCHR if nix::unistd::isatty(fd) == Ok(true) => Kind::Terminal,
+        _ => Kind::Other,
+    }
+}
+
+fn open_anew(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(name.as_str(), flags, Mode::empty())
+}
+
+/// Puts a page with the bytes into the pipe (vmsplice(2)). It takes one of the pipe's 16 places, so this
+/// is for where there is no other way.
+fn give_page(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
+    let length = bytes.len().min(WHOLE);
+    // SAFETY: a mapping of our own, at least as long as what is copied into it; nothing refers to it
+    // when it is unmapped. The pipe keeps the page itself, which nobody writes to any more.
+    unsafe {
+        let page = libc::mmap(
+            ptr::null_mut(),
+            WHOLE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if page == libc::MAP_FAILED {
+            return Attempt::Full;
+        }
+        ptr::copy_nonoverlapping(bytes.as_ptr(), page.cast::<u8>(), length);
+        let piece = libc::iovec {
+            iov_base: page,
+            iov_len: length,
+        };
+        let given = libc::vmsplice(fd.as_raw_fd(), &raw const piece, 1, libc::SPLICE_F_NONBLOCK);
+        let given = Errno::result(given).map(isize::unsigned_abs);
+        libc::munmap(page, WHOLE);
+        told(given)
+    }
+}
+
+/// Has a child write the bytes, which waits in our stead if need be. There is one at a time, and while it
+/// waits nothing more is written.
+fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
+    static LAST: Mutex<Option<HiddenChild>> = Mutex::new(None);
+    let Some(mut last) = LAST.try_lock() else {
+        return Attempt::Full;
+    };
+    // If this process is a child of the one that had the writer, it is none of ours.
+    if last.as_ref().is_some_and(|child| !child.is_gone()) {
+        return Attempt::Full;
+    }
+    *last = None;
+    // System calls only: this process may have threads.
+    let started = HiddenChild::start(|| {
+        // SAFETY: integers, and a slice that lives; what has these numbers is used by nobody else in this process.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // A copy of a pipe's or a lock's descriptor would outlive this process's own.
+            libc::dup2(fd.as_raw_fd(), 2);
+            if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) == 0 {
+                libc::close(0);
+                libc::close(1);
+                libc::write(2, bytes.as_ptr().cast(), bytes.len());
+            }
+        }
+    });
+    match started {
+        Ok(child) => {
+            *last = Some(child);
+            Attempt::Wrote(bytes.len())
+        }
+        Err(_) => Attempt::Full,
+    }
+}
+
+/// Runs something that may raise SIGPIPE, or SIGXFSZ (a file that reaches RLIMIT_FSIZE), and takes that
+/// signal back. SIGTTOU is not even raised while it is held: a background process may write then.
+pub(crate) fn without_signals(run: impl FnOnce()) {
+    const RAISED: [Signal; 2] = [Signal::SIGPIPE, Signal::SIGXFSZ];
+    let before = RAISED.map(pending);
+    let held: SigSet = RAISED.into_iter().chain([Signal::SIGTTOU]).collect();
+    let Ok(mask) = held.thread_swap_mask(SigmaskHow::SIG_BLOCK) else {
+        return;
+    };
+    run();
+    for (signal, before) in RAISED.into_iter().zip(before) {
+        if !before && pending(signal) {
+            take_back(signal);
+        }
+    }
+    let _ = mask.thread_set_mask();
+}
+
+fn take_back(signal: Signal) {
+    let set: SigSet = [signal].into_iter().collect();
+    let now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the set and the time are live locals, and no siginfo is asked for.
+    unsafe { libc::sigtimedwait(set.as_ref(), ptr::null_mut(), &raw const now) };
+}
+
+fn pending(signal: Signal) -> bool {
+    // SAFETY: sigpending fills the zeroed set, which sigismember then reads.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut set) == 0 && libc::sigismember(&raw const set, signal as i32) == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fd::channel;
+    use std::os::fd::{AsFd as _, FromRawFd as _};
+    use std::sync::mpsc::channel as messages;
+    use std::time::Duration;
+
+    /// Writes until nothing more is taken; how much was.
+    fn fill(fd: OwnedFd, by: fn(BorrowedFd<'_>, &[u8]) -> Attempt) -> (OwnedFd, usize) {
+        let (sender, filled) = messages();
+        std::thread::spawn(move || {
+            let mut sum = 0;
+            for _ in 0..10_000 {
+                match by(fd.as_fd(), &[b'x'; WHOLE]) {
+                    Attempt::Wrote(count) => sum += count,
+                    Attempt::Full => break,
+                    Attempt::Failed => panic!("{}", Errno::last()),
+                }
+            }
+            sender.send((fd, sum)).unwrap();
+        });
+        let patience = Duration::from_secs(60);
+        filled.recv_timeout(patience).expect("a write that waits")
+    }
+
+    #[test]
+    fn a_pipe_that_others_have_filled_is_not_waited_for() {
+        for by in [attempt, give_page] {
+            let pipe = channel::pipe("test", false).unwrap();
+            let (write, sum) = fill(pipe.write, by);
+            // A pipe takes 64 KiB, and what it took is there.
+            assert_eq!(sum, 65_536);
+            let mut taken = vec![0; sum];
+            assert_eq!(nix::unistd::read(&pipe.read, &mut taken).unwrap(), sum);
+            assert!(taken.iter().all(|byte| *byte == b'x'));
+            drop(pipe.read);
+            assert_eq!(by(write.as_fd(), b"x"), Attempt::Failed);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_others_have_filled_is_not_waited_for() {
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (near, sum) = fill(near.into(), attempt);
+        assert!(sum > WHOLE);
+        drop(far);
+        assert_eq!(attempt(near.as_fd(), b"x"), Attempt::Failed);
+    }
+
+    #[test]
+    fn what_takes_nothing_fails_at_once() {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        assert_eq!(attempt(full.as_fd(), b"x"), Attempt::Failed);
+        let closed = crate::sys::socket::listen::borrow(1 << 20).unwrap();
+        assert_eq!(attempt(closed, b"x"), Attempt::Failed);
+    }
+
+    /// Both ends of a terminal.
+    fn terminal() -> (OwnedFd, OwnedFd) {
+        let (mut master, mut slave) = (0, 0);
+        // SAFETY: room for two descriptors, which nothing else owns; the rest is optional.
+        unsafe {
+            let none = ptr::null_mut();
+            let opened = libc::openpty(
+                &raw mut master,
+                &raw mut slave,
+                none,
+                none.cast(),
+                none.cast(),
+            );
+            assert_eq!(opened, 0);
+            (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_is_stopped_is_not_waited_for_and_goes_on_later() {
+        for by in [attempt, by_child] {
+            let (master, slave) = terminal();
+            // SAFETY: integers only.
+            let flow = |action| assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), action) }, 0);
+            let mut bytes = [0; 8];
+            assert_eq!(by(slave.as_fd(), b"one"), Attempt::Wrote(3));
+            assert_eq!(nix::unistd::read(&master, &mut bytes), Ok(3));
+            flow(libc::TCOOFF);
+            // The child takes one line with it.
+            let until = std::time::Instant::now() + Duration::from_secs(60);
+            while by(slave.as_fd(), b"two") != Attempt::Full {
+                assert!(
+                    std::time::Instant::now() < until,
+                    "a terminal that is never full"
+                );
+            }
+            flow(libc::TCOON);
+            while by(slave.as_fd(), b"two") == Attempt::Full {
+                assert!(
+                    std::time::Instant::now() < until,
+                    "a terminal that stays full"
+                );
+                std::thread::yield_now();
+            }
+            assert_eq!(nix::unistd::read(&master, &mut bytes[..3]), Ok(3));
+            assert_eq!(&bytes[..3], b"two");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Children: made, signalled and reaped without ever naming a process that is not ours.
+//!
+//! A pid names a child until it is reaped. It is reaped only here, so as long as a [`Child`] exists
+//! its pid cannot have been given to another process.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::sys::fd::above_standard;
+use crate::sys::process::filtered;
+
+/// Descriptors left to the host: beyond this, children are watched without one.
+const RESERVE: u64 = 64;
+
+/// A child that was not reaped yet.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: i32,
+    /// Readable when the child has ended. `None` on a kernel without, or when descriptors are short.
+    pidfd: Option<OwnedFd>,
+}
+
+/// What fork(2) returned.
+pub(crate) enum Fork {
+    /// In the parent.
+    Parent(Child),
+    /// In the child.
+    Child,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With this wait status.
+    Status(i32),
+    /// Another part of the host reaped it.
+    Unknown,
+}
+
+/// fork(2), with the host's atfork handlers. The error is errno.
+///
+/// The caller has made sure that the process has one thread; the child may do what the parent may.
+pub(crate) fn fork() -> Result<Fork, i32> {
+    // SAFETY: with one thread, no lock is held by a thread that the child lacks.
+    match unsafe { libc::fork() } {
+        -1 => Err(Errno::last_raw()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(Child::new(pid))),
+    }
+}
+
+pub(in crate::sys) fn open_pidfd(pid: i32) -> Option<OwnedFd> {
+    if !filtered::PIDFD_OPEN.is_allowed() {
+        return None;
+    }
+    // SAFETY: pidfd_open takes two integers; the descriptor it returns (close-on-exec by
+    // definition) is owned by nobody else.
+    let fd = unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        if fd < 0 {
+            return None;
+        }
+        OwnedFd::from_raw_fd(i32::try_from(fd).ok()?)
+    };
+    let fd = above_standard(fd).ok()?;
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let number = u64::try_from(fd.as_raw_fd()).ok()?;
+    (number + RESERVE < limit).then_some(fd)
+}
+
+impl Child {
+    fn new(pid: i32) -> Self {
+        Self {
+            pid,
+            pidfd: open_pidfd(pid),
+        }
+    }
+
+    /// A child that somebody else in this process has made, unless it is none, or was reaped already.
+    pub(crate) fn of_this_process(pid: i32) -> Option<Self> {
+        // Before anything is opened: the number may be any process's.
+        let ours = Self { pid, pidfd: None }.is_ours();
+        ours.then(|| Self::new(pid))
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(|fd| fd.as_fd())
+    }
+
+    /// Sends a signal. A child that has ended already needs none, so nothing is reported.
+    pub(crate) fn signal(&self, signal: i32) {
+        // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that was
+        // not reaped.
+        unsafe {
+            let pidfd = self.pidfd.as_ref();
+            let sent = match pidfd.filter(|_| filtered::PIDFD_SEND_SIGNAL.is_allowed()) {
+                Some(fd) => libc::syscall(
+                    libc::SYS_pidfd_send_signal,
+                    fd.as_raw_fd(),
+                    signal,
+                    ptr::null::<libc::siginfo_t>(),
+                    0,
+                ),
+                None => libc::c_long::from(libc::kill(self.pid, signal)),
+            };
+            // Not for a child that is gone: somebody else may have reaped it, and its pid be
+            // another's by now.
+            if sent != 0 && matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM) {
+                libc::kill(self.pid, signal);
+            }
+        }
+    }
+
+    /// Kills the child and all of the process group that it leads.
+    pub(crate) fn kill_group(&self) {
+        // A number that is still our child's is nobody else's, and so is that of its group: only the child, or
+        // this process for it, can have made one of that number.
+        if self.pid > 1 && self.is_ours() {
+            // SAFETY: integers only.
+            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        }
+        // It may have left the group.
+        self.signal(libc::SIGKILL);
+    }
+
+    /// Whether nobody has reaped the child.
+    fn is_ours(&self) -> bool {
+        let Ok(pid) = libc::id_t::try_from(self.pid) else {
+            return false;
+        };
+        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT reaps nobody.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0
+        }
+    }
+
+    /// Reaps the child if it has ended.
+    pub(crate) fn try_wait(&self) -> Option<Ended> {
+        let mut status = 0;
+        loop {
+            // SAFETY: status is a live local. nix's wrapper would lose real-time signals.
+            return match unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } {
+                0 => None,
+                -1 if Errno::last_raw() == libc::EINTR => continue,
+                -1 => Some(Ended::Unknown),
+                _ => Some(Ended::Status(status)),
+            };
+        }
+    }
+}
+
+/// In a child: makes it the leader of a process group of its own.
+pub(crate) fn lead_group() {
+    // It fails for a leader of a session, which a fresh child is not.
+    let own = nix::unistd::Pid::from_raw(0);
+    let _ = nix::unistd::setpgid(own, own);
+}
+
+/// In a child: has the kernel send this signal when the parent dies.
+pub(crate) fn signal_on_parent_death(signal: nix::sys::signal::Signal) {
+    // It fails for no valid signal.
+    let _ = nix::sys::prctl::set_pdeathsig(signal);
+}
+
+/// In a child: has the kernel send nothing when the parent dies.
+pub(crate) fn forget_parent_death() {
+    let _ = nix::sys::prctl::set_pdeathsig(None);
+}

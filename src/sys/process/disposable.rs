@@ -1,0 +1,297 @@
+//! Copies of this process that live for a moment, and make the calls that somebody else can make block.
+//!
+//! Whoever shares a socket's description can set SO_LINGER, lock the socket, or leave descriptors in its
+//! receive queue that take long to close: only the last close waits, but who closes last cannot be chosen.
+//! So this process closes while a disposable one still holds a copy, and that one ends: a process that ends
+//! does not linger.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::{Shutdown, shutdown};
+
+use parking_lot::Mutex;
+
+use crate::error;
+use crate::sys::fd::channel;
+use crate::sys::process::hidden_child::HiddenChild;
+use crate::sys::socket::listeners::descriptors;
+
+/// What a disposable process needs, made before the descriptors that it is to have.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    ours: OwnedFd,
+    its: OwnedFd,
+}
+
+/// A disposable process that was not reaped yet. It begins when it is released.
+#[derive(Debug)]
+pub(crate) struct Disposable {
+    child: HiddenChild,
+    /// Tells it to begin; at its end when the process is.
+    channel: OwnedFd,
+}
+
+impl Prepared {
+    pub(crate) fn new() -> error::Result<Self> {
+        let (ours, its) = channel::pair("channel of a disposable process")?;
+        Ok(Self { ours, its })
+    }
+
+    /// Starts the process, which does this work on its copy of a subject once it is released, with no other
+    /// descriptors than these, and ends: at the latest after this time, if the kernel lets it. This process drops
+    /// its own copy at once, or has it back where none can be started. The caller has made sure that this process
+    /// has one thread.
+    ///
+    /// The host does not notice its end.
+    pub(crate) fn start<T>(
+        self,
+        limit: Duration,
+        keep: impl IntoIterator<Item = RawFd>,
+        subject: T,
+        work: impl FnOnce(T),
+    ) -> Result<Disposable, T> {
+        let started = HiddenChild::start_with(subject, |subject| {
+            run(&self.its, limit, keep, || work(subject));
+        });
+        match started {
+            Ok(child) => Ok(Disposable {
+                child,
+                channel: self.ours,
+            }),
+            Err((_, subject)) => Err(subject),
+        }
+    }
+}
+
+impl Disposable {
+    /// Has it begin: the caller has closed what the process is to close.
+    pub(crate) fn release(&self) {
+        let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
+    }
+
+    /// At its end when the process has nothing open any more.
+    pub(crate) fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Reaps the process if it has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.child.is_gone()
+    }
+}
+
+/// Closes sockets that others have, or had, in their hands, without waiting for anything that they may have done to
+/// them. This process may have threads. False: they were closed here, for want of a process.
+pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
+    /// Until it is reaped; if it takes longer, the next call does it.
+    const MOMENT: u16 = 50;
+    static UNREAPED: Mutex<Vec<HiddenChild>> = Mutex::new(Vec::new());
+    let Ok(Prepared { ours, its }) = Prepared::new() else {
+        return false;
+    };
+    // System calls only: this process may have threads.
+    let started = HiddenChild::start(|| {
+        end_after(Duration::from_secs(1));
+        wait_for_release(&its);
+    });
+    drop((sockets, its));
+    let Ok(child) = started else {
+        return false;
+    };
+    let _ = shutdown(ours.as_raw_fd(), Shutdown::Write);
+    let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut watched, PollTimeout::from(MOMENT));
+    let mut unreaped = UNREAPED.lock();
+    unreaped.push(child);
+    unreaped.retain(|child| !child.is_gone());
+    true
+}
+
+/// In a disposable process, in which all signals are held.
+fn run(
+    channel: &OwnedFd,
+    limit: Duration,
+    keep: impl IntoIterator<Item = RawFd>,
+    work: impl FnOnce(),
+) {
+    end_after(limit);
+    let mut kept: Vec<RawFd> = keep.into_iter().collect();
+    kept.push(channel.as_raw_fd());
+    close_all_but(&kept);
+    wait_for_release(channel);
+    work();
+}
+
+/// In a disposable process: does something in which no call lasts longer than this, if the kernel lets a signal end it:
+/// such a call fails with EINTR. There is no other limit until it is through.
+pub(crate) fn interrupting(time: Duration, work: impl FnOnce()) {
+    extern "C" fn interrupt(_signal: libc::c_int) {}
+    let action = SigAction::new(
+        SigHandler::Handler(interrupt),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing.
+    if unsafe { sigaction(Signal::SIGALRM, &action) }.is_ok() {
+        set_timer(time);
+        work();
+    }
+}
+
+/// In a disposable process: does something that its time does not cut in two. It must not be able to block.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let alarm = alarm();
+    let _ = alarm.thread_block();
+    let result = work();
+    let _ = alarm.thread_unblock();
+    result
+}
+
+fn alarm() -> SigSet {
+    [Signal::SIGALRM].into_iter().collect()
+}
+
+/// In a disposable process: has the kernel end it after this time.
+pub(crate) fn end_after(limit: Duration) {
+    // SAFETY: the default action is a valid one.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
+    set_timer(limit);
+    let _ = alarm().thread_unblock();
+}
+
+/// SIGALRM after this time, again and again.
+fn set_timer(time: Duration) {
+    let value = libc::timeval {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_usec: libc::suseconds_t::from(time.subsec_micros().max(1)),
+    };
+    let timer = libc::itimerval {
+        it_interval: value,
+        it_value: value,
+    };
+    // SAFETY: the timer is a live local.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+/// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
+pub(in crate::sys) fn close_all_but(kept: &[RawFd]) {
+    for number in descriptors() {
+        if !kept.contains(&number) {
+            // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
+fn wait_for_release(channel: &OwnedFd) {
+    let mut watched = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    fn end_of(process: &Disposable) {
+        let mut watched = [PollFd::new(process.channel(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut watched, PollTimeout::from(10_000_u16)), Ok(1));
+        let begin = Instant::now();
+        while !process.is_gone() {
+            assert!(begin.elapsed() < Duration::from_secs(10));
+        }
+    }
+
+    #[test]
+    fn what_is_undisturbed_comes_to_its_end_and_nothing_behind_it() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let limit = Duration::from_millis(10);
+        let process = Prepared::new()
+            .unwrap()
+            .start(limit, [far.as_raw_fd()], far, |mut far| {
+                undisturbed(|| {
+                    let begin = Instant::now();
+                    while begin.elapsed() < 5 * limit {}
+                    far.write_all(b"whole").unwrap();
+                });
+                far.write_all(b"more").unwrap();
+            })
+            .unwrap();
+        process.release();
+        let mut text = String::new();
+        near.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "whole");
+        end_of(&process);
+    }
+
+    #[test]
+    fn it_works_when_it_is_released_and_has_only_what_it_was_given() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let (mut other, closed) = UnixStream::pair().unwrap();
+        let process = Prepared::new()
+            .unwrap()
+            .start(
+                Duration::from_secs(10),
+                [far.as_raw_fd()],
+                far,
+                |mut far| far.write_all(b"done").unwrap(),
+            )
+            .unwrap();
+        // This process's copy is the last one.
+        drop(closed);
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+        assert!(!process.is_gone());
+        process.release();
+        let mut text = String::new();
+        near.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "done");
+        end_of(&process);
+    }
+
+    #[test]
+    fn a_call_that_blocks_is_interrupted_again_and_again() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let process = Prepared::new()
+            .unwrap()
+            .start(
+                Duration::from_secs(10),
+                [far.as_raw_fd()],
+                far,
+                |mut far| {
+                    interrupting(Duration::from_millis(5), || {
+                        for _ in 0..3 {
+                            let found = nix::unistd::read(&far, &mut [0]);
+                            far.write_all(&[u8::from(found == Err(Errno::EINTR))])
+                                .unwrap();
+                        }
+                    });
+                },
+            )
+            .unwrap();
+        process.release();
+        let mut found = Vec::new();
+        near.read_to_end(&mut found).unwrap();
+        assert_eq!(found, [1, 1, 1]);
+        end_of(&process);
+    }
+
+    #[test]
+    fn it_ends_after_its_time() {
+        let process = Prepared::new()
+            .unwrap()
+            .start(Duration::from_millis(30), [], (), |()| {
+                std::thread::sleep(Duration::from_secs(60));
+            })
+            .unwrap();
+        let begin = Instant::now();
+        process.release();
+        end_of(&process);
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+}

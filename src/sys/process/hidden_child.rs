@@ -1,0 +1,81 @@
+//! Children that the host does not notice: the end of one sends no SIGCHLD, and wait(2) does not find it (clone(2),
+//! `__WALL`).
+
+use nix::errno::Errno;
+
+use crate::sys::process::exec;
+use crate::sys::signal::signals::Signals;
+
+/// A child that was not reaped yet.
+#[derive(Debug)]
+pub(in crate::sys) struct HiddenChild {
+    pid: i32,
+}
+
+/// Ends the process without a look at what the host would do at its end.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        exec::leave(0);
+    }
+}
+
+impl HiddenChild {
+    /// As [`start_with`](Self::start_with), with nothing to work on.
+    pub(in crate::sys) fn start(work: impl FnOnce()) -> nix::Result<Self> {
+        Self::start_with((), |()| work()).map_err(|(errno, ())| errno)
+    }
+
+    /// Starts a copy of this process, which does this work on its copy of a subject and ends, also where the work
+    /// panics. All signals are held in it, and no handler that the host has for forks runs. This process drops its own
+    /// copy of the subject, or has it back where no child can be had.
+    ///
+    /// If this process may have threads, the work must make system calls only: another thread may have held a lock.
+    pub(in crate::sys) fn start_with<T>(
+        subject: T,
+        work: impl FnOnce(T),
+    ) -> Result<Self, (Errno, T)> {
+        let mask = Signals::hold();
+        // SAFETY: as fork(2), without a signal at its end. The caller has seen to the locks, as is said above.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+        if pid == 0 {
+            let _end = Exit;
+            work(subject);
+            exec::leave(0);
+        }
+        let failure = Errno::last();
+        Signals::release(&mask);
+        match i32::try_from(pid) {
+            Ok(pid) if pid > 0 => Ok(Self { pid }),
+            Ok(_) | Err(_) => Err((failure, subject)),
+        }
+    }
+
+    pub(in crate::sys) const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Reaps it if it has ended. (In a child of the process that started it, it counts as ended.)
+    pub(in crate::sys) fn is_gone(&self) -> bool {
+        self.wait(libc::WNOHANG) != Ok(None)
+    }
+
+    /// Waits for its end: the wait status, or nothing where it is none of this process's children.
+    pub(in crate::sys) fn end(self) -> Option<i32> {
+        loop {
+            match self.wait(0) {
+                Err(Errno::EINTR) => {}
+                other => return other.ok().flatten(),
+            }
+        }
+    }
+
+    /// Its wait status, if it has ended.
+    fn wait(&self, flags: i32) -> nix::Result<Option<i32>> {
+        let mut status = 0;
+        // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
+        let found = unsafe { libc::waitpid(self.pid, &raw mut status, flags | libc::__WALL) };
+        Ok((Errno::result(found)? != 0).then_some(status))
+    }
+}

@@ -1,0 +1,241 @@
+//! Ending what arrives at a listening socket, without touching what already waits in its queue.
+//!
+//! Closing the socket would reset the connections in its queue; so would shutdown(2) on TCP. What does
+//! no harm differs by family, and both ways are seen by every process that shares the socket.
+//!
+//! - unix(7): after shutdown(2) with `SHUT_RD`, connect(2) is refused, and accept(2) goes on until the
+//!   queue is empty.
+//! - tcp(7): a socket filter drops segments with SYN. A handshake that has begun comes to its end, and
+//!   connections that inherit the filter lose nothing, since they never get such a segment. The peer of
+//!   one that is dropped tries again after a second, and is then refused, or finds a successor.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockProtocol, SockType, recv, shutdown, socket,
+};
+
+use crate::sys::fd::io;
+use crate::sys::socket::listen;
+
+const fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt: jump_true,
+        jf: jump_false,
+        k: operand,
+    }
+}
+
+/// On a TCP socket a filter sees the segment from the TCP header on: its flags stand in byte 13.
+const WITHOUT_SYN: [libc::sock_filter; 4] = [
+    instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 13),
+    instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, 0x02),
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+];
+
+/// From here on nothing arrives at the socket, in whichever process.
+pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
+    if listen::is_unix(listener)? {
+        return shutdown(listener.as_raw_fd(), Shutdown::Read);
+    }
+    let program = libc::sock_fprog {
+        len: WITHOUT_SYN.len() as libc::c_ushort,
+        filter: WITHOUT_SYN.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel only reads the program, which is a live local and names a constant.
+    Errno::result(unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size_of_val(&program) as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// Whether [`stop`] was called on the socket, in whichever process.
+pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
+    match listen::is_unix(listener) {
+        Ok(true) => io::input_has_ended(listener),
+        Ok(false) => has_filter(listener),
+        Err(_) => false,
+    }
+}
+
+fn has_filter(listener: BorrowedFd<'_>) -> bool {
+    let mut found = [instruction(0, 0, 0, 0); WITHOUT_SYN.len()];
+    // Counted in instructions; a longer program than that is an error.
+    let mut length = found.len() as libc::socklen_t;
+    // SAFETY: room for as many instructions as are asked for.
+    let got = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_GET_FILTER,
+            found.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let parts = |one: &libc::sock_filter| (one.code, one.jt, one.jf, one.k);
+    got == 0
+        && usize::try_from(length) == Ok(found.len())
+        && found.iter().map(parts).eq(WITHOUT_SYN.iter().map(parts))
+}
+
+/// How many connections wait in the queue of a listening socket; `None` where the kernel does not
+/// tell.
+pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
+    match listen::is_unix(listener) {
+        Ok(true) => waiting_unix(listener),
+        Ok(false) => waiting_inet(listener),
+        Err(_) => None,
+    }
+}
+
+/// On a listening socket tcp_info tells of its queue instead of segments (tcp_get_info() in the
+/// kernel).
+fn waiting_inet(listener: BorrowedFd<'_>) -> Option<usize> {
+    // SAFETY: zeroed is a valid tcp_info.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: a live local of the stated size.
+    let got = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    (got == 0).then_some(info.tcpi_unacked as usize)
+}
+
+/// sock_diag(7), for the one socket of this inode number.
+fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
+    const UDIAG_SHOW_RQLEN: u32 = 0x10;
+    const UNIX_DIAG_RQLEN: u16 = 4;
+    const HEADER: usize = 16;
+    const UNIX_DIAG_MSG: usize = 16;
+    let inode = u32::try_from(nix::sys::stat::fstat(listener).ok()?.st_ino).ok()?;
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let diag = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        flags,
+        SockProtocol::NetlinkSockDiag,
+    )
+    .ok()?;
+    // nlmsghdr: length, type, flags, sequence number, port; unix_diag_req: family, protocol, padding,
+    // states (all), inode, what to show, cookie (none).
+    let mut question = Vec::with_capacity(HEADER + 24);
+    question.extend_from_slice(&(HEADER as u32 + 24).to_ne_bytes());
+    question.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    question.extend_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    question.extend_from_slice(&[0; 8]);
+    question.extend_from_slice(&[libc::AF_UNIX as u8, 0, 0, 0]);
+    for word in [u32::MAX, inode, UDIAG_SHOW_RQLEN, u32::MAX, u32::MAX] {
+        question.extend_from_slice(&word.to_ne_bytes());
+    }
+    nix::unistd::write(&diag, &question).ok()?;
+    let mut polled = [PollFd::new(diag.as_fd(), PollFlags::POLLIN)];
+    // The kernel answers within write(2), if at all.
+    if poll(&mut polled, PollTimeout::ZERO) != Ok(1) {
+        return None;
+    }
+    let mut answer = [0; 512];
+    let length = recv(diag.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT).ok()?;
+    let answer = answer.get(..length)?;
+    let short = |at: usize| Some(u16::from_ne_bytes(*answer.get(at..)?.first_chunk()?));
+    let word = |at: usize| Some(u32::from_ne_bytes(*answer.get(at..)?.first_chunk()?));
+    if short(4)? != SOCK_DIAG_BY_FAMILY {
+        return None;
+    }
+    let mut at = HEADER + UNIX_DIAG_MSG;
+    loop {
+        let (size, kind) = (usize::from(short(at)?), short(at + 2)?);
+        if kind == UNIX_DIAG_RQLEN {
+            return usize::try_from(word(at + 4)?).ok();
+        }
+        // Each attribute is at least its own header.
+        at += size.max(4).next_multiple_of(4);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::time::Duration;
+
+    #[test]
+    fn a_unix_socket_refuses_newcomers_and_keeps_its_queue() {
+        let name = format!("fcgipm-arrivals-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        assert_eq!(waiting(listener.as_fd()), Some(0));
+        let mut queued: Vec<_> = (0..3)
+            .map(|_| UnixStream::connect_addr(&address).unwrap())
+            .collect();
+        assert_eq!(waiting(listener.as_fd()), Some(3));
+        assert!(!are_stopped(listener.as_fd()));
+        stop(listener.as_fd()).unwrap();
+        assert!(are_stopped(listener.as_fd()));
+        let refused = UnixStream::connect_addr(&address).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        for peer in &mut queued {
+            let (mut accepted, _) = listener.accept().unwrap();
+            peer.write_all(b"x").unwrap();
+            accepted.read_exact(&mut [0]).unwrap();
+        }
+        listener.set_nonblocking(true).unwrap();
+        let empty = listener.accept().unwrap_err();
+        assert_eq!(empty.kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_tcp_socket_hears_no_newcomers_and_keeps_its_queue() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut earlier = TcpStream::connect(address).unwrap();
+            let (mut served, _) = listener.accept().unwrap();
+            let mut queued: Vec<_> = (0..3)
+                .map(|_| TcpStream::connect(address).unwrap())
+                .collect();
+            assert_eq!(waiting(listener.as_fd()), Some(3));
+            assert!(!are_stopped(listener.as_fd()));
+            stop(listener.as_fd()).unwrap();
+            assert!(are_stopped(listener.as_fd()));
+            let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+            assert_eq!(unheard.unwrap_err().kind(), ErrorKind::TimedOut);
+            assert_eq!(waiting(listener.as_fd()), Some(3));
+            // In both directions, over several segments, and also from a queue that is older than the
+            // filter.
+            let mut pairs = vec![];
+            for peer in queued.drain(..) {
+                pairs.push((peer, listener.accept().unwrap().0));
+            }
+            earlier.write_all(b"x").unwrap();
+            served.read_exact(&mut [0]).unwrap();
+            for (mut peer, mut accepted) in pairs {
+                for _ in 0..3 {
+                    peer.write_all(&[7; 20_000]).unwrap();
+                    accepted.read_exact(&mut [0; 20_000]).unwrap();
+                    accepted.write_all(&[7; 20_000]).unwrap();
+                    peer.read_exact(&mut [0; 20_000]).unwrap();
+                }
+            }
+        }
+    }
+}

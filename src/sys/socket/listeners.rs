@@ -1,0 +1,165 @@
+//! The listening sockets that this process has, whoever opened them.
+
+use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::socket::{SockType, SockaddrStorage, getsockname, getsockopt, sockopt};
+
+use crate::error::{Code, Error, Result};
+use crate::sys::fd::{above_standard, errno};
+use crate::sys::socket::listen;
+
+/// A listening socket of the host's: a descriptor of our own for it, and what it is.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    fd: OwnedFd,
+    address: SockaddrStorage,
+    /// Its number in the kernel, by which /proc and sock_diag(7) know it.
+    pub(crate) inode: u64,
+}
+
+/// All of them.
+pub(crate) fn own() -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for number in descriptors() {
+        let Some(fd) = listen::borrow(number).filter(|fd| listen::is_listening(*fd) == Ok(true))
+        else {
+            continue;
+        };
+        let (Ok(address), Ok(stat)) = (
+            getsockname::<SockaddrStorage>(fd.as_raw_fd()),
+            nix::sys::stat::fstat(fd),
+        ) else {
+            continue;
+        };
+        // The host may have it twice.
+        if listeners
+            .iter()
+            .any(|known: &Listener| known.inode == stat.st_ino)
+        {
+            continue;
+        }
+        let fd = duplicate(fd).map_err(|error| {
+            let code = match error {
+                Errno::EMFILE | Errno::ENFILE => Code::Descriptors,
+                _ => Code::System,
+            };
+            Error::caused(
+                code,
+                format_args!("listening descriptor {number}: dup"),
+                errno(error),
+            )
+        })?;
+        listeners.push(Listener {
+            fd,
+            address,
+            inode: stat.st_ino,
+        });
+    }
+    Ok(listeners)
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: fcntl just made this descriptor, and nothing else owns it.
+    above_standard(unsafe { std::os::fd::FromRawFd::from_raw_fd(copy) })
+}
+
+/// The numbers of this process's descriptors; without /proc, those that are likely.
+pub(in crate::sys) fn descriptors() -> Vec<i32> {
+    match fs::read_dir("/proc/self/fd") {
+        Ok(entries) => {
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let mut numbers: Vec<i32> = names.filter_map(|name| name.parse().ok()).collect();
+            numbers.sort_unstable();
+            numbers
+        }
+        Err(_) => (0..256).collect(),
+    }
+}
+
+impl Listener {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether a connected socket was accepted from this one.
+    pub(crate) fn accepted(&self, connection: BorrowedFd<'_>) -> bool {
+        is_accepted_at(&self.address, connection)
+    }
+}
+
+/// The addresses of this process's listening sockets.
+pub(in crate::sys) fn addresses() -> Vec<SockaddrStorage> {
+    let sockets = descriptors().into_iter().filter_map(listen::borrow);
+    let listening = sockets.filter(|fd| listen::is_listening(*fd) == Ok(true));
+    listening
+        .filter_map(|fd| getsockname(fd.as_raw_fd()).ok())
+        .collect()
+}
+
+/// Whether a connected stream socket was accepted by one that listens at this address: it has this local address. A
+/// client's socket has none, or a port of its own.
+pub(in crate::sys) fn is_accepted_at(
+    address: &SockaddrStorage,
+    connection: BorrowedFd<'_>,
+) -> bool {
+    let is_stream = getsockopt(&connection, sockopt::SockType) == Ok(SockType::Stream);
+    if !is_stream || listen::is_listening(connection) != Ok(false) {
+        return false;
+    }
+    let Ok(local) = getsockname::<SockaddrStorage>(connection.as_raw_fd()) else {
+        return false;
+    };
+    match (listen::Peer::of(address), listen::Peer::of(&local)) {
+        (listen::Peer::Inet(ours), listen::Peer::Inet(its)) => {
+            ours.port() == its.port() && (ours.ip().is_unspecified() || ours.ip() == its.ip())
+        }
+        (listen::Peer::Unix, listen::Peer::Unix) => {
+            let path = |address: &SockaddrStorage| {
+                let unix = address.as_unix_addr()?;
+                let name = unix.path().map(|path| path.as_os_str().as_encoded_bytes());
+                Some(name.or_else(|| unix.as_abstract())?.to_vec())
+            };
+            path(address).is_some() && path(address) == path(&local)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    #[test]
+    fn accepted_connections_are_told_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let tcp = TcpListener::bind("[::]:0").unwrap();
+        let unix = UnixListener::bind(folder.path().join("s")).unwrap();
+        let other = UnixListener::bind(folder.path().join("t")).unwrap();
+        let listeners = own().unwrap();
+        let find = |inode| listeners.iter().find(|l| l.inode == inode).unwrap();
+        let inode = |fd: BorrowedFd<'_>| nix::sys::stat::fstat(fd).unwrap().st_ino;
+        let (tcp_found, unix_found) = (find(inode(tcp.as_fd())), find(inode(unix.as_fd())));
+
+        let port = tcp.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (served, _) = tcp.accept().unwrap();
+        assert!(tcp_found.accepted(served.as_fd()));
+        assert!(!tcp_found.accepted(client.as_fd()));
+        assert!(!tcp_found.accepted(tcp.as_fd()));
+        assert!(!unix_found.accepted(served.as_fd()));
+
+        let client = UnixStream::connect(folder.path().join("s")).unwrap();
+        let (served, _) = unix.accept().unwrap();
+        assert!(unix_found.accepted(served.as_fd()));
+        assert!(!unix_found.accepted(client.as_fd()));
+        assert!(!find(inode(other.as_fd())).accepted(served.as_fd()));
+        let pipe = nix::unistd::pipe().unwrap();
+        assert!(!unix_found.accepted(pipe.0.as_fd()));
+    }
+}

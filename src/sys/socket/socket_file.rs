@@ -1,0 +1,202 @@
+//! The file of a listening unix socket: who has it, and making it with its owner and mode.
+//!
+//! The directory may belong to another user, who can exchange the file at any moment. So owner and mode
+//! are set on the file that bind(2) made, which is opened and recognised first, and never through its name.
+
+use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, socket, sockopt,
+};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat};
+use nix::unistd::{Gid, Uid};
+
+use crate::sys::fd::above_standard;
+use crate::sys::socket::listen::{listen, new_socket};
+
+/// Tells a file from any other, for as long as it exists: device and inode number.
+pub(crate) type FileId = (u64, u64);
+
+/// Permissions and owners of a socket file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ownership {
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
+
+/// Why there is no listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MakeError {
+    /// A system call failed.
+    System(Errno),
+    /// Another process replaced the file before it had its owner and mode.
+    Replaced,
+}
+
+impl From<Errno> for MakeError {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
+    }
+}
+
+/// Listens on a socket file of this name, which must not exist. Returns the file's identity, too.
+///
+/// The file is never more open than asked: Linux creates it with the mode of the socket's own
+/// inode less the umask (unix(7)). Where it is to get an owner or a mode, that inode has no permissions
+/// at all when bind(2) is called, which also makes the file recognisable: in a directory of another user,
+/// no file that user could put in its place is a socket of ours without any permission and with one link.
+/// The umask is not touched: it belongs to the host.
+pub(crate) fn listen_path(
+    path: &Path,
+    ownership: Ownership,
+    backlog: i32,
+) -> Result<(OwnedFd, FileId), MakeError> {
+    let fd = new_socket(AddressFamily::Unix)?;
+    let changes_owner = ownership.uid.is_some() || ownership.gid.is_some();
+    let mode = match ownership.mode {
+        None if changes_owner => Some(mode_under_umask()?),
+        mode => mode,
+    };
+    if mode.is_some() {
+        fchmod(&fd, Mode::empty())?;
+    }
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match nix::fcntl::open(path, flags, Mode::empty()) {
+        Ok(file) => above_standard(file)?,
+        Err(Errno::ENOENT) => return Err(MakeError::Replaced),
+        Err(errno) => return Err(errno.into()),
+    };
+    let stat = fstat(&file)?;
+    let settled = (|| {
+        if let Some(mode) = mode {
+            if !is_as_made(&stat) {
+                return Err(MakeError::Replaced);
+            }
+            if changes_owner {
+                let (uid, gid) = (
+                    ownership.uid.map(Uid::from_raw),
+                    ownership.gid.map(Gid::from_raw),
+                );
+                nix::unistd::fchownat(&file, "", uid, gid, AtFlags::AT_EMPTY_PATH)?;
+            }
+            set_mode(file.as_fd(), Mode::from_bits_truncate(mode))?;
+        }
+        Ok(listen(&fd, backlog)?)
+    })();
+    match settled {
+        Ok(()) => Ok((fd, identity(&stat))),
+        Err(error) => {
+            if error != MakeError::Replaced && identity_at(path) == Some(identity(&stat)) {
+                let _ = fs::remove_file(path);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether a file can be the one that bind(2) just made for a socket without permissions.
+fn is_as_made(stat: &FileStat) -> bool {
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    kind == SFlag::S_IFSOCK
+        && stat.st_mode & 0o7777 == 0
+        && stat.st_uid == nix::unistd::geteuid().as_raw()
+        && stat.st_nlink == 1
+}
+
+/// chmod(2) of a descriptor that was opened with O_PATH, which fchmod(2) refuses.
+fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match fchmodat(AT_FDCWD, link.as_str(), mode, FchmodatFlags::FollowSymlink) {
+        Err(Errno::ENOENT) => fchmodat2(file, mode),
+        other => other,
+    }
+}
+
+/// For where there is no /proc. Not the first choice: it came with Linux 6.6, and a system call filter
+/// that does not know it may kill the process.
+fn fchmodat2(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
+    // SAFETY: an open descriptor, an empty string, and integers.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_fchmodat2,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            mode.bits(),
+            libc::AT_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+fn identity(stat: &FileStat) -> FileId {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// What has this name now; symbolic links are not followed.
+pub(crate) fn identity_at(path: &Path) -> Option<FileId> {
+    nix::sys::stat::lstat(path).ok().map(|stat| identity(&stat))
+}
+
+/// What an open descriptor is.
+pub(crate) fn identity_of(fd: BorrowedFd<'_>) -> Option<FileId> {
+    fstat(fd).ok().map(|stat| identity(&stat))
+}
+
+/// The permissions a socket file gets without an option. umask(2) can only be read by setting it,
+/// which other threads would see; /proc tells it without.
+fn mode_under_umask() -> nix::Result<u32> {
+    let status = fs::read_to_string("/proc/self/status").map_err(|_| Errno::ENOSYS)?;
+    let umask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))
+        .map(str::trim);
+    let umask = umask
+        .and_then(|umask| u32::from_str_radix(umask, 8).ok())
+        .ok_or(Errno::ENOSYS)?;
+    Ok(0o777 & !umask)
+}
+
+/// Whether somebody answers on a socket file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occupant {
+    /// There is no file of this name.
+    None,
+    /// A socket whose owner is gone.
+    Dead,
+    /// A socket that answers, and the process that made it, if it says so.
+    Alive { maker: Option<i32> },
+    /// A file that is no socket.
+    NoSocket,
+}
+
+/// Asks who has a socket file.
+pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => return Ok(Occupant::NoSocket),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Occupant::None),
+        Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
+    }
+    // Non-blocking: a living server with a full queue must not make us wait.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = above_standard(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)?;
+    match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
+        Err(Errno::ECONNREFUSED) => Ok(Occupant::Dead),
+        Err(Errno::ENOENT) => Ok(Occupant::None),
+        Ok(()) => {
+            let maker = getsockopt(&fd, sockopt::PeerCredentials).map(|peer| peer.pid());
+            // 0 stands for a process that this one cannot see.
+            let maker = maker.ok().filter(|pid| *pid > 0);
+            Ok(Occupant::Alive { maker })
+        }
+        // A queue that is full, another type of socket, or no permission: somebody is there.
+        Err(_) => Ok(Occupant::Alive { maker: None }),
+    }
+}
