@@ -196,6 +196,8 @@ impl Program {
 fn is_lifecycle(line: &str) -> bool {
     let ours = line.starts_with("fcgipm: manager (pid ") || line.starts_with("FastCGI: ");
     let news = [
+        // A busy machine is no fault of the application's.
+        "workers busy, ",
         "managing 2 workers",
         "initialized",
         "started",

@@ -70,7 +70,7 @@ PROGRAM
 # Ends.
 
 same_log('die_timeout passes', managed('FCGI::ProcManager', 'n_processes => 2, die_timeout => 1')
-    . '$SIG{TERM} = "IGNORE"; open my $f, ">>", "there"; syswrite $f, "x"; if (-s "there" == 2) { idle(getppid); kill TERM => getppid } sleep 1 while 1;',
+    . '$SIG{TERM} = "IGNORE"; open my $f, ">>", "there"; syswrite $f, "x"; if (sysseek($f, 0, 1) == 2) { idle(getppid); kill TERM => getppid } sleep 1 while 1;',
     contains => qr/wait timeout/);
 same_log('a sig_manager that calls pm_die', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub sig_manager { my ($self, $name) = @_; print STDERR "mine $name\n"; $self->pm_die("mine") } }'
     . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^mine TERM$/m);

@@ -32,13 +32,16 @@ use IO::Socket::INET;
 my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die;
 my $port = $listener->sockport;
 my $pm = FCGI::ProcManager->new({ n_processes => 1 });
+pipe my $done, my $end or die;
 my $asking = fork // die;
 if (!$asking) {
     for (1 .. 3) { my $c = IO::Socket::INET->new("127.0.0.1:$port") or die; print STDERR scalar <$c> }
+    syswrite $end, 'x';
     require POSIX; POSIX::_exit(0);
 }
 $pm->pm_manage;
 for (1 .. 3) { my $c = $listener->accept; $pm->pm_pre_dispatch; print $c "answer $_\n"; close $c; $pm->pm_post_dispatch }
+sysread $done, my $byte, 1;
 PROGRAM
 same_log('a worker that ends is replaced', <<'PROGRAM' . $STOP);
 my $pm = FCGI::ProcManager->new({ n_processes => 1 });
