@@ -15,7 +15,6 @@ use crate::sys::fd::{io, readiness};
 use crate::sys::process::adopted;
 use crate::sys::process::child::Ended;
 use crate::sys::signal::signals;
-use crate::sys::socket::arrivals;
 use crate::sys::socket::listeners::Listener;
 
 impl Shell {
@@ -60,9 +59,10 @@ impl Shell {
         let mut readable = Vec::new();
         readiness::wait(listeners(), Some(Duration::ZERO), &mut readable);
         listener::stop_arrivals();
-        listeners().enumerate().any(|(position, listener)| {
-            arrivals::waiting(listener)
-                .map_or_else(|| readable.contains(&position), |count| count > 0)
+        let mut listeners = self.parts.listeners.iter().enumerate();
+        listeners.any(|(position, listener)| {
+            let waiting = listener.waiting();
+            waiting.map_or_else(|| readable.contains(&position), |count| count > 0)
         })
     }
 

@@ -29,7 +29,7 @@ impl Shell {
 
     /// Tells the pool, performs what it answers, and returns the slot it wants a worker in.
     pub(super) fn tell_pool(&mut self, event: pool::Event) -> Option<usize> {
-        if event == pool::Event::Stop {
+        if event == pool::Event::Stop && !self.pool.is_stopping() {
             self.settle_for_stop();
         }
         let mut actions = std::mem::take(&mut self.actions);

@@ -135,22 +135,31 @@ impl Refuser {
         let prepared = Prepared::new()?;
         let (words, its) = channel::pair("channel of the process that refuses")?;
         let listeners = shell.parts.listeners.iter();
-        let mut keep: Vec<_> = listeners.map(|one| one.as_fd().as_raw_fd()).collect();
-        keep.extend([shell.parts.handover.0.as_raw_fd(), its.as_raw_fd()]);
-        let started = prepared.start(LIMIT, keep, its, |its| {
-            let mut work = Work {
-                shell,
-                shedding,
-                words: its.as_fd(),
-                order: None,
-                refused: Vec::new(),
-            };
-            disposable::interrupting(BLOCKED, || {
+        let mut given: Vec<_> = listeners.map(|one| one.as_fd().as_raw_fd()).collect();
+        given.extend([shell.parts.handover.0.as_raw_fd(), its.as_raw_fd()]);
+        let most: u64 = shares.iter().map(|(_, share)| *share).sum();
+        let mut work = Work {
+            shell,
+            shedding,
+            words: None,
+            order: None,
+            is_alone: false,
+            refused: Vec::with_capacity(usize::try_from(most).unwrap_or_default()),
+        };
+        let started = prepared.start(LIMIT, given.clone(), its, |its| {
+            // Otherwise a connection could land there, and need another descriptor.
+            disposable::occupy_standard(its.as_fd());
+            work.words = Some(its);
+            let limit = work.shedding.limit() + LIMIT;
+            disposable::interrupting(BLOCKED, limit, || {
                 work.run(shares);
                 work.tell(Word::Done);
             });
             if waits {
                 disposable::end_after(LIMIT);
+                // A socket that listens must not outlive the pool.
+                std::mem::forget(work.words);
+                disposable::close_given(&given);
                 closing::wait_for_ends(work.refused);
             }
         });
@@ -198,8 +207,10 @@ impl Refuser {
 struct Work<'a> {
     shell: &'a Shell,
     shedding: &'a mut Shedding,
-    words: BorrowedFd<'a>,
+    words: Option<OwnedFd>,
     order: Option<Order>,
+    /// The manager is gone, and the workers leave: nothing more goes to them.
+    is_alone: bool,
     /// Connections that have their answer, and whose peers have not read it yet.
     refused: Vec<HeldFd>,
 }
@@ -217,21 +228,28 @@ impl Work<'_> {
 
     fn tell(&self, word: Word) {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        // There is room for the words of one process, and a manager that is gone needs none.
-        let _ = send(self.words.as_raw_fd(), &word.encode(), flags);
+        if let Some(words) = &self.words {
+            // There is room for the words of one process, and a manager that is gone needs none.
+            let _ = send(words.as_raw_fd(), &word.encode(), flags);
+        }
     }
 
-    /// What the manager has told. (Nothing more comes of one that is gone, nor does it start workers.)
+    /// What the manager has told. One that is gone stops the pool.
     fn order(&mut self) -> Option<Order> {
         let mut bytes = [0; 8];
-        while let Ok(io::Received::Bytes(count)) = io::read(self.words, &mut bytes) {
-            for byte in &bytes[..count] {
-                let order = if *byte == Order::Stop as u8 {
-                    Order::Stop
-                } else {
-                    Order::Settle
-                };
-                self.order = self.order.max(Some(order));
+        while let Some(words) = &self.words {
+            match io::read(words.as_fd(), &mut bytes) {
+                Ok(io::Received::Bytes(count)) => {
+                    let stops = bytes[..count].contains(&(Order::Stop as u8));
+                    let order = if stops { Order::Stop } else { Order::Settle };
+                    self.order = self.order.max(Some(order));
+                }
+                Ok(io::Received::Nothing) => break,
+                Ok(io::Received::End) | Err(_) => {
+                    self.is_alone = true;
+                    self.order = Some(Order::Stop);
+                    break;
+                }
             }
         }
         self.order
@@ -311,10 +329,18 @@ impl Work<'_> {
     /// It is the workers', until it is overdue as well.
     fn keep(&mut self, place: usize, mut connection: HeldFd) {
         let until = clock::now().saturating_add(self.shedding.limit());
-        while self.order() != Some(Order::Stop) && clock::now() < until {
+        loop {
+            // A manager that stops waits for this process before the workers hear of it.
+            let order = self.order();
+            if self.is_alone {
+                break;
+            }
             match self.deliver(place, connection) {
                 Ok(()) => return,
                 Err(back) => connection = back,
+            }
+            if order == Some(Order::Stop) || clock::now() >= until {
+                break;
             }
             let _ = poll(&mut [], io::timeout(Some(RETRY)));
         }
@@ -333,7 +359,8 @@ impl Work<'_> {
             Ok(false) => return Err(connection),
             Err(_) => Word::Lost(place),
         };
-        connection.close();
+        // A worker may have it by now, so there is nothing else that can be done to it without waiting for that one.
+        drop(connection);
         self.tell(word);
         Ok(())
     }

@@ -9,7 +9,6 @@ use super::event::Event;
 use super::shell::Shell;
 use crate::pool::SlotState;
 use crate::server::supervision::Activity;
-use crate::sys::socket::arrivals;
 
 /// The listening socket is left alone for this long after a look.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -56,7 +55,7 @@ impl Shell {
             return;
         }
         let listeners = self.parts.listeners.iter();
-        let waiting = listeners.filter_map(|one| arrivals::waiting(one.as_fd()));
+        let waiting = listeners.filter_map(|one| one.waiting());
         let waiting: usize = waiting.sum();
         if waiting == 0 {
             return;

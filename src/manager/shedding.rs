@@ -16,7 +16,6 @@ use crate::pool::{Queue, QueueAge, SlotState};
 use crate::server::supervision::QUEUES;
 use crate::sys::clock;
 use crate::sys::fd::readiness;
-use crate::sys::socket::arrivals;
 use crate::sys::socket::listeners::Listener;
 
 /// Refused at most by one process.
@@ -41,6 +40,9 @@ pub(super) struct Shedding {
     said_idle: bool,
     /// While there is one, the queues are not looked at.
     refuser: Option<Refuser>,
+    /// It has accepted something.
+    progress: bool,
+    /// What failed was reported.
     failed: bool,
 }
 
@@ -77,10 +79,7 @@ impl Shedding {
                 "needs a listening socket that is open before the manager starts",
             ));
         }
-        if let Some(one) = listeners
-            .iter()
-            .find(|one| arrivals::waiting(one.as_fd()).is_none())
-        {
+        if let Some(one) = listeners.iter().find(|one| one.waiting().is_none()) {
             let inode = one.inode;
             return Err(bad(&format!(
                 "the kernel does not tell how many wait at the listening socket of inode {inode}"
@@ -102,6 +101,7 @@ impl Shedding {
             said: Duration::ZERO,
             said_idle: false,
             refuser: None,
+            progress: false,
             failed: false,
         }))
     }
@@ -146,6 +146,7 @@ impl Shedding {
 
     /// The manager, or a process of its, has accepted a connection.
     pub(super) fn count(&mut self, place: usize) {
+        self.progress = true;
         if let Some(queue) = self.queues.get_mut(place) {
             queue.accepted += 1;
         }
@@ -224,27 +225,24 @@ impl Shell {
 
     /// Looks at each queue, and has a process refuse what is overdue.
     fn look_at_queues(&mut self, shedding: &mut Shedding) {
-        let mut shares = Vec::new();
-        let mut room = AT_ONCE;
-        for place in 0..shedding.queues.len() {
-            let overdue = self.look_at_queue(shedding, place);
-            let share = overdue.min(room);
-            shedding.queues[place].more = share < overdue;
-            room -= share;
-            if share > 0 {
-                shares.push((place, share));
-            }
-        }
+        let mut shares: Vec<_> = (0..shedding.queues.len())
+            .map(|place| (place, self.look_at_queue(shedding, place)))
+            .filter(|(_, overdue)| *overdue > 0)
+            .collect();
+        shedding.queues.iter_mut().for_each(|one| one.more = false);
         if shares.is_empty() {
             return;
         }
+        let room = (AT_ONCE / shares.len() as u64).max(1);
+        for (place, share) in &mut shares {
+            shedding.queues[*place].more = *share > room;
+            *share = room.min(*share);
+        }
         let waits = self.closing.has_room();
+        shedding.progress = false;
         match Refuser::start(self, shedding, &shares, waits) {
             Ok(refuser) => shedding.refuser = Some(refuser),
-            Err(error) => {
-                shedding.queues.iter_mut().for_each(|one| one.more = false);
-                self.report_failure(shedding, &error);
-            }
+            Err(error) => self.report_failure(shedding, &error),
         }
     }
 
@@ -265,7 +263,7 @@ impl Shell {
             }
         };
         let accepted = self.accepted(&shedding.queues[place], place);
-        let waiting = arrivals::waiting(self.parts.listeners[place].as_fd());
+        let waiting = self.parts.listeners[place].waiting();
         // From a socket that no worker has accepted from somebody else may accept who does not count.
         let Some(waiting) = waiting.filter(|_| accepted > 0) else {
             shedding.queues[place].age.begin_again(self.now());
@@ -303,11 +301,15 @@ impl Shell {
             };
             match refuser.next_word() {
                 Heard::Nothing => return,
-                Heard::Word(Word::Done) => self.let_go(shedding),
+                Heard::Word(Word::Done) => {
+                    shedding.failed &= !shedding.progress;
+                    self.let_go(shedding);
+                }
                 Heard::Word(word) => self.take_in(shedding, word),
                 Heard::End => {
                     // Somebody has killed it, and nobody knows what it has accepted.
                     shedding.queues.iter_mut().for_each(|one| one.age.forget());
+                    self.handed_over = true;
                     self.let_go(shedding);
                 }
             }
@@ -343,6 +345,10 @@ impl Shell {
 
     /// It accepts no more. It may still wait for peers to read their answers.
     fn let_go(&mut self, shedding: &mut Shedding) {
+        // Where it accepted nothing, the next one would not either: it is for the next look.
+        if !shedding.progress {
+            shedding.queues.iter_mut().for_each(|one| one.more = false);
+        }
         if let Some(refuser) = shedding.refuser.take() {
             self.closing.watch(refuser.into_process());
         }
@@ -370,6 +376,7 @@ impl Shell {
     }
 
     fn report_failure(&mut self, shedding: &mut Shedding, error: &Error) {
+        shedding.queues.iter_mut().for_each(|one| one.more = false);
         if !std::mem::replace(&mut shedding.failed, true) {
             self.publish(Event::notice(format!("max_queue_age: {error}")));
         }

@@ -6,12 +6,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::sys::file::lock;
 use crate::sys::log::{self, Level};
-use crate::sys::process;
+use crate::sys::process::{self, disposable};
 use crate::sys::socket::socket_file::{FileId, identity_at, identity_of};
 use crate::sys::socket::{arrivals, holder, listen};
 
@@ -71,15 +72,12 @@ impl Created {
     /// to those who accept.
     fn end(&self) {
         if let Some(listener) = self.listener()
-            && let Err(errno) = arrivals::stop(listener)
+            && let Err(why) = stop(listener)
         {
             let fd = self.fd;
             log::limited(
                 Level::Warning,
-                &format!(
-                    "listening descriptor {fd}: connections go on to arrive: {}",
-                    errno.desc()
-                ),
+                &format!("listening descriptor {fd}: connections go on to arrive: {why}"),
             );
         }
         let Some((path, file)) = &self.file else {
@@ -95,6 +93,18 @@ impl Created {
                 &format!("socket file {} stays: {error}", path.display()),
             );
         }
+    }
+}
+
+/// A worker may keep the socket locked for as long as it likes, so a process of its own makes the calls.
+fn stop(listener: BorrowedFd<'static>) -> Result<(), &'static str> {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    let stop = || arrivals::stop(listener).map_or_else(|errno| errno as i32, |()| 0);
+    // Where no process can be had it is done here.
+    match disposable::ask(PATIENCE, stop).unwrap_or_else(|_| Some(stop())) {
+        Some(0) => Ok(()),
+        Some(errno) => Err(Errno::from_raw(errno).desc()),
+        None => Err("another process keeps the socket locked"),
     }
 }
 

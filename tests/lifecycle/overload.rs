@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::peer::connection::{Address, Connection};
-use super::peer::program::{Program, TRANSPORTS, Transport, product};
+use super::peer::program::{Program, TRANSPORTS, Transport, product, unused};
 use super::peer::records::{END, GET_VALUES, GET_VALUES_RESULT, ID, record};
-use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call, command};
 
 const OVERLOADED: u8 = 2;
 
@@ -257,6 +257,56 @@ fn a_worker_that_is_killed_takes_no_count_with_it() {
         pool.program.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(pool.program.wait().code(), Some(0));
     }
+}
+
+/// What a refused client has not read keeps nothing open but its connection.
+#[test]
+fn who_was_refused_and_does_not_read_keeps_no_port() {
+    let address = unused(Transport::Tcp);
+    let Address::Tcp(listening) = &address else {
+        panic!("{address:?}")
+    };
+    let mut pool = Pool::start_opening(&address, 1, &[("FCGIPM_MAX_QUEUE_AGE", "0.1")]);
+    pool.program.call(&call("/"));
+    let mut held = pool.paused(false);
+    let gate = pool.gate();
+    let mut refused: Vec<_> = (0..20).map(|_| pool.program.connect()).collect();
+    for client in &mut refused {
+        client.send(&call("/").bytes());
+    }
+    while pool.status()["overloaded"] != 20 {}
+    pool.program.signal(nix::sys::signal::Signal::SIGTERM);
+    drop(gate);
+    assert!(held.response().text().contains("waited"));
+    pool.assert_stopped();
+    // As a successor would.
+    std::net::TcpListener::bind(listening).unwrap();
+    refused.iter_mut().for_each(assert_refused);
+}
+
+#[test]
+fn at_the_limit_of_descriptors_no_connection_is_accepted_and_dropped() {
+    let (plain, gate) = command(1, &[("FCGIPM_MAX_QUEUE_AGE", "0.2")]);
+    let mut limited = Command::new("prlimit");
+    limited
+        .arg("--nofile=40:40")
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        limited.env(name, value.unwrap());
+    }
+    let pool = Pool::ready(Program::start(limited, Transport::Tcp), gate, 1);
+    pool.program.call(&call("/"));
+    let mut held = pool.paused(false);
+    let gate = pool.gate();
+    let mut waiting: Vec<_> = (0..60).map(|_| pool.program.connect()).collect();
+    for client in &mut waiting {
+        client.send(&call("/").bytes());
+    }
+    waiting.iter_mut().for_each(assert_refused);
+    drop(gate);
+    assert!(held.response().text().contains("waited"));
+    pool.stop();
 }
 
 #[test]

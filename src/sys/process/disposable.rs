@@ -6,6 +6,7 @@
 //! does not linger.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,7 +17,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
 use crate::error;
-use crate::sys::fd::channel;
+use crate::sys::fd::{channel, io};
+use crate::sys::process::exec;
 use crate::sys::process::hidden_child::HiddenChild;
 use crate::sys::socket::listeners::descriptors;
 
@@ -89,7 +91,6 @@ impl Disposable {
 pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
     /// Until it is reaped; if it takes longer, the next call does it.
     const MOMENT: u16 = 50;
-    static UNREAPED: Mutex<Vec<HiddenChild>> = Mutex::new(Vec::new());
     let Ok(Prepared { ours, its }) = Prepared::new() else {
         return false;
     };
@@ -105,9 +106,7 @@ pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
     let _ = shutdown(ours.as_raw_fd(), Shutdown::Write);
     let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
     let _ = poll(&mut watched, PollTimeout::from(MOMENT));
-    let mut unreaped = UNREAPED.lock();
-    unreaped.push(child);
-    unreaped.retain(|child| !child.is_gone());
+    reap_later(child);
     true
 }
 
@@ -127,15 +126,22 @@ fn run(
 }
 
 /// In a disposable process: does something in which no call lasts longer than this, if the kernel lets a signal end it:
-/// such a call fails with EINTR. There is no other limit until it is through.
-pub(crate) fn interrupting(time: Duration, work: impl FnOnce()) {
-    extern "C" fn interrupt(_signal: libc::c_int) {}
+/// such a call fails with EINTR. The process ends if all of it takes longer than the limit.
+pub(crate) fn interrupting(time: Duration, limit: Duration, work: impl FnOnce()) {
+    static TICKS: AtomicU64 = AtomicU64::new(0);
+    extern "C" fn interrupt(_signal: libc::c_int) {
+        if TICKS.fetch_sub(1, Ordering::Relaxed) <= 1 {
+            exec::leave(1);
+        }
+    }
+    let ticks = limit.as_nanos() / time.as_nanos().max(1) + 1;
+    TICKS.store(u64::try_from(ticks).unwrap_or(u64::MAX), Ordering::Relaxed);
     let action = SigAction::new(
         SigHandler::Handler(interrupt),
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler does nothing.
+    // SAFETY: the handler touches an atomic, or ends the process.
     if unsafe { sigaction(Signal::SIGALRM, &action) }.is_ok() {
         set_timer(time);
         work();
@@ -157,9 +163,10 @@ fn alarm() -> SigSet {
 
 /// In a disposable process: has the kernel end it after this time.
 pub(crate) fn end_after(limit: Duration) {
+    // First the time: until then an earlier timer may run.
+    set_timer(limit);
     // SAFETY: the default action is a valid one.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
-    set_timer(limit);
     let _ = alarm().thread_unblock();
 }
 
@@ -175,6 +182,56 @@ fn set_timer(time: Duration) {
     };
     // SAFETY: the timer is a live local.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+/// In a disposable process: has the standard descriptors name this one, so that nothing that is opened lands there.
+pub(crate) fn occupy_standard(fd: BorrowedFd<'_>) {
+    for number in 0..3 {
+        // SAFETY: integers only. Nobody uses these in this process, which has none of the original's.
+        unsafe { libc::dup2(fd.as_raw_fd(), number) };
+    }
+}
+
+/// In a disposable process: closes descriptors that it was given, and the standard ones.
+pub(crate) fn close_given(given: &[RawFd]) {
+    for number in given.iter().copied().chain(0..3) {
+        // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.
+        unsafe { libc::close(number) };
+    }
+}
+
+/// Has a process make system calls that somebody else can make block, and waits for its answer for so long at most.
+/// `None`: there is none, since the call has not returned. This process may have threads.
+///
+/// # Errors
+/// There is no process to ask.
+pub(crate) fn ask(
+    patience: Duration,
+    question: impl FnOnce() -> i32,
+) -> error::Result<Option<i32>> {
+    let Prepared { ours, its } = Prepared::new()?;
+    let started = HiddenChild::start(|| {
+        end_after(Duration::from_secs(1));
+        let answer = question().to_ne_bytes();
+        let _ = nix::unistd::write(&its, &answer);
+    });
+    drop(its);
+    let child = started
+        .map_err(|errno| error::Error::system("fork of a disposable process", errno as i32))?;
+    let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut watched, io::timeout(Some(patience)));
+    let mut answer = [0; size_of::<i32>()];
+    let length = nix::unistd::read(&ours, &mut answer);
+    reap_later(child);
+    Ok((length == Ok(answer.len())).then(|| i32::from_ne_bytes(answer)))
+}
+
+/// A process that has done its work is reaped here, or when the next one is.
+fn reap_later(child: HiddenChild) {
+    static UNREAPED: Mutex<Vec<HiddenChild>> = Mutex::new(Vec::new());
+    let mut unreaped = UNREAPED.lock();
+    unreaped.push(child);
+    unreaped.retain(|child| !child.is_gone());
 }
 
 /// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
@@ -264,7 +321,7 @@ mod tests {
                 [far.as_raw_fd()],
                 far,
                 |mut far| {
-                    interrupting(Duration::from_millis(5), || {
+                    interrupting(Duration::from_millis(5), Duration::from_secs(10), || {
                         for _ in 0..3 {
                             let found = nix::unistd::read(&far, &mut [0]);
                             far.write_all(&[u8::from(found == Err(Errno::EINTR))])

@@ -1,5 +1,5 @@
 //! Children that the host does not notice: the end of one sends no SIGCHLD, and wait(2) does not find it (clone(2),
-//! `__WALL`).
+//! `__WCLONE`).
 
 use nix::errno::Errno;
 
@@ -75,7 +75,7 @@ impl HiddenChild {
     fn wait(&self, flags: i32) -> nix::Result<Option<i32>> {
         let mut status = 0;
         // SAFETY: status is a live local. The process was not reaped, so the pid is its own.
-        let found = unsafe { libc::waitpid(self.pid, &raw mut status, flags | libc::__WALL) };
+        let found = unsafe { libc::waitpid(self.pid, &raw mut status, flags | libc::__WCLONE) };
         Ok((Errno::result(found)? != 0).then_some(status))
     }
 }

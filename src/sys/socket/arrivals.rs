@@ -91,10 +91,16 @@ fn has_filter(listener: BorrowedFd<'_>) -> bool {
 /// How many connections wait in the queue of a listening socket; `None` where the kernel does not
 /// tell.
 pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
-    match listen::is_unix(listener) {
-        Ok(true) => waiting_unix(listener),
-        Ok(false) => waiting_inet(listener),
-        Err(_) => None,
+    waiting_at(listener, listen::is_unix(listener).ok()?)
+}
+
+/// The same for a socket whose family is known. It takes no lock that another process that has the socket can hold:
+/// to ask for the family would (getsockname(2)).
+pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Option<usize> {
+    if is_unix {
+        waiting_unix(listener)
+    } else {
+        waiting_inet(listener)
     }
 }
 

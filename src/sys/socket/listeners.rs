@@ -5,11 +5,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::socket::{SockType, SockaddrStorage, getsockname, getsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getsockname, getsockopt, sockopt,
+};
 
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::{above_standard, errno};
-use crate::sys::socket::listen;
+use crate::sys::socket::{arrivals, listen};
 
 /// A listening socket of the host's: a descriptor of our own for it, and what it is.
 #[derive(Debug)]
@@ -81,6 +83,12 @@ pub(in crate::sys) fn descriptors() -> Vec<i32> {
 }
 
 impl Listener {
+    /// How many connections wait in its queue; `None` where the kernel does not tell.
+    pub(crate) fn waiting(&self) -> Option<usize> {
+        let is_unix = self.address.family() == Some(AddressFamily::Unix);
+        arrivals::waiting_at(self.as_fd(), is_unix)
+    }
+
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
