@@ -87,8 +87,9 @@ FCGIPM - FastCGI for Perl programs, on libfcgipm
 
 =head1 DESCRIPTION
 
-The functions and methods of L<FCGI> 0.82 under another name: a program changes C<FCGI> to C<FCGIPM> and C<FCGI::ProcManager>
-to C<FCGIPM::ProcManager>, and nothing else. The work is done by the library libfcgipm; see L<FCGIPM::FFI> for where it is looked for.
+The functions and methods of L<FCGI> 0.82 under another name. To port a program, change C<FCGI> to
+C<FCGIPM> and C<FCGI::ProcManager> to C<FCGIPM::ProcManager>; nothing else changes. The library
+libfcgipm does the work. L<FCGIPM::FFI> says where it is searched for.
 
 =head1 FUNCTIONS
 
@@ -96,40 +97,59 @@ to C<FCGIPM::ProcManager>, and nothing else. The work is done by the library lib
 
 =item FCGIPM::OpenSocket(ADDRESS, BACKLOG)
 
-Opens a listening socket and returns its descriptor, or -1 with C<$!> set. Addresses: C<:9005> (all interfaces), C<127.0.0.1:9005>,
-C<host:9005>, C<[::1]:9005>, C</path> or C<unix:/path>, C<@name> (abstract), C<fd:N>.
+Opens a listening socket and returns its descriptor, or -1 with C<$!> set. Addresses are C<:9005>
+(all interfaces), C<127.0.0.1:9005>, C<host:9005>, C<[::1]:9005>, C</path> or C<unix:/path>,
+C<@name> (abstract), and C<fd:N>.
 
-When the process manager stops, nothing arrives at the socket any more, what waits in its queue is answered, and its file is removed.
+When the process manager stops, no new connection reaches the socket. Connections that wait in its
+listen queue are still answered, and the socket file is removed.
 
 =item FCGIPM::CloseSocket(DESCRIPTOR)
 
-Closes it.
+Closes the socket.
 
 =item FCGIPM::Request([IN, OUT, ERR, ENVIRONMENT, SOCKET, FLAGS])
 
-Makes a request object (L<FCGIPM::Request>). The defaults are C<\*STDIN>, C<\*STDOUT>, C<\*STDERR>, C<\%ENV>, 0 (the descriptor that a
-web server or C<spawn-fcgi> hands over) and C<FCGIPM::FAIL_ACCEPT_ON_INTR>. Handles are references to globs, IO::Handle
-objects among them; the environment is a reference to a hash; the socket is a descriptor or a handle.
+Creates a request object (L<FCGIPM::Request>). The defaults are C<\*STDIN>, C<\*STDOUT>,
+C<\*STDERR>, C<\%ENV>, 0 (the descriptor that a web server or C<spawn-fcgi> passes) and
+C<FCGIPM::FAIL_ACCEPT_ON_INTR>. The handles are glob references; IO::Handle objects are such
+references, too. The environment is a hash reference. The socket is a descriptor or a handle.
 
 =item FCGIPM::FAIL_ACCEPT_ON_INTR
 
-The flag that makes Accept return when a signal came.
+The flag that makes Accept return when a signal arrives.
 
 =item FCGIPM::last_error()
 
-What the library says about its last error, with the name of the thing and its value: C<listen address ':99999': port out of range 0..65535>.
+The message of the library's last error. It names the thing and its value: C<listen address
+':99999': port out of range 0..65535>.
 
 =back
 
 =head1 ENVIRONMENT
 
-C<FCGIPM_LIB> is the library's file. C<FCGIPM_XS=0> leaves the compiled part out (L<FCGIPM::XS>). C<FCGIPM_> and the name of an option in upper case (C<FCGIPM_N_PROCESSES=5>) sets the option and wins
-over the program.
+=over 4
+
+=item FCGIPM_LIB
+
+The file of the library.
+
+=item FCGIPM_XS=0
+
+Disables the compiled part (L<FCGIPM::XS>).
+
+=item FCGIPM_I<OPTION>
+
+C<FCGIPM_> and the name of an option in upper case, such as C<FCGIPM_N_PROCESSES=5>, sets that
+option. It overrides the program.
+
+=back
 
 =head1 DIFFERENCES FROM FCGI 0.82
 
-Those that are meant are listed in L<FCGIPM::Request> and L<FCGIPM::Stream>. Of the functions here: OpenSocket takes more forms of
-address, refuses the path of a socket on which somebody still answers, and never ends the process.
+The intended differences are listed in L<FCGIPM::Request> and L<FCGIPM::Stream>. For the functions
+on this page there is one: OpenSocket accepts more forms of address, refuses the path of a socket on
+which a process still answers, and never ends the process.
 
 =head1 SEE ALSO
 

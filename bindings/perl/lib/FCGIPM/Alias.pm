@@ -56,7 +56,7 @@ FCGIPM::Alias - a function under a second name
 
 =head1 DESCRIPTION
 
-For the other modules of the distribution. An alias is also what references to its name lead to that were taken before there was
-such a function.
+For the other modules of the distribution. References to the name that were taken before the
+function existed also lead to the alias.
 
 =cut

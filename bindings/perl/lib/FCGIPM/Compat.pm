@@ -119,12 +119,12 @@ __END__
 
 =head1 NAME
 
-FCGIPM::Compat - programs for FCGI and FCGI::ProcManager run unchanged on FCGIPM
+FCGIPM::Compat - runs programs for FCGI and FCGI::ProcManager unchanged on FCGIPM
 
 =head1 SYNOPSIS
 
     #!/usr/bin/perl
-    # As it stands under `perl -MFCGIPM::Compat`, or with PERL5OPT=-MFCGIPM::Compat in the environment.
+    # Unchanged, under `perl -MFCGIPM::Compat` or with PERL5OPT=-MFCGIPM::Compat in the environment.
     use strict;
     use warnings;
     use FCGI;
@@ -142,71 +142,84 @@ FCGIPM::Compat - programs for FCGI and FCGI::ProcManager run unchanged on FCGIPM
 
 =head1 DESCRIPTION
 
-From here on C<FCGI>, C<FCGI::ProcManager>, C<FCGI::ProcManager::Constrained> and C<FCGI::ProcManager::MaxRequests> are those of this
-distribution, for the program and for every module that it loads: C<CGI::Fast>, Plack, Catalyst, subclasses of your own. Nothing in the
-program changes. With C<PERL5OPT> the perls that the program starts load this, too; until one of the modules is asked for it does nothing.
+Loading this module replaces C<FCGI>, C<FCGI::ProcManager>, C<FCGI::ProcManager::Constrained> and
+C<FCGI::ProcManager::MaxRequests> with those of this distribution. It does so for the program and
+for every module that it loads: C<CGI::Fast>, Plack, Catalyst, your own subclasses. The program
+itself does not change. With C<PERL5OPT>, every perl that the program starts loads this module, too;
+it does nothing until one of the replaced modules is loaded.
 
-When the original C<FCGI> was loaded before, this dies and says from where. perl loads what C<PERL5OPT> names I<after> the C<-M> of its command
-line, so C<PERL5OPT=-MFCGIPM::Compat perl -MFCGI::ProcManager ...> is such a case. On the command line the order is as it is written, and this
-goes first: C<perl -MFCGIPM::Compat -MFCGI::ProcManager ...>.
+If the original C<FCGI> is already loaded, this module dies and says where it was loaded from. That
+happens with C<PERL5OPT=-MFCGIPM::Compat perl -MFCGI::ProcManager ...>, because perl loads the
+modules of C<PERL5OPT> I<after> the C<-M> options of its command line. On the command line, modules
+are loaded in the order in which they are written, so this works: C<perl -MFCGIPM::Compat
+-MFCGI::ProcManager ...>.
 
-=head2 Scripts under C<-T>
+=head2 Taint mode (C<-T>)
 
-In taint mode perl ignores C<PERL5OPT> and C<PERL5LIB>, without a word: a script whose first line is C<#!/usr/bin/perl -T> runs on the
-original C<FCGI>. Three ways to run it here:
+In taint mode perl silently ignores C<PERL5OPT> and C<PERL5LIB>. A script whose first line is
+C<#!/usr/bin/perl -T> therefore runs on the original C<FCGI>. There are three ways to run it on this
+module:
 
-    #!/usr/bin/perl -T -MFCGIPM::Compat                        the first line of the script, where this is installed
-    perl -T -I/opt/fcgipm/lib -MFCGIPM::Compat script.fcgi     the command line, which then needs -T, too
+    #!/usr/bin/perl -T -MFCGIPM::Compat                        first line of the script, if this module is installed
+    perl -T -I/opt/fcgipm/lib -MFCGIPM::Compat script.fcgi     command line, which then also needs -T
     use lib '/opt/fcgipm/lib'; use FCGIPM::Compat;             in the script, before it loads FCGI
 
-The first is for scripts that are started by their own name; C<perl -T script.fcgi> says C<Too late for "-M">. To see which one a script
-has loaded, print C<$INC{'FCGI.pm'}>.
+The first is for scripts that are started by their own name; C<perl -T script.fcgi> fails with C<Too
+late for "-M">. To see which FCGI a script has loaded, print C<$INC{'FCGI.pm'}>.
 
-=head2 A socket and workers for a program that has neither
+=head2 Socket and workers for a script that has neither
 
-A script that only says C<< while (my $q = CGI::Fast->new) >>, or C<FCGI::Request()> and C<Accept>, is served by five workers on one socket with
+Some scripts only contain C<< while (my $q = CGI::Fast->new) >>, or C<FCGI::Request()> and
+C<Accept>. This command serves such a script with five workers on one socket:
 
     FCGI_SOCKET_PATH=:9005 FCGIPM_N_PROCESSES=5 PERL5OPT=-MFCGIPM::Compat perl script.fcgi
 
-A listening socket at descriptor 0 goes before C<FCGI_SOCKET_PATH>, as ever with C<FCGI::Request()>. The workers are made where the script waits for
-its first request (L<FCGIPM::Compat::Managed>). HUP, TERM and every option are as with L<FCGIPM::ProcManager>. What the script loaded before
-that is not renewed by HUP.
+If descriptor 0 is a listening socket, it takes precedence over C<FCGI_SOCKET_PATH>, as always with
+C<FCGI::Request()>. The workers are forked where the script waits for its first request
+(L<FCGIPM::Compat::Managed>). HUP, TERM and all options work as with L<FCGIPM::ProcManager>. HUP
+does not reload what the script loaded before it waited for its first request.
 
 =head1 DIFFERENCES
 
-Those of print, read and format are in L<FCGIPM::Stream/"DIFFERENCES FROM FCGI 0.82">, those
-of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the manager in L<FCGIPM::ProcManager/"DIFFERENCES FROM FCGI::ProcManager 0.28">.
+Differences of print, read and format are in L<FCGIPM::Stream/"DIFFERENCES FROM FCGI 0.82">, those
+of the request in L<FCGIPM::Request/"DIFFERENCES FROM FCGI 0.82">, those of the manager in
+L<FCGIPM::ProcManager/"DIFFERENCES FROM FCGI::ProcManager 0.28">.
 
-    what                                  the originals                       here
+    what                                  originals                           here
     ------------------------------------  ----------------------------------  -----------------------------------------
-    say; $, and $\                        nothing is added                    as with any handle
-    <STDIN> in a list                     one line                            all lines
-    $/ undefined; \N                      a paragraph; all                    all; N bytes
-    write (formats)                       lost                                in the response
-    HTTP_PROXY in %ENV                    there                               not there; Param and other hashes have it
-    OpenSocket fails                      the process ends                    -1, and $! set
-    OpenSocket on a file                  the file is removed                 only a socket nobody answers on, or an empty file
+    say; $, and $\                        add nothing                         work as with any handle
+    <STDIN> in list context               one line                            all lines
+    $/ undefined; $/ = \N                 one paragraph; everything           everything; N bytes
+    write (formats)                       output is lost                      output is in the response
+    HTTP_PROXY in %ENV                    present                             absent; Param and other hashes have it
+    OpenSocket fails                      the process exits                   returns -1 and sets $!
+    OpenSocket, the file exists           removes the file                    only if it is a socket on which no process
+                                                                              answers, or an empty file
     OpenSocket, port 0                    a file of that name                 any port
     :PORT                                 IPv4                                IPv6, too
-    a listening socket in exec'ed         open                                closed
-    programs
-    a child forked in a request ends      answers a second time               answers after Detach, otherwise not
-    it prints when the request is over    in the next response                dropped, and logged once
-    an input that breaks off              looks like its end                  undef, and $! set
-    a signal without FAIL_ACCEPT_ON_INTR  its handler waits for a request     its handler runs
-    $SIG{TERM}, $SIG{USR1}, $SIG{PIPE}    undef, and handled                  code, where the program has none
-    after TERM or USR1, no manager        Accept: -107                        what waits is served, then Accept: -4
+    the listening socket in programs      open                                closed
+    that are executed
+    a child forked in a request exits     answers a second time               answers only after Detach
+    a child prints after the request      is in the next response             dropped, and logged once
+    the input is cut short                looks like its end                  undef, and $! is set
+    a signal without FAIL_ACCEPT_ON_INTR  handler runs after the next         handler runs at once
+                                          request arrives
+    $SIG{TERM}, $SIG{USR1}, $SIG{PIPE}    undef, although handled             a sub, unless the program has a handler
+    TERM or USR1 without a manager        Accept returns -107                 waiting requests are served, then Accept
+                                                                              returns -4
     TERM in a request, n_processes 0      is forgotten                        the process exits after the request
-    HUP to a manager                      TERM to all workers at once         one successor after another
-    max_requests                          a worker goes, another is forked    the successor is ready before; the worker
-                                                                              serves until then
-    "safe exit after ..."                 in the log of the last request      in the manager's log
+    HUP to the manager                    TERM to all workers at once         workers are replaced one after another
+    max_requests                          worker exits, another is forked     worker serves until its successor is ready
+    "safe exit after ..."                 on STDERR of the last request       in the manager's log
     ::Constrained, max_size               needs Linux::Pid                    needs no other module
-    sig_handler                           when the signal comes               when the program asks, or the request is done
-    a thread made beside a request        ends in a fault                     goes on
-    a pm_wait that calls waitpid itself   sees every exit                     not those of the end, which the log tells of
-    n_processes changed at run time       when a worker has exited            at once
+    sig_handler is called                 when the signal arrives             when the program asks, or the request is
+                                                                              done
+    a thread created beside a request     the program crashes                 the program continues
+    a pm_wait that calls waitpid itself   sees every exit                     not the last ones when the manager stops,
+                                                                              which are logged
+    n_processes changed at run time       applies when a worker has exited    applies at once
 
-Modules that the program puts in front of @INC by hand (C<unshift @INC>) are used, with a warning.
+If the program puts directories in front of @INC itself (C<unshift @INC>), replaced modules that it
+loads from there are used, with a warning.
 
 =cut

@@ -240,7 +240,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::FFI - the library behind FCGIPM, found and attached
+FCGIPM::FFI - finds and attaches the library behind FCGIPM
 
 =head1 SYNOPSIS
 
@@ -253,25 +253,26 @@ FCGIPM::FFI - the library behind FCGIPM, found and attached
 
 =head1 DESCRIPTION
 
-This module is for the other modules of the distribution. It looks for the library
+This module is for the other modules of the distribution. It searches for the library
 
 =over 4
 
 =item 1.
 
-in the file that the environment variable C<FCGIPM_LIB> names; when it is set, nowhere else,
+in the file that the environment variable C<FCGIPM_LIB> names; if it is set, nowhere else,
 
 =item 2.
 
-in the build tree that the module stands in (F<target/release/libfcgipm.so>),
+in the build tree that contains the module (F<target/release/libfcgipm.so>),
 
 =item 3.
 
-where the system's loader finds it (F<libfcgipm.so.0>, F<libfcgipm.so>).
+where the system's dynamic loader finds it (F<libfcgipm.so.0>, F<libfcgipm.so>).
 
 =back
 
-When it cannot be loaded, C<use FCGIPM> dies with one message that names every place and why it failed.
+If it cannot be loaded, C<use FCGIPM> dies with one message that names every place and why loading
+it failed.
 
 =head1 SEE ALSO
 

@@ -504,30 +504,34 @@ FCGIPM::ProcManager - prefork workers for a FastCGI program
 
 =head1 DESCRIPTION
 
-The interface of L<FCGI::ProcManager> 0.28: the same methods, exports (C<:all>), parameters, defaults and log lines. Underneath
-stands libfcgipm's manager, which loses no request when workers are renewed and does not fork in a frenzy when they fail.
+The interface of L<FCGI::ProcManager> 0.28: the same methods, exports (C<:all>), parameters,
+defaults and log lines. It runs on the manager of libfcgipm, which loses no request when workers are
+replaced, and which limits the rate of forks when workers fail.
 
-    kill -HUP  manager    renews the workers one after another
+    kill -HUP  manager    replaces the workers one after another
     kill -TERM manager    stops: workers finish their requests, then the manager exits (also INT, QUIT)
 
-TERM, HUP, INT or QUIT sent to a worker lets it finish its request and leave.
+A worker that receives TERM, HUP, INT or QUIT finishes its request and exits.
 
 =head1 METHODS
 
 =head2 new({ NAME => VALUE, ... })
 
-Any parameters. Those that are options of the library (deadlines, recycling, sizing, identity and more: L<FCGIPM::ProcManager::Options>)
-are checked by it: a bad value croaks with its name, the value and the range. Others are kept for the program. The environment
-(C<FCGIPM_N_PROCESSES=5>) wins over the program.
+Takes any parameters. Those that are options of the library are checked by it: timeouts, recycling,
+sizing, identity and more (L<FCGIPM::ProcManager::Options>). A bad value croaks with its name, the
+value and the range. Other parameters are kept for the program. The environment
+(C<FCGIPM_N_PROCESSES=5>) overrides the program.
 
 =head2 pm_manage(NAME => VALUE, ...)
 
-Sets the parameters, starts the workers and looks after them. In a worker it returns 1; in the manager it does not
-return. With C<n_processes> 0 it returns at once, nothing is forked and the calling process serves. A process that runs threads
-cannot be a manager; workers may start some.
+Sets the parameters, starts the workers and supervises them. It returns 1 in a worker, and does not
+return in the manager.
 
-Perl's C<fork> makes the workers, so C<CORE::GLOBAL::fork>, L<POSIX::AtFork> and profilers see each of them. This writes a file for the
-manager and one for each worker:
+With C<n_processes> 0 it returns at once, forks nothing, and the calling process serves. A process
+that runs threads cannot be a manager; workers may start threads.
+
+Perl's C<fork> creates the workers, so C<CORE::GLOBAL::fork>, L<POSIX::AtFork> and profilers see
+each of them. This command writes one file for the manager and one for each worker:
 
     NYTPROF=addpid=1 perl -d:NYTProf program.fcgi
 
@@ -537,45 +541,60 @@ manager and one for each worker:
 
 =item managing_init
 
-In the manager before the first fork.
+Called in the manager before the first fork.
 
 =item handling_init
 
-In a worker before pm_manage returns there.
+Called in a worker before pm_manage returns there.
 
 =item pm_request_timed_out(IS_CAUGHT)
 
-In a worker whose request has reached C<request_timeout>; see L</A REQUEST THAT TAKES TOO LONG>.
+Called in a worker whose request has reached C<request_timeout>; see L</REQUEST TIMEOUT>.
 
 =item sig_manager(NAME)
 
-In the manager when a signal came. The library acts on it: this method tells.
+Called in the manager when a signal arrived. The library acts on the signal; this method only
+reports it.
 
 =item sig_handler(NAME)
 
-In a worker that was told to leave: at once for a signal that Perl caught, else in pm_post_dispatch.
+Called in a worker that was asked to exit. For a signal that Perl caught, it is called at once.
+Otherwise it is called when the program calls pm_received_signal, when a wait for a request ends, or
+in pm_post_dispatch.
 
 =item pm_pre_dispatch, pm_post_dispatch
 
-Around a request. When the worker is to leave, pm_post_dispatch sees to it: the process exits in the C<Accept> that follows,
-where the library first looks after kept connections, or at once where the program accepts by other means.
+Called before and after a request. If the worker was asked to exit, pm_post_dispatch takes care of
+that. The process exits in the next C<Accept>, where the library first handles its keep-alive
+connections. A program that accepts by other means exits at once.
 
 =item pm_notify(MESSAGE), pm_warn(MESSAGE)
 
-Print C<< FastCGI: ROLE (pid N): MESSAGE >> to STDERR. What they are told is in L<FCGIPM::ProcManager::Events>.
+Print C<< FastCGI: ROLE (pid N): MESSAGE >> to STDERR. L<FCGIPM::ProcManager::Events> lists the
+events for which they are called.
 
 =item pm_write_pid_file([NAME]), pm_remove_pid_file([NAME])
 
-The file of C<pid_fname> is written and removed by the library; these look after any other.
+Write and remove a pid file. The library itself writes and removes the file of C<pid_fname>; these
+methods handle any other file.
 
-=item pm_die(MESSAGE [, STATUS]), pm_exit(MESSAGE [, STATUS]), pm_abort(MESSAGE)
+=item pm_die(MESSAGE [, STATUS])
 
-Stop gently and exit; exit; exit with status 1.
+Stops gracefully and exits.
+
+=item pm_exit(MESSAGE [, STATUS])
+
+Exits.
+
+=item pm_abort(MESSAGE)
+
+Exits with status 1.
 
 =item pm_wait
 
-Waits for the next worker to exit and returns its pid. A C<pm_wait> of a subclass that reaps by itself is called, too, until the
-manager stops: the last exits are the library's, which tells of them in the log.
+Waits for the next worker to exit and returns its pid. A subclass may have a C<pm_wait> that reaps
+workers itself. It is called until the manager stops. The library reaps the workers that exit after
+that, and logs their exits.
 
 =item pm_change_process_name(NAME), pm_received_signal([NAME [, 1]]), pm_parameter(NAME [, VALUE]), self_or_default, sig_sub
 
@@ -583,32 +602,38 @@ As in FCGI::ProcManager.
 
 =item n_processes, pid_fname, no_signals, die_timeout, role, start_delay
 
-Read a parameter, or set it.
+Read or set a parameter.
 
 =back
 
-=head1 A REQUEST THAT TAKES TOO LONG
+=head1 REQUEST TIMEOUT
 
-With C<< request_timeout => 30 >> the manager gives a worker notice whose request has run for 30 seconds (it looks once a second). If an
-C<eval> is around what the program does then, the program dies in it with C<the request has run for longer than request_timeout>:
+With C<< request_timeout => 30 >> the manager notifies a worker whose request has run for 30
+seconds. If the program is inside an C<eval> then, it dies in that C<eval> with C<the request has
+run for longer than request_timeout>:
 
     while ($request->Accept() >= 0) {
         eval { work(); 1 } or print "Status: 503 Service Unavailable\r\n\r\n$@";
     }
 
-Computing, C<sleep>, C<select>, reads of files, pipes, sockets and of the request's body, C<system> and locks end for it. A call of a C library that does not
-come back, as some database drivers', does not; and an C<eval> that takes the message for its own (one around an C<alarm>, say) hides it, as does a
-destructor that runs just then.
+This interrupts computing, C<sleep>, C<select>, C<system>, locks, and reads of files, pipes, sockets
+and the request's body. It does not interrupt a call of a C library that does not return, as in some
+database drivers. The message can also get lost: in an C<eval> that takes it for its own (one around
+an C<alarm>, for example), or in a destructor that happens to run.
 
-Without an C<eval> the program goes on, and may use the grace; only a C<sleep> or C<select> ends early. Whatever still runs after
-C<request_timeout_grace> seconds more is killed. Half a page does not look like a whole one: the response ends with a status that is not 0, or breaks off.
+Without an C<eval> the program continues and may use the grace period; only a C<sleep> or C<select>
+ends early. A worker whose request still runs after C<request_timeout_grace> more seconds is killed.
+An incomplete page does not look like a complete one: the response ends with a non-zero status, or
+is cut off.
 
-The method C<pm_request_timed_out> decides this. It is called with the number of C<eval>s around; a subclass may log a stack trace, cancel a query, or
-C<die> in any case. Perl does not show the C<try> of C<use feature 'try'> to it, so such a program has an C<eval> around all, or a subclass. A
-C<die> that nothing catches ends the worker as any other does: what was printed is sent, and the message goes to the web server.
+The method C<pm_request_timed_out> decides what happens. Its argument is the number of enclosing
+C<eval>s. A subclass may log a stack trace, cancel a query, or C<die> in any case. The method cannot
+see the C<try> of C<use feature 'try'>, so a program that uses it needs an C<eval> around
+everything, or a subclass. A C<die> that nothing catches ends the worker as any other does: what was
+printed is sent, and the message goes to the web server.
 
-The signal is C<request_timeout_signal>, VTALRM if nothing else is said, and its handler stands in C<%SIG> (unless C<no_signals> is set). A
-program that has threads gets it in the first of them.
+The signal is C<request_timeout_signal>, VTALRM by default, and its handler is in C<%SIG> (unless
+C<no_signals> is set). In a program with threads, the first thread receives it.
 
 =head1 DIFFERENCES FROM FCGI::ProcManager 0.28
 
@@ -616,37 +641,44 @@ program that has threads gets it in the first of them.
 
 =item *
 
-HUP starts a new worker, waits until it is ready, retires an old one, and so on; FCGI::ProcManager sends TERM to all at once. Instead of
-C<sending TERM to PIDs> the log has the reload's own lines.
+HUP starts a new worker, waits until it is ready, retires an old one, and so on. FCGI::ProcManager
+sends TERM to all workers at once. Instead of C<sending TERM to PIDs>, the log has the lines of the
+reload.
 
 =item *
 
-INT and QUIT stop the manager like TERM, and in a worker all four of TERM, HUP, INT and QUIT wait for the end of the request, without
-pm_pre_dispatch too. A handler of INT or QUIT that the program has set before C<pm_manage> is called instead, as there.
+INT and QUIT stop the manager like TERM. In a worker TERM, HUP, INT and QUIT wait for the end of the
+request, even without pm_pre_dispatch. If the program has set a handler for INT or QUIT before
+C<pm_manage>, that handler is called instead, as with FCGI::ProcManager.
 
 =item *
 
-A failed fork, or one that dies in C<CORE::GLOBAL::fork>, does not end the manager; it is tried again a second later. Workers that die at
-once are replaced ever more slowly.
+A failed fork, or one that dies in C<CORE::GLOBAL::fork>, does not end the manager; it tries again a
+second later. Workers that die soon after their start are replaced at a limited rate: after ten
+forks in the first ten seconds, one a second.
 
 =item *
 
-pm_exit in a manager kills no workers: they see that it is gone, finish their requests and leave.
+pm_exit in a manager does not kill the workers. They notice that it is gone, finish their requests
+and exit.
 
 =item *
 
-A pid file that cannot be written, or that a living manager holds, is an error before anything is forked.
+A pid file that cannot be written, or that a running manager holds, is an error before anything is
+forked.
 
 =item *
 
-Lines of two processes in the log may change places. What a worker prints before its first Accept goes through the manager
-(C<catch_start_stderr>), so a line that it prints soon after may stand before that; nothing is lost or doubled, and lines of the same kind keep their order.
-If the manager is killed at that time, what it had not passed on is lost. The manager's own lines come out when it takes notice.
+Log lines of two processes may appear in another order. What a worker prints before its first Accept
+passes through the manager (C<catch_start_stderr>), so a line that it prints soon afterwards may
+appear earlier. Nothing is lost or duplicated, and lines of the same kind keep their order. But if
+the manager is killed at that time, the lines that it had not passed on are lost. The manager logs
+an event when it notices it.
 
 =item *
 
-While it stops, the manager has the workers answer what waits in the listen queue; the original does not. A socket file that
-C<FCGIPM::OpenSocket> made is removed at the end.
+While it stops, the manager lets the workers answer the requests in the listen queue; the original
+does not. A socket file that C<FCGIPM::OpenSocket> created is removed at the end.
 
 =item *
 

@@ -461,7 +461,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::Request - requests of a FastCGI program, one after another
+FCGIPM::Request - the requests of a FastCGI program, one after another
 
 =head1 SYNOPSIS
 
@@ -483,25 +483,41 @@ FCGIPM::Request - requests of a FastCGI program, one after another
 
 =head1 DESCRIPTION
 
-C<FCGIPM::Request(...)> (see L<FCGIPM>) makes the object; the methods are those of FCGI 0.82, and some more.
+C<FCGIPM::Request(...)> (see L<FCGIPM>) creates the object. It has the methods of FCGI 0.82 and some
+more.
 
-=head2 Methods that FCGI has
+=head2 Methods of FCGI
 
 =over 4
 
 =item Accept
 
-Ends the request before, if there is one, waits for the next, fills the environment and ties the handles. Returns 0, or a number
-below 0 when there will be none: C<-EINTR> when a signal came and the request was made with
-C<FCGIPM::FAIL_ACCEPT_ON_INTR> (the signal's handler has run), or when the process manager retired this worker; C<-ENOTCONN> after C<LastCall>.
-C<$!> tells the cause, and L<FCGIPM/last_error> says it.
+Ends the previous request, if there is one, and waits for the next. Then it fills the environment,
+ties the handles, and returns 0.
 
-Without C<FAIL_ACCEPT_ON_INTR>, handlers run as well, and Accept goes on waiting.
+It returns a negative number if there is no further request:
+
+=over 4
+
+=item C<-EINTR>
+
+A signal arrived and the request was created with C<FCGIPM::FAIL_ACCEPT_ON_INTR>; the signal's
+handler has run. Or the process manager retired this worker.
+
+=item C<-ENOTCONN>
+
+C<LastCall> was called.
+
+=back
+
+C<$!> has the cause, and L<FCGIPM/last_error> the message.
+
+Without C<FAIL_ACCEPT_ON_INTR>, signal handlers run as well, and Accept continues to wait.
 
 =item Finish
 
-Unties the handles and ends the response. While the handles are detached it leaves the answer to a child; where there is none, the
-connection is closed.
+Unties the handles and ends the response. While the handles are detached, it leaves the response to
+a child process. If there is no child, the connection is closed.
 
 =item Flush
 
@@ -509,35 +525,36 @@ Sends what was written so far.
 
 =item Detach, Attach
 
-Untie the handles during a request, and tie them again. C<Detach> leaves the request to a child, forked before or after it; C<Attach>
-takes it back, or, in a child, ties the handles there.
+Untie the handles during a request, and tie them again. C<Detach> leaves the request to a child
+process that was forked before or is forked later. C<Attach> takes it back; in a child, it ties the
+handles there.
 
 =item LastCall
 
-No request of this process is accepted any more.
+This process accepts no further requests.
 
 =item GetEnvironment, GetHandles
 
-The hash reference, and the three handles, that the request was made with.
+Return the hash reference, or the three handles, that the request was created with.
 
 =item IsFastCGI
 
-False when the socket is descriptor 0 and that is no listening socket: the program was started as CGI. Accept returns 0 once then,
-touches nothing, and then returns -1.
+False if the socket is descriptor 0 and that is not a listening socket: the program was started as
+CGI. In this case Accept returns 0 once and changes nothing, and then returns -1.
 
 =item StartFilterData
 
-In a filter, after the end of STDIN: 0, and STDIN reads the data. Otherwise -1.
+For a filter, at the end of STDIN: returns 0, and STDIN then reads the data. Otherwise returns -1.
 
 =back
 
-=head2 Methods of its own
+=head2 Additional methods
 
 =over 4
 
 =item Params
 
-The request's parameters as a list of names and values, all of them, unfiltered.
+All parameters of the request, unfiltered, as a list of names and values.
 
 =item Param(NAME)
 
@@ -545,7 +562,7 @@ One parameter, or undef.
 
 =item Aborted
 
-True when the web server has aborted the request.
+True if the web server has aborted the request.
 
 =item PeerAddress
 
@@ -553,16 +570,19 @@ C<127.0.0.1:4711>, C<[::1]:4711>, or C<unix:>.
 
 =item SetExitStatus(N)
 
-The status that the web server gets with the end of the response; 0 if never set.
+Sets the status that the web server receives at the end of the response. The default is 0.
 
 =back
 
 =head2 The environment
 
-At each Accept the hash is emptied and filled with the request's parameters; after Finish it stays as it is. When it is C<%ENV>, it
-is the process's environment as well, so programs that the request starts see it. A parameter
-C<HTTP_PROXY> is not put into C<%ENV>, where programs would take it for their own setting; C<Param>, and a hash
-of one's own, have it. Names with C<=> and anything with a NUL byte stay out.
+Each Accept empties the hash and fills it with the request's parameters. After Finish it stays
+unchanged. If the hash is C<%ENV>, it is the process's environment as well, so programs that the
+request starts see it.
+
+A parameter C<HTTP_PROXY> is not put into C<%ENV>, where programs would take it for their own
+setting. C<Param> and any other hash have it. Names with C<=>, and names or values with a NUL byte,
+are left out.
 
 =head1 DIFFERENCES FROM FCGI 0.82
 
@@ -570,24 +590,26 @@ of one's own, have it. Names with C<=> and anything with a NUL byte stay out.
 
 =item *
 
-C<HTTP_PROXY>, and names and values that no environment can carry, as above.
+C<HTTP_PROXY>, and names and values that no environment can contain, are treated as described above.
 
 =item *
 
-A child that was forked during a request answers it if the parent has called C<Detach>, and otherwise ends without touching the
-connection; FCGI answers a second time. What a child prints when its request is over is dropped; with FCGI another client may get
-it. The rules are in F<docs/FORKING.md>.
+A child that was forked during a request answers it if the parent has called C<Detach>. Otherwise
+the child exits without touching the connection; with FCGI it answers a second time. What a child
+prints after the end of its request is dropped; with FCGI another client may receive it. The rules
+are in F<docs/FORKING.md>.
 
 =item *
 
-A request whose client closed the connection while it waited to be accepted, behind one that took long, is not run: nobody would
-get its answer. Only where that is certain, which is on a unix socket; the option C<skip_hung_up> says more or less
-(L<FCGIPM::ProcManager::Options>, F<docs/OPTIONS.md>).
+A request is not run if its client closed the connection while it waited to be accepted behind a
+slow request: no one would receive the response. By default this is done only where it is certain,
+which is for a closed unix socket or a reset TCP connection. The option C<skip_hung_up> extends it
+or turns it off (L<FCGIPM::ProcManager::Options>, F<docs/OPTIONS.md>).
 
 =item *
 
-Messages about wrong arguments of C<Request> also show the value, and a negative socket, which is what a failed
-C<OpenSocket> returns here, is one.
+Error messages about wrong arguments of C<Request> also show the value. A negative socket, as
+returned by a failed C<OpenSocket>, is a wrong argument.
 
 =back
 

@@ -134,9 +134,14 @@ FCGIPM::Signals - the signal handlers of a worker
 
 =head1 DESCRIPTION
 
-For the other modules of the distribution. A worker has the library's handlers for TERM, HUP, INT, QUIT and URG. Perl's C<%SIG> has a
-sub for each, which does the same where perl calls it. Code that saves and restores C<%SIG> in a request, or clears it, makes
-perl's the ones in force; the next C<Accept> puts the library's back. A handler that the program assigns to one of the four first replaces
-the library's. One that it assigns to URG is called whenever a URG comes, also from the manager.
+For the other modules of the distribution.
+
+A worker has the library's handlers for TERM, HUP, INT, QUIT and URG. C<%SIG> holds a sub for each
+of them, which does the same when perl calls it. Code that saves and restores C<%SIG> in a request,
+or clears it, puts perl's handlers in place of the library's. The next C<Accept> restores the
+library's handlers.
+
+A handler that the program assigns to TERM, HUP, INT or QUIT replaces the library's. A handler that
+it assigns to URG is called for every URG, including those from the manager.
 
 =cut

@@ -140,16 +140,17 @@ FCGIPM::Stream - the handles of a request
 =head1 DESCRIPTION
 
 Between C<Accept> and C<Finish> the three handles of a request are tied to objects of this class:
-L<FCGIPM::Stream::Input> and L<FCGIPM::Stream::Output>. All of C<print>, C<printf>, C<say>, C<write>, C<syswrite>,
-C<read>, C<sysread>, C<getc>, C<readline>, C<eof>, C<fileno>, C<binmode> and C<close> work on them as on the handles
-of FCGI 0.82. C<open>, C<seek> and C<tell> croak, as there.
+L<FCGIPM::Stream::Input> and L<FCGIPM::Stream::Output>. C<print>, C<printf>, C<say>, C<write>,
+C<syswrite>, C<read>, C<sysread>, C<getc>, C<readline>, C<eof>, C<fileno>, C<binmode> and C<close>
+work on them as on the handles of FCGI 0.82. C<open>, C<seek> and C<tell> croak, as with FCGI.
 
-Streams carry bytes. A string with a character above 0xFF is sent as UTF-8 after the warning
-C<Use of wide characters in FCGI::Stream::PRINT is deprecated and will stop working in a future version of FCGI> (category C<utf8>);
-C<binmode> and its layers change nothing and return nothing. Encode before you print.
+Streams carry bytes, so encode text before printing it. A string with a character above 0xFF is sent
+as UTF-8 after the warning C<Use of wide characters in FCGI::Stream::PRINT is deprecated and will
+stop working in a future version of FCGI> (category C<utf8>). C<binmode> and its layers change
+nothing and return nothing.
 
-Output is gathered and handed to the library in pieces of 32 KiB, on C<< $request->Flush >>, after each C<print> while
-C<$|> of the selected handle is true, and when the request ends.
+Output is gathered. It is passed to the library in pieces of 32 KiB, on C<< $request->Flush >>,
+after each C<print> while C<$|> of the selected handle is true, and when the request ends.
 
 =head1 DIFFERENCES FROM FCGI 0.82
 
@@ -161,7 +162,8 @@ C<say> ends its line, and C<print> honours C<$,> and C<$\>.
 
 =item *
 
-C<readline> in list context returns all lines, and an undefined C<$/> reads all there is; FCGI returns one line, and one paragraph.
+C<readline> in list context returns all lines; FCGI returns one line. With an undefined C<$/> it
+reads everything; FCGI reads one paragraph.
 
 =item *
 
@@ -173,12 +175,13 @@ C<write> (formats) goes to the response.
 
 =item *
 
-An input that ends before the web server has sent its end (it went away, aborted the request or was too slow) makes
-C<read> and C<sysread> return undef with C<$!> set, where FCGI shows a normal end.
+If the input ends before the web server has sent its end (it disconnected, aborted the request or
+was too slow), C<read> and C<sysread> return undef and set C<$!>. FCGI reports a normal end.
 
 =item *
 
-C<printf> says nothing about arguments that are missing, undefined or no numbers; FCGI says it under C<-w>, of a line of its own.
+C<printf> does not warn about arguments that are missing, undefined or not numeric. FCGI does under
+C<-w>, and names a line of its own code.
 
 =back
 

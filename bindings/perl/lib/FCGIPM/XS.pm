@@ -47,7 +47,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::XS - the path of a request in C
+FCGIPM::XS - request handling in C
 
 =head1 SYNOPSIS
 
@@ -60,14 +60,27 @@ FCGIPM::XS - the path of a request in C
 
 =head1 DESCRIPTION
 
-FCGIPM needs no compiler: it calls the library through L<FFI::Platypus>, and all else is Perl. What every request does, and what
-a page does thousands of times (a print, a line of the body), this module does in C where it was built: by C<make build>
-for the perl that is there, or by a distribution. Nothing but the speed is different.
+FCGIPM needs no compiler: it calls the library through L<FFI::Platypus>, and everything else is
+Perl. If this module was built, it does in C what every request does, and what a page may do
+thousands of times (printing, reading a line of the body). C<make build> builds it for the installed
+perl; a distribution may also provide it. Only the speed differs.
 
 =head1 ENVIRONMENT
 
-C<FCGIPM_XS=0> leaves the compiled part out. C<FCGIPM_XS=1> makes it an error that it is missing. If it is there and this perl cannot
-use it (it was built for another one), a warning says so.
+=over 4
+
+=item FCGIPM_XS=0
+
+Disables the compiled part.
+
+=item FCGIPM_XS=1
+
+Makes it an error if the compiled part is missing.
+
+=back
+
+If the compiled part exists but this perl cannot use it, because it was built for another perl, a
+warning says so.
 
 =head1 SEE ALSO
 

@@ -89,13 +89,11 @@ FCGIPM::Compat::Constrained - what C<use FCGI::ProcManager::Constrained> loads u
         $manager->pm_post_dispatch();
     }
 
-
 =head1 DESCRIPTION
 
-A worker that has served C<max_requests>, or that is found larger than C<max_size> KiB when it looks, after each
-C<sizecheck_num_requests>, leaves and is replaced. C<PM_MAX_REQUESTS>, C<PM_SIZECHECK_NUM_REQUESTS> and C<PM_MAX_SIZE> in the environment
-are their defaults.
-
+A worker exits and is replaced after it has served C<max_requests>, or when it is larger than
+C<max_size> KiB. The size is checked after every C<sizecheck_num_requests> requests. The defaults
+are C<PM_MAX_REQUESTS>, C<PM_SIZECHECK_NUM_REQUESTS> and C<PM_MAX_SIZE> in the environment.
 
 =head1 SEE ALSO
 

@@ -191,15 +191,16 @@ FCGIPM::Compat::FCGI - what C<use FCGI> loads under FCGIPM::Compat
         print "Content-Type: text/plain\r\n\r\n", ++$count, "\n";
     }
 
-
 =head1 DESCRIPTION
 
-The functions and methods of FCGI 0.82, in the package C<FCGI>, done by L<FCGIPM> and L<FCGIPM::Request>. The handles are tied to
-C<FCGI::Stream>, which is L<FCGIPM::Stream>.
+The functions and methods of FCGI 0.82 in the package C<FCGI>, implemented by L<FCGIPM> and
+L<FCGIPM::Request>. The handles are tied to C<FCGI::Stream>, which is L<FCGIPM::Stream>.
 
-As libfcgi does, TERM and USR1 end the program after its request unless it handles them itself, and PIPE harms nobody. OpenSocket
-replaces the file of a socket on which nobody answers, and an empty file; FCGI replaces any.
+As with libfcgi, TERM and USR1 end the program after its request unless it handles them itself, and
+PIPE does not end it.
 
+OpenSocket replaces the file of a socket on which no process answers, and an empty file. FCGI
+replaces any file.
 
 =head1 SEE ALSO
 

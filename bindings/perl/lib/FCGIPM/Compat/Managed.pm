@@ -85,32 +85,36 @@ FCGIPM::Compat::Managed - a socket and workers for a program that has neither
     use FCGIPM::Compat;
     use FCGI;
 
-    # FCGI_SOCKET_PATH=/run/app.sock in the environment says where, and FCGIPM_N_PROCESSES=5 makes five of it.
+    # In the environment: FCGI_SOCKET_PATH=/run/app.sock is the address, FCGIPM_N_PROCESSES=5 starts five workers.
     my $request = FCGI::Request();
     while ($request->Accept() >= 0) {
         print "Content-Type: text/plain\r\n\r\nHello from $$\n";
     }
 
-
 =head1 DESCRIPTION
 
 =head2 The socket
 
-C<FCGI::Request()> without a socket means descriptor 0, which C<spawn-fcgi>, a web server or systemd hands over. When that is no listening
-socket, and C<FCGI_SOCKET_PATH> is set, the first such call opens that address (with a queue of C<FCGI_LISTEN_QUEUE>, or 100), and later ones get the same
-socket. In a program whose manager starts before any socket is open, C<pm_manage> opens it, so that the workers share it, also when each of
-them calls C<CGI::Fast-E<gt>new>. An address that cannot be opened is an error of C<Request> or
-C<pm_manage>.
+C<FCGI::Request()> without a socket uses descriptor 0, which C<spawn-fcgi>, a web server or systemd
+passes to the program. If descriptor 0 is not a listening socket and C<FCGI_SOCKET_PATH> is set, the
+first such call opens that address. The backlog is C<FCGI_LISTEN_QUEUE>, or 100. Later calls use the
+same socket.
 
-Without the variable, and in a program that a web server has started as CGI (C<GATEWAY_INTERFACE> is set), everything is as with FCGI: the
-request is that of the environment.
+If the manager starts before any socket is open, C<pm_manage> opens it. So all workers share it,
+even if each of them calls C<CGI::Fast-E<gt>new>. An address that cannot be opened is an error of
+C<Request> or C<pm_manage>.
+
+Without C<FCGI_SOCKET_PATH> everything is as with FCGI: the request is that of the environment. The
+same is true for a program that a web server has started as CGI (C<GATEWAY_INTERFACE> is set).
 
 =head2 The workers
 
-When C<FCGIPM_N_PROCESSES> is set, and the program has come to its first C<Accept> without a manager of its own, a manager is started
-there, and the workers go on behind it. C<$0> stays the script's name. The process that was started stays the manager. C<FCGIPM_USER>, C<FCGIPM_GROUP> and C<FCGIPM_CHROOT> are
-about workers: without any they are refused.
+If C<FCGIPM_N_PROCESSES> is set and the program reaches its first C<Accept> without a manager of its
+own, a manager is started there. The workers continue from that point. The process that was started
+becomes the manager, and C<$0> remains the script's name.
 
+C<FCGIPM_USER>, C<FCGIPM_GROUP> and C<FCGIPM_CHROOT> apply to workers; if there are none, these
+variables are refused.
 
 =head1 SEE ALSO
 

@@ -68,12 +68,10 @@ FCGIPM::Compat::MaxRequests - what C<use FCGI::ProcManager::MaxRequests> loads u
         $manager->pm_post_dispatch();
     }
 
-
 =head1 DESCRIPTION
 
-A worker that has served C<max_requests> (or C<PM_MAX_REQUESTS> in the environment) is replaced. Its successor is ready before it goes,
-where the requests come by C<FCGI>.
-
+A worker that has served C<max_requests> (or C<PM_MAX_REQUESTS> in the environment) is replaced. If
+it accepts its requests through C<FCGI>, its successor is ready before it exits.
 
 =head1 SEE ALSO
 

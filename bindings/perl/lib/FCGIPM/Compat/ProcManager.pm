@@ -93,12 +93,11 @@ FCGIPM::Compat::ProcManager - what C<use FCGI::ProcManager> loads under FCGIPM::
         pm_post_dispatch();
     }
 
-
 =head1 DESCRIPTION
 
-The interface of FCGI::ProcManager 0.28, in the package C<FCGI::ProcManager>, done by L<FCGIPM::ProcManager>. Subclasses, the functions of the
-tag C<:all> and the default object work as they do there.
-
+The interface of FCGI::ProcManager 0.28 in the package C<FCGI::ProcManager>, implemented by
+L<FCGIPM::ProcManager>. Subclasses, the functions of the tag C<:all> and the default object work as
+with the original.
 
 =head1 SEE ALSO
 

@@ -171,7 +171,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::Compat::Redirected - a handle of a request that the program has opened upon something else
+FCGIPM::Compat::Redirected - a handle of a request that the program has reopened
 
 =head1 SYNOPSIS
 
@@ -193,12 +193,13 @@ FCGIPM::Compat::Redirected - a handle of a request that the program has opened u
 
 =head1 DESCRIPTION
 
-FCGI 0.82 croaks when a program opens STDIN, STDOUT or STDERR during a request. Under L<FCGIPM::Compat> it works as in any
-program, and commands that are started see it, too. What was opened ends when the handle is opened upon a
-duplicate of what it was, or upon itself, and at the latest with the request.
+FCGI 0.82 croaks when a program opens STDIN, STDOUT or STDERR during a request. Under
+L<FCGIPM::Compat> this works as in any other program, and commands that the program starts use the
+reopened handle, too. The redirection ends when the handle is opened to a duplicate of what it was
+before, or to itself, and at the latest when the request ends.
 
-C<< open STDERR, '>&', \*STDOUT >> sends to the client what is printed to STDERR.
+C<< open STDERR, '>&', \*STDOUT >> sends what is printed to STDERR to the client.
 
-Where the request's listening socket is descriptor 0, commands keep their standard input.
+If the request's listening socket is descriptor 0, commands keep their standard input.
 
 =cut

@@ -302,7 +302,7 @@ __END__
 
 =head1 NAME
 
-FCGIPM::ProcManager::Events - what happens to a manager, and which method is told
+FCGIPM::ProcManager::Events - the events of a manager, and the methods that they call
 
 =head1 SYNOPSIS
 
@@ -330,26 +330,30 @@ FCGIPM::ProcManager::Events - what happens to a manager, and which method is tol
 
 =head1 DESCRIPTION
 
-This module is for L<FCGIPM::ProcManager>, whose methods it calls. A subclass overrides those.
+This module is for L<FCGIPM::ProcManager>, whose methods it calls. A subclass overrides those
+methods.
 
+    event                         method
+    ----------------------------  ---------------------------------------------------
     the manager is set up         managing_init, then pm_notify('initialized')
     a worker was forked           pm_notify
-    a worker is ready             nothing
-    a worker is gone              pm_notify, with $? as its wait status
-    a signal came                 sig_manager
+    a worker is ready             none
+    a worker exited               pm_notify, with its wait status in $?
+    a signal arrived              sig_manager
     reload begun, reload done     pm_notify
     reload failed                 pm_warn
-    more or fewer workers wanted  pm_notify for TTIN and TTOU, nothing when it is by load
+    number of workers changed     pm_notify for TTIN and TTOU, none if by load
     a worker is recycled          pm_notify
-    slow_request was reached      pm_warn
-    request_timeout was reached   pm_warn, and in the worker pm_request_timed_out
-    a worker is killed            pm_warn
+    slow_request reached          pm_warn
+    request_timeout reached       pm_warn, and in the worker pm_request_timed_out
+    a worker is killed            pm_warn, none while the manager stops
     no worker is ready            pm_warn
-    one is ready again            pm_notify
-    anything else worth a line    pm_warn
-    the workers were told to go   pm_remove_pid_file, pm_notify
-    all workers are gone          pm_exit, by pm_manage
-    in a fresh worker             handling_init, then pm_notify('initialized')
+    a worker is ready again       pm_notify
+    other events worth logging    pm_warn
+    workers were asked to exit    pm_remove_pid_file, pm_notify
+      because the manager stops
+    all workers have exited       pm_exit, from pm_manage
+    in a new worker               handling_init, then pm_notify('initialized')
 
 =head1 SEE ALSO
 

@@ -93,7 +93,7 @@ FCGIPM::Stream::Format - formats on the handles of a request
 
 =head1 DESCRIPTION
 
-Loading this module, which L<FCGIPM> does, overrides C<write> for code that is compiled later: on a handle of a request it
-puts the page into the response, on any other it is perl's own.
+L<FCGIPM> loads this module. Loading it overrides C<write> for code that is compiled later. On a
+handle of a request, C<write> puts the page into the response. On any other handle it is perl's own.
 
 =cut

@@ -266,7 +266,7 @@ FCGIPM::Stream::Input - STDIN of a request
 
 =head1 DESCRIPTION
 
-See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the stream: C<begin> and
-C<end>.
+See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the
+stream: C<begin> and C<end>.
 
 =cut

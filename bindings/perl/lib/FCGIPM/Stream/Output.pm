@@ -274,8 +274,10 @@ FCGIPM::Stream::Output - STDOUT and STDERR of a request
 
 =head1 DESCRIPTION
 
-See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the stream: C<pass> hands
-what was gathered to the library, C<flush> also has the library send it. In a child of the process that accepted the request,
-C<pass> keeps it until the request is the child's, and C<flush> sends it in any case.
+See L<FCGIPM::Stream>. The methods are those of L<perltie>, and two for the request that owns the
+stream. C<pass> passes the gathered output to the library. C<flush> also makes the library send it.
+
+In a child of the process that accepted the request, C<pass> keeps the output until the request
+belongs to the child. C<flush> sends it in any case.
 
 =cut
