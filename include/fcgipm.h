@@ -213,7 +213,7 @@
 #define FCGIPM_EVENT_RECOVERED 19
 
 /**
- * The host is to fork a worker: see fcgipm_manager_host_forks(). All signals are blocked.
+ * The host is to fork a worker: see fcgipm_manager_host_forks().
  */
 #define FCGIPM_EVENT_FORK 20
 
@@ -717,7 +717,8 @@ fcgipm_manager *fcgipm_manager_new(const fcgipm_options *options);
 
 /**
  * Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for;
- * in a worker, only memory is freed. Signals that FCGIPM_EVENT_FORK has blocked are released.
+ * in a worker, only memory is freed. Signals that fcgipm_manager_fork_begins() has blocked are
+ * released.
  */
 void fcgipm_manager_free(fcgipm_manager *manager);
 
@@ -740,8 +741,8 @@ void fcgipm_manager_free(fcgipm_manager *manager);
  * group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
  * FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
  * FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
- * FCGIPM_ESTATE after the end, and between FCGIPM_EVENT_FORK and fcgipm_manager_forked();
- * FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
+ * FCGIPM_ESTATE after the end, and between fcgipm_manager_fork_begins() and
+ * fcgipm_manager_forked(); FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
  */
 int32_t fcgipm_manager_next(fcgipm_manager *manager);
 
@@ -765,44 +766,56 @@ int32_t fcgipm_manager_run(fcgipm_manager *manager);
  * Has the host fork the workers (yes is not 0) or, as at first, the library. For a host whose
  * language has hooks around its own fork, which see nothing of one that a library makes.
  *
- * Then fcgipm_manager_next() returns FCGIPM_EVENT_FORK for each worker. The host forks by its own
- * means, and both processes call fcgipm_manager_forked():
+ * Then fcgipm_manager_next() returns FCGIPM_EVENT_FORK for each worker, again and again until the
+ * host says that it forks, does so by its own means, and says in both processes what came of it:
  *
  *     event = fcgipm_manager_next(manager);
- *     if (event == FCGIPM_EVENT_FORK) {
+ *     if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
  *         pid_t pid = fork();
  *         event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
  *     }
- *
- * In between, all signals are blocked in the calling thread, so that one that reaches the child
- * waits for the worker's handlers; the only other calls with the manager that do not return
- * FCGIPM_ESTATE are those about the last event, fcgipm_manager_signal(), and
- * fcgipm_manager_free(), which takes it for a fork that has failed.
  *
  * Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE. One thread only.
  */
 int32_t fcgipm_manager_host_forks(fcgipm_manager *manager, int32_t yes);
 
 /**
- * Says what came of the fork that FCGIPM_EVENT_FORK asked for. The parent and the child call it,
- * at once, and each in the thread that got the event.
+ * Says that the host forks now, after FCGIPM_EVENT_FORK. Until fcgipm_manager_forked() all signals
+ * are blocked in the calling thread, so that one that reaches the child waits for the worker's
+ * handlers; the only other calls with the manager that do not return FCGIPM_ESTATE are those about
+ * the last event, fcgipm_manager_signal(), and fcgipm_manager_free(), which takes it for a fork
+ * that has failed.
+ *
+ * Returns 0; FCGIPM_EINTERRUPTED, and nothing is blocked, when the handler of an interpreter
+ * (fcgipm_signal_chain()) has noted a signal since the last time that this was returned: have the
+ * program's own handler run, and call again, so that it does not run while signals are blocked.
+ * FCGIPM_ESYSTEM when there is no room for what a worker needs, which the manager takes for a fork
+ * that has failed; FCGIPM_ESTATE when no fork was asked for, or it was begun already;
+ * FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
+ */
+int32_t fcgipm_manager_fork_begins(fcgipm_manager *manager);
+
+/**
+ * Says what came of the fork that fcgipm_manager_fork_begins() began. The parent and the child
+ * call it, at once, and each in the thread that began it.
  *
  * pid is what fork(2) returned: the child's in the parent, 0 in the child, -1 if there is no
  * child. Then error is errno, and the manager does as after a failure of its own: it says so in
  * the log and tries again a second later. A child that there is nevertheless, because something
- * failed behind the fork, leaves at its first fcgipm_request_accept(). For any other pid, error
- * does not count. In the child the call waits for the one in the parent, or for its death.
+ * failed behind the fork, leaves at its first fcgipm_request_accept(). A host that does not fork
+ * at all may say so without fcgipm_manager_fork_begins(). For any other pid, error does not count.
+ * In the child the call waits for the one in the parent, or for its death.
  *
  * The child is one of this process's own, not waited for and not a worker already, and was made
  * by fork(3) or something on top of it: not by vfork(2), and not by a clone(2) that passes by
  * the handlers of pthread_atfork(3). From then on it is the manager's to wait for.
  *
  * Returns 0 in the parent and FCGIPM_EVENT_IN_WORKER in the child, or there one of the errors
- * that fcgipm_manager_next() has for a worker. FCGIPM_ESTATE when no fork was asked for, or when
- * it was said already; FCGIPM_EARGUMENT, and errno ECHILD, for a pid that is no such child;
- * FCGIPM_EARGUMENT for 0 in the parent, and for -1 without an error; FCGIPM_EFORKED for anything
- * but 0 in a child. After FCGIPM_EARGUMENT and FCGIPM_EFORKED the fork is still waited for, and
- * the signals are still blocked. FCGIPM_EHANDLE.
+ * that fcgipm_manager_next() has for a worker. FCGIPM_ESTATE when no fork was asked for, it was
+ * said already, or a fork has succeeded that was not begun; FCGIPM_EARGUMENT, and errno ECHILD, for
+ * a pid that is no such child; FCGIPM_EARGUMENT for 0 in the parent, and for -1 without an error;
+ * FCGIPM_EFORKED for anything but 0 in a child. After FCGIPM_EARGUMENT and FCGIPM_EFORKED the fork
+ * is still waited for, and the signals are still blocked. FCGIPM_EHANDLE.
  */
 int32_t fcgipm_manager_forked(fcgipm_manager *manager, int32_t pid, int32_t error);
 
@@ -811,7 +824,8 @@ int32_t fcgipm_manager_forked(fcgipm_manager *manager, int32_t pid, int32_t erro
  * no more than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
  *
  * Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next(), after the end, and between
- * FCGIPM_EVENT_FORK and fcgipm_manager_forked(); FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
+ * fcgipm_manager_fork_begins() and fcgipm_manager_forked(); FCGIPM_EFORKED, FCGIPM_EHANDLE. One
+ * thread only.
  */
 int32_t fcgipm_manager_resize(fcgipm_manager *manager, uint32_t workers);
 

@@ -49,7 +49,7 @@ pub enum EventKind {
     Emergency = 18,
     /// A worker is ready again.
     Recovered = 19,
-    /// The host is to fork a worker now, and to say what came of it.
+    /// The host is to fork a worker, and to say when, and what came of it.
     Fork = 20,
 }
 

@@ -4,6 +4,9 @@
 //! nothing of that sees a call that is made here. So a fork has two halves, and the host's call, or ours, stands between
 //! them. All signals are held from the first to the second: one that reaches the child is for the handlers that it gets
 //! as a worker.
+//!
+//! The host is told first that a worker is due, with nothing held: what its language runs between two steps (perl's signal
+//! handlers) may do anything then. It says when it forks.
 
 use std::os::fd::OwnedFd;
 
@@ -17,8 +20,8 @@ use crate::sys::fd::channel::{self, Pipe};
 use crate::sys::log::stderr;
 use crate::sys::process;
 use crate::sys::process::child::{self, Child, Fork};
-use crate::sys::signal::kick;
 use crate::sys::signal::signals::Held;
+use crate::sys::signal::{chain, kick};
 
 /// A fork that was prepared and is not completed.
 #[derive(Debug)]
@@ -37,30 +40,34 @@ pub(super) struct Forking {
 impl Shell {
     /// Forks a worker into this slot; `true` in the child.
     pub(super) fn fork(&mut self, slot: usize) -> bool {
-        let Some(forking) = self.prepare_fork(slot) else {
+        let Ok(forking) = self.prepare_fork(slot, None) else {
             return false;
         };
         let forked = child::fork();
         self.complete_fork(forking, forked)
     }
 
-    /// Has the host fork. Whether everything is there that it takes.
-    pub(super) fn have_host_fork(&mut self, slot: usize) -> bool {
-        let Some(mut forking) = self.prepare_fork(slot) else {
-            return false;
-        };
+    /// The host forks now. The error is errno, and was reported.
+    fn begin_host_fork(&mut self, slot: usize, held: Held) -> std::result::Result<(), i32> {
+        let mut forking = self.prepare_fork(slot, Some(held))?;
         match channel::pipe("pipe of a worker that the host forks", true) {
             Ok(pipe) => forking.known = Some(pipe),
             Err(error) => {
                 let errno = error.errno();
-                return self.complete_fork(forking, Err(errno));
+                self.complete_fork(forking, Err(errno));
+                return Err(errno);
             }
         }
         self.forking = Some(forking);
-        true
+        Ok(())
     }
 
-    fn prepare_fork(&mut self, slot: usize) -> Option<Forking> {
+    /// The error is errno, and was reported.
+    fn prepare_fork(
+        &mut self,
+        slot: usize,
+        held: Option<Held>,
+    ) -> std::result::Result<Forking, i32> {
         if self.workers.len() <= slot {
             self.workers.resize_with(slot + 1, Worker::default);
         }
@@ -78,22 +85,18 @@ impl Shell {
             Ok(pipe) => pipe.map(|pipe| (pipe.read, pipe.write)).unzip(),
             // Nobody would know when it has become the program, or why it could not.
             Err(error) => {
-                self.report(
-                    slot,
-                    Report::ForkFailed {
-                        errno: error.errno(),
-                    },
-                );
-                return None;
+                let errno = error.errno();
+                self.report(slot, Report::ForkFailed { errno });
+                return Err(errno);
             }
         };
-        Some(Forking {
+        Ok(Forking {
             slot,
             stderr,
             executing,
             executed,
             known: None,
-            held: Held::begin(),
+            held: held.unwrap_or_else(Held::begin),
         })
     }
 
@@ -139,6 +142,12 @@ impl Shell {
             Err(errno) => self.report(slot, Report::ForkFailed { errno }),
         }
         false
+    }
+
+    /// The rest of the turn in which the host was asked.
+    fn end_host_turn(&mut self) {
+        self.guard(&[]);
+        self.show_status();
     }
 
     /// A pipe for a new worker's standard error, if it is to be caught and can be.
@@ -199,18 +208,59 @@ impl Manager {
         self.settings.host_forks
     }
 
-    /// After [`EventKind::Fork`](super::EventKind::Fork), in both processes: what fork(2) returned, and its errno if
+    /// After [`EventKind::Fork`](super::EventKind::Fork): the host forks now, and says what came of it with
+    /// [`forked`](Self::forked). All signals are held from here to there.
+    ///
+    /// # Errors
+    /// [`Code::State`] when no fork was asked for, or it was begun already; [`Code::Forked`] in another process.
+    /// [`Code::Interrupted`] when a chained handler (`fcgipm_signal_chain`) has noted a signal since the
+    /// last time this was: nothing is held, the host runs what it noted, and calls again. [`Code::System`] when there is no
+    /// room for what a worker needs, which counts as a fork that has failed.
+    pub fn fork_begins(&mut self) -> Result<()> {
+        if self.owner != process::pid() {
+            return Err(Error::new(
+                Code::Forked,
+                "this manager belongs to the process before the fork",
+            ));
+        }
+        let shell = match &mut self.state {
+            State::Running(shell) if shell.forking.is_some() => {
+                return Err(super::fork_is_awaited());
+            }
+            State::Running(shell) => shell,
+            _ => return Err(no_fork_is_due()),
+        };
+        let slot = shell.fork_due.ok_or_else(no_fork_is_due)?;
+        let held = Held::begin();
+        // Asked with the signals held: from here on none is noted that an interpreter could still run a handler for.
+        if chain::has_called() {
+            return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
+        }
+        shell.fork_due = None;
+        shell.begin_host_fork(slot, held).map_err(|errno| {
+            shell.end_host_turn();
+            Error::system("fork of a worker", errno)
+        })
+    }
+
+    /// After [`fork_begins`](Self::fork_begins), in both processes: what fork(2) returned, and its errno if
     /// it failed. In the child the event says that it is a worker now, as one of [`next`](Self::next) does.
     ///
     /// # Errors
-    /// [`Code::State`] when no fork was asked for, or this was said already. [`Code::Argument`] for what cannot be; the
-    /// fork is still waited for. [`Code::Forked`] for anything but 0 in a child. In a worker as [`next`](Self::next).
+    /// [`Code::State`] when no fork was asked for, this was said already, or a fork has succeeded that was not begun.
+    /// [`Code::Argument`] for what cannot be; the fork is still waited for. [`Code::Forked`] for anything but 0 in a child. In a worker as [`next`](Self::next).
     pub fn forked(&mut self, pid: i32, errno: i32) -> Result<Option<Event>> {
         let is_manager = self.owner == process::pid();
         let shell = match &mut self.state {
-            State::Running(shell) if shell.forking.is_some() => shell,
-            _ => return Err(Error::new(Code::State, "no fork was asked for")),
+            State::Running(shell) if shell.forking.is_some() || shell.fork_due.is_some() => shell,
+            _ => return Err(no_fork_is_due()),
         };
+        if pid >= 0 && shell.forking.is_none() {
+            return Err(Error::new(
+                Code::State,
+                "the fork was not begun (fcgipm_manager_fork_begins)",
+            ));
+        }
         let forked = match pid {
             0 if is_manager => {
                 let message = "argument pid: 0 in the manager: only the child says that";
@@ -229,6 +279,10 @@ impl Manager {
             _ => Err(errno),
         };
         let Some(forking) = shell.forking.take() else {
+            if let (Some(slot), Err(errno)) = (shell.fork_due.take(), forked) {
+                shell.report(slot, Report::ForkFailed { errno });
+                shell.end_host_turn();
+            }
             return Ok(None);
         };
         let slot = forking.slot;
@@ -242,9 +296,11 @@ impl Manager {
             }
             return Ok(Some(event));
         }
-        // The rest of the turn in which the host was asked.
-        shell.guard(&[]);
-        shell.show_status();
+        shell.end_host_turn();
         Ok(None)
     }
+}
+
+fn no_fork_is_due() -> Error {
+    Error::new(Code::State, "no fork was asked for")
 }

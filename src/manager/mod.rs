@@ -123,7 +123,7 @@ impl Manager {
     /// ([`Program::exit_status`]).
     /// [`Code::Interrupted`] when a signal that is none of the manager's ended the wait, so that the
     /// host can act on it: call again. [`Code::State`] after
-    /// the end, and while it waits for the host's fork ([`set_host_forks`](Self::set_host_forks)). [`Code::Forked`] in another process than the one that made the manager, a worker
+    /// the end, and while it waits for what came of the host's fork ([`fork_begins`](Self::fork_begins)). [`Code::Forked`] in another process than the one that made the manager, a worker
     /// included.
     #[allow(clippy::should_implement_trait)] // It is the name in the C ABI, and it never ends.
     pub fn next(&mut self) -> Result<Event> {
@@ -170,6 +170,9 @@ impl Manager {
                     if let Some(event) = shell.next_event() {
                         return Ok(Some(event));
                     }
+                    if shell.fork_due.is_some() {
+                        return Ok(Some(Event::fork()));
+                    }
                     match shell.turn(until) {
                         Turn::Again => {}
                         Turn::Late => return Ok(None),
@@ -208,7 +211,7 @@ impl Manager {
     /// Asks for another number of workers, at least one.
     ///
     /// # Errors
-    /// [`Code::State`] when no manager runs here, or it waits for the host's fork; [`Code::Forked`] in another process.
+    /// [`Code::State`] when no manager runs here, or it waits for what came of the host's fork; [`Code::Forked`] in another process.
     pub fn resize(&mut self, workers: usize) -> Result<()> {
         match &mut self.state {
             State::Running(shell)
@@ -244,7 +247,7 @@ impl Manager {
 fn fork_is_awaited() -> Error {
     Error::new(
         Code::State,
-        "the manager waits for what came of the fork that it asked for (fcgipm_manager_forked)",
+        "the manager waits for what came of the fork that was begun (fcgipm_manager_forked)",
     )
 }
 

@@ -70,7 +70,9 @@ pub(super) struct Shell {
     pub(super) handover_pause: Duration,
     /// Nothing of the workers' is passed on before this time.
     output_gate: Duration,
-    /// The fork that the host was asked for.
+    /// The slot for which the host was asked to fork, and has not begun to.
+    pub(super) fork_due: Option<usize>,
+    /// The fork that the host has begun.
     pub(super) forking: Option<Forking>,
     /// The pipe that a worker that is being forked gets as its standard error.
     pub(super) start_stderr: Option<Pipe>,
@@ -166,7 +168,7 @@ pub(super) enum Turn {
         /// The slot it has.
         slot: usize,
     },
-    /// The host is to fork a worker. All signals are held.
+    /// The host is to fork a worker.
     HostForks,
     /// The pool has stopped, and everything was put back.
     Stopped,
@@ -224,6 +226,7 @@ impl Shell {
             handover_gate: Duration::ZERO,
             handover_pause: HANDOVER_PAUSE,
             output_gate: Duration::ZERO,
+            fork_due: None,
             forking: None,
             start_stderr: None,
             start_known: None,
@@ -272,9 +275,8 @@ impl Shell {
         self.close_apart();
         if let Some(slot) = fork {
             if self.settings.host_forks {
-                if self.have_host_fork(slot) {
-                    return Turn::HostForks;
-                }
+                self.fork_due = Some(slot);
+                return Turn::HostForks;
             } else if self.fork(slot) {
                 return Turn::InWorker { slot };
             }
@@ -412,6 +414,7 @@ impl Shell {
 
     /// The host gives the manager up while it runs: nobody will be there to wait for the workers.
     pub(super) fn abandon(&mut self) {
+        self.fork_due = None;
         self.forking = None;
         self.tell_pool(pool::Event::Stop);
     }

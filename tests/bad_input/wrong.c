@@ -99,6 +99,7 @@ static void every_manager_call(fcgipm_manager *manager, int64_t wanted, const ch
     EXPECT(fcgipm_manager_next(manager), wanted, message);
     EXPECT(fcgipm_manager_run(manager), wanted, message);
     EXPECT(fcgipm_manager_host_forks(manager, 1), wanted, message);
+    EXPECT(fcgipm_manager_fork_begins(manager), wanted, message);
     EXPECT(fcgipm_manager_forked(manager, 0, 0), wanted, message);
     EXPECT(fcgipm_manager_event_pid(manager), wanted, message);
     EXPECT(fcgipm_manager_event_status(manager), wanted, message);

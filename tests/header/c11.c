@@ -50,6 +50,7 @@ int main(void) {
     CHECK(fcgipm_manager_next_within(NULL, 0) == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_resize(NULL, 1) == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_host_forks(NULL, 1) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_manager_fork_begins(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_forked(NULL, 0, 0) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_go_on_in_child(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_read_in_child(NULL) == FCGIPM_EHANDLE);

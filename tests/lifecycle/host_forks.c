@@ -73,6 +73,9 @@ static int forks(fcgipm_manager *manager)
         failures++;
         return fcgipm_manager_forked(manager, -1, EAGAIN);
     }
+    int begun = fcgipm_manager_fork_begins(manager);
+    if (begun < 0)
+        return begun;
     int is_first = !forks++;
     pid_t pid = host_fork();
     int error = errno;
@@ -121,10 +124,24 @@ static void until_fork(fcgipm_manager *manager, const char *events)
         printf("events %s; wanted %s\n", seen, events);
         is_wrong = 1;
     }
-    EXPECT(blocked(), ALL, NULL);
+    EXPECT(blocked(), NONE, NULL);
     EXPECT(fcgipm_manager_event_pid(manager), 0, NULL);
     EXPECT((int64_t)strlen(fcgipm_manager_event_message(manager)), 0, NULL);
 }
+
+static void begin_fork(fcgipm_manager *manager)
+{
+    EXPECT(fcgipm_manager_fork_begins(manager), 0, NULL);
+    EXPECT(blocked(), ALL, NULL);
+}
+
+/* An interpreter's handler of all signals, as fcgipm_signal_chain takes it. */
+static void note(int signal, siginfo_t *info, void *context)
+{
+    (void)signal, (void)info, (void)context;
+}
+
+static void (*interpreters)(int, siginfo_t *, void *) = note;
 
 static int exit_status(pid_t child)
 {
@@ -150,12 +167,15 @@ static void leave(fcgipm_manager *manager, int how)
 static int wrong(void)
 {
     static const char waits[] = "waits for what came of the fork";
+    static const char not_begun[] = "the fork was not begun";
     fcgipm_options *options = fcgipm_options_new();
     fcgipm_options_set(options, "n_processes", "2");
     fcgipm_options_set(options, "log", "none");
     fcgipm_manager *manager = fcgipm_manager_new(options);
     EXPECT(fcgipm_manager_host_forks(NULL, 1), FCGIPM_EHANDLE, "manager handle: NULL");
+    EXPECT(fcgipm_manager_fork_begins(NULL), FCGIPM_EHANDLE, "manager handle: NULL");
     EXPECT(fcgipm_manager_forked(NULL, 0, 0), FCGIPM_EHANDLE, "manager handle: NULL");
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was asked for");
     EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_ESTATE, "no fork was asked for");
     EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
     EXPECT(fcgipm_manager_host_forks(manager, 0), 0, NULL);
@@ -165,6 +185,25 @@ static int wrong(void)
 
     /* A child that there was before is of this process, and no worker: only a pid that is neither is refused. */
     until_fork(manager, "3 ");
+    EXPECT(fcgipm_manager_next(manager), FCGIPM_EVENT_FORK, NULL);
+    EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_EVENT_FORK, NULL);
+    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_ESTATE, not_begun);
+    EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_ESTATE, not_begun);
+    EXPECT(fcgipm_manager_forked(manager, -1, 0), FCGIPM_EARGUMENT, "argument error: 0");
+
+    /* The handler of an interpreter has noted a signal, which it has a handler of the program's to run for. */
+    EXPECT(fcgipm_signal_chain((void **)&interpreters), 0, NULL);
+    struct sigaction action = { .sa_sigaction = interpreters, .sa_flags = SA_SIGINFO };
+    EXPECT(sigaction(SIGALRM, &action, NULL), 0, NULL);
+    EXPECT(raise(SIGALRM), 0, NULL);
+    errno = 0;
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_EINTERRUPTED, NULL);
+    EXPECT(errno, EINTR, NULL);
+    EXPECT(blocked(), NONE, NULL);
+    EXPECT(fcgipm_manager_next(manager), FCGIPM_EVENT_FORK, NULL);
+    begin_fork(manager);
+    EXPECT(raise(SIGALRM), 0, NULL);
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, waits);
     EXPECT(fcgipm_manager_next(manager), FCGIPM_ESTATE, waits);
     EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_ESTATE, waits);
     EXPECT(fcgipm_manager_resize(manager, 3), FCGIPM_ESTATE, waits);
@@ -181,6 +220,7 @@ static int wrong(void)
     if (first == 0) {
         is_wrong = 0;
         EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
+        EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_EFORKED, "before the fork");
         EXPECT(fcgipm_manager_forked(manager, getppid(), 0), FCGIPM_EFORKED, "in a child of the manager: it says 0");
         EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), FCGIPM_EFORKED, "in a child of the manager: it says 0");
         EXPECT(blocked(), ALL, NULL);
@@ -193,6 +233,8 @@ static int wrong(void)
 
     /* A fork that has failed, as the host says, and a child that there is nevertheless. */
     until_fork(manager, "4 ");
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_EINTERRUPTED, NULL);
+    begin_fork(manager);
     EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_EARGUMENT, "is a worker already");
     pid_t stray = fork();
     if (stray == 0) {
@@ -209,8 +251,18 @@ static int wrong(void)
     EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);
     EXPECT(strstr(fcgipm_manager_event_message(manager), "fork of a worker: Resource temp") != NULL, 1, NULL);
 
+    /* A host that does not fork at all. */
+    until_fork(manager, "");
+    EXPECT(fcgipm_manager_forked(manager, -1, ECANCELED), 0, NULL);
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was asked for");
+    while ((event = fcgipm_manager_next(manager)) == FCGIPM_EVENT_WORKER_READY || event == FCGIPM_EVENT_SIGNAL)
+        continue;
+    EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);
+    EXPECT(strstr(fcgipm_manager_event_message(manager), "fork of a worker: Operation canceled") != NULL, 1, NULL);
+
     /* Both free the manager instead. The child is none of its workers; the other one leaves. */
     until_fork(manager, "");
+    begin_fork(manager);
     pid_t silent = fork();
     if (silent == 0) {
         is_wrong = 0;
@@ -228,6 +280,7 @@ static int wrong(void)
     manager = fcgipm_manager_new(options);
     EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
     until_fork(manager, "3 ");
+    begin_fork(manager);
     int gone[2];
     EXPECT(pipe(gone), 0, NULL);
     pid_t late = fork();

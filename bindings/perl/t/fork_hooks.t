@@ -3,6 +3,7 @@ use warnings;
 use lib 't/lib';
 use File::Temp ();
 use Test::More;
+use Time::HiRes ();
 
 # What stands in the way of perl's fork sees a manager's workers: profilers, POSIX::AtFork, CORE::GLOBAL::fork.
 
@@ -255,31 +256,106 @@ for my $case (
     goes_on("a handler of the program's", $daemon);
 }
 
-# Handlers of signals that came before: one that wants the manager to stop, and one that dies.
+# A program's own handler of USR1, when the signal comes at any time around a fork: no signal is blocked while it runs (but USR1,
+# which perl blocks for its handler), so none is in what it leaves by, or starts.
 
-sub interrupted {
+my $MASK = <<'MASK';
+our $pid = $$;
+sub blocked { open my $file, '<', '/proc/self/status' or die; return grep { s/^SigBlk:\s*//a && chomp } <$file> }
+sub is_free { my ($mask) = blocked(); return $mask =~ /\A0+(?:200)?\z/ ? 'nothing blocked' : "blocked: $mask" }
+END { print STDERR "END in $$: ${\ is_free()}\n" if $$ == $pid }
+{ package Noted; our @ISA = 'FCGIPM::ProcManager'; our $it; sub new { my $class = shift; $it = $class->SUPER::new(@_) } }
+MASK
+
+sub handling {
     my ($handler, %with) = @_;
-    return daemon(class => 'Noted', options => 'n_processes => 1', before => <<"BEFORE", %with);
-my \$count = 0;
-{ package Noted; our \@ISA = 'FCGIPM::ProcManager'; our \$it; sub new { my \$class = shift; \$it = \$class->SUPER::new(\@_) } }
-{ no warnings 'redefine'; *FCGIPM::ProcManager::Events::_run_handlers = sub { if (!\$count++) { $handler } } }
-sub blocked { my \$set = POSIX::SigSet->new; POSIX::sigprocmask(POSIX::SIG_BLOCK(), POSIX::SigSet->new, \$set); return \$set->ismember(POSIX::SIGTERM()) }
-END { print STDERR 'TERM is ', (blocked() ? 'blocked' : 'free'), " in \$\$\\n" }
-BEFORE
+    my $before = "$MASK\n\$SIG{USR1} = sub { $handler };\n" . ($with{before} // '');
+    my $daemon = daemon(class => 'Noted', options => 'n_processes => 1', %with, before => $before);
+    $daemon->wait_for(qr/server \(pid \d+\): initialized$/);
+    return $daemon;
 }
 
-{
-    my $daemon = interrupted('$Noted::it->pm_die("enough")');
-    my $pid = $daemon->pid;
-    is($daemon->ended, 0, 'a handler that stops the manager');
-    like($daemon->log, qr/server \(pid \d+\) started\n(?:.*\n)*.*dying: enough\n(?:.*\n)*TERM is free in $pid\n/, 'with the worker that was due');
+# Has the manager fork, and sends it USR1 so many microseconds later.
+sub disturb {
+    my ($daemon, $delay) = @_;
+    $daemon->signal('TTIN');
+    my $until = Time::HiRes::time() + $delay / 1e6;
+    1 while Time::HiRes::time() < $until;
+    $daemon->signal('USR1');
+    return;
 }
 
+# It runs after each of these delays; returns what its lines say, each once.
+sub said_by_handler {
+    my ($daemon, @delays) = @_;
+    my %said;
+    for my $delay (@delays) {
+        disturb($daemon, $delay);
+        # The handler's line and the worker's, in whichever order.
+        $daemon->wait_for(qr/^USR1: |server \(pid \d+\): initialized$/) for 1, 2;
+        $daemon->signal('TTOU');
+        $daemon->wait_for(qr/server \(pid \d+\) exited with status 0$/);
+    }
+    my $log = $daemon->log;
+    $said{$1}++ while $log =~ /^USR1: (.*)$/gm;
+    return [ sort keys %said ];
+}
+
+for my $case (
+    [ 'that returns', 'print STDERR "USR1: ${\ is_free()}\n"', 'nothing blocked', map { 4 * $_ } 0 .. 99 ],
+    [ 'that starts a program', 'system q{echo USR1: $(grep SigBlk /proc/self/status) >&2}', "SigBlk: 0000000000000200", map { 20 * $_ } 0 .. 19 ],
+    )
 {
-    my $daemon = interrupted('die "a handler dies\n"');
-    my $pid = $daemon->pid;
-    isnt($daemon->ended, 0, 'a handler that dies ends the program');
-    like($daemon->log, qr/^a handler dies\n(?:.*\n)*TERM is free in $pid\n/m, 'which holds no signals back');
+    my ($name, $handler, $wanted, @delays) = @$case;
+    my $daemon = handling($handler);
+    is_deeply(said_by_handler($daemon, @delays), [$wanted], "a handler $name: no signal is blocked");
+    goes_on("a handler $name", $daemon);
+}
+
+for my $case (
+    [ 'that dies',             'die "a handler dies\n"',      255 << 8, qr/^a handler dies\n(?:.*\n)*END in \d+: nothing blocked$/m ],
+    [ 'that exits',            'exit 3',                      3 << 8,   qr/^END in \d+: nothing blocked$/m ],
+    [ 'that calls pm_die',     '$Noted::it->pm_die("enough")', 0,       qr/: dying: enough\nEND in \d+: nothing blocked$/m ],
+    [ 'that calls pm_abort',   '$Noted::it->pm_abort("enough")', 1 << 8, qr/: enough\nEND in \d+: nothing blocked$/m ],
+    [ 'that becomes a program', 'exec "grep", "SigBlk", "/proc/self/status"', 0, qr/\A/, "SigBlk:\t0000000000000200\n" ],
+    )
+{
+    my ($name, $handler, $status, $line, $stdout) = @$case;
+    for my $delay (map { 70 * $_ } 0 .. 5) {
+        my $daemon = handling($handler);
+        disturb($daemon, $delay);
+        is($daemon->ended, $status, "a handler $name, after $delay us");
+        like($daemon->log, $line, 'no signal is blocked');
+        unlike($daemon->log, qr/waits for what|canceled/, 'nothing is said of the fork');
+        is($daemon->stdout, $stdout // '', 'what the program finds') if $stdout;
+    }
+}
+
+# Hooks around the fork are in between: handlers run when they are over.
+{
+    my $daemon = failing(
+        'my $pid = CORE::fork; kill USR1 => $$; for (1 .. 3) { } print STDERR "hook of $$ is over\n"; return $pid',
+        before => "$MASK\n" . '$SIG{USR1} = sub { print STDERR "USR1 in $$: ${\ is_free()}\n" };',
+        class  => 'Noted',
+    );
+    $daemon->wait_for(qr/^USR1 in \d+: /) for 1, 2;
+    my ($first, $manager) = ($daemon->log =~ /^hook of (?!${\ $daemon->pid} )(\d+) is over$/m, $daemon->pid);
+    like($daemon->log, qr/^hook of $_ is over\n(?:.*\n)*USR1 in $_: nothing blocked\n/m, "a signal in a hook is handled behind it in $_")
+        for $manager, $first;
+    goes_on('signals in hooks', $daemon);
+}
+
+for my $case (
+    [ 'the manager', 'exit 3' ],
+    [ 'a worker', 'my $pid = CORE::fork; if (!$pid) { $main::pid = $$; exit 3 } return $pid' ],
+    )
+{
+    my ($who, $first) = @$case;
+    my $daemon = failing($first, before => $MASK, class => 'Noted');
+    $daemon->wait_for(qr/^END in \d+: nothing blocked$/);
+    pass("a hook that exits in $who: no signal is blocked in END");
+    if   ($who eq 'the manager') { is($daemon->ended, 3 << 8, 'it exits') }
+    else                         { goes_on("a hook that exits in $who", $daemon) }
 }
 
 done_testing;

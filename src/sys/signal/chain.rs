@@ -2,7 +2,7 @@
 //! interpreter installs the same function for every signal, which only notes it, and its handler runs later.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use nix::errno::Errno;
 
@@ -13,6 +13,9 @@ type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
 /// The host's handler.
 static BEHIND: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// It was called since somebody asked.
+static HAS_CALLED: AtomicBool = AtomicBool::new(false);
 
 /// Replaces the handler that `slot` points to, and where it is installed already, by one that ends the waits and calls
 /// it.
@@ -51,6 +54,11 @@ pub(crate) fn chain(slot: *mut *mut libc::c_void) -> Result<()> {
     Ok(())
 }
 
+/// Whether the host's handler was called since this was last asked. What it has noted may not have run yet.
+pub(crate) fn has_called() -> bool {
+    HAS_CALLED.swap(false, Ordering::SeqCst)
+}
+
 /// Where `theirs` is the handler of a signal, `ours` becomes it. The flags and the mask stay.
 fn replace(signal: i32, theirs: usize, ours: usize) {
     // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
@@ -83,6 +91,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     }
     let behind = BEHIND.load(Ordering::Acquire);
     if !behind.is_null() {
+        HAS_CALLED.store(true, Ordering::SeqCst);
         // SAFETY: it was given as a handler, and gets what the kernel passed.
         let behind: Handler = unsafe { std::mem::transmute(behind) };
         behind(signal, info, context);

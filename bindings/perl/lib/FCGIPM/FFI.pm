@@ -120,6 +120,7 @@ my @FUNCTIONS = (
     manager_next          => ['opaque']             => 'sint32',
     manager_next_within   => [ 'opaque', 'uint32' ] => 'sint32',
     manager_host_forks    => [ 'opaque', 'sint32' ] => 'sint32',
+    manager_fork_begins   => ['opaque']             => 'sint32',
     manager_forked        => [ 'opaque', 'sint32', 'sint32' ] => 'sint32',
     manager_resize        => [ 'opaque', 'uint32' ] => 'sint32',
     manager_event_pid     => ['opaque']             => 'sint32',

@@ -50,8 +50,7 @@ sub take {
     my ($pm) = @_;
     my $manager = $pm->{library_manager};
     my $event
-        = $pm->{is_to_fork}   ? FCGIPM::FFI::EVENT_FORK
-        : $pm->{has_handlers} ? FCGIPM::FFI::manager_next_within($manager, PERLS_SIGNALS)
+        = $pm->{has_handlers} ? FCGIPM::FFI::manager_next_within($manager, PERLS_SIGNALS)
         :                       FCGIPM::FFI::manager_next($manager);
     $event = _fork($pm) if $event == FCGIPM::FFI::EVENT_FORK;
     return 0 if $event == 0 || $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
@@ -61,27 +60,28 @@ sub take {
 }
 
 # The library asks for a worker. Perl's own fork makes it, so that whatever a program or a profiler has put in its way
-# sees it; it flushes every handle, too. Signals are blocked from the event on until the library has heard what came of it.
+# sees it; it flushes every handle, too. While signals are blocked, no handler of the program's may run: it could die, exit,
+# stop the manager or start a program. So the library does not block them while perl has one still to run, which perl
+# does at each turn of the loop. Until then a fork that is due may be made by a `take` in such a handler, or not at all.
 sub _fork {
     my ($pm) = @_;
     local $@;
-    # Handlers of signals that came before have to run first, and one that waits for something (pm_die) forks, or dies.
-    $pm->{is_to_fork} = 1;
-    if (!eval { _run_handlers(); 1 }) {
-        _report_fork($pm, undef, Errno::EINTR) if delete $pm->{is_to_fork};
-        die $@;
+    my $fork = bless { pm => $pm, owner => $$ }, 'FCGIPM::ProcManager::Events::Fork';
+    my $begun = FCGIPM::FFI::EINTERRUPTED;
+    while ($begun == FCGIPM::FFI::EINTERRUPTED) {
+        $begun = FCGIPM::FFI::manager_fork_begins($pm->{library_manager});
     }
-    delete $pm->{is_to_fork} or return FCGIPM::FFI::EVENT_FORK;
-    my ($manager, $parent, $pid) = ($pm->{library_manager}, $$);
+    if ($begun < 0) {
+        $fork->{is_over} = 1;
+        return 0;
+    }
+    my $pid;
     local $! = 0;
     my $is_done = eval { $pid = _compiled_fork()->(); 1 };
     my ($errno, $why) = ($! + 0, $@);
-    if ($$ != $parent) {
-        my $event = FCGIPM::FFI::manager_forked($manager, 0, 0);
-        return $event if $is_done || $event < 0;
-        _leave_manager($pm);
-        die $why;
-    }
+    # Handlers may run again as soon as the library has been told.
+    $fork->{is_over} = 1;
+    return _begin_in_child($pm, $is_done, $why) if $$ != $fork->{owner};
     $errno = Errno::ECANCELED if !$is_done;
     my $trouble = _report_fork($pm, $pid, $errno || Errno::EAGAIN);
     $trouble = "fork died: $why" if !$is_done;
@@ -89,10 +89,25 @@ sub _fork {
     return FCGIPM::FFI::EVENT_FORK;
 }
 
-# Perl runs them between two turns of a loop.
-sub _run_handlers {
-    for (1) { }
-    return;
+sub _begin_in_child {
+    my ($pm, $is_done, $why) = @_;
+    my $manager = delete $pm->{library_manager};
+    $pm->{is_worker} = 1;
+    my $event = FCGIPM::FFI::manager_forked($manager, 0, 0);
+    my $refused = $event < 0 ? FCGIPM::FFI::last_error_message() : undef;
+    FCGIPM::FFI::manager_free($manager);
+    $pm->pm_abort($refused) if defined $refused;
+    die $why if !$is_done;
+    return $event;
+}
+
+# Whatever leaves _fork early, by die or exit, in whichever process: there is no worker, and no signal stays blocked.
+sub FCGIPM::ProcManager::Events::Fork::DESTROY {
+    my ($fork) = @_;
+    return if $fork->{is_over};
+    local ($!, $?, $@);
+    return _leave_manager($fork->{pm}) if $$ != $fork->{owner};
+    return _report_fork($fork->{pm}, undef, Errno::ECANCELED);
 }
 
 # Compiled each time: CORE::GLOBAL::fork, and what takes the place of the operation, count for what is compiled later.
@@ -252,7 +267,7 @@ sub _in_worker {
 sub _leave_manager {
     my ($pm) = @_;
     $pm->{is_worker} = 1;
-    FCGIPM::FFI::manager_free(delete $pm->{library_manager});
+    FCGIPM::FFI::manager_free(delete $pm->{library_manager}) if $pm->{library_manager};
     return;
 }
 
