@@ -769,11 +769,11 @@ int32_t fcgipm_manager_run(fcgipm_manager *manager);
  * Then fcgipm_manager_next() returns FCGIPM_EVENT_FORK for each worker, again and again until the
  * host says that it forks, does so by its own means, and says in both processes what came of it:
  *
- *     event = fcgipm_manager_next(manager);
- *     if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
- *         pid_t pid = fork();
- *         event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
- *     }
+ *   event = fcgipm_manager_next(manager);
+ *   if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
+ *       pid_t pid = fork();
+ *       event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
+ *   }
  *
  * Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE. One thread only.
  */

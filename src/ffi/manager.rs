@@ -201,11 +201,11 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
 /// Then fcgipm_manager_next() returns FCGIPM_EVENT_FORK for each worker, again and again until the
 /// host says that it forks, does so by its own means, and says in both processes what came of it:
 ///
-///     event = fcgipm_manager_next(manager);
-///     if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
-///         pid_t pid = fork();
-///         event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
-///     }
+///   event = fcgipm_manager_next(manager);
+///   if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
+///       pid_t pid = fork();
+///       event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
+///   }
 ///
 /// Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE. One thread only.
 #[unsafe(no_mangle)]
