@@ -56,8 +56,10 @@ impl Prepared {
         subject: T,
         work: impl FnOnce(T),
     ) -> Result<Disposable, T> {
+        // Made here: the copy of a process with threads could wait for memory without end.
+        let kept = sorted(keep, &self.its);
         let started = HiddenChild::start_with(subject, |subject| {
-            run(&self.its, limit, keep, || work(subject));
+            run(&self.its, limit, &kept, || work(subject));
         });
         match started {
             Ok(child) => Ok(Disposable {
@@ -111,16 +113,9 @@ pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
 }
 
 /// In a disposable process, in which all signals are held.
-fn run(
-    channel: &OwnedFd,
-    limit: Duration,
-    keep: impl IntoIterator<Item = RawFd>,
-    work: impl FnOnce(),
-) {
+fn run(channel: &OwnedFd, limit: Duration, kept: &[RawFd], work: impl FnOnce()) {
     end_after(limit);
-    let mut kept: Vec<RawFd> = keep.into_iter().collect();
-    kept.push(channel.as_raw_fd());
-    close_all_but(&kept);
+    close_all_but(kept);
     wait_for_release(channel);
     work();
 }
@@ -234,14 +229,45 @@ fn reap_later(child: HiddenChild) {
     unreaped.retain(|child| !child.is_gone());
 }
 
-/// In a disposable process: the copies that it has of other descriptors would keep open what this one closes.
+/// The descriptors that a process is to keep, its channel too, in their order.
+pub(in crate::sys) fn sorted(
+    keep: impl IntoIterator<Item = RawFd>,
+    channel: &OwnedFd,
+) -> Vec<RawFd> {
+    let mut kept: Vec<RawFd> = keep.into_iter().collect();
+    kept.push(channel.as_raw_fd());
+    kept.sort_unstable();
+    kept
+}
+
+/// In a disposable process: the copies that it has of other descriptors than these would keep open what this one
+/// closes. They come in their order.
 pub(in crate::sys) fn close_all_but(kept: &[RawFd]) {
+    if close_gaps(kept).is_ok() {
+        return;
+    }
+    // Before Linux 5.9, or where a filter refuses the call.
     for number in descriptors() {
         if !kept.contains(&number) {
             // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.
             unsafe { libc::close(number) };
         }
     }
+}
+
+/// close_range(2) for what lies before, between and behind these.
+fn close_gaps(kept: &[RawFd]) -> nix::Result<()> {
+    let mut first = 0;
+    let ends = kept.iter().map(|number| i64::from(*number));
+    for end in ends.chain([i64::from(u32::MAX) + 1]) {
+        if first < end {
+            // SAFETY: whatever has these numbers is used by nobody in this process, which ends without dropping it.
+            let closed = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
+            Errno::result(closed)?;
+        }
+        first = first.max(end + 1);
+    }
+    Ok(())
 }
 
 fn wait_for_release(channel: &OwnedFd) {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::sys::fd::channel;
 use crate::sys::process;
 use crate::sys::process::child::open_pidfd;
-use crate::sys::process::disposable::close_all_but;
+use crate::sys::process::disposable::{close_all_but, sorted};
 use crate::sys::process::hidden_child::HiddenChild;
 use crate::sys::process::title;
 
@@ -46,7 +46,9 @@ impl Guardian {
         // The channel may be kept open by a child that somebody has forked. Without this, it alone tells.
         let manager = process::pid();
         let pidfd = open_pidfd(manager);
-        let started = HiddenChild::start(|| run(&its, pidfd.as_ref(), manager, keep, work));
+        let keep = keep.into_iter();
+        let kept = sorted(keep.chain(pidfd.as_ref().map(|fd| fd.as_raw_fd())), &its);
+        let started = HiddenChild::start(|| run(&its, pidfd.as_ref(), manager, &kept, work));
         let child = started.map_err(|errno| Error::system("fork of the guardian", errno as i32))?;
         // A group of its own, before anybody relies on it: a kill of this process's group must not reach it.
         let its = nix::unistd::Pid::from_raw(child.pid());
@@ -103,13 +105,10 @@ fn run(
     channel: &OwnedFd,
     manager_pidfd: Option<&OwnedFd>,
     manager: i32,
-    keep: impl IntoIterator<Item = RawFd>,
+    kept: &[RawFd],
     work: impl FnOnce(),
 ) {
-    let mut kept: Vec<RawFd> = keep.into_iter().collect();
-    kept.push(channel.as_raw_fd());
-    kept.extend(manager_pidfd.map(|fd| fd.as_raw_fd()));
-    close_all_but(&kept);
+    close_all_but(kept);
     // Nobody's file system is kept busy.
     let _ = nix::unistd::chdir("/");
     title::set(&format!("guardian of process {manager}"));

@@ -76,8 +76,8 @@ same_log('a sig_manager that calls pm_die', '{ package Mine; our @ISA = "FCGI::P
     . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^mine TERM$/m);
 # The guardian, which only this library has, is no child that ends.
 same_log('a child that is no worker', 'if (!fork) { exec "/bin/sleep", "0.1" } ' . managed('FCGI::ProcManager', 'n_processes => 1')
-    . 'sub zombies { grep { open my $f, "<", $_; <$f> =~ /\\) Z \Q$_[0]\E / } glob "/proc/[0-9]*/stat" } '
-    . 'sub children { grep { open my $f, "<", $_; (<$f> // "") =~ /\\A\\d+ \\((?!guardian )[^)]*\\) \\S $_[0] / } glob "/proc/[0-9]*/stat" } '
+    . 'sub line { open my $f, "<", $_[0] or return ""; return <$f> // "" } sub zombies { grep { line($_) =~ /\\) Z \Q$_[0]\E / } glob "/proc/[0-9]*/stat" } '
+    . 'sub children { grep { line($_) =~ /\\A\\d+ \\((?!guardian )[^)]*\\) \\S $_[0] / } glob "/proc/[0-9]*/stat" } '
     . 'select undef, undef, undef, 0.02 while children(getppid) > 1; print STDERR "gone\n"; ' . $STOP, contains => qr/^gone$/m);
 
 # Meant otherwise.
