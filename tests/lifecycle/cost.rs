@@ -6,6 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::hung_up::hold_for_long;
+use super::peer::pool::followed_by;
 use super::peer::program::{
     Program, TRANSPORTS, Transport, compiled, context_switches, folder, guardian_of,
     wait_until_asleep,
@@ -14,7 +15,7 @@ use super::peer::records::Request;
 use super::{Pool, ask_on_kept, call, command};
 
 /// A path of the example that makes no system call of its own.
-const PLAIN: &str = "/headers?n=1";
+pub(super) const PLAIN: &str = "/headers?n=1";
 
 /// Without the look whether a client hung up, which comes behind a request that takes long.
 const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_HUNG_UP", "no")];
@@ -29,14 +30,8 @@ pub(super) fn traced(
     let trace = folder().join("trace");
     let mut command = Command::new("strace");
     // The tracer is a grandchild, so that the program's pid is the one we know.
-    command
-        .args(["-D", "-f", "-qq", "-o"])
-        .arg(&trace)
-        .arg(plain.get_program())
-        .args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.unwrap());
-    }
+    command.args(["-D", "-f", "-qq", "-o"]).arg(&trace);
+    let command = followed_by(command, &plain);
     let pool = Pool::ready(Program::start(command, transport), gate, workers);
     // With its next request a worker tells the kernel, once, that there is a guardian.
     guardian_of(pool.program.pid(), workers, &[]);

@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cost::{calls, traced};
+use super::peer::pool::shell;
 use super::peer::program::{Program, TRANSPORTS, Transport, compiled};
 use super::peer::records::request;
 use super::{Pool, call, command};
@@ -236,14 +237,9 @@ fn a_log_that_may_not_grow_ends_nobody() {
     let (plain, gate) = command(2, &[]);
     let log = gate.with_file_name("log");
     std::fs::write(&log, vec![b'\n'; 1 << 20]).unwrap();
-    let mut command = Command::new("sh");
     // The file that standard error is has reached the limit long ago (SIGXFSZ).
-    let script = format!("ulimit -f 1 && exec \"$0\" \"$@\" 2>>{}", log.display());
-    command.arg("-c").arg(script).arg(plain.get_program());
-    command.args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.unwrap());
-    }
+    let script = format!("ulimit -f 1 && exec 2>>{}", log.display());
+    let command = shell(&script, &plain);
     let mut program = Program::start(command, Transport::Unix);
     program.call(&call("/"));
     program.signal(Signal::SIGHUP);

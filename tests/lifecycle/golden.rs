@@ -4,11 +4,8 @@
 use nix::sys::signal::Signal;
 
 use super::call;
-use super::cost::{calls_of, stop_traced, traced};
+use super::cost::{PLAIN, calls_of, stop_traced, traced};
 use super::peer::program::{TRANSPORTS, Transport, wait_until_asleep};
-
-/// A path of the example that makes no system call of its own.
-const PLAIN: &str = "/headers?n=1";
 
 /// Whether calls failed is left out: under load the tracer splits lines, and says it elsewhere. So is by which of its
 /// calls the C library asks for the status of a descriptor.

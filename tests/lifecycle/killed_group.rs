@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getpgid};
 
 use super::orphans::{A_SECOND, adopt_orphans, spin};
 use super::peer::connection::LIMIT;
+use super::peer::pool::followed_by;
 use super::peer::program::{Program, TRANSPORTS, ended_within, product, unused};
 use super::{Pool, call, command};
 
@@ -54,14 +55,9 @@ impl Grouped {
             Host::Run => {
                 let address = unused(transport);
                 let mut run = Command::new(product("fcgipm"));
-                run.args(["run", "--no-preload", "--listen", &address.text(), "--"])
-                    .arg(command.get_program())
-                    .arg("fd:0");
-                for (name, value) in command.get_envs() {
-                    run.env(name, value.unwrap());
-                }
-                run.env_remove("FCGIPM_PROCESS_GROUP");
-                command = run;
+                run.args(["run", "--no-preload", "--listen", &address.text(), "--"]);
+                command = followed_by(run, &command);
+                command.env_remove("FCGIPM_PROCESS_GROUP");
                 Program::start_opening(command, address)
             }
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::peer::connection::{Address, Connection};
 use super::peer::program::{Program, TRANSPORTS, Transport, product, unused};
 use super::peer::records::{END, GET_VALUES, GET_VALUES_RESULT, ID, record};
-use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call, command};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call, room};
 
 const OVERLOADED: u8 = 2;
 
@@ -286,16 +286,8 @@ fn who_was_refused_and_does_not_read_keeps_no_port() {
 
 #[test]
 fn at_the_limit_of_descriptors_no_connection_is_accepted_and_dropped() {
-    let (plain, gate) = command(1, &[("FCGIPM_MAX_QUEUE_AGE", "0.2")]);
-    let mut limited = Command::new("prlimit");
-    limited
-        .arg("--nofile=40:40")
-        .arg(plain.get_program())
-        .args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        limited.env(name, value.unwrap());
-    }
-    let pool = Pool::ready(Program::start(limited, Transport::Tcp), gate, 1);
+    let options = [("FCGIPM_MAX_QUEUE_AGE", "0.2")];
+    let pool = room::limited(Transport::Tcp, 40, 1, &options);
     pool.program.call(&call("/"));
     let mut held = pool.paused(false);
     let gate = pool.gate();

@@ -5,22 +5,19 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::peer::pool::{Pool, command};
+use super::peer::pool::{Pool, command, shell};
 use super::peer::program::{Program, TRANSPORTS, Transport, product};
 use super::{ask_on_kept, call};
 
 /// A pool that may have so many descriptors in each process.
-fn limited(transport: Transport, descriptors: usize, workers: usize) -> Pool {
-    let (plain, gate) = command(workers, &[]);
-    let mut command = Command::new("sh");
-    let program = plain.get_program().to_str().unwrap();
-    command.args([
-        "-c",
-        &format!("ulimit -n {descriptors}; exec {program} fd:0"),
-    ]);
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.unwrap());
-    }
+pub(super) fn limited(
+    transport: Transport,
+    descriptors: usize,
+    workers: usize,
+    options: &[(&str, &str)],
+) -> Pool {
+    let (plain, gate) = command(workers, options);
+    let command = shell(&format!("ulimit -n {descriptors}"), &plain);
     Pool::ready(Program::start(command, transport), gate, workers)
 }
 
@@ -51,7 +48,7 @@ const FULL: &str = "as many as half of RLIMIT_NOFILE";
 fn more_keep_alive_clients_than_half_of_the_descriptors_lose_nothing() {
     for transport in TRANSPORTS {
         for (descriptors, clients) in [(1_024, 600), (1_024, 2_000), (128, 600)] {
-            let mut pool = limited(transport, descriptors, 1);
+            let mut pool = limited(transport, descriptors, 1, &[]);
             let text = load(&pool, clients).join().unwrap();
             println!("measured: {transport:?}, {clients} clients: {text}");
             assert!(text.contains(" lost=0 "), "{text}");
@@ -67,7 +64,7 @@ fn more_keep_alive_clients_than_half_of_the_descriptors_lose_nothing() {
 #[test]
 fn neither_do_they_while_the_workers_are_reloaded() {
     for transport in TRANSPORTS {
-        let mut pool = limited(transport, 1_024, 2);
+        let mut pool = limited(transport, 1_024, 2, &[]);
         let load = load(&pool, 800);
         for _ in 0..5 {
             pool.program.signal(Signal::SIGHUP);
@@ -83,7 +80,7 @@ fn neither_do_they_while_the_workers_are_reloaded() {
 #[test]
 fn a_newcomer_gets_the_place_of_the_connection_that_has_been_idle_for_longest() {
     for transport in TRANSPORTS {
-        let mut pool = limited(transport, 64, 1);
+        let mut pool = limited(transport, 64, 1, &[]);
         let mut kept: Vec<_> = (0..32).map(|_| pool.program.connect()).collect();
         for connection in &mut kept {
             ask_on_kept(connection).unwrap();
@@ -115,7 +112,7 @@ fn a_newcomer_gets_the_place_of_the_connection_that_has_been_idle_for_longest() 
 #[test]
 fn a_worker_without_room_leaves_newcomers_to_another() {
     for transport in TRANSPORTS {
-        let pool = limited(transport, 64, 2);
+        let pool = limited(transport, 64, 2, &[]);
         // Each worker has room for 32.
         let mut kept: Vec<_> = (0..60).map(|_| pool.program.connect()).collect();
         for _ in 0..3 {

@@ -34,6 +34,22 @@ pub(crate) fn command(workers: usize, environment: &[(&str, &str)]) -> (Command,
     (command, gate)
 }
 
+/// A command that goes on as another one: its arguments are followed by that one's, and it has its environment.
+pub(crate) fn followed_by(mut first: Command, then: &Command) -> Command {
+    first.arg(then.get_program()).args(then.get_args());
+    for (name, value) in then.get_envs() {
+        first.env(name, value.unwrap());
+    }
+    first
+}
+
+/// A shell that does this and goes on as another command.
+pub(crate) fn shell(script: &str, then: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{script} && exec \"$0\" \"$@\"")]);
+    followed_by(shell, then)
+}
+
 impl Pool {
     pub(crate) fn start(
         transport: Transport,
