@@ -282,6 +282,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
+    const LONG: Duration = Duration::from_secs(10);
+
     fn end_of(process: &Disposable) {
         let mut watched = [PollFd::new(process.channel(), PollFlags::POLLIN)];
         assert_eq!(poll(&mut watched, PollTimeout::from(10_000_u16)), Ok(1));
@@ -291,77 +293,62 @@ mod tests {
         }
     }
 
+    /// A process that works on one end of a pair when it is released, behind the other end.
+    fn started(limit: Duration, work: impl FnOnce(UnixStream)) -> (UnixStream, Disposable) {
+        let (near, far) = UnixStream::pair().unwrap();
+        let keep = [far.as_raw_fd()];
+        let process = Prepared::new().unwrap().start(limit, keep, far, work);
+        (near, process.unwrap())
+    }
+
+    /// What it says until its end.
+    fn rest(mut near: UnixStream, process: &Disposable) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        near.read_to_end(&mut bytes).unwrap();
+        end_of(process);
+        bytes
+    }
+
     #[test]
     fn what_is_undisturbed_comes_to_its_end_and_nothing_behind_it() {
-        let (mut near, far) = UnixStream::pair().unwrap();
         let limit = Duration::from_millis(10);
-        let process = Prepared::new()
-            .unwrap()
-            .start(limit, [far.as_raw_fd()], far, |mut far| {
-                undisturbed(|| {
-                    let begin = Instant::now();
-                    while begin.elapsed() < 5 * limit {}
-                    far.write_all(b"whole").unwrap();
-                });
-                far.write_all(b"more").unwrap();
-            })
-            .unwrap();
+        let (near, process) = started(limit, |mut far| {
+            undisturbed(|| {
+                let begin = Instant::now();
+                while begin.elapsed() < 5 * limit {}
+                far.write_all(b"whole").unwrap();
+            });
+            far.write_all(b"more").unwrap();
+        });
         process.release();
-        let mut text = String::new();
-        near.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "whole");
-        end_of(&process);
+        assert_eq!(rest(near, &process), b"whole");
     }
 
     #[test]
     fn it_works_when_it_is_released_and_has_only_what_it_was_given() {
-        let (mut near, far) = UnixStream::pair().unwrap();
         let (mut other, closed) = UnixStream::pair().unwrap();
-        let process = Prepared::new()
-            .unwrap()
-            .start(
-                Duration::from_secs(10),
-                [far.as_raw_fd()],
-                far,
-                |mut far| far.write_all(b"done").unwrap(),
-            )
-            .unwrap();
+        let (near, process) = started(LONG, |mut far| far.write_all(b"done").unwrap());
         // This process's copy is the last one.
         drop(closed);
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
         assert!(!process.is_gone());
         process.release();
-        let mut text = String::new();
-        near.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "done");
-        end_of(&process);
+        assert_eq!(rest(near, &process), b"done");
     }
 
     #[test]
     fn a_call_that_blocks_is_interrupted_again_and_again() {
-        let (mut near, far) = UnixStream::pair().unwrap();
-        let process = Prepared::new()
-            .unwrap()
-            .start(
-                Duration::from_secs(10),
-                [far.as_raw_fd()],
-                far,
-                |mut far| {
-                    interrupting(Duration::from_millis(5), Duration::from_secs(10), || {
-                        for _ in 0..3 {
-                            let found = nix::unistd::read(&far, &mut [0]);
-                            far.write_all(&[u8::from(found == Err(Errno::EINTR))])
-                                .unwrap();
-                        }
-                    });
-                },
-            )
-            .unwrap();
+        let (near, process) = started(LONG, |mut far| {
+            interrupting(Duration::from_millis(5), LONG, || {
+                for _ in 0..3 {
+                    let found = nix::unistd::read(&far, &mut [0]);
+                    far.write_all(&[u8::from(found == Err(Errno::EINTR))])
+                        .unwrap();
+                }
+            });
+        });
         process.release();
-        let mut found = Vec::new();
-        near.read_to_end(&mut found).unwrap();
-        assert_eq!(found, [1, 1, 1]);
-        end_of(&process);
+        assert_eq!(rest(near, &process), [1, 1, 1]);
     }
 
     #[test]

@@ -76,6 +76,15 @@ pub(crate) fn leave(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Ends this copy of a process when it goes out of scope, also where something panics.
+pub(in crate::sys) struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        leave(0);
+    }
+}
+
 /// Makes a descriptor number 0, which stays open when another program is executed; by its old number
 /// it does not.
 pub(crate) fn make_standard_input(number: i32) -> nix::Result<()> {

@@ -12,15 +12,6 @@ pub(in crate::sys) struct HiddenChild {
     pid: i32,
 }
 
-/// Ends the process without a look at what the host would do at its end.
-struct Exit;
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        exec::leave(0);
-    }
-}
-
 impl HiddenChild {
     /// As [`start_with`](Self::start_with), with nothing to work on.
     pub(in crate::sys) fn start(work: impl FnOnce()) -> nix::Result<Self> {
@@ -40,7 +31,7 @@ impl HiddenChild {
         // SAFETY: as fork(2), without a signal at its end. The caller has seen to the locks, as is said above.
         let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
         if pid == 0 {
-            let _end = Exit;
+            let _end = exec::Leave;
             work(subject);
             exec::leave(0);
         }

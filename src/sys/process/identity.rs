@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::sys::fd::channel;
 use crate::sys::fd::errno;
 use crate::sys::process::child::{self, Fork};
+use crate::sys::process::exec::Leave;
 use crate::sys::signal::signals::Signals;
 
 /// A user, as the system's database knows it.
@@ -301,7 +302,7 @@ pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result
     let forked = child::fork();
     if matches!(forked, Ok(Fork::Child)) {
         // Whatever happens, this copy of the host must not go on.
-        let _end = Exit;
+        let _end = Leave;
         drop(pipe.read);
         if let Err(error) = steps() {
             tell(&pipe.write, &error);
@@ -343,16 +344,6 @@ pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result
         )),
         // Another part of the host may have reaped it.
         Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Ends the process without a look at what the host would do at its end.
-struct Exit;
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        // SAFETY: it never returns.
-        unsafe { libc::_exit(0) };
     }
 }
 
