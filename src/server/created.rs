@@ -70,7 +70,7 @@ impl Created {
 
     /// Nothing arrives any more, and the file is free for a successor. What waits in the queue is left
     /// to those who accept.
-    fn end(&self) {
+    fn end(&self, stop: impl FnOnce(BorrowedFd<'static>) -> Result<(), &'static str>) {
         if let Some(listener) = self.listener()
             && let Err(why) = stop(listener)
         {
@@ -96,15 +96,20 @@ impl Created {
     }
 }
 
-/// A worker may keep the socket locked for as long as it likes, so a process of its own makes the calls.
 fn stop(listener: BorrowedFd<'static>) -> Result<(), &'static str> {
+    arrivals::stop(listener).map_err(Errno::desc)
+}
+
+/// A worker may keep the socket locked for as long as it likes, so a process of its own makes the calls.
+fn stop_apart(listener: BorrowedFd<'static>) -> Result<(), &'static str> {
     const PATIENCE: Duration = Duration::from_millis(200);
-    let stop = || arrivals::stop(listener).map_or_else(|errno| errno as i32, |()| 0);
-    // Where no process can be had it is done here.
-    match disposable::ask(PATIENCE, stop).unwrap_or_else(|_| Some(stop())) {
-        Some(0) => Ok(()),
-        Some(errno) => Err(Errno::from_raw(errno).desc()),
-        None => Err("another process keeps the socket locked"),
+    let question = || arrivals::stop(listener).map_or_else(|errno| errno as i32, |()| 0);
+    match disposable::ask(PATIENCE, question) {
+        Ok(Some(0)) => Ok(()),
+        Ok(Some(errno)) => Err(Errno::from_raw(errno).desc()),
+        Ok(None) => Err("another process keeps the socket locked"),
+        // No process can be had.
+        Err(_) => stop(listener),
     }
 }
 
@@ -119,7 +124,9 @@ pub fn stop_arrivals() {
         *created = others;
         ours
     });
-    ours.into_iter().flatten().for_each(|one| one.end());
+    ours.into_iter()
+        .flatten()
+        .for_each(|one| one.end(stop_apart));
 }
 
 /// The same for one socket, by a process without a manager. Not while another process, a child say,
@@ -137,7 +144,7 @@ pub(super) fn stop_if_alone(fd: i32) {
     {
         let one = created.remove(position);
         drop(created);
-        one.end();
+        one.end(stop);
     }
 }
 
