@@ -74,11 +74,6 @@ impl Closing {
         self.processes.len() < PROCESSES_MAX
     }
 
-    /// A process that nobody waits for has done its work, or nearly.
-    pub(super) fn watch(&mut self, process: Disposable) {
-        self.add(process, None);
-    }
-
     /// A disposable process has begun.
     pub(super) fn add(&mut self, process: Disposable, passes_for: Option<(usize, i32)>) {
         process.release();

@@ -217,12 +217,7 @@ impl Manager {
     /// last time this was: nothing is held, the host runs what it noted, and calls again. [`Code::System`] when there is no
     /// room for what a worker needs, which counts as a fork that has failed.
     pub fn fork_begins(&mut self) -> Result<()> {
-        if self.owner != process::pid() {
-            return Err(Error::new(
-                Code::Forked,
-                "this manager belongs to the process before the fork",
-            ));
-        }
+        super::check_owner(self.owner)?;
         let shell = match &mut self.state {
             State::Running(shell) if shell.forking.is_some() => {
                 return Err(super::fork_is_awaited());

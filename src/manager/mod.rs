@@ -144,12 +144,7 @@ impl Manager {
 
     /// The next event, or nothing if there is none until then.
     fn advance(&mut self, until: Option<Duration>) -> Result<Option<Event>> {
-        if self.owner != sys::process::pid() {
-            return Err(Error::new(
-                Code::Forked,
-                "this manager belongs to the process before the fork",
-            ));
-        }
+        check_owner(self.owner)?;
         loop {
             match &mut self.state {
                 State::New if self.settings.program.is_none() && supervision::adopt()? => {
@@ -214,19 +209,14 @@ impl Manager {
     /// [`Code::State`] when no manager runs here, or it waits for what came of the host's fork; [`Code::Forked`] in another process.
     pub fn resize(&mut self, workers: usize) -> Result<()> {
         match &mut self.state {
-            State::Running(shell)
-                if shell.forking.is_some() && self.owner == sys::process::pid() =>
-            {
-                Err(fork_is_awaited())
-            }
-            State::Running(shell) if self.owner == sys::process::pid() => {
+            State::Running(shell) => {
+                check_owner(self.owner)?;
+                if shell.forking.is_some() {
+                    return Err(fork_is_awaited());
+                }
                 shell.resize(workers);
                 Ok(())
             }
-            State::Running(_) => Err(Error::new(
-                Code::Forked,
-                "this manager belongs to the process before the fork",
-            )),
             State::New | State::Stopped | State::Spent => {
                 Err(Error::new(Code::State, "this manager does not run"))
             }
@@ -242,6 +232,17 @@ impl Manager {
         }
         Ok(Event::in_worker())
     }
+}
+
+/// Whether this is the process that made the manager.
+fn check_owner(owner: i32) -> Result<()> {
+    if owner == sys::process::pid() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Forked,
+        "this manager belongs to the process before the fork",
+    ))
 }
 
 fn fork_is_awaited() -> Error {

@@ -57,22 +57,38 @@ pub(super) enum Heard {
     End,
 }
 
-/// What became of a connection that the process has accepted from the queue at this place, or of the process.
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Fate {
+    /// It was refused.
+    Refused = b'R',
+    /// It was closed: it had sent nothing.
+    Silent = b'S',
+    /// It had been closed by its client.
+    Closed = b'C',
+    /// It is in the hand-over queue.
+    Passed = b'P',
+    /// It was closed, because a worker has shut down the hand-over queue.
+    Lost = b'L',
+}
+
+const FATES: [Fate; 5] = [
+    Fate::Refused,
+    Fate::Silent,
+    Fate::Closed,
+    Fate::Passed,
+    Fate::Lost,
+];
+
+/// What the process tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// It was refused.
-    Refused(usize),
-    /// It was closed: it had sent nothing.
-    Silent(usize),
-    /// It had been closed by its client.
-    Closed(usize),
-    /// It is in the hand-over queue.
-    Passed(usize),
-    /// It was closed, because a worker has shut down the hand-over queue.
-    Lost(usize),
+    /// It has accepted a connection from the queue at this place.
+    Accepted(usize, Fate),
     /// accept(2) failed with this errno.
     Failed(i32),
-    /// The process accepts no more.
+    /// It accepts no more.
     Done,
 }
 
@@ -81,13 +97,8 @@ const WORD: usize = 4;
 
 impl Word {
     fn encode(self) -> [u8; WORD] {
-        let place = |place: usize| i32::try_from(place).unwrap_or(i32::MAX);
         let (kind, number) = match self {
-            Self::Refused(queue) => (b'R', place(queue)),
-            Self::Silent(queue) => (b'S', place(queue)),
-            Self::Closed(queue) => (b'C', place(queue)),
-            Self::Passed(queue) => (b'P', place(queue)),
-            Self::Lost(queue) => (b'L', place(queue)),
+            Self::Accepted(place, fate) => (fate as u8, i32::try_from(place).unwrap_or(i32::MAX)),
             Self::Failed(errno) => (b'F', errno),
             Self::Done => (b'D', 0),
         };
@@ -97,17 +108,14 @@ impl Word {
 
     fn decode([kind, high, middle, low]: [u8; WORD]) -> Option<Self> {
         let number = i32::from_be_bytes([0, high, middle, low]);
-        let place = usize::try_from(number).ok()?;
-        Some(match kind {
-            b'R' => Self::Refused(place),
-            b'S' => Self::Silent(place),
-            b'C' => Self::Closed(place),
-            b'P' => Self::Passed(place),
-            b'L' => Self::Lost(place),
-            b'F' => Self::Failed(number),
-            b'D' => Self::Done,
-            _ => return None,
-        })
+        match kind {
+            b'F' => Some(Self::Failed(number)),
+            b'D' => Some(Self::Done),
+            _ => {
+                let fate = FATES.into_iter().find(|fate| *fate as u8 == kind)?;
+                Some(Self::Accepted(usize::try_from(number).ok()?, fate))
+            }
+        }
     }
 }
 
@@ -138,18 +146,18 @@ impl Refuser {
         let mut given: Vec<_> = listeners.map(|one| one.as_fd().as_raw_fd()).collect();
         given.extend([shell.parts.handover.0.as_raw_fd(), its.as_raw_fd()]);
         let most: u64 = shares.iter().map(|(_, share)| *share).sum();
-        let mut work = Work {
-            shell,
-            shedding,
-            words: None,
-            order: None,
-            is_alone: false,
-            refused: Vec::with_capacity(usize::try_from(most).unwrap_or_default()),
-        };
+        let refused = Vec::with_capacity(usize::try_from(most).unwrap_or_default());
         let started = prepared.start(LIMIT, given.clone(), its, |its| {
             // Otherwise a connection could land there, and need another descriptor.
             disposable::occupy_standard(its.as_fd());
-            work.words = Some(its);
+            let mut work = Work {
+                shell,
+                shedding,
+                words: its,
+                order: None,
+                is_alone: false,
+                refused,
+            };
             let limit = work.shedding.limit() + LIMIT;
             disposable::interrupting(BLOCKED, limit, || {
                 work.run(shares);
@@ -207,7 +215,7 @@ impl Refuser {
 struct Work<'a> {
     shell: &'a Shell,
     shedding: &'a mut Shedding,
-    words: Option<OwnedFd>,
+    words: OwnedFd,
     order: Option<Order>,
     /// The manager is gone, and the workers leave: nothing more goes to them.
     is_alone: bool,
@@ -228,17 +236,15 @@ impl Work<'_> {
 
     fn tell(&self, word: Word) {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        if let Some(words) = &self.words {
-            // There is room for the words of one process, and a manager that is gone needs none.
-            let _ = send(words.as_raw_fd(), &word.encode(), flags);
-        }
+        // There is room for the words of one process, and a manager that is gone needs none.
+        let _ = send(self.words.as_raw_fd(), &word.encode(), flags);
     }
 
     /// What the manager has told. One that is gone stops the pool.
     fn order(&mut self) -> Option<Order> {
         let mut bytes = [0; 8];
-        while let Some(words) = &self.words {
-            match io::read(words.as_fd(), &mut bytes) {
+        loop {
+            match io::read(self.words.as_fd(), &mut bytes) {
                 Ok(io::Received::Bytes(count)) => {
                     let stops = bytes[..count].contains(&(Order::Stop as u8));
                     let order = if stops { Order::Stop } else { Order::Settle };
@@ -294,15 +300,15 @@ impl Work<'_> {
                 } else {
                     connection.close();
                 }
-                self.tell(Word::Refused(place));
+                self.tell(Word::Accepted(place, Fate::Refused));
             }
             Opening::End => {
                 connection.close();
-                self.tell(Word::Closed(place));
+                self.tell(Word::Accepted(place, Fate::Closed));
             }
             Opening::Nothing => {
                 connection.close();
-                self.tell(Word::Silent(place));
+                self.tell(Word::Accepted(place, Fate::Silent));
             }
             Opening::Other => {
                 // Where there is no room for it, it is closed: more of its kind may follow.
@@ -317,7 +323,7 @@ impl Work<'_> {
     fn close_begun(&self, place: usize, connection: HeldFd) {
         self.count_refused();
         connection.close();
-        self.tell(Word::Refused(place));
+        self.tell(Word::Accepted(place, Fate::Refused));
     }
 
     /// Before the client knows. Nobody else writes to this total.
@@ -354,14 +360,14 @@ impl Work<'_> {
     /// Hands a connection to the workers. It comes back where there is no room.
     fn deliver(&self, place: usize, connection: HeldFd) -> Result<(), HeldFd> {
         let queue = self.shell.parts.handover.0.as_fd();
-        let word = match connection.forward(queue, supervision::SILENT) {
-            Ok(true) => Word::Passed(place),
+        let fate = match connection.forward(queue, supervision::SILENT) {
+            Ok(true) => Fate::Passed,
             Ok(false) => return Err(connection),
-            Err(_) => Word::Lost(place),
+            Err(_) => Fate::Lost,
         };
         // A worker may have it by now, so there is nothing else that can be done to it without waiting for that one.
         drop(connection);
-        self.tell(word);
+        self.tell(Word::Accepted(place, fate));
         Ok(())
     }
 }
@@ -372,19 +378,10 @@ mod tests {
 
     #[test]
     fn words_say_the_same_at_the_other_end() {
-        for place in [0, 1, 7] {
-            let all = [
-                Word::Refused(place),
-                Word::Silent(place),
-                Word::Closed(place),
-                Word::Passed(place),
-                Word::Lost(place),
-                Word::Failed(libc::ENFILE),
-                Word::Done,
-            ];
-            for word in all {
-                assert_eq!(Word::decode(word.encode()), Some(word));
-            }
+        let accepted = FATES.map(|fate| [0, 1, 7].map(|place| Word::Accepted(place, fate)));
+        let others = [Word::Failed(libc::ENFILE), Word::Done];
+        for word in accepted.into_iter().flatten().chain(others) {
+            assert_eq!(Word::decode(word.encode()), Some(word));
         }
         assert_eq!(Word::decode([0; WORD]), None);
     }

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::event::Event;
-use super::refusing::{Heard, Order, Refuser, Word};
+use super::refusing::{Fate, Heard, Order, Refuser, Word};
 use super::shell::Shell;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
@@ -144,6 +144,11 @@ impl Shedding {
         self.refuser.as_ref().map(Refuser::words)
     }
 
+    /// What is overdue as well is for the next look.
+    fn leave_rest(&mut self) {
+        self.queues.iter_mut().for_each(|one| one.more = false);
+    }
+
     /// The manager, or a process of its, has accepted a connection.
     pub(super) fn count(&mut self, place: usize) {
         self.progress = true;
@@ -229,7 +234,7 @@ impl Shell {
             .map(|place| (place, self.look_at_queue(shedding, place)))
             .filter(|(_, overdue)| *overdue > 0)
             .collect();
-        shedding.queues.iter_mut().for_each(|one| one.more = false);
+        shedding.leave_rest();
         if shares.is_empty() {
             return;
         }
@@ -305,7 +310,11 @@ impl Shell {
                     shedding.failed &= !shedding.progress;
                     self.let_go(shedding);
                 }
-                Heard::Word(word) => self.take_in(shedding, word),
+                Heard::Word(Word::Accepted(place, fate)) => self.take_in(shedding, place, fate),
+                Heard::Word(Word::Failed(errno)) => {
+                    let error = Error::system("accept of the process that refuses", errno);
+                    self.report_failure(shedding, &error);
+                }
                 Heard::End => {
                     // Somebody has killed it, and nobody knows what it has accepted.
                     shedding.queues.iter_mut().for_each(|one| one.age.forget());
@@ -316,30 +325,14 @@ impl Shell {
         }
     }
 
-    fn take_in(&mut self, shedding: &mut Shedding, word: Word) {
-        match word {
-            Word::Refused(place) => {
-                shedding.count(place);
-                shedding.refused += 1;
-            }
-            Word::Silent(place) => {
-                shedding.count(place);
-                shedding.silent += 1;
-            }
-            Word::Closed(place) => shedding.count(place),
-            Word::Passed(place) => {
-                shedding.count(place);
-                self.handed_over = true;
-            }
-            Word::Lost(place) => {
-                shedding.count(place);
-                self.queue_is_gone();
-            }
-            Word::Failed(errno) => {
-                let error = Error::system("accept of the process that refuses", errno);
-                self.report_failure(shedding, &error);
-            }
-            Word::Done => {}
+    fn take_in(&mut self, shedding: &mut Shedding, place: usize, fate: Fate) {
+        shedding.count(place);
+        match fate {
+            Fate::Refused => shedding.refused += 1,
+            Fate::Silent => shedding.silent += 1,
+            Fate::Closed => {}
+            Fate::Passed => self.handed_over = true,
+            Fate::Lost => self.queue_is_gone(),
         }
     }
 
@@ -347,10 +340,10 @@ impl Shell {
     fn let_go(&mut self, shedding: &mut Shedding) {
         // Where it accepted nothing, the next one would not either: it is for the next look.
         if !shedding.progress {
-            shedding.queues.iter_mut().for_each(|one| one.more = false);
+            shedding.leave_rest();
         }
         if let Some(refuser) = shedding.refuser.take() {
-            self.closing.watch(refuser.into_process());
+            self.closing.add(refuser.into_process(), None);
         }
     }
 
@@ -376,7 +369,7 @@ impl Shell {
     }
 
     fn report_failure(&mut self, shedding: &mut Shedding, error: &Error) {
-        shedding.queues.iter_mut().for_each(|one| one.more = false);
+        shedding.leave_rest();
         if !std::mem::replace(&mut shedding.failed, true) {
             self.publish(Event::notice(format!("max_queue_age: {error}")));
         }
