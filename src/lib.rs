@@ -28,5 +28,6 @@ pub mod server;
 #[allow(unsafe_code)]
 mod sys;
 pub mod wire;
+pub mod worker;
 
 pub use sys::log;

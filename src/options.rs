@@ -12,12 +12,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use crate::error::{Code, Error, Result};
-
 pub use duration::{DURATION, DURATION_MAX, duration};
 pub use reference::reference;
 pub use value::Kind;
 use value::{Value, parse};
+
+use crate::error::{Code, Error, Result};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]

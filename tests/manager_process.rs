@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use fcgipm::manager::{self, EventKind, Manager};
 use fcgipm::options::Options;
-use fcgipm::server::supervision::{self, Order, Report};
+use fcgipm::worker::{self, LoopStatus, Order};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -133,11 +133,11 @@ fn worker(mut manager: Manager) -> ! {
     assert_eq!(error.code().number(), -3, "{error}");
     drop(manager);
     let code = fs::read_to_string(std::env::var("CODE").unwrap()).unwrap();
-    let supervision = supervision::current().unwrap();
-    let mut report = Report::default();
-    let enter = |report: &mut Report| {
+    let link_to_manager = worker::current().unwrap();
+    let mut report = LoopStatus::default();
+    let enter = |report: &mut LoopStatus| {
         report.idle();
-        nix::unistd::write(&supervision.wake, &[0]).unwrap();
+        nix::unistd::write(&link_to_manager.wake, &[0]).unwrap();
     };
     match code.split_once(' ').unwrap_or((&code, "")) {
         ("exit", status) => std::process::exit(status.parse().unwrap()),
@@ -151,10 +151,10 @@ fn worker(mut manager: Manager) -> ! {
             enter(&mut report);
             while !fs::exists(std::env::var("CODE").unwrap() + ".go").unwrap() {}
             // Everything that a worker can write to, again and again.
-            let page: *const _ = supervision.page;
+            let page: *const _ = link_to_manager.page;
             let words = page.cast::<std::sync::atomic::AtomicU32>().cast_mut();
             let mut random = 0x9e37_79b9_u32;
-            while nix::unistd::getppid().as_raw() == supervision.manager {
+            while nix::unistd::getppid().as_raw() == link_to_manager.manager {
                 for word in 128..4096 {
                     random ^= random << 13;
                     random ^= random >> 17;
@@ -163,19 +163,19 @@ fn worker(mut manager: Manager) -> ! {
                     unsafe { &*words.add(word) }
                         .store(random, std::sync::atomic::Ordering::Relaxed);
                 }
-                if supervision.page.order() != Order::Serve {
+                if link_to_manager.page.order() != Order::Serve {
                     std::process::exit(0);
                 }
-                let _ = nix::unistd::write(&supervision.wake, &[0]);
+                let _ = nix::unistd::write(&link_to_manager.wake, &[0]);
             }
         }
         _ => {
             enter(&mut report);
-            wait_for_life(Some(supervision.page));
+            wait_for_life(Some(link_to_manager.page));
             if code == "handover" {
-                nix::unistd::write(&supervision.handover.0, b"x").unwrap();
+                nix::unistd::write(&link_to_manager.handover.0, b"x").unwrap();
                 report.leaving();
-                nix::unistd::write(&supervision.wake, &[0]).unwrap();
+                nix::unistd::write(&link_to_manager.wake, &[0]).unwrap();
             }
         }
     }
@@ -183,16 +183,16 @@ fn worker(mut manager: Manager) -> ! {
 }
 
 /// Waits for the end of the manager, or for the order to leave.
-fn wait_for_life(page: Option<&supervision::Page>) {
-    let supervision = supervision::current().unwrap();
+fn wait_for_life(page: Option<&worker::Page>) {
+    let link_to_manager = worker::current().unwrap();
     loop {
         if page.is_some_and(|page| page.order() != Order::Serve) {
             return;
         }
-        if nix::unistd::read(&supervision.handover.1, &mut [0]) == Ok(1) {
+        if nix::unistd::read(&link_to_manager.handover.1, &mut [0]) == Ok(1) {
             say(&format!("Taken {} 0 -", std::process::id()));
         }
-        let mut life = [PollFd::new(supervision.life.as_fd(), PollFlags::POLLIN)];
+        let mut life = [PollFd::new(link_to_manager.life.as_fd(), PollFlags::POLLIN)];
         if poll(&mut life, PollTimeout::NONE).is_ok() {
             return;
         }

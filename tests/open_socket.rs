@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use fcgipm::error::{Code, Error};
 use fcgipm::options::Options;
-use fcgipm::server::listener;
+use fcgipm::server::listen;
 
 fn open(address: &str) -> Result<RawFd, Error> {
     open_with(address, &[])
@@ -23,7 +23,7 @@ fn open_with(address: &str, settings: &[(&str, &str)]) -> Result<RawFd, Error> {
     for (name, value) in settings {
         options.set(name, value).unwrap();
     }
-    listener::open(address, 0, &options)
+    listen::open(address, 0, &options)
 }
 
 fn owned(fd: RawFd) -> OwnedFd {
@@ -326,7 +326,7 @@ fn an_inherited_descriptor_must_listen() {
 
 #[test]
 fn a_negative_backlog_is_refused() {
-    let error = listener::open("127.0.0.1:0", -1, &Options::new()).unwrap_err();
+    let error = listen::open("127.0.0.1:0", -1, &Options::new()).unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
         (Code::Argument, "listen backlog -1: must not be negative")
@@ -336,9 +336,9 @@ fn a_negative_backlog_is_refused() {
 #[test]
 fn only_a_listening_socket_is_closed() {
     let fd = open("127.0.0.1:0").unwrap();
-    listener::close(fd).unwrap();
+    listen::close(fd).unwrap();
     let file = fs::File::open("/dev/null").unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-    assert_eq!(listener::close(fd).unwrap_err().code(), Code::Listener);
+    assert_eq!(listen::close(fd).unwrap_err().code(), Code::Listener);
     file.metadata().unwrap();
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use fcgipm::server::supervision::{self, Activity, Report, Scoreboard, Supervision};
+use fcgipm::worker::{self, Activity, LoopStatus, ManagerLink, Scoreboard};
 
 /// Makes this process a worker in slot 1.
 fn supervise() {
@@ -13,18 +13,18 @@ fn supervise() {
     scoreboard.begin(1, 2, 0);
     let pipe = || std::io::pipe().unwrap();
     let (handover, _) = UnixStream::pair().unwrap();
-    let supervision = Supervision::new(
+    let link_to_manager = ManagerLink::new(
         scoreboard.keep_only(1),
         1,
         OwnedFd::from(pipe().1),
         OwnedFd::from(pipe().0),
         (handover.try_clone().unwrap().into(), handover.into()),
     );
-    assert!(supervision::install(supervision).is_ok());
+    assert!(worker::install(link_to_manager).is_ok());
 }
 
 /// All that a request loop reports of a request on a connection of its own.
-fn report_one(report: &mut Report, uri: &[u8]) {
+fn report_one(report: &mut LoopStatus, uri: &[u8]) {
     report.idle();
     report.reading();
     report.busy(black_box(b"POST"), black_box(uri), 7, 1);
@@ -39,7 +39,7 @@ fn a_request_costs_less_than_100_nanoseconds_on_the_scoreboard() {
     const BATCH: u32 = 1_000;
     const LIMIT: Duration = Duration::from_nanos(100);
     supervise();
-    let mut report = Report::default();
+    let mut report = LoopStatus::default();
     let uri = b"/application/some/longer/path?with=a&query=of&some=more&bytes=0123456789";
     let mut fastest = Duration::MAX;
     for _ in 0..5_000 {
@@ -50,7 +50,7 @@ fn a_request_costs_less_than_100_nanoseconds_on_the_scoreboard() {
         fastest = fastest.min(start.elapsed() / BATCH);
     }
     println!("measured: the scoreboard costs a request {fastest:?}");
-    let look = supervision::current().unwrap().page.look().unwrap();
+    let look = worker::current().unwrap().page.look().unwrap();
     assert_eq!(look.activity, Activity::Finished);
     assert_eq!(look.requests, 5_000_000);
     assert!(fastest < LIMIT, "{fastest:?} per request");

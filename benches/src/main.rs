@@ -34,7 +34,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-
 use peer::{Peer, Places};
 use run::Plan;
 

@@ -1,9 +1,8 @@
 //! Who is measured, and how each is started.
 
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use clap::ValueEnum;
 use serde::Serialize;

@@ -3,17 +3,14 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::bounds;
-use crate::count;
 use crate::load::{self, Length};
 use crate::machine::Machine;
 use crate::peer::{Peer, Places};
-use crate::procfs;
 use crate::results::{CaseResults, Measured, Results};
 use crate::scenario::Case;
 use crate::server::Server;
 use crate::statistics::median;
-use crate::table;
+use crate::{bounds, count, procfs, table};
 
 /// How it is measured.
 #[derive(Clone, Debug)]

@@ -11,12 +11,14 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri, Version};
 use tokio::fs::File;
 
-use crate::address::Address;
-use crate::body::{RequestBody, Spool};
-use crate::client::{self, Connection, Event, Exchange};
-use crate::error_lines::{self, log};
-use crate::reply::{Head, HeadReader};
-use crate::variables::{Mapping, Subject};
+use crate::args::address::Address;
+use crate::cgi::reply::{Head, HeadReader};
+use crate::cgi::variables::{Mapping, Subject};
+use crate::console;
+use crate::console::log;
+use crate::fastcgi::body::{RequestBody, Spool};
+use crate::fastcgi::client;
+use crate::fastcgi::client::{Connection, Event, Exchange};
 
 /// How a call ended, as an exit status; the numbers are curl's where curl has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +228,7 @@ async fn print(exchange: Exchange, include: bool) -> Result<Ending, Stopped> {
                     head = Some(found);
                 }
             }
-            Some(Event::Stderr(bytes)) => error_lines::write(&bytes),
+            Some(Event::Stderr(bytes)) => console::write(&bytes),
             Some(Event::Done(end, _)) => return ending(end, head, seen),
             Some(Event::Failed(failure)) => {
                 let place = head.map_or_else(

@@ -4,19 +4,15 @@
 //! status. Those that speak to an application do so through [`client`], but for `load`, whose cost
 //! per request would drown in it.
 
-mod address;
-mod body;
+mod args;
 mod call;
-mod client;
-mod error_lines;
+mod cgi;
+mod console;
+mod fastcgi;
 mod gateway;
 mod load;
-mod records;
-mod reply;
 mod run;
 mod status;
-mod stream;
-mod variables;
 
 use std::process::ExitCode;
 
@@ -58,7 +54,7 @@ fn in_runtime(tool: impl Future<Output = u8>) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            error_lines::log(&format!("fcgipm: cannot start: {error}"));
+            console::log(&format!("fcgipm: cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };

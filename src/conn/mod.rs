@@ -15,6 +15,7 @@ mod outbound;
 mod params;
 mod refusal;
 mod scope;
+pub mod timeout_response;
 
 pub use event::{Event, ProtocolError, Step};
 pub use framing::{Coming, Suspended};

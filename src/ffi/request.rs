@@ -8,7 +8,8 @@ use super::handle::{self, Noun};
 use super::options::{effective, fcgipm_options};
 use super::params::fcgipm_param;
 use crate::error::{Code, Error, Result};
-use crate::server::{self, Peer, Request, Stream, WEB_SERVER_ADDRS, supervision};
+use crate::server::{Peer, Request, Stream, WEB_SERVER_ADDRS};
+use crate::{server, worker};
 
 /// fcgipm_request_new(): a signal that interrupts the wait for a request makes
 /// fcgipm_request_accept() return FCGIPM_EINTERRUPTED. So does one that came just before the wait,
@@ -91,7 +92,7 @@ pub extern "C" fn fcgipm_request_new(
 ) -> *mut fcgipm_request {
     enter(|| {
         let options = effective(options)?;
-        supervision::adopt()?;
+        worker::adopt()?;
         let web_servers = std::env::var_os(WEB_SERVER_ADDRS);
         Ok(handle::make(Served {
             request: Request::new(listen_fd, flags, &options, web_servers)?,

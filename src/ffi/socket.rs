@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::boundary::{enter, text};
 use super::options::{effective, fcgipm_options};
-use crate::server::listener;
+use crate::server::listen;
 
 /// Opens a listening socket.
 ///
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn fcgipm_socket_open(
     enter(|| {
         // SAFETY: the caller's promise.
         let address = unsafe { text(address, "address") }?;
-        listener::open(address, backlog, &effective(options)?)
+        listen::open(address, backlog, &effective(options)?)
     })
 }
 
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn fcgipm_socket_open(
 /// leave another one waiting on it: accept(2) there would go on.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_socket_close(fd: i32) -> i32 {
-    enter(|| listener::close(fd).map(|()| 0))
+    enter(|| listen::close(fd).map(|()| 0))
 }
 
 /// Whether a descriptor is a listening socket: how a program finds out that it was started by a
@@ -55,5 +55,5 @@ pub extern "C" fn fcgipm_socket_close(fd: i32) -> i32 {
 /// Returns 1 or 0. Any thread, also after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_socket_is_listening(fd: i32) -> i32 {
-    enter(|| Ok(i32::from(listener::check_listening(fd).is_ok())))
+    enter(|| Ok(i32::from(listen::check_listening(fd).is_ok())))
 }

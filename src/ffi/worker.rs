@@ -1,7 +1,7 @@
 //! A worker's own view, as C sees it.
 
 use super::boundary::{enter, enter_quietly};
-use crate::server::supervision;
+use crate::worker;
 
 /// Asks this process to leave: the request that runs is finished, then fcgipm_request_accept()
 /// returns FCGIPM_ERETIRED, in every thread that has a loop. Works without a manager, too; where
@@ -11,7 +11,7 @@ use crate::server::supervision;
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_retire() -> i32 {
     enter_quietly(|| {
-        supervision::retire();
+        worker::retire();
         0
     })
 }
@@ -21,7 +21,7 @@ pub extern "C" fn fcgipm_worker_retire() -> i32 {
 /// Returns 1 or 0. Any thread; no system call unless a signal of this library arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_retiring() -> i32 {
-    enter(|| Ok(i32::from(supervision::is_retiring())))
+    enter(|| Ok(i32::from(worker::is_retiring())))
 }
 
 /// Whether the manager gave notice: a request that this process is serving has passed
@@ -31,7 +31,7 @@ pub extern "C" fn fcgipm_worker_retiring() -> i32 {
 /// Returns 1 or 0; 0 where there is no manager. Any thread; async-signal-safe, no system call.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_notice_given() -> i32 {
-    enter_quietly(|| i32::from(supervision::notice_given()))
+    enter_quietly(|| i32::from(worker::notice_given()))
 }
 
 /// Installs a worker's signal handlers (again): TERM, HUP, INT and QUIT ask it to leave, URG is how
@@ -41,7 +41,7 @@ pub extern "C" fn fcgipm_worker_notice_given() -> i32 {
 /// Returns 0, or FCGIPM_ESYSTEM with errno. After fork each process has its own handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_protect() -> i32 {
-    enter(|| supervision::protect().map(|()| 0))
+    enter(|| worker::protect().map(|()| 0))
 }
 
 /// Puts the handler of one signal back, if the host or its runtime has put another in its
@@ -59,5 +59,5 @@ pub extern "C" fn fcgipm_worker_protect() -> i32 {
 /// own handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_protect_signal(signal: i32, calls_host: i32) -> i32 {
-    enter(|| supervision::protect_signal(signal, calls_host != 0).map(i32::from))
+    enter(|| worker::protect_signal(signal, calls_host != 0).map(i32::from))
 }

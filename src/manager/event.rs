@@ -168,7 +168,7 @@ impl Event {
         pid: i32,
         cause: Cause,
         start_timeout: Option<Duration>,
-        last_words: Option<String>,
+        stderr_tail: Option<String>,
     ) -> Self {
         let limit = start_timeout.unwrap_or_default();
         let what = match cause {
@@ -181,7 +181,7 @@ impl Event {
                 return Self::new(EventKind::ReloadFailed, 0, 0, message);
             }
         };
-        let words = last_words.map_or(String::new(), |words| format!("; {words}"));
+        let words = stderr_tail.map_or(String::new(), |words| format!("; {words}"));
         let message = format!("reload failed: worker (pid {pid}) {what}{words}");
         Self::new(EventKind::ReloadFailed, pid, 0, message)
     }
@@ -271,7 +271,7 @@ impl Event {
     }
 
     pub(super) fn signal(signal: i32) -> Self {
-        let message = format!("received {}", sys::signal::signals::name(signal));
+        let message = format!("received {}", sys::signal::handlers::name(signal));
         Self::new(EventKind::Signal, 0, signal, message)
     }
 
@@ -286,7 +286,7 @@ impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Exit::Code(status) => write!(f, "exited with status {status}"),
-            Exit::Signal(signal) => write!(f, "killed by {}", sys::signal::signals::name(signal)),
+            Exit::Signal(signal) => write!(f, "killed by {}", sys::signal::handlers::name(signal)),
             Exit::Unknown => {
                 f.write_str("is gone, and another part of this program took its status")
             }

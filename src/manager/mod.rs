@@ -4,40 +4,25 @@
 //! manager has stopped. There is one thread and one loop: wait, tell the pool what was observed,
 //! perform what it answers. Whatever decides stands in the pool.
 
-mod closing;
-mod descriptors;
+mod child_start;
+mod children;
+mod connections;
 mod event;
-mod forking;
-mod guarding;
-mod identity;
-mod observe;
-mod output;
-mod passing;
-mod perform;
-mod pid_file;
-mod program;
-mod refusing;
-mod rescue;
-mod saturation;
-mod shedding;
-mod shell;
-mod start;
-mod watching;
-mod worker;
+mod event_loop;
+mod setup;
 
 use std::time::Duration;
 
+use child_start::identity::Identity;
+pub use child_start::program::Program;
+use connections::shedding::Shedding;
+pub use event::{Event, EventKind};
+use event_loop::{EventLoop, Turn};
+use setup::Settings;
+
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
-use crate::server::supervision;
-use crate::sys;
-
-pub use event::{Event, EventKind};
-use identity::Identity;
-pub use program::Program;
-use shedding::Shedding;
-use shell::{Shell, Turn};
-use start::Settings;
+use crate::{sys, worker};
 
 /// A prefork process manager.
 #[derive(Debug)]
@@ -51,7 +36,7 @@ pub struct Manager {
 #[derive(Debug)]
 enum State {
     New,
-    Running(Box<Shell>),
+    Running(Box<EventLoop>),
     Stopped,
     /// In a worker: there is nothing left to manage.
     Spent,
@@ -147,7 +132,7 @@ impl Manager {
         check_owner(self.owner)?;
         loop {
             match &mut self.state {
-                State::New if self.settings.program.is_none() && supervision::adopt()? => {
+                State::New if self.settings.program.is_none() && worker::adopt()? => {
                     self.state = State::Spent;
                     return Ok(Some(Event::in_worker()));
                 }
@@ -158,7 +143,7 @@ impl Manager {
                     return Ok(Some(Event::in_worker()));
                 }
                 State::New => {
-                    self.state = State::Running(Box::new(start::start(&self.settings)?));
+                    self.state = State::Running(Box::new(setup::start(&self.settings)?));
                 }
                 State::Running(shell) if shell.forking.is_some() => return Err(fork_is_awaited()),
                 State::Running(shell) => {
@@ -226,7 +211,7 @@ impl Manager {
     fn become_worker(&mut self, slot: usize) -> Result<Event> {
         match std::mem::replace(&mut self.state, State::Spent) {
             State::Running(shell) => {
-                worker::become_worker(*shell, slot, self.owner, &self.settings)?;
+                child_start::worker::become_worker(*shell, slot, self.owner, &self.settings)?;
             }
             State::New | State::Stopped | State::Spent => {}
         }
@@ -270,5 +255,5 @@ impl Drop for Manager {
 /// Hands in a signal that the host caught, as if the manager of this process had. Nothing happens
 /// where none is running. Async-signal-safe.
 pub fn signal(signal: i32) {
-    sys::signal::signals::arrive(signal);
+    sys::signal::handlers::arrive(signal);
 }

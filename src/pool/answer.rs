@@ -22,7 +22,7 @@ pub enum Action {
         last: bool,
     },
     /// Interrupt the worker's wait, so that it looks at its page.
-    Kick {
+    Wake {
         /// The slot.
         slot: usize,
     },
@@ -45,7 +45,7 @@ pub enum Action {
         rescue: bool,
     },
     /// Give the connections that stand aside in the worker to others.
-    PassOn {
+    ClaimOffers {
         /// The slot.
         slot: usize,
     },

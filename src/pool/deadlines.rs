@@ -49,10 +49,10 @@ impl Pool {
                 Slot::Retiring(retirement) if retirement.start_by.is_some_and(|at| at <= now) => {
                     self.kill(slot, Overdue::Start, false, actions);
                 }
-                Slot::Retiring(retirement) if retirement.kick_at <= now => {
-                    retirement.kicked(now);
+                Slot::Retiring(retirement) if retirement.wake_at <= now => {
+                    retirement.woken(now);
                     if retirement.idle {
-                        actions.push(Action::Kick { slot });
+                        actions.push(Action::Wake { slot });
                     }
                 }
                 Slot::Retiring(_)

@@ -380,7 +380,7 @@ impl Pool {
         match &mut self.slots[slot] {
             Slot::Forking { doomed, .. } => *doomed = true,
             held @ Slot::Starting { .. } => {
-                // It does not wait, so no kick would reach it.
+                // It does not wait, so no wake-up would reach it.
                 let watch = Watch::new(now, Activity::Leaving);
                 let generation = held.generation().unwrap_or_default();
                 let mut retirement = Retirement::new(now, generation, last, watch, limit);
@@ -392,11 +392,11 @@ impl Pool {
             Slot::Ready(serving) => {
                 let generation = serving.generation;
                 let mut retirement = Retirement::new(now, generation, last, serving.watch, limit);
-                // Until it is looked at again: a kick too many does nothing, and one too few may
-                // leave it waiting. One that says nothing does not know what a kick is.
+                // Until it is looked at again: a wake-up too many does nothing, and one too few may
+                // leave it waiting. One that says nothing does not know what a wake-up is.
                 retirement.idle = !serving.watch.is_silent();
                 let ask = if retirement.idle {
-                    Action::Kick { slot }
+                    Action::Wake { slot }
                 } else {
                     Action::Terminate { slot }
                 };

@@ -221,7 +221,7 @@ pub enum Activity {
     Busy,
     /// It is about to end.
     Leaving,
-    /// It says nothing: nobody knows whether it serves a request, and no kick reaches it.
+    /// It says nothing: nobody knows whether it serves a request, and no wake-up reaches it.
     Silent,
 }
 

@@ -39,7 +39,7 @@ impl Pool {
             if let Some(watch) = self.slots[slot].watch_mut() {
                 watch.offers = Offers::Lately;
             }
-            actions.push(Action::PassOn { slot });
+            actions.push(Action::ClaimOffers { slot });
         }
         // Who has waited from one look to the next will go on to.
         let is_unused = |held: &Slot| {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Recycle;
 use super::watch::Watch;
 
-/// The first pause before a kick is repeated; it doubles up to [`KICK_PAUSE_MAX`].
-const KICK_PAUSE: Duration = Duration::from_millis(10);
-const KICK_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The first pause before a wake-up is repeated; it doubles up to [`WAKE_PAUSE_MAX`].
+const WAKE_PAUSE: Duration = Duration::from_millis(10);
+const WAKE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a slot holds, as others see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +94,13 @@ pub(super) struct Retirement {
     pub(super) generation: u64,
     /// No successor will be left.
     pub(super) last: bool,
-    /// It waits for a request, so a kick reaches it.
+    /// It waits for a request, so a wake-up reaches it.
     pub(super) idle: bool,
     /// It reached a limit, and has a successor.
     pub(super) recycled: bool,
     pub(super) watch: Watch,
-    /// When to kick it again.
-    pub(super) kick_at: Duration,
+    /// When to wake it again.
+    pub(super) wake_at: Duration,
     pause: Duration,
     /// When it is killed.
     pub(super) kill_at: Option<Duration>,
@@ -123,17 +123,17 @@ impl Retirement {
             idle: false,
             recycled: false,
             watch,
-            kick_at: now + KICK_PAUSE,
-            pause: KICK_PAUSE,
+            wake_at: now + WAKE_PAUSE,
+            pause: WAKE_PAUSE,
             kill_at: limit.map(|limit| now.saturating_add(limit)),
             start_by: None,
         }
     }
 
-    /// Sets the time of the next kick.
-    pub(super) fn kicked(&mut self, now: Duration) {
-        self.pause = (self.pause * 2).min(KICK_PAUSE_MAX);
-        self.kick_at = now + self.pause;
+    /// Sets the time of the next wake-up.
+    pub(super) fn woken(&mut self, now: Duration) {
+        self.pause = (self.pause * 2).min(WAKE_PAUSE_MAX);
+        self.wake_at = now + self.pause;
     }
 }
 
@@ -224,7 +224,7 @@ impl Slot {
             } => *deadline,
             Self::Retiring(retirement) => {
                 let kills = retirement.kill_at.into_iter().chain(retirement.start_by);
-                kills.chain([retirement.kick_at]).min()
+                kills.chain([retirement.wake_at]).min()
             }
             Self::Empty | Self::Forking { .. } | Self::Ready(_) | Self::Killed { .. } => None,
         }
@@ -266,7 +266,7 @@ impl Slot {
             Self::Ready(serving) => serving.watch.postpone(by),
             Self::Retiring(retirement) => {
                 retirement.watch.postpone(by);
-                retirement.kick_at += by;
+                retirement.wake_at += by;
                 for at in [&mut retirement.kill_at, &mut retirement.start_by] {
                     *at = at.map(|at| at.saturating_add(by));
                 }

@@ -215,8 +215,8 @@ fn a_replacement_is_ready_before_an_old_worker_goes() {
     };
     let actions = driver.look();
     let position = actions.iter().position(|a| *a == retire).unwrap();
-    // The flag first, then the kick.
-    assert_eq!(actions[position + 1], Action::Kick { slot: 3 });
+    // The flag first, then the wake-up.
+    assert_eq!(actions[position + 1], Action::Wake { slot: 3 });
 }
 
 #[test]
@@ -291,16 +291,16 @@ fn kicks_repeat_while_the_worker_waits_and_only_then() {
     let mut driver = Driver::serving(|config| config.processes = 1);
     driver.tell(Event::Stop);
     driver.look();
-    let mut kicks = Vec::new();
+    let mut wake_ups = Vec::new();
     let origin = driver.now;
     while driver.now < origin + 3 * SECOND {
         driver.now = driver.pool.deadline().unwrap();
         driver.tell(Event::Tick);
-        if driver.look().contains(&Action::Kick { slot: 0 }) {
-            kicks.push((driver.now - origin).as_millis());
+        if driver.look().contains(&Action::Wake { slot: 0 }) {
+            wake_ups.push((driver.now - origin).as_millis());
         }
     }
-    assert_eq!(kicks, [10, 30, 70, 150, 310, 630, 1_270, 2_270, 3_270]);
+    assert_eq!(wake_ups, [10, 30, 70, 150, 310, 630, 1_270, 2_270, 3_270]);
     driver.sees(0, Activity::Busy, 1);
     driver.now += SECOND;
     driver.tell(Event::Tick);
@@ -315,7 +315,7 @@ fn a_worker_that_never_used_accept_is_terminated() {
     driver.tell(Event::Stop);
     let actions = driver.look();
     assert!(actions.contains(&Action::Terminate { slot: 0 }));
-    assert!(!actions.contains(&Action::Kick { slot: 0 }));
+    assert!(!actions.contains(&Action::Wake { slot: 0 }));
     driver.exits(0, 0);
     assert_eq!(driver.look().last(), Some(&Action::Stopped));
 }

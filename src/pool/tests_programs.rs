@@ -29,11 +29,11 @@ fn a_program_that_says_nothing_is_ready_when_it_has_run_for_the_delay() {
     assert_eq!(driver.notices(), [Notice::Ready { slot: 0 }]);
     let counts = driver.pool.counts();
     assert_eq!((counts.ready, counts.idle, counts.busy), (1, 0, 0));
-    // It does not know what a kick is.
+    // It does not know what a wake-up is.
     driver.tell(Event::Stop);
     let actions = driver.look();
     assert!(actions.contains(&Action::Terminate { slot: 0 }));
-    assert!(!actions.contains(&Action::Kick { slot: 0 }));
+    assert!(!actions.contains(&Action::Wake { slot: 0 }));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_program_that_has_announced_itself_is_ready_with_its_first_accept_alone() {
         driver.report(0, Report::Ready);
         assert_eq!(driver.notices(), [Notice::Ready { slot: 0 }]);
         driver.tell(Event::Stop);
-        assert!(driver.look().contains(&Action::Kick { slot: 0 }));
+        assert!(driver.look().contains(&Action::Wake { slot: 0 }));
     }
 }
 
@@ -71,7 +71,7 @@ fn a_program_that_begins_to_speak_late_is_a_worker_like_any_other_from_then_on()
     assert_eq!(driver.pool.counts().idle, 1);
     driver.look();
     driver.tell(Event::Stop);
-    assert!(driver.look().contains(&Action::Kick { slot: 0 }));
+    assert!(driver.look().contains(&Action::Wake { slot: 0 }));
 }
 
 #[test]

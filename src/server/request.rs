@@ -5,22 +5,23 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
-use super::at_once::AtOnce;
-use super::children::Sharing;
-use super::draining::Drain;
-use super::hung_up::HungUp;
-use super::link::Link;
-use super::listener::check_listening;
-use super::parking::{Parking, Standing};
 use super::settings::{Settings, WEB_SERVER_ADDRS};
-use super::supervision::{self, Accepts, Report};
 use crate::conn::{Event, Inbound, Outbound, Params, ProtocolError, Role};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
+use crate::server::accept::drain::Drain;
+use crate::server::accept::hangup::HungUp;
+use crate::server::accept::idle_set::{Parking, Standing};
+use crate::server::accept::queue_probe::AtOnce;
+use crate::server::connection::Link;
+use crate::server::exchange::forked::Sharing;
+use crate::server::listen::check_listening;
 use crate::sys::fd::io::{self, Received};
 use crate::sys::process;
-use crate::sys::signal::kick;
+use crate::sys::signal::wakeup;
 use crate::sys::socket::listen::{self, Peer};
+use crate::worker;
+use crate::worker::{AcceptCounter, LoopStatus};
 
 /// A signal that interrupts the wait for a request makes `accept` return [`Code::Interrupted`].
 pub const FAIL_ACCEPT_ON_INTR: u32 = 1;
@@ -84,9 +85,9 @@ pub struct Request {
     pub(super) is_unix: bool,
     pub(super) flags: u32,
     pub(super) settings: Settings,
-    pub(super) waiter: kick::Waiter,
+    pub(super) waiter: wakeup::Waiter,
     /// What a worker's manager is told.
-    pub(super) report: Report,
+    pub(super) status: LoopStatus,
     pub(super) parking: Option<Parking>,
     /// How the listen queue was found lately, once connections are watched beside it.
     pub(super) at_once: AtOnce,
@@ -102,13 +103,13 @@ pub struct Request {
     /// What children have to do with the current request.
     pub(super) sharing: Sharing,
     /// Where a worker counts what it accepts.
-    pub(super) accepts: Option<Accepts>,
+    pub(super) accepts: Option<AcceptCounter>,
     /// What stands aside is on offer to other workers.
     pub(super) has_offered: bool,
-    /// A kick arrived, and what it is about was not looked at.
-    pub(super) kicked: bool,
-    /// See [`look_around`](Self::look_around).
-    pub(super) lookout: Option<fn(&mut Self)>,
+    /// A wake-up arrived, and what it is about was not looked at.
+    pub(super) woken: bool,
+    /// See [`on_wake`](Self::on_wake).
+    pub(super) wake_hook: Option<fn(&mut Self)>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
     pub(super) buffer: Box<[u8]>,
@@ -119,7 +120,7 @@ pub struct Request {
     pub(super) input: Input,
     /// All that the peer had sent of a large input was received a moment ago.
     pub(super) has_caught_up: bool,
-    /// How often the records of the input were not as [expected](super::direct).
+    /// How often the records of the input were not as expected.
     pub(super) surprises: u8,
     pub(super) output_error: Option<Error>,
     pub(super) active: bool,
@@ -151,7 +152,7 @@ impl Request {
         if let Some(fd) = listen::borrow(listener) {
             listen::tune_inherited(fd);
             if flags & FAIL_ACCEPT_ON_INTR != 0 {
-                kick::interrupt_calls();
+                wakeup::interrupt_calls();
             } else {
                 // Where it is refused, a worker that is to leave does so with its next connection.
                 let _ = listen::make_interruptible(fd);
@@ -173,8 +174,8 @@ impl Request {
             listener,
             is_unix,
             flags,
-            waiter: kick::Waiter::claim(),
-            report: Report::default(),
+            waiter: wakeup::Waiter::claim(),
+            status: LoopStatus::default(),
             parking: None,
             at_once: AtOnce::default(),
             link: None,
@@ -185,8 +186,8 @@ impl Request {
             sharing: Sharing::new(),
             accepts: None,
             has_offered: false,
-            kicked: false,
-            lookout: None,
+            woken: false,
+            wake_hook: None,
             inbound: Inbound::new(settings.limits),
             outbound: Outbound::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -281,19 +282,19 @@ impl Request {
             } else {
                 self.look_for_retirement();
             }
-            if let Some(supervision) = supervision::current() {
-                self.report.reading();
-                self.inbound.set_capacity(supervision.page.pool_size());
+            if let Some(link_to_manager) = worker::current() {
+                self.status.reading();
+                self.inbound.set_capacity(link_to_manager.page.pool_size());
             }
             if self.read_request() {
                 break;
             }
         }
-        supervision::follow_guard();
+        worker::follow_guard();
         let fd = self.link.as_ref().map_or(-1, |link| link.fd.as_raw_fd());
         let id = self.inbound.request_id().unwrap_or_default();
         let params = self.inbound.params();
-        self.report.busy(params.method(), params.uri(), fd, id);
+        self.status.busy(params.method(), params.uri(), fd, id);
         self.offer_parked();
         self.hung_up.begin();
         Ok(())

@@ -3,7 +3,6 @@
 //! Every function here is safe to call; each `unsafe` block says why it is sound.
 
 pub(crate) mod clock;
-pub(crate) mod custody;
 pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod kernel;

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::peer::connection::Address;
-use crate::peer::program::dropin;
-use crate::peer::program::{Transport, unused};
+use crate::peer::program::{Transport, dropin, unused};
 use crate::side_by_side::{Run, SIDES, Side, built, command, on, run, same};
 
 const INPUT: &[u8] = b"first input, and the rest of it";

@@ -9,8 +9,9 @@ use nix::unistd::Pid;
 
 use super::peer::connection::Connection;
 use super::peer::program::{Program, TRANSPORTS, Transport, compiled, ended_within, folder};
-use super::peer::records::{ID, RESPONDER, Request, STDOUT, request};
-use super::peer::records::{PARAMS, STDIN, begin, record, stream};
+use super::peer::records::{
+    ID, PARAMS, RESPONDER, Request, STDIN, STDOUT, begin, record, request, stream,
+};
 
 /// The program, and the fifo that its children wait at.
 struct Forking {

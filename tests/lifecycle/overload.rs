@@ -212,8 +212,9 @@ fn who_is_not_admitted_is_not_by_way_of_the_manager_either() {
 
 /// A connection from another address of this machine.
 fn socket_from(address: &str, pool: &Pool) -> std::os::fd::OwnedFd {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
     use std::os::fd::AsRawFd as _;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
     let text = pool.program.address.text();
     let fd = socket(
         AddressFamily::Inet,

@@ -12,7 +12,6 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
-
 use peer::program::folder;
 
 /// The user that tries it, who owns nothing else.

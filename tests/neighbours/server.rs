@@ -1,10 +1,9 @@
 //! A web server that a test runs in front of an application.
 
-use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use nix::sys::signal::Signal;
 

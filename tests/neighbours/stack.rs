@@ -173,4 +173,6 @@ macro_rules! promises {
     };
 }
 
-pub(crate) use {promises, stacks, unchanged};
+pub(crate) use promises;
+pub(crate) use stacks;
+pub(crate) use unchanged;

@@ -148,12 +148,12 @@ impl Books {
                         );
                     }
                 }
-                Action::Kick { slot } => {
+                Action::Wake { slot } => {
                     let worker = &world.workers[&slot];
-                    assert!(worker.told.is_some(), "kick of a worker that serves");
+                    assert!(worker.told.is_some(), "wake-up of a worker that serves");
                     assert!(
                         !worker.silent || worker.said.is_some() || !worker.ready,
-                        "kick of one that says nothing"
+                        "wake-up of one that says nothing"
                     );
                 }
                 Action::Terminate { slot } => {
@@ -180,7 +180,7 @@ impl Books {
                     self.kill(&config, now, overdue, worker);
                     self.recycling.remove(&slot);
                 }
-                Action::PassOn { slot } => {
+                Action::ClaimOffers { slot } => {
                     self.count("passed on");
                     let worker = world.workers.get(&slot).expect("passed on of nobody");
                     let said = worker.said.expect("a word of its");

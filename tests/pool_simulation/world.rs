@@ -126,7 +126,7 @@ impl World {
             queue: VecDeque::new(),
             gap: gap.filter(|_| code != Code::CrashLoop),
             arrives: None,
-            // Who says that it is busy is not kicked: only a limit ends it.
+            // Who says that it is busy is not woken: only a limit ends it.
             liars: config.die_timeout.is_some() && random.one_in(3),
             measured: Vec::new(),
             short: false,
@@ -163,7 +163,7 @@ impl World {
         self.books = books;
         for action in actions {
             match action {
-                Action::Kick { slot } => self.may_leave(slot, true),
+                Action::Wake { slot } => self.may_leave(slot, true),
                 Action::Terminate { slot } => self.may_leave(slot, false),
                 Action::Kill { slot, .. } => {
                     let exit = (self.now + Duration::from_millis(1), Exit::Signal(9));
@@ -173,7 +173,7 @@ impl World {
                 Action::Fork { .. }
                 | Action::Retire { .. }
                 | Action::GiveNotice { .. }
-                | Action::PassOn { .. }
+                | Action::ClaimOffers { .. }
                 | Action::Share { .. }
                 | Action::Notice(_)
                 | Action::Stopped => {}
@@ -259,20 +259,20 @@ impl World {
     }
 
     /// A worker was told to leave: it does, unless it has work, or will not.
-    fn may_leave(&mut self, slot: usize, kicked: bool) {
+    fn may_leave(&mut self, slot: usize, woken: bool) {
         let soon = self.random.millis(20);
-        // One kick in four falls between a look at the flag and the wait. The signal that stops a program is never missed:
+        // One wake-up in four falls between a look at the flag and the wait. The signal that stops a program is never missed:
         // in the worker a timer repeats it.
-        let missed = self.random.one_in(4) && kicked;
+        let missed = self.random.one_in(4) && woken;
         let now = self.now;
         let worker = self.worker(slot);
         let reached = if worker.silent {
-            worker.work.is_none() && !kicked
+            worker.work.is_none() && !woken
         } else if worker.ready {
             worker.work.is_none() && !missed
         } else {
-            // One that has just reached its first wait needs no kick: it looks at the flag.
-            !kicked
+            // One that has just reached its first wait needs no wake-up: it looks at the flag.
+            !woken
         };
         if reached && !worker.stubborn && worker.exit_at.is_none() {
             worker.exit_at = Some((now + soon, Exit::Code(0)));

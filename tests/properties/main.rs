@@ -5,15 +5,14 @@
 mod checks;
 mod sessions;
 
-use fcgipm::conn::{Inbound, Scope, Stream};
-use fcgipm::wire::{PairLimits, padding_for};
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use checks::pieces::{Lengths, cut};
 use checks::response::{self, Act};
 use checks::session::{Host, Seen, observe};
 use checks::{conn, records, wire};
+use fcgipm::conn::{Inbound, Scope, Stream};
+use fcgipm::wire::{PairLimits, padding_for};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use sessions::{hosts, limits, sessions};
 
 proptest! {

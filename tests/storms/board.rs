@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use fcgipm::server::supervision::{Activity, MEMFD_NAME, REGION_NAME, Stage, View};
+use fcgipm::worker::{Activity, MEMFD_NAME, REGION_NAME, Stage, View};
 
 pub(crate) struct Board {
     manager: i32,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use fcgipm::server::supervision::Activity;
+use fcgipm::worker::Activity;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -11,7 +11,7 @@ pub(crate) fn one_log(source: &Source) -> Broken {
         "sys/log/attempt.rs",
         "sys/log/stderr.rs",
         // For `fcgipm call`, which nobody waits for.
-        "bin/error_lines.rs",
+        "bin/console.rs",
     ];
     if LOG.contains(&source.path.as_str()) || source.path.starts_with("bin/tests/") {
         return Broken::new();

@@ -11,14 +11,15 @@ pub(crate) type Broken = Vec<(usize, String)>;
 pub(crate) type Rule = fn(&Source) -> Broken;
 
 /// What each room may import, besides itself; `error` and `options` are everybody's.
-const IMPORTS: [(&str, &[&str]); 9] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("wire", &[]),
     ("conn", &["wire"]),
     ("pool", &[]),
     ("sys", &[]),
-    ("server", &["conn", "sys"]),
-    ("manager", &["pool", "server", "sys"]),
-    ("ffi", &["server", "manager"]),
+    ("worker", &["sys"]),
+    ("server", &["conn", "sys", "worker"]),
+    ("manager", &["conn", "pool", "server", "sys", "worker"]),
+    ("ffi", &["manager", "server", "worker"]),
     ("error", &[]),
     ("options", &[]),
 ];

@@ -156,7 +156,7 @@ impl Engine {
         let web_servers = settings.web_servers.clone();
         let listener = purpose.listener;
         let mut core = server::Request::new(listener, flags, &settings.options, web_servers)?;
-        core.look_around(adopt_rest);
+        core.on_wake(adopt_rest);
         Ok(Box::new(Self {
             purpose,
             core,
@@ -242,26 +242,28 @@ impl Engine {
 /// because of the connections that it watches.
 // In boxes, because an engine holds pointers into itself.
 #[allow(clippy::vec_box)]
-struct Resting(Vec<Box<Engine>>);
+struct IdleEngines(Vec<Box<Engine>>);
 
 // SAFETY: the pointers inside an engine are to itself, and to a request while it serves one, which none here does.
-unsafe impl Send for Resting {}
+unsafe impl Send for IdleEngines {}
 
-static RESTING: Mutex<Resting> = Mutex::new(Resting(Vec::new()));
+static IDLE_ENGINES: Mutex<IdleEngines> = Mutex::new(IdleEngines(Vec::new()));
 
 /// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
-fn resting() -> Option<MutexGuard<'static, Resting>> {
-    RESTING.try_lock_for(Duration::from_millis(100))
+fn idle_engines() -> Option<MutexGuard<'static, IdleEngines>> {
+    IDLE_ENGINES.try_lock_for(Duration::from_millis(100))
 }
 
 /// An engine for this socket.
 pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> {
     let purpose = Purpose { listener, flags };
-    if let Some(mut resting) = resting() {
+    if let Some(mut idle_engines) = idle_engines() {
         // Those of a parent only have copies of its descriptors.
-        resting.0.retain(|engine| engine.core.is_of_this_process());
-        if let Some(position) = resting.0.iter().rposition(|e| e.purpose == purpose) {
-            return Ok(resting.0.remove(position));
+        idle_engines
+            .0
+            .retain(|engine| engine.core.is_of_this_process());
+        if let Some(position) = idle_engines.0.iter().rposition(|e| e.purpose == purpose) {
+            return Ok(idle_engines.0.remove(position));
         }
     }
     Engine::new(purpose)
@@ -271,11 +273,11 @@ pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> 
 /// program's around accept), that one watches what stands aside here.
 pub(crate) fn put_back(engine: Box<Engine>) {
     let is_left_alone = one_waits_at_a_time() && engine.core.has_adoptable();
-    if let Some(mut resting) = resting() {
-        resting.0.push(engine);
+    if let Some(mut idle_engines) = idle_engines() {
+        idle_engines.0.push(engine);
     }
     if is_left_alone && WAITING.load(Ordering::SeqCst) > 0 {
-        server::rouse();
+        server::wake_waiters();
     }
 }
 
@@ -312,8 +314,8 @@ fn adopt_rest(core: &mut server::Request) {
 /// Watches what stands aside in engines of the same listening socket that serve nobody.
 pub(crate) fn adopt_resting(core: &mut server::Request) {
     let listener = core.listener();
-    if let Some(mut resting) = resting() {
-        for engine in &mut resting.0 {
+    if let Some(mut idle_engines) = idle_engines() {
+        for engine in &mut idle_engines.0 {
             if engine.purpose.listener == listener && engine.core.is_of_this_process() {
                 core.adopt(&mut engine.core);
             }
@@ -323,8 +325,8 @@ pub(crate) fn adopt_resting(core: &mut server::Request) {
 
 /// A listening socket is new: whatever had its number is not there any more, and what served it serves nobody.
 pub(crate) fn forget(listener: c_int) {
-    if let Some(mut resting) = resting() {
-        resting
+    if let Some(mut idle_engines) = idle_engines() {
+        idle_engines
             .0
             .retain(|engine| engine.purpose.listener != listener);
     }

@@ -83,10 +83,12 @@ fn point_to(pointers: &mut Vec<*mut c_char>, memory: &mut [u8], params: &mut Par
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ffi::CStr;
+
     use fcgipm::conn::{Event, Inbound, PairLimits};
     use fcgipm::wire::{Header, RecordType, encode_pair};
-    use std::ffi::CStr;
+
+    use super::*;
 
     fn read(strings: &mut Strings) -> Vec<String> {
         let (vector, count) = strings.vector();

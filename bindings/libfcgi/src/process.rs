@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use fcgipm::error::Error;
 use fcgipm::log::{Level, limited};
 use fcgipm::options::Options;
-use fcgipm::server::{WEB_SERVER_ADDRS, environment, listener, supervision};
+use fcgipm::server::{WEB_SERVER_ADDRS, environment, listen};
+use fcgipm::worker;
 use once_cell::sync::OnceCell;
 
-use crate::engine;
 use crate::guard::{guard, set_errno};
 use crate::os::connections;
-use crate::preloaded;
 use crate::request::THE_REQUEST;
+use crate::{engine, preloaded};
 
 /// The descriptor on which a web server hands in a listening socket (FastCGI 1.0, section 2.2).
 pub(crate) const LISTENSOCK: c_int = 0;
@@ -69,7 +69,7 @@ pub extern "C" fn FCGX_Init() -> c_int {
 /// one that will come to its first accept.
 pub(crate) fn set_up() {
     preloaded::before_adoption();
-    if let Err(error) = supervision::adopt() {
+    if let Err(error) = worker::adopt() {
         log(&format!("goes on without its manager: {}", error.message()));
     }
     handle_signals();
@@ -78,7 +78,7 @@ pub(crate) fn set_up() {
 extern "C" fn on_pipe(_: c_int) {}
 
 extern "C" fn on_end(_: c_int) {
-    supervision::retire();
+    worker::retire();
 }
 
 /// As libfcgi does for a program that has no handler of its own, also where it ignores them: TERM and USR1 end it after
@@ -109,7 +109,7 @@ fn set_if_unhandled(signal: c_int, handler: extern "C" fn(c_int)) {
 /// Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn FCGX_ShutdownPending() {
-    supervision::retire();
+    worker::retire();
 }
 
 /// Whether a descriptor is a socket that has no peer: one that listens.
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn FCGX_OpenSocket(path: *const c_char, backlog: c_int) ->
         };
         let address = address.to_string_lossy();
         let opened = settings()
-            .and_then(|settings| listener::open(&address, backlog.max(0), &settings.options));
+            .and_then(|settings| listen::open(&address, backlog.max(0), &settings.options));
         match opened {
             Ok(descriptor) => {
                 engine::forget(descriptor);

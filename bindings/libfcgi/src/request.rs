@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::ptr;
 
 use fcgipm::error::{Code, Error};
-use fcgipm::server::supervision;
+use fcgipm::worker;
 
 use crate::engine::{self, Engine, Environment};
 use crate::guard::{errno, guard, set_errno};
@@ -75,7 +75,7 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
             engine.core.serve(OwnedFd::from_raw_fd(request.ipc_fd));
             request.ipc_fd = -1;
         }
-        let was_asked = supervision::current().is_none() && supervision::is_retiring();
+        let was_asked = worker::current().is_none() && worker::is_retiring();
         match engine.accept() {
             Ok(()) => {
                 engine.begin(request, environment);

@@ -14,11 +14,12 @@ use tokio::time::{Instant, interval_at, sleep_until};
 
 use super::Gateway;
 use super::response::{ResponseBody, Tail};
-use crate::body::{RequestBody, Spool, SpoolError};
-use crate::client::{self, Connection, Event, Exchange, Failure};
-use crate::error_lines::{ErrorLines, log};
-use crate::reply::{Head, HeadReader};
-use crate::variables::{Subject, Variables};
+use crate::cgi::reply::{Head, HeadReader};
+use crate::cgi::variables::{Subject, Variables};
+use crate::console::{ErrorLines, log};
+use crate::fastcgi::body::{RequestBody, Spool, SpoolError};
+use crate::fastcgi::client;
+use crate::fastcgi::client::{Connection, Event, Exchange, Failure};
 
 /// How long a request waits before it suspects that idle connections hold the workers.
 const PATIENCE: Duration = Duration::from_millis(250);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::Connection;
+use crate::fastcgi::client::Connection;
 
 /// The most connections that wait. Each holds a worker of an application that serves one
 /// connection at a time.

@@ -19,9 +19,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::address::{Address, HttpAddress};
-use crate::error_lines::log;
-use crate::variables::Mapping;
+use crate::args::address::{Address, HttpAddress};
+use crate::cgi::variables::Mapping;
+use crate::console::log;
 
 /// How long requests under way may take after a signal to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);

@@ -10,8 +10,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::Gateway;
-use crate::client::{self, Event};
-use crate::error_lines::{ErrorLines, log};
+use crate::console::{ErrorLines, log};
+use crate::fastcgi::client;
+use crate::fastcgi::client::Event;
 
 /// A response's body.
 pub(super) enum ResponseBody {

@@ -5,7 +5,8 @@ use fcgipm::wire::{EndRequest, HEADER_LEN, Header, RecordType};
 use super::expected::{Expected, Search};
 use super::head::Head;
 use super::loss::{Flaw, Loss};
-use crate::records::{self, State, Violation};
+use crate::fastcgi::records;
+use crate::fastcgi::records::{State, Violation};
 
 /// Reads the responses of one connection, one after another.
 #[derive(Debug)]
@@ -191,7 +192,7 @@ fn take<'a>(bytes: &mut &'a [u8], at_most: usize) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::append;
+    use crate::fastcgi::records::append;
 
     fn response(pieces: &[&[u8]], app_status: u32) -> Vec<u8> {
         let mut bytes = Vec::new();

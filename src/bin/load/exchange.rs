@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
+use fcgipm::wire::EndRequest;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-
-use fcgipm::wire::EndRequest;
 
 use super::answer::Heard;
 use super::client::{Connection, Underway};

@@ -5,8 +5,8 @@ use std::fmt;
 use fcgipm::wire::EndRequest;
 use nix::errno::Errno;
 
-use crate::client;
-use crate::records::Violation;
+use crate::fastcgi::client;
+use crate::fastcgi::records::Violation;
 
 /// The kinds of loss, in the order in which they are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

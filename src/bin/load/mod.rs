@@ -20,17 +20,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use hyper::{Method, Uri};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
-use crate::address::Address;
-use crate::error_lines::log;
-use crate::variables::Mapping;
 use crew::Outcome;
 use expected::Expected;
+use hyper::{Method, Uri};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use request::{Body, Question, Request};
 use run::{Limit, Plan};
 use target::Target;
+
+use crate::args::address::Address;
+use crate::cgi::variables::Mapping;
+use crate::console::log;
 
 /// Requests when neither --requests nor --time is given.
 const USUAL_REQUESTS: u64 = 1000;

@@ -6,8 +6,9 @@ use fcgipm::wire::{BeginRequest, HEADER_LEN, RecordType, Role};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri, Version};
 
-use crate::records::{self, MAX_BODY_RECORD};
-use crate::variables::{Mapping, Subject, Variables};
+use crate::cgi::variables::{Mapping, Subject, Variables};
+use crate::fastcgi::records;
+use crate::fastcgi::records::MAX_BODY_RECORD;
 
 /// Parameters, body and all.
 #[derive(Debug)]

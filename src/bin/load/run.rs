@@ -67,7 +67,7 @@ pub(crate) struct Run<'a> {
     /// Second segments: when, of which client, of which request.
     pub(super) segments: VecDeque<(Instant, usize, u64)>,
     /// Clients that rest.
-    pub(super) resting: VecDeque<(Instant, usize)>,
+    pub(super) paused: VecDeque<(Instant, usize)>,
     /// Clients that have nothing to do.
     pub(super) idle: Vec<usize>,
     /// When the oldest request under way may be stuck.
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
             under_way: 0,
             connections: 0,
             segments: VecDeque::new(),
-            resting: VecDeque::new(),
+            paused: VecDeque::new(),
             idle: (0..clients).rev().collect(),
             check: shared.started + plan.timeout,
             is_over: false,
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
         };
         let due = [
             self.segments.front().map(|(due, ..)| *due),
-            self.resting.front().map(|(due, _)| *due),
+            self.paused.front().map(|(due, _)| *due),
             end,
             self.stop_at,
         ];
@@ -223,10 +223,10 @@ impl<'a> Run<'a> {
             self.segments.pop_front();
             self.second_segment(client, number, now)?;
         }
-        while let Some(&(due, client)) = self.resting.front()
+        while let Some(&(due, client)) = self.paused.front()
             && due <= now
         {
-            self.resting.pop_front();
+            self.paused.pop_front();
             self.idle.push(client);
         }
         if self.check <= now {
@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
             client.connection = None;
         }
         if let Loss::Refused(_) = loss {
-            self.resting.push_back((now + REFUSED_PAUSE, number));
+            self.paused.push_back((now + REFUSED_PAUSE, number));
         } else {
             self.idle.push(number);
         }

@@ -9,7 +9,7 @@ use nix::sys::socket::{
     connect, recv, send, setsockopt, socket, sockopt,
 };
 
-use crate::address::{Address, Place};
+use crate::args::address::{Address, Place};
 
 /// A socket address.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fcgipm::manager::Program;
 use fcgipm::options::{Opt, Options};
-use fcgipm::server::address::Address;
+use fcgipm::server::listen::address::Address;
 
 use super::pool::Pool;
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use fcgipm::options::{Options, TABLE};
-use fcgipm::server::listener::DEFAULT_BACKLOG;
+use fcgipm::server::listen::DEFAULT_BACKLOG;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -8,14 +8,13 @@
 use std::path::Path;
 use std::process::{Child, Command};
 
+use fcgipm::manager;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 
-use fcgipm::manager;
-
 use super::pool::Pool;
-use crate::error_lines::log;
+use crate::console::log;
 
 /// What a manager acts upon.
 const PASSED_ON: [Signal; 8] = [

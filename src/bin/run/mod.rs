@@ -17,11 +17,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-
-use crate::error_lines::log;
 use environment::Changes;
 use pool::Pool;
 use table::TableOptions;
+
+use crate::console::log;
 
 /// Run a FastCGI program in a pool of workers
 ///
@@ -66,7 +66,7 @@ pub(crate) struct Options {
     command: Vec<OsString>,
 
     /// Connections that may wait to be accepted
-    #[arg(long, value_name = "N", default_value_t = fcgipm::server::listener::DEFAULT_BACKLOG)]
+    #[arg(long, value_name = "N", default_value_t = fcgipm::server::listen::DEFAULT_BACKLOG)]
     backlog: i32,
 
     /// Do not preload this project's libfcgi.so.0

@@ -8,13 +8,13 @@ use fcgipm::error::{Code, Error};
 use fcgipm::log::Level;
 use fcgipm::manager::{EventKind, Manager, Program};
 use fcgipm::options::{Opt, Options};
-use fcgipm::server::address::Address;
-use fcgipm::server::{environment, listener};
+use fcgipm::server::listen::address::Address;
+use fcgipm::server::{environment, listen};
 
 use super::check;
 use super::dropin::{self, DropIn};
 use super::environment::Changes;
-use crate::error_lines::log;
+use crate::console::log;
 
 /// What is to be run.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Pool {
             Ok(()) => 0,
             Err(refusal) => {
                 // The socket's file is not left to somebody who does not listen.
-                listener::stop_arrivals();
+                listen::stop_arrivals();
                 log(&format!("{}{}", self.label(), refusal.reason));
                 refusal.status
             }
@@ -105,7 +105,7 @@ impl Pool {
         };
         let mut mistakes = Vec::from_iter(check::plain_name(&self.listen));
         let address = if mistakes.is_empty() {
-            let address = listener::check(&self.listen, &options);
+            let address = listen::check(&self.listen, &options);
             address
                 .map_err(|error| mistakes.push(error.to_string()))
                 .ok()
@@ -133,7 +133,7 @@ impl Pool {
         // A program that cannot be there is a mistake in the command line, and nothing to try again and again.
         Program::check(&self.command, &options).map_err(Refusal::of_program)?;
         let preload = self.preload()?;
-        let listener = listener::open(&self.listen, self.backlog, &options)?;
+        let listener = listen::open(&self.listen, self.backlog, &options)?;
         let environment = self
             .changes
             .apply(env::vars_os(), &options, preload.as_deref());

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use fcgipm::server::supervision::{MEMFD_NAME, REGION_NAME, View, ViewError, open_memfd};
+use fcgipm::worker::{MEMFD_NAME, REGION_NAME, View, ViewError, open_memfd};
 
 use super::sockets;
 use super::target::Target;

@@ -10,10 +10,10 @@ mod target;
 use std::io::Write as _;
 
 use clap::Args;
-
-use crate::error_lines::log;
 use report::Report;
 use target::Target;
+
+use crate::console::log;
 
 /// Show what a manager and its workers are doing
 ///

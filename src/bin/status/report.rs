@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use fcgipm::server::supervision::{
-    Activity, LastExit, Look, Reload, SlotStatus, Stage, Total, now,
-};
+use fcgipm::worker::{Activity, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now};
 use serde::Serialize;
 
 use super::find::Found;
@@ -169,7 +167,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
     }
 }
 
-fn state(stage: Stage, look: Option<Look>) -> &'static str {
+fn state(stage: Stage, look: Option<Snapshot>) -> &'static str {
     match (stage, look) {
         (Stage::Empty | Stage::Gone, _) => "gone",
         (Stage::Starting, _) => "starting",

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::address::Address;
+use crate::args::address::Address;
 
 /// How a manager was named.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ fn pid(text: &str) -> Option<i32> {
 fn pid_in(path: &Path) -> Result<i32, String> {
     let failed = |error| format!("pid file {}: {error}", path.display());
     let mut bytes = Vec::new();
-    // Opening a FIFO must not wait for somebody to write to it.
+    // FirstRecord a FIFO must not wait for somebody to write to it.
     let file = File::options()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)

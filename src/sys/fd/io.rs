@@ -244,7 +244,8 @@ const USUAL_ROOM: usize = 256 * 1024;
 /// Doubles what a unix socket may hold, once; so a large response wakes its sender half as often. (A TCP socket
 /// sizes itself, until it is told a size.)
 fn widen_unix(fd: BorrowedFd<'_>) -> bool {
-    use nix::sys::socket::{getsockopt, setsockopt, sockopt::SndBuf};
+    use nix::sys::socket::sockopt::SndBuf;
+    use nix::sys::socket::{getsockopt, setsockopt};
     // The kernel sets twice what it is told, for what it needs itself.
     getsockopt(&fd, SndBuf)
         .is_ok_and(|size| size <= USUAL_ROOM && setsockopt(&fd, SndBuf, &size).is_ok())
@@ -280,10 +281,11 @@ pub(crate) fn discard_until_end(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read as _;
     use std::os::fd::AsFd as _;
     use std::os::unix::net::UnixStream;
+
+    use super::*;
 
     #[test]
     fn empty_parts_are_no_obstacle() {

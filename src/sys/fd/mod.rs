@@ -1,10 +1,10 @@
 //! Descriptors that never land on 0, 1 or 2.
 
-pub(crate) mod channel;
 pub(crate) mod connection;
-pub(crate) mod handover;
 pub(crate) mod io;
-pub(crate) mod readiness;
+pub(crate) mod pipe;
+pub(crate) mod poll;
+pub(crate) mod transfer;
 pub(crate) mod worker_fd;
 
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};

@@ -9,8 +9,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, 
 
 use nix::sys::socket::{MsgFlags, Shutdown, send, setsockopt, shutdown, sockopt};
 
-use crate::sys::fd::above_standard;
-use crate::sys::fd::{handover, io};
+use crate::sys::fd::{above_standard, io, transfer};
 use crate::sys::process::child::Child;
 use crate::sys::process::filtered::PIDFD_GETFD;
 use crate::sys::socket::listeners::Listener;
@@ -140,7 +139,7 @@ impl HeldFd {
     /// # Errors
     /// The queue is gone: a worker has shut it down.
     pub(crate) fn forward(&self, queue: BorrowedFd<'_>, byte: u8) -> nix::Result<bool> {
-        handover::pass(queue, self.as_fd(), byte)
+        transfer::pass(queue, self.as_fd(), byte)
     }
 }
 

@@ -195,11 +195,12 @@ fn pending(signal: Signal) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::sys::fd::channel;
     use std::os::fd::{AsFd as _, FromRawFd as _};
     use std::sync::mpsc::channel as messages;
     use std::time::Duration;
+
+    use super::*;
+    use crate::sys::fd::pipe;
 
     /// Writes until nothing more is taken; how much was.
     fn fill(fd: OwnedFd, by: fn(BorrowedFd<'_>, &[u8]) -> Attempt) -> (OwnedFd, usize) {
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn a_pipe_that_others_have_filled_is_not_waited_for() {
         for by in [attempt, give_page] {
-            let pipe = channel::pipe("test", false).unwrap();
+            let pipe = pipe::pipe("test", false).unwrap();
             let (write, sum) = fill(pipe.write, by);
             // A pipe takes 64 KiB, and what it took is there.
             assert_eq!(sum, 65_536);

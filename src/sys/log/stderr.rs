@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid};
 
-use crate::sys::fd::channel::Pipe;
+use crate::sys::fd::pipe::Pipe;
 use crate::sys::log::attempt::{Attempt, attempt};
 
 /// Whether standard error takes anything.

@@ -13,11 +13,10 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{Shutdown, shutdown};
-
 use parking_lot::Mutex;
 
 use crate::error;
-use crate::sys::fd::{channel, io};
+use crate::sys::fd::{io, pipe};
 use crate::sys::process::exec;
 use crate::sys::process::hidden_child::HiddenChild;
 use crate::sys::socket::listeners::descriptors;
@@ -39,7 +38,7 @@ pub(crate) struct Disposable {
 
 impl Prepared {
     pub(crate) fn new() -> error::Result<Self> {
-        let (ours, its) = channel::pair("channel of a disposable process")?;
+        let (ours, its) = pipe::pair("channel of a disposable process")?;
         Ok(Self { ours, its })
     }
 
@@ -277,10 +276,11 @@ fn wait_for_release(channel: &OwnedFd) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
+
+    use super::*;
 
     const LONG: Duration = Duration::from_secs(10);
 

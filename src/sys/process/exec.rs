@@ -160,12 +160,13 @@ fn is_connected_unix_stream(fd: BorrowedFd<'_>) -> nix::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::fd::IntoRawFd as _;
+
+    use super::*;
 
     #[test]
     fn a_descriptor_is_claimed_once_and_only_as_what_it_is() {
-        let pipe = crate::sys::fd::channel::pipe("test", true).unwrap();
+        let pipe = crate::sys::fd::pipe::pipe("test", true).unwrap();
         keep_across_exec(&pipe.write).unwrap();
         let number = pipe.write.as_raw_fd();
         for (sort, why) in [
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn only_a_connected_unix_socket_passes_for_one() {
-        let (one, _other) = crate::sys::fd::channel::pair("test").unwrap();
+        let (one, _other) = crate::sys::fd::pipe::pair("test").unwrap();
         assert_eq!(is(one.as_fd(), Sort::Socket), Ok(true));
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(is(tcp.as_fd(), Sort::Socket), Ok(false));

@@ -285,9 +285,10 @@ fn loader(file: &File, head: &[u8]) -> Option<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
 
     #[test]
     fn the_cause_is_named_and_not_only_the_errno() {

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::error::{Error, Result};
-use crate::sys::fd::channel;
+use crate::sys::fd::pipe;
 use crate::sys::process;
 use crate::sys::process::child::open_pidfd;
 use crate::sys::process::disposable::{close_all_but, sorted};
@@ -42,7 +42,7 @@ impl Guardian {
         keep: impl IntoIterator<Item = RawFd>,
         work: impl FnOnce(),
     ) -> Result<Self> {
-        let (ours, its) = channel::pair("channel of the guardian")?;
+        let (ours, its) = pipe::pair("channel of the guardian")?;
         // The channel may be kept open by a child that somebody has forked. Without this, it alone tells.
         let manager = process::pid();
         let pidfd = open_pidfd(manager);

@@ -4,7 +4,7 @@
 use nix::errno::Errno;
 
 use crate::sys::process::exec;
-use crate::sys::signal::signals::Signals;
+use crate::sys::signal::handlers::Signals;
 
 /// A child that was not reaped yet.
 #[derive(Debug)]

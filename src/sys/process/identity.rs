@@ -15,11 +15,10 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Gid, Group, Pid, Uid, User};
 
 use crate::error::{Code, Error, Result};
-use crate::sys::fd::channel;
-use crate::sys::fd::errno;
+use crate::sys::fd::{errno, pipe};
 use crate::sys::process::child::{self, Fork};
 use crate::sys::process::exec::Leave;
-use crate::sys::signal::signals::Signals;
+use crate::sys::signal::handlers::Signals;
 
 /// A user, as the system's database knows it.
 #[derive(Clone, Debug)]
@@ -297,7 +296,7 @@ pub(crate) fn allow_core_files(what: &str) -> Result<()> {
 /// When no process can be made there is no answer, and none is needed: the manager will try again,
 /// and the workers check each step, too.
 pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result<()> {
-    let pipe = channel::pipe("pipe of the rehearsal", false)?;
+    let pipe = pipe::pipe("pipe of the rehearsal", false)?;
     let mask = Signals::hold();
     let forked = child::fork();
     if matches!(forked, Ok(Fork::Child)) {

@@ -12,6 +12,7 @@ pub(crate) mod guardian;
 pub(in crate::sys) mod hidden_child;
 pub(crate) mod identity;
 pub(crate) mod inspect;
+pub(crate) mod request_owner;
 pub(crate) mod title;
 
 use std::cell::Cell;

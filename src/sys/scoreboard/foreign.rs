@@ -1,4 +1,4 @@
-//! Opening what another process shows as a scoreboard, when that process may be hostile.
+//! FirstRecord what another process shows as a scoreboard, when that process may be hostile.
 
 use std::fs::File;
 use std::mem::MaybeUninit;

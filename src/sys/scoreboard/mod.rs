@@ -22,9 +22,9 @@
 mod foreign;
 mod header;
 mod memory;
+mod offers;
 mod page;
 mod record;
-mod shelf;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -34,9 +34,9 @@ pub use foreign::open_memfd;
 pub use header::{Figures, Header, Reload, SlotLine, Stage, Total};
 pub use memory::Scoreboard;
 pub(crate) use memory::adopt_region;
-pub use page::{Details, Look, Page, QUEUES, RECORDS};
+pub use offers::{OfferList, Offered};
+pub use page::{Details, Page, QUEUES, RECORDS, Snapshot};
 pub(crate) use record::{Entry, Record};
-pub use shelf::{Offered, Shelf};
 pub use view::{LastExit, PoolStatus, SlotStatus, View, ViewError};
 
 /// The name of the memfd; the kernel shows it as `/memfd:fcgipm-scoreboard (deleted)`.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use super::record::{BEGUN, Entry, Found, MID_RECORD, Record};
-use super::shelf::Shelf;
 use super::{Activity, Order};
+use crate::sys::scoreboard::offers::OfferList;
 
 /// Request loops of one worker that can be told apart. Others go unreported.
 pub const RECORDS: usize = 31;
@@ -30,7 +30,7 @@ pub struct Page {
     manager: ManagerLine,
     counts: Counts,
     records: [Record; RECORDS],
-    shelf: Shelf,
+    offers: OfferList,
 }
 
 /// What the manager writes for the worker.
@@ -41,8 +41,8 @@ struct ManagerLine {
     pool_size: AtomicU32,
     request_limit: AtomicU64,
     notice: AtomicU64,
-    /// The manager looks at the shelf again by itself.
-    attended: AtomicU32,
+    /// The manager looks at the offers again by itself.
+    polled: AtomicU32,
     /// Connections may wait in the hand-over queue for whoever accepts next.
     handover: AtomicU32,
     /// One of several kept connections is wanted elsewhere.
@@ -60,7 +60,7 @@ struct ManagerLine {
 #[repr(C, align(256))]
 struct Counts {
     hung_up: AtomicU64,
-    /// There has been something on the shelf.
+    /// There has been something on the offers.
     offered: AtomicU64,
     /// Connections accepted, by the manager's queues.
     accepted: [AtomicU64; QUEUES],
@@ -70,7 +70,7 @@ const _: () = assert!(size_of::<Record>() == 512 && size_of::<Page>() == 20 * 10
 
 /// What a worker says it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Snapshot {
     /// Of the busiest loop.
     pub activity: Activity,
     /// Tells this request from any other of the same worker, in whichever loop. Of a loop that is
@@ -113,12 +113,12 @@ impl Page {
     }
 
     /// Has the worker look into the hand-over queue before it accepts again.
-    pub fn point_at_handover(&self) {
+    pub fn set_handover_hint(&self) {
         self.manager.handover.store(1, Ordering::Release);
     }
 
     /// Has the worker hand a kept connection on before it accepts again, if it has several.
-    pub fn ask_to_share(&self) {
+    pub fn request_rebalance(&self) {
         self.manager.share.store(1, Ordering::Release);
     }
 
@@ -160,7 +160,7 @@ impl Page {
         None
     }
 
-    /// Gives an order. It takes effect at the worker's next look, so a kick follows.
+    /// Gives an order. It takes effect at the worker's next look, so a wake-up follows.
     pub fn give_order(&self, order: Order) {
         self.manager.order.store(order as u32, Ordering::Release);
         // Either the worker sees it before it waits, or `only_serves` sees that the worker is about to wait.
@@ -174,7 +174,7 @@ impl Page {
             .store(u32::from(is_guarded), Ordering::Release);
     }
 
-    /// Tells the worker that the manager has ended. A kick follows, as with an order.
+    /// Tells the worker that the manager has ended. A wake-up follows, as with an order.
     pub fn orphan(&self) {
         self.manager.orphaned.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
@@ -182,15 +182,15 @@ impl Page {
 
     /// The connections that the worker offers.
     #[must_use]
-    pub fn shelf(&self) -> &Shelf {
-        &self.shelf
+    pub fn offers(&self) -> &OfferList {
+        &self.offers
     }
 
     /// Tells the worker whether its offers are looked for.
-    pub fn set_attended(&self, attended: bool) {
+    pub fn set_polled(&self, polled: bool) {
         self.manager
-            .attended
-            .store(u32::from(attended), Ordering::SeqCst);
+            .polled
+            .store(u32::from(polled), Ordering::SeqCst);
     }
 
     /// Tells the worker how many workers there are.
@@ -198,7 +198,7 @@ impl Page {
         self.manager.pool_size.store(pool_size, Ordering::Relaxed);
     }
 
-    /// Tells the worker that this request ([`Look::request`]) has run for too long.
+    /// Tells the worker that this request ([`Snapshot::request`]) has run for too long.
     pub fn give_notice(&self, request: u64) {
         self.manager.notice.store(request, Ordering::Release);
     }
@@ -206,7 +206,7 @@ impl Page {
     /// What the worker says it does. `None`: what stands there means nothing, or could not be read
     /// this time.
     #[must_use]
-    pub fn look(&self) -> Option<Look> {
+    pub fn look(&self) -> Option<Snapshot> {
         (0..TRIES).find_map(|_| {
             let look = self.look_once();
             if look.is_none() {
@@ -268,7 +268,7 @@ impl Page {
 
     /// More about the request that a look showed. `None`: it is no longer the one that runs.
     #[must_use]
-    pub fn details(&self, look: &Look) -> Option<Details> {
+    pub fn details(&self, look: &Snapshot) -> Option<Details> {
         let record = self.records.get(look.record)?;
         let (method, uri) = (record.method.printable(), record.uri.printable());
         // The text was written before the line, and is written anew only after another line was.
@@ -290,8 +290,8 @@ impl Page {
         })
     }
 
-    fn look_once(&self) -> Option<Look> {
-        let mut seen = Look {
+    fn look_once(&self) -> Option<Snapshot> {
+        let mut seen = Snapshot {
             activity: Activity::Starting,
             request: 0,
             requests: 0,
@@ -310,7 +310,7 @@ impl Page {
             }
             let activity = entry.activity()?;
             let requests = seen.requests.saturating_add(entry.finished);
-            let look = Look {
+            let look = Snapshot {
                 activity,
                 request: entry.number,
                 requests: 0,
@@ -331,7 +331,7 @@ fn take(flag: &AtomicU32) -> bool {
     flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::Acquire) != 0
 }
 
-impl Look {
+impl Snapshot {
     /// Whether the worker says that it has run the application for any request.
     #[must_use]
     pub fn has_taken_a_request(&self) -> bool {
@@ -385,7 +385,7 @@ impl Page {
 
     /// Whether the worker is to look into the hand-over queue. That it is, is forgotten.
     #[inline]
-    pub(crate) fn take_pointer_at_handover(&self) -> bool {
+    pub(crate) fn take_handover_hint(&self) -> bool {
         take(&self.manager.handover)
     }
 
@@ -403,8 +403,8 @@ impl Page {
 
     /// Whether the manager looks for offers by itself.
     #[must_use]
-    pub fn is_attended(&self) -> bool {
-        self.manager.attended.load(Ordering::SeqCst) != 0
+    pub fn is_polled(&self) -> bool {
+        self.manager.polled.load(Ordering::SeqCst) != 0
     }
 
     /// After how many requests the manager wants to be told; 0: never.
@@ -445,7 +445,7 @@ impl Page {
         self.counts.accepted[queue].fetch_add(1, Ordering::Release);
     }
 
-    /// The shelf is about to be used.
+    /// The offers is about to be used.
     #[inline]
     pub(crate) fn note_offer(&self) {
         self.counts.offered.store(1, Ordering::Relaxed);

@@ -194,7 +194,7 @@ fn random_bytes_never_mean_anything() {
                 word.store(random(&mut state), Ordering::Relaxed);
             }
             assert_eq!(page.look(), None);
-            let bogus = Look {
+            let bogus = Snapshot {
                 activity: Activity::Busy,
                 request: 1,
                 requests: 0,

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
 use super::header::{Figures, Header, Reload, SlotLine, Stage, TOTALS, Total};
 use super::memory::Shape;
-use super::page::{Details, Look, Page};
+use super::page::{Details, Page, Snapshot};
 
 /// A scoreboard that is only read.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl View {
 
     /// What the worker in a slot says it does. `None`: nothing that means anything.
     #[must_use]
-    pub fn look(&self, slot: usize) -> Option<Look> {
+    pub fn look(&self, slot: usize) -> Option<Snapshot> {
         self.page(slot)?.look()
     }
 
@@ -179,7 +179,7 @@ impl View {
 
     /// More about the request that a look showed.
     #[must_use]
-    pub fn details(&self, slot: usize, look: &Look) -> Option<Details> {
+    pub fn details(&self, slot: usize, look: &Snapshot) -> Option<Details> {
         self.page(slot)?.details(look)
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use nix::errno::Errno;
 
 use crate::error::{Code, Error, Result};
-use crate::sys::signal::{hosts_handler, kick};
+use crate::sys::signal::{hosts_handler, wakeup};
 
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
@@ -77,12 +77,12 @@ fn replace(signal: i32, theirs: usize, ours: usize) {
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let errno = Errno::last_raw();
     // First, because the host's handler may not return.
-    let is_for_host = if signal == kick::KICK {
-        // The host has put its handler in the place of the kick's. A valid signal's handler can always be installed.
-        let _ = kick::restore(kick::KICK);
+    let is_for_host = if signal == wakeup::WAKE_SIGNAL {
+        // The host has put its handler in the place of the wake-up's. A valid signal's handler can always be installed.
+        let _ = wakeup::restore(wakeup::WAKE_SIGNAL);
         hosts_handler::is_wanted()
     } else {
-        kick::interrupt(kick::Whose::ThisThread);
+        wakeup::interrupt(wakeup::Whose::ThisThread);
         true
     };
     Errno::set_raw(errno);

@@ -1,4 +1,4 @@
-//! The host's own handler of the signal that kicks. URG is also how the kernel reports out-of-band data, so a handler of
+//! The host's own handler of the signal that wake_ups. URG is also how the kernel reports out-of-band data, so a handler of
 //! the host's is not lost when the library's takes its place: it is called after that one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 //! Signals: the handlers of a manager and of its workers, and waking what waits.
 
 pub(crate) mod chain;
+pub(crate) mod handlers;
 pub(in crate::sys) mod hosts_handler;
-pub(crate) mod kick;
-pub(crate) mod signals;
+pub(crate) mod wakeup;

@@ -177,12 +177,13 @@ fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{ErrorKind, Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn a_unix_socket_refuses_newcomers_and_keeps_its_queue() {

@@ -146,7 +146,7 @@ pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> nix::Result<bool> {
     Ok(name.family() == Some(AddressFamily::Unix))
 }
 
-/// Accepts a connection, in one system call. Of a unix socket nothing is asked of the peer's address.
+/// AcceptCounter a connection, in one system call. Of a unix socket nothing is asked of the peer's address.
 pub(crate) fn accept(listener: BorrowedFd<'_>, is_unix: bool) -> nix::Result<(OwnedFd, Peer)> {
     if is_unix {
         return Ok((accept_into(listener, None)?, Peer::Unix));

@@ -139,9 +139,10 @@ pub(in crate::sys) fn is_accepted_at(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
 
     #[test]
     fn accepted_connections_are_told_from_others() {

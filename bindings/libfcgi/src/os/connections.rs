@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use fcgipm::error::{Code, Error};
 use fcgipm::server;
-
 use parking_lot::{Mutex, MutexGuard};
 
 use super::transfer::readable;
@@ -165,7 +164,7 @@ fn accept(
     accepted
 }
 
-/// Accepts on one listening socket. It stays, because a manager knows a worker that waited by what waited.
+/// AcceptCounter on one listening socket. It stays, because a manager knows a worker that waited by what waited.
 #[derive(Debug)]
 struct Acceptor {
     listener: c_int,

@@ -102,8 +102,9 @@ impl Operations {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::ptr;
+
+    use super::*;
 
     unsafe extern "C" fn ignore(_: *mut c_void, _: c_int) {}
 

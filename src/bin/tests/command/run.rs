@@ -12,7 +12,6 @@ mod starting;
 mod supervised;
 mod usage;
 
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -20,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::Instant;
+use std::{fs, thread};
 
 use tempfile::TempDir;
 

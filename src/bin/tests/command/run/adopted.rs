@@ -1,9 +1,8 @@
 //! As PID 1 or a subreaper, to which the orphans of its programs come.
 
-use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::thread;
 use std::time::Instant;
+use std::{fs, thread};
 
 use super::{Run, address, call, fifo, hello, pid_in, script};
 use crate::managed::signal;

@@ -1,11 +1,10 @@
 //! Programs that say nothing of themselves: what signals allow.
 
-use std::fs;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::thread;
 use std::time::Instant;
+use std::{fs, thread};
 
 use super::{Run, fifo, plain, script, status, wait_until_gone};
 use crate::process::{LIMIT, fcgipm};

@@ -1,0 +1,3 @@
+//! What several subcommands take from the command line.
+
+pub(crate) mod address;

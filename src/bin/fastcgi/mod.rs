@@ -1,0 +1,6 @@
+//! FastCGI from the web server's side: a connection, its records, a request and its body.
+
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod records;
+pub(crate) mod stream;

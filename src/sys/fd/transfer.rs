@@ -1,0 +1,256 @@
+//! Connections that travel from process to process over a unix socket, the hand-over queue (unix(7), SCM_RIGHTS).
+//!
+//! Every worker has both ends, and one of them may be hostile: it can send anything that has a descriptor, and many
+//! of them in one message. Whatever arrives is a connection of the pool's, or is closed.
+
+use std::fs;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, SockaddrStorage, getpeername, getsockname, recv, sendmsg,
+};
+use once_cell::sync::OnceCell;
+
+use crate::sys::fd::above_standard;
+use crate::sys::process::disposable;
+use crate::sys::socket::listeners;
+
+/// The most descriptors that a message can have (SCM_MAX_FD). With less room the kernel would close the others here,
+/// and the last close of a socket may wait.
+const DESCRIPTORS_MAX: usize = 253;
+
+/// Bytes for these, and for what else can be had from a socket whose options a hostile worker has set.
+const CONTROL: usize = DESCRIPTORS_MAX * size_of::<i32>() + 1024;
+
+/// A message that has the sender's pidfd (linux/socket.h).
+const SCM_PIDFD: i32 = 4;
+
+/// Files that are kept open, because their file system might not let go of them.
+const KEPT_MAX: usize = 16;
+
+/// Something that was taken from the queue: another worker's word for a connection.
+#[derive(Debug)]
+pub(crate) struct QueuedFd(OwnedFd);
+
+/// What was received.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// One descriptor, and its byte.
+    Queued(QueuedFd, u8),
+    /// A message that no worker of ours sends; what was in it is closed.
+    Rubbish,
+    /// Nothing waits.
+    Nothing,
+}
+
+/// Passes a descriptor and one byte over a socket. False: the queue is full.
+pub(crate) fn pass(over: BorrowedFd<'_>, fd: BorrowedFd<'_>, byte: u8) -> nix::Result<bool> {
+    let fds = [fd.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&fds)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match sendmsg::<()>(
+            over.as_raw_fd(),
+            &[IoSlice::new(&[byte])],
+            &message,
+            flags,
+            None,
+        ) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            // ETOOMANYREFS: more descriptors in flight than the user may have open (unix(7)).
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Takes what waits. EPIPE: the queue is at its end, and nothing will come any more. EMFILE, ENFILE: no descriptor is
+/// free, and what waits stays there.
+pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
+    let peek = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    match recv(from.as_raw_fd(), &mut [0], peek) {
+        Ok(0) => return Err(Errno::EPIPE),
+        Ok(_) => {}
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
+        Err(error) => return Err(error),
+    }
+    // What finds no place in the table is lost.
+    let spare = fcntl(from, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: fcntl just made this descriptor, and nothing else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(spare) });
+    let Some((byte, mut fds)) = receive(from)? else {
+        // Another worker was faster.
+        return Ok(Received::Nothing);
+    };
+    if let Some(fd) = fds.pop().filter(|_| fds.is_empty()) {
+        return Ok(Received::Queued(QueuedFd(above_standard(fd)?), byte));
+    }
+    close_all(fds);
+    Ok(Received::Rubbish)
+}
+
+/// The first byte of a message, and all descriptors that came with it.
+fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
+    #[repr(C)]
+    union Control {
+        _aligned: libc::cmsghdr,
+        bytes: [u8; CONTROL],
+    }
+    let mut control = MaybeUninit::<Control>::zeroed();
+    let mut byte = 0_u8;
+    let mut part = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    // SAFETY: zeroes are a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the message names live locals of the stated lengths.
+    let count = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, flags) };
+    match Errno::result(count) {
+        Ok(0) => return Err(Errno::EPIPE),
+        Ok(_) => {}
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has filled the control buffer in as the message says, which is what these walk over. Of a
+    // message that was cut the length is that of what is there. Nothing else owns the descriptors in it.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(one) = header.as_ref() {
+            let is_fd = matches!(one.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD);
+            if one.cmsg_level == libc::SOL_SOCKET && is_fd {
+                let data = libc::CMSG_DATA(header).cast::<i32>();
+                let length = one.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as _);
+                for place in 0..length / size_of::<i32>() {
+                    let fd = data.add(place).read_unaligned();
+                    if fd >= 0 {
+                        fds.push(OwnedFd::from_raw_fd(fd));
+                    }
+                }
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    Ok(Some((byte, fds)))
+}
+
+impl QueuedFd {
+    /// The connection, if it is one that this listening socket accepted, or another one of this process's. What is
+    /// not is closed.
+    pub(crate) fn check(self, listener: BorrowedFd<'_>) -> Option<OwnedFd> {
+        static ADDRESSES: OnceCell<Vec<SockaddrStorage>> = OnceCell::new();
+        let fd = self.0.as_fd();
+        let is_at = |address: &SockaddrStorage| listeners::is_accepted_at(address, fd);
+        let is_connected = getpeername::<SockaddrStorage>(fd.as_raw_fd()).is_ok();
+        let is_ours = getsockname(listener.as_raw_fd()).is_ok_and(|address| is_at(&address))
+            || ADDRESSES
+                .get_or_init(listeners::addresses)
+                .iter()
+                .any(is_at);
+        if is_connected && is_ours {
+            return Some(self.0);
+        }
+        close_all(vec![self.0]);
+        None
+    }
+}
+
+/// Whether so much came that could not be closed, that nothing more should be taken.
+pub(crate) fn is_flooded() -> bool {
+    KEPT.load(Ordering::Relaxed) >= KEPT_MAX
+}
+
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// Closes what a hostile worker sent, without waiting for whatever it may have done to it. A file stays open: to
+/// close it calls into its file system, which may be the worker's own.
+fn close_all(fds: Vec<OwnedFd>) {
+    let mut sockets = Vec::new();
+    for fd in fds {
+        let link = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let link = link.unwrap_or_default().into_os_string();
+        let kind = link.as_encoded_bytes();
+        if kind.starts_with(b"socket:[") {
+            sockets.push(fd);
+        } else if kind.starts_with(b"pipe:[") || kind.starts_with(b"anon_inode:") {
+            drop(fd);
+        } else {
+            std::mem::forget(fd);
+            KEPT.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    if !sockets.is_empty() {
+        let _ = disposable::close_sockets(sockets);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+    use crate::sys::fd::io;
+
+    fn taken(from: &UnixStream) -> (QueuedFd, u8) {
+        match take(from.as_fd()) {
+            Ok(Received::Queued(fd, byte)) => (fd, byte),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_queue_is_told_from_an_empty_one() {
+        let (near, far) = UnixStream::pair().unwrap();
+        assert!(matches!(take(near.as_fd()), Ok(Received::Nothing)));
+        far.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_eq!(take(near.as_fd()).unwrap_err(), Errno::EPIPE);
+    }
+
+    #[test]
+    fn descriptors_travel_with_their_byte_and_in_order() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (one, two) = UnixStream::pair().unwrap();
+        assert!(pass(far.as_fd(), one.as_fd(), b'1').unwrap());
+        assert!(pass(far.as_fd(), two.as_fd(), b'2').unwrap());
+        let (first, byte) = taken(&near);
+        assert_eq!(byte, b'1');
+        drop((one, two));
+        let (second, byte) = taken(&near);
+        assert_eq!(byte, b'2');
+        nix::unistd::write(first.0.as_fd(), b"x").unwrap();
+        let mut buffer = [0; 4];
+        let received = io::receive(second.0.as_fd(), &mut buffer);
+        assert_eq!(received, Ok(io::Received::Bytes(1)));
+    }
+
+    #[test]
+    fn only_a_connection_of_this_socket_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = UnixStream::connect(&path).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        let check = |fd: BorrowedFd<'_>| {
+            let copy = fd.try_clone_to_owned().unwrap();
+            QueuedFd(copy).check(listener.as_fd()).is_some()
+        };
+        assert!(check(served.as_fd()));
+        let (pair, _other) = UnixStream::pair().unwrap();
+        let (pipe, _write) = std::io::pipe().unwrap();
+        for fd in [client.as_fd(), listener.as_fd(), pair.as_fd(), pipe.as_fd()] {
+            assert!(!check(fd));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Who answers a request, as the process that accepted it and the children that it has forked since know it: a word
+//! in memory that they share.
+//!
+//! The one who answers is the *keeper*: at first the process that accepted the request. It may leave the request, and
+//! then the first child that takes it is the keeper. The others may add to the response for as long as the keeper has
+//! not ended it. Nobody waits for anybody here, except where it says so, and then with a limit.
+
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::sys::process;
+
+/// The keeper answers. As long as nothing is said, that is how it is.
+const KEPT: u32 = 0;
+/// The keeper left the request to whoever takes it.
+const LEFT: u32 = 1;
+/// The response was ended.
+const ENDED: u32 = 2;
+const STATE: u32 = 3;
+/// Somebody other than the keeper reads the input from the connection.
+const SHARED_INPUT: u32 = 4;
+/// Somebody waits for the next change of the state.
+const AWAITED: u32 = 8;
+/// In steps of this: who is about to add to the response.
+const WRITER: u32 = 16;
+
+/// How a request ends for the process that ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The response is this process's to end, and the connection with it.
+    Whole,
+    /// The same, but others have to do with the connection, so that it cannot serve another request.
+    Shared,
+    /// Another process answers, or has answered.
+    Lost,
+}
+
+/// Whether somebody other than the keeper may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It may, until [`Ownership::leave_writing`].
+    Writer,
+    /// The request had been left, and is this process's now.
+    Keeper,
+    /// The response was ended.
+    Refused,
+}
+
+/// The word of the current request. A request in which the process forked leaves its word to the children.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    page: *mut AtomicU32,
+    /// Which word of the page.
+    place: usize,
+    /// Whose page it is: in a child another one is needed for further requests.
+    owner: i32,
+}
+
+// SAFETY: the page is only touched through atomics, and is mapped for as long as this lives.
+unsafe impl Send for Ownership {}
+// SAFETY: as above.
+unsafe impl Sync for Ownership {}
+
+impl Ownership {
+    pub(crate) fn new() -> Self {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice. No memory is used until it is written to.
+        let page = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                process::page_size(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        let page = if page == libc::MAP_FAILED {
+            ptr::null_mut()
+        } else {
+            page.cast()
+        };
+        Self {
+            page,
+            place: 0,
+            owner: process::pid(),
+        }
+    }
+
+    /// `None` where there was no memory: then children have no part in a request.
+    fn word(&self) -> Option<&AtomicU32> {
+        if self.page.is_null() {
+            return None;
+        }
+        // SAFETY: `place` stays within the page, which is mapped for as long as this lives; all bits are valid.
+        Some(unsafe { &*self.page.add(self.place) })
+    }
+
+    /// Changes the word as `next` says, which is asked again when another process was faster; `None`: not at all.
+    /// Returns what was there.
+    fn change(&self, next: impl Fn(u32) -> Option<u32>) -> Result<u32, u32> {
+        let Some(word) = self.word() else {
+            return Err(ENDED);
+        };
+        let changed = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        if let Ok(before) = changed
+            && before & AWAITED != 0
+        {
+            wake(word);
+        }
+        changed
+    }
+
+    fn state(&self) -> u32 {
+        self.word()
+            .map_or(ENDED, |word| word.load(Ordering::SeqCst) & STATE)
+    }
+
+    /// The keeper ends the response: nobody adds to it from here on. `left`: it left the request before.
+    pub(crate) fn end(&self, left: bool) -> Ending {
+        let expected = if left { LEFT } else { KEPT };
+        if self.word().is_none() {
+            return Ending::Whole;
+        }
+        match self.change(|word| (word & STATE == expected).then_some(word & !STATE | ENDED)) {
+            Ok(before) if before & SHARED_INPUT != 0 || before >= WRITER => Ending::Shared,
+            Ok(_) => Ending::Whole,
+            Err(_) => Ending::Lost,
+        }
+    }
+
+    /// Somebody other than the keeper ends the response. False: it was ended before.
+    pub(crate) fn take_end(&self) -> bool {
+        self.change(|word| (word & STATE != ENDED).then_some(word & !STATE | ENDED))
+            .is_ok()
+    }
+
+    /// The keeper leaves the request to others. False: another one has ended it.
+    pub(crate) fn leave(&self) -> bool {
+        self.change(|word| (word & STATE == KEPT).then_some(word & !STATE | LEFT))
+            .is_ok()
+    }
+
+    /// Takes a request that was left, or takes it back. False: it was not, or another one was faster.
+    pub(crate) fn take(&self) -> bool {
+        self.change(|word| (word & STATE == LEFT).then_some(word & !STATE | KEPT))
+            .is_ok()
+    }
+
+    /// Somebody other than the keeper wants to send.
+    pub(crate) fn enter_writing(&self) -> Entry {
+        if self.take() {
+            return Entry::Keeper;
+        }
+        match self.change(|word| (word & STATE == KEPT).then(|| word.wrapping_add(WRITER))) {
+            Ok(_) => Entry::Writer,
+            Err(word) if word & STATE == LEFT => self.enter_writing(),
+            Err(_) => Entry::Refused,
+        }
+    }
+
+    pub(crate) fn leave_writing(&self) {
+        let _ = self.change(|word| Some(word.saturating_sub(WRITER)));
+    }
+
+    /// Somebody other than the keeper wants to read from the connection. False: the request is over.
+    pub(crate) fn share_input(&self) -> bool {
+        self.change(|word| (word & STATE != ENDED).then_some(word | SHARED_INPUT))
+            .is_ok()
+    }
+
+    /// Whether the response was ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state() == ENDED
+    }
+
+    /// Whether the request was left, or else whether that is how it comes within this time.
+    pub(crate) fn is_left_within(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        loop {
+            let Ok(before) = self.change(|word| (word & STATE == KEPT).then_some(word | AWAITED))
+            else {
+                return self.state() == LEFT;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            let Some(word) = self.word().filter(|_| !left.is_zero()) else {
+                return false;
+            };
+            wait(word, before | AWAITED, left);
+        }
+    }
+
+    /// The next request gets a word that no child knows.
+    pub(crate) fn renew(&mut self) {
+        self.place += 1;
+        if self.owner != process::pid()
+            || self.place >= process::page_size() / size_of::<AtomicU32>()
+        {
+            *self = Self::new();
+        }
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        if !self.page.is_null() {
+            // SAFETY: `new` mapped it, and nothing refers to it any more. Other processes keep theirs.
+            unsafe { libc::munmap(self.page.cast(), process::page_size()) };
+        }
+    }
+}
+
+/// futex(2) between processes. It may return early.
+fn wait(word: &AtomicU32, expected: u32, patience: Duration) {
+    let timeout = libc::timespec {
+        tv_sec: libc::time_t::try_from(patience.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(patience.subsec_nanos()),
+    };
+    // SAFETY: a mapped word, an integer, and a live local.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            &raw const timeout,
+        )
+    };
+}
+
+fn wake(word: &AtomicU32) {
+    // SAFETY: a mapped word and integers.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_ended_once() {
+        let ownership = Ownership::new();
+        assert_eq!(ownership.enter_writing(), Entry::Writer);
+        ownership.leave_writing();
+        assert_eq!(ownership.end(false), Ending::Whole);
+        assert_eq!(ownership.end(false), Ending::Lost);
+        assert!(!ownership.take_end() && !ownership.leave() && !ownership.share_input());
+        assert_eq!(ownership.enter_writing(), Entry::Refused);
+    }
+
+    #[test]
+    fn the_connection_of_a_request_that_others_have_to_do_with_serves_no_other() {
+        let mut ownership = Ownership::new();
+        assert_eq!(ownership.enter_writing(), Entry::Writer);
+        assert_eq!(ownership.end(false), Ending::Shared);
+        ownership.renew();
+        assert!(ownership.share_input());
+        assert_eq!(ownership.end(false), Ending::Shared);
+        ownership.renew();
+        assert_eq!(ownership.end(false), Ending::Whole);
+    }
+
+    #[test]
+    fn what_was_left_is_taken_once() {
+        let mut ownership = Ownership::new();
+        assert!(!ownership.take());
+        assert!(ownership.leave());
+        assert!(ownership.is_left_within(Duration::ZERO));
+        assert_eq!(ownership.enter_writing(), Entry::Keeper);
+        assert!(!ownership.take());
+        assert_eq!(ownership.end(true), Ending::Lost);
+        assert!(!ownership.has_ended());
+        ownership.renew();
+        assert!(ownership.leave());
+        assert_eq!(ownership.end(true), Ending::Whole);
+    }
+
+    #[test]
+    fn pages_do_not_run_out_of_words() {
+        let mut ownership = Ownership::new();
+        for _ in 0..3000 {
+            assert_eq!(ownership.end(false), Ending::Whole);
+            ownership.renew();
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_decision() {
+        let ownership = Ownership::new();
+        assert!(!ownership.is_left_within(Duration::from_millis(1)));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| ownership.is_left_within(Duration::from_secs(40)));
+            while ownership.word().unwrap().load(Ordering::SeqCst) & AWAITED == 0 {
+                std::thread::yield_now();
+            }
+            assert!(ownership.leave());
+            assert!(waits.join().unwrap());
+        });
+    }
+}

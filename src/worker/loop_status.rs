@@ -1,0 +1,179 @@
+//! What one request loop of a worker says of itself on the scoreboard. It costs a few stores: no
+//! lock, no allocation, no system call.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::stat::fstat;
+
+use crate::sys::scoreboard::{Entry, Record};
+use crate::sys::{clock, process};
+use crate::worker::{Activity, Page, RECORDS, installed};
+
+/// The places on this process's page that have a loop. A fork of a worker has no page.
+static CLAIMED: [AtomicBool; RECORDS] = [const { AtomicBool::new(false) }; RECORDS];
+
+/// A loop's record. It has none without a manager, or where all places are taken: then nothing here
+/// does anything.
+#[derive(Debug, Default)]
+pub struct LoopStatus(Option<Claimed>);
+
+#[derive(Debug)]
+struct Claimed {
+    page: &'static Page,
+    record: &'static Record,
+    entry: Entry,
+    place: usize,
+    owner: i32,
+}
+
+impl LoopStatus {
+    /// The loop waits for a request. True for the first one of this worker to do so.
+    pub fn idle(&mut self) -> bool {
+        let Some(installed) = installed() else {
+            return false;
+        };
+        if self.0.is_none() {
+            self.0 = Claimed::take(installed.link_to_manager.page);
+        }
+        self.turn_to(Activity::Idle);
+        !installed.ready.load(Ordering::Relaxed) && !installed.ready.swap(true, Ordering::Relaxed)
+    }
+
+    /// It has a connection, and reads.
+    pub fn reading(&mut self) {
+        self.turn_to(Activity::Reading);
+    }
+
+    /// It leaves.
+    pub fn leaving(&mut self) {
+        self.turn_to(Activity::Leaving);
+    }
+
+    /// It runs the application for a request, which came on this descriptor with this FastCGI id.
+    pub fn busy(&mut self, method: &[u8], uri: &[u8], fd: i32, id: u16) {
+        if let Some(claimed) = &mut self.0 {
+            claimed.record.describe(method, uri);
+            claimed.entry.begin(fd, id, clock::recently());
+            claimed.publish();
+        }
+    }
+
+    /// Bytes of the response are about to be sent, were sent, or stay behind for a while. `begun`:
+    /// some of STDOUT may have left. `mid_record`: what has left may end in the middle of a record.
+    pub fn respond(&mut self, begun: bool, mid_record: bool) {
+        if let Some(claimed) = &mut self.0
+            && claimed.entry.activity() == Some(Activity::Busy)
+            && claimed.entry.respond(begun, mid_record)
+        {
+            claimed.publish();
+        }
+    }
+
+    /// The request was answered. Tells the manager, once, when the worker has served enough.
+    pub fn finished(&mut self) {
+        let Some(claimed) = &mut self.0 else { return };
+        claimed.entry.count();
+        claimed.turn_to(Activity::Finished);
+        let limit = claimed.page.request_limit();
+        if limit > 0 && claimed.page.requests() >= limit {
+            tell_of_limit();
+        }
+    }
+
+    /// The request was given up.
+    pub fn abandoned(&mut self) {
+        self.turn_to(Activity::Finished);
+    }
+
+    /// A request was not run, because its client had hung up.
+    pub fn hung_up(&self) {
+        if let Some(claimed) = &self.0 {
+            claimed.page.count_hung_up();
+        }
+    }
+
+    /// The page of a worker's first loop: what that one has to offer is all there is, but for hosts with threads.
+    pub(crate) fn first_page(&self) -> Option<&'static Page> {
+        let claimed = self.0.as_ref().filter(|claimed| claimed.place == 0)?;
+        Some(claimed.page)
+    }
+
+    fn turn_to(&mut self, activity: Activity) {
+        // What goes on goes on since it began.
+        if let Some(claimed) = &mut self.0
+            && claimed.entry.activity() != Some(activity)
+        {
+            claimed.turn_to(activity);
+        }
+    }
+}
+
+/// Where the connections of a loop's listening socket are counted, if the manager wants to know.
+#[derive(Debug, Default)]
+pub struct AcceptCounter(Option<(&'static Page, usize)>);
+
+impl AcceptCounter {
+    /// For this socket, by a worker.
+    pub fn of(page: &'static Page, listener: BorrowedFd<'_>) -> Self {
+        // A pool without a limit has no queue here, and pays for nothing.
+        let is_wanted = page.counts_queues();
+        let inode = is_wanted.then(|| fstat(listener).map_or(0, |stat| stat.st_ino));
+        let queue = inode.and_then(|inode| page.queue_of(inode));
+        Self(queue.map(|queue| (page, queue)))
+    }
+
+    /// One was accepted. Before anything else is said of it.
+    #[inline]
+    pub fn count(&self) {
+        if let Some((page, queue)) = self.0 {
+            page.count_accepted(queue);
+        }
+    }
+}
+
+impl Claimed {
+    fn take(page: &'static Page) -> Option<Self> {
+        let place = CLAIMED
+            .iter()
+            .position(|claimed| !claimed.swap(true, Ordering::Acquire))?;
+        let (record, entry) = page.record(place)?;
+        Some(Self {
+            page,
+            record,
+            entry,
+            place,
+            owner: process::pid(),
+        })
+    }
+
+    fn turn_to(&mut self, activity: Activity) {
+        self.entry.turn_to(activity, clock::recently());
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        self.record.publish(&mut self.entry);
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if process::pid() != self.owner {
+            return;
+        }
+        if self.entry.activity() != Some(Activity::Leaving) {
+            self.turn_to(Activity::Starting);
+        }
+        CLAIMED[self.place].store(false, Ordering::Release);
+    }
+}
+
+#[cold]
+fn tell_of_limit() {
+    if let Some(installed) = installed()
+        && !installed.limit_told.swap(true, Ordering::Relaxed)
+    {
+        installed.link_to_manager.notify_manager();
+    }
+}
