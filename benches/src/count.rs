@@ -69,7 +69,7 @@ fn traced(
         &peer.command(places, case, case.workers, &socket)?,
     );
     // Under strace requests take ticks of the kernel's clock, and behind such a request clients are looked at.
-    command.env("FCGIPM_SKIP_HUNG_UP", "no");
+    command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut server = Server::start_below(command, 1, &socket, case.workers)?;
     server.stop_signal = peer.stop_signal();
     load::round(

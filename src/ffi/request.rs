@@ -73,8 +73,8 @@ pub(super) fn length(count: usize) -> i64 {
 ///
 /// flags is 0 or FCGIPM_FAIL_ACCEPT_ON_INTR, FCGIPM_RETURN_ON_SIGNAL, or both. options may be NULL
 /// and is not needed afterwards; params_timeout, body_timeout, write_timeout, idle_timeout,
-/// skip_hung_up, max_params, max_param_size and max_params_size count, the environment wins over
-/// them, and FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
+/// skip_disconnected, max_params, max_param_size and max_params_size count, the environment wins
+/// over them, and FCGI_WEB_SERVER_ADDRS is read (FastCGI 1.0, section 3.2).
 ///
 /// In a program that "fcgipm run" started, the first call makes the process a worker of that
 /// manager: the handlers of a fresh worker (see fcgipm_worker_protect()) are installed where the

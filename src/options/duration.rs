@@ -1,8 +1,8 @@
-//! Times as operators write them.
+//! Times as operators write them, in seconds or with units.
 
 use std::time::Duration;
 
-/// What may stand behind a number, and how many seconds it is; as in systemd.time(7), up to a week.
+/// The units and their lengths in seconds, as in systemd.time(7), up to a week.
 const UNITS: [(&str, f64); 12] = [
     ("us", 1e-6),
     ("ms", 1e-3),
@@ -18,27 +18,28 @@ const UNITS: [(&str, f64); 12] = [
     ("week", 604_800.0),
 ];
 
-/// The longest time that is taken: three years.
+/// The longest valid time: three years.
 pub const DURATION_MAX: Duration = Duration::from_secs(100_000_000);
 
-/// What a duration looks like, for errors.
+/// The syntax of a duration, for error messages.
 pub const DURATION: &str = "a number of seconds or a time such as 250ms, 5m or 1h30m";
 
-/// A number of seconds, a decimal fraction allowed, or numbers with units: `250ms`, `5m`, `1h30m`, `1h 30m`.
-/// `None`: it is nothing of the kind. It may be beyond [`DURATION_MAX`], but not by much.
+/// Parses a number of seconds, which may have a fraction, or numbers with units: `250ms`, `5m`,
+/// `1h30m`, `1h 30m`. Returns `None` for anything else. A time beyond [`DURATION_MAX`] is cut to
+/// just above it.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
     loop {
-        // Digits and one point only: f64 would also take "inf", "nan" and "1e9".
+        // Digits and a point only: f64 would also parse "inf", "nan" and "1e9".
         let number_ends = end(rest, |byte| byte.is_ascii_digit() || byte == b'.');
         let number: f64 = rest[..number_ends].parse().ok()?;
         rest = &rest[number_ends..];
         let unit_ends = end(rest, |byte| byte.is_ascii_alphabetic());
         let unit = &rest[..unit_ends];
         rest = &rest[unit_ends..];
-        // A bare number among others could mean anything.
+        // A number without a unit is ambiguous unless it stands alone.
         let is_alone = rest.is_empty() && number_ends == text.len();
         let factor = if unit.is_empty() && is_alone {
             1.0
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_units_and_sums_of_them_are_taken() {
+    fn numbers_units_and_sums_of_them_are_valid() {
         for (text, milliseconds) in [
             ("0", 0),
             ("5", 5_000),
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is() {
+    fn anything_else_is_rejected() {
         for text in [
             "", " ", "s", "-1", "+1", "1e3", "inf", "nan", "1.2.3", ".", "5x", "5 m", "1h30",
             "1h30m ", " 5m", "5M", "1h,30m", "٣m",

@@ -1,4 +1,4 @@
-//! What values an option takes, and how they are read.
+//! The types of options, and their parsers.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Spec;
 use super::duration::{DURATION, DURATION_MAX, duration};
 use crate::error::{Code, Error, Result};
 
-/// What values an option takes.
+/// The type of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A whole number in a range.
@@ -16,32 +16,32 @@ pub enum Kind {
         /// Largest value.
         max: u64,
     },
-    /// A number of bytes in a range; `k`, `m` and `g` (powers of 1,024) may follow it.
+    /// A number of bytes in a range, with an optional suffix `k`, `m` or `g` (powers of 1,024).
     Bytes {
         /// Smallest value.
         min: u64,
         /// Largest value.
         max: u64,
     },
-    /// A number of seconds, a decimal fraction allowed, or a [time with units](super::duration()); 0 means none.
+    /// A [time](super::duration()); 0 means none.
     Seconds,
     /// `1`, `yes`, `true`, `on`, or `0`, `no`, `false`, `off`.
     Flag,
-    /// File permissions in octal; empty means what the umask leaves.
+    /// File permissions in octal; empty means those that the umask leaves.
     Mode,
     /// Text without NUL; empty means not set.
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A whole number in a range that may be negative; empty means left as it is.
+    /// A whole number in a range that may be negative; empty means unchanged.
     Signed {
         /// Smallest value.
         min: i64,
         /// Largest value.
         max: i64,
     },
-    /// A resource limit: a whole number (`k`, `m` and `g` may follow) or `unlimited`; empty means
-    /// left as it is.
+    /// A resource limit: a whole number (suffix `k`, `m` or `g`) or `unlimited`; empty means
+    /// unchanged.
     Limit,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Value {
     Limit(Option<u64>),
 }
 
-/// The value that a text stands for.
+/// Parses the value of an option.
 pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
     let bad = |wanted: &str| {
         Error::new(
@@ -78,8 +78,8 @@ pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
             in_range(number, min, max)
         }
         Kind::Bytes { min, max } => {
-            let number =
-                parse_bytes(text).ok_or_else(|| bad("a number of bytes (k, m or g may follow)"))?;
+            let number = parse_bytes(text)
+                .ok_or_else(|| bad("a number of bytes (suffix k, m or g allowed)"))?;
             in_range(number, min, max)
         }
         Kind::Seconds => {
@@ -92,14 +92,14 @@ pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
         Kind::Flag => match text.to_ascii_lowercase().as_str() {
             "1" | "yes" | "true" | "on" => Ok(Value::Number(1)),
             "0" | "no" | "false" | "off" | "" => Ok(Value::Number(0)),
-            _ => Err(bad("a flag (1, yes, true, on, 0, no, false or off)")),
+            _ => Err(bad("a flag: 1, yes, true, on, 0, no, false or off")),
         },
         Kind::Mode if text.is_empty() => Ok(Value::Mode(None)),
         Kind::Mode => match u32::from_str_radix(text, 8) {
             Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(Value::Mode(Some(mode))),
-            Ok(_) | Err(_) => Err(bad("a mode in octal, 0..777")),
+            Ok(_) | Err(_) => Err(bad("an octal mode in the range 0..777")),
         },
-        Kind::Text if text.contains('\0') => Err(bad("free of NUL bytes")),
+        Kind::Text if text.contains('\0') => Err(bad("valid: it contains a NUL byte")),
         Kind::Text => Ok(Value::Text(text.to_owned())),
         Kind::Word(words) => match words.iter().position(|word| *word == text) {
             Some(position) => Ok(Value::Number(position as u64)),
@@ -115,12 +115,12 @@ pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
             "unlimited" => Ok(Value::Limit(Some(u64::MAX))),
             _ => parse_bytes(text)
                 .map(|limit| Value::Limit(Some(limit)))
-                .ok_or_else(|| bad("a whole number (k, m or g may follow) or unlimited")),
+                .ok_or_else(|| bad("a whole number (suffix k, m or g allowed) or 'unlimited'")),
         },
     }
 }
 
-/// A whole number of bytes, or of the 1,024s that a letter behind it says.
+/// A whole number, with an optional suffix for powers of 1,024.
 fn parse_bytes(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),

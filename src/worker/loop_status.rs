@@ -86,7 +86,7 @@ impl LoopStatus {
         self.turn_to(Activity::Finished);
     }
 
-    /// A request was not run, because its client had hung up.
+    /// A request was not run, because its client had disconnected.
     pub fn hung_up(&self) {
         if let Some(claimed) = &self.0 {
             claimed.page.count_hung_up();

@@ -150,7 +150,7 @@ pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
 pub(crate) fn serve_peers(mut command: Command, peers: &[Peer]) -> Run {
     if peers.iter().any(|peer| matches!(peer, Peer::Leaves(_))) {
         // It leaves before the program accepts, and its request is to be run nevertheless.
-        command.env("FCGIPM_SKIP_HUNG_UP", "no");
+        command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     }
     serve_all(command, |address| {
         let responses = peers.iter().filter_map(|peer| exchange(address, peer));

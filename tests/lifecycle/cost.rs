@@ -18,7 +18,7 @@ use super::{Pool, ask_on_kept, call, command};
 pub(super) const PLAIN: &str = "/headers?n=1";
 
 /// Without the look whether a client hung up, which comes behind a request that takes long.
-const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_HUNG_UP", "no")];
+const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_DISCONNECTED", "no")];
 
 /// The pool's system calls, all processes', are written to a file.
 pub(super) fn traced(

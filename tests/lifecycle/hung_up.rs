@@ -32,7 +32,7 @@ const CLIENTS: usize = 40;
 /// One worker is held while so many clients ask, of whom every second one leaves; how many requests of
 /// those that left were run, and the pool. All others must be answered.
 fn run_for_gone(transport: Transport, option: Option<&str>, leaves: Leaves) -> (usize, Pool) {
-    let option = option.map(|word| ("FCGIPM_SKIP_HUNG_UP", word));
+    let option = option.map(|word| ("FCGIPM_SKIP_DISCONNECTED", word));
     let pool = Pool::start(transport, 1, option.as_slice());
     let mut held = pool.paused(false);
     let gate = pool.gate();
@@ -74,8 +74,9 @@ fn who_certainly_hung_up_is_not_run() {
         assert_eq!(run, 0, "{transport:?}, {leaves:?}");
         // Whoever asks behind them is answered, and with that the last of them has been passed.
         pool.program.call(&call("/"));
-        pool.program.line(" had hung up (option skip_hung_up)");
-        assert_eq!(pool.status()["hung_up"], CLIENTS / 2);
+        pool.program
+            .line(" had disconnected (option skip_disconnected)");
+        assert_eq!(pool.status()["disconnected"], CLIENTS / 2);
         pool.stop();
     }
 }
@@ -105,7 +106,7 @@ fn without_the_option_everything_is_run() {
         let (run, mut pool) = run_for_gone(transport, Some("no"), leaves);
         assert_eq!(run, CLIENTS / 2 - 1, "{transport:?}");
         pool.program.call(&call("/"));
-        assert_eq!(pool.status()["hung_up"], 0);
+        assert_eq!(pool.status()["disconnected"], 0);
         pool.program.signal(Signal::SIGTERM);
         assert_eq!(pool.program.wait().code(), Some(0));
         // Its answers went nowhere.
@@ -143,8 +144,9 @@ fn a_request_on_a_kept_connection_is_not_run_when_its_client_hung_up() {
         assert!(response.text().contains("Hello"));
     }
     pool.program.call(&call("/"));
-    assert_eq!(pool.status()["hung_up"], 4);
-    pool.program.line(" had hung up (option skip_hung_up)");
+    assert_eq!(pool.status()["disconnected"], 4);
+    pool.program
+        .line(" had disconnected (option skip_disconnected)");
     pool.stop();
 }
 
@@ -161,7 +163,7 @@ fn who_asked_for_nothing_is_not_counted() {
         drop(gate);
         assert!(held.response().text().contains("waited"));
         pool.program.call(&call("/"));
-        assert_eq!(pool.status()["hung_up"], 0);
+        assert_eq!(pool.status()["disconnected"], 0);
         pool.stop();
     }
 }
@@ -194,7 +196,7 @@ fn who_hung_up_while_the_worker_started_is_not_run() {
             .collect();
         let all: Vec<_> = (1..=staying.len() as u64).collect();
         assert_eq!(run, all, "{transport:?}: nobody else's request was run");
-        assert_eq!(pool.status()["hung_up"], CLIENTS / 4 * 3);
+        assert_eq!(pool.status()["disconnected"], CLIENTS / 4 * 3);
         pool.stop();
         let _ = std::fs::remove_dir_all(folder);
     }

@@ -13,7 +13,7 @@ const REQUESTS: usize = 1_000;
 /// What servers and applications say about a client that has gone away.
 const HANG_UPS: &[&str] = &[
     "a response was not taken to its end",
-    "had hung up (option skip_hung_up)",
+    "had disconnected (option skip_disconnected)",
     "AH01075: Error dispatching request to : (reading input brigade)",
     "AH01095: prefetch request body failed",
 ];

@@ -26,7 +26,7 @@ fn calls(side: Side, flags: &[&str]) -> Vec<String> {
     command.args(["-D", "-f", "-qq", "-o"]).arg(&trace);
     command.arg(built("small.c", flags));
     // The look comes behind whatever takes long, and here strace sees to that.
-    command.env("FCGIPM_SKIP_HUNG_UP", "no");
+    command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut program = side.start(command, &folder.path().join("socket"));
     // The first one's input has no end yet.
     let request = small();

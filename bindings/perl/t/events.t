@@ -31,7 +31,7 @@ while ($request->Accept >= 0) { print "Content-Type: text/plain\r\n\r\nworker $$
 LOOP
         environment => { FCGIPM_DIE_TIMEOUT => 7 },
     );
-    $daemon->wait_for(qr/^WARN FCGIPM_DIE_TIMEOUT=7 overrides die_timeout=60 of the program$/);
+    $daemon->wait_for(qr/^WARN FCGIPM_DIE_TIMEOUT=7 overrides die_timeout=60 set by the program$/);
     my $worker = worker_of($daemon->ask);
     my @asked = (params => [ ASK => 'loop', REQUEST_METHOD => 'GET', REQUEST_URI => '/loop' ]);
     $daemon->ask(@asked);

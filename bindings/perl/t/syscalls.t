@@ -30,7 +30,7 @@ sub calls {
     my ($ask) = @_;
     my $trace = File::Temp->new;
     # The look whether a client hung up comes behind whatever takes long, and here strace sees to that.
-    my $daemon = Daemon->start(text => $PROGRAM, environment => { FCGIPM_SKIP_HUNG_UP => 'no' });
+    my $daemon = Daemon->start(text => $PROGRAM, environment => { FCGIPM_SKIP_DISCONNECTED => 'no' });
     my $worker = $daemon->wait_for(qr/server \(pid (\d+)\): initialized/);
     my $strace = open(my $says, '-|', "exec strace -p $worker -o $trace 2>&1") or die "strace: $!";
     my $attached = <$says>;

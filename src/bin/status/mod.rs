@@ -1,5 +1,5 @@
-//! `fcgipm status`: what a manager and its workers are doing, from the memory that they share. Nobody
-//! is asked, so it answers whatever state they are in.
+//! `fcgipm status`: what a manager and its workers are doing, read from their shared memory. No
+//! process has to answer, so it works whatever state they are in.
 
 mod find;
 mod report;
@@ -17,46 +17,46 @@ use crate::console::log;
 
 /// Show what a manager and its workers are doing
 ///
-/// Nobody is asked: it answers also when the manager and all its workers are stopped. It needs the
-/// right to look into the manager's process: its user's, or root's.
+/// Reads shared memory, so it works even when the manager and all workers are stopped. Requires
+/// permission to inspect the manager's process: run it as the manager's user or as root.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-State of a worker:
-  starting   has not entered its first Accept
+Worker states:
+  starting   has not called Accept yet
   idle       waits for a request
-  reading    has a connection, and waits for the parameters
+  reading    has accepted a connection and waits for the parameters
   busy       runs the application for a request
-  finishing  has finished a request, and has not come back for the next
-  silent     runs, and says nothing of itself: a program that does not use this library
-  leaving    leaves, because somebody else than the manager told it to
-  retiring   was told to leave by the manager
-  gone       was killed, and is about to be reaped
-  unknown    says nothing that can be understood
+  finishing  has finished a request and has not called Accept again yet
+  silent     runs, but does not report its state: a program that does not use this library
+  exiting    is about to exit, at the request of another process than the manager
+  retiring   was asked to exit by the manager
+  killed     was killed by the manager and has not been reaped yet
+  unknown    its state cannot be read
 
-JSON, one object; times in seconds, null where nothing is known:
+JSON: one object. Times are in seconds; unknown values are null.
   manager, uptime, pm, stopping, wanted, processes, starting, ready, retiring, idle, busy,
   accept_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
-  done, failed, message, age}, forks, deaths, recycled, requests, hung_up, overloaded,
+  done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
   last_exit,
-  workers: [{slot, pid, state, activity, age, since, generation, requests, hung_up, method,
+  workers: [{slot, pid, state, activity, age, since, generation, requests, disconnected, method,
   uri, request_age, last_exit}]; last_exit: {pid, code, signal, text, age}
 
 Exit status:
-  0  it was shown
-  1  no such process or listener, not a manager, no permission
-  2  bad usage")]
+  0  success
+  1  no such process or listener, not a manager, or permission denied
+  2  usage error")]
 pub(crate) struct Options {
-    /// The manager: its pid file, its pid, or where it listens: HOST:PORT, [IPV6]:PORT, :PORT,
+    /// The manager: its pid file, its pid, or its listen address: HOST:PORT, [IPV6]:PORT, :PORT,
     /// /PATH, unix:/PATH or @NAME (abstract)
     #[arg(value_name = "PIDFILE|ADDRESS")]
     target: String,
 
-    /// Print one JSON object
+    /// Print the status as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Shows it; returns the exit status.
+/// Prints the status; returns the exit status.
 pub(crate) fn run(options: &Options) -> u8 {
     match shown(options) {
         Ok(()) => 0,

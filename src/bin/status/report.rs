@@ -29,7 +29,7 @@ pub(super) struct Report {
     pub(super) deaths: u64,
     pub(super) recycled: u64,
     pub(super) requests: u64,
-    pub(super) hung_up: u64,
+    pub(super) disconnected: u64,
     pub(super) overloaded: u64,
     /// The latest of all slots.
     pub(super) last_exit: Option<ExitReport>,
@@ -63,7 +63,7 @@ pub(super) struct WorkerReport {
     pub(super) since: Option<f64>,
     pub(super) generation: u64,
     pub(super) requests: Option<u64>,
-    pub(super) hung_up: u64,
+    pub(super) disconnected: u64,
     pub(super) method: Option<String>,
     pub(super) uri: Option<String>,
     pub(super) request_age: Option<f64>,
@@ -106,7 +106,7 @@ impl Report {
         let listeners = listeners(found, &pool.listeners);
         let waiting = listeners.iter().filter_map(|listener| listener.waiting);
         let served = workers.iter().filter_map(|(worker, _)| worker.requests);
-        let hung_up = workers.iter().map(|(worker, _)| worker.hung_up);
+        let disconnected = workers.iter().map(|(worker, _)| worker.disconnected);
         let latest = exits.iter().max_by_key(|exit| exit.at);
         Self {
             manager: found.pid,
@@ -137,7 +137,7 @@ impl Report {
             deaths: pool.total(Total::Deaths),
             recycled: pool.total(Total::Recycled),
             requests: served.fold(pool.total(Total::Requests), u64::saturating_add),
-            hung_up: hung_up.fold(pool.total(Total::HungUp), u64::saturating_add),
+            disconnected: disconnected.fold(pool.total(Total::HungUp), u64::saturating_add),
             overloaded: pool.total(Total::Overloaded),
             last_exit: latest.map(exit),
             workers: workers.into_iter().map(|(worker, _)| worker).collect(),
@@ -159,7 +159,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
         since: since.filter(|since| !since.is_zero()).map(age),
         generation: status.generation,
         requests: look.map(|look| look.requests),
-        hung_up: found.view.hung_up(slot),
+        disconnected: found.view.hung_up(slot),
         request_age: details.as_ref().and(since).map(age),
         method: details.as_ref().map(|details| details.method.clone()),
         uri: details.map(|details| details.uri),
@@ -169,7 +169,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
 
 fn state(stage: Stage, look: Option<Snapshot>) -> &'static str {
     match (stage, look) {
-        (Stage::Empty | Stage::Gone, _) => "gone",
+        (Stage::Empty | Stage::Gone, _) => "killed",
         (Stage::Starting, _) => "starting",
         (Stage::Retiring, _) => "retiring",
         // Nothing was ever written: a program that says nothing of itself.
@@ -185,7 +185,7 @@ const fn word(activity: Activity) -> &'static str {
         Activity::Idle => "idle",
         Activity::Reading => "reading",
         Activity::Busy => "busy",
-        Activity::Leaving => "leaving",
+        Activity::Leaving => "exiting",
         Activity::Finished => "finishing",
     }
 }

@@ -56,11 +56,11 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
         "\nserved    {} requests; {} forks, {} exits, {} recycled",
         report.requests, report.forks, report.deaths, report.recycled
     )?;
-    if report.hung_up > 0 || report.overloaded > 0 {
+    if report.disconnected > 0 || report.overloaded > 0 {
         writeln!(
             out,
-            "not run   {} requests whose clients had hung up; {} refused, after too long in the queue",
-            report.hung_up, report.overloaded
+            "not run   {} requests whose clients had disconnected; {} refused after max_queue_age",
+            report.disconnected, report.overloaded
         )?;
     }
     if let Some(last) = &report.last_exit {

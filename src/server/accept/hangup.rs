@@ -56,7 +56,7 @@ pub(in crate::server) struct HungUp {
 impl HungUp {
     pub(in crate::server) fn new(options: &Options) -> Self {
         Self {
-            wanted: match options.word(Opt::SkipHungUp) {
+            wanted: match options.word(Opt::SkipDisconnected) {
                 "no" => Wanted::Nothing,
                 "eof" => Wanted::End,
                 _ => Wanted::Closed,
@@ -169,7 +169,7 @@ impl HungUp {
         };
         log::limited(
             Level::Info,
-            &format!("{plural} had hung up (option skip_hung_up)"),
+            &format!("{plural} had disconnected (option skip_disconnected)"),
         );
     }
 }

@@ -63,7 +63,7 @@ pub enum Total {
     ReloadsDone = 4,
     /// Reloads that did not.
     ReloadsFailed = 5,
-    /// Requests that workers that are gone did not run, because their clients had hung up.
+    /// Requests that workers that are gone did not run, because their clients had disconnected.
     HungUp = 6,
     /// Requests that the manager refused, because they had waited too long.
     Overloaded = 7,

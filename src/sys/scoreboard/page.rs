@@ -242,7 +242,7 @@ impl Page {
         serves
     }
 
-    /// Requests that the worker did not run, because their clients had hung up.
+    /// Requests that the worker did not run, because their clients had disconnected.
     #[must_use]
     pub fn hung_up(&self) -> u64 {
         self.counts
@@ -451,7 +451,7 @@ impl Page {
         self.counts.offered.store(1, Ordering::Relaxed);
     }
 
-    /// One more request was not run, because its client had hung up.
+    /// One more request was not run, because its client had disconnected.
     pub(crate) fn count_hung_up(&self) {
         self.counts.hung_up.fetch_add(1, Ordering::Relaxed);
     }

@@ -171,7 +171,7 @@ impl View {
         self.page(slot)?.look()
     }
 
-    /// Requests that the worker in a slot did not run, because their clients had hung up.
+    /// Requests that the worker in a slot did not run, because their clients had disconnected.
     #[must_use]
     pub fn hung_up(&self, slot: usize) -> u64 {
         self.page(slot).map_or(0, Page::hung_up)

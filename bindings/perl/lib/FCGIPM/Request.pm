@@ -603,7 +603,7 @@ are in F<docs/FORKING.md>.
 
 A request is not run if its client closed the connection while it waited to be accepted behind a
 slow request: no one would receive the response. By default this is done only where it is certain,
-which is for a closed unix socket or a reset TCP connection. The option C<skip_hung_up> extends it
+which is for a closed unix socket or a reset TCP connection. The option C<skip_disconnected> extends it
 or turns it off (L<FCGIPM::ProcManager::Options>, F<docs/OPTIONS.md>).
 
 =item *

@@ -94,7 +94,7 @@ sub same_log {
     is_deeply($_->{responses}, [ 'answer', 'answer' ], 'who waits is answered') for $original, $ours;
     is($original->{stderr}, "ran first\nran gone\nran last\n", 'who hung up meanwhile: the original runs it for nobody');
     is($ours->{stderr} =~ s/^fcgipm: .*\n//gmr, "ran first\nran last\n", 'here it is not run');
-    like($ours->{stderr}, qr/a request was not run: its client had hung up/, 'and the log says so');
+    like($ours->{stderr}, qr/a request was not run: its client had disconnected/, 'and the log says so');
 }
 
 {

@@ -187,7 +187,7 @@ fn several_mistakes_in_the_text_of_a_file_are_reported_together() {
                  250ms, 5m or 1h30m"
             ),
             &format!(
-                "{file}:7: pool 'a': option listen_mode: '999' is not a mode in octal, 0..777"
+                "{file}:7: pool 'a': option listen_mode: '999' is not an octal mode in the range 0..777"
             ),
             &format!("{file}:8: pool 'a': unknown key 'max_request'"),
         ],

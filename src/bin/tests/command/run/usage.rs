@@ -90,7 +90,7 @@ fn the_environment_wins_over_the_command_line_and_says_so() {
         &[("FCGIPM_N_PROCESSES", "1")],
     );
     run.line("managing 1 worker");
-    run.line("FCGIPM_N_PROCESSES=1 overrides n_processes=3 of the program");
+    run.line("FCGIPM_N_PROCESSES=1 overrides n_processes=3 set by the program");
     run.ready();
     run.call();
     run.stop();
