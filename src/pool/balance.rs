@@ -287,6 +287,7 @@ impl Pool {
 
     pub(super) fn fork(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.drain) {
+            self.has_drained = true;
             // It is told to leave as soon as it is there, and whoever leaves answers what waits first.
             self.ask_for_fork(Reason::Free, true, actions);
             return;

@@ -38,8 +38,10 @@ pub struct Pool {
     pub(super) owed: usize,
     /// Replacements, still to be made, of young workers that had served and exited by themselves.
     pub(super) departed: usize,
-    /// A stop found nobody who could answer what waits in the listen queue: one more is forked for it.
+    /// A stop left nobody who could answer what waits in the listen queue: one more worker is forked for it.
     pub(super) drain: bool,
+    /// That worker was forked. There is only one.
+    pub(super) has_drained: bool,
     /// Nothing is forked before this time.
     pub(super) fork_gate: Duration,
     /// Since when every fork has failed.
@@ -116,6 +118,7 @@ impl Pool {
             owed: 0,
             departed: 0,
             drain: false,
+            has_drained: false,
             fork_gate: Duration::ZERO,
             forks_fail_since: None,
             backoff: Backoff::default(),
@@ -212,6 +215,7 @@ impl Pool {
             Event::Resize(resize) => self.resize(resize, actions),
             Event::Worker { slot, report } => self.report(now, slot, report, actions),
             Event::Connection => self.connection(now),
+            Event::Unanswered => self.drain = self.phase == Phase::Stopping && !self.has_drained,
             Event::Tick => self.tick(now, actions),
         }
         if self.phase == Phase::Stopping

@@ -138,6 +138,9 @@ pub enum Event {
     },
     /// The listening socket has a connection that nobody has accepted yet.
     Connection,
+    /// While stopping: the last worker has exited, nothing arrives any more, and connections wait in the listen
+    /// queue. Handed in before the exit of that worker.
+    Unanswered,
     /// Everything observed so far was handed in; time has passed.
     Tick,
 }

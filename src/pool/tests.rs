@@ -460,3 +460,18 @@ fn a_reload_that_fails_leaves_the_one_before_to_be_done() {
     assert!(driver.is_done());
     assert_eq!(driver.pool.counts().reloads, 1);
 }
+
+#[test]
+fn a_stop_starts_one_worker_for_what_the_last_one_left_in_the_queue() {
+    let mut driver = Driver::serving(|config| config.processes = 1);
+    driver.tell(Event::Stop);
+    driver.look();
+    driver.tell(Event::Unanswered);
+    driver.exits(0, 0);
+    assert_eq!(driver.settle(), [0]);
+    // Whatever becomes of it, there is no second one.
+    driver.tell(Event::Unanswered);
+    driver.exits(0, 1);
+    assert_eq!(driver.settle(), []);
+    assert_eq!(driver.look().last(), Some(&Action::Stopped));
+}

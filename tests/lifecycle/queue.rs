@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::peer::connection::{Address, Connection};
+use super::peer::connection::{Address, Connection, LIMIT};
 use super::peer::program::{
-    Program, TRANSPORTS, Transport, compiled, product, readable_within, unused,
+    Program, TRANSPORTS, Transport, compiled, ended_within, product, readable_within, unused,
 };
 use super::peer::records::{END, ID, STDIN, STDOUT, record, request};
 use super::{Pool, answered, ask_on_kept, call};
@@ -223,6 +223,33 @@ fn a_stop_under_load_on_kept_connections_loses_nothing_that_was_taken() {
 fn a_signal_to_the_whole_group_under_load_loses_nothing_either() {
     let group = |pool: &Pool| killpg(Pid::from_raw(pool.program.pid()), Signal::SIGTERM).unwrap();
     stop_under_load(6, group, ask_until_closed);
+}
+
+/// A signal to the whole group reaches the workers before their manager, which is too busy to be asked.
+#[test]
+fn what_waits_is_answered_when_all_workers_exit_before_their_manager_hears_of_the_signal() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let mut pool = Pool::start_opening(&address, 2, &[]);
+        pool.program.suspend();
+        pool.program.signal(Signal::SIGTERM);
+        for worker in &pool.workers {
+            kill(Pid::from_raw(*worker), Signal::SIGTERM).unwrap();
+        }
+        for worker in &pool.workers {
+            assert!(ended_within(*worker, LIMIT), "worker {worker} is alive");
+        }
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
+        for connection in &mut waiting {
+            connection.send(&call("/").bytes());
+        }
+        pool.program.signal(Signal::SIGCONT);
+        for connection in &mut waiting {
+            assert_eq!(answered(connection), Ok(()), "{transport:?}");
+        }
+        pool.assert_stopped();
+        address.remove();
+    }
 }
 
 #[test]

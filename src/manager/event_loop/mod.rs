@@ -99,6 +99,8 @@ pub(in crate::manager) struct EventLoop {
     /// The latest reload has failed.
     pub(in crate::manager) reload_failed: bool,
     pub(in crate::manager) stopped: bool,
+    /// Nothing arrives any more at the listening sockets that this process opened.
+    pub(in crate::manager) has_stopped_arrivals: bool,
 }
 
 /// What a manager is set up with.
@@ -249,6 +251,7 @@ impl EventLoop {
             generation: 0,
             reload_failed: false,
             stopped: false,
+            has_stopped_arrivals: false,
         };
         this.publish_start();
         this.settle(pool::Event::Start);

@@ -54,11 +54,11 @@ impl EventLoop {
 
     /// Ends what arrives, and says whether anything waits to be accepted. Where the kernel does not
     /// tell, what was readable before counts: a socket that was ended always is.
-    fn leaves_somebody_waiting(&self) -> bool {
+    fn leaves_somebody_waiting(&mut self) -> bool {
         let listeners = || self.parts.listeners.iter().map(Listener::as_fd);
         let mut readable = Vec::new();
         poll::wait(listeners(), Some(Duration::ZERO), &mut readable);
-        listen::stop_arrivals();
+        self.has_stopped_arrivals |= listen::stop_arrivals();
         let mut listeners = self.parts.listeners.iter().enumerate();
         listeners.any(|(position, listener)| {
             let waiting = listener.waiting();
@@ -154,6 +154,19 @@ impl EventLoop {
                 output.pass_on_rest();
             }
             self.take_final_look(slot);
+            // The workers may have exited because of a signal to the whole group, before this process learnt of it, and
+            // what arrived between the two is in the queue.
+            if self.pool.is_stopping()
+                && self.children().next().is_none()
+                && self.has_stopped_arrivals
+                && self
+                    .parts
+                    .listeners
+                    .iter()
+                    .any(|listener| listener.waiting() > Some(0))
+            {
+                self.settle(pool::Event::Unanswered);
+            }
             self.report(slot, Report::Exited(exit));
             self.parts.scoreboard.hide(slot);
         }

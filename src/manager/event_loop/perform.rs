@@ -77,7 +77,7 @@ impl EventLoop {
                 Action::Notice(notice) => {
                     // Before anybody is told: a worker that leaves has seen the queue's end.
                     if notice == Notice::Stopping {
-                        listen::stop_arrivals();
+                        self.has_stopped_arrivals |= listen::stop_arrivals();
                     }
                     self.notice(notice);
                 }

@@ -115,8 +115,8 @@ fn stop_apart(listener: BorrowedFd<'static>) -> Result<(), &'static str> {
 
 /// Stops what arrives at the listening sockets that [`open`](crate::server::listen::open) made here, and
 /// removes their files, unless somebody else replaced them. Sockets that were inherited are left alone.
-/// Connections that wait in a queue stay there, to be accepted.
-pub fn stop_arrivals() {
+/// Connections that wait in a queue stay there, to be accepted. `true`: there was such a socket.
+pub fn stop_arrivals() -> bool {
     let ours = created().map(|mut created| {
         let (ours, others) = std::mem::take(&mut *created)
             .into_iter()
@@ -124,9 +124,9 @@ pub fn stop_arrivals() {
         *created = others;
         ours
     });
-    ours.into_iter()
-        .flatten()
-        .for_each(|one| one.end(stop_apart));
+    let ours = ours.unwrap_or_default();
+    ours.iter().for_each(|one| one.end(stop_apart));
+    !ours.is_empty()
 }
 
 /// The same for one socket, by a process without a manager. Not while another process, a child say,
