@@ -1,4 +1,4 @@
-//! The exact system calls of a worker where their order matters most. A change of the code's shape must not change
+//! The exact system calls of a worker, and of the manager, where their order matters most. A change of the code's shape must not change
 //! them.
 
 use nix::sys::signal::Signal;
@@ -6,6 +6,8 @@ use nix::sys::signal::Signal;
 use super::call;
 use super::cost::{PLAIN, calls_of, stop_traced, traced};
 use super::peer::program::{TRANSPORTS, Transport, wait_until_asleep};
+use super::peer::records::ID;
+use super::turn::Start;
 
 /// Whether calls failed is left out: under load the tracer splits lines, and says it elsewhere. So is by which of its
 /// calls the C library asks for the status of a descriptor.
@@ -187,5 +189,90 @@ fn an_idle_connection_is_handed_over_before_the_worker_leaves() {
         ];
         let found = from_last(&received, "recvmsg");
         assert_eq!(found[..taken.len()], taken, "{transport:?}");
+    }
+}
+
+/// What begins at the first call of this name.
+fn from_first<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
+    let at = calls.iter().position(|call| *call == name);
+    &calls[at.unwrap_or_else(|| panic!("no {name} in {calls:?}"))..]
+}
+
+/// A line in the log.
+const LOGGED: [&str; 9] = [
+    "rt_sigpending",
+    "rt_sigpending",
+    "rt_sigprocmask",
+    "fstat",
+    "openat",
+    "write",
+    "close",
+    "rt_sigpending",
+    "rt_sigpending",
+];
+
+/// The manager takes a copy of the connection before it kills the worker, and has a disposable process end the
+/// response when the worker is dead and its death is in the log.
+#[test]
+fn a_rescue_copies_the_connection_before_the_kill_and_ends_the_response_after_the_death() {
+    for transport in TRANSPORTS {
+        let start = Start::new();
+        let command = start.command();
+        let options = [
+            ("FCGIPM_REQUEST_TIMEOUT", "0.2"),
+            ("FCGIPM_REQUEST_TIMEOUT_GRACE", "0.1"),
+            ("HELLO_START", &command),
+        ];
+        let (mut pool, trace) = traced(transport, 1, &options);
+        let manager = pool.program.pid();
+        // Its replacement reports nothing meanwhile.
+        let gate = start.gate("gate");
+        start.change(&gate.wait());
+        let mut client = pool.program.connect();
+        client.send(&call("/stubborn").bytes());
+        let text = client.response_to(ID).text();
+        assert!(text.starts_with("Status: 504"), "{text}");
+        let open = gate.open();
+        let _ = pool.next_ready();
+        drop(open);
+        let calls = calls_of(&stop_traced(pool, &trace), manager);
+        let calls = names(&calls);
+
+        // First what its other clients need: it has none.
+        let kill = [
+            "socketpair",
+            "close",
+            "close",
+            "readlink",
+            "pidfd_getfd",
+            "readlink",
+            "pidfd_send_signal",
+        ];
+        let at = calls
+            .iter()
+            .position(|call| *call == "pidfd_getfd")
+            .unwrap()
+            - 4;
+        assert_eq!(calls[at..at + kill.len()], kill, "{transport:?}");
+
+        // The worker's pidfd, its standard error; the log; its pages.
+        let reaped: [&[&str]; 4] = [
+            &["wait4", "close", "poll"],
+            &LOGGED,
+            &["rt_sigprocmask", "close", "poll"],
+            // The connection is this process's no longer when the other one begins.
+            &[
+                "socketpair",
+                "rt_sigprocmask",
+                "clone",
+                "rt_sigprocmask",
+                "close",
+                "close",
+                "shutdown",
+            ],
+        ];
+        let reaped = reaped.concat();
+        let found = from_first(&calls[at..], "wait4");
+        assert_eq!(found[..reaped.len()], reaped, "{transport:?}");
     }
 }

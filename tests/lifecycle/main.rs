@@ -37,6 +37,7 @@ mod saturated;
 mod sizing;
 mod stop;
 mod threads;
+mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
