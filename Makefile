@@ -125,7 +125,7 @@ check: build
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet
 	git diff --exit-code --stat include docs Cargo.lock
-	podchecker -warnings $$(git ls-files 'bindings/perl/lib/*.pm' 'bindings/perl/lib/*.pod')
+	podchecker -warnings $$(git grep -l '^=head1' -- bindings/perl/lib)
 	for file in $$(git ls-files 'bindings/perl/lib/*.pm'); do \
 	  case $$file in */Compat/*) compat=-MFCGIPM::Compat ;; *) compat= ;; esac; \
 	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib $$compat -wc $$file || exit 1; done

@@ -421,7 +421,7 @@ XS_INTERNAL(begin)
     set_streams(aTHX_ &ties, false);
     set_number(aTHX_ self, "active", 1);
     if (!fill(aTHX_ request, (uint32_t)number(aTHX_ self, "scope"), hash))
-        in_perl(aTHX_ "FCGIPM::Request::fill_in_perl", &ST(0) - 1, G_DISCARD | G_VOID);
+        in_perl(aTHX_ "FCGIPM::Request::Environment::fill", &ST(0) - 1, G_DISCARD | G_VOID);
     const int order[] = { 1, 2, 0 };
     for (int i = 0; i < 3; i++) {
         GV *handle = ties.handle[order[i]];

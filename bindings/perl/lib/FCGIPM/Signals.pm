@@ -1,9 +1,9 @@
 package FCGIPM::Signals;
 
-# A worker's signal handlers. The library has them in C, where perl knows nothing of them: code that restores %SIG
-# (`local @SIG{keys %SIG} = values %SIG`, which CGI::Compile does in each request) would put perl's own in their place,
-# or none. So perl's table has a sub for each of them, which does the same where it is called, and Accept puts the
-# library's back.
+# A worker's signal handlers. The library installs them in C, so perl does not know of them: code
+# that restores %SIG (`local @SIG{keys %SIG} = values %SIG`, which CGI::Compile does in each
+# request) would install perl's own handlers, or none. So %SIG holds a placeholder for each of them,
+# a sub that does the same when perl calls it, and Accept puts the library's handlers back.
 
 use strict;
 use warnings;
@@ -21,94 +21,98 @@ my %NUMBER = map { $NAME[$_] => $_ } 0 .. $#NAME;
 sub name_of   { return $NAME[ $_[0] ] }
 sub number_of { return $NUMBER{ $_[0] } }
 
-# Subs that stand in %SIG and that no program has put there.
-our %not_the_programs;
+# Subs in %SIG that this distribution has put there, and not the program.
+our %is_ours;
 
-# By the signal's name, those of them that stand for a handler of the library's.
-my %stand_in;
+# The placeholders by the name of their signal.
+my %placeholder;
 
-# What Accept asks without FCGIPM::XS, which knows by itself: in a worker, whether URG is in perl's table what it was.
-our $is_looking = 0;
+# Without FCGIPM::XS, which notices changes of %SIG, Accept calls check() in a worker: it compares
+# the element for URG.
+our $needs_check = 0;
 my $urg;
 
-# The library's wait was interrupted by the manager, and by nobody else who would want to know.
-our $is_from_manager = 0;
+# The manager has interrupted the library's wait. The program is not concerned.
+our $woken_by_manager = 0;
 
+# Whether the program itself handles the signal.
 sub has_handler {
     my ($signal) = @_;
     my $handler = $SIG{$signal};
-    return defined $handler && $handler ne '' && $handler ne 'DEFAULT' && !$not_the_programs{$handler};
+    return defined $handler && $handler ne '' && $handler ne 'DEFAULT' && !$is_ours{$handler};
 }
 
-# Perl's handler, above the one that the library has put in its place. Assigning an element to itself would do nothing.
-sub set_anew {
+# Installs perl's handler again, in place of the library's.
+sub reinstall {
     my ($signal) = @_;
     my $handler = $SIG{$signal};
     $SIG{$signal} = $handler;
     return;
 }
 
-# The library handles the signal, and perl believes it to be this sub.
-sub stand_in {
+# The library handles the signal, and %SIG holds this sub.
+sub install {
     my ($signal, $sub) = @_;
-    $stand_in{$signal} = $not_the_programs{$sub} = $sub;
+    $placeholder{$signal} = $is_ours{$sub} = $sub;
     $SIG{$signal} = $sub;
     _watch($signal);
     _protect($signal);
     return;
 }
 
-# In every worker: URG is how its manager reaches it. A handler that the program has for it is called as well.
-sub expect_manager {
-    $stand_in{URG} = $not_the_programs{ \&_from_manager } = \&_from_manager;
+# In every worker: the manager notifies it by URG. If the program has a handler for URG, that is
+# called as well.
+sub install_for_worker {
+    $placeholder{URG} = $is_ours{ \&_on_urg } = \&_on_urg;
     restore();
-    $is_looking = !$FCGIPM::XS::is_loaded;
+    $needs_check = !$FCGIPM::XS::is_loaded;
     return;
 }
 
-# In a program that `fcgipm run` has made a worker, for the signals that it has not handled itself until then.
-sub expect_signals {
+# In a program that `fcgipm run` has started as a worker, for those of the signals that the program
+# does not handle.
+sub install_for_program {
     for my $signal (grep { !has_handler($_) } @_) {
-        my $now = $SIG{$signal};
-        stand_in($signal, ref $now ? $now : sub { FCGIPM::FFI::worker_retire() });
+        my $handler = $SIG{$signal};
+        install($signal, ref $handler ? $handler : sub { FCGIPM::FFI::worker_retire() });
     }
-    return expect_manager();
+    return install_for_worker();
 }
 
-sub look {
-    my $now = $SIG{URG};
-    restore() if !ref $now || !defined $urg || $now != $urg;
+sub check {
+    my $handler = $SIG{URG};
+    restore() if !ref $handler || !defined $urg || $handler != $urg;
     return;
 }
 
-# The library's handlers stand again wherever perl's table has not been given another by the program. A manager must be
-# able to reach its worker, whatever the program has done.
+# Installs the library's handlers again, except where the program has assigned one of its own. The
+# handler for URG is installed in any case, because the manager must be able to reach its worker.
 sub restore {
-    my $sub = $stand_in{URG} or return;
+    my $sub = $placeholder{URG} or return;
     $SIG{URG} = $sub if !has_handler('URG') || $SIG{URG} eq 'IGNORE';
     $urg = $SIG{URG};
-    for my $signal (keys %stand_in) {
-        my $now = $SIG{$signal};
-        next if $signal ne 'URG' && !(ref $now && $now == $stand_in{$signal});
+    for my $signal (keys %placeholder) {
+        my $handler = $SIG{$signal};
+        next if $signal ne 'URG' && !(ref $handler && $handler == $placeholder{$signal});
         _watch($signal);
         _protect($signal);
     }
     return;
 }
 
-# Perl calls it where its handler has taken the place of the library's.
-sub _from_manager {
-    $is_from_manager = 1;
+# Called by perl only where its handler has replaced the library's.
+sub _on_urg {
+    $woken_by_manager = 1;
     return restore();
 }
 
-# Perl gets a URG only while the program has a handler for it.
+# Perl receives URG only while the program has a handler for it.
 sub _protect {
     my ($signal) = @_;
     return FCGIPM::FFI::worker_protect_signal($NUMBER{$signal}, has_handler('URG') ? 1 : 0);
 }
 
-# Whatever is done to the element from now on has Accept call restore().
+# After any change of the element, Accept calls restore().
 sub _watch {
     my ($signal) = @_;
     FCGIPM::XS::watch_signal(\$SIG{$signal}) if $FCGIPM::XS::is_loaded;

@@ -43,11 +43,11 @@ sub pm_post_dispatch {
     my ($this) = @_;
     my $served = ++$this->{_request_counter};
     if ($served == ($this->max_requests || 0) && !$this->is_replaced) {
-        return $this->_leave("safe exit after max_requests ($served)");
+        return $this->_exit_gracefully("safe exit after max_requests ($served)");
     }
     my $every = $this->sizecheck_num_requests;
     if ($every && $served % $every == 0 && $this->_limits_are_exceeded) {
-        return $this->_leave("safe exit due to memory limits exceeded after $served requests");
+        return $this->_exit_gracefully("safe exit due to memory limits exceeded after $served requests");
     }
     return $this->SUPER::pm_post_dispatch();
 }

@@ -56,7 +56,7 @@ my %HANDLER = (
 );
 {
     no warnings 'once';
-    @FCGIPM::Signals::not_the_programs{ values %HANDLER } = values %HANDLER;
+    @FCGIPM::Signals::is_ours{ values %HANDLER } = values %HANDLER;
 }
 my $is_handling;
 

@@ -37,7 +37,7 @@ sub handling_init {
 sub pm_post_dispatch {
     my ($this) = @_;
     if ($this->{_request_counter} && !$this->is_replaced && --$this->{_request_counter} == 0) {
-        return $this->_leave('safe exit after max_requests');
+        return $this->_exit_gracefully('safe exit after max_requests');
     }
     return $this->SUPER::pm_post_dispatch();
 }

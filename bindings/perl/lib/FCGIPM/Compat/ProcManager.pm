@@ -11,6 +11,7 @@ use POSIX ();
 use FCGIPM::Alias;
 use FCGIPM::Compat::Managed;
 use FCGIPM::ProcManager;
+use FCGIPM::Request::Loop;
 
 our $VERSION = '0.28';
 
@@ -18,14 +19,14 @@ our @ISA = 'FCGIPM::ProcManager';
 our @EXPORT_OK = @FCGIPM::ProcManager::EXPORT_OK;
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
-# Its variables are those of the module that does the work, under both names.
+# Its variables are aliases of those in the module that does the work.
 our ($Default, $Q, $SIG_CODEREF);
 *Default     = \$FCGIPM::ProcManager::Default;
 *Q           = \$FCGIPM::ProcManager::Q;
 *SIG_CODEREF = \$FCGIPM::ProcManager::SIG_CODEREF;
 $Default = __PACKAGE__;
 
-# Exporter, and callers by full name, look here and not among what is inherited.
+# Exporter, and calls by full name, do not find inherited functions.
 BEGIN {
     FCGIPM::Alias::alias_all('FCGI::ProcManager', 'FCGIPM::ProcManager',
         grep({ /\Apm_/ && $_ ne 'pm_manage' } @FCGIPM::ProcManager::EXPORT_OK),
@@ -40,8 +41,8 @@ sub pm_manage {
     goto &FCGIPM::ProcManager::pm_manage;
 }
 
-# Of what a program gives its manager, only FCGI::ProcManager's own parameters are for the library, read as that
-# reads them. Everything else the operator says, in the environment.
+# Only FCGI::ProcManager's own parameters become options of the library, with the values that it would read. All other
+# options come from the environment.
 sub library_parameters {
     my ($this) = @_;
     my %parameters = map { $_ => number(scalar $this->$_) } qw(n_processes die_timeout start_delay);
@@ -54,7 +55,7 @@ sub library_parameters {
 
 sub shown_parameters { return }
 
-# What perl takes a value for that is meant as a number; what is below 0 is as good as none.
+# The numeric value, as perl converts it; 0 for a negative one.
 sub number {
     my ($value) = @_;
     no warnings qw(numeric uninitialized);
@@ -62,10 +63,10 @@ sub number {
     return $number > 0 ? $number : 0;
 }
 
-# True in a worker whose requests the library counts, and for which it has a successor ready in time.
+# True in a worker whose requests the library counts: it then starts the replacement before the worker exits.
 sub is_replaced {
     my ($this) = @_;
-    return $this->{MANAGER_PID} && FCGIPM::Request::loops();
+    return $this->{MANAGER_PID} && FCGIPM::Request::Loop::is_running();
 }
 
 1;

@@ -55,8 +55,8 @@ sub end {
 }
 
 # The library's request that this process has gone on with, so that it must not be freed: that would end it.
-my $gone_on;
-sub has_gone_on { my ($handle) = @_; return defined $gone_on && defined $$handle && $gone_on == $$handle }
+my $continued;
+sub is_continued { my ($handle) = @_; return defined $continued && defined $$handle && $continued == $$handle }
 
 # This process goes on with a request that another has accepted: what it has held is what it has gathered.
 sub release_held {
@@ -98,7 +98,7 @@ sub flush {
         local $! = 0;
         $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
         if ($result == FCGIPM::FFI::EFORKED) {
-            FCGIPM::FFI::request_go_on_in_child($gone_on = ${ $stream->[HANDLE] });
+            FCGIPM::FFI::request_go_on_in_child($continued = ${ $stream->[HANDLE] });
             release_held(@$stream[ GATHERED, HELD ]);
             $result = $stream->pass ? FCGIPM::FFI::request_flush(${ $stream->[HANDLE] }) : 0;
         }

@@ -1,0 +1,97 @@
+package FCGIPM::ProcManager::Fork;
+
+# Creates a worker with perl's own fork when the library asks for one, so that a program's or a
+# profiler's hooks see it. Perl's fork also flushes all handles.
+
+use strict;
+use warnings;
+
+use Errno ();
+
+use FCGIPM::FFI;
+
+our $VERSION = '0.1.0';
+
+# Returns the event for the manager or the worker, or 0 if nothing was forked.
+#
+# While signals are blocked, no handler of the program may run: it could die, exit, stop the manager
+# or start a program. So the library refuses to block them while perl has a handler to run, which
+# perl does at each turn of the loop. Meanwhile such a handler may itself call
+# FCGIPM::ProcManager::Events::take, which may create the worker.
+sub fork_worker {
+    my ($pm) = @_;
+    local $@;
+    my $fork = bless { pm => $pm, owner => $$ }, __PACKAGE__;
+    my $begun = FCGIPM::FFI::EINTERRUPTED;
+    while ($begun == FCGIPM::FFI::EINTERRUPTED) {
+        $begun = FCGIPM::FFI::manager_fork_begins($pm->{library_manager});
+    }
+    if ($begun < 0) {
+        $fork->{is_over} = 1;
+        return 0;
+    }
+    my $pid;
+    local $! = 0;
+    my $is_done = eval { $pid = _compiled_fork()->(); 1 };
+    my ($errno, $why) = ($! + 0, $@);
+    # Handlers may run again from the next call of the library on.
+    $fork->{is_over} = 1;
+    return _begin_in_child($pm, $is_done, $why) if $$ != $fork->{owner};
+    $errno = Errno::ECANCELED if !$is_done;
+    my $trouble = _report($pm, $pid, $errno || Errno::EAGAIN);
+    $trouble = "fork died: $why" if !$is_done;
+    $pm->pm_warn($trouble) if defined $trouble;
+    return FCGIPM::FFI::EVENT_FORK;
+}
+
+# In a worker: the manager's state no longer applies.
+sub detach_manager {
+    my ($pm) = @_;
+    $pm->{is_worker} = 1;
+    FCGIPM::FFI::manager_free(delete $pm->{library_manager}) if $pm->{library_manager};
+    return;
+}
+
+# Compiled for each fork, because CORE::GLOBAL::fork, and hooks that replace the operation, affect
+# only code that is compiled after them.
+sub _compiled_fork { return eval 'sub { fork }' || die $@ }
+
+sub _begin_in_child {
+    my ($pm, $is_done, $why) = @_;
+    my $manager = delete $pm->{library_manager};
+    $pm->{is_worker} = 1;
+    my $event = FCGIPM::FFI::manager_forked($manager, 0, 0);
+    my $refused = $event < 0 ? FCGIPM::FFI::last_error_message() : undef;
+    FCGIPM::FFI::manager_free($manager);
+    $pm->pm_abort($refused) if defined $refused;
+    die $why if !$is_done;
+    return $event;
+}
+
+# Reports the child to the library, or why there is none. Returns what is wrong with the child, if
+# anything.
+sub _report {
+    my ($pm, $pid, $errno) = @_;
+    my $manager = $pm->{library_manager};
+    my $trouble;
+    if (defined $pid) {
+        no warnings 'numeric';
+        return if FCGIPM::FFI::manager_forked($manager, int $pid, 0) == 0;
+        $trouble = 'fork: ' . FCGIPM::FFI::last_error_message();
+        $errno = Errno::ECHILD;
+    }
+    FCGIPM::FFI::manager_forked($manager, -1, $errno);
+    return $trouble;
+}
+
+# If die or exit has left fork_worker early, in either process: there is no worker, and signals are
+# unblocked.
+sub DESTROY {
+    my ($fork) = @_;
+    return if $fork->{is_over};
+    local ($!, $?, $@);
+    return detach_manager($fork->{pm}) if $$ != $fork->{owner};
+    return _report($fork->{pm}, undef, Errno::ECANCELED);
+}
+
+1;

@@ -1,0 +1,30 @@
+package FCGIPM::ProcManager::Log;
+
+# Log lines on STDERR.
+
+use strict;
+use warnings;
+
+use FCGIPM::FFI;
+use FCGIPM::Signals;
+
+our $VERSION = '0.1.0';
+
+# Prints as `print STDERR` does, but raises no SIGPIPE if the reader has exited, and does not wait
+# for one that has stopped reading: a manager that blocks there supervises nothing. This works on
+# descriptor 2 only. If STDERR is tied, is another descriptor, or has other layers, perl prints.
+sub print_line {
+    my ($line) = @_;
+    return print STDERR $line if tied *STDERR;
+    local $SIG{PIPE} = 'IGNORE' if !FCGIPM::Signals::has_handler('PIPE');
+    my $descriptor = fileno STDERR;
+    return print STDERR $line if !defined $descriptor || $descriptor != 2;
+    my $layers = join ' ', PerlIO::get_layers(*STDERR, output => 1);
+    return print STDERR $line if $layers !~ /\Aunix perlio(?: encoding\(utf-?8(?:-strict)?\))?( utf8)?\z/i;
+    $line .= $\ if defined $\;
+    if   ($1) { utf8::encode($line) }
+    else      { utf8::downgrade($line, 1) or return print STDERR $line }
+    return FCGIPM::FFI::log_write($line, length $line) >= 0;
+}
+
+1;

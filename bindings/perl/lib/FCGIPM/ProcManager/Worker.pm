@@ -1,0 +1,53 @@
+package FCGIPM::ProcManager::Worker;
+
+# A worker: its start, and the notice that its request has reached request_timeout.
+
+use strict;
+use warnings;
+
+use FCGIPM::FFI;
+use FCGIPM::Signals;
+
+our $VERSION = '0.1.0';
+
+sub begin {
+    my ($pm) = @_;
+    delete @$pm{qw(PIDS other_children has_handlers is_resizing)};
+    $pm->{MANAGER_PID} = getppid;
+    $pm->role('server');
+    FCGIPM::Signals::install_for_worker();
+    _handle_timeout_signal($pm);
+    $pm->handling_init;
+    $pm->pm_notify('initialized');
+    return;
+}
+
+# Before handling_init, because a subclass may override that without calling ours.
+sub _handle_timeout_signal {
+    my ($pm) = @_;
+    my ($limit, $signal) = @{ $pm->{_effective} }{qw(request_timeout request_timeout_signal)};
+    return if $pm->no_signals || !$limit || $signal eq 'none';
+    $SIG{$signal} = sub {
+        # A notice that arrives after the end of its request must not interrupt the wait for the
+        # next one.
+        $FCGIPM::Signals::woken_by_manager = 1;
+        return if FCGIPM::FFI::worker_notice_given() != 1;
+        my @around = _around_the_handler();
+        return if grep { /\AFCGIPM::(?:Request::(?:Accept|Finish|DESTROY)|ProcManager::pm_post_dispatch)\z/ } @around;
+        return $pm->pm_request_timed_out(scalar grep { $_ eq '(eval)' } @around);
+    };
+    return;
+}
+
+# The subroutines and evals in which perl runs a signal's handler. The frame of a `require` looks
+# like an eval, but catches nothing.
+sub _around_the_handler {
+    my @around;
+    # 0 is this, 1 the handler, 2 the eval in which perl runs it.
+    for (my $level = 3; my @frame = caller $level; $level++) {
+        push @around, $frame[3] if !$frame[7];
+    }
+    return @around;
+}
+
+1;
