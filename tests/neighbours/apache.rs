@@ -1,11 +1,14 @@
 //! Apache with mod_proxy_fcgi.
 
-use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use nix::sys::signal::Signal;
 
+use crate::http::Client;
 use crate::place::{Address, Port};
+use crate::process::LIMIT;
 use crate::server::{Program, Server};
 
 const PROGRAM: Program = Program {
@@ -18,6 +21,8 @@ const PROGRAM: Program = Program {
 };
 
 const MODULES: &str = "/usr/lib/apache2/modules";
+
+const THREADS: usize = 25;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Apache {
@@ -32,7 +37,9 @@ impl Apache {
         let file = folder.join("apache.conf");
         fs::write(&file, config).unwrap();
         let arguments = ["-D", "FOREGROUND", "-f", file.to_str().unwrap()];
-        Server::start(&PROGRAM, &arguments, folder, port)
+        let server = Server::start(&PROGRAM, &arguments, folder, port);
+        wait_until_idle(&server);
+        server
     }
 
     fn config(self, folder: &Path, port: &Port, application: &Address) -> String {
@@ -55,21 +62,42 @@ Listen 127.0.0.1:{}
 {identity}
 LoadModule mpm_event_module {MODULES}/mod_mpm_event.so
 LoadModule authz_core_module {MODULES}/mod_authz_core.so
+LoadModule status_module {MODULES}/mod_status.so
 LoadModule proxy_module {MODULES}/mod_proxy.so
 LoadModule proxy_fcgi_module {MODULES}/mod_proxy_fcgi.so
 StartServers 1
 ServerLimit 1
-ThreadsPerChild 25
-MaxRequestWorkers 25
+ThreadsPerChild {THREADS}
+MaxRequestWorkers {THREADS}
 MinSpareThreads 1
-MaxSpareThreads 25
+MaxSpareThreads {THREADS}
 KeepAlive On
 KeepAliveTimeout 60
 MaxKeepAliveRequests 0
 LimitRequestBody 0
+<Location "/server-status">
+    SetHandler server-status
+</Location>
+ProxyPassMatch "^/server-status$" "!"
 ProxyPassMatch "^/(.*)$" "fcgi://localhost:{}/$1" {reuse}
 "#,
             port.number, application.number
         )
+    }
+}
+
+/// Waits until all threads are there. While there are fewer than clients, Apache closes every keep-alive connection
+/// (mpm_event: "All workers are busy, will close idle connections"), also one on which a request is on its way.
+fn wait_until_idle(server: &Server) {
+    // One of them answers this.
+    let all = format!("IdleWorkers: {}\n", THREADS - 1);
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let status = Client::connect(server.port.address()).get("/server-status?auto");
+        if status.text().contains(&all) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{}", status.text());
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -84,3 +84,11 @@ impl Server {
         fs::read_to_string(&self.error_log).unwrap_or_default()
     }
 }
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("{} logged:\n{}", self.program.package, self.log());
+        }
+    }
+}
