@@ -36,18 +36,18 @@ impl LoopStatus {
         if self.0.is_none() {
             self.0 = Claimed::take(installed.link_to_manager.page);
         }
-        self.turn_to(Activity::Idle);
+        self.set_activity(Activity::Idle);
         !installed.ready.load(Ordering::Relaxed) && !installed.ready.swap(true, Ordering::Relaxed)
     }
 
     /// It has a connection, and reads.
     pub fn reading(&mut self) {
-        self.turn_to(Activity::Reading);
+        self.set_activity(Activity::Reading);
     }
 
     /// It leaves.
     pub fn leaving(&mut self) {
-        self.turn_to(Activity::Leaving);
+        self.set_activity(Activity::Leaving);
     }
 
     /// It runs the application for a request, which came on this descriptor with this FastCGI id.
@@ -74,7 +74,7 @@ impl LoopStatus {
     pub fn finished(&mut self) {
         let Some(claimed) = &mut self.0 else { return };
         claimed.entry.count();
-        claimed.turn_to(Activity::Finished);
+        claimed.set_activity(Activity::Finished);
         let limit = claimed.page.request_limit();
         if limit > 0 && claimed.page.requests() >= limit {
             tell_of_limit();
@@ -83,7 +83,7 @@ impl LoopStatus {
 
     /// The request was given up.
     pub fn abandoned(&mut self) {
-        self.turn_to(Activity::Finished);
+        self.set_activity(Activity::Finished);
     }
 
     /// A request was not run, because its client had disconnected.
@@ -99,12 +99,12 @@ impl LoopStatus {
         Some(claimed.page)
     }
 
-    fn turn_to(&mut self, activity: Activity) {
+    fn set_activity(&mut self, activity: Activity) {
         // What goes on goes on since it began.
         if let Some(claimed) = &mut self.0
             && claimed.entry.activity() != Some(activity)
         {
-            claimed.turn_to(activity);
+            claimed.set_activity(activity);
         }
     }
 }
@@ -147,8 +147,8 @@ impl Claimed {
         })
     }
 
-    fn turn_to(&mut self, activity: Activity) {
-        self.entry.turn_to(activity, clock::recently());
+    fn set_activity(&mut self, activity: Activity) {
+        self.entry.set_activity(activity, clock::recently());
         self.publish();
     }
 
@@ -163,7 +163,7 @@ impl Drop for Claimed {
             return;
         }
         if self.entry.activity() != Some(Activity::Leaving) {
-            self.turn_to(Activity::Starting);
+            self.set_activity(Activity::Starting);
         }
         CLAIMED[self.place].store(false, Ordering::Release);
     }

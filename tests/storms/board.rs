@@ -57,13 +57,15 @@ impl Board {
     }
 
     pub(crate) fn activity(&self, slot: usize) -> Option<Activity> {
-        self.attached(slot)?.look(slot).map(|look| look.activity)
+        self.attached(slot)?
+            .snapshot(slot)
+            .map(|look| look.activity)
     }
 
     /// The URI of the request that runs in a slot.
     pub(crate) fn uri(&self, slot: usize) -> Option<String> {
         let view = self.attached(slot)?;
-        let look = view.look(slot)?;
+        let look = view.snapshot(slot)?;
         Some(view.details(slot, &look)?.uri)
     }
 }

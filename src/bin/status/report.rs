@@ -147,7 +147,7 @@ impl Report {
 }
 
 fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
-    let look = found.view.look(slot);
+    let look = found.view.snapshot(slot);
     let details = look.and_then(|look| found.view.details(slot, &look));
     let since = look.map(|look| look.since);
     WorkerReport {

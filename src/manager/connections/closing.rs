@@ -120,7 +120,7 @@ impl EventLoop {
         for (slot, pid) in ended {
             // It may have been ended in the middle.
             if self.workers.get(slot).is_some_and(|one| one.pid == pid) {
-                self.page(slot).offers().give_up_taking();
+                self.page(slot).offers().abort_taking();
             }
             self.handed_over = true;
         }

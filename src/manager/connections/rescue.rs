@@ -58,7 +58,7 @@ impl EventLoop {
     /// The request that the worker in a slot runs, by its own word.
     pub(in crate::manager) fn request_in(&self, slot: usize) -> Option<(Snapshot, Details)> {
         let page = self.page(slot);
-        let look = page.look()?;
+        let look = page.snapshot()?;
         let details = page.details(&look)?;
         Some((look, details))
     }

@@ -400,7 +400,7 @@ impl EventLoop {
         let mut count = 0;
         for (slot, child) in self.children() {
             let page = self.page(slot);
-            if !page.has_spoken() {
+            if !page.has_reported() {
                 if self.settings.program.is_none() && self.pool.state(slot) == SlotState::Starting {
                     continue;
                 }

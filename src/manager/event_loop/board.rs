@@ -38,7 +38,7 @@ impl EventLoop {
                 };
                 header.add(Total::Deaths, 1);
                 // What it says of itself is only shown.
-                let requests = self.page(slot).look().map_or(0, |look| look.requests);
+                let requests = self.page(slot).snapshot().map_or(0, |look| look.requests);
                 header.add(Total::Requests, requests);
                 header.add(Total::HungUp, self.page(slot).hung_up());
                 self.parts

@@ -175,7 +175,7 @@ impl EventLoop {
     /// What the page of a worker that is gone says, which changes no more. It may have been ready, and have served, since the
     /// last look.
     fn take_final_look(&mut self, slot: usize) {
-        let Some(look) = self.page(slot).look() else {
+        let Some(look) = self.page(slot).snapshot() else {
             return;
         };
         if !look.has_taken_a_request() {
@@ -197,9 +197,9 @@ impl EventLoop {
         for slot in 0..self.workers.len() {
             let state = self.pool.state(slot);
             let look = match state {
-                SlotState::Starting | SlotState::Ready if due => self.page(slot).look(),
+                SlotState::Starting | SlotState::Ready if due => self.page(slot).snapshot(),
                 // How those that leave are getting on is looked at in each turn.
-                SlotState::Retiring => self.page(slot).look(),
+                SlotState::Retiring => self.page(slot).snapshot(),
                 SlotState::Starting | SlotState::Ready | SlotState::Empty | SlotState::Gone => None,
             };
             let Some(look) = look else { continue };
@@ -215,7 +215,7 @@ impl EventLoop {
                         self.report(slot, Report::Ready);
                     }
                     Activity::Starting => {
-                        if self.page(slot).has_spoken() {
+                        if self.page(slot).has_reported() {
                             self.report(slot, Report::Announced);
                         }
                         continue;

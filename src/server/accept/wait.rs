@@ -59,7 +59,7 @@ impl Request {
                 look(self);
             }
             if let Some(link_to_manager) = link_to_manager
-                && link_to_manager.page.take_wish_to_share()
+                && link_to_manager.page.take_rebalance_request()
             {
                 self.share(link_to_manager);
             }

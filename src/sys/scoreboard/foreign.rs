@@ -1,4 +1,4 @@
-//! FirstRecord what another process shows as a scoreboard, when that process may be hostile.
+//! Opening what another process presents as a scoreboard, when that process may be hostile.
 
 use std::fs::File;
 use std::mem::MaybeUninit;
@@ -14,18 +14,18 @@ use once_cell::sync::Lazy;
 use super::view::ViewError;
 use crate::sys::fd::above_standard;
 
-/// The file system that every memfd of this kernel lives in, by its device number.
+/// The device number of the file system that contains every memfd of this kernel.
 static MEMFDS: Lazy<nix::Result<(u32, u32)>> =
     Lazy::new(|| device(memfd_create(c"fcgipm-probe", MFdFlags::MFD_CLOEXEC)?.as_fd()));
 
 /// Opens another process's descriptor, named as `/proc/PID/fd/N`, if it is a memfd. Never blocks.
 ///
-/// The kernel's name for it (`/memfd:…`) proves nothing: in a mount namespace of its own another user can
-/// give that name to a FIFO, or to a file of a file system in user space, and open(2) or even fstat(2) may
-/// then wait for ever. So the file's device number is asked for first, which the kernel has at hand.
+/// The kernel's name for it (`/memfd:…`) proves nothing: in a mount namespace of its own another user
+/// can give that name to a FIFO, or to a file of a file system in user space. Then open(2) or even
+/// fstat(2) may block forever. So the device number is checked first, which the kernel has cached.
 ///
 /// # Errors
-/// It is gone or not permitted, or is not a memfd ([`ViewError::Foreign`]).
+/// It no longer exists, access is denied, or it is not a memfd ([`ViewError::Foreign`]).
 pub fn open_memfd(path: &Path) -> Result<File, ViewError> {
     let failed = |errno| ViewError::System("open", errno as i32);
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
@@ -45,10 +45,10 @@ pub fn open_memfd(path: &Path) -> Result<File, ViewError> {
     Ok(file.into())
 }
 
-/// The device number of a file, from memory: the file system is not asked (statx(2), AT_STATX_DONT_SYNC).
+/// The cached device number of a file; the file system is not asked (statx(2), AT_STATX_DONT_SYNC).
 fn device(file: BorrowedFd<'_>) -> nix::Result<(u32, u32)> {
     let mut stat = MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: an open descriptor, an empty string, and room for the answer.
+    // SAFETY: an open descriptor, an empty string, and space for the result.
     Errno::result(unsafe {
         libc::statx(
             file.as_raw_fd(),
@@ -58,7 +58,7 @@ fn device(file: BorrowedFd<'_>) -> nix::Result<(u32, u32)> {
             stat.as_mut_ptr(),
         )
     })?;
-    // SAFETY: integers only, for which zeroes are valid; the kernel has filled them in.
+    // SAFETY: integers only, for which zeroes are valid; the kernel has filled them.
     let stat = unsafe { stat.assume_init() };
     Ok((stat.stx_dev_major, stat.stx_dev_minor))
 }

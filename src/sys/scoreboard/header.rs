@@ -1,17 +1,18 @@
-//! What the manager says of itself and of each slot. It alone writes here; no worker has this memory.
+//! The manager's own state, and its table of slots. Only the manager writes here; no worker has this
+//! memory.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use super::view::{LastExit, PoolStatus, SlotStatus};
+use super::status::{Figures, LastExit, PoolStatus, Reload, SlotStatus, Stage, TOTALS, Total};
+use super::version::{MAGIC, VERSION};
 use super::words::Words;
-use super::{MAGIC, TABLE_AT, VERSION};
 use crate::sys::clock;
 
 /// Listening sockets that can be named.
 const LISTENERS: usize = 8;
 
-/// Reads of what is being written, before it is shown as it is.
+/// Attempts to read what is being written, before it is shown as it is.
 const TRIES: usize = 8;
 
 /// The manager's own state.
@@ -25,7 +26,7 @@ pub struct Header {
     stride: AtomicU32,
     manager: AtomicI32,
     started: AtomicU64,
-    /// Slots from the first one on that were ever used.
+    /// Number of slots, from the first on, that were ever used.
     used: AtomicU32,
     stopping: AtomicU32,
     pm: Words<2>,
@@ -35,9 +36,7 @@ pub struct Header {
     reload: ReloadLine,
 }
 
-const _: () = assert!(size_of::<Header>() <= TABLE_AT);
-
-/// The last reload, under a sequence number that is odd while it is written.
+/// The last reload. The sequence number is odd while it is written.
 #[derive(Debug)]
 #[repr(C)]
 struct ReloadLine {
@@ -47,64 +46,7 @@ struct ReloadLine {
     message: Words<64>,
 }
 
-/// What happened in all, counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Total {
-    /// Workers forked.
-    Forks = 0,
-    /// Workers gone, for whatever reason.
-    Deaths = 1,
-    /// Workers replaced because they had served, lived or grown enough.
-    Recycled = 2,
-    /// Requests finished by workers that are gone.
-    Requests = 3,
-    /// Reloads that came to their end.
-    ReloadsDone = 4,
-    /// Reloads that did not.
-    ReloadsFailed = 5,
-    /// Requests that workers that are gone did not run, because their clients had disconnected.
-    HungUp = 6,
-    /// Requests that the manager refused, because they had waited too long.
-    Overloaded = 7,
-}
-
-pub(super) const TOTALS: usize = 8;
-
-/// How many workers there are, and what they do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Workers to keep.
-    pub wanted: u64,
-    /// Processes that exist.
-    pub processes: u64,
-    /// Forked and not ready yet.
-    pub starting: u64,
-    /// Ready, and not told to leave.
-    pub ready: u64,
-    /// On their way out.
-    pub retiring: u64,
-    /// Of the ready ones, those that wait for a request, when the manager last looked.
-    pub idle: u64,
-    /// Of the ready ones, the others.
-    pub busy: u64,
-}
-
-/// How the last reload went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Reload {
-    /// There was none.
-    None = 0,
-    /// It goes on.
-    Running = 1,
-    /// Every worker is a new one.
-    Done = 2,
-    /// The old workers go on.
-    Failed = 3,
-}
-
-/// What the manager's table says of a slot.
+/// A slot in the manager's table.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct SlotLine {
@@ -121,22 +63,6 @@ pub struct SlotLine {
 
 const _: () = assert!(size_of::<SlotLine>() == 64);
 
-/// Where the worker in a slot stands, as the manager sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Stage {
-    /// There is none.
-    Empty = 0,
-    /// It has not entered its first Accept.
-    Starting = 1,
-    /// It has, and serves.
-    Ready = 2,
-    /// It was told to leave.
-    Retiring = 3,
-    /// It was killed, and is about to be reaped.
-    Gone = 4,
-}
-
 /// Written by the manager.
 impl Header {
     pub(super) fn begin(&self, slots: u32, stride: u32, manager: i32) {
@@ -149,19 +75,19 @@ impl Header {
     }
 
     /// A slot is about to be used.
-    pub(super) fn reach(&self, slot: usize) {
+    pub(super) fn mark_used(&self, slot: usize) {
         let used = u32::try_from(slot + 1).unwrap_or(u32::MAX);
         if self.used.load(Ordering::Relaxed) < used {
             self.used.store(used, Ordering::Relaxed);
         }
     }
 
-    /// How the number of workers is chosen, in a word of up to 15 bytes.
+    /// How the number of workers is chosen: a word of up to 15 bytes.
     pub fn set_pm(&self, pm: &str) {
         self.pm.store(pm.as_bytes());
     }
 
-    /// The inode numbers of the listening sockets, of which the first eight count.
+    /// The inode numbers of the listening sockets; only the first eight are stored.
     pub fn set_listeners(&self, inodes: &[u64]) {
         let all = inodes.iter().copied().chain(std::iter::repeat(0));
         for (place, inode) in self.listeners.iter().zip(all) {
@@ -176,15 +102,14 @@ impl Header {
         }
     }
 
-    /// Adds to what happened in all.
+    /// Adds to a counter.
     pub fn add(&self, total: Total, more: u64) {
         let place = &self.totals[total as usize];
         let sum = place.load(Ordering::Relaxed).saturating_add(more);
         place.store(sum, Ordering::Relaxed);
     }
 
-    /// A reload has begun or come to its end, which is counted, and what there is to say about it:
-    /// 512 bytes of it count.
+    /// A reload has begun or ended. Its end is counted. The message is cut to 512 bytes.
     pub fn set_reload(&self, result: Reload, message: &str) {
         match result {
             Reload::None | Reload::Running => {}
@@ -199,15 +124,16 @@ impl Header {
         });
     }
 
-    /// The pool is ending.
+    /// The pool is stopping.
     pub fn set_stopping(&self) {
         self.stopping.store(1, Ordering::Relaxed);
     }
 }
 
-/// Read by whoever watches.
+/// For readers.
 impl Header {
-    pub(super) fn is_ours(&self) -> Result<(), u32> {
+    /// An error is another version, or 0 if this is not a scoreboard.
+    pub(super) fn check_version(&self) -> Result<(), u32> {
         if self.magic.load(Ordering::Acquire) != MAGIC {
             return Err(0);
         }
@@ -251,34 +177,6 @@ impl Header {
     }
 }
 
-impl Figures {
-    fn as_array(&self) -> [u64; 7] {
-        let Self {
-            wanted,
-            processes,
-            starting,
-            ready,
-            retiring,
-            idle,
-            busy,
-        } = *self;
-        [wanted, processes, starting, ready, retiring, idle, busy]
-    }
-
-    fn from_array(array: [u64; 7]) -> Self {
-        let [wanted, processes, starting, ready, retiring, idle, busy] = array;
-        Self {
-            wanted,
-            processes,
-            starting,
-            ready,
-            retiring,
-            idle,
-            busy,
-        }
-    }
-}
-
 impl SlotLine {
     /// A worker was forked into the slot.
     pub fn set_worker(&self, pid: i32, generation: u64) {
@@ -290,12 +188,12 @@ impl SlotLine {
         });
     }
 
-    /// The worker stands elsewhere now.
+    /// The worker has reached another stage.
     pub fn set_stage(&self, stage: Stage) {
         self.stage.store(stage as u32, Ordering::Relaxed);
     }
 
-    /// The worker is gone, with this wait status; -1: nobody knows.
+    /// The worker has exited, with this wait status; -1: unknown.
     pub fn set_exit(&self, pid: i32, status: i32) {
         write_guarded(&self.sequence, || {
             self.stage.store(Stage::Empty as u32, Ordering::Relaxed);
@@ -337,7 +235,7 @@ fn write_guarded(sequence: &AtomicU64, write: impl FnOnce()) {
     sequence.store((before | 1).wrapping_add(1), Ordering::Release);
 }
 
-/// A manager that was stopped in the middle of a write is shown as it stands there.
+/// If the manager was stopped in the middle of a write, the unfinished state is returned.
 fn read_guarded<T>(sequence: &AtomicU64, read: impl Fn() -> T) -> T {
     for _ in 0..TRIES {
         let before = sequence.load(Ordering::Acquire);

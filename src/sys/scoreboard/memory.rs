@@ -1,4 +1,4 @@
-//! The memory as the manager has it, and the piece of it that a worker keeps.
+//! The manager's mapping of the scoreboard, and the part of it that a worker keeps.
 
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
@@ -8,8 +8,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::header::{Header, SlotLine};
+use super::layout::{MEMFD_NAME, REGION_NAME, Shape};
 use super::page::Page;
-use super::{MEMFD_NAME, REGION_NAME, TABLE_AT};
 use crate::error::{Code, Error, Result};
 use crate::sys::process::filtered::MEMFD_CREATE;
 use crate::sys::process::{self, page_size};
@@ -19,7 +19,7 @@ use crate::sys::process::{self, page_size};
 pub struct Scoreboard {
     base: NonNull<u8>,
     shape: Shape,
-    /// Holds the memory's place in /proc. `None`: nobody can look at it.
+    /// Makes the memory visible in /proc. `None`: no other process can find it.
     pub(super) file: Option<OwnedFd>,
     /// The memfds of the workers' regions, by slot.
     regions: Vec<Option<OwnedFd>>,
@@ -30,41 +30,14 @@ unsafe impl Send for Scoreboard {}
 // SAFETY: as above.
 unsafe impl Sync for Scoreboard {}
 
-/// Where things stand in the memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub(super) slots: usize,
-    /// Bytes from one region to the next: a whole number of the system's pages.
-    pub(super) stride: usize,
-}
-
-impl Shape {
-    fn new(slots: usize) -> Self {
-        let stride = size_of::<Page>().next_multiple_of(page_size());
-        Self { slots, stride }
-    }
-
-    pub(super) const fn line(self, slot: usize) -> usize {
-        TABLE_AT + slot * size_of::<SlotLine>()
-    }
-
-    pub(super) fn region(self, slot: usize) -> usize {
-        self.line(self.slots).next_multiple_of(page_size()) + slot * self.stride
-    }
-
-    pub(super) fn length(self) -> usize {
-        self.region(self.slots)
-    }
-}
-
 impl Scoreboard {
-    /// Maps zeroed memory for this many slots. Only slots that are used cost any.
+    /// Maps zeroed memory for this many slots. Unused slots cost no memory.
     ///
     /// # Errors
     /// mmap(2) failed.
     pub fn new(slots: usize) -> Result<Self> {
         let shape = Shape::new(slots);
-        // The largest file that this process may have (RLIMIT_FSIZE) bounds a memfd, too.
+        // It fails, among other reasons, if RLIMIT_FSIZE is smaller.
         let file = file(MEMFD_NAME, shape.length()).ok();
         let base = map(None, shape.length(), file.as_ref()).map_err(|errno| {
             Error::system(
@@ -121,10 +94,10 @@ impl Scoreboard {
         unsafe { self.at(self.shape.region(slot)).cast::<Page>().as_ref() }
     }
 
-    /// Gives a slot a fresh region for a new worker. Whatever processes the last worker left behind may still write
-    /// to the old one. Each region is a memfd of its own: who maps a piece of a file can have the rest of it, too
-    /// (mremap(2), remap_file_pages(2)). Where none can be had, the region is memory without a file, which
-    /// `fcgipm status` does not see, and which no other program can be given.
+    /// Gives a slot a fresh region for a new worker, because processes that the last worker left behind
+    /// may still write to the old one. Each region is a memfd of its own: a process that maps a part of
+    /// a file can map the rest of it, too (mremap(2), remap_file_pages(2)). Without a memfd, the region
+    /// is memory without a file: `fcgipm status` does not see it, and it cannot be passed to a program.
     ///
     /// # Panics
     /// As [`slot`](Self::slot).
@@ -139,28 +112,28 @@ impl Scoreboard {
             .ok()
             .filter(|file| map(Some(at), stride, Some(file)).is_ok());
         if self.regions[slot].is_none() && map(Some(at), stride, None).is_err() {
-            // The kernel lacks memory for a few words of its own. What is there is emptied at least.
+            // The kernel is out of memory. At least clear the old region.
             // SAFETY: the region lies inside the mapping and is only reached through atomics, for which
             // zeroes are valid.
             unsafe { at.write_bytes(0, size_of::<Page>()) };
         }
-        self.header().reach(slot);
+        self.header().mark_used(slot);
         self.page(slot).begin(pool_size, request_limit);
     }
 
-    /// The worker of a slot has its region: keeps the memfd open for `fcgipm status`, as long as it does not take
-    /// descriptors that other things need more.
+    /// The worker of a slot has its region. Keeps the memfd open for `fcgipm status`, unless descriptors
+    /// are short.
     pub(crate) fn keep_visible(&mut self, slot: usize) {
-        let is_dear = |file: &OwnedFd| {
+        let is_scarce = |file: &OwnedFd| {
             let number = usize::try_from(file.as_raw_fd()).unwrap_or(usize::MAX);
             number >= process::descriptor_limit() / 2
         };
         if let Some(region) = self.regions.get_mut(slot) {
-            region.take_if(|file| is_dear(file));
+            region.take_if(|file| is_scarce(file));
         }
     }
 
-    /// The worker of a slot is gone: what it wrote can still be read here, but is not shown any more.
+    /// The worker of a slot has exited. The manager can still read its region, `fcgipm status` cannot.
     pub(crate) fn hide(&mut self, slot: usize) {
         if let Some(region) = self.regions.get_mut(slot) {
             *region = None;
@@ -172,7 +145,7 @@ impl Scoreboard {
         self.regions.get(slot)?.as_ref()
     }
 
-    /// In a fresh worker: keeps its own region for the life of the process, and nothing else.
+    /// In a fresh worker: keeps only its own region mapped, for the life of the process.
     ///
     /// # Panics
     /// As [`slot`](Self::slot).
@@ -185,8 +158,8 @@ impl Scoreboard {
         let base = this.base.as_ptr();
         let before = this.shape.region(slot);
         let (after, length) = (before + this.shape.stride, this.shape.length());
-        // SAFETY: both ranges lie inside the mapping, which is given up here; no reference to their
-        // pages outlives self. A failure only leaves memory mapped. What is left is as in `page`.
+        // SAFETY: both ranges lie inside the mapping, which is no longer used; no reference to their
+        // pages outlives self. A failure only leaves memory mapped. The region is valid as in `page`.
         unsafe {
             libc::munmap(base.cast(), before);
             if after < length {
@@ -218,10 +191,10 @@ impl Drop for Scoreboard {
     }
 }
 
-/// The region of another process's scoreboard that a memfd holds, mapped for the life of this process.
+/// Maps a region of another process's scoreboard from its memfd, for the life of this process.
 ///
 /// # Errors
-/// It is no such memfd, or mmap(2) failed.
+/// It is not such a memfd, or mmap(2) failed.
 pub(crate) fn adopt_region(file: &OwnedFd) -> Result<&'static Page> {
     let bad = |why: &str| Error::new(Code::Value, format!("scoreboard region: {why}"));
     let failed =
@@ -231,9 +204,9 @@ pub(crate) fn adopt_region(file: &OwnedFd) -> Result<&'static Page> {
         Err(Errno::EINVAL) => return Err(bad("not a memfd")),
         Err(errno) => return Err(failed("F_GET_SEALS", errno)),
     };
-    // Whoever could make it shorter could kill us with SIGBUS.
+    // A process that could shrink it could kill this one with SIGBUS.
     if !seals.contains(SealFlag::F_SEAL_SHRINK) {
-        return Err(bad("a memfd that can be made shorter"));
+        return Err(bad("a memfd that can be shrunk"));
     }
     let stat = nix::sys::stat::fstat(file).map_err(|errno| failed("fstat", errno))?;
     let length = size_of::<Page>().next_multiple_of(page_size());
@@ -248,13 +221,13 @@ pub(crate) fn adopt_region(file: &OwnedFd) -> Result<&'static Page> {
     Ok(unsafe { base.cast::<Page>().as_ref() })
 }
 
-/// A memfd of this length, which nobody can make longer or shorter.
+/// A memfd of this length, sealed against growing and shrinking.
 fn file(name: &str, length: usize) -> nix::Result<OwnedFd> {
     if !MEMFD_CREATE.is_allowed() {
         return Err(Errno::EPERM);
     }
     let length = i64::try_from(length).map_err(|_| Errno::EFBIG)?;
-    // Beyond it, ftruncate(2) would kill this process by SIGXFSZ.
+    // Beyond the limit, ftruncate(2) would kill this process with SIGXFSZ.
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if limit != libc::RLIM_INFINITY && limit < length as u64 {
         return Err(Errno::EFBIG);
@@ -272,7 +245,7 @@ fn file(name: &str, length: usize) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Maps a file's beginning, in the place of what is mapped `at` an address, or anywhere.
+/// Maps the beginning of a file; `at`: in place of what is mapped there.
 fn map(at: Option<NonNull<u8>>, length: usize, file: Option<&OwnedFd>) -> nix::Result<NonNull<u8>> {
     let (kind, fd) = match file {
         Some(file) => (0, file.as_raw_fd()),
@@ -282,7 +255,7 @@ fn map(at: Option<NonNull<u8>>, length: usize, file: Option<&OwnedFd>) -> nix::R
         Some(at) => (at.as_ptr().cast(), libc::MAP_FIXED),
         None => (std::ptr::null_mut(), 0),
     };
-    // SAFETY: a shared mapping at an address of the kernel's choice, or in the place of a slot's region:
+    // SAFETY: a shared mapping at an address of the kernel's choice, or in place of a slot's region:
     // whole pages of a mapping that is only reached through atomics, for which any bytes are valid.
     let base = unsafe {
         libc::mmap(

@@ -1,9 +1,18 @@
-//! The connections that stand aside in a worker while it runs the application: the manager may take copies
-//! of them, and give them to workers that have nothing to do.
+//! The parked connections of a worker that runs the application. The manager may claim copies of them
+//! for workers that are idle.
 //!
-//! The worker offers them, and takes them back before it looks at any of them again; the manager takes in
-//! between. One word decides who has them. As with everything here, what a worker writes may be anything:
-//! the numbers are looked up among that worker's own descriptors only.
+//! The worker offers them, and reclaims them before it uses any of them again. In between, the manager
+//! may take them. One word decides who has them:
+//!
+//! | state | offer | begin taking | end taking | reclaim |
+//! |---|---|---|---|---|
+//! | closed | → offered | | | |
+//! | offered | | → taking | | → closed: all are still the worker's |
+//! | taking | | | → taken | waits; → closed if the taker no longer exists |
+//! | taken | | | | → closed: without those that were claimed |
+//!
+//! As everywhere here, a worker may write anything. So the manager uses the numbers only to look up
+//! descriptors of that worker.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,17 +24,17 @@ const OFFERED: u32 = 1;
 const TAKING: u32 = 2;
 const TAKEN: u32 = 3;
 
-/// A bit of a place: nothing has arrived on this connection.
+/// A bit of a place: no data has arrived on this connection.
 const SILENT: u32 = 1 << 30;
-/// A bit of a place: another worker has it.
+/// A bit of a place: the connection is another worker's now.
 const CLAIMED: u32 = 1 << 31;
 
-/// See above.
+/// The list, in shared memory.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct OfferList {
     state: AtomicU32,
-    /// Counts the offers, so that one between two looks is noticed.
+    /// Counts the offers, so that one between two polls is noticed.
     made: AtomicU32,
     count: AtomicU32,
     places: [AtomicU32; PLACES],
@@ -37,13 +46,14 @@ pub struct Offered {
     place: usize,
     /// Its number in the worker.
     pub fd: i32,
-    /// Nothing has arrived on it.
+    /// No data has arrived on it.
     pub silent: bool,
 }
 
 /// The worker's side.
 impl OfferList {
-    /// Offers connections: their numbers, and whether nothing has arrived on them. False: there are none.
+    /// Offers connections: their descriptors, and whether no data has arrived on them. False: there are
+    /// none.
     pub fn offer(&self, connections: impl Iterator<Item = (i32, bool)>) -> bool {
         let mut count = 0;
         for (place, (fd, silent)) in self.places.iter().zip(connections) {
@@ -60,8 +70,9 @@ impl OfferList {
         true
     }
 
-    /// Takes back what was offered. `wait` is called while the manager is at it, and says whether it still is there. The
-    /// result tells for each, in the order of the offer, whether another worker has it; `None`: none has.
+    /// Takes back what was offered. While the manager is taking, `wait` is called; it returns whether the
+    /// taker still exists. The result is, in the order of the offer, whether another worker has each
+    /// connection; `None`: all are still this worker's.
     pub fn reclaim(
         &self,
         mut wait: impl FnMut() -> bool,
@@ -76,9 +87,9 @@ impl OfferList {
                     .compare_exchange(from, CLOSED, Ordering::Acquire, Ordering::Relaxed);
             match (closed, from) {
                 (Ok(_), TAKEN | TAKING) => break,
-                // Nobody came; or what stands here is nobody's word.
+                // Nothing was taken; or the word has an invalid value.
                 (Ok(_), _) => return None,
-                // Somebody came just now.
+                // The manager has just begun or ended to take.
                 (Err(_), _) => {}
             }
         }
@@ -101,7 +112,8 @@ impl OfferList {
         self.made.load(Ordering::SeqCst)
     }
 
-    /// Keeps the worker from taking back what it offered, until [`end_taking`](Self::end_taking). False: it has.
+    /// Keeps the worker from reclaiming what it offered, until [`end_taking`](Self::end_taking). False:
+    /// nothing is offered any more.
     #[must_use]
     pub fn begin_taking(&self) -> bool {
         self.state
@@ -123,23 +135,23 @@ impl OfferList {
         })
     }
 
-    /// Another worker will have it.
+    /// Gives one of them to another worker.
     pub fn claim(&self, offered: Offered) {
         if let Some(place) = self.places.get(offered.place) {
             place.fetch_or(CLAIMED, Ordering::Relaxed);
         }
     }
 
-    /// Whoever was taking is gone, perhaps before the end: the worker may go on.
-    pub fn give_up_taking(&self) {
-        let given_up =
+    /// The process that was taking has exited, perhaps before it was done: the worker may continue.
+    pub fn abort_taking(&self) {
+        let aborted =
             self.state
                 .compare_exchange(TAKING, TAKEN, Ordering::Release, Ordering::Relaxed);
-        // It had ended.
-        let _ = given_up;
+        // It fails if taking had ended.
+        let _ = aborted;
     }
 
-    /// The worker may go on.
+    /// The worker may continue.
     pub fn end_taking(&self) {
         self.state.store(TAKEN, Ordering::Release);
     }
@@ -159,11 +171,11 @@ mod tests {
     }
 
     fn never() -> bool {
-        panic!("nobody is at it")
+        panic!("the manager is not taking")
     }
 
     #[test]
-    fn what_nobody_took_is_taken_back() {
+    fn what_was_not_taken_is_reclaimed() {
         let list = list();
         assert!(!list.offer([].into_iter()));
         assert!(!list.begin_taking());
@@ -175,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_passed_on_is_told() {
+    fn reclaim_reports_what_was_claimed() {
         let list = list();
         assert!(list.offer([(7, false), (8, true), (9, false)].into_iter()));
         assert!(list.begin_taking());
@@ -186,7 +198,7 @@ mod tests {
         list.end_taking();
         let claimed: Vec<_> = list.reclaim(never).unwrap().take(3).collect();
         assert_eq!(claimed, [false, true, false]);
-        // The next offer has no trace of it.
+        // The next offer begins without claims.
         assert!(list.offer([(8, false)].into_iter()));
         assert!(list.begin_taking());
         assert_eq!(
@@ -198,27 +210,27 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_is_waited_for_until_it_is_gone() {
+    fn reclaim_waits_for_the_taker_until_it_has_exited() {
         let list = list();
         assert!(list.offer([(7, false)].into_iter()));
         assert!(list.begin_taking());
-        let mut looks = 0;
+        let mut calls = 0;
         let wait = || {
-            looks += 1;
-            if looks == 3 {
+            calls += 1;
+            if calls == 3 {
                 list.end_taking();
             }
             true
         };
         assert_eq!(list.reclaim(wait).unwrap().next(), Some(false));
-        assert_eq!(looks, 3);
+        assert_eq!(calls, 3);
         assert!(list.offer([(7, false)].into_iter()));
         assert!(list.begin_taking());
         assert_eq!(list.reclaim(|| false).unwrap().next(), Some(false));
     }
 
     #[test]
-    fn a_state_that_is_none_is_waited_for_by_nobody() {
+    fn reclaim_does_not_wait_on_an_invalid_state() {
         let list = list();
         assert!(list.offer([(7, false)].into_iter()));
         list.state.store(77, Ordering::Relaxed);
@@ -228,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_is_a_lie_and_more_than_fits_are_cut() {
+    fn false_counts_and_long_offers_are_truncated() {
         let list = list();
         list.count.store(u32::MAX, Ordering::Relaxed);
         list.state.store(OFFERED, Ordering::Relaxed);

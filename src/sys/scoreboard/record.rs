@@ -1,16 +1,17 @@
 //! A request loop's record on its worker's page.
 //!
-//! A record has two lines, written in turns, each with its version and a seal over all of it. So a
-//! reader that comes in the middle of a write, or looks at a worker that was stopped or killed in
-//! one, finds the line before; and a line that was not written by this code does not count.
+//! A record has two lines, written alternately, each with its version and a seal, a hash over all of
+//! it. So a reader in the middle of a write, or of a worker that was stopped or killed in one, finds
+//! the previous line; and a line that was not written by this code does not count.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use super::Activity;
+use super::status::Activity;
+use super::version::MAGIC;
 use super::words::Words;
 
-/// What one request loop says of itself.
+/// What one request loop reports.
 #[derive(Debug)]
 #[repr(C, align(512))]
 pub(crate) struct Record {
@@ -30,11 +31,11 @@ struct Line {
     seal: AtomicU64,
 }
 
-/// What stands in a line.
+/// The content of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(super) version: u64,
-    /// The current request's, or that of the last one.
+    /// The number of the current request, or of the last one.
     pub(super) number: u64,
     pub(super) finished: u64,
     /// Microseconds on CLOCK_MONOTONIC.
@@ -43,12 +44,12 @@ pub(crate) struct Entry {
     pub(super) state: u64,
 }
 
-/// A bit of `state`: bytes of STDOUT may have left.
+/// A bit of `state`: bytes of STDOUT may have been sent.
 pub(super) const BEGUN: u64 = 1 << 8;
-/// A bit of `state`: what was sent may end in the middle of a record.
+/// A bit of `state`: the sent bytes may end in the middle of a record.
 pub(super) const MID_RECORD: u64 = 1 << 9;
 
-/// How one look at a record went.
+/// The result of reading a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     NeverUsed,
@@ -62,7 +63,7 @@ impl Record {
     pub(crate) fn publish(&self, entry: &mut Entry) {
         entry.version = entry.version.wrapping_add(1);
         let line = &self.lines[(entry.version & 1) as usize];
-        // Whoever sees any of it sees, too, that the line before stands.
+        // A reader that sees any of the stores below also sees the previous line complete.
         fence(Ordering::Release);
         line.version.store(entry.version, Ordering::Relaxed);
         line.number.store(entry.number, Ordering::Relaxed);
@@ -72,21 +73,21 @@ impl Record {
         line.seal.store(entry.seal(), Ordering::Release);
     }
 
-    /// Writes the request that the next line will tell of.
+    /// Writes the method and URI of the request of the next line.
     #[inline]
     pub(crate) fn describe(&self, method: &[u8], uri: &[u8]) {
-        // Whoever sees any of it sees, too, that the request before is over.
+        // A reader that sees any of the stores below also sees that the previous request has ended.
         fence(Ordering::Release);
         self.method.store(method);
         self.uri.store(uri);
     }
 
-    /// The latest line that is whole.
+    /// The latest complete line.
     pub(super) fn find(&self) -> Found {
         self.find_with(|| ())
     }
 
-    /// The same, with something to do between the looks at the two lines.
+    /// The same, with a call between reading the two lines.
     pub(super) fn find_with(&self, between: impl FnOnce()) -> Found {
         let [first, second] = &self.lines;
         let (one, sealed) = first.load();
@@ -95,8 +96,8 @@ impl Record {
         match (one.seal() == sealed, two.seal() == sealed_too) {
             (true, true) if one.version > two.version => Found::Entry(one),
             (_, true) => Found::Entry(two),
-            // Somebody is writing the second. The first came before it if it still stands; if not,
-            // it has been overtaken by lines that earlier looks may have found.
+            // The second is being written. If the first is unchanged, it is the previous line. If not,
+            // it is older than lines that a reader may have found before.
             (true, false) => {
                 fence(Ordering::Acquire);
                 if first.load() == (one, sealed) {
@@ -132,14 +133,14 @@ impl Line {
 }
 
 impl Entry {
-    /// Each step is a bijection of what came before, so that any word of any line decides.
+    /// Each step is a bijection of the sum so far, so that every word of the line matters.
     #[inline]
     const fn seal(&self) -> u64 {
         const fn mix(sum: u64, word: u64) -> u64 {
             let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             sum ^ (sum >> 29)
         }
-        let sum = mix(super::MAGIC, self.version);
+        let sum = mix(MAGIC, self.version);
         let sum = mix(sum, self.number);
         let sum = mix(sum, self.finished);
         let sum = mix(sum, self.since);
@@ -150,8 +151,8 @@ impl Entry {
         Activity::from_number(self.state as u8)
     }
 
-    /// Something else begins, without a request.
-    pub(crate) fn turn_to(&mut self, activity: Activity, now: Duration) {
+    /// The loop does something else now, without a request.
+    pub(crate) fn set_activity(&mut self, activity: Activity, now: Duration) {
         self.since = now.as_micros() as u64;
         self.state = activity as u64;
     }
@@ -159,16 +160,16 @@ impl Entry {
     /// A request begins, on the descriptor and with the FastCGI id.
     pub(crate) fn begin(&mut self, fd: i32, id: u16, now: Duration) {
         self.number = self.number.wrapping_add(1);
-        self.turn_to(Activity::Busy, now);
+        self.set_activity(Activity::Busy, now);
         self.state |= u64::from(fd as u32) << 32 | u64::from(id) << 16;
     }
 
-    /// A request is over.
+    /// A request has ended.
     pub(crate) fn count(&mut self) {
         self.finished = self.finished.wrapping_add(1);
     }
 
-    /// How the response stands; whether that is new.
+    /// Sets the progress of the response. Returns whether it has changed.
     pub(crate) fn respond(&mut self, begun: bool, mid_record: bool) -> bool {
         let before = self.state;
         self.state &= !(BEGUN | MID_RECORD);

@@ -1,19 +1,20 @@
-//! The scoreboard as somebody else sees it: `fcgipm status`, with nothing but the memfd.
+//! The scoreboard as `fcgipm status` reads it, from nothing but the memfds.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
-use super::header::{Figures, Header, Reload, SlotLine, Stage, TOTALS, Total};
-use super::memory::Shape;
-use super::page::{Details, Page, Snapshot};
+use super::header::{Header, SlotLine};
+use super::layout::Shape;
+use super::page::Page;
+use super::status::{Details, PoolStatus, SlotStatus, Snapshot};
+use super::version::VERSION;
 
-/// A scoreboard that is only read.
+/// A scoreboard, read-only.
 #[derive(Debug)]
 pub struct View {
     main: Mapping,
@@ -22,7 +23,7 @@ pub struct View {
     regions: BTreeMap<usize, Mapping>,
 }
 
-/// A file's memory, only read.
+/// A file's memory, read-only.
 #[derive(Debug)]
 struct Mapping {
     base: NonNull<u8>,
@@ -34,77 +35,17 @@ struct Mapping {
 pub enum ViewError {
     /// A system call failed.
     System(&'static str, i32),
-    /// It is something else.
+    /// It is not a scoreboard.
     Foreign,
     /// It has another layout, of this version.
     Version(u32),
-}
-
-/// The pool as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolStatus {
-    /// The manager's pid, as it knows it.
-    pub manager: i32,
-    /// When the manager started, on CLOCK_MONOTONIC as all times here.
-    pub started: Duration,
-    /// The pool is ending.
-    pub stopping: bool,
-    /// How the number of workers is chosen.
-    pub pm: String,
-    /// Slots that were ever used: the first so many.
-    pub slots_used: usize,
-    /// The workers, counted.
-    pub figures: Figures,
-    pub(super) totals: [u64; TOTALS],
-    /// Inode numbers of the listening sockets, as far as the manager knows them.
-    pub listeners: Vec<u64>,
-    /// How the last reload went.
-    pub reload: Reload,
-    /// When it began or ended.
-    pub reload_at: Duration,
-    /// What there is to say about it, printable.
-    pub reload_message: String,
-}
-
-impl PoolStatus {
-    /// What happened in all.
-    #[must_use]
-    pub const fn total(&self, total: Total) -> u64 {
-        self.totals[total as usize]
-    }
-}
-
-/// One slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotStatus {
-    /// Where its worker stands.
-    pub stage: Stage,
-    /// The worker's pid, as the manager knows it; of an empty slot, the last one's.
-    pub pid: i32,
-    /// When it was forked.
-    pub born: Duration,
-    /// How many reloads it has in it.
-    pub generation: u64,
-    /// How the one before it ended.
-    pub last_exit: Option<LastExit>,
-}
-
-/// How a worker ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastExit {
-    /// The worker.
-    pub pid: i32,
-    /// Its wait status; -1: nobody knows.
-    pub status: i32,
-    /// When the manager learnt of it.
-    pub at: Duration,
 }
 
 impl View {
     /// Maps a scoreboard's memfd for reading.
     ///
     /// # Errors
-    /// It is none, or none of this layout, or cannot be mapped.
+    /// It is not a scoreboard, has another layout, or cannot be mapped.
     pub fn of(file: impl AsFd) -> Result<Self, ViewError> {
         let main = Mapping::of(file.as_fd(), size_of::<Header>())?;
         let mut this = Self {
@@ -115,7 +56,7 @@ impl View {
             },
             regions: BTreeMap::new(),
         };
-        match this.header().is_ours() {
+        match this.header().check_version() {
             Ok(()) => {}
             Err(0) => return Err(ViewError::Foreign),
             Err(version) => return Err(ViewError::Version(version)),
@@ -134,10 +75,10 @@ impl View {
         Ok(this)
     }
 
-    /// Looks for a slot's region in a file of its own.
+    /// Reads a slot's region from this memfd from now on.
     ///
     /// # Errors
-    /// There is no such slot, or the file is no region.
+    /// There is no such slot, or the file is not a region.
     pub fn attach(&mut self, slot: usize, file: impl AsFd) -> Result<(), ViewError> {
         if slot >= self.shape.slots {
             return Err(ViewError::Foreign);
@@ -165,10 +106,10 @@ impl View {
         line.map(SlotLine::status)
     }
 
-    /// What the worker in a slot says it does. `None`: nothing that means anything.
+    /// What the worker in a slot reports. `None`: nothing valid.
     #[must_use]
-    pub fn look(&self, slot: usize) -> Option<Snapshot> {
-        self.page(slot)?.look()
+    pub fn snapshot(&self, slot: usize) -> Option<Snapshot> {
+        self.page(slot)?.snapshot()
     }
 
     /// Requests that the worker in a slot did not run, because their clients had disconnected.
@@ -177,20 +118,20 @@ impl View {
         self.page(slot).map_or(0, Page::hung_up)
     }
 
-    /// More about the request that a look showed.
+    /// More about the request in a snapshot.
     #[must_use]
-    pub fn details(&self, slot: usize, look: &Snapshot) -> Option<Details> {
-        self.page(slot)?.details(look)
+    pub fn details(&self, slot: usize, snapshot: &Snapshot) -> Option<Details> {
+        self.page(slot)?.details(snapshot)
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: the mapping is at least as long as a header; else as in `slot`.
+        // SAFETY: the mapping is at least as long as a header; otherwise as in `slot`.
         unsafe { self.main.at::<Header>(0) }
     }
 
     fn page(&self, slot: usize) -> Option<&Page> {
         if let Some(region) = self.regions.get(&slot) {
-            // SAFETY: the mapping is at least as long as a page; else as in `slot`.
+            // SAFETY: the mapping is at least as long as a page; otherwise as in `slot`.
             return Some(unsafe { region.at::<Page>(0) });
         }
         // SAFETY: as in `slot`; the regions are aligned as the mapping and the stride are.
@@ -199,10 +140,10 @@ impl View {
 }
 
 impl Mapping {
-    /// Maps a file for reading that has at least this length, and keeps it.
+    /// Maps a file that has at least this length, and cannot be shrunk.
     fn of(file: BorrowedFd<'_>, least: usize) -> Result<Self, ViewError> {
         let failed = |what, errno: Errno| ViewError::System(what, errno as i32);
-        // Whoever can make a mapped file shorter can kill us with SIGBUS.
+        // A process that can shrink a mapped file can kill this one with SIGBUS.
         let seals = match fcntl(file, FcntlArg::F_GET_SEALS) {
             Ok(seals) => SealFlag::from_bits_retain(seals),
             Err(Errno::EINVAL) => return Err(ViewError::Foreign),
@@ -256,7 +197,7 @@ impl fmt::Display for ViewError {
             Self::Version(version) => write!(
                 f,
                 "the scoreboard has layout {version}, this command knows {}",
-                super::VERSION
+                VERSION
             ),
         }
     }

@@ -1,20 +1,20 @@
-//! Text in atomic words, and text that may be anything as something to print.
+//! Text in atomic words, and arbitrary bytes as printable text.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Up to `8 * N` bytes, ended by a NUL where there is room for one.
+/// Up to `8 * N` bytes, with a NUL at the end if there is space for one.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(super) struct Words<const N: usize>([AtomicU64; N]);
 
 impl<const N: usize> Words<N> {
-    /// Cuts what does not fit.
+    /// Truncates text that does not fit.
     #[inline]
     pub(super) fn store(&self, text: &[u8]) {
         let mut words = self.0.iter();
         let mut chunks = text.chunks_exact(8);
-        // The chunk is asked for first, so that no word is lost when there is none.
+        // The chunk comes first in the zip, so that no word is lost when there are no more chunks.
         for (chunk, word) in chunks.by_ref().zip(words.by_ref()) {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(chunk);
@@ -29,7 +29,7 @@ impl<const N: usize> Words<N> {
         }
     }
 
-    /// The text, and whether it fills all the room, so that some of it may be missing.
+    /// The text, and whether it fills all words, so that some of it may be missing.
     pub(super) fn load(&self) -> (Vec<u8>, bool) {
         let mut text = Vec::with_capacity(8 * N);
         for word in &self.0 {
@@ -45,7 +45,7 @@ impl<const N: usize> Words<N> {
         (text, true)
     }
 
-    /// The text as something that does no harm to a terminal or a log.
+    /// The text, harmless to a terminal or a log.
     pub(super) fn printable(&self) -> String {
         let (text, full) = self.load();
         let mut out = printable(&text);
@@ -56,8 +56,8 @@ impl<const N: usize> Words<N> {
     }
 }
 
-/// Bytes as text on one line: control characters, and those that reorder or hide what stands beside
-/// them, as `\u{…}`; what is no UTF-8 as `\x…`.
+/// Bytes as text on one line: control characters, and characters that reorder or hide others, as
+/// `\u{…}`; invalid UTF-8 as `\x…`.
 pub(super) fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_any_length_comes_back_as_far_as_there_is_room() {
+    fn text_of_any_length_is_stored_up_to_the_size() {
         for length in 0..40 {
             let text: Vec<u8> = (1..=length).collect();
             let words = words::<3>();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_cannot_reach_a_terminal() {
+    fn printable_text_has_no_control_characters() {
         assert_eq!(printable(b"/a?b=c%20d"), "/a?b=c%20d");
         assert_eq!(printable("/ü/\u{1f600}".as_bytes()), "/ü/\u{1f600}");
         assert_eq!(
