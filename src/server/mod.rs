@@ -25,7 +25,7 @@ pub fn wake_waiters() {
 
 /// A signal of the host's: every wait of this process returns to the host. Async-signal-safe.
 pub fn interrupt() {
-    crate::sys::signal::wakeup::interrupt(crate::sys::signal::wakeup::Whose::Everybody);
+    crate::sys::signal::wakeup::interrupt(crate::sys::signal::wakeup::Scope::AllThreads);
 }
 
 pub use first_record::FirstRecord;

@@ -246,7 +246,7 @@ pub fn retirement(woken: bool) -> Option<Retirement> {
 /// library arrived.
 #[must_use]
 pub fn is_retiring() -> bool {
-    retirement(wakeup::any_since_last_look()).is_some()
+    retirement(wakeup::any_since_last_check()).is_some()
 }
 
 /// Whether the manager gave notice: a request that this process runs has taken longer than

@@ -199,7 +199,7 @@ fn prepare(
         start_stderr,
         ..
     } = shell;
-    parts.signals.leave_to_program(settings.stop_signal);
+    parts.signals.restore_for_program(settings.stop_signal);
     parts.descriptors.restore_limit();
     if settings.process_group {
         child::lead_group();

@@ -72,7 +72,7 @@ fn tie(shell: EventLoop, slot: usize, manager: i32, settings: &Settings) -> Resu
     // The write end of the life pipe above all: while a worker held it, no other would see the end.
     drop((signal_pipe, wake.read, life.write));
     drop((workers, detached, closing, guarding, pid_file, listeners));
-    signals.leave_to_worker();
+    signals.restore_for_worker();
     if settings.process_group {
         child::lead_group();
     }

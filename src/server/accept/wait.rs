@@ -51,7 +51,7 @@ impl Request {
         loop {
             // Entered before the flags are looked at: from here on a wake-up repeats until it is
             // noticed.
-            self.waiter.enter();
+            let waiting = self.waiter.enter();
             self.woken |= self.waiter.woken();
             if self.woken
                 && let Some(look) = self.wake_hook
@@ -73,22 +73,20 @@ impl Request {
                 }
             }
             if self.link.is_some() {
-                self.waiter.leave();
                 return Ok(());
             }
             // Not before the other flags were looked at, too: with a connection taken over, next time.
             let woken = std::mem::take(&mut self.woken);
             if let Some(leave) = worker::retirement(woken) {
-                self.waiter.leave();
+                drop(waiting);
                 return self.leave(leave, link_to_manager);
             }
             let is_told_of_signals = self.flags & (FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0;
-            if is_told_of_signals && self.waiter.interrupted() {
-                self.waiter.leave();
+            if is_told_of_signals && waiting.is_interrupted() {
                 return Err(interrupted());
             }
             let outcome = self.wait_once(link_to_manager);
-            self.waiter.leave();
+            drop(waiting);
             let woken = self.waiter.woken();
             self.woken |= woken;
             match outcome {
@@ -108,7 +106,7 @@ impl Request {
                     }
                     if is_told_of_signals {
                         // Told now, not once more by the next call.
-                        self.waiter.interrupted();
+                        self.waiter.forget_interrupt();
                         return Err(interrupted());
                     }
                 }
@@ -126,7 +124,7 @@ impl Request {
     /// [`Code::Forked`] in another process than the one that made this.
     pub fn forget_signals(&self) -> Result<()> {
         self.check_process()?;
-        self.waiter.interrupted();
+        self.waiter.forget_interrupt();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The manager's signals: handlers that count and wake, and nothing else.
+//! The manager's signals: their handlers count the signal and wake the manager, and nothing else.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::errno;
 
-/// The signals that a manager takes.
+/// The signals that a manager handles.
 pub(crate) const MANAGED: [i32; 8] = [
     libc::SIGTERM,
     libc::SIGINT,
@@ -26,30 +26,30 @@ pub(crate) const MANAGED: [i32; 8] = [
 
 const COUNTERS: usize = 65;
 
-/// How often each signal came since the manager last looked.
+/// How often each signal arrived since the manager last took it.
 static ARRIVED: [AtomicU32; COUNTERS] = [const { AtomicU32::new(0) }; COUNTERS];
 /// The write end of the pipe that wakes the manager, or -1.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// Handlers that are at work in this process, in whichever thread.
-static AT_WORK: AtomicU32 = AtomicU32::new(0);
-/// The process that the two above belong to: a child of the host's inherits the handlers.
+/// Handlers that are running in this process, in any thread.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// The process that the two above belong to: a child that the host forks inherits the handlers.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
-/// The manager's handlers, and what stood there before.
+/// The manager's handlers, and what they have replaced.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// Kept open as long as [`WAKE`] names it, or a handler may write to it.
+    /// Stays open as long as [`WAKE`] has its number, or a handler may write to it.
     wake: ManuallyDrop<OwnedFd>,
     before: Vec<(i32, libc::sigaction)>,
     mask: SigSet,
 }
 
 impl Signals {
-    /// Makes this process the one whose signals go into the pipe; `handlers` says whether for those
-    /// that the kernel delivers too, or only for those that [`arrive`] hands in.
+    /// From here on this process's signals are written into the pipe: with `handlers`, those that the
+    /// kernel delivers; in any case, those that are passed to [`arrive`].
     ///
     /// # Errors
-    /// A manager runs in this process already, or a system call failed.
+    /// This process already has a manager, or a system call failed.
     pub(crate) fn install(wake: OwnedFd, handlers: bool) -> Result<Self> {
         let mask = SigSet::thread_get_mask().map_err(|e| failed("sigprocmask", e))?;
         let pid = crate::sys::process::pid();
@@ -62,15 +62,14 @@ impl Signals {
         ARRIVED
             .iter()
             .for_each(|count| count.store(0, Ordering::Relaxed));
-        AT_WORK.store(0, Ordering::SeqCst);
+        RUNNING.store(0, Ordering::SeqCst);
         WAKE.store(wake.as_raw_fd(), Ordering::SeqCst);
         let mut this = Self {
             wake: ManuallyDrop::new(wake),
             before: Vec::with_capacity(MANAGED.len() + 2),
             mask,
         };
-        // With SIGCHLD ignored the kernel would reap the workers, and nobody would know how they
-        // ended.
+        // With SIGCHLD ignored the kernel would reap the workers, and their exit statuses would be lost.
         if disposition(libc::SIGCHLD)? == libc::SIG_IGN {
             this.set(libc::SIGCHLD, libc::SIG_DFL)?;
         }
@@ -89,8 +88,8 @@ impl Signals {
         Ok(this)
     }
 
-    /// Has the end of any child wake the manager, where there is no descriptor that does. Where it
-    /// fails (it cannot, for SIGCHLD), the manager learns of a death with the next thing that wakes it.
+    /// Makes the death of any child wake the manager, for children without a pidfd. If that failed (it
+    /// cannot, for SIGCHLD), the manager would learn of a death at its next wake-up.
     pub(crate) fn watch_children(&mut self) {
         let handler = on_signal as *const () as usize;
         if disposition(libc::SIGCHLD).is_ok_and(|now| now == handler) {
@@ -100,7 +99,7 @@ impl Signals {
         child.add(Signal::SIGCHLD);
         let _ = self.set(libc::SIGCHLD, handler);
         let _ = child.thread_unblock();
-        // One may have ended just before.
+        // A child may have ended just before.
         arrive(libc::SIGCHLD);
     }
 
@@ -111,8 +110,7 @@ impl Signals {
             let mut action: libc::sigaction = std::mem::zeroed();
             let mut before: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler;
-            // SA_RESTART for the host's sake: its own calls between two events are not interrupted,
-            // and poll(2) is, whatever the flag.
+            // SA_RESTART: the host's own calls between two events are not interrupted. poll(2) always is.
             action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
             if signal == libc::SIGCHLD {
                 action.sa_flags |= libc::SA_NOCLDSTOP;
@@ -122,15 +120,15 @@ impl Signals {
             }
             before
         };
-        // SIGCHLD may be set twice; what counts is what stood there first.
+        // SIGCHLD may be set twice; the first previous action counts.
         if !self.before.iter().any(|(known, _)| *known == signal) {
             self.before.push((signal, before));
         }
         Ok(())
     }
 
-    /// Blocks every signal, so that one that comes between a fork and the child's own handlers waits
-    /// for those.
+    /// Blocks every signal, so that a signal between a fork and the child's own handlers waits for
+    /// those.
     pub(crate) fn hold() -> SigSet {
         let mut before = SigSet::empty();
         let _ = nix::sys::signal::pthread_sigmask(
@@ -146,7 +144,7 @@ impl Signals {
         let _ = mask.thread_set_mask();
     }
 
-    /// The signal mask that stood before the manager.
+    /// The signal mask before the manager was started.
     pub(crate) fn original_mask(&self) -> SigSet {
         self.mask
     }
@@ -158,15 +156,15 @@ impl Signals {
         }
     }
 
-    /// In a fresh worker: puts the dispositions back. The mask stays held.
-    pub(crate) fn leave_to_worker(mut self) {
+    /// In a fresh worker: restores the dispositions. All signals stay blocked.
+    pub(crate) fn restore_for_worker(mut self) {
         self.restore_dispositions();
     }
 
-    /// In a worker that is about to become another program: the same. A signal that was ignored stays so
-    /// (nohup(1) relies on it), but for that by which the program is asked to leave, and for SIGPIPE, which
-    /// the runtime of Rust has ignored. The program would inherit both.
-    pub(crate) fn leave_to_program(&mut self, stop_signal: i32) {
+    /// In a worker that is about to execute a program: the same. A signal that was ignored stays ignored
+    /// (nohup(1) relies on it), except the one that asks the program to exit, and SIGPIPE, which the
+    /// runtime of Rust ignores. The program would inherit both.
+    pub(crate) fn restore_for_program(&mut self, stop_signal: i32) {
         self.restore_dispositions();
         for signal in [stop_signal, libc::SIGPIPE] {
             if disposition(signal).is_ok_and(|now| now == libc::SIG_IGN) {
@@ -179,38 +177,38 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // In a child that the host forked, the handlers are the host's own affair, but they must not
-        // write to a descriptor that is about to be another file.
+        // In a child that the host forked, the handlers are up to the host, but they must not write to a
+        // descriptor that is about to be another file.
         WAKE.store(-1, Ordering::SeqCst);
         let is_owner = OWNER.swap(0, Ordering::SeqCst) == crate::sys::process::pid();
         if is_owner {
             self.restore_dispositions();
             let _ = self.mask.thread_set_mask();
         }
-        // One that runs in another thread may have read the number before. A child has no other threads.
-        if !is_owner || nobody_is_at_work() {
-            // SAFETY: it is not used any more, and dropped nowhere else.
+        // A handler in another thread may have read the number before. A child has no other threads.
+        if !is_owner || none_is_running() {
+            // SAFETY: it is no longer used, and dropped nowhere else.
             unsafe { ManuallyDrop::drop(&mut self.wake) };
         }
     }
 }
 
-/// Waits until no handler is at work, for a while: its thread may wait for a processor.
-fn nobody_is_at_work() -> bool {
+/// Waits up to 0.1 s until no handler is running: its thread may wait for a processor.
+fn none_is_running() -> bool {
     const TRIES: u32 = 1000;
     (0..TRIES).any(|_| {
-        let nobody = AT_WORK.load(Ordering::SeqCst) == 0;
-        if !nobody {
+        let none = RUNNING.load(Ordering::SeqCst) == 0;
+        if !none {
             std::thread::sleep(Duration::from_micros(100));
         }
-        nobody
+        none
     })
 }
 
-/// Takes in a signal as if the kernel had delivered it. Async-signal-safe.
+/// Handles a signal as if the kernel had delivered it. Async-signal-safe.
 pub(crate) fn arrive(signal: i32) {
-    // SAFETY: getpid has no preconditions, and the thread's errno is restored below. Not the cached
-    // pid: its first look in a child would have to write.
+    // SAFETY: getpid has no preconditions, and the thread's errno is restored below. The cached pid is
+    // not used: its first use in a child would have to write.
     let (errno, pid) = unsafe { (*libc::__errno_location(), libc::getpid()) };
     if OWNER.load(Ordering::SeqCst) == pid
         && let Some(count) = usize::try_from(signal)
@@ -218,18 +216,18 @@ pub(crate) fn arrive(signal: i32) {
             .and_then(|signal| ARRIVED.get(signal))
     {
         count.fetch_add(1, Ordering::SeqCst);
-        AT_WORK.fetch_add(1, Ordering::SeqCst);
+        RUNNING.fetch_add(1, Ordering::SeqCst);
         let wake = WAKE.load(Ordering::SeqCst);
-        // SAFETY: one byte from a live local, to a non-blocking descriptor that is open as long as it
-        // stands in WAKE, and this is counted. A full pipe is as good a wake-up as another byte.
+        // SAFETY: one byte from a static, to a non-blocking descriptor that stays open as long as it is
+        // in WAKE, and this call is counted. A full pipe wakes as well as another byte.
         unsafe { libc::write(wake, (&raw const BYTE).cast(), 1) };
-        AT_WORK.fetch_sub(1, Ordering::SeqCst);
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
     }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
 }
 
-/// Every signal is blocked in this thread while it lives, as [`Signals::hold`] does.
+/// While it lives, every signal is blocked in this thread, as by [`Signals::hold`].
 #[derive(Debug)]
 pub(crate) struct Held(SigSet);
 
@@ -238,7 +236,7 @@ impl Held {
         Self(Signals::hold())
     }
 
-    /// They stay blocked: somebody else releases them.
+    /// They stay blocked; the caller releases them.
     pub(crate) fn keep(self) {
         std::mem::forget(self);
     }
@@ -252,7 +250,7 @@ impl Drop for Held {
 
 static BYTE: u8 = 0;
 
-/// How often a signal arrived since the last look.
+/// How often a signal arrived since the last call.
 pub(crate) fn take(signal: i32) -> u32 {
     usize::try_from(signal)
         .ok()
@@ -275,7 +273,7 @@ extern "C" fn on_signal(signal: i32) {
 }
 
 fn disposition(signal: i32) -> Result<usize> {
-    // SAFETY: zeroed is a valid sigaction, and a NULL action only asks.
+    // SAFETY: zeroed is a valid sigaction; a NULL action only queries.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(signal, ptr::null(), &raw mut action) != 0 {
@@ -301,11 +299,11 @@ mod tests {
 
     /// The only test of this process that installs them.
     #[test]
-    fn the_number_is_nobody_elses_while_a_handler_may_write_to_it() {
+    fn the_pipe_stays_open_while_a_handler_may_write_to_it() {
         let pipe = pipe::pipe("test", true).unwrap();
         let signals = Signals::install(pipe.write, false).unwrap();
-        // As if one in another thread had read the number, and lost the processor.
-        AT_WORK.fetch_add(1, Ordering::SeqCst);
+        // As if a handler in another thread had read the number, and was preempted.
+        RUNNING.fetch_add(1, Ordering::SeqCst);
         let dropping = std::thread::spawn(|| drop(signals));
         let is_closed = |within| {
             let mut ready = Vec::new();
@@ -314,7 +312,7 @@ mod tests {
             !ready.is_empty()
         };
         assert!(!is_closed(Duration::from_millis(20)));
-        AT_WORK.fetch_sub(1, Ordering::SeqCst);
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
         dropping.join().unwrap();
         assert!(is_closed(Duration::ZERO));
     }

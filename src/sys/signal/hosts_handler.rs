@@ -1,19 +1,19 @@
-//! The host's own handler of the signal that wake_ups. URG is also how the kernel reports out-of-band data, so a handler of
-//! the host's is not lost when the library's takes its place: it is called after that one.
+//! The host's own handler of the wake-up signal. The kernel also reports out-of-band data by URG. So when
+//! the library's handler replaces the host's, it calls it afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A function that takes the signal alone, or 0.
 static HANDLER: AtomicUsize = AtomicUsize::new(0);
-/// A function that also takes what is known of the signal (SA_SIGINFO), or 0.
+/// A function that also takes a siginfo (SA_SIGINFO), or 0.
 static INFO_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether it is called. A runtime may have one function for all signals, which must only get those that its program
-/// handles: perl exits when it has no handler for a signal that this function took.
+/// Whether it is called. A runtime may have one function for all signals, which must only get signals
+/// that its program handles: perl exits when this function gets a signal without a handler.
 static IS_WANTED: AtomicBool = AtomicBool::new(true);
 
-/// Whether the host wants to know of the signal.
-pub(in crate::sys) fn want(is_wanted: bool) {
+/// Whether the host wants the signal.
+pub(in crate::sys) fn set_wanted(is_wanted: bool) {
     IS_WANTED.store(is_wanted, Ordering::SeqCst);
 }
 
@@ -21,8 +21,8 @@ pub(in crate::sys) fn is_wanted() -> bool {
     IS_WANTED.load(Ordering::SeqCst)
 }
 
-/// Remembers what was in force before the library's handler.
-pub(in crate::sys) fn keep(before: &libc::sigaction) {
+/// Remembers the host's handler before the library's replaces it.
+pub(in crate::sys) fn remember(before: &libc::sigaction) {
     let handler = match before.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => 0,
         handler => handler,
@@ -37,7 +37,7 @@ pub(in crate::sys) fn keep(before: &libc::sigaction) {
     INFO_HANDLER.store(with_info, Ordering::SeqCst);
 }
 
-/// Calls it, if the host wants that; from the library's handler only.
+/// Calls it if the host wants that. Only for the library's handler.
 pub(in crate::sys) fn call(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     if !is_wanted() {
         return;

@@ -1,4 +1,4 @@
-//! Signals: the handlers of a manager and of its workers, and waking what waits.
+//! Signals: the handlers of a manager and of its workers, and waking the threads that wait.
 
 pub(crate) mod chain;
 pub(crate) mod handlers;
