@@ -1,7 +1,7 @@
-//! Writes `include/fcgipm.h` from the exports in `src/ffi`, and names the shared object.
+//! Generates `include/fcgipm.h` from the exports in `src/ffi`, and sets linker options.
 //!
-//! The header is committed. It is rewritten only when its text changes, so that a build leaves a
-//! clean checkout clean; a test fails when the committed one is out of step.
+//! The header is committed. It is rewritten only if its text changes, so that a build leaves a
+//! clean checkout clean. A test fails if the committed header is out of date.
 
 use std::path::Path;
 use std::{env, fs, io};
@@ -19,9 +19,8 @@ fn main() -> io::Result<()> {
     ]) {
         println!("cargo:rerun-if-changed={source}");
     }
-    // What `make build` does to the shared library that it installs holds for cargo's, too: its
-    // name, no unloading (a handler or a thread's data may outlive a dlclose), and tables that
-    // cannot be overwritten.
+    // As in the shared library that `make build` links and installs: the name, no unloading (a
+    // signal handler or the data of a thread may outlive a dlclose), and read-only tables.
     for argument in [
         "-soname,libfcgipm.so.0",
         "-z,nodelete",

@@ -1,4 +1,5 @@
-//! The C header, from the exports. The build writes it; a test compares it with the committed one.
+//! Generates the C header from the exports. The build writes it; a test compares it with the
+//! committed one.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,17 +8,20 @@ use std::path::Path;
 #[allow(
     dead_code,
     unreachable_pub,
-    reason = "only the table of codes is wanted here"
+    reason = "only the table of codes is used here"
 )]
 #[path = "../src/error.rs"]
 mod error;
 
 /// In the order of the header.
-pub(crate) const EXPORTS: [&str; 8] = [
+pub(crate) const EXPORTS: [&str; 11] = [
     "src/ffi/error.rs",
     "src/ffi/options.rs",
     "src/ffi/socket.rs",
+    "src/ffi/served.rs",
     "src/ffi/request.rs",
+    "src/ffi/request_in_child.rs",
+    "src/ffi/streams.rs",
     "src/ffi/params.rs",
     "src/ffi/manager.rs",
     "src/ffi/signal.rs",
@@ -48,12 +52,19 @@ pub(crate) fn generate(root: &Path) -> io::Result<String> {
  *
  * Generated from src/ffi by the build. Do not edit.
  *
- * Functions return 0 or a non-negative result, or one of the negative FCGIPM_E... numbers; what
- * went wrong stands in fcgipm_last_error_message(). Functions that return a handle return NULL
- * instead. errno is set where it is the cause, and otherwise left as it was.
+ * Results: a function returns 0 or a positive number on success, and one of the negative
+ * FCGIPM_E... numbers on failure. A function that returns a pointer returns NULL on failure.
+ * fcgipm_last_error_message() describes the last failure of the calling thread. errno is set if a
+ * system call was the cause, and is otherwise unchanged.
  *
- * NULL, freed and mixed-up handles are errors, not crashes. Other pointers are to point to what the
- * comment says, and may be NULL where it says so.
+ * Arguments: a handle that is NULL, freed or of another kind, or that another call is using, is an
+ * error (FCGIPM_EHANDLE). Any other pointer must be valid during the call, and may be NULL only if
+ * its description says so. Strings and data are copied if the library needs them after the call.
+ *
+ * Threads: any thread may call any function, except where stated; one call at a time per handle.
+ *
+ * Fork: a handle belongs to the process that made it. In a child, calls with it return
+ * FCGIPM_EFORKED, except where stated. Freeing it there frees memory and closes descriptors only.
  *
  * The ABI only grows: functions and numbers keep their meaning. */"
         ))

@@ -1,19 +1,21 @@
 //! The server side of FastCGI 1.0 and a prefork process manager, behind a C ABI.
 //!
-//! | room | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | [`error`] | the error type and its stable numbers |
-//! | [`options`] | every option once |
-//! | [`wire`] | pure: bytes to records and back |
-//! | [`conn`] | pure: one connection, bytes in to request events, response to bytes out |
-//! | [`pool`] | pure: the manager's mind, (state, now, event) to actions |
-//! | `sys` | the only system calls |
-//! | [`server`] | `sys` and `conn` joined: listening sockets, requests, Accept |
-//! | [`manager`] | `sys` and `pool` joined: the process manager, the worker's side, the scoreboard |
+//! | [`options`] | the table of options |
+//! | [`wire`] | pure: encodes and decodes records |
+//! | [`conn`] | pure: one connection, from received bytes to events and from output to bytes |
+//! | [`pool`] | pure: the decisions of the manager, from (state, now, event) to actions |
+//! | `sys` | all system calls |
+//! | [`worker`] | a worker's link to its manager |
+//! | [`server`] | combines `sys` and `conn`: listening sockets, requests, Accept |
+//! | [`manager`] | combines `sys` and `pool`: the process manager |
 //! | `ffi` | the exports of `libfcgipm.so` |
 //!
-//! Imports run one way: `conn → wire`; `server → conn, sys`; `manager → pool, server, sys`;
-//! `ffi → server, manager`. `unsafe` stands only in `sys` and `ffi`. A test enforces both.
+//! Imports run one way: `conn → wire`; `worker → sys`; `server → conn, sys, worker`;
+//! `manager → conn, pool, server, sys, worker`; `ffi → server, manager, worker`. Only `sys` and
+//! `ffi` contain `unsafe` code. A test enforces both rules.
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The one way into the library: panics, errors and errno.
+//! The boundary that every export passes: panics, errors and errno.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
@@ -12,7 +12,7 @@ thread_local! {
     static LAST: RefCell<CString> = RefCell::new(CString::default());
 }
 
-/// What an export returns when there is an error.
+/// The result of an export on failure.
 pub(super) trait Failure {
     fn failure(code: Code) -> Self;
 }
@@ -45,11 +45,11 @@ impl Failure for () {
     fn failure(_: Code) -> Self {}
 }
 
-/// Runs an export's body. A panic becomes [`Code::Panic`]; an error is remembered for
-/// `fcgipm_last_error_message`; errno is set where it is the cause, and otherwise left as it was.
+/// Runs the body of an export. A panic becomes [`Code::Panic`]. An error is stored for
+/// `fcgipm_last_error_message`. errno is set if it is the cause, and otherwise restored.
 pub(super) fn enter<T: Failure>(body: impl FnOnce() -> Result<T>) -> T {
     let before = Errno::last_raw();
-    // A handle that a panic left half-way stays marked as in use, so nobody sees it again.
+    // A handle whose call panicked stays marked as in use, so no later call can use its value.
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()
@@ -75,7 +75,8 @@ pub(super) fn enter<T: Failure>(body: impl FnOnce() -> Result<T>) -> T {
     }
 }
 
-/// For exports that cannot fail and may be called in a signal handler: no allocation, no lock.
+/// Runs the body of an export that cannot fail and may be called in a signal handler: no
+/// allocation, no lock.
 pub(super) fn enter_quietly<T>(body: impl FnOnce() -> T) -> T {
     let before = Errno::last_raw();
     let value = body();
@@ -85,11 +86,11 @@ pub(super) fn enter_quietly<T>(body: impl FnOnce() -> T) -> T {
 
 fn remember(error: &Error) {
     let message = CString::new(error.message().replace('\0', "\\0")).unwrap_or_default();
-    // While a thread ends there may be nowhere left to remember it.
+    // The thread-local may already be destroyed while a thread exits.
     let _ = LAST.try_with(|last| last.replace(message));
 }
 
-/// The last error's message; valid until the thread's next error.
+/// The message of the last error; valid until the next error of the thread.
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| last.borrow().as_ptr())
         .unwrap_or(c"".as_ptr())
@@ -98,10 +99,10 @@ pub(super) fn last_message() -> *const c_char {
 /// A string argument.
 ///
 /// # Errors
-/// [`Code::Argument`], naming the argument, when it is NULL or not UTF-8.
+/// [`Code::Argument`], naming the argument, if it is NULL or not UTF-8.
 ///
 /// # Safety
-/// `pointer` is NULL or a NUL-terminated string that lives through the call.
+/// `pointer` is NULL or a NUL-terminated string that is valid during the call.
 pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str> {
     if pointer.is_null() {
         return Err(Error::new(Code::Argument, format!("argument {name}: NULL")));
@@ -119,10 +120,10 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
 /// Bytes to read from.
 ///
 /// # Errors
-/// [`Code::Argument`] for NULL with a length, or a length that no object has.
+/// [`Code::Argument`] for NULL with a length, or a length above the maximum size of an object.
 ///
 /// # Safety
-/// `pointer` is NULL or points to `length` bytes that live and do not change through the call.
+/// `pointer` is NULL or points to `length` bytes that are valid and unchanged during the call.
 pub(super) unsafe fn bytes<'a>(pointer: *const u8, length: usize, name: &str) -> Result<&'a [u8]> {
     check_range(pointer, length, name)?;
     if length == 0 {
@@ -138,7 +139,7 @@ pub(super) unsafe fn bytes<'a>(pointer: *const u8, length: usize, name: &str) ->
 /// As [`bytes`].
 ///
 /// # Safety
-/// `pointer` is NULL or points to `length` writable bytes that nobody else uses through the call.
+/// `pointer` is NULL or points to `length` writable bytes that nothing else uses during the call.
 pub(super) unsafe fn bytes_mut<'a>(
     pointer: *mut u8,
     length: usize,
@@ -148,8 +149,8 @@ pub(super) unsafe fn bytes_mut<'a>(
     if length == 0 {
         return Ok(&mut []);
     }
-    // SAFETY: not NULL; the rest is the caller's promise. The library only writes to it before it
-    // reads, so it need not be initialised by the host.
+    // SAFETY: not NULL; the rest is the caller's promise. The library writes to it before it reads,
+    // so the host need not initialise it.
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, length) })
 }
 
@@ -163,14 +164,14 @@ fn check_range(pointer: *const u8, length: usize, name: &str) -> Result<()> {
     if isize::try_from(length).is_err() {
         return Err(Error::new(
             Code::Argument,
-            format!("argument {name}: a length of {length}"),
+            format!("argument {name}: length {length} is too large"),
         ));
     }
     Ok(())
 }
 
-/// Copies text into a host's buffer as snprintf(3) does: always terminated, cut if need be, and the
-/// full length returned.
+/// Copies text into a buffer of the host as snprintf(3) does: always terminated, truncated if
+/// necessary. Returns the full length.
 ///
 /// # Errors
 /// As [`bytes_mut`].
@@ -180,8 +181,8 @@ fn check_range(pointer: *const u8, length: usize, name: &str) -> Result<()> {
 pub(super) unsafe fn copy_text(text: &str, buffer: *mut c_char, size: usize) -> Result<i32> {
     // SAFETY: the caller's promise.
     let buffer = unsafe { bytes_mut(buffer.cast(), size, "buffer") }?;
-    if let Some(most) = buffer.len().checked_sub(1) {
-        let count = text.len().min(most);
+    if let Some(room) = buffer.len().checked_sub(1) {
+        let count = text.len().min(room);
         buffer[..count].copy_from_slice(&text.as_bytes()[..count]);
         buffer[count] = 0;
     }

@@ -7,9 +7,9 @@ use once_cell::sync::Lazy;
 use super::boundary::{bytes, enter, enter_quietly, last_message};
 use crate::error::Code;
 
-/// The library's version, as "0.1.0".
+/// Returns the version of the library, such as "0.1.0".
 ///
-/// Returns a string that lives as long as the process. Any thread, any time, also after fork.
+/// The string is valid for the lifetime of the process. Any thread, at any time, also after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_version() -> *const c_char {
     static VERSION: Lazy<CString> =
@@ -17,18 +17,19 @@ pub extern "C" fn fcgipm_version() -> *const c_char {
     enter(|| Ok(VERSION.as_ptr()))
 }
 
-/// What the calling thread's last failed call of this library had to say; "" when none failed.
+/// Returns the message of the last call that failed in the calling thread, or "" if none has
+/// failed.
 ///
-/// Returns a string that belongs to the library and lives until the thread's next failed call.
-/// Per thread. A fork keeps it.
+/// The string belongs to the library and is valid until the next failing call of the same thread. A
+/// child inherits the message of the thread that forked.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_last_error_message() -> *const c_char {
     enter_quietly(last_message)
 }
 
-/// The name of an error number, as "FCGIPM_EINUSE"; NULL for a number that is none.
+/// Returns the name of an error number, such as "FCGIPM_EINUSE", or NULL if there is no such error.
 ///
-/// Returns a string that lives as long as the process. Any thread, any time, also after fork.
+/// The string is valid for the lifetime of the process. Any thread, at any time, also after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_error_name(code: i32) -> *const c_char {
     static NAMES: Lazy<Vec<(i32, CString)>> = Lazy::new(|| {
@@ -43,12 +44,14 @@ pub extern "C" fn fcgipm_error_name(code: i32) -> *const c_char {
     })
 }
 
-/// Writes to standard error as the manager writes its own lines, for hosts that have lines of
-/// their own: without raising a signal where nobody reads it, and dropped instead of waiting for a
-/// reader that does not keep up. A manager that stopped there would look after nobody. What was
-/// dropped is counted, and the next line that gets through reports it.
+/// Writes length bytes at data to standard error, in the same way as the manager writes its log.
 ///
-/// Returns 1, or 0 when it was dropped; FCGIPM_EARGUMENT. Any thread.
+/// It never raises SIGPIPE and never waits: if the reader does not keep up, the bytes are dropped
+/// and counted, and the next line that gets through reports the count. Use it for log lines of a
+/// process that runs a manager, because a manager that waits for standard error supervises no
+/// workers.
+///
+/// Returns 1, or 0 if the bytes were dropped; FCGIPM_EARGUMENT. Any thread, also after fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_log_write(data: *const u8, length: usize) -> i32 {
     enter(|| {

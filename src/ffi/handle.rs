@@ -1,8 +1,8 @@
-//! Opaque handles: what a host holds instead of a Rust value.
+//! Opaque handles, which hosts hold instead of Rust values.
 //!
-//! A handle is a small header that points to the value. Freed headers are set aside and their
-//! memory is not reused until many more have been freed, so a handle that is used after its free
-//! is recognised instead of being undefined.
+//! A handle points to a small header, which points to the value. Freed headers are quarantined:
+//! their memory is not reused until many more have been freed. So a use after free is detected, and
+//! is not undefined behaviour.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 
 use crate::error::{Code, Error, Result};
 
-/// How many freed headers are set aside.
+/// The number of freed headers in quarantine.
 const QUARANTINE: usize = 4096;
 
 const FREED: u32 = 0xdead_fc91;
 
-/// A value that hosts have handles to.
+/// A type that hosts have handles to.
 pub(super) trait Noun: Sized {
-    /// The opaque type that the C header shows.
+    /// The opaque type in the C header.
     type Handle;
-    /// Tells handles of different kinds apart.
+    /// Distinguishes handles of different kinds.
     const MAGIC: u32;
     /// The kind, for messages.
     const NAME: &'static str;
@@ -30,7 +30,7 @@ pub(super) trait Noun: Sized {
 #[repr(C)]
 struct Header {
     magic: AtomicU32,
-    /// A thread is in a call with it.
+    /// A call is using the handle.
     busy: AtomicBool,
     value: *mut (),
 }
@@ -53,7 +53,7 @@ struct Borrowed<'a>(&'a Header);
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        // After a panic the value may be half-way through something: nobody gets it again.
+        // After a panic the value may be inconsistent, so the handle stays in use for ever.
         if !std::thread::panicking() {
             self.0.busy.store(false, Ordering::Release);
         }
@@ -66,11 +66,11 @@ fn borrow<'a, T: Noun>(handle: *const T::Handle) -> Result<Borrowed<'a>> {
         return Err(wrong("NULL"));
     }
     // SAFETY: the host passes what a `_new` function returned; a freed header stays readable while
-    // it is set aside.
+    // it is in quarantine.
     let header = unsafe { &*handle.cast::<Header>() };
     match header.magic.load(Ordering::Acquire) {
         magic if magic == T::MAGIC => {}
-        FREED => return Err(wrong("it was freed")),
+        FREED => return Err(wrong("already freed")),
         _ => return Err(wrong("not a handle of this kind")),
     }
     if header.busy.swap(true, Ordering::Acquire) {
@@ -79,21 +79,20 @@ fn borrow<'a, T: Noun>(handle: *const T::Handle) -> Result<Borrowed<'a>> {
     Ok(Borrowed(header))
 }
 
-/// Uses a handle's value.
+/// Calls `body` with the value of a handle.
 ///
 /// # Errors
-/// [`Code::Handle`] when it is NULL, freed, of another kind, or in use by another thread.
+/// [`Code::Handle`] if it is NULL, freed, of another kind, or in use by another call.
 pub(super) fn with<T: Noun, R>(
     handle: *const T::Handle,
     body: impl FnOnce(&mut T) -> Result<R>,
 ) -> Result<R> {
     let borrowed = borrow::<T>(handle)?;
-    // SAFETY: the magic says that the header is alive and its value a T; `busy` says that nobody
-    // else uses it.
+    // SAFETY: by the magic, the header is alive and its value a T; by `busy`, nothing else uses it.
     body(unsafe { &mut *borrowed.0.value.cast::<T>() })
 }
 
-/// Frees a handle; NULL is fine.
+/// Frees a handle; NULL is allowed.
 ///
 /// # Errors
 /// As [`with`], except for NULL.
@@ -104,12 +103,12 @@ pub(super) fn free<T: Noun>(handle: *mut T::Handle) -> Result<()> {
     let borrowed = borrow::<T>(handle)?;
     borrowed.0.magic.store(FREED, Ordering::Release);
     let value = borrowed.0.value.cast::<T>();
-    // It stays marked as in use: whoever looked at the magic just before must not get it now.
+    // It stays marked as in use, for a thread that read the magic just before the store.
     std::mem::forget(borrowed);
-    // SAFETY: `make` got it from a Box, and the magic lets nobody reach it any more.
+    // SAFETY: `make` got it from a Box, and the magic and `busy` make it unreachable.
     drop(unsafe { Box::from_raw(value) });
-    // Not waited for: in a child that was forked meanwhile, nobody would ever let go of it. Then the
-    // header is never used again.
+    // A child forked while another thread holds this lock would wait for ever. Without the lock,
+    // the header is leaked.
     let Some(mut freed) = FREED_HEADERS.try_lock() else {
         return Ok(());
     };

@@ -9,52 +9,52 @@ use super::options::{effective, fcgipm_options};
 use crate::error::{Code, Error, Result};
 use crate::manager::{self, Event, EventKind, Manager};
 
-/// This process is a fresh worker now. The manager's handle is spent: free it.
+/// This process is a new worker. Its copy of the manager handle is of no further use: free it.
 pub const FCGIPM_EVENT_IN_WORKER: i32 = 1;
-/// All workers are gone and the pid file is removed: the host should end.
+/// All workers have exited and the pid file is removed: the program should exit.
 pub const FCGIPM_EVENT_STOPPED: i32 = 2;
-/// The manager is set up; nothing was forked yet.
+/// The manager is set up; no worker was forked yet.
 pub const FCGIPM_EVENT_MANAGING: i32 = 3;
 /// A worker was forked.
 pub const FCGIPM_EVENT_WORKER_STARTED: i32 = 4;
-/// A worker has entered its first accept.
+/// A worker has called accept for the first time.
 pub const FCGIPM_EVENT_WORKER_READY: i32 = 5;
-/// A worker is gone; the status is its wait status (waitpid(2)).
+/// A worker has exited; the status of the event is its wait status (waitpid(2)).
 pub const FCGIPM_EVENT_WORKER_EXITED: i32 = 6;
 /// A reload has begun.
 pub const FCGIPM_EVENT_RELOAD_BEGUN: i32 = 7;
-/// Every worker is a new one, and ready, and the old ones have exited.
+/// A reload is complete: all workers are new and ready, and all old workers have exited.
 pub const FCGIPM_EVENT_RELOAD_DONE: i32 = 8;
-/// The old workers go on; the message says why.
+/// A reload has failed: the old workers continue. The message has the reason.
 pub const FCGIPM_EVENT_RELOAD_FAILED: i32 = 9;
-/// The workers were told to leave.
+/// The manager has asked all workers to exit.
 pub const FCGIPM_EVENT_STOPPING: i32 = 10;
-/// A signal arrived; the status is its number.
+/// A signal arrived; the status of the event is its number.
 pub const FCGIPM_EVENT_SIGNAL: i32 = 11;
-/// Worth a line in a log, and nothing else.
+/// A message for the log, nothing else.
 pub const FCGIPM_EVENT_NOTICE: i32 = 12;
-/// A worker has reached a limit that recycles it: a successor is started first.
+/// A worker has reached a recycling limit. Its replacement is started first.
 pub const FCGIPM_EVENT_RECYCLING: i32 = 13;
-/// A request has been running for as long as slow_request.
+/// A request has been running for slow_request.
 pub const FCGIPM_EVENT_SLOW_REQUEST: i32 = 14;
-/// A request has been running for as long as request_timeout: its worker got notice.
+/// A request has been running for request_timeout: its worker was notified.
 pub const FCGIPM_EVENT_REQUEST_TIMED_OUT: i32 = 15;
-/// A worker has missed a deadline, and is killed.
+/// A worker has missed a deadline: it is being killed.
 pub const FCGIPM_EVENT_KILLING: i32 = 16;
-/// Another number of workers is wanted, by a signal or by the load.
+/// The wanted number of workers has changed, because of a signal or the load.
 pub const FCGIPM_EVENT_RESIZED: i32 = 17;
 /// No worker is ready.
 pub const FCGIPM_EVENT_EMERGENCY: i32 = 18;
-/// After an emergency a worker is ready again.
+/// A worker is ready again after FCGIPM_EVENT_EMERGENCY.
 pub const FCGIPM_EVENT_RECOVERED: i32 = 19;
 
-/// The host is to fork a worker: see fcgipm_manager_host_forks().
+/// The program must fork a worker: see fcgipm_manager_host_forks().
 pub const FCGIPM_EVENT_FORK: i32 = 20;
 
 /// A process manager. Opaque.
 pub struct fcgipm_manager(());
 
-/// A manager and the last thing that happened to it.
+/// A manager and its last event.
 struct Managed {
     manager: Manager,
     event: Option<Event>,
@@ -93,15 +93,14 @@ impl Managed {
     }
 }
 
-/// Makes a manager. It starts nothing yet.
+/// Makes a process manager. fcgipm_manager_next() starts it.
 ///
-/// options may be NULL and is not needed afterwards; n_processes, die_timeout, start_timeout,
-/// start_delay, reload_surge, pid_fname, pm_title, no_signals, log and those that say who the
-/// workers are (user, group, chroot, chdir, priority, rlimit_core, rlimit_files, no_new_privs)
-/// count, and the environment wins over them.
+/// options may be NULL and is not needed after the call. The options of the manager and its workers
+/// apply (docs/OPTIONS.md); the environment overrides them.
 ///
-/// Returns a handle that the caller frees with fcgipm_manager_free(), or NULL: FCGIPM_EOPTION or
-/// FCGIPM_EVALUE for the environment, FCGIPM_EHANDLE for options.
+/// Returns a handle, which the caller frees with fcgipm_manager_free(). On failure it returns NULL:
+/// FCGIPM_EOPTION or FCGIPM_EVALUE for an error in the environment, FCGIPM_EVALUE for options that
+/// contradict each other, FCGIPM_EHANDLE for options. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcgipm_manager {
     enter(|| {
@@ -114,34 +113,36 @@ pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcg
     })
 }
 
-/// Frees a manager; NULL is fine. Workers of one that runs are told to leave and not waited for;
-/// in a worker, only memory is freed. Signals that fcgipm_manager_fork_begins() has blocked are
-/// released.
+/// Frees a manager; NULL is allowed.
+///
+/// If the manager is running, it asks its workers to exit and does not wait for them. Signals that
+/// fcgipm_manager_fork_begins() has blocked are unblocked. In a worker, only memory is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
     enter(|| handle::free::<Managed>(manager));
 }
 
-/// Waits for the next thing that happens, and returns it: one of FCGIPM_EVENT_...
+/// Runs the manager until the next event.
 ///
-/// The first call starts the manager: pid file, signal handlers, the first workers. The workers
-/// are forked within these calls, so each of them returns more than once: in the parent, and in
-/// each worker with FCGIPM_EVENT_IN_WORKER, unless fcgipm_manager_host_forks() was called. With
-/// n_processes 0 the caller is its own only worker at once, and so is a program that "fcgipm run"
-/// started: its manager is that one.
+/// The first call starts it: pid file, signal handlers, the first workers. Workers are forked
+/// within these calls, unless fcgipm_manager_host_forks() was called. So a call returns more than
+/// once: in the parent, and with FCGIPM_EVENT_IN_WORKER in each worker. With n_processes 0 it forks
+/// nothing, and returns FCGIPM_EVENT_IN_WORKER in the calling process. A program that "fcgipm run"
+/// started gets the same: its manager is that of "fcgipm run".
 ///
-/// A worker that cannot become who the options say gets FCGIPM_ESYSTEM, and the message names the
-/// step: some may have been taken and others not, so it must end, and fcgipm_request_accept() in
-/// it returns FCGIPM_ESTATE. The manager counts it as one that died before it was ready. What
-/// cannot work at all is found when the manager starts: the steps are tried in a short-lived
-/// child, before anything else is done.
+/// Before anything else, the manager tries the change of user, group, root and limits in a
+/// short-lived child, so an impossible change is reported here. If the change later fails in a
+/// worker, the call returns FCGIPM_ESYSTEM there, with a message that names the step. Some steps
+/// may have been taken, so the worker must exit; fcgipm_request_accept() returns FCGIPM_ESTATE in
+/// it. The manager treats it as a worker that died before it was ready.
 ///
-/// Returns FCGIPM_ETHREADS when the process has more than one thread, FCGIPM_EVALUE for a user or
-/// group that is unknown, or for such options with n_processes 0, FCGIPM_EPIDFILE,
-/// FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM when it cannot start;
-/// FCGIPM_EINTERRUPTED when a signal that is not the manager's ended the wait: call again;
-/// FCGIPM_ESTATE after the end, and between fcgipm_manager_fork_begins() and
-/// fcgipm_manager_forked(); FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. One thread only.
+/// Returns one of FCGIPM_EVENT_.... Errors at start: FCGIPM_ETHREADS if the process has more than
+/// one thread, FCGIPM_EVALUE for an unknown user or group, or for such options with n_processes 0,
+/// FCGIPM_EPIDFILE, FCGIPM_ERUNNING, FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM. Later:
+/// FCGIPM_EINTERRUPTED if a signal that the manager does not handle ended the wait: call again;
+/// FCGIPM_ESTATE after FCGIPM_EVENT_STOPPED, and between fcgipm_manager_fork_begins() and
+/// fcgipm_manager_forked(); FCGIPM_EFORKED in a worker, FCGIPM_EHANDLE. Always call it in the same
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
     enter(|| {
@@ -151,10 +152,11 @@ pub extern "C" fn fcgipm_manager_next(manager: *mut fcgipm_manager) -> i32 {
     })
 }
 
-/// As fcgipm_manager_next(), but waits no longer than milliseconds, for hosts that have something
-/// else to do meanwhile. Call it often: what it does not see, it does not act upon.
+/// Like fcgipm_manager_next(), but waits for at most the given number of milliseconds, for programs
+/// that have other work to do. Call it often: the manager acts only within these calls.
 ///
-/// Returns 0 when nothing happened in that time, else as fcgipm_manager_next(). One thread only.
+/// Returns 0 if there was no event in that time, otherwise as fcgipm_manager_next(). Always call it
+/// in the same thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_next_within(
     manager: *mut fcgipm_manager,
@@ -169,7 +171,7 @@ pub extern "C" fn fcgipm_manager_next_within(
     })
 }
 
-/// Runs the manager to its end, for hosts that do not care about events.
+/// Runs the manager until it has stopped, for programs that do not need its events.
 ///
 /// Returns FCGIPM_EVENT_IN_WORKER in each worker, FCGIPM_EVENT_STOPPED in the parent at the end,
 /// FCGIPM_ESTATE after fcgipm_manager_host_forks(), or an error of fcgipm_manager_next().
@@ -180,7 +182,7 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
             if managed.manager.host_forks() {
                 return Err(Error::new(
                     Code::State,
-                    "the host of this manager forks: fcgipm_manager_next() says when",
+                    "the host forks the workers of this manager: use fcgipm_manager_next()",
                 ));
             }
             loop {
@@ -195,11 +197,13 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
     })
 }
 
-/// Has the host fork the workers (yes is not 0) or, as at first, the library. For a host whose
-/// language has hooks around its own fork, which see nothing of one that a library makes.
+/// Selects who forks the workers: the program if yes is not 0, otherwise the library (the default).
+/// It is for programs in a language that has hooks around its own fork, which do not see a fork in
+/// a library.
 ///
-/// Then fcgipm_manager_next() returns FCGIPM_EVENT_FORK for each worker, again and again until the
-/// host says that it forks, does so by its own means, and says in both processes what came of it:
+/// fcgipm_manager_next() then returns FCGIPM_EVENT_FORK for each worker, repeatedly until the
+/// program forks. The program reports that it forks, forks in its own way, and reports the result
+/// in both processes:
 ///
 ///   event = fcgipm_manager_next(manager);
 ///   if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
@@ -207,7 +211,7 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
 ///       event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
 ///   }
 ///
-/// Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE. One thread only.
+/// Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_host_forks(manager: *mut fcgipm_manager, yes: i32) -> i32 {
     enter(|| {
@@ -217,18 +221,19 @@ pub extern "C" fn fcgipm_manager_host_forks(manager: *mut fcgipm_manager, yes: i
     })
 }
 
-/// Says that the host forks now, after FCGIPM_EVENT_FORK. Until fcgipm_manager_forked() all signals
-/// are blocked in the calling thread, so that one that reaches the child waits for the worker's
-/// handlers; the only other calls with the manager that do not return FCGIPM_ESTATE are those about
-/// the last event, fcgipm_manager_signal(), and fcgipm_manager_free(), which takes it for a fork
-/// that has failed.
+/// Reports that the program is about to fork, after FCGIPM_EVENT_FORK.
 ///
-/// Returns 0; FCGIPM_EINTERRUPTED, and nothing is blocked, when the handler of an interpreter
-/// (fcgipm_signal_chain()) has noted a signal since the last time that this was returned: have the
-/// program's own handler run, and call again, so that it does not run while signals are blocked.
-/// FCGIPM_ESYSTEM when there is no room for what a worker needs, which the manager takes for a fork
-/// that has failed; FCGIPM_ESTATE when no fork was asked for, or it was begun already;
-/// FCGIPM_EFORKED, FCGIPM_EHANDLE. One thread only.
+/// Until fcgipm_manager_forked(), all signals are blocked in the calling thread. So a signal that
+/// reaches the child waits until the handlers of the worker are installed. In between, only these
+/// calls with the manager do not return FCGIPM_ESTATE: those about the last event,
+/// fcgipm_manager_signal(), and fcgipm_manager_free(), which counts the fork as failed.
+///
+/// Returns 0. FCGIPM_EINTERRUPTED if the handler of an interpreter (fcgipm_signal_chain()) has
+/// noted a signal since this was last returned. No signal is blocked then: run the program's own
+/// handler, and call again, so that it does not run while signals are blocked. FCGIPM_ESYSTEM if
+/// the resources for a worker are missing, which counts as a failed fork; FCGIPM_ESTATE if no fork
+/// is due, or it has already begun; FCGIPM_EFORKED, FCGIPM_EHANDLE. Call it in the thread of
+/// fcgipm_manager_next().
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_fork_begins(manager: *mut fcgipm_manager) -> i32 {
     enter(|| {
@@ -238,26 +243,26 @@ pub extern "C" fn fcgipm_manager_fork_begins(manager: *mut fcgipm_manager) -> i3
     })
 }
 
-/// Says what came of the fork that fcgipm_manager_fork_begins() began. The parent and the child
-/// call it, at once, and each in the thread that began it.
+/// Reports the result of the fork that fcgipm_manager_fork_begins() began. Both the parent and the
+/// child call it, immediately after the fork and in the same thread.
 ///
-/// pid is what fork(2) returned: the child's in the parent, 0 in the child, -1 if there is no
-/// child. Then error is errno, and the manager does as after a failure of its own: it says so in
-/// the log and tries again a second later. A child that there is nevertheless, because something
-/// failed behind the fork, leaves at its first fcgipm_request_accept(). A host that does not fork
-/// at all may say so without fcgipm_manager_fork_begins(). For any other pid, error does not count.
-/// In the child the call waits for the one in the parent, or for its death.
+/// pid is the result of fork(2): the pid of the child in the parent, 0 in the child, -1 if there is
+/// no child. For -1, error is errno: as after a failed fork of its own, the manager logs it and
+/// tries again a second later. For any other pid, error is ignored. If a child exists in spite of a
+/// reported failure, it exits at its first fcgipm_request_accept(). A program that does not want to
+/// fork may report -1 without fcgipm_manager_fork_begins(). In the child, the call waits for the
+/// call in the parent, or for its death.
 ///
-/// The child is one of this process's own, not waited for and not a worker already, and was made
-/// by fork(3) or something on top of it: not by vfork(2), and not by a clone(2) that passes by
-/// the handlers of pthread_atfork(3). From then on it is the manager's to wait for.
+/// The child must be a child of this process that is not a worker yet and has not been waited for.
+/// It must be made by fork(3), or by a function based on it: not by vfork(2), and not by a clone(2)
+/// that skips the handlers of pthread_atfork(3). From then on, only the manager waits for it.
 ///
-/// Returns 0 in the parent and FCGIPM_EVENT_IN_WORKER in the child, or there one of the errors
-/// that fcgipm_manager_next() has for a worker. FCGIPM_ESTATE when no fork was asked for, it was
-/// said already, or a fork has succeeded that was not begun; FCGIPM_EARGUMENT, and errno ECHILD, for
-/// a pid that is no such child; FCGIPM_EARGUMENT for 0 in the parent, and for -1 without an error;
-/// FCGIPM_EFORKED for anything but 0 in a child. After FCGIPM_EARGUMENT and FCGIPM_EFORKED the fork
-/// is still waited for, and the signals are still blocked. FCGIPM_EHANDLE.
+/// Returns 0 in the parent and FCGIPM_EVENT_IN_WORKER in the child, or there an error that
+/// fcgipm_manager_next() returns in a worker. FCGIPM_ESTATE if no fork is due, it was reported
+/// already, or it succeeded but had not begun. FCGIPM_EARGUMENT with errno ECHILD if pid is not
+/// such a child; FCGIPM_EARGUMENT for 0 in the parent, and for -1 without an error; FCGIPM_EFORKED
+/// for anything but 0 in a child. After FCGIPM_EARGUMENT and FCGIPM_EFORKED, the report is still
+/// due and the signals are still blocked. FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_forked(manager: *mut fcgipm_manager, pid: i32, error: i32) -> i32 {
     enter(|| {
@@ -269,12 +274,15 @@ pub extern "C" fn fcgipm_manager_forked(manager: *mut fcgipm_manager, pid: i32, 
     })
 }
 
-/// Asks a manager that runs for another number of workers, as TTIN and TTOU do: at least 1, and
-/// no more than an n_processes can be. With pm=dynamic and pm=ondemand it is the most.
+/// Changes the wanted number of workers of a running manager, as the signals TTIN and TTOU do. With
+/// pm=dynamic and pm=ondemand, it changes the maximum.
 ///
-/// Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next(), after the end, and between
-/// fcgipm_manager_fork_begins() and fcgipm_manager_forked(); FCGIPM_EFORKED, FCGIPM_EHANDLE. One
-/// thread only.
+/// workers is at least 1, and at most the maximum of n_processes; other values are adjusted to that
+/// range.
+///
+/// Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next(), after FCGIPM_EVENT_STOPPED, and
+/// between fcgipm_manager_fork_begins() and fcgipm_manager_forked(); FCGIPM_EFORKED,
+/// FCGIPM_EHANDLE. Call it in the thread of fcgipm_manager_next().
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_resize(manager: *mut fcgipm_manager, workers: u32) -> i32 {
     enter(|| {
@@ -285,9 +293,9 @@ pub extern "C" fn fcgipm_manager_resize(manager: *mut fcgipm_manager, workers: u
     })
 }
 
-/// The worker that the last event of this manager concerns.
+/// The worker that the last event is about.
 ///
-/// Returns its pid, or 0 when it concerns none; FCGIPM_EHANDLE.
+/// Returns its pid, or 0 if the event is not about a worker; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_pid(manager: *const fcgipm_manager) -> i32 {
     enter(|| {
@@ -297,10 +305,10 @@ pub extern "C" fn fcgipm_manager_event_pid(manager: *const fcgipm_manager) -> i3
     })
 }
 
-/// The last event's number.
+/// The number that belongs to the last event.
 ///
-/// Returns a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal for FCGIPM_EVENT_SIGNAL, else 0;
-/// FCGIPM_EHANDLE.
+/// Returns a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal number for FCGIPM_EVENT_SIGNAL,
+/// otherwise 0; FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) -> i32 {
     enter(|| {
@@ -310,25 +318,26 @@ pub extern "C" fn fcgipm_manager_event_status(manager: *const fcgipm_manager) ->
     })
 }
 
-/// The last event as a line for people, without a prefix and without a newline.
+/// The last event as a line for the log, without a prefix and without a newline.
 ///
-/// Returns a string that belongs to the library and lives until the next call with this manager;
-/// "" if there is nothing to say, NULL for FCGIPM_EHANDLE.
+/// Returns a string that belongs to the library and is valid until the next call with this manager.
+/// It is "" if the event has no message. NULL for FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_event_message(manager: *const fcgipm_manager) -> *const c_char {
     enter(|| handle::with(manager, |m: &mut Managed| Ok(m.message.as_ptr())))
 }
 
-/// Hands in a signal that the host caught, for hosts that set the option no_signals.
+/// Passes a signal that the program caught to the manager, for programs that set the option
+/// no_signals.
 ///
-/// It reaches the manager that runs in this process, whichever handle is given; where none runs,
-/// nothing happens.
+/// The signal reaches the manager that runs in this process, whatever handle is given. If none
+/// runs, nothing happens.
 ///
 /// Returns 0. Any thread; async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_signal(manager: *const fcgipm_manager, signal: i32) -> i32 {
     enter_quietly(|| {
-        // In a signal handler a handle may be half-way through another call.
+        // A signal handler may interrupt another call with the handle, so it is not used.
         let _ = manager;
         manager::signal(signal);
         0
@@ -340,7 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_and_the_manager_agree_on_events() {
+    fn the_event_numbers_of_the_header_are_those_of_the_manager() {
         for (constant, kind) in [
             (FCGIPM_EVENT_IN_WORKER, EventKind::InWorker),
             (FCGIPM_EVENT_STOPPED, EventKind::Stopped),

@@ -1,17 +1,17 @@
-//! The only exports of `libfcgipm.so`, one file per noun of the C API.
+//! The exports of `libfcgipm.so`, and the only ones.
 //!
-//! Every export passes `boundary::enter` or `boundary::enter_quietly`: no panic crosses it, errors
-//! become numbers and a message, and errno is the host's again afterwards. cbindgen carries the doc
-//! comments into `include/fcgipm.h`; they are written for its readers.
+//! Every export calls `boundary::enter` or `boundary::enter_quietly`: no panic crosses the boundary,
+//! errors become numbers with a message, and errno is restored. cbindgen copies the doc comments of
+//! the exports to `include/fcgipm.h`; they are written for its readers.
 
 #![allow(
     rustdoc::broken_intra_doc_links,
-    reason = "brackets in the text for readers of C are no links"
+    reason = "brackets in texts for readers of C are not links"
 )]
 #![allow(non_camel_case_types)]
 #![allow(
     clippy::missing_safety_doc,
-    reason = "the comments become the C header, where every pointer is the caller's promise"
+    reason = "the comments become the C header, where every pointer is the caller's responsibility"
 )]
 
 mod boundary;
@@ -21,6 +21,9 @@ pub mod manager;
 pub mod options;
 pub mod params;
 pub mod request;
+pub mod request_in_child;
+mod served;
 pub mod signal;
 pub mod socket;
+pub mod streams;
 pub mod worker;

@@ -17,7 +17,7 @@ impl Noun for Options {
     const NAME: &'static str = "options";
 }
 
-/// The options behind an argument that may be NULL, with the environment laid over them.
+/// The options of an argument that may be NULL, overridden by the environment.
 pub(super) fn effective(options: *const fcgipm_options) -> Result<Options> {
     if options.is_null() {
         return Options::new().with_environment(environment::trusted_vars());
@@ -27,16 +27,16 @@ pub(super) fn effective(options: *const fcgipm_options) -> Result<Options> {
     })
 }
 
-/// Makes an empty set of options: every one has its default.
+/// Makes a set of options in which every option has its default.
 ///
-/// Returns a handle that the caller frees with fcgipm_options_free(). Any thread. A handle may be
-/// used by one call at a time; after fork both processes have one of their own.
+/// Returns a handle, which the caller frees with fcgipm_options_free(). Any thread. After fork,
+/// parent and child each have an independent copy.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_options_new() -> *mut fcgipm_options {
     enter(|| Ok(handle::make(Options::new())))
 }
 
-/// Frees a set of options; NULL is fine. What was made with it stays as it is.
+/// Frees a set of options; NULL is allowed. Objects that were made with it are not affected.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_options_free(options: *mut fcgipm_options) {
     enter(|| handle::free::<Options>(options));
@@ -44,12 +44,12 @@ pub extern "C" fn fcgipm_options_free(options: *mut fcgipm_options) {
 
 /// Sets an option from text.
 ///
-/// The names and what they take are on the page OPTIONS of the documentation. name and value are
-/// NUL-terminated strings, and copied. The environment wins over what is set here: the variable for
-/// "n_processes", say, is FCGIPM_N_PROCESSES.
+/// name and value are NUL-terminated strings, which are copied. docs/OPTIONS.md lists the names and
+/// values. An environment variable overrides the value that is set here: for "n_processes" it is
+/// FCGIPM_N_PROCESSES.
 ///
-/// Returns 0, FCGIPM_EOPTION for a name that is none, FCGIPM_EVALUE for a value that the option
-/// does not take, FCGIPM_EARGUMENT for NULL, FCGIPM_EHANDLE.
+/// Returns 0; FCGIPM_EOPTION if there is no such option, FCGIPM_EVALUE if the value is invalid,
+/// FCGIPM_EARGUMENT if a string is NULL or not UTF-8, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_options_set(
     options: *mut fcgipm_options,
@@ -65,12 +65,12 @@ pub unsafe extern "C" fn fcgipm_options_set(
     })
 }
 
-/// Reads an option as text: what was set, or the default.
+/// Reads an option as text: the value that was set, or the default.
 ///
-/// name is a NUL-terminated string. Copies at most size bytes to buffer, the last of them a NUL, as
-/// snprintf(3) does; buffer may be NULL with size 0.
+/// name is a NUL-terminated string. Like snprintf(3), it copies at most size bytes to buffer,
+/// including a terminating NUL. buffer may be NULL if size is 0.
 ///
-/// Returns the full length without the NUL; FCGIPM_EOPTION for a name that is none,
+/// Returns the full length without the NUL; FCGIPM_EOPTION if there is no such option,
 /// FCGIPM_EARGUMENT, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_options_get(
@@ -89,10 +89,13 @@ pub unsafe extern "C" fn fcgipm_options_get(
     })
 }
 
-/// Reads an option as it will be used: the environment, else what was set, else the default.
+/// Reads an option as the library will use it: the value in the environment, otherwise the value
+/// that was set, otherwise the default.
 ///
-/// options may be NULL. Returns as fcgipm_options_get(), and FCGIPM_EOPTION or FCGIPM_EVALUE for a
-/// variable FCGIPM_... that names no option or has a bad value.
+/// options may be NULL. name, buffer and size are as for fcgipm_options_get().
+///
+/// Returns the full length without the NUL; the errors of fcgipm_options_get(); FCGIPM_EOPTION or
+/// FCGIPM_EVALUE if an environment variable FCGIPM_... names no option or has an invalid value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_options_effective(
     options: *const fcgipm_options,

@@ -2,42 +2,27 @@
 
 use super::boundary::{bytes, bytes_mut, enter};
 use super::handle;
-use super::request::{Served, fcgipm_request, length, with};
+use super::served::{Served, fcgipm_param, fcgipm_request, length, with};
 use crate::error::{Code, Error, Result};
 use crate::server::Scope;
 
-/// Parameters that may be exported into a process environment: no HTTP_PROXY (httpoxy), no empty
-/// name, no '=' in a name, no NUL.
+/// A scope: the parameters that may be exported into a process environment. It excludes HTTP_PROXY
+/// (httpoxy), empty names, names with '=', and names or values with a NUL.
 pub const FCGIPM_PARAMS_ENVIRONMENT: u32 = 0;
-/// The above and HTTP_PROXY.
+/// A scope: the above and HTTP_PROXY.
 pub const FCGIPM_PARAMS_WELL_FORMED: u32 = 1;
-/// Everything that the web server sent.
+/// A scope: everything that the web server sent.
 pub const FCGIPM_PARAMS_ALL: u32 = 2;
 
-/// A parameter, where the library has it. The value has a NUL behind it; the name has none.
-#[repr(C)]
-pub struct fcgipm_param {
-    /// The name's first byte.
-    pub name: *const u8,
-    /// The name's length.
-    pub name_length: usize,
-    /// The value's first byte.
-    pub value: *const u8,
-    /// The value's length, without the NUL.
-    pub value_length: usize,
-}
-
-// Its layout is part of the ABI.
-const _: () = assert!(size_of::<fcgipm_param>() == 4 * size_of::<usize>());
-
-/// The parameters one by one, without a copy.
+/// Lists the parameters without copying them.
 ///
-/// Sets *list to the first of *count parameters, in the order of fcgipm_request_params(). They, and
-/// what they point to, belong to the library and live until the request is finished. FCGI_ROLE is
-/// among them. scope is FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL;
-/// with an error the two are set to NULL and 0. Neither pointer may be NULL.
+/// Sets *list to an array of *count parameters, in the order of fcgipm_request_params(). The array,
+/// and what it points to, belongs to the library and is valid until the request is finished.
+/// FCGI_ROLE is one of the parameters. scope is FCGIPM_PARAMS_ENVIRONMENT,
+/// FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL. list and count must not be NULL; on failure the
+/// results are NULL and 0.
 ///
-/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+/// Returns 0; FCGIPM_ESTATE if there is no current request, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
 /// FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_list_params(
@@ -52,8 +37,8 @@ pub unsafe extern "C" fn fcgipm_request_list_params(
         let scope = scope_of(scope)?;
         handle::with(request, |served: &mut Served| {
             let params = served.request.params()?;
-            // Of all scopes, and once for a request: what the host was told of stays where it is. There is always
-            // one, FCGI_ROLE.
+            // Filled once per request, for all scopes, so that pointers into it stay valid. It is
+            // never empty then: it contains FCGI_ROLE.
             if served.list.is_empty() {
                 let all = params.iter(Scope::All);
                 served.list.extend(all.map(|(name, value)| fcgipm_param {
@@ -70,15 +55,15 @@ pub unsafe extern "C" fn fcgipm_request_list_params(
     })
 }
 
-/// The parameters in one piece.
+/// The parameters as one block of memory.
 ///
-/// Sets *data and *length to bytes that belong to the library and live until the request is
-/// finished. For each parameter: the length of the name (32 bits, big-endian), the name, a NUL, the
-/// length of the value (likewise), the value, a NUL. FCGI_ROLE is among them. scope is
-/// FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or FCGIPM_PARAMS_ALL; with an error the two
-/// are set to NULL and 0. Neither pointer may be NULL.
+/// Sets *data and *length to bytes that belong to the library and are valid until the request is
+/// finished. For each parameter they contain: the length of the name (32 bits, big-endian), the
+/// name, a NUL, the length of the value (32 bits, big-endian), the value, a NUL. FCGI_ROLE is one
+/// of the parameters. scope is FCGIPM_PARAMS_ENVIRONMENT, FCGIPM_PARAMS_WELL_FORMED or
+/// FCGIPM_PARAMS_ALL. data and length must not be NULL; on failure the results are NULL and 0.
 ///
-/// Returns 0, FCGIPM_ESTATE when no request is being served, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
+/// Returns 0; FCGIPM_ESTATE if there is no current request, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
 /// FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_params(
@@ -98,17 +83,17 @@ pub unsafe extern "C" fn fcgipm_request_params(
     })
 }
 
-/// Copies the parameters into size bytes at buffer, for hosts that split strings faster than they
-/// follow lengths: the names, each with a NUL behind it, one more NUL, and the values in the same
-/// order, each with a NUL behind it.
+/// Copies the parameters into size bytes at buffer, for languages that split a string faster than
+/// they decode lengths: all names, each followed by a NUL; one more NUL; all values in the same
+/// order, each followed by a NUL.
 ///
-/// held is NULL, or what the host still has of an earlier request, in that form. If it has the same
-/// names in the same order, what is copied begins with a NUL instead, and then come only the
-/// parameters whose value differs or is empty: a name, a NUL, the value, a NUL, for each.
+/// held is NULL, or a copy of an earlier request in this format that the caller still has. If it
+/// has the same names in the same order, the result is shorter: a NUL, and then, only for
+/// parameters whose value differs or is empty, the name, a NUL, the value and a NUL.
 ///
-/// Returns the number of bytes; when it is larger than size, nothing was copied. FCGIPM_ESTATE when
-/// no request is being served, FCGIPM_EARGUMENT (also for FCGIPM_PARAMS_ALL, whose names and values
-/// may have NUL bytes in them), FCGIPM_EFORKED, FCGIPM_EHANDLE.
+/// Returns the number of bytes. If it is larger than size, nothing was copied. FCGIPM_ESTATE if
+/// there is no current request; FCGIPM_EARGUMENT, also for FCGIPM_PARAMS_ALL, whose names and
+/// values may contain NUL bytes; FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_copy_params(
     request: *const fcgipm_request,
@@ -123,7 +108,9 @@ pub unsafe extern "C" fn fcgipm_request_copy_params(
         if scope == Scope::All {
             return Err(Error::new(
                 Code::Argument,
-                format!("argument scope: {FCGIPM_PARAMS_ALL} may have NUL bytes within"),
+                format!(
+                    "argument scope: parameters of scope {FCGIPM_PARAMS_ALL} may contain NUL bytes"
+                ),
             ));
         }
         // SAFETY: the caller's promise.
@@ -139,15 +126,15 @@ pub unsafe extern "C" fn fcgipm_request_copy_params(
     })
 }
 
-/// Looks a parameter up by its name, among all that the web server sent; of several with one name
-/// the last counts.
+/// Finds a parameter by its name, among all that the web server sent. If several have this name,
+/// the last one is used.
 ///
-/// Sets *value and *value_length to bytes that belong to the library, live until the request is
-/// finished, and have a NUL behind them; to NULL and 0 where there is no such parameter. Neither
-/// pointer may be NULL. name has name_length bytes and needs no NUL.
+/// name has name_length bytes and needs no NUL. Sets *value and *value_length to the value, or to
+/// NULL and 0 if there is no such parameter. The value is followed by a NUL, belongs to the library
+/// and is valid until the request is finished. value and value_length must not be NULL.
 ///
-/// Returns 1 when it was found, 0 when not, FCGIPM_ESTATE, FCGIPM_EARGUMENT, FCGIPM_EFORKED,
-/// FCGIPM_EHANDLE.
+/// Returns 1 if the parameter was found, otherwise 0; FCGIPM_ESTATE if there is no current request,
+/// FCGIPM_EARGUMENT, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_request_param(
     request: *const fcgipm_request,
@@ -174,7 +161,7 @@ pub unsafe extern "C" fn fcgipm_request_param(
     })
 }
 
-/// Two variables of the host that tell it where bytes are, or other things, and how many.
+/// Two variables of the host that receive the address and the length of a result.
 struct Out<T> {
     data: *mut *const T,
     length: *mut usize,
@@ -187,7 +174,7 @@ impl<T> Out<T> {
         if data.is_null() || length.is_null() {
             return Err(Error::new(
                 Code::Argument,
-                "the arguments for where it is and how much: NULL",
+                "an argument for a result is NULL",
             ));
         }
         let out = Self { data, length };
@@ -215,7 +202,7 @@ fn scope_of(number: u32) -> Result<Scope> {
         FCGIPM_PARAMS_ALL => Ok(Scope::All),
         other => Err(Error::new(
             Code::Argument,
-            format!("argument scope: {other} is not in 0..2"),
+            format!("argument scope: {other} is not in the range 0..2"),
         )),
     }
 }

@@ -1,16 +1,17 @@
-//! The host's own signal handlers, as C sees it.
+//! The program's own signal handlers, as C sees them.
 
 use std::ffi::c_void;
 
 use super::boundary::{enter, enter_quietly};
 use crate::server;
 
-/// For a signal handler of the host's: fcgipm_request_accept() returns FCGIPM_EINTERRUPTED, in each
-/// request loop of this process that has FCGIPM_FAIL_ACCEPT_ON_INTR or FCGIPM_RETURN_ON_SIGNAL; if
-/// it does not wait for a request now, the next call does so. Without it, a signal that arrives
-/// between the host's look at a variable that its handler sets and the system call that waits
-/// would be noticed with the next request. Where SIGURG has no handler and a thread waits, one is
-/// installed.
+/// Ends the wait for a request; call it in a signal handler. fcgipm_request_accept() then returns
+/// FCGIPM_EINTERRUPTED in each request loop of this process that has FCGIPM_FAIL_ACCEPT_ON_INTR or
+/// FCGIPM_RETURN_ON_SIGNAL. A loop that is not waiting returns it from its next call.
+///
+/// It closes a gap that the system call alone leaves: a signal that arrives after the program has
+/// checked the variable that its handler sets, but before the system call waits, would be noticed
+/// only after the next request. If SIGURG has no handler and a thread waits, the call installs one.
 ///
 /// Returns 0. Any thread; async-signal-safe.
 #[unsafe(no_mangle)]
@@ -21,13 +22,15 @@ pub extern "C" fn fcgipm_signal_arrived() -> i32 {
     })
 }
 
-/// For interpreters, which install one handler for all signals, and run their own later: handler
-/// points to the variable that holds its address. That is replaced by a handler that calls it and
-/// also ends the wait of the thread that the signal interrupted, as fcgipm_signal_arrived() does; so
-/// is the handler of each signal that has it already. SIGURG ends no wait.
+/// For interpreters that install one handler for all signals and run the program's handlers later.
 ///
-/// Returns 0; FCGIPM_EARGUMENT for NULL; FCGIPM_ESTATE when another handler was given before.
-/// Call it before there are other threads.
+/// handler points to the variable that holds the address of that handler. The library replaces it
+/// with a handler that calls the original and then ends the wait of the interrupted thread, as
+/// fcgipm_signal_arrived() does. It also replaces the handler of each signal for which the original
+/// is already installed. SIGURG ends no wait.
+///
+/// Returns 0; FCGIPM_EARGUMENT for NULL, FCGIPM_ESTATE if another handler was given before. Call it
+/// before the process has other threads.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_signal_chain(handler: *mut *mut c_void) -> i32 {
     enter(|| server::chain_handler(handler).map(|()| 0))

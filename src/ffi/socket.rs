@@ -8,25 +8,35 @@ use crate::server::listen;
 
 /// Opens a listening socket.
 ///
-/// address is a NUL-terminated string, one of: ":9005" (all interfaces, IPv6 and IPv4),
-/// "127.0.0.1:9005", "host:9005", "[::1]:9005", "/path" or "unix:/path" (a socket file), "@name"
-/// (abstract, unix(7)), "fd:N" (the inherited descriptor N, which must listen already). Any other
-/// text without a colon, but not a bare number, is the path of a socket file, as with FCGI.
+/// address is a NUL-terminated string in one of these forms:
 ///
-/// backlog is the length of the queue, 0 meaning 100; the kernel caps it at net.core.somaxconn.
+///   ":9005"                          all interfaces, IPv6 and IPv4
+///   "127.0.0.1:9005", "[::1]:9005"   one address
+///   "host:9005"                      the address of a host
+///   "/path", "unix:/path"            a unix socket file
+///   "@name"                          an abstract unix socket, unix(7)
+///   "fd:N"                           the inherited descriptor N, which must be listening
 ///
-/// options may be NULL; listen_mode, listen_owner, listen_group and listen_replace count. A socket
-/// file is never more open than they say, and the umask is not touched. A socket file on which
-/// nobody answers is replaced. The environment wins over them, also where options is NULL.
+/// As with FCGI, any other text without a colon is the path of a socket file, unless it is a
+/// number.
 ///
-/// The socket ends with the manager of this process: when that stops, nothing arrives any more,
-/// what waits in the queue is answered, and the socket file is removed unless it was replaced. So it
-/// is when the only process that has the socket retires. An inherited descriptor is left alone.
+/// backlog is the length of the listen queue; 0 means 100. The kernel limits it to
+/// net.core.somaxconn.
 ///
-/// Returns a descriptor above 2, close-on-exec, which the caller owns (for "fd:N" N itself), or
-/// FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE,
-/// FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. The
-/// descriptor is inherited by fork, and meant to be.
+/// options may be NULL. The options listen_mode, listen_owner, listen_group and listen_replace
+/// apply; the environment overrides them, even if options is NULL. A socket file never has more
+/// permissions than they allow, and the umask of the process is not changed. A socket file that no
+/// process listens on is replaced.
+///
+/// When the manager of this process stops, it also stops the socket: no new connections arrive,
+/// those in the listen queue are answered, and the socket file is removed unless another process
+/// has replaced it. Without a manager, the same happens when the only process that has the socket
+/// retires. An inherited descriptor is not stopped.
+///
+/// Returns a descriptor above 2 with close-on-exec set, which the caller owns; for "fd:N", it is N
+/// itself. FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE,
+/// FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread.
+/// Children inherit the descriptor, so that workers can accept on it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_socket_open(
     address: *const c_char,
@@ -40,17 +50,18 @@ pub unsafe extern "C" fn fcgipm_socket_open(
     })
 }
 
-/// Closes a listening socket. A socket file stays: other processes may listen on it.
+/// Closes a listening socket. A socket file is not removed, because other processes may listen on
+/// it.
 ///
-/// Returns 0, or FCGIPM_ELISTENER when fd is no open listening socket. Any thread that does not
-/// leave another one waiting on it: accept(2) there would go on.
+/// Returns 0, or FCGIPM_ELISTENER if fd is not an open listening socket. Any thread, but not while
+/// another thread waits on the socket: its accept(2) would continue.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_socket_close(fd: i32) -> i32 {
     enter(|| listen::close(fd).map(|()| 0))
 }
 
-/// Whether a descriptor is a listening socket: how a program finds out that it was started by a
-/// FastCGI web server, which hands one in as descriptor 0 (FastCGI 1.0, section 2.2).
+/// Checks whether a descriptor is a listening socket. With fd 0, this tells a program whether a
+/// FastCGI web server started it (FastCGI 1.0, section 2.2).
 ///
 /// Returns 1 or 0. Any thread, also after fork.
 #[unsafe(no_mangle)]

@@ -138,18 +138,18 @@ static void freed(void)
     fcgipm_request_free(request);
     fcgipm_manager_free(manager);
     fcgipm_options_free(options);
-    every_request_call(request, FCGIPM_EHANDLE, "request handle: it was freed", 1);
-    every_options_call(options, FCGIPM_EHANDLE, "options handle: it was freed");
-    every_manager_call(manager, FCGIPM_EHANDLE, "manager handle: it was freed");
-    EXPECT_NULL(fcgipm_request_new(fd, 0, options), "options handle: it was freed");
-    EXPECT_NULL(fcgipm_manager_new(options), "options handle: it was freed");
-    EXPECT(fcgipm_socket_open(in_folder("x"), 0, options), FCGIPM_EHANDLE, "options handle: it was freed");
+    every_request_call(request, FCGIPM_EHANDLE, "request handle: already freed", 1);
+    every_options_call(options, FCGIPM_EHANDLE, "options handle: already freed");
+    every_manager_call(manager, FCGIPM_EHANDLE, "manager handle: already freed");
+    EXPECT_NULL(fcgipm_request_new(fd, 0, options), "options handle: already freed");
+    EXPECT_NULL(fcgipm_manager_new(options), "options handle: already freed");
+    EXPECT(fcgipm_socket_open(in_folder("x"), 0, options), FCGIPM_EHANDLE, "options handle: already freed");
     for (int i = 0; i < 3; i++) {
         fcgipm_request_free(request);
         fcgipm_manager_free(manager);
         fcgipm_options_free(options);
     }
-    EXPECT(strstr(fcgipm_last_error_message(), "it was freed") != NULL, 1, NULL);
+    EXPECT(strstr(fcgipm_last_error_message(), "already freed") != NULL, 1, NULL);
 }
 
 static void foreign(void)
@@ -499,7 +499,7 @@ static void arguments(void)
     EXPECT(fcgipm_request_accept(request), 0, NULL);
     EXPECT(fcgipm_request_read(request, NULL, 1), FCGIPM_EARGUMENT, "argument buffer: NULL with a length of 1");
     EXPECT(fcgipm_request_read(request, NULL, 0), 0, NULL);
-    EXPECT(fcgipm_request_read(request, &byte, SIZE_MAX), FCGIPM_EARGUMENT, "argument buffer: a length of");
+    EXPECT(fcgipm_request_read(request, &byte, SIZE_MAX), FCGIPM_EARGUMENT, "argument buffer: length");
     EXPECT(fcgipm_request_read_full(request, NULL, 9), FCGIPM_EARGUMENT, "argument buffer");
     EXPECT(fcgipm_request_read_line(request, NULL, 9), FCGIPM_EARGUMENT, "argument buffer");
     EXPECT(fcgipm_request_write(request, FCGIPM_STDOUT, NULL, 1), FCGIPM_EARGUMENT, "argument data: NULL");
