@@ -44,10 +44,13 @@ PERL_HEADERS  = $(shell perl -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2>/
 PERL_CFLAGS   = $(shell perl -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
 VERSION      := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
-$(XS): bindings/perl/xs/XS.c $(wildcard $(PERL_HEADERS)/config.h) | setup-build
+XS_SOURCES   := $(wildcard bindings/perl/xs/*.c)
+
+$(XS): $(XS_SOURCES) bindings/perl/xs/XS.h $(wildcard $(PERL_HEADERS)/config.h) | setup-build
 	@mkdir -p $(@D)
 	$(CC) $(PERL_CFLAGS) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -isystem $(PERL_HEADERS) \
-	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' -shared -Wl,-z,relro -Wl,-z,now -o $@ $<
+	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' -shared -Wl,-z,relro -Wl,-z,now -o $@ \
+	  $(XS_SOURCES)
 
 # The drop-in for libfcgi: exactly the names of symbols.txt, without versions, as libfcgi has them. Its C++ side is all
 # in a header; libfcgi++.so is a line for the linker, since builds ask for it.

@@ -1,7 +1,11 @@
 use strict;
 use warnings;
 use ExtUtils::Manifest ();
+use File::Basename ();
+use File::Copy ();
 use File::Find ();
+use File::Path ();
+use File::Temp ();
 use Pod::Checker ();
 use Test::More;
 
@@ -40,5 +44,18 @@ is_deeply([ keys %IS_INTERNAL ], [], 'every internal module exists');
 my ($missing, $extra) = do { local $ExtUtils::Manifest::Quiet = 1; ExtUtils::Manifest::fullcheck() };
 is_deeply($missing, [], 'every file in MANIFEST exists');
 is_deeply([ grep { !/\A(?:Makefile|pm_to_blib|blib)/ } @$extra ], [], 'every file is in MANIFEST');
+
+# What Makefile.PL installs.
+my $folder = File::Temp->newdir;
+for my $path (sort keys %{ ExtUtils::Manifest::maniread() }) {
+    File::Path::make_path(File::Basename::dirname("$folder/kit/$path"));
+    File::Copy::copy($path, "$folder/kit/$path") or die "$path: $!";
+}
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL PERL_MM_OPT PERL5OPT)};
+my $log = qx{cd $folder/kit && $^X Makefile.PL 2>&1 && make install DESTDIR=$folder/installed 2>&1};
+is($?, 0, 'the distribution can be built and installed') or diag($log);
+my @installed;
+File::Find::find({ wanted => sub { push @installed, $1 if m{/(FCGIPM(?:/.+)?\.(?:pm|pod))\z} }, no_chdir => 1 }, "$folder/installed");
+is_deeply([ map { "lib/$_" } sort @installed ], [ sort @modules ], 'every module is installed');
 
 done_testing;

@@ -11,15 +11,15 @@ use FCGIPM;
 use FCGIPM::XS;
 use Workers;
 
-# The compiled part: what it knows of the Perl part is true, it is used where it is there, and a perl that it was
-# not built for says so and goes on.
+# The compiled part: its constants are those of the Perl modules, it is used if it exists, and a perl
+# for which it was not built warns and works without it.
 
-ok($FCGIPM::XS::is_loaded, 'it is built and loaded');
-is(\&FCGIPM::Stream::Output::PRINT,   \&FCGIPM::XS::print_items, 'print is its');
-is(\&FCGIPM::Stream::Input::READLINE, \&FCGIPM::XS::read_line,   'readline, too');
-is(\&FCGIPM::Stream::Input::READ,     \&FCGIPM::XS::read_bytes,  'and read');
+ok($FCGIPM::XS::is_loaded, 'the compiled part is built and loaded');
+is(\&FCGIPM::Stream::Output::PRINT,   \&FCGIPM::XS::print_items, 'print is compiled');
+is(\&FCGIPM::Stream::Input::READLINE, \&FCGIPM::XS::read_line,   'readline is compiled');
+is(\&FCGIPM::Stream::Input::READ,     \&FCGIPM::XS::read_bytes,  'read is compiled');
 
-open my $file, '<', 'xs/XS.c' or die "xs/XS.c: $!";
+open my $file, '<', 'xs/XS.h' or die "xs/XS.h: $!";
 my $source = do { local $/; <$file> };
 my %number = $source =~ /\b([A-Z_]+) = (-?\d\w*(?: \* \d+)?)/g;
 $_ = eval for values %number;
@@ -40,50 +40,49 @@ my %perl = (
     EFORKED           => FCGIPM::FFI::EFORKED,
     SCOPE_ENVIRONMENT => FCGIPM::FFI::PARAMS_ENVIRONMENT,
 );
-is_deeply(\%number, \%perl, 'its numbers are those of the modules');
+is_deeply(\%number, \%perl, 'the constants in C are those of the Perl modules');
 
-my $ASKS = 'print $FCGIPM::XS::is_loaded';
-
-sub says {
+sub is_loaded {
     my ($with, %environment) = @_;
     local @ENV{ keys %environment } = values %environment;
-    return qx{$^X $with -MFCGIPM -e '$ASKS' 2>&1};
+    return qx{$^X $with -MFCGIPM -e 'print \$FCGIPM::XS::is_loaded' 2>&1};
 }
 
-is(says('-Ilib', FCGIPM_XS => 1), '1', 'FCGIPM_XS=1: it is loaded');
-is(says('-Ilib', FCGIPM_XS => 0), '0', 'FCGIPM_XS=0: it is left out');
-is(says('-Ilib', FCGIPM_XS => ''), '1', 'empty: as if it were not set');
-like(says('-Ilib', FCGIPM_XS => 'yes'), qr/\Aenvironment variable FCGIPM_XS: neither 0 nor 1: 'yes'\n/, 'else: an error');
+is(is_loaded('-Ilib', FCGIPM_XS => 1), '1', 'FCGIPM_XS=1: it is loaded');
+is(is_loaded('-Ilib', FCGIPM_XS => 0), '0', 'FCGIPM_XS=0: it is not loaded');
+is(is_loaded('-Ilib', FCGIPM_XS => ''), '1', 'empty: the same as unset');
+like(is_loaded('-Ilib', FCGIPM_XS => 'yes'), qr/\Aenvironment variable FCGIPM_XS: neither 0 nor 1: 'yes'\n/, 'any other value is an error');
 
-# Installed apart from the build tree.
+# Installed outside of the build tree.
 my $dir = File::Temp->newdir;
 system('cp', '-r', 'lib', "$dir/lib") == 0 or die 'cp';
 my @apart = ("-I$dir/lib", FCGIPM_LIB => $FCGIPM::FFI::LIBRARY);
-is(says(@apart), '0', 'where it is not, all is done in Perl');
-like(says(@apart, FCGIPM_XS => 1), qr/\AFCGIPM::XS cannot be loaded: Can't locate loadable object/, 'and FCGIPM_XS=1 is an error');
+is(is_loaded(@apart), '0', 'without it, everything is done in Perl');
+like(is_loaded(@apart, FCGIPM_XS => 1), qr/\AFCGIPM::XS cannot be loaded: Can't locate loadable object/, 'without it, FCGIPM_XS=1 is an error');
 
 my ($built) = grep { m{/FCGIPM/XS/} } @DynaLoader::dl_shared_objects;
 my $place = "$dir/lib/auto/FCGIPM/XS";
 File::Path::make_path($place);
 File::Copy::copy($built, "$place/XS.so") or die "$built: $!";
-is(says(@apart), '1', 'beside installed modules it is found');
+is(is_loaded(@apart), '1', 'it is found beside installed modules');
 
-# Another version's, as after half an upgrade.
+# A different version, as after an incomplete upgrade.
 open my $modules, '<', 'lib/FCGIPM/XS.pm' or die $!;
 my $text = do { local $/; <$modules> };
 $text =~ s/'0\.1\.0'/'0.0.9'/ or die 'the version';
 open my $other, '>', "$dir/lib/FCGIPM/XS.pm" or die $!;
 print {$other} $text;
 close $other or die $!;
-like(says(@apart), qr/\AFCGIPM::XS cannot be loaded, so requests are slower: FCGIPM::XS object version 0\.1\.0 does not match .*\n0\z/,
-    'one that does not fit is named, and all is done in Perl');
+like(is_loaded(@apart), qr/\AFCGIPM::XS cannot be loaded, so requests are slower: FCGIPM::XS object version 0\.1\.0 does not match .*\n0\z/,
+    'a different version: a warning, and everything is done in Perl');
 
 open my $junk, '>', "$place/XS.so" or die $!;
 print {$junk} "no shared object\n" x 100;
 close $junk or die $!;
-like(says(@apart), qr/\AFCGIPM::XS cannot be loaded, so requests are slower: Can't load .*\n0\z/, 'so is one that is broken');
+like(is_loaded(@apart), qr/\AFCGIPM::XS cannot be loaded, so requests are slower: Can't load .*\n0\z/, 'a broken file: a warning, and everything is done in Perl');
 
-# What a program may have done to its hash, and to what is in it: the same on both.
+# Whatever a program does to its hash and the values, the next request is the same with and without
+# the compiled part.
 my $HASHES = <<'PROGRAM';
 use strict; use warnings; use FCGIPM; use Scalar::Util; use Hash::Util; use Tie::Hash;
 my %kinds = (plain => {}, locked => {}, tied => {}, env => \%ENV);
@@ -131,8 +130,8 @@ for my $kind (qw(plain tied env locked)) {
         my $log = eval { $daemon->ended; 1 } ? $daemon->log : '';
         $answers . $log;
     } 0, 1;
-    like($answers[0], qr/kept last/, "$kind: what was kept stays as it was");
-    is($answers[1], $answers[0], "$kind: the hash has the same whatever the program did to it");
+    like($answers[0], qr/kept last/, "$kind: a value to which the program has kept a reference does not change");
+    is($answers[1], $answers[0], "$kind: the hash is the same with the compiled part and without");
 }
 
 done_testing;
