@@ -68,7 +68,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn what_must_hold_holds_after_each_of_a_million_random_events() {
+fn invariants_hold_after_each_of_a_million_random_events() {
     let total = number("POOL_EVENTS").unwrap_or(3_000_000);
     let one = number("POOL_SEED");
     let mut events = 0;
@@ -159,7 +159,7 @@ fn a_page_full_of_garbage_changes_no_decision() {
 }
 
 #[test]
-fn a_pool_that_nobody_uses_wakes_once_a_second_at_most_and_without_limits_never() {
+fn an_unused_pool_wakes_once_a_second_at_most_and_without_limits_never() {
     for seed in 1..=300 {
         let mut world = World::with(seed, |config| config.max_lifetime = None);
         world.be_good();

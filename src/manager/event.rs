@@ -195,7 +195,7 @@ impl Event {
         let limit = limit.unwrap_or_default();
         let what = match overdue {
             Overdue::Start => format!("it was not ready within {limit:?}"),
-            Overdue::Leave => format!("it did not leave within {limit:?}{request}"),
+            Overdue::Exit => format!("it did not leave within {limit:?}{request}"),
             Overdue::Request => {
                 format!("it did not end its request within {limit:?} of the notice{request}")
             }

@@ -1,12 +1,12 @@
-//! What the pool answers: what is to be done, and what the world may want to know.
+//! What the pool returns: actions to perform, and notices for the log and the host.
 
 use std::time::Duration;
 
 #[cfg(doc)]
-use super::Config;
-use super::Exit;
+use super::config::Config;
+use super::event::Exit;
 
-/// What is to be done.
+/// Something to perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Fork a worker into this slot and report how that went.
@@ -14,43 +14,44 @@ pub enum Action {
         /// The slot.
         slot: usize,
     },
-    /// Tell the worker, through its scoreboard page, to leave.
+    /// Ask the worker, by its scoreboard page, to exit.
     Retire {
         /// The slot.
         slot: usize,
-        /// No other worker will be left to take over idle connections.
+        /// No other worker will be left to receive its idle connections.
         last: bool,
     },
-    /// Interrupt the worker's wait, so that it looks at its page.
+    /// Interrupt the worker's wait, so that it reads its page.
     Wake {
         /// The slot.
         slot: usize,
     },
-    /// Ask a worker that never used Accept to end, as anything else is asked: by a signal.
+    /// Ask a worker that never used Accept to exit, by a signal.
     Terminate {
         /// The slot.
         slot: usize,
     },
-    /// Tell the worker that its request has run past [`Config::request_timeout`].
+    /// Notify the worker that its request has exceeded [`Config::request_timeout`].
     GiveNotice {
         /// The slot.
         slot: usize,
     },
-    /// End the worker, whatever it does: SIGKILL.
+    /// Kill the worker with SIGKILL.
     Kill {
         /// The slot.
         slot: usize,
-        /// It serves a request: the client's connection is taken over first, so that the client
-        /// gets an end of its response and not a reset.
+        /// It serves a request: copy the client's connection first, so that the client gets an end
+        /// of its response, and not a reset.
         rescue: bool,
     },
-    /// Give the connections that stand aside in the worker to others.
+    /// Give the parked connections of the worker to other workers.
     ClaimOffers {
         /// The slot.
         slot: usize,
     },
-    /// Ask the worker to hand one of its kept connections on: several are in use there, and somebody has nothing to do.
-    Share {
+    /// Ask the worker to hand over one of its keep-alive connections: several of them are in use,
+    /// and another worker is idle.
+    Rebalance {
         /// The slot.
         slot: usize,
     },
@@ -59,13 +60,13 @@ pub enum Action {
         /// The slot.
         slot: usize,
     },
-    /// Tell the world.
+    /// Log this, and report it to the host.
     Notice(Notice),
-    /// The last worker of a stopping pool is gone.
+    /// The last worker of a stopping pool has exited.
     Stopped,
 }
 
-/// What the world may want to know.
+/// Something for the log and the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A worker was forked.
@@ -78,27 +79,27 @@ pub enum Notice {
         /// Its slot.
         slot: usize,
     },
-    /// A worker is gone.
+    /// A worker has exited.
     Exited {
         /// The slot it had.
         slot: usize,
-        /// How it ended.
+        /// How it exited.
         exit: Exit,
     },
     /// A reload has begun.
     ReloadBegun,
-    /// A reload was asked for while one is going on: another follows.
+    /// A reload was requested during another one, and follows it.
     ReloadQueued,
-    /// Every worker is one of the new generation, and ready. So many old ones were asked to exit and are not gone.
+    /// All workers of the new generation are ready. Old ones were asked to exit, and still exist.
     ReloadRolled {
-        /// The old ones.
+        /// The number of old ones.
         old: usize,
     },
-    /// The old ones are gone, too.
+    /// The old workers have exited.
     ReloadDone,
-    /// The reload ended early, and the old generation goes on.
+    /// The reload has failed. The old generation continues.
     ReloadFailed {
-        /// The slot of the new worker that ended it.
+        /// The slot of the new worker that failed.
         slot: usize,
         /// What it did.
         cause: Cause,
@@ -110,57 +111,57 @@ pub enum Notice {
         /// What it missed.
         overdue: Overdue,
     },
-    /// Workers die young; the next one is not forked before this long.
+    /// Workers die young; the next fork is delayed by this time.
     BackingOff {
         /// The wait.
         pause: Duration,
     },
-    /// Workers exit by themselves so often that their replacements are limited to a rate.
+    /// Workers exit on their own so often that their replacements are limited to a rate.
     DeparturesLimited {
         /// Replacements a second.
         limit: u32,
     },
-    /// A fork failed and is tried again after this long.
+    /// A fork failed. It is tried again after this time.
     ForkFailed {
         /// Why.
         errno: i32,
         /// The wait.
         pause: Duration,
     },
-    /// The pool was asked for another size.
+    /// Another size was requested.
     Resized {
-        /// Workers wanted from now on; if the load chooses, the most of them.
+        /// Workers wanted from now on; the maximum, if the load decides.
         wanted: usize,
     },
-    /// The load asked for another size.
+    /// The load requires another size.
     Sized {
         /// Workers wanted from now on.
         wanted: usize,
-        /// They are more than before.
+        /// It is more than before.
         up: bool,
     },
-    /// A request has run past [`Config::slow_request`].
+    /// A request has exceeded [`Config::slow_request`].
     Slow {
-        /// Who serves it.
+        /// The worker that serves it.
         slot: usize,
-        /// How long it has run.
+        /// How long it has taken so far.
         age: Duration,
     },
-    /// A request has run past [`Config::request_timeout`], and its worker was given notice.
+    /// A request has exceeded [`Config::request_timeout`], and its worker was notified.
     Overdue {
-        /// Who serves it.
+        /// The worker that serves it.
         slot: usize,
-        /// How long it has run.
+        /// How long it has taken so far.
         age: Duration,
     },
-    /// A worker is retired because it reached a limit; its successor is ready.
+    /// A worker is retired because it reached a limit; its replacement is ready.
     Recycling {
         /// Its slot.
         slot: usize,
         /// The limit.
         why: Recycle,
     },
-    /// An emergency: workers are wanted, and not one is ready. Once, until one is.
+    /// An emergency: workers are wanted, and none is ready. Reported once until one is.
     Emptied,
     /// A worker is ready again.
     Recovered,
@@ -168,18 +169,18 @@ pub enum Notice {
     Stopping,
 }
 
-/// What a new worker did to end a reload.
+/// Why a reload failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It ended before it was ready.
+    /// A new worker exited before it was ready.
     NeverReady(Exit),
-    /// It was ready, and failed soon after.
+    /// A new worker was ready, and failed soon after.
     DiedYoung(Exit),
-    /// It was not ready in time.
+    /// A new worker was not ready in time.
     TimedOut,
-    /// There was none: every fork failed, for as long as a worker may take to be ready.
+    /// There was no new worker: every fork failed, for as long as a worker may take to start.
     CannotFork {
-        /// Why the latest did.
+        /// Why the latest one did.
         errno: i32,
     },
 }
@@ -190,8 +191,8 @@ pub enum Overdue {
     /// [`Config::start_timeout`].
     Start,
     /// [`Config::die_timeout`].
-    Leave,
-    /// [`Config::request_timeout`] and the grace after it.
+    Exit,
+    /// [`Config::request_timeout`] and the grace period after it.
     Request,
 }
 
@@ -206,27 +207,27 @@ pub enum Recycle {
     Lifetime,
 }
 
-/// How many workers there are, how many there should be, and what became of them.
+/// How many workers are wanted, exist, and were replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Workers to keep.
+    /// Workers wanted.
     pub wanted: usize,
-    /// Processes that exist, those on their way out too.
+    /// Existing processes, retiring ones included.
     pub processes: usize,
     /// Forked and not ready yet.
     pub starting: usize,
-    /// Ready, and not told to leave.
+    /// Ready, and not asked to exit.
     pub ready: usize,
-    /// Those of the ready ones that waited for a request when last looked at.
+    /// Ready ones that waited for a request when last polled.
     pub idle: usize,
-    /// Those of the ready ones that served one.
+    /// Ready ones that served a request when last polled.
     pub busy: usize,
-    /// On their way out.
+    /// Asked to exit, or killed, and not yet reaped.
     pub retiring: usize,
-    /// Workers retired so far because they reached a limit.
+    /// Workers that were retired because they reached a limit.
     pub recycled: u64,
-    /// Reloads so far that were done.
+    /// Reloads that are done.
     pub reloads: u64,
-    /// Reloads so far that failed.
+    /// Reloads that failed.
     pub failed_reloads: u64,
 }

@@ -1,14 +1,16 @@
-//! What the pool does to have as many workers as wanted: forks, reloads, and whom to let go.
+//! How the pool gets the wanted number of workers: forks, reloads, and which workers to retire.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::answer::{Action, Cause, Notice};
 use super::backoff::{Departures, MATURE};
-use super::machine::{Phase, Pool, Reload};
+use super::config::Sizing;
+use super::machine::Pool;
+use super::phase::{Phase, Reload};
 use super::slot::{Reason, Slot};
-use super::{Action, Cause, Notice, Sizing};
 
-/// The workers that count, by generation and readiness.
+/// The workers that count towards the pool, by generation and readiness.
 #[derive(Debug, Default)]
 pub(super) struct Census {
     old_ready: usize,
@@ -17,7 +19,7 @@ pub(super) struct Census {
     new_starting: usize,
     /// Ready ones that reached a limit.
     due: usize,
-    /// Processes of any kind, those on their way out too.
+    /// All processes, retiring ones included.
     processes: usize,
 }
 
@@ -62,8 +64,8 @@ impl Pool {
         self.config.surge(self.wanted)
     }
 
-    /// How many workers there may be when no reload goes on: those wanted, and the successors of
-    /// those that reached a limit.
+    /// How many workers there may be while no reload is in progress: those wanted, and the
+    /// replacements of those that reached a limit.
     fn room(&self, census: &Census) -> usize {
         self.wanted + census.due.min(self.recycling_room())
     }
@@ -81,7 +83,7 @@ impl Pool {
     pub(super) fn begin_reload(&mut self, actions: &mut Vec<Action>) {
         self.generation += 1;
         self.reload = Reload::Rolling { again: false };
-        // The new generation is on trial, and its first failure ends it: no back-off is needed.
+        // The first failure in the new generation ends the reload: no back-off is needed.
         self.first = 0;
         self.grown = 0;
         self.owed = 0;
@@ -90,8 +92,8 @@ impl Pool {
         actions.push(Action::Notice(Notice::ReloadBegun));
     }
 
-    /// The old generation goes on. New workers that are ready stay: each of them has, or may soon
-    /// be needed to have, taken an old one's place.
+    /// The old generation continues. New workers that are ready stay: each of them has replaced an old
+    /// one, or may soon have to.
     pub(super) fn fail_reload(
         &mut self,
         now: Duration,
@@ -114,7 +116,7 @@ impl Pool {
         }
     }
 
-    /// Lets workers go that are too many, ends a reload that is done, and settles the accounts.
+    /// Retires surplus workers, ends a reload that is done, and adjusts the forks still to be made.
     pub(super) fn balance(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Running => {}
@@ -123,32 +125,32 @@ impl Pool {
         let census = self.census();
         match self.reload {
             Reload::None => {
-                // A worker that reached a limit goes only when the ready ones without it are as many
-                // as wanted.
+                // A worker that reached a limit is retired only when there are enough ready ones
+                // without it.
                 let covered = census.ready().saturating_sub(self.wanted);
                 let count = covered.min(census.due).min(self.recycling_room());
                 self.recycle(now, count, actions);
                 let census = self.census();
                 let surplus = census.alive().saturating_sub(self.room(&census));
-                self.let_go(now, surplus, true, |_| true, actions);
+                self.retire_surplus(now, surplus, true, |_| true, actions);
             }
             Reload::Rolling { again } => {
-                // An old worker goes only when the ready ones without it are as many as wanted.
+                // An old worker is retired only when there are enough ready ones without it.
                 let covered = (census.old() + census.new_ready).saturating_sub(self.wanted);
                 let current = self.generation;
-                self.let_go(
+                self.retire_surplus(
                     now,
                     covered.min(census.old()),
                     false,
                     |g| g != current,
                     actions,
                 );
-                // Fewer may be wanted than when the new ones were forked.
+                // Fewer may be wanted now than when the new ones were forked.
                 let kept = census.alive() - covered.min(census.old());
                 let excess = kept.saturating_sub(self.wanted + self.surge());
                 let surplus = census.fresh().saturating_sub(self.wanted);
                 let surplus = surplus.max(excess.min(census.new_starting));
-                self.let_go(now, surplus, false, |g| g == current, actions);
+                self.retire_surplus(now, surplus, false, |g| g == current, actions);
                 if covered >= census.old() && census.new_ready >= self.wanted {
                     self.reload = Reload::None;
                     self.rolled.count += 1;
@@ -167,7 +169,7 @@ impl Pool {
         let deficit = self.deficit(&self.census());
         self.first = self.first.min(deficit);
         let rest = deficit - self.first;
-        // On demand the replacement is made when somebody asks for it, and counts then.
+        // With `ondemand` a replacement is made when a connection needs it, and counts then.
         let most = match self.config.sizing {
             Sizing::Static | Sizing::Dynamic { .. } => rest,
             Sizing::OnDemand { .. } => self.load.most,
@@ -178,8 +180,8 @@ impl Pool {
         self.grown = self.grown.min(rest.saturating_sub(replacements));
     }
 
-    /// A reload is done when every worker of an older generation is gone. Until then another one can begin: they are done
-    /// together.
+    /// A reload is done when every worker of an older generation has exited. Another one can begin
+    /// before that: then both are done together.
     fn end_reloads(&mut self, actions: &mut Vec<Action>) {
         if self.reload != Reload::None
             || self.rolled.count == 0
@@ -193,16 +195,16 @@ impl Pool {
         }
     }
 
-    /// Processes of older generations, whatever they do.
+    /// Processes of older generations, in any state.
     fn older_than(&self, generation: u64) -> usize {
         let generations = self.slots.iter().filter_map(Slot::generation);
         generations.filter(|held| *held < generation).count()
     }
 
     /// Retires this many workers of these generations: first those that are not ready, then the
-    /// oldest generation, then those that reached a limit, then, if that is to matter, those that
-    /// wait, then the highest slots. In a reload all go in the end, and it does not matter.
-    fn let_go(
+    /// oldest generation, then those that reached a limit, then, if `idle_first`, idle ones, then
+    /// the highest slots. In a reload all old ones are retired anyway, so `idle_first` is not set.
+    fn retire_surplus(
         &mut self,
         now: Duration,
         count: usize,
@@ -231,8 +233,8 @@ impl Pool {
         }
     }
 
-    /// The next fork and the earliest time for it, if one is to be made and nothing but time stands
-    /// in its way.
+    /// The next fork and the earliest time for it, if one is to be made and only has to wait for that
+    /// time.
     pub(super) fn next_fork(&self, now: Duration) -> Option<(Duration, Reason)> {
         match self.phase {
             Phase::Running => {}
@@ -250,15 +252,15 @@ impl Pool {
         if deficit == 0 || census.processes >= self.config.slots {
             return None;
         }
-        // One reload after the other, with workers that take long to leave, must not fill the
-        // machine: beyond two full pools a reload waits for them.
+        // Several reloads in a row, with workers that take long to exit, must not fill the machine:
+        // beyond two full pools a reload waits for them.
         if census.alive() >= self.wanted && census.processes >= 2 * self.wanted + self.surge() {
             return None;
         }
-        // Growth, or the successor of a worker that still serves.
+        // Growth, or the replacement of a worker that still serves.
         let missing = self.wanted.saturating_sub(census.alive());
-        let successor = self.reload == Reload::None && missing <= self.owed;
-        let extra = self.grown > 0 || successor;
+        let replacement_ahead = self.reload == Reload::None && missing <= self.owed;
+        let extra = self.grown > 0 || replacement_ahead;
         let gate = self.fork_gate.max(now);
         if self.first > 0 {
             Some((gate, Reason::First))
@@ -266,7 +268,7 @@ impl Pool {
             Some((gate.max(self.departures.earliest(now)), Reason::Departure))
         } else if deficit > self.owed
             && !(extra && self.backoff.is_spent())
-            && !(successor && self.grown == 0 && self.all_due_are_young(now))
+            && !(replacement_ahead && self.grown == 0 && self.all_due_are_young(now))
         {
             let growth = self.grown > 0;
             let reason = if growth { Reason::Growth } else { Reason::Free };
@@ -276,8 +278,8 @@ impl Pool {
         }
     }
 
-    /// Workers that reach a limit as soon as they serve are no better than ones that die: what says
-    /// so may be a lie, and there would be no end of forks.
+    /// Workers that reach a limit as soon as they serve count like ones that die: their report may be
+    /// false, and without a limit there would be no end of forks.
     fn all_due_are_young(&self, now: Duration) -> bool {
         const YOUNG: Duration = Duration::from_secs(1);
         let serving = self.slots.iter().filter_map(Slot::serving);
@@ -288,11 +290,11 @@ impl Pool {
     pub(super) fn fork(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.drain) {
             self.has_drained = true;
-            // It is told to leave as soon as it is there, and whoever leaves answers what waits first.
+            // It is asked to exit at once, and answers what waits before it exits.
             self.ask_for_fork(Reason::Free, true, actions);
             return;
         }
-        self.look_for_proof(now);
+        self.check_proof(now);
         let Some((at, reason)) = self.next_fork(now) else {
             return;
         };
@@ -356,9 +358,9 @@ impl Pool {
         actions.push(Action::Fork { slot });
     }
 
-    /// A mature worker among those forked since the deaths began ends the back-off. There is no
-    /// timer for it: only a fork asks.
-    fn look_for_proof(&mut self, now: Duration) {
+    /// A mature worker among those forked since the deaths began ends the back-off. There is no timer
+    /// for this: it is checked before each fork.
+    fn check_proof(&mut self, now: Duration) {
         let proved = self.slots.iter().any(|slot| match slot {
             Slot::Ready(held) => held.born + MATURE <= now && self.backoff.is_proof(held.born),
             Slot::Empty

@@ -1,21 +1,22 @@
-//! What becomes late, and when to look.
+//! Deadlines of workers and requests, and when to poll for them.
 
 use std::time::Duration;
 
+use super::answer::{Action, Cause, Notice, Overdue, Recycle};
+use super::event::Activity;
 use super::machine::Pool;
 use super::slot::{Proof, Slot};
 use super::watch::Missed;
-use super::{Action, Activity, Cause, Notice, Overdue, Recycle};
 
-/// Looks for requests that began are at least so far apart.
-const LOOKS_APART: Duration = Duration::from_millis(10);
+/// Polls for new requests are at least this far apart.
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 impl Pool {
-    /// When the pages of all workers are to be looked at next, and what they say handed in, before
-    /// the tick: `None` if only when something else wakes the manager.
+    /// When the pages of all workers are to be polled next, and reported before the tick; `None`: only
+    /// when something else wakes the manager.
     #[must_use]
-    pub fn look_at(&self) -> Option<Duration> {
-        self.look
+    pub fn poll_at(&self) -> Option<Duration> {
+        self.next_poll
     }
 
     /// Acts on every deadline that has passed.
@@ -44,7 +45,7 @@ impl Pool {
                 }
                 Slot::Retiring(retirement) if retirement.kill_at.is_some_and(|at| at <= now) => {
                     let rescue = retirement.watch.is_running();
-                    self.kill(slot, Overdue::Leave, rescue, actions);
+                    self.kill(slot, Overdue::Exit, rescue, actions);
                 }
                 Slot::Retiring(retirement) if retirement.start_by.is_some_and(|at| at <= now) => {
                     self.kill(slot, Overdue::Start, false, actions);
@@ -78,10 +79,10 @@ impl Pool {
                 Missed::Grace => {
                     let served = self.slots.get(slot).and_then(Slot::serving).is_some();
                     self.kill(slot, Overdue::Request, true, actions);
-                    // However young, it did not die of itself: a back-end that stands still must not look
-                    // like workers that cannot live, and hold their replacements up.
+                    // However young, it did not die on its own. A back-end that does not respond must not
+                    // look like workers that cannot start, and delay their replacements.
                     if served {
-                        self.do_without(actions);
+                        self.lower_demand(actions);
                     }
                 }
             }
@@ -95,28 +96,29 @@ impl Pool {
         actions.push(Action::Kill { slot, rescue });
     }
 
-    /// The look after the last one when nothing is near: with the next full second, when whatever
-    /// else can wait is done, too.
-    pub(super) fn regular_look(&self, now: Duration) -> Duration {
-        Duration::from_secs(self.looked_at.as_secs() + 1).max(now)
+    /// The next poll if no deadline is near: at the next full second, together with other work that is
+    /// not urgent.
+    pub(super) fn regular_poll(&self, now: Duration) -> Duration {
+        Duration::from_secs(self.polled_at.as_secs() + 1).max(now)
     }
 
-    /// When to look at the requests: once a second, or once in the shortest limit if that is less, because nothing else
-    /// tells of one that began; and as a deadline passes. Whatever began between two looks is then seen before its limit.
-    pub(super) fn request_look(&self, now: Duration) -> Option<Duration> {
+    /// When to poll for requests: as a deadline passes, and once a second, or once per shortest limit if
+    /// that is less, because workers do not report when a request begins. So every request is seen
+    /// before its limit.
+    pub(super) fn request_poll(&self, now: Duration) -> Option<Duration> {
         let limits = self.config.request_timeout.into_iter();
         let shortest = limits.chain(self.config.slow_request).min()?;
-        let apart = shortest.max(LOOKS_APART);
-        let regular = self.regular_look(now).min(self.looked_at + apart).max(now);
+        let apart = shortest.max(POLL_INTERVAL_MIN);
+        let regular = self.regular_poll(now).min(self.polled_at + apart).max(now);
         let watches = self.slots.iter().filter_map(Slot::watch);
-        let looks = watches.map(|watch| match watch.next(&self.config) {
+        let polls = watches.map(|watch| match watch.next(&self.config) {
             Some(at) if at > now => at.min(regular),
-            // No look since then saw the request. Whoever has no sound page is looked at again
-            // with all the others.
+            // No poll since then saw the request. A worker with an invalid page is polled again together
+            // with all others.
             Some(at) if at <= self.covered => regular,
             Some(_) => now,
             None => regular,
         });
-        looks.min()
+        polls.min()
     }
 }

@@ -1,28 +1,31 @@
-//! The state machine: what each event does in each state.
+//! The state machine: the effect of each event in each state.
 
 use std::time::Duration;
 
+use super::answer::{Action, Counts, Notice};
 use super::backoff::{Backoff, Departures};
-use super::recycling::Round;
-use super::sizing::Load;
+use super::config::{Config, Sizing};
+use super::event::{Activity, Event, Resize};
+use super::load::Load;
+use super::phase::{Phase, Reload, Rolled};
+use super::round::Round;
 use super::slot::{Retirement, Slot, SlotState};
 use super::watch::Watch;
-use super::{Action, Activity, Config, Counts, Event, Notice, Resize, Sizing};
 
-/// A tick that comes later than this after the deadline says that the manager was not there: it
-/// was stopped, or the machine slept.
+/// A tick that comes later than this after the deadline shows that the manager did not run: it was
+/// stopped, or the machine slept.
 const LATE: Duration = Duration::from_secs(1);
 
 /// The longest sleep while a deadline runs.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The manager's mind.
+/// The workers as the manager knows them, and what it wants.
 #[derive(Debug)]
 pub struct Pool {
     pub(super) config: Config,
     pub(super) phase: Phase,
     pub(super) wanted: usize,
-    /// Grows with use up to [`Config::slots`].
+    /// Grows on demand up to [`Config::slots`].
     pub(super) slots: Vec<Slot>,
     /// The request limits of the workers in the slots.
     pub(super) limits: Vec<u64>,
@@ -30,73 +33,48 @@ pub struct Pool {
     pub(super) generation: u64,
     pub(super) reload: Reload,
     pub(super) rolled: Rolled,
-    /// First forks still to be made.
+    /// Initial forks still to be made.
     pub(super) first: usize,
-    /// Forks still to be made because the load asked for more workers.
+    /// Forks still to be made because the load requires more workers.
     pub(super) grown: usize,
-    /// Replacements, still to be made, of workers that died young.
+    /// Replacements, still to be made, for workers that died young.
     pub(super) owed: usize,
-    /// Replacements, still to be made, of young workers that had served and exited by themselves.
+    /// Replacements, still to be made, for young workers that had served and exited on their own.
     pub(super) departed: usize,
-    /// A stop left nobody who could answer what waits in the listen queue: one more worker is forked for it.
+    /// A stop left no worker that could answer what waits in the listen queue: one more is forked.
     pub(super) drain: bool,
     /// That worker was forked. There is only one.
     pub(super) has_drained: bool,
     /// Nothing is forked before this time.
     pub(super) fork_gate: Duration,
-    /// Since when every fork has failed.
+    /// Every fork since this time has failed.
     pub(super) forks_fail_since: Option<Duration>,
     pub(super) backoff: Backoff,
     pub(super) departures: Departures,
-    /// Until then it is no emergency that nobody is ready, if the replacements start: the last ones exited by themselves.
+    /// Until this time it is not an emergency if no worker is ready: the last ones exited on their
+    /// own, and their replacements start.
     pub(super) calm_until: Duration,
     pub(super) load: Load,
     pub(super) round: Round,
-    /// When the pages are to be looked at next.
-    pub(super) look: Option<Duration>,
-    /// The tick after the last look.
-    pub(super) looked_at: Duration,
-    /// The time from which on that look was made.
+    /// When all pages are to be polled next.
+    pub(super) next_poll: Option<Duration>,
+    /// The tick after the last poll.
+    pub(super) polled_at: Duration,
+    /// The time from which that poll was due: every page was read after it.
     pub(super) covered: Duration,
-    /// Forks asked for so far.
+    /// Forks requested so far.
     pub(super) forks: u64,
     pub(super) recycled: u64,
     pub(super) reloads: u64,
     pub(super) failed_reloads: u64,
-    /// A worker was ready at some time.
+    /// A worker has been ready.
     pub(super) had_ready: bool,
-    /// What was tried since a worker became ready has failed.
+    /// Every start since a worker last became ready has failed.
     pub(super) failing: bool,
     emptied: bool,
-    last_call: Duration,
-    /// What [`deadline`](Self::deadline) answered.
-    asked: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    New,
-    Running,
-    Stopping,
-    Stopped,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reload {
-    None,
-    /// Workers of older generations are being replaced.
-    Rolling {
-        /// Another reload was asked for meanwhile.
-        again: bool,
-    },
-}
-
-/// Reloads whose new workers are all ready, and that wait for the old ones to be gone.
-#[derive(Debug, Default)]
-pub(super) struct Rolled {
-    pub(super) count: usize,
-    /// The workers of older generations are those that must go.
-    pub(super) generation: u64,
+    last_event: Duration,
+    /// The value of [`deadline`](Self::deadline).
+    next_tick: Option<Duration>,
 }
 
 impl Pool {
@@ -104,7 +82,7 @@ impl Pool {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let load = Load::new(&config);
-        let wanted = load.to_begin_with(&config);
+        let wanted = load.initial(&config);
         Self {
             phase: Phase::New,
             wanted,
@@ -126,8 +104,8 @@ impl Pool {
             calm_until: Duration::ZERO,
             load,
             round: Round::default(),
-            look: None,
-            looked_at: Duration::ZERO,
+            next_poll: None,
+            polled_at: Duration::ZERO,
             covered: Duration::ZERO,
             forks: 0,
             recycled: 0,
@@ -136,16 +114,16 @@ impl Pool {
             had_ready: false,
             failing: false,
             emptied: false,
-            last_call: Duration::ZERO,
-            asked: None,
+            last_event: Duration::ZERO,
+            next_tick: None,
             config,
         }
     }
 
-    /// When a tick is due, if nothing happens before: `None` if never.
+    /// When a tick is due if nothing happens before; `None`: never.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        self.asked
+        self.next_tick
     }
 
     /// What a slot holds.
@@ -154,19 +132,19 @@ impl Pool {
         self.slots.get(slot).map_or(SlotState::Empty, Slot::state)
     }
 
-    /// The most workers that may be wanted.
+    /// The maximum number of workers.
     #[must_use]
     pub fn most(&self) -> usize {
         self.load.most
     }
 
-    /// Whether it goes to its end, or has come there.
+    /// Whether it is stopping, or has stopped.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping | Phase::Stopped)
     }
 
-    /// How many workers there are, and what became of the others.
+    /// How many workers there are, and how many were replaced.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
@@ -192,28 +170,28 @@ impl Pool {
         counts
     }
 
-    /// Whether a reload is going on.
+    /// Whether a reload is in progress.
     #[must_use]
     pub fn is_reloading(&self) -> bool {
         self.reload != Reload::None || self.rolled.count > 0
     }
 
-    /// Takes in one event, and appends what is to be done about it, in this order.
+    /// Handles one event, and appends the actions to perform, in this order.
     ///
-    /// Only a tick weighs one worker against the others: a thousand reports in one turn cost no
-    /// more than a thousand times one.
+    /// Only a tick compares one worker with the others: a thousand events in one turn cost no more
+    /// than a thousand times one.
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
-        let now = now.max(self.last_call);
+        let now = now.max(self.last_event);
         self.forgive_absence(now);
-        self.last_call = now;
+        self.last_event = now;
         // Until the tick that follows.
-        self.asked = Some(now);
+        self.next_tick = Some(now);
         match event {
             Event::Start => self.start(),
             Event::Reload => self.reload_requested(actions),
             Event::Stop => self.stop(now, actions),
             Event::Resize(resize) => self.resize(resize, actions),
-            Event::Worker { slot, report } => self.report(now, slot, report, actions),
+            Event::Worker { slot, event } => self.worker_event(now, slot, event, actions),
             Event::Connection => self.connection(now),
             Event::Unanswered => self.drain = self.phase == Phase::Stopping && !self.has_drained,
             Event::Tick => self.tick(now, actions),
@@ -223,42 +201,42 @@ impl Pool {
             && self.slots.iter().all(|slot| matches!(slot, Slot::Empty))
         {
             self.phase = Phase::Stopped;
-            self.look = None;
-            self.asked = None;
+            self.next_poll = None;
+            self.next_tick = None;
             actions.push(Action::Stopped);
         }
     }
 
     fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let look = self.look.filter(|at| *at <= now);
-        if let Some(at) = look {
-            self.looked_at = now;
+        let due = self.next_poll.filter(|at| *at <= now);
+        if let Some(at) = due {
+            self.polled_at = now;
             self.covered = at;
         }
         self.timers(now, actions);
-        if look.is_some() {
+        if due.is_some() {
             self.size(now, actions);
         }
         self.balance(now, actions);
         self.measure(now, actions);
         self.fork(now, actions);
         self.alarm(now, actions);
-        self.pass_offers_on(now, actions);
-        self.look = [
-            self.request_look(now),
-            self.sizing_look(now),
-            self.offers_look(now),
+        self.distribute_offers(now, actions);
+        self.next_poll = [
+            self.request_poll(now),
+            self.sizing_poll(now),
+            self.offers_poll(now),
         ]
         .into_iter()
         .flatten()
         .min();
         self.plan_watch(now);
-        self.asked = self.agenda(now);
+        self.next_tick = self.agenda(now);
     }
 
-    /// When there is something to do.
+    /// The time of the next thing to do.
     fn agenda(&self, now: Duration) -> Option<Duration> {
-        // While a deadline runs, a tick per second shows whether the manager was away.
+        // While a deadline runs, a tick per second shows whether the manager was stopped.
         let deadlines = self.slots.iter().filter_map(Slot::deadline);
         deadlines
             .map(|at| at.min(now + HEARTBEAT))
@@ -266,15 +244,15 @@ impl Pool {
             .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
             .chain(self.measure_at(now))
             .chain(self.alarm_at(now))
-            .chain(self.look)
+            .chain(self.next_poll)
             .min()
     }
 
-    /// All the time since the last call does not count against the workers when the manager was
-    /// away for a part of it: nobody knows which part, and they may have been stopped with it.
+    /// If the manager was stopped for a part of the time since the last event, none of that time
+    /// counts against the workers: which part is unknown, and they may have been stopped, too.
     fn forgive_absence(&mut self, now: Duration) {
-        if self.asked.is_some_and(|asked| now > asked + LATE) {
-            let away = now.saturating_sub(self.last_call);
+        if self.next_tick.is_some_and(|at| now > at + LATE) {
+            let away = now.saturating_sub(self.last_event);
             self.slots.iter_mut().for_each(|slot| slot.postpone(away));
             if let Some(since) = &mut self.forks_fail_since {
                 *since += away;
@@ -338,14 +316,14 @@ impl Pool {
         actions.push(Action::Notice(Notice::Resized { wanted: most }));
     }
 
-    /// Tells the world when no worker is ready though some are wanted, and when one is again.
+    /// Reports when no worker is ready although some are wanted, and when one is again.
     fn alarm(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Running => {}
             Phase::New | Phase::Stopping | Phase::Stopped => return,
         }
         let empty = self.is_empty();
-        // On demand it is usual that nobody is ready yet when a connection comes.
+        // With `ondemand` it is normal that no worker is ready when a connection arrives.
         let expected = match self.config.sizing {
             Sizing::OnDemand { .. } => !self.failing,
             Sizing::Static | Sizing::Dynamic { .. } => {
@@ -361,7 +339,7 @@ impl Pool {
         }
     }
 
-    /// When it becomes an emergency that nobody is ready.
+    /// When it becomes an emergency that no worker is ready.
     fn alarm_at(&self, now: Duration) -> Option<Duration> {
         let is_near = self.phase == Phase::Running && !self.emptied && now < self.calm_until;
         (is_near && self.is_empty()).then_some(self.calm_until)
@@ -372,7 +350,7 @@ impl Pool {
         !self.slots.iter().any(|slot| matches!(slot, Slot::Ready(_)))
     }
 
-    /// Tells whoever is in the slot to leave.
+    /// Asks the worker in the slot to exit.
     pub(super) fn retire(
         &mut self,
         now: Duration,
@@ -384,7 +362,7 @@ impl Pool {
         match &mut self.slots[slot] {
             Slot::Forking { doomed, .. } => *doomed = true,
             held @ Slot::Starting { .. } => {
-                // It does not wait, so no wake-up would reach it.
+                // It does not wait in Accept, so no wake-up would reach it.
                 let watch = Watch::new(now, Activity::Leaving);
                 let generation = held.generation().unwrap_or_default();
                 let mut retirement = Retirement::new(now, generation, last, watch, limit);
@@ -396,8 +374,8 @@ impl Pool {
             Slot::Ready(serving) => {
                 let generation = serving.generation;
                 let mut retirement = Retirement::new(now, generation, last, serving.watch, limit);
-                // Until it is looked at again: a wake-up too many does nothing, and one too few may
-                // leave it waiting. One that says nothing does not know what a wake-up is.
+                // Until the next poll: a superfluous wake-up does nothing, and a missing one may leave
+                // it waiting. One that reports nothing does not know what a wake-up is.
                 retirement.idle = !serving.watch.is_silent();
                 let ask = if retirement.idle {
                     Action::Wake { slot }

@@ -1,27 +1,27 @@
-//! How long the head of a listen queue has waited, for certain.
+//! The minimum time that the head of a listen queue has certainly waited.
 //!
-//! No kernel tells the age of what waits in the queue of a unix socket. But a queue is first in, first out:
-//! if at some time so many connections had arrived, counted since the beginning, then the one that is
-//! accepted next, if its number is not above that, had arrived by then. Arrived are those that were accepted
-//! and those that wait. What is not known for certain is put so that the age comes out lower.
+//! No kernel reports the age of a connection in the queue of a unix socket. But a queue is first in,
+//! first out. If N connections had arrived at some time, counted since the beginning, then the
+//! connection that is accepted next had arrived by then, if its number is not above N. Arrived
+//! connections are those that were accepted and those that wait. What is uncertain is counted so that
+//! the age comes out lower.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Looks within the limit: nobody waits longer than the limit and one of these parts of it.
+/// Samples per limit: no connection waits longer than the limit and one of these parts of it.
 const PARTS: u32 = 8;
 
-/// Looks are at least so far apart.
+/// Samples are at least this far apart.
 const APART: Duration = Duration::from_millis(10);
 
-/// What one look at a queue found.
+/// One sample of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Connections that were accepted since the beginning, as far as they were counted, in a look before
-    /// the one at `waiting`.
+    /// Connections that were accepted since the beginning, as far as they were counted. Read before
+    /// `waiting`.
     pub accepted: u64,
-    /// Connections that were accepted and may not have been counted: who is about to accept counts
-    /// afterwards.
+    /// Connections that may have been accepted and not counted: a worker counts after its accept.
     pub uncounted: u64,
     /// Connections in the queue.
     pub waiting: u64,
@@ -31,66 +31,66 @@ pub struct Queue {
 #[derive(Clone, Debug)]
 pub struct QueueAge {
     limit: Duration,
-    /// When so many had arrived.
-    looks: VecDeque<(Duration, u64)>,
-    /// Those that had arrived when the limit began, by the latest look.
+    /// When, and how many connections had arrived by then.
+    samples: VecDeque<(Duration, u64)>,
+    /// The number of connections that had arrived a limit before the latest sample.
     overdue: u64,
 }
 
 impl QueueAge {
-    /// A queue that nothing is known of.
+    /// A queue of which nothing is known.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
         Self {
             limit,
-            looks: VecDeque::new(),
+            samples: VecDeque::new(),
             overdue: 0,
         }
     }
 
-    /// When it wants to be looked at again.
+    /// When the next sample is due.
     #[must_use]
-    pub fn look_at(&self) -> Duration {
+    pub fn sample_at(&self) -> Duration {
         let apart = (self.limit / PARTS).max(APART);
-        self.looks
+        self.samples
             .back()
             .map_or(Duration::ZERO, |(at, _)| *at + apart)
     }
 
-    /// Somebody accepts who does not count: nothing of what is known holds.
+    /// A process accepts without counting: what was known is no longer valid.
     pub fn forget(&mut self) {
-        self.looks.clear();
+        self.samples.clear();
         self.overdue = 0;
     }
 
-    /// The same, and wants to be looked at again when it is time.
+    /// The same, and the next sample is due at the usual time.
     pub fn begin_again(&mut self, now: Duration) {
         self.forget();
-        // As if nothing had ever arrived, which makes nobody older.
-        self.looks.push_back((now, 0));
+        // As if nothing had ever arrived, which makes no connection older.
+        self.samples.push_back((now, 0));
     }
 
-    /// Takes a look in.
+    /// Notes a sample.
     pub fn observe(&mut self, now: Duration, queue: Queue) {
         let arrived = queue.accepted.saturating_add(queue.waiting);
-        if let Some((_, before)) = self.looks.back()
+        if let Some((_, before)) = self.samples.back()
             && arrived.saturating_add(queue.uncounted) < *before
         {
             self.forget();
         }
-        if self.look_at() <= now {
-            self.looks.push_back((now, arrived));
+        if self.sample_at() <= now {
+            self.samples.push_back((now, arrived));
         }
-        while let Some((at, arrived)) = self.looks.front()
+        while let Some((at, arrived)) = self.samples.front()
             && at.saturating_add(self.limit) <= now
         {
             self.overdue = *arrived;
-            self.looks.pop_front();
+            self.samples.pop_front();
         }
     }
 
-    /// How many at the head of the queue have certainly waited for longer than the limit, if so many were
-    /// accepted before.
+    /// How many connections at the head of the queue have certainly waited longer than the limit, if
+    /// this many were accepted before.
     #[must_use]
     pub fn overdue(&self, accepted: u64, uncounted: u64) -> u64 {
         self.overdue
@@ -117,11 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_at_a_look_is_overdue_a_limit_later() {
+    fn what_waited_at_a_sample_is_overdue_a_limit_later() {
         let mut age = QueueAge::new(LIMIT);
-        assert_eq!(age.look_at(), ms(0));
+        assert_eq!(age.sample_at(), ms(0));
         age.observe(ms(1_000), queue(5, 3));
-        assert_eq!(age.look_at(), ms(1_100));
+        assert_eq!(age.sample_at(), ms(1_100));
         age.observe(ms(1_100), queue(5, 9));
         age.observe(ms(1_799), queue(6, 8));
         assert_eq!(age.overdue(6, 0), 0, "not quite yet");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_does_not_count_is_found_out() {
+    fn a_process_that_accepts_without_counting_is_detected() {
         let mut age = QueueAge::new(LIMIT);
         age.observe(ms(0), queue(0, 5));
         age.observe(ms(100), queue(0, 2));
@@ -153,7 +153,7 @@ mod tests {
     /// A queue with a clock: whoever is taken for overdue is, and whoever is overdue by more than a part of the
     /// limit is taken for it, once nobody is in the middle of accepting.
     #[test]
-    fn nobody_is_refused_too_early_and_nobody_waits_much_longer() {
+    fn no_connection_is_refused_too_early_and_none_waits_much_longer() {
         let mut state = 88_172_645_463_325_252_u64;
         let mut random = |below: u64| {
             state ^= state << 13;
@@ -185,7 +185,7 @@ mod tests {
                 if random(500) == 0 {
                     now += ms(random(3_000));
                 }
-                if now < age.look_at() {
+                if now < age.sample_at() {
                     continue;
                 }
                 age.observe(

@@ -1,41 +1,27 @@
-//! Workers that reached a limit, and what is measured for it.
+//! Workers that reached a limit, and the measurement of their memory.
 
 use std::time::Duration;
 
-use super::machine::{Phase, Pool};
+use super::answer::{Action, Notice, Recycle};
+use super::machine::Pool;
+use super::phase::Phase;
+use super::round::{Round, whole_second};
 use super::slot::Slot;
-use super::{Action, Notice, Recycle};
 
-/// A worker's memory is measured with each full second, when whatever else can wait is done, too. That may take the kernel a
-/// walk through the worker's page tables: a thousand of them in one turn would keep a signal waiting.
+/// The memory of workers is measured at each full second, together with other work that is not
+/// urgent. The kernel may have to walk through a worker's page tables: a thousand of them in one turn
+/// would delay signals.
 const MEASURES_PER_TICK: usize = 8;
 
-/// How far the round of measuring has come.
-#[derive(Debug, Default)]
-pub(super) struct Round {
-    /// The second whose workers are all measured.
-    done: u64,
-    /// Where to go on with the second after it.
-    slot: usize,
-}
-
-/// Limits that come close to each other are looked at together.
-pub(super) fn whole_second(at: Duration) -> Duration {
-    match at.subsec_nanos() {
-        0 => at,
-        _ => Duration::from_secs(at.as_secs().saturating_add(1)),
-    }
-}
-
 impl Pool {
-    /// After how many requests the worker in a slot is due for replacement; 0: never. Fixed when
-    /// its fork is asked for.
+    /// The number of requests after which the worker in a slot is due for replacement; 0: never. It is
+    /// chosen when its fork is requested.
     #[must_use]
     pub fn request_limit(&self, slot: usize) -> u64 {
         self.limits.get(slot).copied().unwrap_or(0)
     }
 
-    /// Fixes the request limit of a worker that is about to be forked.
+    /// Chooses the request limit of a worker that is about to be forked.
     pub(super) fn set_request_limit(&mut self, slot: usize) {
         self.forks = self.forks.wrapping_add(1);
         if self.limits.len() <= slot {
@@ -55,23 +41,23 @@ impl Pool {
         }
     }
 
-    /// Marks a worker that serves as due; the first limit that it reached is the one told of.
+    /// Marks a ready worker as due; the first limit that it reached is the one reported.
     pub(super) fn mark_due(&mut self, slot: usize, why: Recycle) {
         if let Some(Slot::Ready(serving)) = self.slots.get_mut(slot) {
             serving.due.get_or_insert(why);
         }
     }
 
-    /// When the worker's life is over.
+    /// When the worker reaches `max_lifetime`.
     pub(super) fn end_of_life(&self, slot: &Slot) -> Option<Duration> {
         let limit = self.config.max_lifetime?;
         let serving = slot.serving().filter(|serving| serving.due.is_none())?;
         Some(whole_second(serving.born.saturating_add(limit)))
     }
 
-    /// How many more workers may be on their way out because of a limit.
+    /// How many more workers may retire because of a limit.
     pub(super) fn recycling_room(&self) -> usize {
-        let leaving = self.slots.iter().filter(|slot| match slot {
+        let retiring = self.slots.iter().filter(|slot| match slot {
             Slot::Retiring(retirement) => retirement.recycled,
             Slot::Empty
             | Slot::Forking { .. }
@@ -79,7 +65,7 @@ impl Pool {
             | Slot::Ready(_)
             | Slot::Killed { .. } => false,
         });
-        self.surge().saturating_sub(leaving.count())
+        self.surge().saturating_sub(retiring.count())
     }
 
     /// Retires up to this many of the workers that are due, the oldest first.
@@ -95,15 +81,15 @@ impl Pool {
         let mut due: Vec<_> = self.slots.iter().enumerate().filter_map(due).collect();
         due.sort_unstable_by_key(|&(born, slot, _)| (born, slot));
         for (_, slot, why) in due.into_iter().take(count) {
-            self.send_for_limit(now, slot, why, actions);
+            self.retire_for_limit(now, slot, why, actions);
             if let Some(Slot::Retiring(retirement)) = self.slots.get_mut(slot) {
                 retirement.recycled = true;
             }
         }
     }
 
-    /// Retires a worker that is due, whether or not it has a successor.
-    pub(super) fn send_for_limit(
+    /// Retires a worker that is due, whether or not it has a replacement.
+    pub(super) fn retire_for_limit(
         &mut self,
         now: Duration,
         slot: usize,
@@ -122,7 +108,7 @@ impl Pool {
             && slot.serving().is_some_and(|serving| serving.due.is_none())
     }
 
-    /// When somebody is to be measured next.
+    /// When a worker is to be measured next.
     pub(super) fn measure_at(&self, now: Duration) -> Option<Duration> {
         if self.config.max_memory == 0 {
             return None;
@@ -136,13 +122,13 @@ impl Pool {
         turns.min().map(|at| at.max(now))
     }
 
-    /// Asks for the memory of those that were not measured since the full second.
+    /// Requests the memory of those that were not measured since the full second.
     pub(super) fn measure(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.config.max_memory == 0 {
             return;
         }
         if now.as_secs() > self.round.done + 1 {
-            // Nobody is measured twice at once, however long nobody asked.
+            // No worker is measured twice in a row, however late this is.
             self.round = Round {
                 done: now.as_secs() - 1,
                 slot: 0,
@@ -155,7 +141,7 @@ impl Pool {
         let second = Duration::from_secs(self.round.done + 1);
         for slot in self.round.slot..self.slots.len() {
             let held = self.slots.get(slot).filter(|held| self.is_measured(held));
-            // Who was not ready then has its first turn next time.
+            // A worker that was not ready then is measured next time.
             if held
                 .and_then(Slot::serving)
                 .is_some_and(|held| held.ready_at <= second)

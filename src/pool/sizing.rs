@@ -1,120 +1,43 @@
-//! How many workers are wanted, by load.
+//! The number of workers wanted, by load.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::machine::{Phase, Pool};
-use super::recycling::whole_second;
+use super::answer::{Action, Notice};
+use super::config::Sizing;
+use super::load::GROWTH_PAUSE;
+use super::machine::Pool;
+use super::phase::Phase;
+use super::round::whole_second;
 use super::slot::Slot;
-use super::{Action, Config, Notice, Sizing};
 
-/// Between the looks at a pool that grows.
-const GROWTH_PAUSE: Duration = Duration::from_millis(50);
-
-/// The listening socket is left alone for this long after a look: traffic must not wake the
-/// manager for each request.
+/// The listening socket is not watched for this long after a poll: traffic must not wake the manager
+/// for each request.
 const LISTENER_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two workers that are retired because too many wait.
+/// The time between two workers that are retired because too many are idle.
 const SHRINK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Growth doubles from look to look, up to this many workers at once.
+/// Growth doubles from poll to poll, up to this many workers at once.
 const MAX_STEP: usize = 32;
 
-/// After so many looks in a row at which a connection waited and no worker had moved, those that
-/// are said to wait for one do not count.
+/// After this many polls in a row at which a connection waited and no worker had changed its state,
+/// workers that report to be idle do not count.
 const UNSERVED: u32 = 3;
 
-/// What is known of the load.
-#[derive(Debug)]
-pub(super) struct Load {
-    /// The most workers that may be wanted.
-    pub(super) most: usize,
-    /// How many workers the next growth adds.
-    step: usize,
-    /// A connection was seen to wait since the last look.
-    connection: bool,
-    /// A worker has done something since the last look.
-    moved: bool,
-    /// Looks in a row at which a connection waited and nobody had moved.
-    unserved: u32,
-    /// When to look what became of the last change.
-    follow_up: Option<Duration>,
-    /// No idle worker is retired before this time.
-    shrink_at: Duration,
-    /// From when on the listening socket is worth a look.
-    watch: Option<Duration>,
-}
-
-impl Load {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            most: config.processes.max(1),
-            step: 1,
-            connection: false,
-            moved: false,
-            unserved: 0,
-            follow_up: None,
-            shrink_at: Duration::ZERO,
-            watch: None,
-        }
-    }
-
-    pub(super) fn to_begin_with(&self, config: &Config) -> usize {
-        match config.sizing {
-            Sizing::Static => self.most,
-            Sizing::Dynamic {
-                start, min_spare, ..
-            } => {
-                let wanted = if start == 0 { min_spare } else { start };
-                wanted.clamp(1, self.most)
-            }
-            Sizing::OnDemand { .. } => 0,
-        }
-    }
-
-    /// A worker has become ready. It may have found a request waiting.
-    pub(super) fn somebody_came(&mut self, now: Duration, sizing: Sizing) {
-        self.moved = true;
-        match sizing {
-            Sizing::Dynamic { .. } => self.look_by(now + GROWTH_PAUSE),
-            Sizing::Static | Sizing::OnDemand { .. } => {}
-        }
-    }
-
-    /// A look at a worker found something new.
-    pub(super) fn somebody_moved(&mut self) {
-        self.moved = true;
-    }
-
-    /// A worker died young: growth begins anew with a small step.
-    pub(super) fn somebody_failed(&mut self) {
-        self.step = 1;
-    }
-
-    /// A connection was seen to wait since the last look.
-    pub(super) fn connection_waits(&self) -> bool {
-        self.connection
-    }
-
-    fn look_by(&mut self, at: Duration) {
-        self.follow_up = Some(self.follow_up.map_or(at, |follow_up| follow_up.min(at)));
-    }
-}
-
-/// The ready workers, as last looked at.
+/// The ready workers, as of the last poll.
 #[derive(Clone, Copy)]
 struct Tally {
     ready: usize,
     idle: usize,
-    /// Capacity that was asked for and is not there yet.
+    /// Workers that are wanted and not ready yet.
     coming: usize,
 }
 
 impl Pool {
-    /// From when on the listening socket is to be polled for [`Event::Connection`]: `None` if not.
+    /// From when on the listening socket is to be watched for [`Event::Connection`]; `None`: not at all.
     ///
-    /// [`Event::Connection`]: super::Event::Connection
+    /// [`Event::Connection`]: super::event::Event::Connection
     #[must_use]
     pub fn watch_listener(&self) -> Option<Duration> {
         self.load.watch
@@ -124,7 +47,7 @@ impl Pool {
         match (self.phase, self.config.sizing) {
             (Phase::Running, Sizing::Dynamic { .. } | Sizing::OnDemand { .. }) => {
                 self.load.connection = true;
-                self.look = Some(self.look.map_or(now, |look| look.min(now)));
+                self.next_poll = Some(self.next_poll.map_or(now, |look| look.min(now)));
             }
             (Phase::New | Phase::Stopping | Phase::Stopped, _) | (_, Sizing::Static) => {}
         }
@@ -142,15 +65,15 @@ impl Pool {
         }
     }
 
-    /// Decides anew how many workers are wanted. All of them have just been looked at.
+    /// Decides how many workers are wanted. All of them have just been polled.
     pub(super) fn size(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Running => {}
             Phase::New | Phase::Stopping | Phase::Stopped => return,
         }
         let connection = std::mem::take(&mut self.load.connection);
-        let moved = std::mem::take(&mut self.load.moved);
-        self.load.unserved = match connection && !moved {
+        let changed = std::mem::take(&mut self.load.changed);
+        self.load.unserved = match connection && !changed {
             true => self.load.unserved.saturating_add(1),
             false => 0,
         };
@@ -171,7 +94,7 @@ impl Pool {
             } => {
                 let spare = available + tally.coming;
                 let least = min_spare.max(1);
-                // More of what never becomes ready is no capacity.
+                // More workers that never become ready are no capacity.
                 if spare < least && tally.ready > 0 && self.wanted < self.load.most {
                     self.grow(now, least - spare, actions);
                     return;
@@ -180,10 +103,10 @@ impl Pool {
                     self.load.step = 1;
                 }
                 if connection && self.wanted < self.load.most {
-                    // Whoever takes it may not have done so yet.
-                    self.load.look_by(now + LISTENER_PAUSE);
+                    // A worker may be about to accept it.
+                    self.load.follow_up_by(now + LISTENER_PAUSE);
                 }
-                // In a reload some are idle that are about to go.
+                // In a reload some idle ones are about to be retired.
                 let idle = tally.idle.min(self.wanted);
                 if idle > max_spare.max(least) && now >= self.load.shrink_at {
                     self.load.shrink_at = now + SHRINK_PAUSE;
@@ -217,7 +140,7 @@ impl Pool {
         self.load.step = (self.load.step * 2).min(MAX_STEP);
         self.load.unserved = 0;
         self.load.shrink_at = now + SHRINK_PAUSE;
-        self.load.look_by(now + GROWTH_PAUSE);
+        self.load.follow_up_by(now + GROWTH_PAUSE);
         self.grown += count;
         self.want(self.wanted + count, actions);
     }
@@ -228,8 +151,8 @@ impl Pool {
         actions.push(Action::Notice(Notice::Sized { wanted, up }));
     }
 
-    /// Wants up to so many workers less, and none as long as some are not ready: those that this look has found waiting, and that have
-    /// waited since such a time.
+    /// Wants up to this many workers fewer, unless some are not ready yet. It retires those that this
+    /// poll has found idle, and that have been idle since an eligible time.
     fn shrink(
         &mut self,
         now: Duration,
@@ -259,19 +182,19 @@ impl Pool {
         self.want(self.wanted.saturating_sub(idle.len()), actions);
         for (_, _, Reverse(slot), due) in idle {
             match due {
-                Some(why) => self.send_for_limit(now, slot, why, actions),
+                Some(why) => self.retire_for_limit(now, slot, why, actions),
                 None => self.retire(now, slot, false, actions),
             }
         }
     }
 
-    /// When to look at the load.
-    pub(super) fn sizing_look(&self, now: Duration) -> Option<Duration> {
+    /// When to poll for the load.
+    pub(super) fn sizing_poll(&self, now: Duration) -> Option<Duration> {
         match self.phase {
             Phase::Running => {}
             Phase::New | Phase::Stopping | Phase::Stopped => return None,
         }
-        let regular = self.regular_look(now);
+        let regular = self.regular_poll(now);
         let change = match self.config.sizing {
             Sizing::Static => return None,
             Sizing::Dynamic {
@@ -279,26 +202,26 @@ impl Pool {
                 max_spare,
                 ..
             } => {
-                // Only with so many workers can too many be idle.
+                // With fewer workers, too many can never be idle.
                 let tally = self.tally();
                 (tally.ready > max_spare.max(min_spare).max(1)).then_some(regular)
             }
             Sizing::OnDemand { idle_timeout } => idle_timeout.and_then(|limit| {
                 let serving = self.slots.iter().filter_map(Slot::serving);
-                let looks = serving.map(|held| match held.watch.idle_since() {
+                let polls = serving.map(|held| match held.watch.idle_since() {
                     Some(since) if idle_end(since, limit) > self.covered => {
                         idle_end(since, limit).max(now)
                     }
                     Some(_) | None => regular,
                 });
-                looks.min()
+                polls.min()
             }),
         };
         let follow_up = self.load.follow_up.map(|at| at.max(now));
         [change, follow_up].into_iter().flatten().min()
     }
 
-    /// Settles from when on the listening socket is watched.
+    /// Decides from when on the listening socket is watched.
     pub(super) fn plan_watch(&mut self, now: Duration) {
         self.load.watch = match (self.phase, self.config.sizing) {
             (Phase::New | Phase::Stopping | Phase::Stopped, _) | (_, Sizing::Static) => None,
@@ -309,16 +232,16 @@ impl Pool {
                 } else if tally.idle + tally.coming == 0 {
                     Some(now)
                 } else if self.load.step > 1 {
-                    Some(self.looked_at.saturating_add(GROWTH_PAUSE))
+                    Some(self.polled_at.saturating_add(GROWTH_PAUSE))
                 } else {
-                    Some(self.looked_at.saturating_add(LISTENER_PAUSE))
+                    Some(self.polled_at.saturating_add(LISTENER_PAUSE))
                 }
             }
         };
     }
 }
 
-/// When a worker that waits since then has waited for long enough.
+/// When a worker that has been idle since then reaches this limit.
 fn idle_end(since: Duration, limit: Duration) -> Duration {
     whole_second(since.saturating_add(limit))
 }

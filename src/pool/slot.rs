@@ -1,39 +1,39 @@
-//! One worker's place in the pool.
+//! What a slot of the pool holds.
 
 use std::time::Duration;
 
-use super::Recycle;
+use super::answer::Recycle;
 use super::watch::Watch;
 
 /// The first pause before a wake-up is repeated; it doubles up to [`WAKE_PAUSE_MAX`].
 const WAKE_PAUSE: Duration = Duration::from_millis(10);
 const WAKE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What a slot holds, as others see it.
+/// What a slot holds, for the manager and the scoreboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotState {
     /// Nothing.
     Empty,
     /// A worker that has not entered its first Accept.
     Starting,
-    /// A worker that has, and serves.
+    /// A worker that has, and serves requests.
     Ready,
-    /// A worker that was told to leave.
+    /// A worker that was asked to exit.
     Retiring,
     /// A worker that was killed, and is about to be reaped.
     Gone,
 }
 
-/// Why a fork is made, which decides when it may be.
+/// The reason for a fork, which decides when it may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// To fill the pool for the first time.
     First,
-    /// To make the pool larger, because the load asks for it.
+    /// To make the pool larger, because the load requires it.
     Growth,
     /// To replace a worker that died young.
     Replacement,
-    /// To replace a young worker that had served and exited by itself.
+    /// To replace a young worker that had served and exited on its own.
     Departure,
     /// Anything else: a worker that had lived, a reload, a larger pool.
     Free,
@@ -43,7 +43,7 @@ pub(super) enum Reason {
 #[derive(Clone, Debug)]
 pub(super) enum Slot {
     Empty,
-    /// The fork was asked for and has not been reported.
+    /// The fork was requested, and its result has not been reported.
     Forking {
         generation: u64,
         reason: Reason,
@@ -64,14 +64,14 @@ pub(super) enum Slot {
     },
 }
 
-/// What besides its first Accept will show that a worker is ready.
+/// What proves that a worker is ready, besides its first Accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// Nothing has yet: what it will be has not begun to run.
+    /// Not known yet: its program has not been executed.
     Pending,
-    /// That it still runs at this time.
+    /// It still runs at this time.
     Alive(Duration),
-    /// Nothing: it has said something of itself, and will say this, too.
+    /// Nothing else: it reports, and will report that it is ready.
     Accept,
 }
 
@@ -81,31 +81,31 @@ pub(super) struct Serving {
     pub(super) generation: u64,
     pub(super) born: Duration,
     pub(super) ready_at: Duration,
-    /// It reached a limit, and is to be replaced.
+    /// The limit that it reached: it is due for replacement.
     pub(super) due: Option<Recycle>,
-    /// It has taken a request.
+    /// It has received a request.
     pub(super) served: bool,
     pub(super) watch: Watch,
 }
 
-/// The state of a worker on its way out.
+/// The state of a retiring worker.
 #[derive(Clone, Debug)]
 pub(super) struct Retirement {
     pub(super) generation: u64,
-    /// No successor will be left.
+    /// No other worker will be left.
     pub(super) last: bool,
     /// It waits for a request, so a wake-up reaches it.
     pub(super) idle: bool,
-    /// It reached a limit, and has a successor.
+    /// It reached a limit, and has a replacement.
     pub(super) recycled: bool,
     pub(super) watch: Watch,
     /// When to wake it again.
     pub(super) wake_at: Duration,
     pause: Duration,
-    /// When it is killed.
+    /// The time at which it is killed.
     pub(super) kill_at: Option<Duration>,
-    /// When one is killed that was not ready when it was told to leave, unless it is by then: it has
-    /// accepted nothing.
+    /// The time at which it is killed if it is not ready by then. Only for a worker that was not
+    /// ready when it was asked to exit: it has accepted nothing.
     pub(super) start_by: Option<Duration>,
 }
 
@@ -138,7 +138,7 @@ impl Retirement {
 }
 
 impl Slot {
-    /// The generation of whatever process there is, or is about to be.
+    /// The generation of the process in the slot, or of the one that is about to be forked.
     pub(super) fn generation(&self) -> Option<u64> {
         match self {
             Self::Empty => None,
@@ -167,7 +167,7 @@ impl Slot {
         }
     }
 
-    /// What is known of the work of a worker that has been told to serve.
+    /// What is known of the requests of a worker that is or was ready.
     pub(super) fn watch(&self) -> Option<&Watch> {
         match self {
             Self::Ready(serving) => Some(&serving.watch),
@@ -209,7 +209,7 @@ impl Slot {
         }
     }
 
-    /// The earliest time at which a tick has something to do here.
+    /// The earliest time at which a tick has something to do for this slot.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Starting {
@@ -230,7 +230,7 @@ impl Slot {
         }
     }
 
-    /// When a worker must be ready that is known to accept nothing before.
+    /// When a worker must be ready that certainly accepts nothing before.
     pub(super) fn start_by(&self) -> Option<Duration> {
         match self {
             Self::Starting {
@@ -250,7 +250,7 @@ impl Slot {
         }
     }
 
-    /// Gives the worker back the time during which the manager was not there.
+    /// Postpones all deadlines by the time during which the manager was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
         match self {
             Self::Starting {

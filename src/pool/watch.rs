@@ -1,21 +1,22 @@
-//! What the pool believes of a worker's request: what the worker says, held to what was seen.
+//! What the pool believes of a worker's request: the worker's report, limited by what was observed.
 
 use std::time::Duration;
 
-use super::{Activity, Config, Observation, Offers};
+use super::config::Config;
+use super::event::{Activity, Observation, Offers};
 
-/// What is known of one worker's work.
+/// What is known of one worker's requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
     pub(super) activity: Activity,
     request: u64,
-    /// When the worker says that began what it does.
-    said: Duration,
-    /// The latest look, or when it became ready.
+    /// When its current activity began, by the worker's report.
+    reported_since: Duration,
+    /// The latest poll, or when it became ready.
     pub(super) seen: Duration,
-    /// How much later that was put, because the manager was away since.
+    /// By how much that was postponed, because the manager was stopped since then.
     postponed: Duration,
-    /// When the running request began, or when it was first seen to wait.
+    /// When the current request began, or when it was first seen to wait.
     since: Duration,
     slow: bool,
     noticed: Option<Duration>,
@@ -35,7 +36,7 @@ impl Watch {
         Self {
             activity,
             request: 0,
-            said: Duration::ZERO,
+            reported_since: Duration::ZERO,
             seen: now,
             postponed: Duration::ZERO,
             since: now,
@@ -45,45 +46,47 @@ impl Watch {
         }
     }
 
-    /// Takes in what the worker says; whether that differs from before.
-    pub(super) fn observe(&mut self, now: Duration, said: Observation) -> bool {
+    /// Notes a report of the worker. Returns whether it differs from the last one.
+    pub(super) fn observe(&mut self, now: Duration, report: Observation) -> bool {
         let was = (self.activity, self.request);
-        if !self.goes_on(said) {
-            // The last look saw something else, and this one sees it: it began between the two,
-            // whatever the worker says. If the manager was away meanwhile, it may have begun before.
-            let since = if is_running(said.activity) {
-                let since = said.since.saturating_add(self.postponed);
+        if !self.is_unchanged(report) {
+            // It began between the last poll, which saw something else, and this one, whatever the
+            // worker reports. If the manager was stopped meanwhile, it may have begun before.
+            let since = if is_running(report.activity) {
+                let since = report.since.saturating_add(self.postponed);
                 since.max(self.seen).min(now)
             } else {
                 now
             };
             *self = Self {
                 since,
-                ..Self::new(now, said.activity)
+                ..Self::new(now, report.activity)
             };
         }
-        self.activity = said.activity;
-        self.request = said.request;
-        self.said = said.since;
+        self.activity = report.activity;
+        self.request = report.request;
+        self.reported_since = report.since;
         self.seen = now;
         self.postponed = Duration::ZERO;
-        self.offers = said.offers;
+        self.offers = report.offers;
         was != (self.activity, self.request)
     }
 
-    /// Whether the worker still does what it did at the last look.
-    fn goes_on(&self, said: Observation) -> bool {
-        let same_request = self.request == said.request;
-        match (self.activity, said.activity) {
-            // One whose parameters are arriving has no number yet: it goes by that of the one before.
-            (Activity::Reading, Activity::Reading) => same_request && self.said == said.since,
+    /// Whether the worker still does what it did at the last poll.
+    fn is_unchanged(&self, report: Observation) -> bool {
+        let same_request = self.request == report.request;
+        match (self.activity, report.activity) {
+            // A request whose parameters are still arriving has the number of the one before.
+            (Activity::Reading, Activity::Reading) => {
+                same_request && self.reported_since == report.since
+            }
             (Activity::Busy, Activity::Reading) => false,
             (Activity::Reading | Activity::Busy, Activity::Busy)
             | (Activity::Idle | Activity::Leaving, Activity::Idle | Activity::Leaving)
             | (Activity::Silent, Activity::Silent) => same_request,
             (Activity::Reading | Activity::Busy, Activity::Idle | Activity::Leaving)
             | (Activity::Idle | Activity::Leaving, Activity::Reading | Activity::Busy) => false,
-            // It has begun to speak.
+            // It has begun to report.
             (
                 Activity::Silent,
                 Activity::Idle | Activity::Reading | Activity::Busy | Activity::Leaving,
@@ -107,17 +110,17 @@ impl Watch {
         is_running(self.activity)
     }
 
-    /// When the running request, or what else it does, began.
+    /// When the current request, or another activity, began.
     pub(super) fn since(&self) -> Duration {
         self.since
     }
 
-    /// When it was first seen to wait, if it does.
+    /// When it was first seen to wait, if it is idle.
     pub(super) fn idle_since(&self) -> Option<Duration> {
         self.is_idle().then_some(self.since)
     }
 
-    /// The next deadline of the running request.
+    /// The next deadline of the current request.
     pub(super) fn next(&self, config: &Config) -> Option<Duration> {
         if !self.is_running() {
             return None;
@@ -131,8 +134,8 @@ impl Watch {
         slow.into_iter().chain(timeout).min()
     }
 
-    /// The next deadline that was missed for certain. A look after it must have seen the request: a
-    /// page that makes no sense since then leaves open whether it still runs.
+    /// The next deadline that was certainly missed. A poll after it must have seen the request: with
+    /// an invalid page since then, the request may have ended.
     pub(super) fn missed(&mut self, now: Duration, config: &Config) -> Option<Missed> {
         if !self.is_running() {
             return None;
@@ -155,7 +158,7 @@ impl Watch {
         }
     }
 
-    /// Gives the worker back the time during which the manager was not there.
+    /// Postpones everything by the time during which the manager was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
         self.seen += by;
         self.postponed += by;

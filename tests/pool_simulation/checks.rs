@@ -190,7 +190,7 @@ impl Books {
                     let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
                     assert!(world.workers.values().any(|w| w.serves() && waits(w)));
                 }
-                Action::Share { slot } => {
+                Action::Rebalance { slot } => {
                     self.count("shared");
                     let worker = world.workers.get(&slot).expect("shared by nobody");
                     assert_ne!(worker.said.expect("a word of its").offers, Offers::None);
@@ -301,7 +301,7 @@ impl Books {
     fn check_tick(&mut self, world: &World, quiet: bool, forks: usize) {
         let due = world.pool.deadline();
         // It came late, and another deadline has passed since the look was due: one look more.
-        let looks = world.pool.look_at() == Some(world.now);
+        let looks = world.pool.poll_at() == Some(world.now);
         assert!(
             !quiet || looks || due.is_none_or(|due| due > world.now),
             "a tick that changes nothing"
@@ -363,7 +363,7 @@ impl Books {
                 }
                 (worker.born, config.start_timeout)
             }
-            Overdue::Leave => {
+            Overdue::Exit => {
                 self.count("killed as it left");
                 (worker.told.expect("told"), config.die_timeout)
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use fcgipm::pool::{Action, Config, Event, Exit, Notice, Pool, Report, Sizing};
+use fcgipm::pool::{Action, Config, Event, Exit, Notice, Pool, Sizing, WorkerEvent};
 
 use crate::random::Random;
 
@@ -69,8 +69,8 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
         for (&slot, worker) in &mut workers {
             if !worker.ready && worker.ready_at <= now {
                 worker.ready = true;
-                let report = Report::Ready;
-                pool.handle(now, Event::Worker { slot, report }, &mut actions);
+                let event = WorkerEvent::Ready;
+                pool.handle(now, Event::Worker { slot, event }, &mut actions);
             }
         }
         let gone: Vec<_> = workers
@@ -84,8 +84,8 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
         for slot in gone {
             workers.remove(&slot);
             tally.departures += 1;
-            for report in [Report::Served, Report::Exited(Exit::Code(0))] {
-                pool.handle(now, Event::Worker { slot, report }, &mut actions);
+            for event in [WorkerEvent::Served, WorkerEvent::Exited(Exit::Code(0))] {
+                pool.handle(now, Event::Worker { slot, event }, &mut actions);
             }
         }
         for worker in workers.values_mut() {
@@ -112,8 +112,8 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
                         exits: false,
                     };
                     workers.insert(slot, worker);
-                    let report = Report::Forked;
-                    pool.handle(now, Event::Worker { slot, report }, &mut actions);
+                    let event = WorkerEvent::Forked;
+                    pool.handle(now, Event::Worker { slot, event }, &mut actions);
                 }
                 Action::Notice(notice) => tally.told.push(notice),
                 _ => {}
@@ -155,7 +155,7 @@ fn check(sizing: Sizing, apart: Duration, longest: Duration) {
 }
 
 #[test]
-fn eight_requests_a_second_wait_for_nothing_though_most_workers_exit_behind_theirs() {
+fn eight_requests_a_second_do_not_wait_although_most_workers_exit_after_theirs() {
     let apart = 125 * MS;
     check(Sizing::Static, apart, 5 * MS);
     let dynamic = Sizing::Dynamic {
@@ -169,7 +169,7 @@ fn eight_requests_a_second_wait_for_nothing_though_most_workers_exit_behind_thei
 }
 
 #[test]
-fn as_many_requests_as_the_workers_can_start_for_are_all_served() {
+fn all_requests_are_served_at_the_rate_at_which_workers_can_start() {
     // Four workers, each of which needs 60 ms for a request and its successor's start: 66 a second.
     check(Sizing::Static, 20 * MS, 2 * START);
 }

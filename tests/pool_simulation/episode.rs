@@ -1,6 +1,6 @@
 //! What is done to a world, and how it ends.
 
-use fcgipm::pool::{Event, Exit, Report, Resize, SlotState};
+use fcgipm::pool::{Event, Exit, Resize, SlotState, WorkerEvent};
 
 use crate::worker::Worker;
 use crate::world::{Code, SECOND, World};
@@ -62,10 +62,12 @@ impl World {
                 let slot = self.random.below(64) as usize;
                 match self.pool.state(slot) {
                     SlotState::Empty | SlotState::Gone => {
-                        self.report(slot, Report::Memory { bytes: u64::MAX });
-                        self.report(slot, Report::Ready);
+                        self.report(slot, WorkerEvent::Memory { bytes: u64::MAX });
+                        self.report(slot, WorkerEvent::Ready);
                     }
-                    SlotState::Starting => self.report(slot, Report::Memory { bytes: u64::MAX }),
+                    SlotState::Starting => {
+                        self.report(slot, WorkerEvent::Memory { bytes: u64::MAX })
+                    }
                     SlotState::Ready | SlotState::Retiring => self.look(slot),
                 }
             }

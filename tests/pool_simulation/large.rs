@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fcgipm::pool::{
-    Action, Activity, Config, Event, Exit, Observation, Offers, Pool, Report, Sizing, SlotState,
+    Action, Activity, Config, Event, Exit, Observation, Offers, Pool, Sizing, SlotState,
+    WorkerEvent,
 };
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
@@ -32,22 +33,22 @@ impl Site {
         self.pool.handle(self.now, event, &mut self.actions);
     }
 
-    fn report(&mut self, slot: usize, report: Report) {
-        self.tell(Event::Worker { slot, report });
+    fn report(&mut self, slot: usize, event: WorkerEvent) {
+        self.tell(Event::Worker { slot, event });
     }
 
     /// One turn of a manager's loop; how long the pool took for it.
     fn turn(&mut self, slots: usize) -> Duration {
         let begin = spent();
         for slot in std::mem::take(&mut self.leaving) {
-            self.report(slot, Report::Exited(Exit::Code(0)));
+            self.report(slot, WorkerEvent::Exited(Exit::Code(0)));
         }
         let now = self.now;
         let ready: Vec<_> = self.ready.iter().filter(|(_, at)| **at <= now).collect();
         let ready: Vec<_> = ready.into_iter().map(|(slot, _)| *slot).collect();
         for slot in ready {
             self.ready.remove(&slot);
-            self.report(slot, Report::Ready);
+            self.report(slot, WorkerEvent::Ready);
         }
         for slot in 0..slots {
             let said = Observation {
@@ -57,14 +58,14 @@ impl Site {
                 since: now,
                 offers: Offers::None,
             };
-            self.report(slot, Report::Observed(said));
+            self.report(slot, WorkerEvent::Observed(said));
         }
         self.tell(Event::Tick);
         for action in std::mem::take(&mut self.actions) {
             match action {
                 Action::Fork { slot } => {
                     self.ready.insert(slot, now + 5 * MS);
-                    self.report(slot, Report::Forked);
+                    self.report(slot, WorkerEvent::Forked);
                 }
                 Action::Retire { slot, .. } => {
                     self.ready.remove(&slot);

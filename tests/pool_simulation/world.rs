@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use fcgipm::pool::{Action, Config, Event, Exit, Pool, Report, Sizing, SlotState};
+use fcgipm::pool::{Action, Config, Event, Exit, Pool, Sizing, SlotState, WorkerEvent};
 
 use crate::checks::Books;
 use crate::random::Random;
@@ -174,7 +174,7 @@ impl World {
                 | Action::Retire { .. }
                 | Action::GiveNotice { .. }
                 | Action::ClaimOffers { .. }
-                | Action::Share { .. }
+                | Action::Rebalance { .. }
                 | Action::Notice(_)
                 | Action::Stopped => {}
             }
@@ -190,7 +190,7 @@ impl World {
 
     fn fork(&mut self, slot: usize) {
         if self.code != Code::CrashLoop && self.random.one_in(20) {
-            return self.report(slot, Report::ForkFailed { errno: 11 });
+            return self.report(slot, WorkerEvent::ForkFailed { errno: 11 });
         }
         self.books.forks.push(self.now);
         let now = self.now;
@@ -221,7 +221,7 @@ impl World {
         // Looks come more often then: a world that is compared with another has none.
         worker.offers = !self.short && self.random.one_in(3);
         self.workers.insert(slot, worker);
-        self.report(slot, Report::Forked);
+        self.report(slot, WorkerEvent::Forked);
         if self.config.ready_delay.is_some() && !never && !self.random.one_in(10) {
             self.execute(slot);
         }
@@ -239,14 +239,14 @@ impl World {
             worker.ready_at = None;
         }
         match kind {
-            0..=2 => self.report(slot, Report::Executed),
+            0..=2 => self.report(slot, WorkerEvent::Executed),
             _ if self.random.one_in(2) => {
-                self.report(slot, Report::Executed);
-                self.report(slot, Report::Announced);
+                self.report(slot, WorkerEvent::Executed);
+                self.report(slot, WorkerEvent::Announced);
             }
             _ => {
-                self.report(slot, Report::Announced);
-                self.report(slot, Report::Executed);
+                self.report(slot, WorkerEvent::Announced);
+                self.report(slot, WorkerEvent::Executed);
             }
         }
         if kind == 3 {
@@ -254,8 +254,8 @@ impl World {
         }
     }
 
-    pub(crate) fn report(&mut self, slot: usize, report: Report) {
-        self.handle(Event::Worker { slot, report });
+    pub(crate) fn report(&mut self, slot: usize, event: WorkerEvent) {
+        self.handle(Event::Worker { slot, event });
     }
 
     /// A worker was told to leave: it does, unless it has work, or will not.
@@ -367,7 +367,7 @@ impl World {
             return;
         };
         if let Some(said) = worker.says(now, &mut self.random) {
-            self.report(slot, Report::Observed(said));
+            self.report(slot, WorkerEvent::Observed(said));
         }
     }
 
@@ -387,7 +387,7 @@ impl World {
                 worker.silent = false;
                 if worker.told.is_none() {
                     worker.ready = true;
-                    self.report(slot, Report::Ready);
+                    self.report(slot, WorkerEvent::Ready);
                 }
             }
         }
@@ -405,23 +405,23 @@ impl World {
                     if departs {
                         self.books.departed();
                     }
-                    self.report(slot, Report::Served);
+                    self.report(slot, WorkerEvent::Served);
                 }
                 let gone = self.workers.remove(&slot).expect("somebody");
                 self.books.gone(now, slot, &gone);
-                self.report(slot, Report::Exited(exit));
+                self.report(slot, WorkerEvent::Exited(exit));
             }
         }
         for slot in std::mem::take(&mut self.measured) {
             if let Some(worker) = self.workers.get_mut(&slot) {
                 let bytes = worker.memory;
                 worker.heard_memory = bytes;
-                self.report(slot, Report::Memory { bytes });
+                self.report(slot, WorkerEvent::Memory { bytes });
             }
         }
         // Other things wake the manager, too.
         let by_chance = !self.short && self.random.one_in(50);
-        let due = self.pool.look_at().is_some_and(|at| at <= now) || by_chance;
+        let due = self.pool.poll_at().is_some_and(|at| at <= now) || by_chance;
         for &slot in &slots {
             if due || self.pool.state(slot) == SlotState::Retiring {
                 self.look(slot);

@@ -16,7 +16,7 @@ use crate::manager::children::startup_output::Output;
 use crate::manager::event::Event;
 use crate::manager::event_loop::{EventLoop, Worker};
 use crate::manager::{Manager, State};
-use crate::pool::Report;
+use crate::pool::WorkerEvent;
 use crate::sys::fd::pipe;
 use crate::sys::fd::pipe::Pipe;
 use crate::sys::log::stderr;
@@ -88,7 +88,7 @@ impl EventLoop {
             // Nobody would know when it has become the program, or why it could not.
             Err(error) => {
                 let errno = error.errno();
-                self.report(slot, Report::ForkFailed { errno });
+                self.report(slot, WorkerEvent::ForkFailed { errno });
                 return Err(errno);
             }
         };
@@ -138,10 +138,10 @@ impl EventLoop {
                 if let Some(pipe) = &known {
                     pipe::notify(&pipe.write);
                 }
-                self.report(slot, Report::Forked);
+                self.report(slot, WorkerEvent::Forked);
             }
             Ok(Fork::Child) => {}
-            Err(errno) => self.report(slot, Report::ForkFailed { errno }),
+            Err(errno) => self.report(slot, WorkerEvent::ForkFailed { errno }),
         }
         false
     }
@@ -277,7 +277,7 @@ impl Manager {
         };
         let Some(forking) = shell.forking.take() else {
             if let (Some(slot), Err(errno)) = (shell.fork_due.take(), forked) {
-                shell.report(slot, Report::ForkFailed { errno });
+                shell.report(slot, WorkerEvent::ForkFailed { errno });
                 shell.end_host_turn();
             }
             return Ok(None);

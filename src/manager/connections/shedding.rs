@@ -132,7 +132,7 @@ impl Shedding {
             if queue.more {
                 Duration::ZERO
             } else {
-                queue.age.look_at()
+                queue.age.sample_at()
             }
         };
         self.queues.iter().map(at).min()

@@ -324,7 +324,7 @@ impl EventLoop {
         ];
         let mut deadlines = vec![
             self.pool.deadline(),
-            self.pool.look_at(),
+            self.pool.poll_at(),
             self.handed_over.then_some(self.handover_gate),
             (self.stopped || self.adopted == Some(true)).then_some(now),
             self.shedding_at(),

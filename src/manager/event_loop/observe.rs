@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::manager::child_start::program::Failure;
 use crate::manager::event::Event;
 use crate::manager::event_loop::{EventLoop, Source};
-use crate::pool::{self, Exit, Observation, Offers, Report, Resize, SlotState};
+use crate::pool::{self, Exit, Observation, Offers, Resize, SlotState, WorkerEvent};
 use crate::server::listen;
 use crate::sys::clock;
 use crate::sys::fd::pipe::discard_pending;
@@ -101,7 +101,7 @@ impl EventLoop {
             Ok(io::Received::End) | Err(_) => {
                 worker.executing = None;
                 self.has_executed = true;
-                self.report(slot, Report::Executed);
+                self.report(slot, WorkerEvent::Executed);
             }
         }
     }
@@ -167,7 +167,7 @@ impl EventLoop {
             {
                 self.settle(pool::Event::Unanswered);
             }
-            self.report(slot, Report::Exited(exit));
+            self.report(slot, WorkerEvent::Exited(exit));
             self.parts.scoreboard.hide(slot);
         }
     }
@@ -182,10 +182,10 @@ impl EventLoop {
             return;
         }
         if self.is_starting(slot) {
-            self.report(slot, Report::Ready);
+            self.report(slot, WorkerEvent::Ready);
         }
         if self.pool.state(slot) == SlotState::Ready {
-            self.report(slot, Report::Served);
+            self.report(slot, WorkerEvent::Served);
         }
     }
 
@@ -193,7 +193,7 @@ impl EventLoop {
     /// A page that makes no sense says nothing. What it says is never more than an answer.
     pub(in crate::manager) fn look(&mut self, woken: bool) {
         self.handed_over |= woken && std::mem::take(&mut self.asked_to_share);
-        let due = woken || self.pool.look_at().is_some_and(|at| at <= self.now());
+        let due = woken || self.pool.poll_at().is_some_and(|at| at <= self.now());
         for slot in 0..self.workers.len() {
             let state = self.pool.state(slot);
             let look = match state {
@@ -212,11 +212,11 @@ impl EventLoop {
             if self.is_starting(slot) {
                 match look.activity {
                     Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished => {
-                        self.report(slot, Report::Ready);
+                        self.report(slot, WorkerEvent::Ready);
                     }
                     Activity::Starting => {
                         if self.page(slot).has_reported() {
-                            self.report(slot, Report::Announced);
+                            self.report(slot, WorkerEvent::Announced);
                         }
                         continue;
                     }
@@ -227,7 +227,7 @@ impl EventLoop {
             let offers = self.offers_of(slot);
             if let Some(observation) = self.observation(&look, offers) {
                 self.workers[slot].snapshot = Some(look);
-                self.report(slot, Report::Observed(observation));
+                self.report(slot, WorkerEvent::Observed(observation));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::manager::event::Event;
 use crate::manager::event_loop::{EventLoop, Measured, Worker};
-use crate::pool::{self, Action, Notice, Overdue, Report, SlotState};
+use crate::pool::{self, Action, Notice, Overdue, SlotState, WorkerEvent};
 use crate::server::listen;
 use crate::sys::fd::poll;
 use crate::sys::process::inspect;
@@ -23,8 +23,8 @@ pub(in crate::manager) const HANDOVER_PAUSE: Duration = Duration::from_millis(20
 const HANDOVER_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl EventLoop {
-    pub(in crate::manager) fn report(&mut self, slot: usize, report: Report) {
-        self.settle(pool::Event::Worker { slot, report });
+    pub(in crate::manager) fn report(&mut self, slot: usize, event: WorkerEvent) {
+        self.settle(pool::Event::Worker { slot, event });
     }
 
     /// Tells the pool, performs what it answers, and returns the slot it wants a worker in.
@@ -69,7 +69,7 @@ impl EventLoop {
                     self.kill(slot);
                 }
                 Action::ClaimOffers { slot } => self.claim_offers(slot),
-                Action::Share { slot } => {
+                Action::Rebalance { slot } => {
                     self.page(slot).request_rebalance();
                     self.asked_to_share = true;
                 }
@@ -87,7 +87,7 @@ impl EventLoop {
         self.actions = actions;
         for slot in measured {
             if let Some(bytes) = self.private_memory(slot) {
-                self.report(slot, Report::Memory { bytes });
+                self.report(slot, WorkerEvent::Memory { bytes });
             }
         }
         fork
@@ -217,7 +217,7 @@ impl EventLoop {
             Notice::Killing { slot, overdue } => {
                 let limit = match overdue {
                     Overdue::Start => config.start_timeout,
-                    Overdue::Leave => config.die_timeout,
+                    Overdue::Exit => config.die_timeout,
                     Overdue::Request => Some(config.request_timeout_grace),
                 };
                 Event::killing(pid(slot), overdue, limit, &self.request_of(slot))

@@ -1,39 +1,42 @@
-//! What each report does to the worker in a slot.
+//! The effect of each event on the worker in a slot.
 
 use std::time::Duration;
 
+use super::answer::{Action, Cause, Notice, Recycle};
 use super::backoff::MATURE;
-use super::machine::{Phase, Pool, Reload};
+use super::config::Sizing;
+use super::event::{Activity, Exit, WorkerEvent};
+use super::machine::Pool;
+use super::phase::{Phase, Reload};
 use super::slot::{Proof, Reason, Serving, Slot};
 use super::watch::Watch;
-use super::{Action, Activity, Cause, Exit, Notice, Recycle, Report, Sizing};
 
 /// After a failed fork nothing is forked for this long.
 const FORK_PAUSE: Duration = Duration::from_secs(1);
 
-/// For so long it is no emergency that all workers have exited by themselves.
+/// For this long it is not an emergency if all workers have exited on their own.
 const CALM: Duration = Duration::from_secs(1);
 
-/// How long a reload tries to fork when a worker may take for ever to be ready.
+/// How long a reload tries to fork if there is no `start_timeout`.
 const FORK_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Pool {
-    pub(super) fn report(
+    pub(super) fn worker_event(
         &mut self,
         now: Duration,
         slot: usize,
-        report: Report,
+        event: WorkerEvent,
         actions: &mut Vec<Action>,
     ) {
         let Some(held) = self.slots.get_mut(slot) else {
             return;
         };
-        match (&mut *held, report) {
+        match (&mut *held, event) {
             (
                 &mut Slot::Forking {
                     generation, doomed, ..
                 },
-                Report::Forked,
+                WorkerEvent::Forked,
             ) => {
                 let limit = self.config.start_timeout;
                 *held = Slot::Starting {
@@ -48,27 +51,27 @@ impl Pool {
                     self.retire(now, slot, self.phase != Phase::Running, actions);
                 }
             }
-            (&mut Slot::Forking { reason, doomed, .. }, Report::ForkFailed { errno }) => {
+            (&mut Slot::Forking { reason, doomed, .. }, WorkerEvent::ForkFailed { errno }) => {
                 *held = Slot::Empty;
                 self.fork_failed(now, slot, (!doomed).then_some(reason), errno, actions);
             }
-            (Slot::Starting { proof, .. }, Report::Executed) => {
+            (Slot::Starting { proof, .. }, WorkerEvent::Executed) => {
                 if let (Proof::Pending, Some(delay)) = (*proof, self.config.ready_delay) {
                     *proof = Proof::Alive(now.saturating_add(delay));
                 }
             }
-            // The two may be observed in either order.
-            (Slot::Starting { proof, .. }, Report::Announced) => *proof = Proof::Accept,
-            (Slot::Starting { .. }, Report::Ready) => {
+            // This one and Executed may be observed in either order.
+            (Slot::Starting { proof, .. }, WorkerEvent::Announced) => *proof = Proof::Accept,
+            (Slot::Starting { .. }, WorkerEvent::Ready) => {
                 self.become_ready(now, slot, Activity::Idle, actions);
             }
-            (&mut Slot::Starting { generation, .. }, Report::Exited(exit)) => {
+            (&mut Slot::Starting { generation, .. }, WorkerEvent::Exited(exit)) => {
                 *held = Slot::Empty;
                 actions.push(Action::Notice(Notice::Exited { slot, exit }));
                 let cause = Cause::NeverReady(exit);
                 self.died_young(now, slot, generation, Some(cause), actions);
             }
-            (Slot::Ready(serving), Report::Exited(exit)) => {
+            (Slot::Ready(serving), WorkerEvent::Exited(exit)) => {
                 let serving = serving.clone();
                 *held = Slot::Empty;
                 actions.push(Action::Notice(Notice::Exited { slot, exit }));
@@ -79,94 +82,94 @@ impl Pool {
                     self.lost(now, slot, &serving, cause, actions);
                 }
             }
-            (Slot::Retiring(_) | Slot::Killed { .. }, Report::Exited(exit)) => {
+            (Slot::Retiring(_) | Slot::Killed { .. }, WorkerEvent::Exited(exit)) => {
                 *held = Slot::Empty;
                 actions.push(Action::Notice(Notice::Exited { slot, exit }));
             }
-            (Slot::Ready(serving), Report::Observed(observation)) => {
+            (Slot::Ready(serving), WorkerEvent::Observed(observation)) => {
                 if serving.watch.observe(now, observation) {
-                    self.load.somebody_moved();
+                    self.load.worker_changed();
                 }
                 let limit = self.request_limit(slot);
                 if limit > 0 && observation.requests >= limit {
                     self.mark_due(slot, Recycle::Requests);
                 }
             }
-            (Slot::Retiring(retirement), Report::Observed(observation)) => {
+            (Slot::Retiring(retirement), WorkerEvent::Observed(observation)) => {
                 retirement.start_by = None;
                 retirement.watch.observe(now, observation);
                 retirement.idle = retirement.watch.is_idle();
             }
-            (Slot::Ready(serving), Report::Served) => serving.served = true,
-            (Slot::Ready(_), Report::Memory { bytes }) => {
+            (Slot::Ready(serving), WorkerEvent::Served) => serving.served = true,
+            (Slot::Ready(_), WorkerEvent::Memory { bytes }) => {
                 if self.config.max_memory > 0 && bytes > self.config.max_memory {
                     self.mark_due(slot, Recycle::Memory);
                 }
             }
-            // Late news of a worker that is beyond it, or news of nobody.
+            // Late news of a worker in a later state, or of no worker.
             (
                 Slot::Empty,
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Executed
-                | Report::Announced
-                | Report::Ready
-                | Report::Observed(_)
-                | Report::Served
-                | Report::Memory { .. }
-                | Report::Exited(_),
+                WorkerEvent::Forked
+                | WorkerEvent::ForkFailed { .. }
+                | WorkerEvent::Executed
+                | WorkerEvent::Announced
+                | WorkerEvent::Ready
+                | WorkerEvent::Observed(_)
+                | WorkerEvent::Served
+                | WorkerEvent::Memory { .. }
+                | WorkerEvent::Exited(_),
             )
             | (
                 Slot::Forking { .. },
-                Report::Executed
-                | Report::Announced
-                | Report::Ready
-                | Report::Observed(_)
-                | Report::Served
-                | Report::Memory { .. }
-                | Report::Exited(_),
+                WorkerEvent::Executed
+                | WorkerEvent::Announced
+                | WorkerEvent::Ready
+                | WorkerEvent::Observed(_)
+                | WorkerEvent::Served
+                | WorkerEvent::Memory { .. }
+                | WorkerEvent::Exited(_),
             )
             | (
                 Slot::Starting { .. },
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Observed(_)
-                | Report::Served
-                | Report::Memory { .. },
+                WorkerEvent::Forked
+                | WorkerEvent::ForkFailed { .. }
+                | WorkerEvent::Observed(_)
+                | WorkerEvent::Served
+                | WorkerEvent::Memory { .. },
             )
             | (
                 Slot::Ready(_),
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Executed
-                | Report::Announced
-                | Report::Ready,
+                WorkerEvent::Forked
+                | WorkerEvent::ForkFailed { .. }
+                | WorkerEvent::Executed
+                | WorkerEvent::Announced
+                | WorkerEvent::Ready,
             )
             | (
                 Slot::Retiring(_),
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Executed
-                | Report::Announced
-                | Report::Ready
-                | Report::Served
-                | Report::Memory { .. },
+                WorkerEvent::Forked
+                | WorkerEvent::ForkFailed { .. }
+                | WorkerEvent::Executed
+                | WorkerEvent::Announced
+                | WorkerEvent::Ready
+                | WorkerEvent::Served
+                | WorkerEvent::Memory { .. },
             )
             | (
                 Slot::Killed { .. },
-                Report::Forked
-                | Report::ForkFailed { .. }
-                | Report::Executed
-                | Report::Announced
-                | Report::Ready
-                | Report::Observed(_)
-                | Report::Served
-                | Report::Memory { .. },
+                WorkerEvent::Forked
+                | WorkerEvent::ForkFailed { .. }
+                | WorkerEvent::Executed
+                | WorkerEvent::Announced
+                | WorkerEvent::Ready
+                | WorkerEvent::Observed(_)
+                | WorkerEvent::Served
+                | WorkerEvent::Memory { .. },
             ) => {}
         }
     }
 
-    /// A worker that was starting serves.
+    /// A starting worker has become ready.
     pub(super) fn become_ready(
         &mut self,
         now: Duration,
@@ -193,11 +196,11 @@ impl Pool {
         });
         self.failing = false;
         self.had_ready = true;
-        self.load.somebody_came(now, self.config.sizing);
+        self.load.worker_ready(now, self.config.sizing);
         actions.push(Action::Notice(Notice::Ready { slot }));
     }
 
-    /// A fork failed; `reason` tells why it was wanted, if it still is.
+    /// A fork failed; `reason` is why it was wanted, if it still is.
     fn fork_failed(
         &mut self,
         now: Duration,
@@ -229,8 +232,8 @@ impl Pool {
         }
     }
 
-    /// A worker that served has exited by itself, and says that all is well. Programs do so after some kinds of requests,
-    /// or after so many of them: it is not held against those that come after it.
+    /// A worker that served has exited on its own with status 0. Programs do so after some kinds of
+    /// requests, or after a number of them: it does not count as a failure.
     fn departed(&mut self, now: Duration, serving: &Serving, actions: &mut Vec<Action>) {
         self.calm_until = now + CALM;
         if now < serving.born + MATURE {
@@ -238,10 +241,10 @@ impl Pool {
         } else if self.backoff.is_proof(serving.born) {
             self.backoff.refill();
         }
-        self.do_without(actions);
+        self.lower_demand(actions);
     }
 
-    /// A worker that served is gone, and nobody had told it to leave.
+    /// A worker that was ready has exited, and had not been asked to.
     pub(super) fn lost(
         &mut self,
         now: Duration,
@@ -257,11 +260,11 @@ impl Pool {
         if self.backoff.is_proof(serving.born) {
             self.backoff.refill();
         }
-        self.do_without(actions);
+        self.lower_demand(actions);
     }
 
-    /// A worker that nobody told to leave ended young. Its replacement counts towards the back-off,
-    /// and if it was of the generation that a reload brings in, that reload may be over.
+    /// A worker that was not asked to exit ended young. Its replacement counts towards the back-off.
+    /// If it belonged to the new generation of a reload, that reload may have failed.
     pub(super) fn died_young(
         &mut self,
         now: Duration,
@@ -272,8 +275,8 @@ impl Pool {
     ) {
         self.owed += 1;
         self.failing = true;
-        self.load.somebody_failed();
-        self.do_without(actions);
+        self.load.worker_failed();
+        self.lower_demand(actions);
         match (self.reload, cause) {
             (Reload::Rolling { again }, Some(cause)) if generation == self.generation => {
                 self.fail_reload(now, slot, cause, again, actions);
@@ -282,8 +285,8 @@ impl Pool {
         }
     }
 
-    /// On demand a lost worker is missed only by a connection that waits, and that will tell.
-    pub(super) fn do_without(&mut self, actions: &mut Vec<Action>) {
+    /// With `ondemand`, only a waiting connection needs a replacement, and it will be noticed.
+    pub(super) fn lower_demand(&mut self, actions: &mut Vec<Action>) {
         match self.config.sizing {
             Sizing::OnDemand { .. } => {
                 if self.census().alive() < self.wanted {

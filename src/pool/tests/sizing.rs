@@ -1,10 +1,12 @@
-//! The rules of sizing, one by one.
+//! The number of workers by load.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::tests::{Driver, MS, SECOND};
-use super::{Action, Activity, Config, Event, Exit, Notice, Report, Resize, Sizing, SlotState};
+use super::{Driver, MS, SECOND};
+use crate::pool::{
+    Action, Activity, Config, Event, Exit, Notice, Resize, Sizing, SlotState, WorkerEvent,
+};
 
 fn dynamic(config: &mut Config) {
     config.processes = 20;
@@ -17,7 +19,7 @@ fn dynamic(config: &mut Config) {
     };
 }
 
-fn on_demand(config: &mut Config) {
+pub(super) fn on_demand(config: &mut Config) {
     dynamic(config);
     config.sizing = Sizing::OnDemand {
         idle_timeout: Some(10 * SECOND),
@@ -29,7 +31,7 @@ struct Site {
     driver: Driver,
     start: Duration,
     starting: BTreeMap<usize, Duration>,
-    /// By slot, the requests it has accepted; one at a time, and never done.
+    /// By slot, the requests that it has accepted; one at a time, and never finished.
     busy: BTreeMap<usize, u64>,
     waiting: usize,
     forks: usize,
@@ -61,7 +63,7 @@ impl Site {
         let ready = self.starting.iter().filter(|(_, at)| **at <= now);
         for slot in ready.map(|(slot, _)| *slot).collect::<Vec<_>>() {
             self.starting.remove(&slot);
-            self.driver.report(slot, Report::Ready);
+            self.driver.report(slot, WorkerEvent::Ready);
         }
         for slot in 0..60 {
             if self.driver.pool.state(slot) == SlotState::Ready
@@ -72,7 +74,7 @@ impl Site {
                 self.busy.insert(slot, 1);
             }
         }
-        if self.driver.pool.look_at().is_some_and(|at| at <= now) {
+        if self.driver.pool.poll_at().is_some_and(|at| at <= now) {
             for slot in 0..60 {
                 let activity = match self.busy.contains_key(&slot) {
                     true => Activity::Busy,
@@ -143,7 +145,7 @@ fn twenty_slow_requests_at_once_have_twenty_workers_in_less_than_a_second() {
 }
 
 #[test]
-fn one_slow_request_makes_no_crowd() {
+fn one_slow_request_starts_few_workers() {
     for change in [dynamic, on_demand] {
         let mut site = Site::new(500 * MS, change);
         site.waiting = 1;
@@ -154,7 +156,7 @@ fn one_slow_request_makes_no_crowd() {
 }
 
 #[test]
-fn too_many_idle_ones_go_one_a_second() {
+fn surplus_idle_workers_retire_one_a_second() {
     let mut site = Site::new(5 * MS, dynamic);
     site.waiting = 20;
     site.run(SECOND);
@@ -170,7 +172,7 @@ fn too_many_idle_ones_go_one_a_second() {
 }
 
 #[test]
-fn an_idle_pool_sleeps_whatever_its_size_is_chosen_by() {
+fn an_idle_pool_sleeps_with_each_kind_of_sizing() {
     for change in [dynamic, on_demand] {
         let mut site = Site::new(5 * MS, change);
         site.waiting = 5;
@@ -178,7 +180,7 @@ fn an_idle_pool_sleeps_whatever_its_size_is_chosen_by() {
         site.busy.clear();
         site.run(60 * SECOND);
         assert_eq!(site.driver.pool.deadline(), None);
-        assert_eq!(site.driver.pool.look_at(), None);
+        assert_eq!(site.driver.pool.poll_at(), None);
         let before = site.wakeups;
         site.run(1_000 * SECOND);
         assert_eq!(site.wakeups, before);
@@ -187,7 +189,7 @@ fn an_idle_pool_sleeps_whatever_its_size_is_chosen_by() {
 }
 
 #[test]
-fn on_demand_begins_with_none_and_ends_with_none() {
+fn on_demand_starts_and_ends_without_workers() {
     let mut site = Site::new(5 * MS, on_demand);
     assert_eq!((site.forks, site.ready()), (0, 0));
     assert_eq!(site.driver.pool.watch_listener(), Some(Duration::ZERO));
@@ -228,7 +230,7 @@ fn traffic_wakes_the_manager_ten_times_a_second_at_most() {
 }
 
 #[test]
-fn workers_that_wait_and_take_nothing_are_no_capacity() {
+fn workers_that_wait_and_accept_nothing_are_no_capacity() {
     let mut driver = Driver::new(on_demand);
     let mut forked = Vec::new();
     for _ in 0..200 {
@@ -239,13 +241,13 @@ fn workers_that_wait_and_take_nothing_are_no_capacity() {
         {
             driver.tell(Event::Connection);
         }
-        if driver.pool.look_at().is_some_and(|at| at <= driver.now) {
+        if driver.pool.poll_at().is_some_and(|at| at <= driver.now) {
             for slot in &forked {
                 driver.sees(*slot, Activity::Idle, 1);
             }
         }
         for slot in driver.settle() {
-            driver.report(slot, Report::Ready);
+            driver.report(slot, WorkerEvent::Ready);
             forked.push(slot);
         }
         driver.now += 10 * MS;
@@ -268,7 +270,7 @@ fn a_crash_loop_is_as_slow_on_demand() {
             }
             for slot in driver.settle() {
                 forks.push(driver.now);
-                driver.report(slot, Report::Exited(Exit::Signal(11)));
+                driver.report(slot, WorkerEvent::Exited(Exit::Signal(11)));
             }
             driver.now += 10 * MS;
         }
@@ -279,7 +281,7 @@ fn a_crash_loop_is_as_slow_on_demand() {
 }
 
 #[test]
-fn resizing_changes_the_most() {
+fn resizing_changes_the_maximum() {
     let mut site = Site::new(5 * MS, dynamic);
     for _ in 0..15 {
         site.driver.tell(Event::Resize(Resize::Down));
@@ -293,7 +295,7 @@ fn resizing_changes_the_most() {
 }
 
 #[test]
-fn a_reload_of_an_empty_pool_is_done_at_once() {
+fn a_reload_of_an_empty_pool_is_done_immediately() {
     let mut driver = Driver::new(on_demand);
     driver.tell(Event::Reload);
     driver.tell(Event::Tick);
@@ -302,7 +304,7 @@ fn a_reload_of_an_empty_pool_is_done_at_once() {
 }
 
 #[test]
-fn growth_waits_its_turn_in_a_crash_loop() {
+fn growth_is_delayed_in_a_crash_loop() {
     let mut driver = Driver::new(|config| {
         dynamic(config);
         config.sizing = Sizing::Dynamic {
@@ -312,10 +314,10 @@ fn growth_waits_its_turn_in_a_crash_loop() {
         };
     });
     driver.settle();
-    driver.report(0, Report::Ready);
-    driver.report(1, Report::Ready);
+    driver.report(0, WorkerEvent::Ready);
+    driver.report(1, WorkerEvent::Ready);
     driver.exits(2, 1);
-    // The healthy two were there before the deaths began, and prove nothing.
+    // The two healthy ones existed before the deaths began, and prove nothing.
     while driver.now < 20 * SECOND {
         for slot in driver.settle() {
             driver.exits(slot, 1);
@@ -339,7 +341,7 @@ fn growth_waits_its_turn_in_a_crash_loop() {
 }
 
 #[test]
-fn nobody_goes_as_idle_whose_page_makes_no_sense() {
+fn a_worker_with_an_invalid_page_is_not_retired_as_idle() {
     let mut site = Site::new(5 * MS, dynamic);
     site.waiting = 20;
     site.run(SECOND);
@@ -351,7 +353,7 @@ fn nobody_goes_as_idle_whose_page_makes_no_sense() {
     }
     driver.tell(Event::Tick);
     assert_eq!(driver.retired().len(), 1);
-    // All were seen to wait, but not since the pool asked to look.
+    // All were seen idle, but not since the poll was due.
     for _ in 0..30 {
         driver.now += SECOND;
         driver.tell(Event::Tick);
@@ -365,39 +367,4 @@ fn nobody_goes_as_idle_whose_page_makes_no_sense() {
         driver.tell(Event::Tick);
     }
     assert_eq!(driver.retired().len(), 16);
-}
-
-#[test]
-fn a_stop_that_finds_nobody_forks_one_for_what_waits() {
-    for waits in [false, true] {
-        let mut driver = Driver::new(on_demand);
-        driver.tell(Event::Tick);
-        driver.actions.clear();
-        if waits {
-            driver.tell(Event::Connection);
-        }
-        driver.tell(Event::Stop);
-        driver.tell(Event::Tick);
-        let stopping = Action::Notice(Notice::Stopping);
-        if !waits {
-            assert_eq!(driver.look(), [stopping, Action::Stopped]);
-            continue;
-        }
-        assert_eq!(driver.look(), [stopping, Action::Fork { slot: 0 }]);
-        driver.report(0, Report::Forked);
-        driver.tell(Event::Tick);
-        let told = [
-            Action::Notice(Notice::Started { slot: 0 }),
-            Action::Retire {
-                slot: 0,
-                last: true,
-            },
-            Action::Terminate { slot: 0 },
-        ];
-        assert_eq!(driver.look(), told);
-        let exit = Exit::Code(0);
-        driver.report(0, Report::Exited(exit));
-        let exited = Action::Notice(Notice::Exited { slot: 0, exit });
-        assert_eq!(driver.look(), [exited, Action::Stopped]);
-    }
 }

@@ -1,12 +1,12 @@
-//! Workers that serve and then exit by themselves with status 0.
+//! Workers that serve and then exit on their own with status 0.
 
-use super::tests::{Driver, MS, SECOND};
-use super::{Config, Event, Exit, Notice, Report, Sizing};
+use super::{Driver, MS, SECOND};
+use crate::pool::{Config, Event, Exit, Notice, Sizing, WorkerEvent};
 
 impl Driver {
     /// The worker has served, and exits.
     fn departs(&mut self, slot: usize) {
-        self.report(slot, Report::Served);
+        self.report(slot, WorkerEvent::Served);
         self.exits(slot, 0);
     }
 
@@ -14,23 +14,23 @@ impl Driver {
     fn young(change: impl FnOnce(&mut Config)) -> Self {
         let mut driver = Self::new(change);
         for slot in driver.settle() {
-            driver.report(slot, Report::Ready);
+            driver.report(slot, WorkerEvent::Ready);
         }
         driver.settle();
-        driver.look();
+        driver.taken();
         driver
     }
 }
 
 #[test]
-fn a_young_worker_that_has_served_and_exits_with_0_is_replaced_at_once_however_often() {
+fn a_young_worker_that_has_served_and_exits_with_0_is_replaced_immediately_however_often() {
     let mut driver = Driver::young(|config| config.processes = 1);
     for _ in 0..600 {
         driver.now += 100 * MS;
         driver.departs(0);
         assert_eq!(driver.settle(), [0]);
         driver.now += 20 * MS;
-        driver.report(0, Report::Ready);
+        driver.report(0, WorkerEvent::Ready);
         driver.settle();
     }
     let told = |notice: &Notice| {
@@ -47,7 +47,7 @@ fn a_young_worker_that_has_served_and_exits_with_0_is_replaced_at_once_however_o
 }
 
 #[test]
-fn one_that_has_not_served_or_fails_counts_as_dying_young_as_before() {
+fn a_worker_that_has_not_served_or_fails_counts_as_dying_young() {
     for (served, exit) in [
         (false, Exit::Code(0)),
         (true, Exit::Code(1)),
@@ -58,11 +58,11 @@ fn one_that_has_not_served_or_fails_counts_as_dying_young_as_before() {
         let mut forks = 1;
         while driver.now < 20 * SECOND {
             if served {
-                driver.report(0, Report::Served);
+                driver.report(0, WorkerEvent::Served);
             }
-            driver.report(0, Report::Exited(exit));
+            driver.report(0, WorkerEvent::Exited(exit));
             forks += driver.settle().len();
-            driver.report(0, Report::Ready);
+            driver.report(0, WorkerEvent::Ready);
             driver.now = driver
                 .pool
                 .deadline()
@@ -73,7 +73,7 @@ fn one_that_has_not_served_or_fails_counts_as_dying_young_as_before() {
 }
 
 #[test]
-fn who_only_claims_to_have_served_causes_at_most_a_hundred_forks_a_second_and_is_reported() {
+fn workers_that_falsely_report_to_have_served_cause_at_most_a_hundred_forks_a_second() {
     let on_demand = Sizing::OnDemand { idle_timeout: None };
     for sizing in [Sizing::Static, on_demand] {
         let mut driver = Driver::young(|config| {
@@ -85,7 +85,7 @@ fn who_only_claims_to_have_served_causes_at_most_a_hundred_forks_a_second_and_is
             driver.tell(Event::Connection);
             for slot in driver.settle() {
                 forks.push(driver.now);
-                driver.report(slot, Report::Ready);
+                driver.report(slot, WorkerEvent::Ready);
                 driver.departs(slot);
             }
             for slot in 0..8 {
@@ -110,7 +110,7 @@ fn a_reload_is_not_ended_by_a_new_worker_that_serves_and_exits_with_0() {
     let mut driver = Driver::serving(|_| {});
     driver.tell(Event::Reload);
     for slot in driver.settle() {
-        driver.report(slot, Report::Ready);
+        driver.report(slot, WorkerEvent::Ready);
         driver.departs(slot);
     }
     assert!(driver.pool.is_reloading());
@@ -118,7 +118,7 @@ fn a_reload_is_not_ended_by_a_new_worker_that_serves_and_exits_with_0() {
 }
 
 #[test]
-fn that_all_have_exited_is_an_emergency_only_if_their_replacements_are_not_ready_within_a_second() {
+fn the_exit_of_all_workers_is_an_emergency_only_if_no_replacement_is_ready_within_a_second() {
     let mut driver = Driver::young(|config| config.processes = 2);
     driver.departs(0);
     driver.departs(1);
@@ -128,11 +128,11 @@ fn that_all_have_exited_is_an_emergency_only_if_their_replacements_are_not_ready
     assert_eq!(driver.pool.deadline(), Some(driver.now));
     driver.settle();
     assert!(driver.notices().contains(&Notice::Emptied));
-    driver.report(0, Report::Ready);
+    driver.report(0, WorkerEvent::Ready);
     driver.settle();
     assert!(driver.notices().contains(&Notice::Recovered));
 
-    // Replacements that fail are one at once.
+    // With replacements that fail it is one immediately.
     driver.departs(0);
     driver.exits(1, 1);
     driver.settle();

@@ -1,0 +1,41 @@
+//! Where a pool and its reloads stand.
+//!
+//! | phase | event | next phase |
+//! |---|---|---|
+//! | New | start | Running |
+//! | New, Running | stop | Stopping |
+//! | Stopping | the last slot is empty, and nothing is left to answer | Stopped |
+//!
+//! | reload | event | next |
+//! |---|---|---|
+//! | None | reload | Rolling |
+//! | Rolling | reload | Rolling, another one follows |
+//! | Rolling | all new workers are ready and all old ones retire | None, or Rolling again |
+//! | Rolling | a new worker fails | None, or Rolling again |
+//! | any | stop | None |
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    New,
+    Running,
+    Stopping,
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reload {
+    None,
+    /// Workers of older generations are being replaced.
+    Rolling {
+        /// Another reload was asked for meanwhile.
+        again: bool,
+    },
+}
+
+/// Reloads whose new workers are all ready, and that wait for the old ones to be gone.
+#[derive(Debug, Default)]
+pub(super) struct Rolled {
+    pub(super) count: usize,
+    /// The workers of older generations are those that must go.
+    pub(super) generation: u64,
+}
