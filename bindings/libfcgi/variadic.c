@@ -1,5 +1,5 @@
-/* The functions of libfcgi with `...`, and those that take a va_list, which Rust cannot define. What they format goes
-   to FCGX_PutStr or stdio; nothing is decided here. */
+/* The functions of libfcgi with `...` or a va_list, which Rust cannot define. They format, and call FCGX_PutStr or
+   stdio. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #define NO_FCGI_DEFINES
 #include "fcgi_stdio.h"
 
-/* Most lines of a page fit. */
+/* Enough for most lines of a page. */
 #define LINE 1024
 
 int FCGX_VFPrintF(FCGX_Stream *stream, const char *format, va_list arguments)
@@ -74,7 +74,7 @@ int FCGI_printf(const char *format, ...)
     return written;
 }
 
-/* To a file without a face 0 bytes are written; that this alone is no error there is libfcgi's habit. */
+/* For a closed file it returns 0: only here libfcgi does not return an error. */
 int FCGI_fprintf(FCGI_FILE *file, const char *format, ...)
 {
     va_list arguments;

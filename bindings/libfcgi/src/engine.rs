@@ -1,6 +1,6 @@
-//! What serves a request behind a program's FCGX_Request. The structure is the program's memory, which it may
-//! abandon between two requests, so an engine belongs to it only while one is served. Between two it waits
-//! here, with the kept connections that it watches.
+//! What serves a request behind a program's FCGX_Request. The structure is the program's memory, which it
+//! may abandon between two requests. So an engine belongs to it only while a request is served. Between
+//! two requests it waits in a pool here, with the keep-alive connections that it watches.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -12,18 +12,13 @@ use fcgipm::server::{self, Scope};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::layout::{
-    CALL_SEQ_ERROR, FAIL_ACCEPT_ON_INTR, PROTOCOL_ERROR, Params, Request, STDERR, STDIN, STDOUT,
-    Stream, StreamData,
+    CALL_SEQ_ERROR, FAIL_ACCEPT_ON_INTR, HEADER, PROTOCOL_ERROR, Params, Request, STDERR, STDIN,
+    STDOUT, Stream, StreamData,
 };
 use crate::params::Strings;
-use crate::process::settings;
-use crate::{reader, writer};
+use crate::settings::settings;
 
-/// Room in front of a writer's bytes: programs count on a record's header there.
-pub(crate) const HEADER: usize = 8;
-
-/// The buffer of a response. Beyond it, or from [`writer::DIRECT`] bytes at once, the bytes leave from where the
-/// program has them.
+/// The buffer of a response.
 const OUTPUT: usize = HEADER + 16 * 1024;
 const MESSAGES: usize = HEADER + 1024;
 
@@ -34,12 +29,19 @@ struct Purpose {
     flags: c_int,
 }
 
-/// Serves one request after another of one listening socket.
+/// What fills readers and empties writers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamFunctions {
+    pub(crate) fill: unsafe extern "C" fn(*mut Stream),
+    pub(crate) empty: unsafe extern "C" fn(*mut Stream, c_int),
+}
+
+/// Serves one request of a listening socket after another.
 #[derive(Debug)]
 pub(crate) struct Engine {
     purpose: Purpose,
     pub(crate) core: server::Request,
-    /// The last request's, and the one's before: whoever looks at a stale pointer sees what was there.
+    /// The current request's and the previous one's: a stale pointer of the program still finds its string.
     strings: [Strings; 2],
     params: Params,
     input: Channel,
@@ -47,7 +49,7 @@ pub(crate) struct Engine {
     error: Channel,
 }
 
-/// A stream with what belongs to it. Programs hold pointers to it, so it never moves.
+/// A stream and its data. Programs keep pointers to it, so it never moves.
 #[derive(Debug)]
 struct Channel {
     stream: Stream,
@@ -56,10 +58,8 @@ struct Channel {
 }
 
 impl Channel {
-    fn new(kind: c_int, size: usize) -> Self {
+    fn new(kind: c_int, size: usize, functions: StreamFunctions) -> Self {
         let is_reader = kind == STDIN;
-        let fill: unsafe extern "C" fn(*mut Stream) = reader::fill;
-        let empty: unsafe extern "C" fn(*mut Stream, c_int) = writer::empty;
         Self {
             stream: Stream {
                 rd_next: ptr::null_mut(),
@@ -70,8 +70,8 @@ impl Channel {
                 is_closed: 1,
                 was_fclose_called: 0,
                 fcgi_errno: 0,
-                fill: is_reader.then_some(fill),
-                empty: (!is_reader).then_some(empty),
+                fill: is_reader.then_some(functions.fill),
+                empty: (!is_reader).then_some(functions.empty),
                 data: ptr::null_mut(),
             },
             data: StreamData {
@@ -102,14 +102,14 @@ impl Channel {
         data.kind = kind;
         data.is_anything_written = 0;
         data.request = request;
-        data.engine = engine;
+        data.engine = engine.cast();
         let stream = &mut self.stream;
         stream.data = (&raw mut self.data).cast::<c_void>();
         stream.is_closed = 0;
         stream.was_fclose_called = 0;
         stream.fcgi_errno = 0;
         if stream.is_reader != 0 {
-            // Empty, with room to push back into: a character can be pushed back before one was read.
+            // Empty, with space before it: a character can be pushed back before one was read.
             self.data.buff_stop = memory.end;
             stream.rd_next = memory.end;
             stream.wr_next = memory.end;
@@ -125,7 +125,7 @@ impl Channel {
         stream
     }
 
-    /// A stream that is held beyond its request has nothing to read and takes nothing.
+    /// A stream that the program uses after its request is at its end, and accepts nothing.
     fn end(&mut self) {
         let stream = &mut self.stream;
         stream.is_closed = 1;
@@ -136,17 +136,17 @@ impl Channel {
     }
 }
 
-/// How an engine's strings are to be.
+/// What a request's strings are used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Environment {
-    /// An array that the program looks into (FCGX_GetParam).
+    /// An array that the program reads (FCGX_GetParam).
     Array,
-    /// It becomes the process environment: no HTTP_PROXY (httpoxy), and what was saved of it stays readable.
+    /// The process environment: without HTTP_PROXY (httpoxy), and saved pointers into it stay valid.
     Process,
 }
 
 impl Engine {
-    fn new(purpose: Purpose) -> Result<Box<Self>, Error> {
+    fn new(purpose: Purpose, functions: StreamFunctions) -> Result<Box<Self>, Error> {
         let settings = settings()?;
         let flags = if purpose.flags & FAIL_ACCEPT_ON_INTR != 0 {
             server::FAIL_ACCEPT_ON_INTR
@@ -156,7 +156,7 @@ impl Engine {
         let web_servers = settings.web_servers.clone();
         let listener = purpose.listener;
         let mut core = server::Request::new(listener, flags, &settings.options, web_servers)?;
-        core.on_wake(adopt_rest);
+        core.on_wake(adopt_idle_behind_lock);
         Ok(Box::new(Self {
             purpose,
             core,
@@ -167,14 +167,14 @@ impl Engine {
                 cur: ptr::null_mut(),
                 engine: ptr::null_mut(),
             },
-            // What is read lies in the engine's own buffer; this is where a stream begins that has read nothing.
-            input: Channel::new(STDIN, HEADER),
-            output: Channel::new(STDOUT, OUTPUT),
-            error: Channel::new(STDERR, MESSAGES),
+            // Input lies in the receive buffer of `core`; this is only for a stream that has read nothing.
+            input: Channel::new(STDIN, HEADER, functions),
+            output: Channel::new(STDOUT, OUTPUT, functions),
+            error: Channel::new(STDERR, MESSAGES, functions),
         }))
     }
 
-    /// Fills the program's structure in for the request that was accepted, and stays with it.
+    /// Fills in the program's structure for the accepted request, and belongs to it from here on.
     pub(crate) fn begin(mut self: Box<Self>, request: &mut Request, environment: Environment) {
         self.strings.swap(0, 1);
         // There is a request, so it does not fail.
@@ -185,14 +185,14 @@ impl Engine {
             }
         }
         let this: *mut Self = Box::into_raw(self);
-        // SAFETY: just leaked, and nobody else knows it yet.
+        // SAFETY: just leaked, and there is no other pointer to it yet.
         let engine = unsafe { &mut *this };
         let (vector, count) = engine.strings[0].vector();
         engine.params = Params {
             vec: vector,
             length: c_int::try_from(count + 1).unwrap_or(c_int::MAX),
             cur: vector.wrapping_add(count),
-            engine: this,
+            engine: this.cast(),
         };
         let to: *mut Request = request;
         request.request_id = c_int::from(engine.core.id().unwrap_or_default());
@@ -213,11 +213,11 @@ impl Engine {
         request.detached = 0;
     }
 
-    /// The engine that serves a program's request, taken out of it. The request looks as if there were none, but for
-    /// its connection's number and, as with libfcgi, that it once began.
+    /// Takes the engine out of a program's request. Afterwards the structure looks unused, except for the
+    /// connection's descriptor and, as with libfcgi, the mark that a request was served.
     pub(crate) unsafe fn end(request: &mut Request) -> Option<Box<Self>> {
         let engine = Self::of(request)?;
-        // SAFETY: `begin` leaked it, and it is taken out here, once.
+        // SAFETY: `begin` leaked it, and it is taken back here, once.
         let mut this = unsafe { Box::from_raw(engine) };
         for channel in [&mut this.input, &mut this.output, &mut this.error] {
             channel.end();
@@ -232,30 +232,41 @@ impl Engine {
 
     /// The engine that serves a program's request.
     pub(crate) unsafe fn of(request: &Request) -> Option<*mut Self> {
-        // SAFETY: set by `begin` and reset by `end`; between them it is part of a living engine.
+        // SAFETY: set by `begin` and reset by `end`; in between it is part of a live engine.
         let engine = unsafe { request.params.as_ref()? }.engine;
-        (!engine.is_null()).then_some(engine)
+        (!engine.is_null()).then_some(engine.cast())
+    }
+
+    /// The engine that serves a stream.
+    pub(crate) unsafe fn of_stream<'a>(data: &StreamData) -> Option<&'a mut Self> {
+        // SAFETY: set by `begin` and reset by `end`; in between the engine is live.
+        unsafe { data.engine.cast::<Self>().as_mut() }
     }
 }
 
-/// Engines that serve nobody at the moment; the one that was used last is used next, because its memory is warm, and
-/// because of the connections that it watches.
-// In boxes, because an engine holds pointers into itself.
+/// Engines that serve no request. The one that was used last is used next: its memory is in the cache, and
+/// it watches connections.
+// In boxes, because an engine contains pointers into itself.
 #[allow(clippy::vec_box)]
 struct IdleEngines(Vec<Box<Engine>>);
 
-// SAFETY: the pointers inside an engine are to itself, and to a request while it serves one, which none here does.
+// SAFETY: an engine has pointers to itself, and to a request only while it serves one.
 unsafe impl Send for IdleEngines {}
 
 static IDLE_ENGINES: Mutex<IdleEngines> = Mutex::new(IdleEngines(Vec::new()));
 
-/// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
+/// With a time limit: in a child that was forked while another thread held the lock, it is never
+/// released.
 fn idle_engines() -> Option<MutexGuard<'static, IdleEngines>> {
     IDLE_ENGINES.try_lock_for(Duration::from_millis(100))
 }
 
 /// An engine for this socket.
-pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> {
+pub(crate) fn take(
+    listener: c_int,
+    flags: c_int,
+    functions: StreamFunctions,
+) -> Result<Box<Engine>, Error> {
     let purpose = Purpose { listener, flags };
     if let Some(mut idle_engines) = idle_engines() {
         // Those of a parent only have copies of its descriptors.
@@ -266,22 +277,23 @@ pub(crate) fn take(listener: c_int, flags: c_int) -> Result<Box<Engine>, Error> 
             return Ok(idle_engines.0.remove(position));
         }
     }
-    Engine::new(purpose)
+    Engine::new(purpose, functions)
 }
 
-/// An engine has nothing to do. Where another thread waits and this one may not until it has left (a lock of the
-/// program's around accept), that one watches what stands aside here.
+/// Returns an engine to the pool. If another thread waits, and the program has a lock around accept, this
+/// engine will not be used until that thread returns. So that thread is woken to watch the connections
+/// that are parked here.
 pub(crate) fn put_back(engine: Box<Engine>) {
-    let is_left_alone = one_waits_at_a_time() && engine.core.has_adoptable();
+    let is_unwatched = one_waits_at_a_time() && engine.core.has_adoptable();
     if let Some(mut idle_engines) = idle_engines() {
         idle_engines.0.push(engine);
     }
-    if is_left_alone && WAITING.load(Ordering::SeqCst) > 0 {
+    if is_unwatched && WAITING.load(Ordering::SeqCst) > 0 {
         server::wake_waiters();
     }
 }
 
-/// Threads that wait for a request now, and the most that ever did at once.
+/// Threads that wait for a request now, and the maximum so far.
 static WAITING: AtomicU32 = AtomicU32::new(0);
 static MOST: AtomicU32 = AtomicU32::new(0);
 
@@ -296,23 +308,23 @@ impl Engine {
         if waiting > MOST.load(Ordering::SeqCst) {
             MOST.fetch_max(waiting, Ordering::SeqCst);
         }
-        adopt_rest(&mut self.core);
+        adopt_idle_behind_lock(&mut self.core);
         let accepted = self.core.accept();
         WAITING.fetch_sub(1, Ordering::SeqCst);
         accepted
     }
 }
 
-/// Watches what stands aside in engines of threads that may be waiting for a lock. Threads that wait side by side come
-/// back to their own.
-fn adopt_rest(core: &mut server::Request) {
+/// If the program may have a lock around accept: watches the connections that are parked in idle engines.
+/// Threads that wait at the same time return to their own.
+fn adopt_idle_behind_lock(core: &mut server::Request) {
     if one_waits_at_a_time() {
-        adopt_resting(core);
+        adopt_idle(core);
     }
 }
 
-/// Watches what stands aside in engines of the same listening socket that serve nobody.
-pub(crate) fn adopt_resting(core: &mut server::Request) {
+/// Watches the connections that are parked in idle engines of the same listening socket.
+pub(crate) fn adopt_idle(core: &mut server::Request) {
     let listener = core.listener();
     if let Some(mut idle_engines) = idle_engines() {
         for engine in &mut idle_engines.0 {
@@ -323,7 +335,7 @@ pub(crate) fn adopt_resting(core: &mut server::Request) {
     }
 }
 
-/// A listening socket is new: whatever had its number is not there any more, and what served it serves nobody.
+/// A listening socket is new, or no longer served: drops the engines of this descriptor.
 pub(crate) fn forget(listener: c_int) {
     if let Some(mut idle_engines) = idle_engines() {
         idle_engines
@@ -332,7 +344,7 @@ pub(crate) fn forget(listener: c_int) {
     }
 }
 
-/// An error as FCGX_GetError tells it: an errno, or one of libfcgi's own numbers below 0.
+/// An error as FCGX_GetError returns it: an errno, or one of libfcgi's own negative numbers.
 pub(crate) fn number_of(error: &Error) -> c_int {
     match error.code() {
         Code::Incomplete | Code::Aborted | Code::Protocol => PROTOCOL_ERROR,

@@ -1,4 +1,4 @@
-//! A request's parameters as a program finds them in `envp`: `NAME=value` strings, and pointers to them.
+//! A request's parameters as the program gets them in `envp`: `NAME=value` strings, and pointers to them.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -9,31 +9,31 @@ use fcgipm::server::{Params, Scope};
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
     pointers: Vec<*mut c_char>,
-    /// Of a request whose strings nobody has a right to afterwards.
+    /// The strings of a request that must not be used after it.
     own: Vec<u8>,
-    /// Of the process environment.
+    /// The strings of the process environment.
     lasting: Vec<u8>,
-    /// Memory that became too small, and must stay readable. Each is at most half of the next.
+    /// Earlier memory of `lasting`, which must stay readable. Each is at most half as long as the next.
     outgrown: Vec<Vec<u8>>,
 }
 
 const ROLE: &[u8] = b"FCGI_ROLE=";
 
-/// Memory for strings that is kept from request to request; what an unusual request needed beyond it is given back.
+/// Memory for strings that is kept from request to request; what a larger request needs is freed.
 const RETAINED: usize = 64 * 1024;
 
 impl Strings {
-    /// The strings of a scope for as long as the request is served, and a while longer.
+    /// Stores the strings of a scope, until the next call.
     pub(crate) fn fill(&mut self, params: &mut Params, scope: Scope) {
         let (needed, _) = params.strings_len(scope);
         if self.own.len() < needed || self.own.len() > needed.max(RETAINED) {
-            self.own = room(needed);
+            self.own = memory_for(needed);
         }
         point_to(&mut self.pointers, &mut self.own, params, scope);
     }
 
-    /// The same for good. A pointer to any string that was ever here still points to a string
-    /// afterwards, though it may be another one: programs save what getenv(3) gave them.
+    /// The same for the process environment: a pointer to a string stays valid forever, though it may point
+    /// to another string later. Programs save what getenv(3) returned.
     pub(crate) fn fill_lasting(&mut self, params: &mut Params, scope: Scope) {
         let (needed, _) = params.strings_len(scope);
         if self.lasting.len() < needed {
@@ -41,17 +41,17 @@ impl Strings {
             self.outgrown
                 .push(std::mem::replace(&mut self.lasting, larger));
         }
-        // What is behind them ends with the NUL of an earlier one, or with the one that ends the memory.
+        // A saved pointer behind them finds the NUL of an earlier string, or the one at the end of the memory.
         point_to(&mut self.pointers, &mut self.lasting, params, scope);
     }
 
-    /// The pointers, NULL behind the last, and how many strings there are.
+    /// The pointers, terminated by NULL, and the number of strings.
     pub(crate) fn vector(&mut self) -> (*mut *mut c_char, usize) {
         (self.pointers.as_mut_ptr(), self.pointers.len() - 1)
     }
 }
 
-fn room(needed: usize) -> Vec<u8> {
+fn memory_for(needed: usize) -> Vec<u8> {
     let is_usual = needed <= RETAINED;
     vec![
         0;
@@ -68,7 +68,7 @@ fn point_to(pointers: &mut Vec<*mut c_char>, memory: &mut [u8], params: &mut Par
     let (_, count) = params.strings_len(scope);
     pointers.clear();
     pointers.reserve(count + 2);
-    // The last one is the library's own, whatever the web server sends.
+    // If the web server sends a role, too, the library's own one counts: it comes last.
     pointers.push(ptr::null_mut());
     params.write_strings(scope, memory, |string| {
         let is_role = string.starts_with(ROLE);
@@ -102,8 +102,8 @@ mod tests {
             .collect()
     }
 
-    /// The parameters of a request, as a connection that asked for it has them.
-    fn asked(count: usize) -> Inbound {
+    /// A connection that has received a request with this many parameters.
+    fn received(count: usize) -> Inbound {
         let mut pairs = Vec::new();
         encode_pair(b"FCGI_ROLE", b"a web server's idea", &mut pairs);
         for n in 0..count {
@@ -139,7 +139,7 @@ mod tests {
     fn each_request_has_its_own_strings_and_the_role_is_the_first() {
         let (mut strings, mut lasting) = (Strings::default(), Strings::default());
         for count in [3, 0, 200, 6_000, 1] {
-            let mut inbound = asked(count);
+            let mut inbound = received(count);
             let params = inbound.params_mut();
             strings.fill(params, Scope::WellFormed);
             let found = read(&mut strings);
@@ -155,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn a_string_that_the_program_changed_is_what_was_sent_with_the_next_request() {
+    fn a_string_that_the_program_changed_is_restored_with_the_next_request() {
         let mut strings = Strings::default();
         for _ in 0..2 {
-            let mut inbound = asked(3);
+            let mut inbound = received(3);
             strings.fill(inbound.params_mut(), Scope::WellFormed);
             assert_eq!(read(&mut strings)[3], "NAME_2=vv");
             let (vector, _) = strings.vector();
@@ -170,11 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pointer_that_was_saved_points_to_a_string_for_ever() {
+    fn a_saved_pointer_stays_valid_forever() {
         let mut strings = Strings::default();
         let mut saved = Vec::new();
         for count in [1, 30, 3000, 2, 500, 10_000] {
-            strings.fill_lasting(asked(count).params_mut(), Scope::Environment);
+            strings.fill_lasting(received(count).params_mut(), Scope::Environment);
             let (vector, count) = strings.vector();
             // SAFETY: the vector has that many.
             saved.extend((0..count).map(|index| unsafe { *vector.add(index) }));

@@ -1,9 +1,9 @@
-//! The end of LD_PRELOAD once it has done its work.
+//! Removes this library from LD_PRELOAD once it is loaded.
 //!
-//! `fcgipm run` puts this library in front of LD_PRELOAD. What the program starts, CGI scripts above all,
-//! would load it for nothing, so it takes itself out again and leaves what the operator had there. But a
-//! shell or env(1) that only executes the program has to hand it on: it is taken out at load by a program
-//! that is linked with libfcgi, and with the first call by one that loads a module on libfcgi later.
+//! `fcgipm run` puts this library first in LD_PRELOAD. Programs that the program starts, above all CGI
+//! scripts, would load it for nothing. So it removes itself again, and keeps what the operator had there.
+//! But a shell or env(1) that only executes the program has to pass it on. So in a program that is linked
+//! with libfcgi it is removed at load; in one that loads a module with libfcgi later, with the first call.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -24,28 +24,28 @@ const DT_STRTAB: usize = 5;
 #[unsafe(link_section = ".init_array")]
 static AT_LOAD: extern "C" fn() = at_load;
 
-static LEFT: AtomicBool = AtomicBool::new(false);
+static REMOVED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn at_load() {
-    // SAFETY: the program has one thread yet.
+    // SAFETY: the program still has one thread.
     unsafe {
         if is_worker() && program_is_linked_with_libfcgi() {
-            leave();
+            remove();
         }
     }
 }
 
-/// With the first call of the program, unless another thread might be reading the environment. The variable
-/// that names the manager is still there.
+/// Called with the program's first call, before the variable that names the manager is removed. Does
+/// nothing if another thread might be reading the environment.
 pub(crate) fn before_adoption() {
-    // SAFETY: nobody changes the environment beside a first call.
-    if LEFT.load(Ordering::Relaxed) || !unsafe { is_worker() } {
+    // SAFETY: no other thread changes the environment during the first call.
+    if REMOVED.load(Ordering::Relaxed) || !unsafe { is_worker() } {
         return;
     }
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
     if threads.is_ok_and(|count| count == 1) {
         // SAFETY: there is no other thread.
-        unsafe { leave() };
+        unsafe { remove() };
     }
 }
 
@@ -56,9 +56,9 @@ unsafe fn is_worker() -> bool {
     !libc::getenv(name.as_ptr()).is_null()
 }
 
-/// Takes this library out of LD_PRELOAD, if it comes first there, which is where `fcgipm run` puts it.
-unsafe fn leave() {
-    LEFT.store(true, Ordering::Relaxed);
+/// Removes this library from LD_PRELOAD if it comes first there, where `fcgipm run` puts it.
+unsafe fn remove() {
+    REMOVED.store(true, Ordering::Relaxed);
     let list = libc::getenv(LD_PRELOAD.as_ptr());
     let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
     if list.is_null() || libc::dladdr(at_load as *const c_void, found.as_mut_ptr()) == 0 {
@@ -86,13 +86,17 @@ unsafe fn leave() {
 }
 
 unsafe fn program_is_linked_with_libfcgi() -> bool {
-    let mut answer = false;
-    libc::dl_iterate_phdr(Some(look), (&raw mut answer).cast());
-    answer
+    let mut result = false;
+    libc::dl_iterate_phdr(Some(check_program), (&raw mut result).cast());
+    result
 }
 
-/// The first object is the program itself; the others are not looked at.
-unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: usize, answer: *mut c_void) -> c_int {
+/// The first object is the program itself; returning 1 ends the iteration.
+unsafe extern "C" fn check_program(
+    info: *mut libc::dl_phdr_info,
+    _: usize,
+    result: *mut c_void,
+) -> c_int {
     let info = &*info;
     let base = info.dlpi_addr as usize;
     let headers = std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
@@ -102,7 +106,7 @@ unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: usize, answer: *mut 
     {
         // Pairs of a tag and a value, up to DT_NULL.
         let entries = (base + header.p_vaddr as usize) as *const [usize; 2];
-        *answer.cast::<bool>() = needs_libfcgi(entries, base);
+        *result.cast::<bool>() = needs_libfcgi(entries, base);
     }
     1
 }
@@ -113,7 +117,7 @@ unsafe fn needs_libfcgi(entries: *const [usize; 2], base: usize) -> bool {
         .take_while(|entry| entry[0] != DT_NULL);
     let mut strings = ptr::null::<c_char>();
     for [_, value] in entries.clone().filter(|entry| entry[0] == DT_STRTAB) {
-        // Most loaders have made an address of it.
+        // Most loaders have relocated it to an address.
         let address = if value < base { base + value } else { value };
         strings = address as *const c_char;
     }

@@ -1,17 +1,15 @@
-//! FCGX_CreateWriter: a stream that frames what a program writes, on a connection that is the program's own, and with
-//! no request behind it. cgi-fcgi speaks to applications through it.
+//! FCGX_CreateWriter: a stream that frames what the program writes, on a connection of the program's own,
+//! without a request. cgi-fcgi uses it to talk to applications.
 
 use std::ffi::c_int;
 use std::ptr;
 
 use fcgipm::wire::{EndRequest, Header, MAX_ALIGNED_CONTENT, RecordType};
 
-use crate::engine::HEADER;
 use crate::guard::{errno, guard};
-use crate::layout::{Request, STDERR, Stream, StreamData};
-use crate::reader::{data_of, fail};
+use crate::layout::{HEADER, Request, STDERR, Stream, StreamData};
 
-/// Everything that such a stream needs, in one piece of memory.
+/// Such a stream and everything it needs, in one allocation.
 struct RawWriter {
     stream: Stream,
     data: StreamData,
@@ -19,7 +17,7 @@ struct RawWriter {
     memory: Box<[u8]>,
 }
 
-/// The smallest buffer, with the header's place.
+/// The smallest buffer, including the space for the header.
 const SMALLEST: usize = 32;
 
 #[unsafe(no_mangle)]
@@ -38,7 +36,7 @@ pub unsafe extern "C" fn FCGX_CreateWriter(
         let mut request = Request::new(0, 0);
         request.ipc_fd = socket;
         request.request_id = request_id;
-        // Whatever is closed, another one stays open: no end of a request is sent.
+        // Counts one more writer than there is, so that closing the stream sends no END_REQUEST.
         request.n_writers = 2;
         let empty: unsafe extern "C" fn(*mut Stream, c_int) = empty_raw;
         let mut writer = Box::new(RawWriter {
@@ -89,7 +87,7 @@ pub unsafe extern "C" fn FCGX_CreateWriter(
     })
 }
 
-/// Frees a stream that FCGX_CreateWriter made. Those of a request stay its own.
+/// Frees a stream that FCGX_CreateWriter made. A stream of a request is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_FreeStream(stream: *mut *mut Stream) {
     guard((), || {
@@ -121,7 +119,7 @@ unsafe extern "C" fn empty_raw(stream: *mut Stream, close: c_int) {
         let Some(stream) = stream.as_mut() else {
             return;
         };
-        let Some(data) = data_of(stream) else { return };
+        let Some(data) = stream.data() else { return };
         let Some(request) = data.request.as_mut() else {
             return;
         };
@@ -132,7 +130,7 @@ unsafe extern "C" fn empty_raw(stream: *mut Stream, close: c_int) {
         if length > 0 {
             let header = Header::new(record_type(data.kind), id, length as u16);
             records.extend_from_slice(&header.encode());
-            // SAFETY: the program wrote that many bytes there.
+            // SAFETY: the program wrote this many bytes there.
             records.extend_from_slice(unsafe { std::slice::from_raw_parts(start, length) });
             records.resize(records.len() + usize::from(header.padding_length), 0);
         }
@@ -157,13 +155,13 @@ unsafe extern "C" fn empty_raw(stream: *mut Stream, close: c_int) {
         }
         data.is_anything_written = 1;
         if let Err(number) = write_all(request.ipc_fd, &records) {
-            fail(stream, number);
+            stream.fail(number);
             stream.wr_next = stream.stop;
         }
     });
 }
 
-/// Writes to a descriptor that may be a socket or anything else, through interruptions.
+/// Writes to a descriptor of any kind, and retries after interruptions.
 fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), c_int> {
     while !bytes.is_empty() {
         // SAFETY: the bytes live through the call.
@@ -182,7 +180,7 @@ fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), c_int> {
                     events: libc::POLLOUT,
                     revents: 0,
                 };
-                // SAFETY: one live pollfd. An error shows at the next try.
+                // SAFETY: one live pollfd. The next attempt reports an error.
                 unsafe { libc::poll(&raw mut poll, 1, -1) };
             }
             Err(_) => return Err(errno()),

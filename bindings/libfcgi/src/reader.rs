@@ -3,27 +3,14 @@
 use std::ffi::{c_char, c_int};
 use std::{ptr, slice};
 
-use crate::engine::{HEADER, number_of};
+use crate::engine::{Engine, number_of};
 use crate::guard::guard;
-use crate::layout::{CALL_SEQ_ERROR, DATA, EOF, FILTER, STDIN, Stream, StreamData};
+use crate::layout::{CALL_SEQ_ERROR, DATA, EOF, FILTER, HEADER, STDIN, Stream, StreamData};
 
-/// From so many bytes on a read brings them from the connection to where the program wants them.
+/// Reads of at least this many bytes go from the connection directly into the program's memory.
 const DIRECT: usize = 16 * 1024;
 
-/// Notes an error; the first one stays.
-pub(crate) fn fail(stream: &mut Stream, number: c_int) {
-    if stream.fcgi_errno == 0 {
-        stream.fcgi_errno = number;
-        stream.is_closed = 1;
-    }
-}
-
-pub(crate) unsafe fn data_of<'a>(stream: &Stream) -> Option<&'a mut StreamData> {
-    // SAFETY: set when the stream was made, and as alive as it.
-    unsafe { stream.data.cast::<StreamData>().as_mut() }
-}
-
-/// A stream's `fillBuffProc`: the next bytes of the input, where the engine received them.
+/// A stream's `fillBuffProc`: lends the next bytes of the input from the engine's receive buffer.
 pub unsafe extern "C" fn fill(stream: *mut Stream) {
     guard((), || {
         let Some(stream) = stream.as_mut() else {
@@ -32,15 +19,15 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
         if stream.is_closed != 0 {
             return;
         }
-        let Some(data) = data_of(stream) else { return };
-        let Some(engine) = data.engine.as_mut() else {
+        let Some(data) = stream.data() else { return };
+        let Some(engine) = Engine::of_stream(data) else {
             stream.is_closed = 1;
             return;
         };
         engine.core.go_on_in_child();
         match engine.core.lend_input() {
             Ok([]) => {
-                stand_empty(stream, data);
+                make_empty(stream, data);
                 stream.is_closed = 1;
             }
             Ok(bytes) => {
@@ -53,21 +40,21 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
                 stream.stop = range.end;
                 stream.wr_next = range.end;
             }
-            Err(error) => fail(stream, number_of(&error)),
+            Err(error) => stream.fail(number_of(&error)),
         }
     });
 }
 
-/// The engine may have moved what was read, so an empty reader stands behind a few bytes of its own, into which
-/// can be pushed back: by a filter also in front of its data.
-unsafe fn stand_empty(stream: &mut Stream, data: &StreamData) {
+/// The engine may have moved the bytes that were read. So an empty reader points behind a few bytes of its
+/// own, into which characters can be pushed back; by a filter also before its data.
+unsafe fn make_empty(stream: &mut Stream, data: &StreamData) {
     stream.stop_unget = data.m_buff;
     stream.rd_next = data.m_buff.wrapping_add(HEADER);
     stream.stop = stream.rd_next;
     stream.wr_next = stream.rd_next;
 }
 
-/// Whether an empty reader gets its bytes from the engine, and not from a function that the program has put there.
+/// Whether an empty reader gets its bytes from the engine, and not from a function of the program's.
 fn is_fed_by_engine(stream: &Stream) -> bool {
     let ours: unsafe extern "C" fn(*mut Stream) = fill;
     stream.fill.is_some_and(|fill| ptr::fn_addr_eq(fill, ours))
@@ -79,28 +66,28 @@ unsafe fn read_directly(stream: &mut Stream, into: &mut [u8]) -> usize {
         if stream.is_closed != 0 {
             return 0;
         }
-        let Some(data) = data_of(stream) else {
+        let Some(data) = stream.data() else {
             return 0;
         };
-        let Some(engine) = data.engine.as_mut() else {
+        let Some(engine) = Engine::of_stream(data) else {
             stream.is_closed = 1;
             return 0;
         };
         engine.core.go_on_in_child();
         match engine.core.read_full(into) {
             Ok(count) => {
-                stand_empty(stream, data);
+                make_empty(stream, data);
                 if count == 0 {
                     stream.is_closed = 1;
                 }
-                // What was read last stands in front, as it does in a buffer.
+                // The last bytes read come before it, as in a buffer, so that they can be pushed back.
                 let last = count.min(HEADER);
                 let end = into.as_ptr().add(count - last);
                 ptr::copy_nonoverlapping(end, stream.rd_next.sub(last), last);
                 count
             }
             Err(error) => {
-                fail(stream, number_of(&error));
+                stream.fail(number_of(&error));
                 0
             }
         }
@@ -112,7 +99,7 @@ unsafe fn refill(stream: &mut Stream) -> bool {
     if stream.is_closed != 0 || stream.is_reader == 0 {
         return false;
     }
-    // Through the pointer, because a program may have put another function there.
+    // Through the pointer, because the program may have replaced the function.
     let Some(fill) = stream.fill else {
         return false;
     };
@@ -141,7 +128,7 @@ pub unsafe extern "C" fn FCGX_GetChar(stream: *mut Stream) -> c_int {
     c_int::from(byte)
 }
 
-/// Apart, so that the usual call needs no registers of its own.
+/// A separate function, so that the usual path saves no registers.
 #[cold]
 #[inline(never)]
 unsafe fn get_char_from_refill(stream: &mut Stream) -> c_int {
@@ -255,15 +242,15 @@ pub unsafe extern "C" fn FCGX_StartFilterData(stream: *mut Stream) -> c_int {
         let Some(stream) = stream.as_mut() else {
             return EOF;
         };
-        let Some(data) = data_of(stream) else {
+        let Some(data) = stream.data() else {
             return EOF;
         };
         let role = data.request.as_ref().map_or(0, |request| request.role);
         let may_start =
             role == FILTER && stream.is_reader != 0 && stream.is_closed != 0 && data.kind == STDIN;
-        let engine = data.engine.as_mut().filter(|_| may_start);
+        let engine = Engine::of_stream(data).filter(|_| may_start);
         if engine.is_none_or(|engine| engine.core.start_filter_data().is_err()) {
-            fail(stream, CALL_SEQ_ERROR);
+            stream.fail(CALL_SEQ_ERROR);
             return EOF;
         }
         data.kind = DATA;

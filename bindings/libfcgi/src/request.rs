@@ -1,6 +1,5 @@
-//! The life of a request, from FCGX_InitRequest to FCGX_Finish.
+//! The life of a request, from FCGX_InitRequest to FCGX_Finish, and its parameters.
 
-use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int};
 use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::ptr;
@@ -8,38 +7,18 @@ use std::ptr;
 use fcgipm::error::{Code, Error};
 use fcgipm::worker;
 
-use crate::engine::{self, Engine, Environment};
+use crate::engine::{self, Engine, Environment, StreamFunctions};
 use crate::guard::{errno, guard, set_errno};
+use crate::init::{FCGX_Init, THE_REQUEST, is_initialised};
 use crate::layout::{Request, Stream};
-use crate::os::connections;
-use crate::process::{FCGX_Init, LISTENSOCK, is_initialised, log};
-use crate::reader::data_of;
-use crate::writer::take_rest;
+use crate::os::acceptors;
+use crate::settings::warn;
+use crate::{reader, writer};
 
 /// What FCGX_Accept_r returns before FCGX_Init.
 const NOT_INITIALISED: c_int = -9998;
-/// And where there is no errno.
+/// What it returns for an error without an errno.
 const NO_ERRNO: c_int = -9999;
-
-/// The request of FCGX_Accept and of fcgi_stdio: programs that use them have one thread in them.
-pub(crate) struct TheRequest(UnsafeCell<Request>);
-
-// SAFETY: as libfcgi's own, it is for one thread at a time, which is the program's to see to.
-unsafe impl Sync for TheRequest {}
-
-pub(crate) static THE_REQUEST: TheRequest =
-    TheRequest(UnsafeCell::new(Request::new(LISTENSOCK, 0)));
-
-impl TheRequest {
-    pub(crate) fn begin(&self) {
-        // SAFETY: see above; called once.
-        unsafe { *self.0.get() = Request::new(LISTENSOCK, 0) };
-    }
-
-    pub(crate) fn get(&self) -> *mut Request {
-        self.0.get()
-    }
-}
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_InitRequest(
@@ -50,12 +29,12 @@ pub unsafe extern "C" fn FCGX_InitRequest(
     if request.is_null() {
         return -libc::EINVAL;
     }
-    // What was there may be anything.
+    // The memory may be uninitialised.
     request.write(Request::new(socket, flags));
     0
 }
 
-/// Waits for the next request. 0, or below 0 an errno, or one of the two numbers above.
+/// Waits for the next request. Returns 0, a negated errno, or one of the two numbers above.
 pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> c_int {
     guard(NO_ERRNO, || {
         if !is_initialised() {
@@ -66,11 +45,16 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
         };
         let number = errno();
         finish(request);
-        let mut engine = match engine::take(request.listen_sock, request.flags) {
+        let functions = StreamFunctions {
+            fill: reader::fill,
+            empty: writer::empty,
+        };
+        let mut engine = match engine::take(request.listen_sock, request.flags, functions) {
             Ok(engine) => engine,
             Err(error) => return refused(&error),
         };
-        // A program that accepts by itself puts its connection here, as one that is kept. Memory of zeroes has none.
+        // A program that calls accept(2) itself stores its connection here, like a keep-alive connection.
+        // In zeroed memory there is none.
         if request.ipc_fd > 0 || request.ipc_fd == 0 && request.listen_sock != 0 {
             engine.core.serve(OwnedFd::from_raw_fd(request.ipc_fd));
             request.ipc_fd = -1;
@@ -79,18 +63,18 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
         match engine.accept() {
             Ok(()) => {
                 engine.begin(request, environment);
-                // What failed on the way was of no account.
+                // Errors before the success do not count.
                 set_errno(number);
                 0
             }
             Err(error) => {
                 engine::put_back(engine);
                 if error.code() == Code::Retired {
-                    // The program may not come back: what OS_Accept watches goes to the other workers.
-                    connections::forget(request.listen_sock);
+                    // The program may not return: the connections that OS_Accept watches go to other workers.
+                    acceptors::forget(request.listen_sock);
                 }
-                // Where it was asked to exit before it came here, libfcgi leaves errno as it is. A manager's worker
-                // always gets one.
+                // If the process was asked to exit before this call, libfcgi leaves errno alone. Under a
+                // manager it is always set.
                 set_errno(if was_asked { number } else { libc::EINTR });
                 refused(&error)
             }
@@ -100,14 +84,14 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
 
 fn refused(error: &Error) -> c_int {
     let number = match error.code() {
-        // The process has to exit. Nothing has failed.
+        // The process has to exit, which is not an error.
         Code::Retired => errno(),
         _ if error.errno() != 0 => error.errno(),
         _ => libc::EINVAL,
     };
     match error.code() {
         Code::Retired | Code::Interrupted => {}
-        _ => log(error.message()),
+        _ => warn(error.message()),
     }
     set_errno(number);
     if number == 0 { NO_ERRNO } else { -number }
@@ -118,11 +102,11 @@ pub unsafe extern "C" fn FCGX_Accept_r(request: *mut Request) -> c_int {
     accept(request, Environment::Array)
 }
 
-/// Ends the request that is served, if one is.
+/// Ends the current request, if there is one.
 pub(crate) unsafe fn finish(request: &mut Request) {
     let streams = [request.error, request.output];
     let Some(engine) = Engine::of(request) else {
-        // A connection that the program put here without asking to keep it.
+        // A connection that the program stored here, not as a keep-alive connection.
         if request.keep_connection == 0 && request.ipc_fd > 0 {
             FCGX_Free(request, 1);
         }
@@ -130,12 +114,12 @@ pub(crate) unsafe fn finish(request: &mut Request) {
     };
     (*engine).core.go_on_in_child();
     for stream in streams {
-        take_rest(stream);
+        writer::take_rest(stream);
     }
     let Some(mut engine) = Engine::end(request) else {
         return;
     };
-    // What goes wrong has been seen by the streams, or concerns the peer alone.
+    // The streams have recorded any error, or it concerns only the peer.
     let number = errno();
     let _ = engine.core.set_exit_status(request.app_status as u32);
     let _ = engine.core.finish();
@@ -154,8 +138,8 @@ pub unsafe extern "C" fn FCGX_Finish_r(request: *mut Request) {
     });
 }
 
-/// Gives the request up without an answer. Its connection is closed if `close`, and otherwise the program's. After
-/// FCGX_Detach another process goes on with it, so it is not shut down.
+/// Abandons the request without a response. With `close` its connection is closed, otherwise it becomes the
+/// program's. After FCGX_Detach another process continues to use it, so it is not shut down.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_Free(request: *mut Request, close: c_int) {
     guard((), || {
@@ -167,12 +151,12 @@ pub unsafe extern "C" fn FCGX_Free(request: *mut Request, close: c_int) {
             engine.core.go_on_in_child();
         }
         if close != 0 {
-            // In a child the connection is its parent's.
+            // In a child the connection belongs to the parent.
             let keeps = engine
                 .as_ref()
                 .is_none_or(|engine| engine.core.keeps_request());
             if request.ipc_fd > 0 && request.detached == 0 && keeps {
-                // It fails when the peer is gone.
+                // It fails if the peer has closed the connection.
                 libc::shutdown(request.ipc_fd, libc::SHUT_WR);
             }
             if engine.is_none() && request.ipc_fd > 0 {
@@ -229,7 +213,7 @@ pub unsafe extern "C" fn FCGX_Finish() {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_SetExitStatus(status: c_int, stream: *mut Stream) {
-    if let Some(data) = stream.as_ref().and_then(|stream| data_of(stream))
+    if let Some(data) = stream.as_ref().and_then(|stream| stream.data())
         && let Some(request) = data.request.as_mut()
     {
         request.app_status = status;
@@ -242,7 +226,7 @@ pub unsafe extern "C" fn FCGX_Attach(request: *mut Request) -> c_int {
         Some(request) => {
             request.detached = 0;
             if let Some(engine) = Engine::of(request) {
-                // Where a child has taken it, writing fails.
+                // If a child has taken the request, later writes fail.
                 let _ = (*engine).core.take_back();
             }
             0
@@ -257,7 +241,7 @@ pub unsafe extern "C" fn FCGX_Detach(request: *mut Request) -> c_int {
         Some(request) if request.ipc_fd > 0 => {
             request.detached = 1;
             if let Some(engine) = Engine::of(request) {
-                // There is a request; in a child that has no part in it nothing is left.
+                // There is a request, so it fails only in a child that has no part in it.
                 let _ = (*engine).core.leave_to_child();
             }
             0

@@ -5,13 +5,12 @@ use std::ptr;
 
 use fcgipm::server;
 
-use crate::engine::{Engine, HEADER, number_of};
+use crate::engine::{Engine, number_of};
 use crate::guard::{errno, guard, set_errno};
-use crate::layout::{EOF, STDERR, Stream, StreamData};
-use crate::reader::{data_of, fail};
+use crate::layout::{EOF, HEADER, STDERR, Stream, StreamData};
 
-/// So many bytes at once leave from the program's memory.
-pub(crate) const DIRECT: usize = 8 * 1024;
+/// Writes of at least this many bytes are sent from the program's memory, not copied to the buffer.
+const DIRECT: usize = 8 * 1024;
 
 fn stream_of(kind: c_int) -> server::Stream {
     if kind == STDERR {
@@ -21,8 +20,8 @@ fn stream_of(kind: c_int) -> server::Stream {
     }
 }
 
-/// Hands what a stream has gathered to its engine. False after an error, which is the stream's then.
-unsafe fn pass(stream: &mut Stream, data: &mut StreamData, engine: &mut Engine) -> bool {
+/// Writes what is in a stream's buffer to its engine. False after an error, which the stream records.
+unsafe fn write_buffer(stream: &mut Stream, data: &mut StreamData, engine: &mut Engine) -> bool {
     let start = data.buff.wrapping_add(HEADER);
     let length = usize::try_from(stream.wr_next.offset_from(start)).unwrap_or(0);
     stream.wr_next = start;
@@ -35,7 +34,7 @@ unsafe fn pass(stream: &mut Stream, data: &mut StreamData, engine: &mut Engine) 
     attempt(stream, || engine.core.write(stream_of(data.kind), bytes))
 }
 
-/// Success leaves errno alone; the first error is the stream's.
+/// Success leaves errno alone; the stream records the first error.
 fn attempt(stream: &mut Stream, action: impl FnOnce() -> fcgipm::error::Result<()>) -> bool {
     let number = errno();
     match action() {
@@ -47,26 +46,26 @@ fn attempt(stream: &mut Stream, action: impl FnOnce() -> fcgipm::error::Result<(
             if error.errno() != 0 {
                 set_errno(error.errno());
             }
-            fail(stream, number_of(&error));
+            stream.fail(number_of(&error));
             stream.wr_next = stream.stop;
             false
         }
     }
 }
 
-/// A stream's `emptyBuffProc`: sends what was gathered, and with the second argument ends the stream.
+/// A stream's `emptyBuffProc`: sends the buffer; if `close` is not 0, ends the stream.
 pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
     guard((), || {
         let Some(stream) = stream.as_mut() else {
             return;
         };
-        let Some(data) = data_of(stream) else { return };
-        let Some(engine) = data.engine.as_mut() else {
+        let Some(data) = stream.data() else { return };
+        let Some(engine) = Engine::of_stream(data) else {
             stream.is_closed = 1;
             return;
         };
         engine.core.go_on_in_child();
-        if !pass(stream, data, engine) {
+        if !write_buffer(stream, data, engine) {
             return;
         }
         attempt(stream, || match (close != 0, data.request.as_mut()) {
@@ -84,26 +83,25 @@ pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
     });
 }
 
-/// At the end of a request: hands over what was gathered, unless the stream is closed. True: it came to its end well.
-pub(crate) unsafe fn take_rest(stream: *mut Stream) -> bool {
+/// At the end of a request: writes what is in the buffer, unless the stream is closed.
+pub(crate) unsafe fn take_rest(stream: *mut Stream) {
     let Some(stream) = stream.as_mut() else {
-        return true;
+        return;
     };
     if stream.is_closed == 0
-        && let Some(data) = data_of(stream)
-        && let Some(engine) = data.engine.as_mut()
+        && let Some(data) = stream.data()
+        && let Some(engine) = Engine::of_stream(data)
     {
-        pass(stream, data, engine);
+        write_buffer(stream, data, engine);
     }
-    stream.fcgi_errno == 0
 }
 
-/// Makes room in a full stream; false where there will be none.
-unsafe fn make_room(stream: &mut Stream) -> bool {
+/// Empties a full stream; false if it accepts no more.
+unsafe fn make_space(stream: &mut Stream) -> bool {
     if stream.is_closed != 0 || stream.is_reader != 0 {
         return false;
     }
-    // Through the pointer, because a program may have put another function there.
+    // Through the pointer, because the program may have replaced the function.
     let Some(empty) = stream.empty else {
         return false;
     };
@@ -117,18 +115,18 @@ pub unsafe extern "C" fn FCGX_PutChar(c: c_int, stream: *mut Stream) -> c_int {
         return EOF;
     };
     if stream.wr_next == stream.stop || stream.is_reader != 0 {
-        return put_char_in_new_room(c, stream);
+        return put_char_after_flush(c, stream);
     }
     *stream.wr_next = c as u8;
     stream.wr_next = stream.wr_next.add(1);
     c_int::from(c as u8)
 }
 
-/// Apart, so that the usual call needs no registers of its own.
+/// A separate function, so that the usual path saves no registers.
 #[cold]
 #[inline(never)]
-unsafe fn put_char_in_new_room(c: c_int, stream: &mut Stream) -> c_int {
-    if stream.wr_next == stream.stop && !make_room(stream) || stream.is_reader != 0 {
+unsafe fn put_char_after_flush(c: c_int, stream: &mut Stream) -> c_int {
+    if stream.wr_next == stream.stop && !make_space(stream) || stream.is_reader != 0 {
         return EOF;
     }
     *stream.wr_next = c as u8;
@@ -151,8 +149,8 @@ pub unsafe extern "C" fn FCGX_PutStr(
     if text.is_null() || stream.is_reader != 0 {
         return EOF;
     }
-    let room = usize::try_from(stream.stop.offset_from(stream.wr_next)).unwrap_or(0);
-    if length <= room && length < DIRECT {
+    let space = usize::try_from(stream.stop.offset_from(stream.wr_next)).unwrap_or(0);
+    if length <= space && length < DIRECT {
         ptr::copy_nonoverlapping(text.cast::<u8>(), stream.wr_next, length);
         stream.wr_next = stream.wr_next.add(length);
         return size;
@@ -161,21 +159,21 @@ pub unsafe extern "C" fn FCGX_PutStr(
     if put(stream, bytes) { size } else { EOF }
 }
 
-/// More than there is room for, or so much that a copy would not pay.
+/// Writes more than fits into the buffer, or so much that copying does not pay.
 unsafe fn put(stream: &mut Stream, mut bytes: &[u8]) -> bool {
     let is_ours = stream
         .empty
         .is_some_and(|proc| ptr::fn_addr_eq(proc, empty as unsafe extern "C" fn(_, _)));
     if is_ours && bytes.len() >= DIRECT && stream.is_closed == 0 {
         return guard(false, || {
-            let Some(data) = data_of(stream) else {
+            let Some(data) = stream.data() else {
                 return false;
             };
-            let Some(engine) = data.engine.as_mut() else {
+            let Some(engine) = Engine::of_stream(data) else {
                 return false;
             };
             engine.core.go_on_in_child();
-            if !pass(stream, data, engine) {
+            if !write_buffer(stream, data, engine) {
                 return false;
             }
             data.is_anything_written = 1;
@@ -183,11 +181,11 @@ unsafe fn put(stream: &mut Stream, mut bytes: &[u8]) -> bool {
         });
     }
     while !bytes.is_empty() {
-        if stream.wr_next == stream.stop && !make_room(stream) {
+        if stream.wr_next == stream.stop && !make_space(stream) {
             return false;
         }
-        let room = usize::try_from(stream.stop.offset_from(stream.wr_next)).unwrap_or(0);
-        let (now, later) = bytes.split_at(room.min(bytes.len()));
+        let space = usize::try_from(stream.stop.offset_from(stream.wr_next)).unwrap_or(0);
+        let (now, later) = bytes.split_at(space.min(bytes.len()));
         ptr::copy_nonoverlapping(now.as_ptr(), stream.wr_next, now.len());
         stream.wr_next = stream.wr_next.add(now.len());
         bytes = later;

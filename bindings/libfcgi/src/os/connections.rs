@@ -9,36 +9,37 @@ use std::time::{Duration, Instant};
 
 use fcgipm::error::{Code, Error};
 use fcgipm::server;
-use parking_lot::{Mutex, MutexGuard};
 
-use super::transfer::readable;
+use super::acceptors;
+use super::transfer::wait_readable;
 use crate::engine;
 use crate::guard::{errno, guard, set_errno};
-use crate::process::{FCGX_OpenSocket, log, settings};
+use crate::settings::warn;
+use crate::sockets::FCGX_OpenSocket;
 
-/// How long a peer on a unix socket may stay silent before it is taken for one that has given up.
+/// How long a peer on a unix socket may send nothing before its connection is dropped.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// FCGX_OpenSocket by another name.
+/// Another name of FCGX_OpenSocket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_CreateLocalIpcFd(path: *const c_char, backlog: c_int) -> c_int {
     FCGX_OpenSocket(path, backlog)
 }
 
-/// Where cgi-fcgi's names lead.
+/// What a name of cgi-fcgi refers to.
 #[derive(Debug, PartialEq, Eq)]
 enum Target<'a> {
     Port(&'a str, u16),
     Path(&'a [u8]),
 }
 
-/// `host:port` or `:port`, and everything else is a path, as is what has a colon and no number behind it.
+/// `host:port` or `:port`; anything else is a path, also if a colon is not followed by a number.
 fn target(name: &[u8]) -> Option<Target<'_>> {
     let colon = name.iter().position(|byte| *byte == b':');
     let Some((host, rest)) = colon.and_then(|place| name.split_at_checked(place)) else {
         return Some(Target::Path(name));
     };
-    // As atoi(3) reads it: up to what is no digit.
+    // As atoi(3) does: up to the first character that is not a digit.
     let digits = rest.get(1..).unwrap_or_default();
     let end = digits.iter().position(|byte| !byte.is_ascii_digit());
     let digits = digits
@@ -55,7 +56,7 @@ fn target(name: &[u8]) -> Option<Target<'_>> {
     ))
 }
 
-/// Connects to an application. -1 with errno set where nobody listens.
+/// Connects to an application. -1 with errno set if that fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_FcgiConnect(path: *mut c_char) -> c_int {
     guard(-1, || {
@@ -72,12 +73,12 @@ pub unsafe extern "C" fn OS_FcgiConnect(path: *mut c_char) -> c_int {
             None => Err(std::io::Error::from_raw_os_error(libc::EINVAL)),
         };
         match connected {
-            Ok(connection) => hand_out(connection),
+            Ok(connection) => give_to_program(connection),
             Err(error) => {
                 let number = error.raw_os_error();
-                // What no number tells: the name of a host is unknown, or a path too long.
+                // There is no errno for an unknown host name or a path that is too long.
                 if number.is_none() {
-                    log(&format!("connect to '{}': {error}", name.to_string_lossy()));
+                    warn(&format!("connect to '{}': {error}", name.to_string_lossy()));
                 }
                 set_errno(number.unwrap_or(libc::EINVAL));
                 -1
@@ -86,16 +87,16 @@ pub unsafe extern "C" fn OS_FcgiConnect(path: *mut c_char) -> c_int {
     })
 }
 
-/// A descriptor becomes the program's; like libfcgi's, programs that are started inherit it.
-fn hand_out(descriptor: OwnedFd) -> c_int {
+/// The descriptor becomes the program's. As with libfcgi, programs that are started inherit it.
+fn give_to_program(descriptor: OwnedFd) -> c_int {
     let descriptor = descriptor.into_raw_fd();
-    // SAFETY: integers only. If it fails, programs that are started do not have it.
+    // SAFETY: integers only. If it fails, programs that are started do not inherit it.
     unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
     descriptor
 }
 
-/// Waits for a connection, whose descriptor is the program's. -1 with errno set where there is none: EINTR with
-/// `fail_on_interruption`, 0 when the process is to leave.
+/// Waits for a connection and returns its descriptor, which is the program's. -1 with errno set if there
+/// is none: EINTR with `fail_on_interruption`, 0 when the process has to exit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_Accept(
     listener: c_int,
@@ -110,15 +111,15 @@ pub unsafe extern "C" fn OS_Accept(
         let number = errno();
         match accept(listener, fail_on_interruption != 0, web_servers) {
             Ok(connection) => {
-                let connection = hand_out(connection);
-                // What failed on the way to it was of no account.
+                let connection = give_to_program(connection);
+                // Errors before the success do not count.
                 set_errno(number);
                 connection
             }
             Err(error) => {
-                // A number cannot tell it.
+                // There is no errno for it.
                 if error.code() == Code::Value {
-                    log(error.message());
+                    warn(error.message());
                 }
                 set_errno(match error.code() {
                     Code::Retired => 0,
@@ -141,13 +142,13 @@ fn accept(
     } else {
         0
     };
-    let mut acceptor = take(listener, flags, web_servers)?;
-    engine::adopt_resting(&mut acceptor.request);
+    let mut acceptor = acceptors::take(listener, flags, web_servers)?;
+    engine::adopt_idle(&mut acceptor.request);
     let accepted = loop {
         match acceptor.request.accept_connection() {
             Ok(connection) => {
                 let silent_until = Instant::now() + PATIENCE;
-                if !is_unix(&connection) || readable(connection.as_raw_fd(), silent_until) {
+                if !is_unix(&connection) || wait_readable(connection.as_raw_fd(), silent_until) {
                     break Ok(connection);
                 }
             }
@@ -155,65 +156,17 @@ fn accept(
         }
     };
     if matches!(&accepted, Err(error) if error.code() == Code::Retired) {
-        // What still stands aside in them goes to the other workers.
+        // Their parked connections go to other workers.
         engine::forget(listener);
     }
-    if let Some(mut acceptors) = acceptors() {
-        acceptors.push(acceptor);
-    }
+    acceptors::put_back(acceptor);
     accepted
-}
-
-/// AcceptCounter on one listening socket. It stays, because a manager knows a worker that waited by what waited.
-#[derive(Debug)]
-struct Acceptor {
-    listener: c_int,
-    flags: u32,
-    web_servers: Option<OsString>,
-    request: server::Request,
-}
-
-/// Those that wait for nothing at the moment.
-static ACCEPTORS: Mutex<Vec<Acceptor>> = Mutex::new(Vec::new());
-
-/// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
-fn acceptors() -> Option<MutexGuard<'static, Vec<Acceptor>>> {
-    ACCEPTORS.try_lock_for(Duration::from_millis(100))
-}
-
-fn take(listener: c_int, flags: u32, web_servers: Option<OsString>) -> Result<Acceptor, Error> {
-    if let Some(mut acceptors) = acceptors() {
-        // Those of a parent only have copies of its descriptors.
-        acceptors.retain(|acceptor| acceptor.request.is_of_this_process());
-        let known = acceptors.iter().position(|acceptor| {
-            (acceptor.listener, acceptor.flags) == (listener, flags)
-                && acceptor.web_servers == web_servers
-        });
-        if let Some(position) = known {
-            return Ok(acceptors.remove(position));
-        }
-    }
-    let options = &settings()?.options;
-    let request = server::Request::new(listener, flags, options, web_servers.clone())?;
-    Ok(Acceptor {
-        listener,
-        flags,
-        web_servers,
-        request,
-    })
-}
-
-/// A descriptor is closed, or new: whatever listened under this number is not there any more.
-pub(crate) fn forget(listener: c_int) {
-    if let Some(mut acceptors) = acceptors() {
-        acceptors.retain(|acceptor| acceptor.listener != listener);
-    }
 }
 
 fn is_unix(connection: &OwnedFd) -> bool {
     let mut family: c_int = 0;
     let mut length = size_of::<c_int>() as libc::socklen_t;
-    // SAFETY: room for an int, and its size.
+    // SAFETY: space for an int, and its size.
     let result = unsafe {
         libc::getsockopt(
             connection.as_raw_fd(),
@@ -231,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_where_cgi_fcgi_means() {
+    fn names_are_read_as_cgi_fcgi_reads_them() {
         let port = |host, port| Some(Target::Port(host, port));
         assert_eq!(target(b":9000"), port("localhost", 9000));
         assert_eq!(target(b"web.example:80"), port("web.example", 80));

@@ -1,5 +1,6 @@
-//! Reads and writes that are made when their descriptors are ready, by OS_DoIo. poll(2) watches them, which knows no
-//! largest descriptor. Callbacks run without the lock: they begin the next operations.
+//! OS_AsyncRead, OS_AsyncWrite and OS_DoIo, which performs these operations when their descriptors are
+//! ready. It uses poll(2), which has no largest descriptor. Callbacks run without the lock, because they
+//! begin the next operations.
 
 use std::ffi::{c_int, c_void};
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use crate::guard::{errno, guard, set_errno};
 
 static OPERATIONS: Mutex<Operations> = Mutex::new(Operations::new());
 
-/// Not waited for without end: in a child that was forked while another thread had it, nobody would ever let go of it.
+/// With a time limit: in a child that was forked while another thread held the lock, it is never
+/// released.
 fn operations() -> Option<MutexGuard<'static, Operations>> {
     OPERATIONS.try_lock_for(Duration::from_millis(100))
 }
@@ -68,7 +70,7 @@ fn begin(
     })
 }
 
-/// Reads when there is something. The offset is for another system's sake.
+/// Reads when there is data. The offset matters only on other systems.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_AsyncRead(
     descriptor: c_int,
@@ -115,8 +117,9 @@ pub extern "C" fn OS_AsyncWrite(
     )
 }
 
-/// Makes what can be made, waiting for the first of it as long as `timeout` says, NULL for ever; and leaves there what
-/// is left of it, as select(2) does on Linux. An interruption ends the wait, and is no error.
+/// Performs the operations that are ready. If none is, waits up to `timeout`, NULL: forever; and stores
+/// the remaining time there, as select(2) does on Linux. An interruption ends the wait and is not an
+/// error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
     let waited = guard(-1, || {
@@ -124,7 +127,7 @@ pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
             set_errno(libc::EAGAIN);
             return -1;
         };
-        // Those that a callback that never returned has left.
+        // Left by a callback that did not return.
         if locked.any_ready() {
             return 0;
         }
@@ -135,12 +138,12 @@ pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
     if waited < 0 {
         return if errno() == libc::EINTR { 0 } else { -1 };
     }
-    let mut made = None;
-    while let Some(operation) = guard(None, || operations()?.take_ready(made)) {
-        made = Some(operation.key);
+    let mut last = None;
+    while let Some(operation) = guard(None, || operations()?.take_ready(last)) {
+        last = Some(operation.key);
         let (descriptor, direction) = operation.key;
         let length = operation.length as usize;
-        // SAFETY: the caller's buffer, which it keeps until its callback.
+        // SAFETY: the caller's buffer, which it keeps until the callback.
         let count = unsafe {
             match direction {
                 Direction::Read => libc::read(descriptor, operation.buffer, length),
@@ -152,7 +155,8 @@ pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
     0
 }
 
-/// Waits, and notes which are ready. A descriptor that is not open is: its operation says what is wrong.
+/// Waits, and marks those that are ready. A closed descriptor counts as ready: its operation reports
+/// the error.
 unsafe fn wait(keys: &[Key], timeout: *mut libc::timeval) -> c_int {
     let mut polled: Vec<libc::pollfd> = keys
         .iter()
@@ -181,7 +185,7 @@ unsafe fn wait(keys: &[Key], timeout: *mut libc::timeval) -> c_int {
         .as_ref()
         .map_or(std::ptr::null(), |time| &raw const *time);
     let begun = Instant::now();
-    // SAFETY: so many live pollfds; a time, or NULL; no mask.
+    // SAFETY: an array of live pollfds of this length; a time, or NULL; no mask.
     let count = unsafe {
         libc::ppoll(
             polled.as_mut_ptr(),
@@ -209,7 +213,7 @@ unsafe fn wait(keys: &[Key], timeout: *mut libc::timeval) -> c_int {
     count
 }
 
-/// None for a time that is none.
+/// None if the time is invalid.
 fn duration_of(time: &libc::timeval) -> Option<Duration> {
     let seconds = Duration::from_secs(u64::try_from(time.tv_sec).ok()?);
     seconds.checked_add(Duration::from_micros(u64::try_from(time.tv_usec).ok()?))

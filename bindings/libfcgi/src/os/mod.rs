@@ -1,16 +1,18 @@
-//! fcgios: what libfcgi has below FCGX. cgi-fcgi is built on it, and programs with loops of their own.
+//! fcgios: libfcgi's layer below FCGX. cgi-fcgi and programs with event loops of their own use it.
 //!
-//! | room | what it holds |
+//! | module | content |
 //! |---|---|
-//! | `setup` | OS_LibInit to OS_LibShutdown; what a descriptor is, and its flags |
-//! | `transfer` | bytes, and the end of a descriptor |
+//! | `setup` | OS_LibInit, OS_LibShutdown; the kind and the flags of a descriptor |
+//! | `transfer` | OS_Read, OS_Write, OS_Close |
 //! | `connections` | OS_CreateLocalIpcFd, OS_FcgiConnect, OS_Accept |
-//! | `operations` | which reads and writes are under way: pure |
+//! | `acceptors` | what OS_Accept waits with |
+//! | `operations` | pending reads and writes, as data |
 //! | `events` | OS_AsyncRead to OS_DoIo: poll(2) over the operations |
 //! | `children` | OS_SpawnChild |
 //!
-//! Where libfcgi ends the process because something failed, these return -1 with errno set.
+//! Where libfcgi ends the process because of an error, these return -1 with errno set.
 
+pub(crate) mod acceptors;
 pub mod children;
 pub mod connections;
 pub mod events;
@@ -20,5 +22,5 @@ pub mod transfer;
 
 use std::ffi::{c_int, c_void};
 
-/// OS_AsyncProc: is handed the caller's word, and what read(2) or write(2) returned.
+/// OS_AsyncProc: gets the caller's pointer and the result of read(2) or write(2).
 pub type Callback = unsafe extern "C" fn(*mut c_void, c_int);

@@ -1,4 +1,5 @@
-//! The reads and writes that a program has asked for and that were not made yet: at most one of each per descriptor.
+//! The reads and writes that a program has asked for and that are still pending: at most one of each
+//! per descriptor.
 
 use std::ffi::{c_int, c_void};
 
@@ -10,7 +11,7 @@ pub(super) enum Direction {
     Write,
 }
 
-/// What an operation is found by. In their order they are made.
+/// Identifies an operation. Operations are performed in the order of their keys.
 pub(super) type Key = (c_int, Direction);
 
 #[derive(Clone, Copy, Debug)]
@@ -22,39 +23,39 @@ pub(super) struct Operation {
     pub(super) word: *mut c_void,
 }
 
-// SAFETY: the pointers are the caller's, and only handed back to it.
+// SAFETY: the pointers are the caller's, and are only passed back to it.
 unsafe impl Send for Operation {}
 
 /// In the order of their keys.
 #[derive(Debug)]
 pub(super) struct Operations {
-    under_way: Vec<Planned>,
+    pending: Vec<Pending>,
 }
 
 #[derive(Debug)]
-struct Planned {
+struct Pending {
     operation: Operation,
-    /// The descriptor was seen to be ready for it.
+    /// The descriptor is ready for it.
     is_ready: bool,
 }
 
 impl Operations {
     pub(super) const fn new() -> Self {
         Self {
-            under_way: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
-    /// False: there is such a one already.
+    /// False: there already is one with this key.
     pub(super) fn begin(&mut self, operation: Operation) -> bool {
         match self.position(operation.key) {
             Ok(_) => false,
             Err(place) => {
-                let planned = Planned {
+                let pending = Pending {
                     operation,
                     is_ready: false,
                 };
-                self.under_way.insert(place, planned);
+                self.pending.insert(place, pending);
                 true
             }
         }
@@ -62,41 +63,43 @@ impl Operations {
 
     pub(super) fn forget(&mut self, key: Key) {
         if let Ok(place) = self.position(key) {
-            self.under_way.remove(place);
+            self.pending.remove(place);
         }
     }
 
     pub(super) fn forget_all(&mut self) {
-        self.under_way.clear();
+        self.pending.clear();
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.under_way.iter().map(|planned| planned.operation.key)
+        self.pending.iter().map(|one| one.operation.key)
     }
 
     pub(super) fn any_ready(&self) -> bool {
-        self.under_way.iter().any(|planned| planned.is_ready)
+        self.pending.iter().any(|one| one.is_ready)
     }
 
     pub(super) fn set_ready(&mut self, key: Key) {
         if let Ok(place) = self.position(key)
-            && let Some(planned) = self.under_way.get_mut(place)
+            && let Some(one) = self.pending.get_mut(place)
         {
-            planned.is_ready = true;
+            one.is_ready = true;
         }
     }
 
-    /// The first one behind this key that is ready. A callback may have begun or forgotten any of them meanwhile.
+    /// Takes the first one after this key that is ready. A callback may have begun or forgotten any of
+    /// them meanwhile.
     pub(super) fn take_ready(&mut self, after: Option<Key>) -> Option<Operation> {
-        let place = self.under_way.iter().position(|planned| {
-            planned.is_ready && after.is_none_or(|after| planned.operation.key > after)
-        })?;
-        Some(self.under_way.remove(place).operation)
+        let place = self
+            .pending
+            .iter()
+            .position(|one| one.is_ready && after.is_none_or(|after| one.operation.key > after))?;
+        Some(self.pending.remove(place).operation)
     }
 
     fn position(&self, key: Key) -> Result<usize, usize> {
-        self.under_way
-            .binary_search_by_key(&key, |planned| planned.operation.key)
+        self.pending
+            .binary_search_by_key(&key, |one| one.operation.key)
     }
 }
 
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_made_by_descriptor_and_reads_before_writes() {
+    fn operations_are_ordered_by_descriptor_and_reads_come_before_writes() {
         let mut operations = Operations::new();
         for key in [
             (7, Direction::Write),
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_begun_anew_meanwhile_waits_for_its_own_readiness() {
+    fn an_operation_that_was_begun_again_waits_for_its_own_readiness() {
         let mut operations = Operations::new();
         let key = (3, Direction::Read);
         assert!(operations.begin(operation(3, Direction::Read)));

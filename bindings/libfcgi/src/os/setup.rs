@@ -1,15 +1,16 @@
-//! Set-up, and what a descriptor is.
+//! Set-up, and the kind and flags of a descriptor.
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::events;
 use crate::guard::{guard, set_errno};
-use crate::process::{FCGX_ShutdownPending, is_fastcgi, set_up};
+use crate::process::{FCGX_ShutdownPending, set_up};
+use crate::sockets::is_listening;
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
 
-/// The three descriptors are for another system's sake.
+/// The three descriptors matter only on other systems.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_LibInit(_: *const c_int) -> c_int {
     guard(-1, || {
@@ -20,7 +21,7 @@ pub extern "C" fn OS_LibInit(_: *const c_int) -> c_int {
     })
 }
 
-/// Operations that are under way are forgotten. Descriptors stay open.
+/// Forgets pending operations. Descriptors stay open.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_LibShutdown() {
     guard((), || {
@@ -36,11 +37,11 @@ pub extern "C" fn OS_ShutdownPending() {
     FCGX_ShutdownPending();
 }
 
-/// Whether a descriptor is a socket without a peer, which a FastCGI program is started on.
+/// Whether a descriptor is a listening socket, as a FastCGI program gets one.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_IsFcgi(socket: c_int) -> c_int {
     set_errno(0);
-    c_int::from(is_fastcgi(socket))
+    c_int::from(is_listening(socket))
 }
 
 /// Adds file status flags, such as O_NONBLOCK.
@@ -50,7 +51,7 @@ pub extern "C" fn OS_SetFlags(descriptor: c_int, flags: c_int) {
     unsafe {
         let now = libc::fcntl(descriptor, libc::F_GETFL);
         if now >= 0 {
-            // errno tells.
+            // errno reports a failure.
             libc::fcntl(descriptor, libc::F_SETFL, now | flags);
         }
     }

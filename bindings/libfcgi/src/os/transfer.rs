@@ -1,17 +1,17 @@
-//! Bytes at once, and the end of a descriptor.
+//! Reading, writing and closing a descriptor.
 
 use std::ffi::{c_char, c_int};
 use std::time::{Duration, Instant};
 
-use super::{connections, events};
+use super::{acceptors, events};
 use crate::guard::{errno, guard};
 
-/// How long a peer that was told the end may go on sending before its connection is closed.
+/// How long a peer may continue to send after it was sent the end, before its connection is closed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_Read(descriptor: c_int, to: *mut c_char, size: usize) -> c_int {
-    // The kernel moves less than INT_MAX bytes at once.
+    // The kernel transfers fewer than INT_MAX bytes per call.
     libc::read(descriptor, to.cast(), size) as c_int
 }
 
@@ -20,8 +20,9 @@ pub unsafe extern "C" fn OS_Write(descriptor: c_int, from: *mut c_char, size: us
     libc::write(descriptor, from.cast(), size) as c_int
 }
 
-/// Forgets the descriptor's operations and closes it; with `shutdown`, when its peer has seen the end, so that what the
-/// peer still sends makes no reset that would cost it the response.
+/// Forgets the descriptor's operations and closes it. With `shutdown` it first waits for the peer to
+/// close, because data that arrives after the close would reset the connection, and the peer would
+/// lose the response.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_Close(descriptor: c_int, shutdown: c_int) -> c_int {
     guard(-1, || {
@@ -29,12 +30,12 @@ pub extern "C" fn OS_Close(descriptor: c_int, shutdown: c_int) -> c_int {
             return 0;
         }
         events::forget(descriptor);
-        connections::forget(descriptor);
+        acceptors::forget(descriptor);
         // SAFETY: integers only.
         if shutdown != 0 && unsafe { libc::shutdown(descriptor, libc::SHUT_WR) } == 0 {
             drain(descriptor);
         }
-        // SAFETY: the program's descriptor, which it hands in.
+        // SAFETY: the program passes its own descriptor.
         unsafe { libc::close(descriptor) }
     })
 }
@@ -44,7 +45,7 @@ pub extern "C" fn OS_IpcClose(descriptor: c_int, shutdown: c_int) -> c_int {
     OS_Close(descriptor, shutdown)
 }
 
-/// Nothing more is read from this connection, also by an operation that is under way.
+/// Shuts the connection down for reading, and forgets a read of it.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_CloseRead(descriptor: c_int) -> c_int {
     guard(-1, || {
@@ -54,12 +55,12 @@ pub extern "C" fn OS_CloseRead(descriptor: c_int) -> c_int {
     })
 }
 
-/// Reads to the end and throws it away.
+/// Reads to the end and discards the data.
 fn drain(descriptor: c_int) {
     let until = Instant::now() + PATIENCE;
     let mut discarded = [0_u8; 4096];
-    while readable(descriptor, until) {
-        // SAFETY: room for that many.
+    while wait_readable(descriptor, until) {
+        // SAFETY: space for this many bytes.
         let count = unsafe {
             libc::recv(
                 descriptor,
@@ -74,8 +75,8 @@ fn drain(descriptor: c_int) {
     }
 }
 
-/// Waits until there is something to read, or an end.
-pub(super) fn readable(descriptor: c_int, until: Instant) -> bool {
+/// Waits until there is data or the end of the input. False: not within the time.
+pub(super) fn wait_readable(descriptor: c_int, until: Instant) -> bool {
     let mut poll = libc::pollfd {
         fd: descriptor,
         events: libc::POLLIN,

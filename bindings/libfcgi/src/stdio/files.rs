@@ -1,4 +1,4 @@
-//! Files come and go. A FCGI_FILE is malloc(3)'s memory, so that it can be freed by whoever frees it.
+//! Opening and closing files. A FCGI_FILE is allocated with malloc(3), so that any code can free it.
 
 use std::ffi::{c_char, c_int};
 use std::ptr;
@@ -7,7 +7,7 @@ use super::{Face, File, face, is_standard};
 use crate::layout::EOF;
 use crate::writer::{FCGX_FClose, FCGX_FFlush};
 
-/// A FCGI_FILE around stdio's; where there is no memory for it, stdio's is closed again.
+/// A FCGI_FILE for a stdio file, which is closed again if there is no memory.
 unsafe fn wrap(
     stream: *mut libc::FILE,
     close: unsafe extern "C" fn(*mut libc::FILE) -> c_int,
@@ -27,8 +27,8 @@ unsafe fn wrap(
     file
 }
 
-/// The standard files are nobody's memory.
-unsafe fn forget(file: *mut File) {
+/// The standard files are static.
+unsafe fn release(file: *mut File) {
     if !is_standard(file) {
         libc::free(file.cast());
     }
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn FCGI_fclose(file: *mut File) -> c_int {
         }
         Face::Neither => EOF,
     };
-    forget(file);
+    release(file);
     result
 }
 
@@ -87,11 +87,11 @@ pub unsafe extern "C" fn FCGI_pclose(file: *mut File) -> c_int {
             (*file).stdio_stream = ptr::null_mut();
             libc::pclose(stream)
         }
-        // popen(3) did not make it; it stays what it is.
+        // popen(3) did not open it, so it stays open.
         Face::Fcgx(_) => return EOF,
         Face::Neither => EOF,
     };
-    forget(file);
+    release(file);
     result
 }
 
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn FCGI_fflush(file: *mut File) -> c_int {
     }
 }
 
-/// A request's stream that is opened as a file stays a file until the next request.
+/// If a request's stream is reopened as a file, it stays a file until the next request.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_freopen(
     path: *const c_char,
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn FCGI_freopen(
     let opened = match face(file) {
         Face::Stdio(stream) => libc::freopen(path, mode, stream),
         Face::Fcgx(stream) => {
-            // What becomes of it, nobody asked.
+            // Its result is not reported.
             FCGX_FClose(stream);
             if path.is_null() {
                 return ptr::null_mut();

@@ -46,7 +46,7 @@ pub unsafe extern "C" fn FCGI_fgets(
     }
 }
 
-/// How long a line may be, the caller alone knows.
+/// Only the caller knows the size of the buffer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_gets(text: *mut c_char) -> *mut c_char {
     if text.is_null() {
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn FCGI_gets(text: *mut c_char) -> *mut c_char {
 
 const NEWLINE: c_int = b'\n' as c_int;
 
-/// Whole elements that were read. A file without a face has SIZE_MAX of them, as in libfcgi.
+/// The number of whole elements read; SIZE_MAX for a closed file, as in libfcgi.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_fread(
     to: *mut c_void,

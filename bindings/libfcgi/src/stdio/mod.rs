@@ -1,14 +1,14 @@
-//! fcgi_stdio: files with two faces. A CGI program that uses stdio's names gets these functions instead, and each
-//! passes a call on: to stdio for a file of the program's own, to FCGX for the streams of a request.
+//! fcgi_stdio: a CGI program that uses stdio's names gets these functions instead. Each forwards the call:
+//! to stdio for a file of the program's own, to FCGX for a stream of a request.
 //!
-//! | room | what it holds |
+//! | module | content |
 //! |---|---|
 //! | `session` | FCGI_Accept to FCGI_Finish: the three standard streams, and the process environment |
-//! | `files` | files come and go |
-//! | `state` | where a file stands, and how it is |
-//! | `input`, `output` | bytes |
+//! | `files` | opening and closing files |
+//! | `state` | positions, buffers, end and error of a file |
+//! | `input`, `output` | reading and writing |
 //!
-//! Each function returns what stdio's would; for a file that has no face left, what libfcgi returns.
+//! Each function returns what stdio's would; for a closed file, what libfcgi returns.
 
 pub mod files;
 pub mod input;
@@ -24,9 +24,9 @@ use crate::layout::Stream;
 #[repr(C)]
 #[derive(Debug)]
 pub struct File {
-    /// The face of a program's own file.
+    /// For a file of the program's own.
     pub stdio_stream: *mut libc::FILE,
-    /// The face of a request's stream. It counts where there is no other.
+    /// For a stream of a request. It is used if there is no `stdio_stream`.
     pub fcgx_stream: *mut Stream,
 }
 
@@ -37,12 +37,13 @@ impl File {
     };
 }
 
-/// FCGI_stdin, FCGI_stdout, FCGI_stderr. They have no face before the first FCGI_Accept.
+/// FCGI_stdin, FCGI_stdout, FCGI_stderr. They are closed before the first FCGI_Accept.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
 pub static mut _fcgi_sF: [File; 3] = [File::NONE, File::NONE, File::NONE];
 
-/// The standard files. A program has its own copy of the variable (a copy relocation), so it is reached by its name only.
+/// The standard files. A program may have its own copy of the variable (a copy relocation), so it is
+/// accessed only by its name.
 fn standard(index: usize) -> *mut File {
     (&raw mut _fcgi_sF).cast::<File>().wrapping_add(index)
 }
@@ -63,17 +64,17 @@ fn is_standard(file: *mut File) -> bool {
     file == input() || file == output() || file == errors()
 }
 
-/// Who a call is for.
+/// Where a call is forwarded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Face {
     Stdio(*mut libc::FILE),
     Fcgx(*mut Stream),
-    /// No file, or one that was closed.
+    /// No file, or a closed one.
     Neither,
 }
 
 unsafe fn face(file: *mut File) -> Face {
-    // SAFETY: NULL, or a file that the program has from here.
+    // SAFETY: NULL, or a file that the program got from this library.
     match unsafe { file.as_ref() } {
         Some(file) if !file.stdio_stream.is_null() => Face::Stdio(file.stdio_stream),
         Some(file) if !file.fcgx_stream.is_null() => Face::Fcgx(file.fcgx_stream),
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stdio_counts_before_fcgx_and_nothing_is_neither() {
+    fn stdio_comes_before_fcgx() {
         let stdio: *mut libc::FILE = ptr::without_provenance_mut(16);
         let fcgx: *mut Stream = ptr::without_provenance_mut(32);
         let of = |stdio_stream, fcgx_stream| {
@@ -94,13 +95,13 @@ mod tests {
                 stdio_stream,
                 fcgx_stream,
             };
-            // SAFETY: a live file; its faces are only compared.
+            // SAFETY: a live file; its pointers are only compared.
             unsafe { face(&raw mut file) }
         };
         assert_eq!(of(stdio, fcgx), Face::Stdio(stdio));
         assert_eq!(of(ptr::null_mut(), fcgx), Face::Fcgx(fcgx));
         assert_eq!(of(ptr::null_mut(), ptr::null_mut()), Face::Neither);
-        // SAFETY: NULL is looked for.
+        // SAFETY: NULL is checked for.
         assert_eq!(unsafe { face(ptr::null_mut()) }, Face::Neither);
     }
 }

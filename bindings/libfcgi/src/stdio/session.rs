@@ -1,4 +1,4 @@
-//! FCGI_Accept and its kin: the loop of a program that was written for CGI.
+//! FCGI_Accept to FCGI_Finish: the request loop of a program that was written for CGI.
 
 use std::ffi::{c_char, c_int};
 use std::ptr;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use super::{File, errors, input, output};
 use crate::engine::Environment;
 use crate::guard::guard;
+use crate::init::{FCGX_Init, FCGX_IsCGI, THE_REQUEST};
 use crate::layout::EOF;
-use crate::process::{FCGX_Init, FCGX_IsCGI};
 use crate::reader::FCGX_StartFilterData;
-use crate::request::{FCGX_Finish, FCGX_SetExitStatus, THE_REQUEST, accept};
+use crate::request::{FCGX_Finish, FCGX_SetExitStatus, accept};
 
 static CALLED: AtomicBool = AtomicBool::new(false);
 static IS_CGI: AtomicBool = AtomicBool::new(false);
-/// The environment that the program began with.
+/// The environment that the program was started with.
 static INITIAL: AtomicPtr<*mut c_char> = AtomicPtr::new(ptr::null_mut());
 
 unsafe extern "C" {
@@ -25,20 +25,20 @@ unsafe extern "C" {
 }
 
 extern "C" fn finish_at_exit() {
-    // SAFETY: as the program may call it.
+    // SAFETY: the program may call it at any time, too.
     unsafe { FCGI_Finish() };
 }
 
-/// Begins the next request. The request's parameters become the environment, and the standard files are its streams.
-/// As a CGI program there is one request, which has the process's own.
+/// Begins the next request. Its parameters become the environment, and its streams the standard files. A
+/// CGI program has one request, with the environment and the standard files of the process.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_Accept() -> c_int {
     guard(EOF, || {
         if !CALLED.swap(true, Ordering::AcqRel) {
             IS_CGI.store(FCGX_IsCGI() != 0, Ordering::Release);
             INITIAL.store(environ, Ordering::Release);
-            // A program may call exit(3) in the middle of a request, as a CGI program does. Where it cannot be
-            // noted, such a request ends without an end.
+            // A program may call exit(3) in the middle of a request, as a CGI program does. If atexit(3)
+            // fails, such a request ends without END_REQUEST.
             libc::atexit(finish_at_exit);
         } else if is_cgi() {
             return EOF;
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn FCGI_Accept() -> c_int {
         }
         let code = accept(THE_REQUEST.get(), Environment::Process);
         if code < 0 {
-            // The last request's may be freed from here on. libfcgi's is freed already.
+            // The last request's environment may be freed from here on. libfcgi has freed it already.
             environ = INITIAL.load(Ordering::Acquire);
             return code;
         }
@@ -82,7 +82,7 @@ fn is_cgi() -> bool {
     IS_CGI.load(Ordering::Acquire)
 }
 
-/// Ends the request; until the next one there is no environment.
+/// Ends the request. Until the next one there is no environment.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_Finish() {
     if !CALLED.load(Ordering::Acquire) || is_cgi() {
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn FCGI_Finish() {
     environ = ptr::null_mut();
 }
 
-/// From standard input's end to the filter's data.
+/// At the end of standard input: begins the filter's data.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_StartFilterData() -> c_int {
     let file = &*input();

@@ -1,4 +1,4 @@
-//! Where a file stands, and how it is. A request's stream has no position: ESPIPE.
+//! Positions, buffers, end and error of a file. A request's stream has no position: ESPIPE.
 
 use std::ffi::{c_char, c_int, c_long};
 
@@ -8,7 +8,7 @@ use crate::layout::EOF;
 use crate::reader::FCGX_HasSeenEOF;
 use crate::writer::{FCGX_ClearError, FCGX_GetError};
 
-/// The file of stdio's that has a position.
+/// The stdio file, which has a position.
 unsafe fn seekable(file: *mut File) -> Option<*mut libc::FILE> {
     match face(file) {
         Face::Stdio(stream) => Some(stream),
@@ -24,7 +24,7 @@ pub unsafe extern "C" fn FCGI_fseek(file: *mut File, offset: c_long, whence: c_i
     seekable(file).map_or(EOF, |stream| libc::fseek(stream, offset, whence))
 }
 
-/// An int, as libfcgi declares it. A position beyond that is an error, where libfcgi's becomes another position.
+/// Returns an int, as libfcgi declares it. A larger position is an error, where libfcgi truncates it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_ftell(file: *mut File) -> c_int {
     let Some(stream) = seekable(file) else {
