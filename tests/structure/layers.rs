@@ -1,0 +1,204 @@
+//! Which module may import which: one table for each folder whose modules are layers.
+
+use super::source::Package;
+
+/// A module of a folder, and what it may import of the same folder.
+pub(crate) type Table = &'static [(&'static str, &'static [&'static str])];
+
+/// The folders that have a table. A folder without one is held by the rule against circles alone.
+pub(crate) const TABLES: [(&str, Table); 6] = [
+    (
+        "src",
+        &[
+            ("lib", &["sys"]),
+            // Re-exported from `sys` for other crates.
+            ("log", &[]),
+            ("error", &[]),
+            ("options", &["error"]),
+            ("wire", COMMON),
+            ("conn", &["error", "options", "wire"]),
+            ("pool", COMMON),
+            ("sys", COMMON),
+            ("worker", &["error", "options", "sys"]),
+            ("server", &["error", "options", "conn", "sys", "worker"]),
+            (
+                "manager",
+                &[
+                    "error", "options", "conn", "pool", "server", "sys", "worker",
+                ],
+            ),
+            ("ffi", &["error", "options", "manager", "server", "worker"]),
+        ],
+    ),
+    (
+        "src/server",
+        &[
+            ("connection", &[]),
+            ("settings", &[]),
+            ("first_record", &[]),
+            ("listen", &["settings"]),
+            (
+                "accept",
+                &["connection", "settings", "first_record", "listen"],
+            ),
+            (
+                "exchange",
+                &["connection", "settings", "first_record", "listen"],
+            ),
+            (
+                "request",
+                &[
+                    "accept",
+                    "exchange",
+                    "connection",
+                    "settings",
+                    "first_record",
+                    "listen",
+                ],
+            ),
+            (
+                "low_level",
+                &["request", "accept", "exchange", "connection", "settings"],
+            ),
+        ],
+    ),
+    (
+        "src/manager",
+        &[
+            ("command", &[]),
+            ("event", &[]),
+            ("settings", &["command", "event"]),
+            ("children", &["command", "event", "settings"]),
+            ("connections", &["children", "command", "event", "settings"]),
+            ("child_start", &["children", "command", "event", "settings"]),
+            (
+                "event_loop",
+                &[
+                    "child_start",
+                    "children",
+                    "connections",
+                    "command",
+                    "event",
+                    "settings",
+                ],
+            ),
+            (
+                "setup",
+                &[
+                    "event_loop",
+                    "child_start",
+                    "children",
+                    "connections",
+                    "command",
+                    "event",
+                    "settings",
+                ],
+            ),
+        ],
+    ),
+    (
+        "src/bin",
+        &[
+            (
+                "lib",
+                &["call", "gateway", "load", "run", "status", "console"],
+            ),
+            ("call", SUBCOMMAND),
+            ("gateway", SUBCOMMAND),
+            ("load", SUBCOMMAND),
+            ("run", SUBCOMMAND),
+            ("status", SUBCOMMAND),
+            ("cgi", &["fastcgi", "args", "console"]),
+            ("fastcgi", &["args", "console"]),
+            ("args", &[]),
+            ("console", &[]),
+        ],
+    ),
+    ("bindings/libfcgi/src", DROP_IN),
+    ("benches/src", BENCHES),
+];
+const COMMON: &[&str] = &["error", "options"];
+const SUBCOMMAND: &[&str] = &["args", "cgi", "fastcgi", "console"];
+/// Each function of libfcgi's is exported by the file that names its subject; the parts that programs
+/// choose between, `os` and `stdio`, are on top.
+const DROP_IN: Table = &[
+    ("guard", &[]),
+    ("layout", &[]),
+    ("preloaded", &["guard"]),
+    ("settings", &["guard"]),
+    ("params", &["layout"]),
+    ("engine", &["guard", "layout", "params", "settings"]),
+    ("reader", &["engine", "guard", "layout"]),
+    ("writer", &["engine", "guard", "layout", "reader"]),
+    ("raw_writer", &["engine", "guard", "layout", "reader"]),
+    (
+        "request",
+        &[
+            "engine", "guard", "layout", "params", "reader", "settings", "writer",
+        ],
+    ),
+    (
+        "process",
+        &[
+            "engine",
+            "guard",
+            "layout",
+            "preloaded",
+            "request",
+            "settings",
+        ],
+    ),
+    ("os", &["engine", "guard", "process", "request", "settings"]),
+    (
+        "stdio",
+        &[
+            "engine", "guard", "layout", "process", "reader", "request", "writer",
+        ],
+    ),
+];
+const BENCHES: Table = &[
+    ("lib", &["peer", "plot", "run", "scenario", "table"]),
+    ("statistics", &[]),
+    ("procfs", &[]),
+    ("peer", &[]),
+    ("scenario", &["peer"]),
+    ("machine", &["peer"]),
+    ("results", &["machine", "peer", "statistics"]),
+    ("bounds", &["peer", "results", "statistics"]),
+    ("table", &["bounds", "peer", "results", "statistics"]),
+    ("plot", &["peer", "results", "table"]),
+    ("server", &["procfs"]),
+    ("load", &["peer", "procfs", "results", "scenario", "server"]),
+    ("count", &["load", "peer", "results", "scenario", "server"]),
+    (
+        "run",
+        &[
+            "bounds",
+            "count",
+            "load",
+            "machine",
+            "peer",
+            "procfs",
+            "results",
+            "scenario",
+            "server",
+            "statistics",
+            "table",
+        ],
+    ),
+];
+
+/// What the other crates may name of the library.
+pub(crate) const PUBLIC: [(Package, &[&str]); 3] = [
+    (
+        Package::Command,
+        &[
+            "error", "log", "manager", "options", "server", "wire", "worker",
+        ],
+    ),
+    (
+        Package::DropIn,
+        &["error", "log", "options", "server", "wire", "worker"],
+    ),
+    (Package::Benches, &[]),
+];

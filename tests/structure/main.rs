@@ -1,0 +1,55 @@
+//! The rules of the source tree, checked by machine: who imports whom, where `unsafe` is allowed, what
+//! a pure layer may name, the shape of types and files, and the words of all texts.
+//!
+//! Each rule is in a file of its own, together with a test that it sees what it is meant to see.
+//! `allowed.rs` explains the lists of what is tolerated for now.
+
+mod allowed;
+mod circles;
+mod exports;
+mod files;
+mod imports;
+mod layers;
+mod log;
+mod panics;
+mod paths;
+mod purity;
+mod source;
+mod types;
+mod unsafety;
+mod words;
+
+use source::{Package, Source};
+
+/// The lines of a file that break a rule, and what is wrong with each.
+type Broken = Vec<(usize, String)>;
+type Rule = fn(&Source) -> Broken;
+
+/// The whole library keeps the rule.
+fn assert_kept(rule: Rule) {
+    assert_kept_by(&source::read(Package::Library), rule);
+}
+
+fn assert_kept_by(sources: &[Source], rule: Rule) {
+    let broken: Vec<_> = sources
+        .iter()
+        .flat_map(|source| {
+            rule(source)
+                .into_iter()
+                .map(|(line, what)| format!("{}:{line}: {what}", source.path))
+        })
+        .collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+/// The rule finds something in each bad text of that file, and nothing in the good ones.
+fn assert_sees(rule: Rule, path: &str, bad: &[&str], good: &[&str]) {
+    for text in bad {
+        let found = rule(&Source::parse(path, text));
+        assert!(!found.is_empty(), "in {path} nothing is found in: {text}");
+    }
+    for text in good {
+        let found = rule(&Source::parse(path, text));
+        assert!(found.is_empty(), "in {path} {found:?} is found in: {text}");
+    }
+}
