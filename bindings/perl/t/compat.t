@@ -70,7 +70,7 @@ like(says('', 'use FCGI; require FCGIPM::Compat; FCGIPM::Compat->import; print "
     qr/\AFCGIPM::Compat: FCGI was loaded from \S+, and what it defined cannot be replaced: load FCGIPM::Compat before it at /,
     'refused when the original is there');
 like(says("-I$dir/other", 'print "not reached"', PERL5OPT => '-MFCGI -MFCGIPM::Compat'), qr/\AFCGIPM::Compat: FCGI was loaded from $dir/, 'by PERL5OPT, too');
-like(says('', "BEGIN { unshift \@INC, '$dir/other' } use FCGI; print FCGI->VERSION"), qr/\AFCGIPM::Compat: FCGI was loaded from $dir\S+, which stands before FCGIPM::Compat in \@INC, and is used\n0\.01\z/,
+like(says('', "BEGIN { unshift \@INC, '$dir/other' } use FCGI; print FCGI->VERSION"), qr/\AFCGIPM::Compat: FCGI was loaded from $dir\S+, which is before FCGIPM::Compat in \@INC, and is used\n0\.01\z/,
     'a program that puts another in front is told');
 # PERL5OPT's modules come after those of the command line.
 for my $module (qw(FCGI FCGI::ProcManager)) {

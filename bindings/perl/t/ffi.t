@@ -28,8 +28,8 @@ my $library = do { no warnings 'once'; $FCGIPM::FFI::LIBRARY };
 {
     my $outcome = load(environment => { FCGIPM_LIB => '/nonexistent/libfcgipm.so' });
     isnt($outcome->{status}, 0, 'a FCGIPM_LIB that is not there is an error, whatever else is');
-    like($outcome->{stderr}, qr{\Alibfcgipm cannot be loaded; looked at\n  FCGIPM_LIB: /nonexistent/libfcgipm\.so \(.+No such file}, 'it names the file and why');
-    unlike($outcome->{stderr}, qr/build tree/, 'no other place was looked at');
+    like($outcome->{stderr}, qr{\Alibfcgipm cannot be loaded; searched in\n  FCGIPM_LIB: /nonexistent/libfcgipm\.so \(.+No such file}, 'the message names the file and the reason');
+    unlike($outcome->{stderr}, qr/build tree/, 'no other place is searched');
 }
 {
     my $outcome = load(environment => { FCGIPM_LIB => __FILE__ });

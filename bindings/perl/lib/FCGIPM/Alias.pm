@@ -7,9 +7,9 @@ use warnings;
 
 our $VERSION = '0.1.0';
 
-# A program may have taken a reference to the name before the module was loaded (`our $raw = \&FCGI::Stream::PRINT;
-# require FCGI`). That made a stub, and assigning to the glob would leave the reference at the stub for ever: only a
-# definition fills it.
+# A program may have taken a reference to the name before the module was loaded
+# (`our $raw = \&FCGI::Stream::PRINT; require FCGI`). That creates a stub, which only a definition
+# fills: after an assignment to the glob, the reference would still lead to the empty stub.
 sub alias {
     my ($name, $code) = @_;
     no strict 'refs';
@@ -25,7 +25,7 @@ sub alias {
     return;
 }
 
-# The functions of one package in another, under the same names.
+# Gives functions of one package the same names in another.
 sub alias_all {
     my ($into, $from, @names) = @_;
     no strict 'refs';

@@ -1,15 +1,15 @@
 package FCGIPM::Compat;
 
-# Programs that say `use FCGI` and `use FCGI::ProcManager` get FCGIPM's: this looks for those modules first,
-# and loads nothing until one of them is asked for. With PERL5OPT every perl that a program starts comes by
-# here, so it uses nothing that costs time to load.
+# Replaces FCGI and FCGI::ProcManager by a hook in front of @INC, and loads nothing until one of
+# them is required. With PERL5OPT, every perl that a program starts loads this module, so it uses no
+# module that takes time to load.
 
 use strict;
 use warnings;
 
 our $VERSION = '0.1.0';
 
-# Modules that are replaced, and the files that stand for them beside this one.
+# The replaced modules, and the files of their replacements, in the folder beside this file.
 my %INSTEAD = (
     'FCGI.pm'                         => 'FCGI.pm',
     'FCGI/ProcManager.pm'             => 'ProcManager.pm',
@@ -17,11 +17,11 @@ my %INSTEAD = (
     'FCGI/ProcManager/MaxRequests.pm' => 'MaxRequests.pm',
 );
 
-# Absolute, because the program may change its folder before it asks.
-my ($ROOM) = __FILE__ =~ m{\A(/.*)\.pm\z}s;
-if (!defined $ROOM) {
+# Absolute, because the program may change its directory before it requires one of them.
+my ($FOLDER) = __FILE__ =~ m{\A(/.*)\.pm\z}s;
+if (!defined $FOLDER) {
     require File::Spec;
-    ($ROOM) = File::Spec->rel2abs(__FILE__) =~ /\A(.*)\.pm\z/s;
+    ($FOLDER) = File::Spec->rel2abs(__FILE__) =~ /\A(.*)\.pm\z/s;
 }
 
 my $is_enabled;
@@ -39,29 +39,31 @@ sub import {
     return;
 }
 
-# A hook in @INC (perlfunc, "require").
+# The hook in @INC (perlfunc, "require").
 sub _provide {
     my (undef, $module) = @_;
     return _provide_lib() if $module eq 'lib.pm';
-    my $path = defined $INSTEAD{$module} ? "$ROOM/$INSTEAD{$module}" : _own($module);
+    my $path = defined $INSTEAD{$module} ? "$FOLDER/$INSTEAD{$module}" : _own($module);
     return if !defined $path;
     open my $file, '<', $path or return;
     my $text = do { local $/; <$file> };
     close $file;
-    # Programs look in %INC for where a module came from. Set by the module and not here, because some only ask
-    # whether there is one; deleted before, because what stands there is @INC's own element.
+    # Programs search %INC for the file of a module. The module's own code sets it, because some
+    # programs only ask whether the module can be found; deleted before, because the value is the
+    # element of @INC.
     $text = qq{BEGIN { delete \$INC{'$module'}; \$INC{'$module'} = "\Q$path\E" }\n#line 1 "$path"\n$text};
     open my $source, '<', \$text or return;
     return $source;
 }
 
-# Ours, too, if a program has left the folder that `-I lib` is relative to.
+# This distribution's modules, for a program that has left the directory to which `-I lib` is
+# relative.
 sub _own {
     my ($module) = @_;
-    return $module =~ m{\AFCGIPM(?:/[\w/]+)?\.pm\z} ? substr($ROOM, 0, -length 'FCGIPM/Compat') . $module : undef;
+    return $module =~ m{\AFCGIPM(?:/[\w/]+)?\.pm\z} ? substr($FOLDER, 0, -length 'FCGIPM/Compat') . $module : undef;
 }
 
-sub _is_ours { return index($INC{ $_[0] }, "$ROOM/") == 0 }
+sub _is_ours { return index($INC{ $_[0] }, "$FOLDER/") == 0 }
 
 sub _other {
     my ($module) = @_;
@@ -75,13 +77,13 @@ sub _come_first {
     return;
 }
 
-# A program's own `use lib` puts its folders in front, and one of them may have the original.
+# A program's own `use lib` puts directories in front, and one of them may have the original.
 my $is_followed;
-our $is_looking;
+our $is_providing_lib;
 
 sub _provide_lib {
-    return if $is_looking;
-    local $is_looking = 1;
+    return if $is_providing_lib;
+    local $is_providing_lib = 1;
     require lib;
     _follow_lib();
     my $done = "1;\n";
@@ -100,13 +102,13 @@ sub _follow_lib {
     return;
 }
 
-# What came in another way is told of as soon as the program is compiled.
+# Warns about originals that were loaded in another way, as soon as the program is compiled.
 {
-    no warnings 'void';    # too late for it when this is loaded by a program that runs
+    no warnings 'void';    # CHECK is too late if a running program loads this module
     CHECK {
         for my $module ($is_enabled ? sort keys %INSTEAD : ()) {
             next if !defined $INC{$module} || _is_ours($module);
-            warn _other($module), ", which stands before FCGIPM::Compat in \@INC, and is used\n";
+            warn _other($module), ", which is before FCGIPM::Compat in \@INC, and is used\n";
         }
     }
 }

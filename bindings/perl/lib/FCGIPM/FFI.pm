@@ -1,7 +1,7 @@
 package FCGIPM::FFI;
 
-# Finds libfcgipm and attaches its functions, each under its C name without the prefix. Nothing here
-# decides anything; what the numbers mean to a Perl program is the business of the other modules.
+# Finds libfcgipm and attaches its functions, each under its C name without the prefix `fcgipm_`.
+# The other modules give the numbers a meaning for a Perl program.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use warnings;
 use Cwd ();
 use Errno ();
 my $warnings;
-BEGIN { ($warnings, $^W) = ($^W, 0) }    # under -w it warns, and a program could do nothing about it
+BEGIN { ($warnings, $^W) = ($^W, 0) }    # it warns under -w, for which the program is not responsible
 use FFI::Platypus 2.00;
 use FFI::Platypus::DL qw(dlopen dlerror dlclose RTLD_PLATYPUS_DEFAULT);
 BEGIN { $^W = $warnings }
@@ -66,7 +66,7 @@ use constant {
     EVENT_FORK           => 20,
 };
 
-# What a program finds in $! where the library's error has no errno of its own.
+# $! for errors of the library that do not set errno.
 my %ERRNO = (
     EARGUMENT,    Errno::EINVAL,       EHANDLE,   Errno::EBADF,     EFORKED,     Errno::EPERM,
     EADDRESS,     Errno::EINVAL,       EINUSE,    Errno::EADDRINUSE, EOPTION,    Errno::EINVAL,
@@ -76,8 +76,8 @@ my %ERRNO = (
     ELISTENER,    Errno::EBADF,        EDESCRIPTORS, Errno::EMFILE, ERUNNING,    Errno::EEXIST,
 );
 
-# A buffer that the library fills is declared as a string too: Platypus then passes the address of the
-# scalar's own bytes, with no copy and no packing per call.
+# A buffer that the library fills is declared as a string, too: Platypus then passes the address of
+# the scalar's buffer, and no call copies or packs anything.
 my @FUNCTIONS = (
     version            => []                                 => 'string',
     last_error_message => []                                 => 'string',
@@ -135,17 +135,18 @@ my @FUNCTIONS = (
     worker_notice_given   => []                     => 'sint32',
 );
 
-# Inputs: where the library may be.
+# The search for the library.
 
-# ROOT/bindings/perl/lib/FCGIPM/FFI.pm is this file, and ROOT/target/release has the library.
+# This file is ROOT/bindings/perl/lib/FCGIPM/FFI.pm, and the library is in ROOT/target/release.
 sub build_tree_library {
     my $root = Cwd::abs_path(__FILE__);
     $root = File::Basename::dirname($root) for 1 .. 5;
     return File::Spec->catfile($root, qw(target release libfcgipm.so));
 }
 
-# Whether the environment's author may have fewer privileges than this process: a set-user-ID program must not load
-# what its caller likes. What the kernel told the process at its start (getauxval(3), AT_SECURE) covers file capabilities, too.
+# Whether the environment may come from a user with fewer privileges than this process: a
+# set-user-ID program must not load a library of its caller's choice. The kernel's AT_SECURE
+# (getauxval(3)) covers file capabilities, too.
 sub environment_is_untrusted {
     return 1 if $< != $> || $( + 0 != $) + 0;
     my $AT_SECURE = 23;
@@ -155,8 +156,8 @@ sub environment_is_untrusted {
     return $auxv{$AT_SECURE};
 }
 
-# The places in order. A path that the environment names is the only one then: whoever set it must
-# not get another library because of a misspelling.
+# The places in order. If FCGIPM_LIB is set, it is the only one: after a misspelling, the user must
+# not get another library.
 sub candidates {
     return (!environment_is_untrusted() && defined $ENV{FCGIPM_LIB} && length $ENV{FCGIPM_LIB})
         ? [ 'FCGIPM_LIB', $ENV{FCGIPM_LIB} ]
@@ -164,24 +165,24 @@ sub candidates {
 }
 
 sub find_library {
-    my @looked_at;
+    my @searched;
     for my $candidate (candidates()) {
         my ($place, $name) = @$candidate;
         if (my $handle = dlopen($name, RTLD_PLATYPUS_DEFAULT)) {
             dlclose($handle);
             return $name;
         }
-        push @looked_at, "  $place: $name (" . dlerror() . ")\n";
+        push @searched, "  $place: $name (" . dlerror() . ")\n";
     }
-    die "libfcgipm cannot be loaded; looked at\n", @looked_at,
+    die "libfcgipm cannot be loaded; searched in\n", @searched,
         "Build it (make build), install it, or set FCGIPM_LIB to its file.\n";
 }
 
-# Outputs: the functions.
+# The functions.
 
 my $ffi;
 
-# A function of the library, for C.
+# The address of a function, for FCGIPM::XS.
 sub address_of { return $ffi->find_symbol("fcgipm_$_[0]") }
 
 sub attach_functions {
@@ -190,14 +191,14 @@ sub attach_functions {
     for (my $i = 0; $i < @FUNCTIONS; $i += 3) {
         my ($name, $arguments, $result) = @FUNCTIONS[ $i .. $i + 2 ];
         defined $ffi->find_symbol("fcgipm_$name")
-            or die "$library has no function fcgipm_$name: it is another version than FCGIPM $VERSION needs\n";
+            or die "$library has no function fcgipm_$name: FCGIPM $VERSION needs another version of it\n";
         $ffi->attach([ "fcgipm_$name" => $name ] => $arguments => $result);
     }
     return;
 }
 
-# Perl's one handler for all signals only notes them, and what stands in %SIG runs later. A wait in the library must know of
-# a signal that came just before it.
+# Perl has one C handler for all signals. It notes the signal, and the handler in %SIG runs later.
+# Through the chain, a wait in the library knows of a signal that arrived just before it.
 sub chain_handler {
     my $handler = FFI::Platypus->new(api => 2, lib => [undef])->find_symbol('PL_csighandlerp');
     signal_chain($handler) if defined $handler;
@@ -208,14 +209,14 @@ our $LIBRARY = find_library();
 attach_functions($LIBRARY);
 chain_handler();
 
-# Sets $! for an error, unless the call has: then it is the cause. Set it to 0 before the call.
+# Sets $! for an error. Set it to 0 before the call: if the call sets errno, that is the cause.
 sub set_errno {
     my ($code) = @_;
     $! = $ERRNO{$code} if !$! && exists $ERRNO{$code};
     return;
 }
 
-# The text that a function of the snprintf(3) kind writes, or undef for an error.
+# The text that a function like snprintf(3) writes, or undef for an error.
 sub text_of {
     my ($function, @arguments) = @_;
     my $size = 256;
@@ -229,7 +230,7 @@ sub text_of {
     }
 }
 
-# The bytes of a (pointer, length) pair the library returned.
+# The bytes at a pointer that the library has returned.
 sub bytes_at {
     my ($pointer, $length) = @_;
     return unpack "P$length", pack 'J', $pointer;

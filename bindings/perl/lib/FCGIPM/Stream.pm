@@ -1,48 +1,48 @@
 package FCGIPM::Stream;
 
-# What STDIN, STDOUT and STDERR are tied to during a request. This is what the two directions have in
-# common, and what each says when it is used the wrong way round; the work is in Input and Output.
+# The class of the objects that STDIN, STDOUT and STDERR are tied to during a request: what the two
+# directions have in common, and the operations of the other direction, which fail.
 
 use strict;
 use warnings;
 
 our $VERSION = '0.1.0';
 
-# A stream outlives its requests and is tied anew for each, so tying it yields the object itself.
+# A stream serves many requests and is tied again for each, so tie() returns the object itself.
 sub TIEHANDLE {
     my ($stream) = @_;
     return ref $stream ? $stream : _unsupported('TIEHANDLE');
 }
 
-# Without it perl warns that the object is still held elsewhere; it always is.
+# Without it, perl warns at untie() that there are other references to the object. There always are.
 sub UNTIE { return }
 
 sub OPEN { return _unsupported('OPEN') }
 sub SEEK { return _unsupported('SEEK') }
 sub TELL { return _unsupported('TELL') }
 
-# Streams carry bytes; a layer has nothing to say to them.
+# Streams carry bytes, so layers do nothing.
 sub BINMODE { return }
 
 sub FILENO { return $_[0]->at_end ? undef : -1 }
 sub EOF    { return !!$_[0]->at_end }
 
-# The wrong direction.
-sub PRINT    { return undef }    ## no critic (ProhibitExplicitReturnUndef): lists of results count on one value
+# Operations of the other direction.
+sub PRINT    { return undef }    ## no critic (ProhibitExplicitReturnUndef): one value in list context, too
 sub PRINTF   { return undef }
 sub WRITE    { return undef }
 sub READ     { return 0 }
 sub READLINE { return }
 sub GETC     { return undef }
 
-# Programs know these messages, so they name the class that they have always named.
+# Programs may match these messages, so they name FCGI's class.
 sub _unsupported {
     my ($operation) = @_;
     require Carp;
     Carp::croak("Operation '$operation' not supported on FCGI::Stream handle");
 }
 
-# The statement of the program that used the handle: file, line, warnings in force there, hints.
+# The statement of the program that used the handle: file, line, warning mask, hints.
 sub _user {
     for (my $level = 1;; $level++) {
         my @frame = caller $level;
@@ -50,7 +50,7 @@ sub _user {
     }
 }
 
-# " at FILE line N.", with the handle that was read last, as perl itself ends its messages.
+# " at FILE line N.", with the handle that was read last, as in perl's own messages.
 sub _place {
     my ($file, $line) = @_;
     my $place = " at $file line $line";
@@ -61,7 +61,7 @@ sub _place {
     return "$place.\n";
 }
 
-# A number as C takes it from a program: whole, 0 for what is none, with the warnings that perl has for such.
+# An integer as XS code converts it: 0 for undef and for text, with perl's warnings for these.
 sub _integer {
     my ($value) = @_;
     if (!defined $value) {
@@ -81,8 +81,8 @@ sub _die {
     die $message . _place(_user());
 }
 
-# A warning as the built-in functions give it: at the program's line, obeying the program's pragmas,
-# on where none is in force.
+# A warning like one of a built-in function: at the program's line, and as the program's pragmas
+# say. Category utf8 is on by default.
 sub _warn {
     my ($category, $message) = @_;
     my ($file, $line, $mask) = _user();
@@ -95,8 +95,8 @@ sub _warn {
     return;
 }
 
-# Bytes of a string that perl keeps as UTF-8: one byte for each character, or, where a character does
-# not fit, the UTF-8 itself after a warning. Under `use bytes` it is the UTF-8 without a word.
+# The bytes of a string that perl stores as UTF-8: one byte per character. If a character is above
+# 0xFF, the UTF-8 itself, after a warning; under `use bytes` always the UTF-8, without a warning.
 sub _bytes {
     my ($operation, $string) = @_;
     my $hints = (_user())[3];

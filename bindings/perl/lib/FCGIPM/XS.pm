@@ -1,6 +1,6 @@
 package FCGIPM::XS;
 
-# The path of a request in C, where that was built; other modules ask whether it is here.
+# Loads the compiled part, if it was built. The other modules check $is_loaded.
 
 use strict;
 use warnings;
@@ -14,13 +14,13 @@ our $VERSION = '0.1.0';
 
 our $is_loaded = _load();
 
-# Beside the library in the build tree, or where perl's compiled modules are.
+# Searched beside the library in the build tree, then in @INC.
 sub _load {
     my $wanted = $ENV{FCGIPM_XS} // '';
     $wanted =~ /\A[01]?\z/ or die "environment variable FCGIPM_XS: neither 0 nor 1: '$wanted'\n";
     return 0 if $wanted eq '0';
     my $folder = File::Spec->catdir(File::Basename::dirname(FCGIPM::FFI::build_tree_library()), 'perl');
-    ($folder) = $folder =~ /\A(.*)\z/s;    # under -T: code was loaded from there before
+    ($folder) = $folder =~ /\A(.*)\z/s;    # untaints: this module was loaded from the same tree
     local @INC = ($folder, @INC);
     my $failure;
     {
@@ -33,7 +33,7 @@ sub _load {
         };
         $failure = $@;
     }
-    # That it is not there is no failure; that this perl cannot use it is something to say.
+    # Its absence is not an error. A perl that cannot use it warns.
     return 0 if !$wanted && $failure =~ /\ACan't locate loadable object/;
     $failure =~ s/ at \S+ line \d+\.?\n.*//s;
     die "FCGIPM::XS cannot be loaded: $failure\n" if $wanted;

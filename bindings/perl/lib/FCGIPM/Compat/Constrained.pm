@@ -1,7 +1,7 @@
 package FCGI::ProcManager::Constrained;
 
-# The module FCGI::ProcManager::Constrained: workers that have served or grown enough leave. Here the library
-# replaces them, and has a successor ready before one goes.
+# The module FCGI::ProcManager::Constrained: a worker exits after a number of requests, or above a
+# size. The library starts a replacement before a worker exits.
 
 use strict;
 use warnings;
@@ -37,8 +37,8 @@ sub handling_init {
     return;
 }
 
-# The library counts the requests of a worker that it can replace; here the others count theirs. The size counts what
-# is shared, too, in KiB, as it always has here.
+# A worker counts its requests here only if the library does not count them. The size, in KiB,
+# includes shared memory, as with the original.
 sub pm_post_dispatch {
     my ($this) = @_;
     my $served = ++$this->{_request_counter};

@@ -24,17 +24,17 @@ BEGIN {
         qw(Finish Flush Detach Attach LastCall GetEnvironment GetHandles IsFastCGI StartFilterData DESTROY));
 }
 
-# FCGI removes whatever file stands in the way of a socket. An empty one may go, as File::Temp leaves it.
-our $has_opened;
-
+# FCGI removes any existing file. An empty one is removed here, too: File::Temp leaves such files.
 sub OpenSocket($$) {
     my ($address) = @_;
     my $opened = FCGIPM::Compat::Managed::opened($address);
     return $opened if defined $opened;
-    $has_opened = 1;
+    $FCGIPM::Compat::Managed::has_opened = 1;
     unlink $address if defined $address && -f $address && -z _;
     goto &FCGIPM::OpenSocket;
 }
+
+$FCGIPM::Compat::Managed::open_socket = sub { OpenSocket($_[0], $_[1]) };
 
 sub CloseSocket($) {
     FCGIPM::Compat::Managed::closed($_[0]);
@@ -48,8 +48,8 @@ sub Request(;***$*$) {
     return &RequestX(@arguments);
 }
 
-# What libfcgi handles for a program that does not: TERM and USR1 end it after the request, and a reader that has
-# gone away does not.
+# libfcgi's handlers, for signals that the program does not handle: TERM and USR1 end it after the
+# request, and PIPE does nothing.
 my %HANDLER = (
     PIPE => sub { },
     map { $_ => sub { FCGIPM::FFI::worker_retire() } } qw(TERM USR1),
@@ -72,7 +72,7 @@ sub _handle_signals {
 sub RequestX(***$$$) {
     my @arguments = @_;
     _handle_signals() if !$is_handling;
-    $has_opened = 1;
+    $FCGIPM::Compat::Managed::has_opened = 1;
     if (defined $arguments[4]) {
         my $descriptor = fileno $arguments[4];
         $arguments[4] = $descriptor if defined $descriptor;
@@ -85,7 +85,7 @@ sub Accept($) {
     goto &FCGIPM::Request::Accept;
 }
 
-# A stream of one direction has the fields of the other as if that were closed.
+# In a stream of one direction, the fields of the other direction are those of a closed stream.
 sub stream_in {
     my $class = shift;
     my $stream = FCGI::Stream->FCGIPM::Stream::Input::new(@_);
@@ -102,7 +102,7 @@ sub stream_out {
     return $stream;
 }
 
-# A stream must know its handle to open it upon something else.
+# A stream must know its handle to reopen it.
 sub create {
     my $class = shift;
     my $self = $class->SUPER::create(@_);
@@ -117,14 +117,14 @@ sub create {
 
 package FCGI::Stream;
 
-# Both directions in one class, as programs know it. An output has a number, an input has none. What is called
-# for every line is inherited as it stands; it finds the other direction closed.
+# Both directions in one class, as in FCGI. NUMBER is 0 for an input. Methods that are called for
+# each line are inherited, and find the other direction closed.
 
 use mro 'c3';
 
 our @ISA = qw(FCGIPM::Stream::Output FCGIPM::Stream::Input);
 
-# The last two are this class's own, behind those of an input.
+# GLOB and DESCRIPTOR are this class's own fields, behind those of an input.
 use constant { NUMBER => 2, CLOSED => 3, GLOB => 9, DESCRIPTOR => 10 };
 
 BEGIN {
@@ -140,7 +140,7 @@ sub READ {
     goto &FCGIPM::Stream::Input::READ;
 }
 
-# Programs put something around a method by its full name.
+# Programs wrap methods by their full names.
 BEGIN {
     FCGIPM::Alias::alias_all('FCGI::Stream', 'FCGIPM::Stream::Output', qw(PRINT PRINTF WRITE));
     FCGIPM::Alias::alias_all('FCGI::Stream', 'FCGIPM::Stream::Input',  qw(READLINE GETC));
@@ -155,7 +155,7 @@ sub handle {
     return;
 }
 
-# What was closed before, and only then.
+# Only an output can be reopened.
 sub reopen {
     my ($stream) = @_;
     $stream->[CLOSED] = 0 if $stream->[NUMBER];

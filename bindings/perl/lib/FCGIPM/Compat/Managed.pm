@@ -1,23 +1,30 @@
 package FCGIPM::Compat::Managed;
 
-# What the operator adds to a program that leaves it to whoever starts it: a socket, and workers.
-# FCGI_SOCKET_PATH is where a request listens that names no socket, if descriptor 0 is none. FCGIPM_N_PROCESSES=5
-# makes five of a program that has no process manager of its own, where it first waits for a request.
+# The environment gives a program a socket and workers, if it has none. FCGI_SOCKET_PATH is the
+# address of requests without a socket, if descriptor 0 is not a listening socket. With
+# FCGIPM_N_PROCESSES=5, a program without its own process manager is forked into five workers where
+# it first waits for a request.
 
 use strict;
 use warnings;
 
+use FCGIPM::FFI;
+
 our $VERSION = '0.1.0';
 
-# The question whether there is a manager is still open in this process.
+# FCGI's OpenSocket, once that module is loaded, and whether the program has opened a socket or
+# created a request.
+our ($open_socket, $has_opened);
+
+# True until it is known whether this process has a manager.
 our $is_open = 1;
 
-# Where requests listen that name no socket, once it is known. Looked up once, because a program may put another
-# file at descriptor 0, and every request replaces %ENV. In a manager's workers it is the manager's.
+# The socket of requests without one, and its address. Determined once, because a program may put
+# another file at descriptor 0, and every request replaces %ENV. Workers inherit the manager's.
 my $socket;
 my $address;
 
-# Somebody manages: the program's own manager, or the one above this worker.
+# There is a manager: the program's own, or this worker's.
 sub settle {
     $is_open = 0;
     return;
@@ -26,23 +33,24 @@ sub settle {
 sub default_socket {
     return $socket if defined $socket;
     my $path = $ENV{FCGI_SOCKET_PATH};
-    # A program that a web server has started for one request (CGI) has no use for another.
+    # A program that a web server has started as CGI serves only that request.
     my $is_asked = defined $path && length $path && !defined $ENV{GATEWAY_INTERFACE} && !FCGIPM::FFI::socket_is_listening(0);
-    my $opened = $is_asked ? FCGI::OpenSocket($path, $ENV{FCGI_LISTEN_QUEUE} || 100) : 0;
+    my $opened = $is_asked ? $open_socket->($path, $ENV{FCGI_LISTEN_QUEUE} || 100) : 0;
     return $opened if $opened < 0;
     $address = $path if $is_asked;
     return $socket = $opened;
 }
 
-# Before the workers are made. A program that makes its requests, or opens that address, in each of them gets the
-# one socket there; one that has opened a socket before has no use for another.
+# Before the workers are forked, so that workers that create their requests, or open this address,
+# share one socket. Not for a program that has opened a socket itself.
 sub open_for_workers {
-    return if !defined &FCGI::OpenSocket || $FCGI::has_opened || default_socket() >= 0;
+    return if !$open_socket || $has_opened || default_socket() >= 0;
     require Carp;
     Carp::croak(FCGIPM::FFI::last_error_message());
 }
 
-# What is open already at an address that the program wants to open; forgotten once the program closes it.
+# The socket, if it is open at the address that the program is about to open. Until the program
+# closes it.
 sub opened {
     my ($path) = @_;
     return defined $address && defined $path && $path eq $address ? $socket : undef;
@@ -55,7 +63,7 @@ sub closed {
     return;
 }
 
-# Without workers nobody becomes another user. That is said here and not found out later.
+# These options apply only to workers. The manager refuses them if there are none.
 my @FOR_WORKERS_ONLY = map { "FCGIPM_$_" } qw(USER GROUP CHROOT);
 
 sub ensure {
@@ -64,7 +72,7 @@ sub ensure {
     return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER} || FCGIPM::FFI::environment_is_untrusted();
     return if !$ENV{FCGIPM_N_PROCESSES} && !grep { defined $ENV{$_} && length $ENV{$_} } @FOR_WORKERS_ONLY;
     require FCGIPM::ProcManager;
-    # The script has not asked for a manager, so it is named as it was: some look in $0 for their own file.
+    # Keeps $0, because the script did not ask for a manager, and may find its own file by $0.
     FCGIPM::ProcManager->new({ pm_title => $0, keeps_name => 1 })->pm_manage;
     return;
 }
@@ -85,7 +93,8 @@ FCGIPM::Compat::Managed - a socket and workers for a program that has neither
     use FCGIPM::Compat;
     use FCGI;
 
-    # In the environment: FCGI_SOCKET_PATH=/run/app.sock is the address, FCGIPM_N_PROCESSES=5 starts five workers.
+    # In the environment: FCGI_SOCKET_PATH=/run/app.sock is the address, FCGIPM_N_PROCESSES=5 starts
+    # five workers.
     my $request = FCGI::Request();
     while ($request->Accept() >= 0) {
         print "Content-Type: text/plain\r\n\r\nHello from $$\n";

@@ -1,7 +1,7 @@
 package FCGI::ProcManager::MaxRequests;
 
-# The module FCGI::ProcManager::MaxRequests: a worker leaves after so many requests. The library replaces it,
-# and has a successor ready before it goes.
+# The module FCGI::ProcManager::MaxRequests: a worker exits after a number of requests. The library
+# starts a replacement before it exits.
 
 use strict;
 use warnings;
@@ -33,7 +33,7 @@ sub handling_init {
     return;
 }
 
-# For programs that accept by other means: the library does not see their requests.
+# For programs that accept by other means: the library cannot count their requests.
 sub pm_post_dispatch {
     my ($this) = @_;
     if ($this->{_request_counter} && !$this->is_replaced && --$this->{_request_counter} == 0) {

@@ -41,8 +41,8 @@ sub pm_manage {
     goto &FCGIPM::ProcManager::pm_manage;
 }
 
-# Only FCGI::ProcManager's own parameters become options of the library, with the values that it would read. All other
-# options come from the environment.
+# Only FCGI::ProcManager's own parameters become options of the library, with the values that it
+# would read. All other options come from the environment.
 sub library_parameters {
     my ($this) = @_;
     my %parameters = map { $_ => number(scalar $this->$_) } qw(n_processes die_timeout start_delay);
@@ -63,7 +63,8 @@ sub number {
     return $number > 0 ? $number : 0;
 }
 
-# True in a worker whose requests the library counts: it then starts the replacement before the worker exits.
+# True in a worker whose requests the library counts: it then starts the replacement before the
+# worker exits.
 sub is_replaced {
     my ($this) = @_;
     return $this->{MANAGER_PID} && FCGIPM::Request::Loop::is_running();

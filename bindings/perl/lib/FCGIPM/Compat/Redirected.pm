@@ -1,7 +1,7 @@
 package FCGIPM::Compat::Redirected;
 
-# STDIN, STDOUT or STDERR of a request while the program has opened it upon something else. It stays tied,
-# because only so the `open STDOUT, '>&', $saved` that ends it can be told from any other.
+# STDIN, STDOUT or STDERR of a request after the program has reopened it. The handle stays tied, to
+# recognise the `open STDOUT, '>&', $saved` that ends the redirection.
 
 use strict;
 use warnings;
@@ -17,8 +17,9 @@ our $VERSION = '0.1.0';
 
 our @ISA = 'FCGIPM::Stream';
 
-# descriptor: what programs that are started inherit in this place, or undef;  saved: what stood there before;
-# target: a handle, or another stream of the request.
+# descriptor   the number of the descriptor that programs inherit for this handle, or undef
+# saved        a duplicate of what it was before
+# target       a handle, or another stream of the request
 sub new {
     my ($class, $stream, $glob, $descriptor) = @_;
     my $self = bless { stream => $stream, glob => $glob, descriptor => $descriptor }, $class;
@@ -26,7 +27,7 @@ sub new {
     return $self;
 }
 
-# $package: where names of handles are looked for.
+# $package: where names of handles are resolved.
 sub redirect {
     my ($self, $package, $mode, @what) = @_;
     my $source;
@@ -48,7 +49,7 @@ sub redirect {
         @what = $source;
     }
     my $target;
-    # Two arguments are another syntax than three.
+    # The syntax with two arguments differs from that with three.
     my $opened = @what ? open $target, $mode, @what : open $target, $mode;
     return $opened if !$opened;
     $target->autoflush;
@@ -57,7 +58,7 @@ sub redirect {
     return $self->_take($target);
 }
 
-# A handle, or the number of a descriptor that has none.
+# A handle, or the number of a descriptor without a handle.
 sub _handle {
     my ($what, $package) = @_;
     return $what if ref $what || ref \$what eq 'GLOB';
@@ -77,7 +78,8 @@ sub _take {
     return 1;
 }
 
-# The descriptor is another file from now on, also for programs that are started. Takes over the argument.
+# Makes the descriptor a duplicate of the argument, also for programs that are started. Closes the
+# argument.
 sub _become {
     my ($self, $descriptor) = @_;
     return if !defined $descriptor;
@@ -105,7 +107,7 @@ sub _restore {
     return 1;
 }
 
-# At the end of the request, too: the next one finds what this one found.
+# Also called at the end of the request, so that the next one starts with the original descriptor.
 sub UNTIE {
     my ($self) = @_;
     my $saved = delete $self->{saved};
@@ -118,7 +120,7 @@ sub UNTIE {
 
 sub OPEN { my ($self, @arguments) = @_; return $self->redirect(scalar caller, @arguments) }
 
-# Everything else is done to the target.
+# All other operations act on the target.
 
 sub _stream {
     my ($self) = @_;

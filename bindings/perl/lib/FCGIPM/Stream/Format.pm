@@ -1,7 +1,7 @@
 package FCGIPM::Stream::Format;
 
-# perl's write() knows nothing of tied handles: it would put the page on the real standard output. This
-# takes its place for code compiled from now on, and differs only where the handle is a request's.
+# perl's write() ignores ties: it would write the page to the real standard output. This function
+# replaces it in code that is compiled from now on, and differs only for handles of a request.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ sub write_format (;*) {
     my $stream = tied *$handle;
     return CORE::write($handle) if !ref $stream || !UNIVERSAL::isa($stream, 'FCGIPM::Stream::Output');
 
-    # The page is made on a handle in memory, with the state of the request's handle carried over.
+    # The page is written to a handle in memory, which gets the state of the request's handle.
     my ($text, @state) = ('', _state($handle));
     open my $page, '>', \$text or return '';
     _set_state($page, $package, @state);
@@ -28,7 +28,7 @@ sub write_format (;*) {
     return $written && $stream->PRINT($text);
 }
 
-# Names of format and top, page length, lines left, page number.
+# Names of the format and of the top format, page length, lines left, page number.
 sub _state {
     my ($handle) = @_;
     my $selected = select $handle;
@@ -43,7 +43,7 @@ sub _set_state {
     my $has_top = do { no strict 'refs'; defined *{$top}{FORMAT} };
     my $selected = select $page;
     $~ = Symbol::qualify($format, $package);
-    # A top that is named must exist; unnamed, perl looks for the customary one.
+    # A top format that is set must exist. Otherwise perl searches for the default one.
     $^ = $top if $has_top;
     select $selected;
     _set_position($page, undef, undef, @position);

@@ -1,7 +1,7 @@
 package FCGIPM::Stream::Input;
 
-# STDIN of a request. Bytes come from the library in chunks and are given out of a buffer, so that
-# reading by lines or characters costs no crossing for each.
+# STDIN of a request. Bytes come from the library in chunks, and lines and characters are taken from
+# a buffer without a call.
 
 use strict;
 use warnings;
@@ -16,20 +16,21 @@ use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
 
-# AT_END is true once a read met the end of the input (not when the last byte was taken: that is what
-# eof() has always meant on these handles). FAILURE is the library's error that ended the input.
+# AT_END is true after a read has reached the end of the input; not after the last byte, because
+# eof() means this on FCGI's handles. FAILURE is the library's error that ended the input.
 #
-# The fields stand behind those of an output, and HANDLE and NUMBER where that has them: a class may be both
-# (see FCGIPM::Compat).
+# HANDLE and NUMBER are the same fields as in an output, and the others are behind an output's:
+# under FCGIPM::Compat, one class is both.
 use constant { HANDLE => 1, NUMBER => 2, BUFFER => 4, AT_END => 5, FAILURE => 6, ERRNO => 7, CLOSED => 8 };
 
 use constant CHUNK => 64 * 1024;
 
-# Between these sizes a read goes straight into the program's scalar. Not above: a length may be what the peer
-# claimed, and memory is for what has arrived.
+# A read of a length in this range goes directly into the program's scalar. Not a longer one: the
+# length may be a claim of the peer, and memory must only be used for bytes that have arrived.
 use constant { DIRECT_FROM => 4 * 1024, DIRECT_TO => 1024 * 1024 };
 
-# Where the library puts a chunk. vec() gives the scalar bytes of its own, shared with no constant.
+# Where the library puts a chunk. vec() gives the scalar a buffer of its own, not shared with a
+# constant.
 my $chunk = '';
 vec($chunk, CHUNK - 1, 8) = 0;
 
@@ -41,7 +42,7 @@ sub new {
     return $stream;
 }
 
-# Inputs: the life of a request.
+# Begin and end of a request.
 
 sub begin {
     my ($stream) = @_;
@@ -55,7 +56,7 @@ sub end {
     return;
 }
 
-# A call out of order: from now on close() reports failure.
+# After a call in the wrong order, close() reports failure.
 sub refuse {
     my ($stream) = @_;
     @$stream[ FAILURE, ERRNO ] = (FCGIPM::FFI::ESTATE, 0) if !$stream->[FAILURE];
@@ -64,7 +65,7 @@ sub refuse {
 
 sub at_end { return $_[0][AT_END] }
 
-# What the built-in functions call.
+# The methods of perltie.
 
 sub read_in_perl {
     FCGIPM::Stream::_die('Usage: FCGI::Stream::READ(stream, bufsv, len, ...)') if @_ < 3;
@@ -113,7 +114,7 @@ sub CLOSE {
     return !$failure;
 }
 
-# One line, paragraph, record, or all, as $/ asks.
+# One line, paragraph or record, or everything, depending on $/.
 sub _unit {
     my ($stream, $separator) = @_;
     return _slurp($stream) if !defined $separator;
@@ -124,7 +125,7 @@ sub _unit {
     }
     my ($from, $width, $at) = (0, length $separator);
     while (($at = index $stream->[BUFFER], $separator, $from) < 0) {
-        # A separator may begin at the very end of what is here.
+        # The buffer may end with the beginning of a separator.
         $from = length($stream->[BUFFER]) - $width + 1;
         $from = 0 if $from < 0;
         _fill($stream) or return _rest($stream);
@@ -158,7 +159,7 @@ sub _record {
     return $stream->_take($length, $record) ? $record : undef;
 }
 
-# All that is left, or undef for nothing.
+# The rest, or undef if it is empty.
 sub _rest {
     my ($stream) = @_;
     my $rest = $stream->[BUFFER];
@@ -166,8 +167,8 @@ sub _rest {
     return length $rest ? $rest : undef;
 }
 
-# Appends $length bytes to the third argument, fewer at the end; returns how many, undef on failure.
-# Straight to the caller's scalar, so that a large body is in memory once.
+# Appends $length bytes to the third argument, fewer at the end of the input. Returns their number,
+# or undef on failure. Directly to the caller's scalar, so that a large body is in memory once.
 sub _take {
     my ($stream, $length) = @_;
     my $missing = $length;
@@ -197,7 +198,7 @@ sub _take {
     return $length - $missing;
 }
 
-# One more chunk into the buffer. False at the end, and on failure with $! set.
+# Reads a chunk into the buffer. Returns false at the end, and on failure with $! set.
 sub _fill {
     my ($stream) = @_;
     my $got = _read_chunk($stream) or return 0;
@@ -205,7 +206,7 @@ sub _fill {
     return 1;
 }
 
-# What ended a short read, the next one tells.
+# After a short read, the next read reports the cause.
 sub _read_directly {
     my ($stream, $length) = @_;
     local $!;
@@ -234,7 +235,7 @@ sub _read_chunk {
     return _fail($stream);
 }
 
-# Every read after a failure tells of it again.
+# Every read after a failure reports it again.
 sub _fail {
     my ($stream) = @_;
     return 0 if !$stream->[FAILURE];

@@ -1,6 +1,6 @@
 package FCGIPM::Stream::Output;
 
-# STDOUT or STDERR of a request. Small writes are gathered here and cross to the library together.
+# STDOUT or STDERR of a request. Small writes are gathered, and passed to the library in one call.
 
 use strict;
 use warnings;
@@ -13,19 +13,19 @@ use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
 
-# The gathered bytes stand in a scalar of their own, which the request holds too: in global destruction
-# perl clears references to objects first, and the request must still find what to send.
+# GATHERED refers to the gathered bytes. The request has the same reference, because in global
+# destruction perl clears references to objects first, and the request must still be able to send.
 #
-# HELD is what a child of the process that accepted the request has printed beyond what is gathered: it is the
-# parent's request, until the parent leaves it to the child, or the child says that it goes on with it. It stands in a
-# scalar of its own for the same reason (fields 4 to 10 belong to other streams).
+# HELD refers to bytes that a child of the process that accepted the request could not pass on: the
+# request is the parent's until the parent leaves it to the child, or the child continues it.
+# (Fields 4 to 10 belong to other streams.)
 use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3, HELD => 11 };
 
 use constant ENOUGH => 32 * 1024;
 
-# What is gathered begins with a mark, which is sent to nobody. It is a byte that perl keeps as two once a
-# string that is held as UTF-8 was appended, and it is another one while the stream is closed: so one look at
-# the first byte tells a print that all is as usual.
+# The gathered bytes begin with a mark, which is not sent. Perl stores this byte as two once a
+# string stored as UTF-8 was appended, and it is another byte while the stream is closed. So for
+# print, one comparison of the first byte covers both unusual cases.
 use constant { MARK => 0xFF, MARKED => "\xFF", SHUT => "\0" };
 
 sub new {
@@ -37,7 +37,7 @@ sub new {
     return $stream;
 }
 
-# Inputs: the life of a request.
+# Begin and end of a request.
 
 sub begin {
     my ($stream) = @_;
@@ -54,11 +54,16 @@ sub end {
     return;
 }
 
-# The library's request that this process has gone on with, so that it must not be freed: that would end it.
+# The library's request that this child has continued. It must not be freed: that would end it.
 my $continued;
-sub is_continued { my ($handle) = @_; return defined $continued && defined $$handle && $continued == $$handle }
 
-# This process goes on with a request that another has accepted: what it has held is what it has gathered.
+sub is_continued {
+    my ($handle) = @_;
+    return defined $continued && defined $$handle && $continued == $$handle;
+}
+
+# When a child continues a request, the bytes that it has held back are sent with those it has
+# gathered.
 sub release_held {
     my ($gathered, $held) = @_;
     return if !length $$held;
@@ -69,7 +74,7 @@ sub release_held {
 
 sub at_end { return $_[0][CLOSED] }
 
-# What was gathered, without the mark, for the request that ends: nothing is gathered any more.
+# Returns the gathered bytes, without the mark, at the end of a request.
 sub taken {
     my ($gathered) = @_;
     my $bytes = $$gathered;
@@ -78,12 +83,13 @@ sub taken {
     return $bytes;
 }
 
-# Hands over what was gathered. False, with $! set, when the connection is gone.
+# Passes the gathered bytes to the library. Returns false, with $! set, if the connection is closed.
 sub pass {
     my ($stream) = @_;
     my $gathered = $stream->[GATHERED];
     return 1 if length $$gathered <= 1 && !length ${ $stream->[HELD] };
-    # Emptied first: a signal's handler that dies while the peer takes its time must not have it sent twice.
+    # Emptied first: if a signal handler dies while the write waits for the peer, nothing is sent
+    # twice.
     my $bytes = $$gathered;
     $$gathered = MARKED;
     substr $bytes, 0, 1, '';
@@ -107,12 +113,12 @@ sub flush {
     return $result == 0 ? 1 : _fail($stream, $result, $errno);
 }
 
-# What the built-in functions call.
+# The methods of perltie.
 
-# Where FCGIPM::XS is loaded, it comes here with what is not usual. Without it, pages are made of thousands of
-# these, so the usual case (one string, not empty, not large) takes no call, no variable of its own, and no more
-# looks at perl's special variables than it needs: each costs as much as the append. A string held as UTF-8 shows
-# afterwards, by the mark.
+# FCGIPM::XS calls this for unusual arguments. Without it, a page may consist of thousands of these
+# calls, so the usual case (one string, neither empty nor large) makes no call, has no variables,
+# and reads few of perl's special variables: each of these costs as much as the append. That a
+# string was stored as UTF-8 shows afterwards, by the mark.
 sub print_in_perl {
     return &_print_items if @_ != 2 || ref $_[1] || (length $_[1] || ENOUGH) >= ENOUGH || defined $\;
     ${ $_[0][GATHERED] } .= $_[1];
@@ -124,7 +130,7 @@ sub print_in_perl {
 
 BEGIN { FCGIPM::Alias::alias('FCGIPM::Stream::Output::PRINT', $FCGIPM::XS::is_loaded ? \&FCGIPM::XS::print_items : \&print_in_perl) }
 
-# The string that print_in_perl appended is held as UTF-8, or the stream is closed.
+# The string that print_in_perl has appended is stored as UTF-8, or the stream is closed.
 sub _print_unusual {
     my ($stream) = @_;
     my $gathered = $stream->[GATHERED];
@@ -136,7 +142,7 @@ sub _print_unusual {
     return _put($stream, _item($_[1]));
 }
 
-# Any number of items of any kind. perl sets $\ for say.
+# Any number of items of any kind. say() sets $\.
 sub _print_items {
     my $stream = shift;
     return _put($stream, utf8::is_utf8($_[0]) ? _item($_[0]) : $_[0])
@@ -151,7 +157,7 @@ sub _print_items {
     return $| ? $stream->flush : 1;
 }
 
-# The bytes of one item. Each by itself: a wide character must not turn its neighbours into UTF-8.
+# The bytes of one item, separately: a wide character must not turn the other items into UTF-8.
 sub _item {
     my ($item) = @_;
     if (!defined $item) {
@@ -162,8 +168,8 @@ sub _item {
     return utf8::is_utf8($item) ? FCGIPM::Stream::_bytes(PRINT => $item) : $item;
 }
 
-# By way of PRINT, which programs put something around. It says nothing about missing arguments; this module
-# could only name itself.
+# Through PRINT, which programs may have wrapped. Without warnings about missing arguments: they
+# would name a line of this module.
 sub PRINTF {
     my $stream = shift;
     no warnings;
@@ -172,7 +178,7 @@ sub PRINTF {
     return $stream->PRINT($text);
 }
 
-# A negative length means all there is, and so does one that is too large: FCGI's reading of them.
+# As with FCGI, a length that is negative or too large means the rest of the string.
 sub WRITE {
     FCGIPM::Stream::_die('Usage: FCGI::Stream::WRITE(stream, bufsv, len, ...)') if @_ < 3;
     my ($stream, $bytes, $length, $offset) = @_;
@@ -197,7 +203,7 @@ sub CLOSE {
     return !!$passed;
 }
 
-# The bytes stay where they are ($_[1]): they may be many.
+# Uses $_[1] without a copy, which may be large.
 sub _put {
     my ($stream) = @_;
     my $length = length $_[1];
@@ -212,7 +218,8 @@ sub _put {
     return $| ? $stream->flush : 1;
 }
 
-# Printing that succeeds leaves $! alone, so that a program may print before it reports another failure.
+# A successful print leaves $! unchanged, so that a program may print before it reports another
+# error.
 sub _cross {
     my ($stream) = @_;
     my $held = $stream->[HELD];
@@ -228,7 +235,7 @@ sub _cross {
     return 1;
 }
 
-# True, undef after an error, or 0: it is another process's request.
+# Returns true, undef after an error, or 0 if the request belongs to another process.
 sub _write {
     my ($stream) = @_;
     my ($written, $errno) = (0, 0);
@@ -242,7 +249,7 @@ sub _write {
     return _fail($stream, $written, $errno);
 }
 
-# After an error nothing more can be sent, so the stream stays closed until the next request.
+# After an error nothing more can be sent: the stream is closed until the next request.
 sub _fail {
     my ($stream, $code, $errno) = @_;
     $! = $errno;
