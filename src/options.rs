@@ -18,7 +18,7 @@ pub use reference::reference;
 use table::row_of;
 pub use table::{MAX_PROCESSES, Opt, Spec, TABLE};
 pub use value::Kind;
-use value::{Value, parse};
+use value::Value;
 
 use crate::error::{Code, Error, Result};
 
@@ -65,7 +65,7 @@ impl Options {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let row = row_of(name)
             .ok_or_else(|| Error::new(Code::Option, format!("unknown option '{name}'")))?;
-        let parsed = parse(&TABLE[row], value)?;
+        let parsed = TABLE[row].parse(value)?;
         self.set[row] = Some(Setting {
             text: value.to_owned(),
             value: parsed,
@@ -96,7 +96,10 @@ impl Options {
         match self.set.get(opt as usize) {
             Some(Some(setting)) => setting.value.clone(),
             // A test parses every default, so this one is valid.
-            _ => parse(opt.spec(), opt.spec().default).unwrap_or(Value::Number(0)),
+            _ => opt
+                .spec()
+                .parse(opt.spec().default)
+                .unwrap_or(Value::Number(0)),
         }
     }
 
@@ -177,7 +180,7 @@ mod tests {
     #[test]
     fn every_default_is_valid() {
         for spec in TABLE {
-            parse(spec, spec.default).unwrap();
+            spec.parse(spec.default).unwrap();
         }
     }
 

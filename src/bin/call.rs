@@ -5,17 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use fcgipm::options::{DURATION, DURATION_MAX, duration};
 use fcgipm::wire::{EndRequest, Role};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri, Version};
 use tokio::fs::File;
 
 use crate::args::address::Address;
+use crate::args::values;
 use crate::cgi::reply::{Head, HeadReader};
 use crate::cgi::variables::{Mapping, Subject};
 use crate::console;
-use crate::console::log;
 use crate::fastcgi::body::{RequestBody, Spool};
 use crate::fastcgi::client;
 use crate::fastcgi::client::{Connection, Event, Exchange};
@@ -73,7 +72,7 @@ pub(crate) struct Options {
     data: Option<String>,
 
     /// Time for all of it, such as 30 or 1m
-    #[arg(long, value_name = "TIME", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = values::seconds)]
     timeout: Duration,
 
     /// Print the response's header too, as the application sent it
@@ -84,7 +83,7 @@ pub(crate) struct Options {
     mapping: Mapping,
 
     /// The path, and the query behind a question mark
-    #[arg(value_name = "/PATH?QUERY", value_parser = path_and_query)]
+    #[arg(value_name = "/PATH?QUERY", value_parser = values::path_and_query)]
     path: Uri,
 }
 
@@ -114,12 +113,12 @@ pub(crate) async fn run(options: Options) -> u8 {
     let ending = match tokio::time::timeout(limit, call(options)).await {
         Ok(Ok(ending)) => ending,
         Ok(Err((ending, reason))) => {
-            log(&format!("fcgipm call: {reason}"));
+            console::error(&format!("fcgipm call: {reason}"));
             ending
         }
         Err(_) => {
             let seconds = limit.as_secs_f64();
-            log(&format!(
+            console::error(&format!(
                 "fcgipm call: no complete response within {seconds} s"
             ));
             Ending::TimedOut
@@ -319,15 +318,6 @@ const fn broken(reason: String) -> Stopped {
     (Ending::BrokenResponse, reason)
 }
 
-/// A time as the options of the manager have it, and not 0.
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    match duration(text) {
-        Some(time) if !time.is_zero() && time <= DURATION_MAX => Ok(time),
-        Some(_) => Err("out of range: more than 0, up to 100000000 s".into()),
-        None => Err(format!("not {DURATION}")),
-    }
-}
-
 fn header_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text
         .split_once(':')
@@ -341,12 +331,4 @@ fn header_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
         .parse()
         .map_err(|_| format!("'{value}' is no header value"))?;
     Ok((name, value))
-}
-
-/// A path, and the query behind a question mark.
-pub(crate) fn path_and_query(text: &str) -> Result<Uri, String> {
-    if !text.starts_with('/') {
-        return Err("it does not start with a slash".into());
-    }
-    text.parse().map_err(|error| format!("{error}"))
 }

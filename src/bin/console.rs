@@ -10,7 +10,7 @@ const MAX_LINE: usize = 3 * 1024;
 
 /// Writes a line to standard error: what went wrong. It is dropped, and counted, where that would have
 /// to wait.
-pub(crate) fn log(line: &str) {
+pub(crate) fn error(line: &str) {
     log::line(Level::Error, line);
 }
 

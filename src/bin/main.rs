@@ -54,7 +54,7 @@ fn in_runtime(tool: impl Future<Output = u8>) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            console::log(&format!("fcgipm: cannot start: {error}"));
+            console::error(&format!("fcgipm: cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::table::{Spec, TABLE, row_of};
-use super::value::parse;
 use super::{Opt, Options, Setting};
 use crate::error::{Code, Error, Result};
 
@@ -47,7 +46,7 @@ impl Options {
                     format!("environment variable {variable}: the value is not UTF-8"),
                 )
             })?;
-            let parsed = parse(&TABLE[row], text).map_err(|e| {
+            let parsed = TABLE[row].parse(text).map_err(|e| {
                 Error::new(Code::Value, format!("environment variable {variable}: {e}"))
             })?;
             if let Some(before) = &self.set[row]

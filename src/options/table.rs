@@ -3,7 +3,8 @@
 //! Each text is used in `docs/OPTIONS.md`, in `fcgipm run --help` and in the Rust documentation. It
 //! states the meaning first, then what happens at the limit, then special values.
 
-use super::Kind;
+use super::value::{Kind, Value, parse};
+use crate::error::Result;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +172,12 @@ options! {
     Log = "log", Kind::Word(&["stderr", "none"]), "stderr",
         "Destination of the log of the manager. none: the program reads the messages from the \
          events.";
+}
+
+impl Spec {
+    pub(super) fn parse(&self, text: &str) -> Result<Value> {
+        parse(self.name, self.kind, text)
+    }
 }
 
 impl Opt {

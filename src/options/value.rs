@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Spec;
 use super::duration::{DURATION, DURATION_MAX, duration};
 use crate::error::{Code, Error, Result};
 
@@ -56,11 +55,11 @@ pub(super) enum Value {
 }
 
 /// Parses the value of an option.
-pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
+pub(super) fn parse(name: &str, kind: Kind, text: &str) -> Result<Value> {
     let bad = |wanted: &str| {
         Error::new(
             Code::Value,
-            format!("option {}: '{text}' is not {wanted}", spec.name),
+            format!("option {name}: '{text}' is not {wanted}"),
         )
     };
     let in_range = |number: u64, min: u64, max: u64| {
@@ -70,7 +69,7 @@ pub(super) fn parse(spec: &Spec, text: &str) -> Result<Value> {
             Err(bad(&format!("in the range {min}..{max}")))
         }
     };
-    match spec.kind {
+    match kind {
         Kind::Count { min, max } => {
             let number = text
                 .parse()

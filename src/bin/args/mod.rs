@@ -1,3 +1,4 @@
-//! What several subcommands take from the command line.
+//! Arguments of the command line that several subcommands take.
 
 pub(crate) mod address;
+pub(crate) mod values;

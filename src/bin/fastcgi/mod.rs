@@ -2,5 +2,10 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
+mod connection;
+mod event;
+mod progress;
 pub(crate) mod records;
 pub(crate) mod stream;
+mod task;
+mod upload;

@@ -12,11 +12,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio::time::{Instant, interval_at, sleep_until};
 
-use super::Gateway;
 use super::response::{ResponseBody, Tail};
+use super::shared::Gateway;
 use crate::cgi::reply::{Head, HeadReader};
 use crate::cgi::variables::{Subject, Variables};
-use crate::console::{ErrorLines, log};
+use crate::console::{self, ErrorLines};
 use crate::fastcgi::body::{RequestBody, Spool, SpoolError};
 use crate::fastcgi::client;
 use crate::fastcgi::client::{Connection, Event, Exchange, Failure};
@@ -66,7 +66,7 @@ pub(super) async fn answer(
         Ok(response) => response,
         Err(refusal) => {
             let Refusal { status, reason } = refusal;
-            log(&format!(
+            console::error(&format!(
                 "fcgipm gateway: {}: {}: {reason}",
                 asked.label,
                 status.as_u16()
@@ -308,15 +308,6 @@ impl Asked {
                 Some(Event::Failed(failure)) => return Ok(Err(failure)),
                 None => return Err(Refusal::bad_gateway("the request's task ended")),
             }
-        }
-    }
-}
-
-impl Gateway {
-    /// Keeps a connection that can carry another request.
-    pub(super) fn keep(&self, connection: Option<Box<Connection>>) {
-        if let (Some(pool), Some(connection)) = (&self.idle, connection) {
-            pool.put(*connection);
         }
     }
 }

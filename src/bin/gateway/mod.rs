@@ -3,6 +3,7 @@
 mod exchange;
 mod idle;
 mod response;
+mod shared;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -14,14 +15,16 @@ use clap::Args;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::Gateway;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::address::{Address, HttpAddress};
+use crate::args::values;
 use crate::cgi::variables::Mapping;
-use crate::console::log;
+use crate::console;
 
 /// How long requests under way may take after a signal to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -71,20 +74,11 @@ pub(crate) struct Options {
     /// Seconds until the response header
     ///
     /// They count from the last byte of the request that the application took.
-    #[arg(long, value_name = "TIME", default_value = "60", value_parser = crate::call::seconds)]
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = values::seconds)]
     timeout: Duration,
 
     #[command(flatten)]
     mapping: Mapping,
-}
-
-/// What all requests share.
-#[derive(Debug)]
-struct Gateway {
-    to: Address,
-    timeout: Duration,
-    mapping: Mapping,
-    idle: Option<Arc<idle::Pool>>,
 }
 
 /// Runs the gateway until a signal ends it; returns the exit status.
@@ -92,7 +86,7 @@ pub(crate) async fn run(options: Options) -> u8 {
     match serve(options).await {
         Ok(()) => 0,
         Err(reason) => {
-            log(&format!("fcgipm gateway: {reason}"));
+            console::error(&format!("fcgipm gateway: {reason}"));
             1
         }
     }
@@ -125,7 +119,7 @@ async fn serve(options: Options) -> Result<(), String> {
                     clients.spawn(client(Arc::clone(&gateway), stream, peer, stopped.clone()));
                 }
                 Err(error) => {
-                    log(&format!("fcgipm gateway: accept on {local}: {error}"));
+                    console::error(&format!("fcgipm gateway: accept on {local}: {error}"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -137,9 +131,9 @@ async fn serve(options: Options) -> Result<(), String> {
     let finished = async { while clients.join_next().await.is_some() {} };
     tokio::select! {
         () = finished => {}
-        () = stop.requested() => log("fcgipm gateway: stopped at once by a second signal"),
+        () = stop.requested() => console::error("fcgipm gateway: stopped at once by a second signal"),
         () = tokio::time::sleep(STOP_LIMIT) => {
-            log(&format!(
+            console::error(&format!(
                 "fcgipm gateway: requests under way were cut off after {} s",
                 STOP_LIMIT.as_secs()
             ));

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::Gateway;
-use crate::console::{ErrorLines, log};
+use super::shared::Gateway;
+use crate::console::{self, ErrorLines};
 use crate::fastcgi::client;
 use crate::fastcgi::client::Event;
 
@@ -127,7 +127,7 @@ impl Stream {
         let of = self
             .length
             .map_or_else(String::new, |length| format!(" of {length}"));
-        tail.log(&format!(
+        tail.report(&format!(
             "{reason}, after {}{of} bytes of the response's body",
             self.seen
         ));
@@ -206,7 +206,7 @@ impl Tail {
                 Ok(Err(reason)) => reason,
                 Err(_) => "the application did not end the request in time".to_owned(),
             };
-            self.log(&format!("{reason}, after the response was complete"));
+            self.report(&format!("{reason}, after the response was complete"));
         });
     }
 
@@ -227,7 +227,7 @@ impl Tail {
         Poll::Ready(output)
     }
 
-    fn log(&self, what: &str) {
-        log(&format!("fcgipm gateway: {}: {what}", self.label));
+    fn report(&self, what: &str) {
+        console::error(&format!("fcgipm gateway: {}: {what}", self.label));
     }
 }

@@ -7,9 +7,11 @@ mod exchange;
 mod expected;
 mod head;
 mod loss;
+mod plan;
 mod report;
 mod request;
 mod run;
+mod shared;
 mod tally;
 mod target;
 
@@ -24,13 +26,14 @@ use crew::Outcome;
 use expected::Expected;
 use hyper::{Method, Uri};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use plan::{Limit, Plan};
 use request::{Body, Question, Request};
-use run::{Limit, Plan};
 use target::Target;
 
 use crate::args::address::Address;
+use crate::args::values;
 use crate::cgi::variables::Mapping;
-use crate::console::log;
+use crate::console;
 
 /// Requests when neither --requests nor --time is given.
 const USUAL_REQUESTS: u64 = 1000;
@@ -66,7 +69,7 @@ pub(crate) struct Options {
     requests: Option<u64>,
 
     /// Begin requests for so many seconds; those under way then are still waited for
-    #[arg(short, long, value_name = "TIME", value_parser = crate::call::seconds)]
+    #[arg(short, long, value_name = "TIME", value_parser = values::seconds)]
     time: Option<Duration>,
 
     /// Keep connections and use them again (FCGI_KEEP_CONN)
@@ -74,7 +77,7 @@ pub(crate) struct Options {
     keep: bool,
 
     /// Path and query of every request
-    #[arg(long, value_name = "/PATH?QUERY", default_value = "/", value_parser = crate::call::path_and_query)]
+    #[arg(long, value_name = "/PATH?QUERY", default_value = "/", value_parser = values::path_and_query)]
     uri: Uri,
 
     /// The request method [default: GET, or POST with a body]
@@ -171,7 +174,7 @@ pub(crate) fn run(options: &Options) -> u8 {
             u8::from(outcome.tally.all_lost() > 0)
         }
         Err(reason) => {
-            log(&format!("fcgipm load: {reason}"));
+            console::error(&format!("fcgipm load: {reason}"));
             2
         }
     }
@@ -289,7 +292,7 @@ fn size(text: &str) -> Result<u64, String> {
 
 /// A time after which a request is stuck.
 fn limit(text: &str) -> Result<Duration, String> {
-    let time = crate::call::seconds(text)?;
+    let time = values::seconds(text)?;
     if time > Duration::from_secs(86_400) || time < Duration::from_millis(1) {
         return Err("out of range 0.001..86400".into());
     }

@@ -11,10 +11,9 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::client::{Client, Connection, Underway};
-use super::crew::Shared;
-use super::expected::Expected;
 use super::loss::Loss;
-use super::request::Request;
+use super::plan::{Limit, Plan};
+use super::shared::Shared;
 use super::tally::Tally;
 use super::target::Target;
 
@@ -30,26 +29,6 @@ const SIGNAL: u64 = u64::MAX;
 
 /// How much is read at once.
 const READ_SIZE: usize = 64 * 1024;
-
-/// What every client does.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) request: Request,
-    pub(crate) expected: Expected,
-    pub(crate) clients: usize,
-    pub(crate) limit: Limit,
-    pub(crate) keep: bool,
-    /// The pause between two segments, if there are to be two.
-    pub(crate) split: Option<Duration>,
-    pub(crate) timeout: Duration,
-}
-
-/// When the run ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Limit {
-    Requests(u64),
-    Time(Duration),
-}
 
 /// A run under way.
 #[derive(Debug)]

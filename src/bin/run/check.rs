@@ -1,16 +1,14 @@
 //! Mistakes that can be found before anything is started.
 
-use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use fcgipm::manager::Program;
-use fcgipm::options::{Opt, Options};
 use fcgipm::server::listen::address::Address;
 
 use super::pool::Pool;
+use super::requirements::folder_of;
 
 /// A line for each mistake in these pools, alone and together.
 pub(super) fn mistakes(pools: &[Pool]) -> Vec<String> {
@@ -38,73 +36,6 @@ pub(super) fn mistakes(pools: &[Pool]) -> Vec<String> {
         }
     }
     all
-}
-
-/// A name without a slash is refused: it is too often a port or a host that lacks something, and would
-/// create a file somewhere.
-pub(super) fn plain_name(address: &str) -> Option<String> {
-    let is_plain = !address.is_empty() && !address.contains(['/', ':', '@']);
-    is_plain.then(|| {
-        if address.bytes().all(|byte| byte.is_ascii_digit()) {
-            format!("listen address '{address}': for a port write ':{address}', for a socket file './{address}'")
-        } else {
-            format!("listen address '{address}': for a socket file write './{address}', for a port ':9005'")
-        }
-    })
-}
-
-/// What keeps workers from becoming who they should be, or the program.
-pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String> {
-    let Err(error) = Program::check(command, options) else {
-        return Vec::new();
-    };
-    let whole = vec![error.to_string()];
-    if Program::exit_status(&error).is_some() {
-        return whole;
-    }
-    // It ends at the first mistake. Each option alone finds the others; some are only wrong together.
-    let mut all = Vec::new();
-    for (opt, name) in [
-        (Opt::User, "user"),
-        (Opt::Group, "group"),
-        (Opt::Chroot, "chroot"),
-        (Opt::Chdir, "chdir"),
-        (Opt::RlimitFiles, "rlimit_files"),
-    ] {
-        let mut alone = Options::new();
-        // Where a directory is below another root, it is nowhere else.
-        let is_below = opt == Opt::Chdir && options.given(Opt::Chroot).is_some();
-        let Some(value) = options.given(opt).filter(|_| !is_below) else {
-            continue;
-        };
-        if alone.set(name, value).is_ok()
-            && let Err(error) = Program::check(command, &alone)
-            && Program::exit_status(&error).is_none()
-        {
-            all.push(error.to_string());
-        }
-    }
-    if all.is_empty() {
-        all = whole;
-    }
-    if options.given(Opt::Chroot).is_none() && options.given(Opt::Chdir).is_none() {
-        let program = Program::check(command, &Options::new());
-        all.extend(program.err().map(|error| error.to_string()));
-    }
-    all
-}
-
-/// What keeps a pid file from being written, as far as it is a matter of its path.
-pub(super) fn of_pid_file(path: &str) -> Option<String> {
-    let error = fs::metadata(folder_of(Path::new(path))).err()?;
-    Some(format!("option pid_fname: '{path}': {error}"))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
 }
 
 /// What two pools cannot both have, whatever they call it.
@@ -198,17 +129,6 @@ mod tests {
             ("fd:0".into(), "fd:0".into(), true),
         ] {
             assert_eq!(place(&one).collides(&place(&two)), collide, "{one} {two}");
-        }
-    }
-
-    #[test]
-    fn a_name_alone_is_no_address() {
-        assert!(plain_name("foo").unwrap().contains("'./foo'"));
-        assert!(plain_name("9005").unwrap().contains("':9005'"));
-        for good in [
-            "./foo", "/foo", "a/b", ":1", "@a", "unix:foo", "fd:3", "h:1", "",
-        ] {
-            assert_eq!(plain_name(good), None);
         }
     }
 }

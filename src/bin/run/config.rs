@@ -1,42 +1,17 @@
-//! The file of `--config`: one `[[pool]]` table for each pool.
-//!
-//! It is walked by hand, not by serde, because a mistake is told with the pool, the key and the line.
+//! The file of `--config`: a `[[pool]]` table for each pool.
 
-use std::borrow::Cow;
-use std::ffi::OsString;
-use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
-use fcgipm::options::{Options, TABLE};
-use fcgipm::server::listen::DEFAULT_BACKLOG;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::environment::Changes;
 use super::pool::Pool;
-
-/// Keys of a pool that are no options of the manager.
-const KEYS: [&str; 10] = [
-    "name",
-    "listen",
-    "workers",
-    "command",
-    "backlog",
-    "preload",
-    "clear_env",
-    "unset",
-    "env",
-    "options",
-];
-
-type Value<'i> = Spanned<DeValue<'i>>;
-type Key<'i> = Spanned<Cow<'i, str>>;
+use super::pool_table::Source;
 
 /// Reads and checks the whole file.
 ///
 /// # Errors
-/// A line for each mistake: the file, the line, the pool, and what is wrong.
+/// A line for each mistake: the file, the line, the pool and the cause.
 pub(super) fn read(path: &Path) -> Result<Vec<Pool>, Vec<String>> {
     let text =
         fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
@@ -54,12 +29,12 @@ fn parse(file: &str, text: &str) -> Result<Vec<Pool>, Vec<String>> {
         let at = key.span().start;
         let name = key.get_ref().as_ref();
         if name != "pool" {
-            let what = format!("unknown key '{name}': pools are tables [[pool]]");
+            let what = format!("unknown key '{name}': a pool is a [[pool]] table");
             mistakes.push(source.error(at, what));
             continue;
         }
         let Some(tables) = value.get_ref().as_array() else {
-            mistakes.push(source.error(at, "'pool' is not a row of tables [[pool]]"));
+            mistakes.push(source.error(at, "'pool' must be an array of tables: [[pool]]"));
             continue;
         };
         for table in tables.iter() {
@@ -80,202 +55,12 @@ fn parse(file: &str, text: &str) -> Result<Vec<Pool>, Vec<String>> {
         }
     }
     if pools.is_empty() && mistakes.is_empty() {
-        mistakes.push(format!("{file}: no table [[pool]]"));
+        mistakes.push(format!("{file}: no [[pool]] table"));
     }
     if mistakes.is_empty() {
         Ok(pools)
     } else {
         Err(mistakes)
-    }
-}
-
-/// The text, for the lines of its mistakes.
-struct Source<'t> {
-    file: &'t str,
-    text: &'t str,
-}
-
-impl Source<'_> {
-    fn error(&self, at: usize, what: impl Display) -> String {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        format!("{}:{line}: {what}", self.file)
-    }
-
-    fn pool(
-        &self,
-        table: &Value<'_>,
-        position: usize,
-        mistakes: &mut Vec<String>,
-    ) -> Result<Pool, String> {
-        let at = table.span().start;
-        let entries = table
-            .get_ref()
-            .as_table()
-            .ok_or_else(|| self.error(at, "'pool' is not a row of tables [[pool]]"))?;
-        let name = entries.iter().find(|(key, _)| key.get_ref() == "name");
-        let label = match name.and_then(|(_, value)| value.get_ref().as_str()) {
-            Some(name) => format!("pool '{name}'"),
-            None => format!("pool number {}", position + 1),
-        };
-        let reader = Reader {
-            source: self,
-            label,
-        };
-        Ok(reader.pool(at, entries, mistakes))
-    }
-}
-
-/// Reads one pool.
-struct Reader<'s> {
-    source: &'s Source<'s>,
-    label: String,
-}
-
-impl Reader<'_> {
-    fn error(&self, at: usize, what: impl Display) -> String {
-        self.source.error(at, format!("{}: {what}", self.label))
-    }
-
-    /// Of a pool with mistakes there is what has none.
-    fn pool(&self, at: usize, entries: &DeTable<'_>, mistakes: &mut Vec<String>) -> Pool {
-        let mut pool = Pool {
-            name: None,
-            listen: String::new(),
-            backlog: DEFAULT_BACKLOG,
-            command: Vec::new(),
-            options: Options::new(),
-            changes: Changes {
-                preload: true,
-                ..Changes::default()
-            },
-        };
-        let before = mistakes.len();
-        for (key, value) in entries {
-            if key.get_ref() == "options"
-                && let Ok(table) = self.table(key, value)
-            {
-                for (key, value) in table {
-                    let name = key.get_ref().as_ref();
-                    mistakes.extend(self.option(&mut pool.options, name, key, value).err());
-                }
-                continue;
-            }
-            mistakes.extend(self.entry(&mut pool, key, value).err());
-        }
-        for (key, missing) in [
-            ("name", pool.name.as_deref().is_none_or(str::is_empty)),
-            ("listen", pool.listen.is_empty()),
-            ("command", pool.command.is_empty()),
-        ] {
-            // One that is there and wrong has been reported.
-            if missing && !(entries.contains_key(key) && mistakes.len() > before) {
-                mistakes.push(self.error(at, format!("no '{key}'")));
-            }
-        }
-        pool
-    }
-
-    fn entry(&self, pool: &mut Pool, key: &Key<'_>, value: &Value<'_>) -> Result<(), String> {
-        match key.get_ref().as_ref() {
-            "name" => pool.name = Some(self.text(key, value)?),
-            "listen" => pool.listen = self.text(key, value)?,
-            "workers" => self.option(&mut pool.options, "n_processes", key, value)?,
-            "command" => {
-                let command = self.texts(key, value)?;
-                pool.command = command.into_iter().map(OsString::from).collect();
-            }
-            "backlog" => pool.backlog = self.number(key, value)?,
-            "preload" => pool.changes.preload = self.flag(key, value)?,
-            "clear_env" => pool.changes.clear = self.flag(key, value)?,
-            "unset" => pool.changes.unset = self.texts(key, value)?,
-            "env" => {
-                for (key, value) in self.table(key, value)? {
-                    let name = key.get_ref().as_ref().to_owned();
-                    pool.changes.set.push((name, self.text(key, value)?));
-                }
-            }
-            // It is no table.
-            "options" => return Err(self.wrong(key, value, "a table")),
-            name => self.option(&mut pool.options, name, key, value)?,
-        }
-        Ok(())
-    }
-
-    /// An option of the manager's table, in whatever way TOML can write its value.
-    fn option(
-        &self,
-        options: &mut Options,
-        name: &str,
-        key: &Key<'_>,
-        value: &Value<'_>,
-    ) -> Result<(), String> {
-        let at = key.span().start;
-        if !TABLE.iter().any(|spec| spec.name == name) {
-            let similar = if KEYS.contains(&name) {
-                " does not belong here"
-            } else {
-                ""
-            };
-            return Err(self.error(at, format!("unknown key '{name}'{similar}")));
-        }
-        let text = match value.get_ref() {
-            DeValue::String(text) => text.as_ref().to_owned(),
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_err(|error| self.error(at, format!("'{name}': {error}")))?
-                .to_string(),
-            DeValue::Float(number) => number.as_str().to_owned(),
-            DeValue::Boolean(flag) => u8::from(*flag).to_string(),
-            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                return Err(self.wrong(key, value, "a text, a number or a flag"));
-            }
-        };
-        let set = options.set(name, &text);
-        set.map_err(|error| self.error(value.span().start, error))
-    }
-
-    fn text(&self, key: &Key<'_>, value: &Value<'_>) -> Result<String, String> {
-        let text = value.get_ref().as_str().map(str::to_owned);
-        text.ok_or_else(|| self.wrong(key, value, "a text"))
-    }
-
-    fn texts(&self, key: &Key<'_>, value: &Value<'_>) -> Result<Vec<String>, String> {
-        let all = value.get_ref().as_array().and_then(|array| {
-            let texts = array
-                .iter()
-                .map(|text| Some(text.get_ref().as_str()?.to_owned()));
-            texts.collect::<Option<Vec<_>>>()
-        });
-        all.ok_or_else(|| self.wrong(key, value, "a row of texts"))
-    }
-
-    fn flag(&self, key: &Key<'_>, value: &Value<'_>) -> Result<bool, String> {
-        let flag = value.get_ref().as_bool();
-        flag.ok_or_else(|| self.wrong(key, value, "true or false"))
-    }
-
-    fn number(&self, key: &Key<'_>, value: &Value<'_>) -> Result<i32, String> {
-        let number = value.get_ref().as_integer();
-        let number = number.and_then(|n| i32::from_str_radix(n.as_str(), n.radix()).ok());
-        number.ok_or_else(|| self.wrong(key, value, "a number"))
-    }
-
-    fn table<'v, 'i>(
-        &self,
-        key: &Key<'_>,
-        value: &'v Value<'i>,
-    ) -> Result<&'v DeTable<'i>, String> {
-        let table = value.get_ref().as_table();
-        table.ok_or_else(|| self.wrong(key, value, "a table"))
-    }
-
-    fn wrong(&self, key: &Key<'_>, value: &Value<'_>, wanted: &str) -> String {
-        let (name, is) = (key.get_ref(), value.get_ref().type_str());
-        self.error(
-            key.span().start,
-            format!("'{name}' must be {wanted}, and is of type {is}"),
-        )
     }
 }
 
@@ -308,7 +93,7 @@ options = { priority = -5 }
 "#;
 
     #[test]
-    fn every_pool_has_what_its_table_says() {
+    fn every_pool_has_the_settings_of_its_table() {
         let pools = parse("run.toml", GOOD).unwrap();
         let [shop, wiki] = &pools[..] else {
             panic!("{pools:?}")
@@ -326,7 +111,7 @@ options = { priority = -5 }
     }
 
     #[test]
-    fn all_mistakes_are_told() {
+    fn all_mistakes_are_reported() {
         let text = "[[pool]]\nname = \"a\"\nlisten = 1\nmax_request = 1\nlisten_mode = \"9\"\n\
                     [pool.options]\nnam = 1\ndie_timeout = \"soon\"\n[[pool]]\nname = \"a\"\n";
         let mistakes = parse("f", text).unwrap_err();
@@ -335,7 +120,7 @@ options = { priority = -5 }
             .map(|line| line.split(':').nth(1).unwrap())
             .collect();
         places.sort_unstable_by_key(|place| place.parse::<u32>().unwrap());
-        // The second pool lacks two keys, and has the first one's name.
+        // The second pool lacks two keys and has the name of the first.
         assert_eq!(
             places,
             ["1", "3", "4", "5", "7", "8", "9", "9", "9"],
@@ -344,7 +129,7 @@ options = { priority = -5 }
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_line_its_pool_and_its_key() {
+    fn a_mistake_is_reported_with_its_line_its_pool_and_its_key() {
         let head = "[[pool]]\nname = \"shop\"\nlisten = \":1\"\ncommand = [\"x\"]\n";
         for (text, wanted) in [
             (
@@ -361,15 +146,15 @@ options = { priority = -5 }
             ),
             (
                 format!("{head}preload = \"yes\"\n"),
-                "run.toml:5: pool 'shop': 'preload' must be true or false, and is of type string",
+                "run.toml:5: pool 'shop': 'preload' must be true or false, but its type is string",
             ),
             (
                 format!("{head}unset = [1]\n"),
-                "run.toml:5: pool 'shop': 'unset' must be a row of texts, and is of type array",
+                "run.toml:5: pool 'shop': 'unset' must be an array of strings, but its type is array",
             ),
             (
                 format!("{head}workers = []\n"),
-                "run.toml:5: pool 'shop': 'workers' must be a text, a number or a flag",
+                "run.toml:5: pool 'shop': 'workers' must be a string, a number or a boolean",
             ),
             (
                 format!("{head}{head}"),
@@ -377,11 +162,11 @@ options = { priority = -5 }
             ),
             (
                 "[[pool]]\nlisten = \":1\"\n".to_owned(),
-                "run.toml:1: pool number 1: no 'name'",
+                "run.toml:1: pool number 1: missing key 'name'",
             ),
             (
                 "[[pool]]\nname = \"a\"\nlisten = \":1\"\n".to_owned(),
-                "run.toml:1: pool 'a': no 'command'",
+                "run.toml:1: pool 'a': missing key 'command'",
             ),
             (
                 "workers = 1\n".to_owned(),
@@ -389,10 +174,10 @@ options = { priority = -5 }
             ),
             (
                 "pool = 1\n".to_owned(),
-                "run.toml:1: 'pool' is not a row of tables",
+                "run.toml:1: 'pool' must be an array of tables",
             ),
             ("\n[[pool]\n".to_owned(), "run.toml:2: "),
-            (String::new(), "run.toml: no table [[pool]]"),
+            (String::new(), "run.toml: no [[pool]] table"),
         ] {
             let mistakes = parse("run.toml", &text).unwrap_err();
             assert!(

@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 
 use super::pool::Pool;
-use crate::console::log;
+use crate::console;
 
 /// What a manager acts upon.
 const PASSED_ON: [Signal; 8] = [
@@ -44,7 +44,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
     let awaited = awaited();
     // Before anybody is started: a signal that comes now is passed on to all of them.
     if let Err(errno) = awaited.thread_block() {
-        log(&format!("fcgipm run: sigprocmask: {}", errno.desc()));
+        console::error(&format!("fcgipm run: sigprocmask: {}", errno.desc()));
         return 1;
     }
     let mut failed = false;
@@ -55,7 +55,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
             Ok(child) => members.push(Member { name, child }),
             Err(error) => {
                 failed = true;
-                log(&format!("fcgipm run: pool '{name}': not started: {error}"));
+                console::error(&format!("fcgipm run: pool '{name}': not started: {error}"));
             }
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                     failed |= !status.success();
                     if !status.success() || !stopping {
                         let (name, pid) = (member.name, member.child.id());
-                        log(&format!(
+                        console::error(&format!(
                             "fcgipm run: pool '{name}': its manager (pid {pid}) has ended ({status}), and is not started again"
                         ));
                     }
@@ -78,7 +78,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                 }
                 Err(error) => {
                     failed = true;
-                    log(&format!("fcgipm run: pool '{}': wait: {error}", member.name));
+                    console::error(&format!("fcgipm run: pool '{}': wait: {error}", member.name));
                     false
                 }
             });
@@ -100,7 +100,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
             Err(Errno::EINTR) => {}
             Err(errno) => {
                 // The managers get a TERM by the death of this process.
-                log(&format!("fcgipm run: sigwait: {}", errno.desc()));
+                console::error(&format!("fcgipm run: sigwait: {}", errno.desc()));
                 return 1;
             }
         }
@@ -125,7 +125,7 @@ fn pass_on(signal: Signal, member: &Member<'_>) {
     match sent {
         // It has ended, which will be told.
         Ok(()) | Err(Errno::ESRCH) => {}
-        Err(errno) => log(&format!(
+        Err(errno) => console::error(&format!(
             "fcgipm run: pool '{}': {signal}: {}",
             member.name,
             errno.desc()

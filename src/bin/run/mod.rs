@@ -11,6 +11,8 @@ mod dropin;
 mod environment;
 mod family;
 mod pool;
+mod pool_table;
+mod requirements;
 mod table;
 
 use std::ffi::OsString;
@@ -21,7 +23,7 @@ use environment::Changes;
 use pool::Pool;
 use table::TableOptions;
 
-use crate::console::log;
+use crate::console;
 
 /// Run a FastCGI program in a pool of workers
 ///
@@ -119,7 +121,7 @@ pub(crate) fn run(options: Options) -> u8 {
             let checks = options.check;
             match Pool::of_command_line(options) {
                 Ok(pool) if checks => checked(&[pool]),
-                Ok(pool) => match check::plain_name(&pool.listen) {
+                Ok(pool) => match requirements::plain_name(&pool.listen) {
                     Some(mistake) => misused(&mistake),
                     None => pool.run(),
                 },
@@ -161,7 +163,7 @@ fn run_file(options: &Options) -> u8 {
     match pools.into_iter().find(|pool| pool.is_named(name)) {
         Some(pool) if options.check => checked(&[pool]),
         Some(pool) => {
-            if let Some(mistake) = check::plain_name(&pool.listen) {
+            if let Some(mistake) = requirements::plain_name(&pool.listen) {
                 return misused(&format!("pool '{name}': {mistake}"));
             }
             if let Some(parent) = options.under {
@@ -181,7 +183,7 @@ fn all_misused(mistakes: &[String]) -> u8 {
 }
 
 fn misused(reason: &str) -> u8 {
-    log(&format!("fcgipm run: {reason}"));
+    console::error(&format!("fcgipm run: {reason}"));
     2
 }
 

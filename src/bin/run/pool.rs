@@ -11,10 +11,10 @@ use fcgipm::options::{Opt, Options};
 use fcgipm::server::listen::address::Address;
 use fcgipm::server::{environment, listen};
 
-use super::check;
 use super::dropin::{self, DropIn};
 use super::environment::Changes;
-use crate::console::log;
+use super::requirements;
+use crate::console;
 
 /// What is to be run.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Pool {
             Err(refusal) => {
                 // The socket's file is not left to somebody who does not listen.
                 listen::stop_arrivals();
-                log(&format!("{}{}", self.label(), refusal.reason));
+                console::error(&format!("{}{}", self.label(), refusal.reason));
                 refusal.status
             }
         }
@@ -103,7 +103,7 @@ impl Pool {
             Ok(options) => options,
             Err(error) => return (vec![error.to_string()], None, None),
         };
-        let mut mistakes = Vec::from_iter(check::plain_name(&self.listen));
+        let mut mistakes = Vec::from_iter(requirements::plain_name(&self.listen));
         let address = if mistakes.is_empty() {
             let address = listen::check(&self.listen, &options);
             address
@@ -112,7 +112,7 @@ impl Pool {
         } else {
             None
         };
-        mistakes.extend(check::of_workers(&self.command, &options));
+        mistakes.extend(requirements::of_workers(&self.command, &options));
         if self.changes.preload {
             mistakes.extend(dropin::find().err());
         }
@@ -121,7 +121,11 @@ impl Pool {
         let manager = program.and_then(|program| Manager::of_program(&options, program));
         mistakes.extend(manager.err().map(|error| error.to_string()));
         let pid_file = options.text(Opt::PidFname);
-        mistakes.extend(pid_file.as_ref().and_then(|path| check::of_pid_file(path)));
+        mistakes.extend(
+            pid_file
+                .as_ref()
+                .and_then(|path| requirements::of_pid_file(path)),
+        );
         (mistakes, address, pid_file)
     }
 

@@ -13,7 +13,7 @@ use clap::Args;
 use report::Report;
 use target::Target;
 
-use crate::console::log;
+use crate::console;
 
 /// Show what a manager and its workers are doing
 ///
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> u8 {
     match shown(options) {
         Ok(()) => 0,
         Err(reason) => {
-            log(&format!("fcgipm status: {reason}"));
+            console::error(&format!("fcgipm status: {reason}"));
             1
         }
     }

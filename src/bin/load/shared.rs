@@ -1,0 +1,86 @@
+//! The state that the threads of a run share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::plan::Limit;
+use super::tally::Silence;
+
+/// What the threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) started: Instant,
+    begun: AtomicU64,
+    /// When a request was last answered well, in nanoseconds since the start.
+    answered: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(started: Instant) -> Self {
+        Self {
+            started,
+            begun: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether one more request may begin; then it counts as begun.
+    pub(crate) fn claim(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Requests(requests) => self.begun.fetch_add(1, Ordering::Relaxed) < requests,
+            Limit::Time(_) => true,
+        }
+    }
+
+    /// Whether the limit leaves none that may begin.
+    pub(crate) fn is_exhausted(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Requests(requests) => self.begun.load(Ordering::Relaxed) >= requests,
+            Limit::Time(_) => false,
+        }
+    }
+
+    /// A request was answered well: the silence that ends with it, whoever answered before.
+    pub(crate) fn answered(&self, now: Instant) -> Silence {
+        let now = now.saturating_duration_since(self.started);
+        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.answered.fetch_max(nanoseconds, Ordering::Relaxed);
+        let began = Duration::from_nanos(before);
+        Silence {
+            length: now.saturating_sub(began),
+            began,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_what_no_thread_has_ended() {
+        let started = Instant::now();
+        let shared = Shared::new(started);
+        let at = |milliseconds| started + Duration::from_millis(milliseconds);
+        assert_eq!(shared.answered(at(5)).length, Duration::from_millis(5));
+        assert_eq!(shared.answered(at(9)).length, Duration::from_millis(4));
+        // Another thread tells late of an answer before that.
+        assert_eq!(shared.answered(at(8)).length, Duration::ZERO);
+        let silence = shared.answered(at(29));
+        assert_eq!(silence.length, Duration::from_millis(20));
+        assert_eq!(silence.began, Duration::from_millis(9));
+    }
+
+    #[test]
+    fn no_more_requests_begin_than_were_asked_for() {
+        let shared = Shared::new(Instant::now());
+        let limit = Limit::Requests(1000);
+        let begun: usize = std::thread::scope(|scope| {
+            let threads =
+                [(); 4].map(|()| scope.spawn(|| (0..1000).filter(|_| shared.claim(limit)).count()));
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+        assert_eq!(begun, 1000);
+        assert!(shared.is_exhausted(limit));
+    }
+}
