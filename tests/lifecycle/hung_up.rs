@@ -110,7 +110,7 @@ fn without_the_option_everything_is_run() {
         pool.program.signal(Signal::SIGTERM);
         assert_eq!(pool.program.wait().code(), Some(0));
         // Its answers went nowhere.
-        let lost = |line: &String| line.contains("hello: a response was not taken to its end");
+        let lost = |line: &String| line.contains("hello: the response was not sent completely");
         let lost = pool
             .program
             .all_lines()

@@ -58,7 +58,7 @@ fn a_worker_that_takes_notice_answers_by_itself() {
             assert!(line.contains(part), "{line}");
         }
         let text = connection.response_to(ID).text();
-        assert!(text.contains("503") && text.contains("given up"), "{text}");
+        assert!(text.contains("503") && text.contains("timed out"), "{text}");
         // It is the same worker that goes on, on the same connection.
         ask_on_kept(&mut connection).unwrap();
         pool.stop();
@@ -207,7 +207,7 @@ fn a_limit_of_50_ms_is_kept_and_one_of_5_is_refused() {
     let mut ages: Vec<f64> = Vec::new();
     for _ in 0..21 {
         let mut connection = begun(&pool, "/pause", false);
-        assert!(connection.response_to(ID).text().contains("given up"));
+        assert!(connection.response_to(ID).text().contains("timed out"));
         let line = pool.program.line("request timed out");
         let (_, age) = line.split_once(") after ").unwrap();
         let (age, _) = age.split_once("ms: GET /pause").unwrap();

@@ -12,14 +12,14 @@ const REQUESTS: usize = 1_000;
 
 /// What servers and applications say about a client that has gone away.
 const HANG_UPS: &[&str] = &[
-    "a response was not taken to its end",
+    "the response was not sent completely",
     "had disconnected (option skip_disconnected)",
     "AH01075: Error dispatching request to : (reading input brigade)",
     "AH01095: prefetch request body failed",
 ];
 
 /// What nginx and the applications say when the answer to a HEAD is not taken to its end.
-const HEADS: &[&str] = &["a response was not taken to its end"];
+const HEADS: &[&str] = &["the response was not sent completely"];
 
 pub(crate) fn bodies_of_every_size_arrive_whole(stack: Stack) {
     send_bodies(&stack, &SIZES);

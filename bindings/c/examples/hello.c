@@ -1,25 +1,25 @@
-/* A FastCGI application in C under the fcgipm manager.
+/* A FastCGI application in C with prefork workers.
  *
- *     hello [ADDRESS]            listens on ADDRESS, or on FCGI_SOCKET_PATH, or on :9005
- *     FCGIPM_N_PROCESSES=5       workers (2 here, if the variable is not set)
+ *     hello [ADDRESS]            listens on ADDRESS, on FCGI_SOCKET_PATH, or on :9005
+ *     FCGIPM_N_PROCESSES=5       sets the number of workers (default here: 2)
  *
  * Paths:
- *     /             a greeting with the worker's pid
- *     /env          the parameters, a line each
- *     /echo         the body, as it comes: for small ones, since a web server may stop sending a body once
- *                   the response has begun
- *     /hash         the body's length and its FNV-1a hash
- *     /bytes?n=N    N bytes
- *     /headers?n=N  N header lines
- *     /stderr       a line for the web server's error log
- *     /status?n=N   exit status N
- *     /pause?n=N    N bytes, and the rest when a byte can be read from the file named by HELLO_GATE, or when
- *                   the manager gives notice that the request takes too long
- *     /stubborn?n=N the same, but takes no notice
- *     /grow?n=N     N bytes of memory more, for good
- *     /exit?n=N     the greeting, and when it is sent the worker exits with status N
+ *     /              a greeting with the worker's pid
+ *     /env           the parameters, one per line
+ *     /echo          the body, echoed while it is read. Only for small bodies: a web server may stop
+ *                    sending the body when the response begins
+ *     /hash          the length of the body and its FNV-1a hash
+ *     /bytes?n=N     N bytes
+ *     /headers?n=N   N header lines
+ *     /stderr        writes a line to the web server's error log
+ *     /status?n=N    ends the request with status N
+ *     /pause?n=N     N bytes, then waits until a byte can be read from the file HELLO_GATE, or until
+ *                    the manager notifies the worker that the request has reached request_timeout
+ *     /stubborn?n=N  the same, but ignores the notice
+ *     /grow?n=N      allocates N bytes and never frees them
+ *     /exit?n=N      a greeting, then the worker exits with status N
  *
- * HELLO_START names a command that each worker runs before it serves; if it fails, the worker does.
+ * HELLO_START is a command that each worker runs before it serves. If it fails, the worker exits.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -33,17 +33,17 @@
 
 #include "fcgipm.h"
 
-/* The last error, and the end. */
+/* Prints the library's last error; returns the exit status. */
 static int fail(const char *what)
 {
     fprintf(stderr, "hello: %s: %s\n", what, fcgipm_last_error_message());
     return 1;
 }
 
-/* The status with which the worker exits behind this request; negative: it goes on. */
+/* The worker exits with this status after the current request, unless it is negative. */
 static int exit_status = -1;
 
-/* A parameter, or "" where there is none. It lives until the request is finished. */
+/* A parameter, or "" if there is none. It is valid until the request is finished. */
 static const char *parameter(const fcgipm_request *request, const char *name)
 {
     const uint8_t *value = NULL;
@@ -55,7 +55,7 @@ static const char *parameter(const fcgipm_request *request, const char *name)
 
 static void put(fcgipm_request *request, const void *data, size_t length)
 {
-    /* A failed write fails again at the next call, and at the end: one check there is enough. */
+    /* After a failed write, all later calls fail, and so does finish: serve() checks that. */
     (void)fcgipm_request_write(request, FCGIPM_STDOUT, data, length);
 }
 
@@ -70,11 +70,11 @@ static void print(fcgipm_request *request, const char *format, ...)
         put(request, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }
 
-/* The number behind "n=" in the query, or a default. */
-static unsigned long long number(const fcgipm_request *request, unsigned long long otherwise)
+/* The number after "n=" in the query, or a default. */
+static unsigned long long number(const fcgipm_request *request, unsigned long long fallback)
 {
     const char *query = parameter(request, "QUERY_STRING");
-    return strncmp(query, "n=", 2) == 0 ? strtoull(query + 2, NULL, 10) : otherwise;
+    return strncmp(query, "n=", 2) == 0 ? strtoull(query + 2, NULL, 10) : fallback;
 }
 
 static void answer_env(fcgipm_request *request)
@@ -148,7 +148,7 @@ static void answer_stderr(fcgipm_request *request)
     print(request, "Content-Type: text/plain\r\n\r\nlogged\n");
 }
 
-/* The manager's notice ends a call that waits, because the handler is there. */
+/* With a handler, the manager's signal interrupts a call that waits. */
 static void on_notice(int signal)
 {
     (void)signal;
@@ -173,14 +173,14 @@ static void answer_pause(fcgipm_request *request, int stubborn)
     if (fd >= 0)
         close(fd);
     if (count < 0 && fcgipm_worker_notice_given() == 1)
-        print(request, "Status: 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\ngiven up\n");
+        print(request, "Status: 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\ntimed out\n");
     else if (first == 0)
         print(request, "Content-Type: text/plain\r\n\r\nwaited, %ld\n", (long)count);
 }
 
 static void answer_grow(fcgipm_request *request)
 {
-    /* Volatile, so that the compiler keeps what nobody reads. */
+    /* volatile: the compiler must not remove memory that is never read. */
     static char *volatile memory;
     unsigned long long count = number(request, 0);
     memory = malloc(count);
@@ -228,10 +228,10 @@ static int serve(int listener, const fcgipm_options *options)
     struct sigaction notice = {.sa_handler = on_notice};
     const char *start = getenv("HELLO_START");
     if (start != NULL && (result = system(start)) != 0) {
-        fprintf(stderr, "hello: '%s' ended with status %d\n", start, result);
+        fprintf(stderr, "hello: HELLO_START: '%s' exited with wait status %d\n", start, result);
         return 1;
     }
-    /* The signal of the option request_timeout_signal. */
+    /* The default of the option request_timeout_signal. */
     sigaction(SIGVTALRM, &notice, NULL);
     fcgipm_request *request = fcgipm_request_new(listener, 0, options);
     if (request == NULL)
@@ -239,7 +239,7 @@ static int serve(int listener, const fcgipm_options *options)
     while (exit_status < 0 && (result = fcgipm_request_accept(request)) == 0) {
         answer(request, ++served);
         if (fcgipm_request_finish(request) < 0)
-            fail("a response was not taken to its end");
+            fail("the response was not sent completely");
     }
     fcgipm_request_free(request);
     if (exit_status >= 0)

@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 
-# A FastCGI daemon with prefork workers, to stand behind nginx, Apache or lighttpd:
+# A FastCGI daemon with prefork workers, for use behind nginx, Apache or lighttpd:
 #
 #     FCGI_SOCKET_PATH=:9005 FCGIPM_N_PROCESSES=5 perl -Ilib examples/daemon.fcgi
 #
-# HUP to the manager renews the workers and with them AppCode::DB; TERM stops.
+# HUP to the manager reloads: new workers load AppCode::DB again. TERM stops gracefully.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ my $req = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, FCGIPM::F
 my $pm = FCGIPM::ProcManager->new({ n_processes => 5 });
 $pm->pm_manage();
 
-require AppCode::DB;    # in each worker, so that a reload picks up new code
+require AppCode::DB;    # in each worker, so that a reload loads the new code
 
 while ($req->Accept() >= 0) {
     $pm->pm_pre_dispatch();

@@ -1,6 +1,6 @@
 package AppCode::DB;
 
-# The application of daemon.fcgi: one page for each thing that a FastCGI program does.
+# The application of daemon.fcgi: a page for each feature of a FastCGI program.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ my %PAGE = (
     '/exit'    => \&leave,
 );
 
-# These read the body themselves, as it arrives; CGI.pm would take all of it into memory.
+# These pages read the body themselves. CGI.pm would load all of it into memory.
 my %READS_BODY = map { $_ => 1 } qw(/echo /hash);
 
 sub handle {
@@ -38,7 +38,7 @@ sub handle {
     return;
 }
 
-# Web servers differ in what they put into PATH_INFO and SCRIPT_NAME for a daemon that answers all.
+# For a daemon that serves all paths, web servers set PATH_INFO and SCRIPT_NAME differently.
 sub path {
     my $path = $ENV{DOCUMENT_URI} || $ENV{REQUEST_URI} || ($ENV{SCRIPT_NAME} || '') . ($ENV{PATH_INFO} || '') || '/';
     $path =~ s/\?.*//s;
@@ -98,7 +98,7 @@ sub bytes {
     my $chunk = '0123456789abcdef' x (CHUNK / 16);
     while ($missing > 0) {
         my $length = $missing < CHUNK ? $missing : CHUNK;
-        print(substr $chunk, 0, $length) or return;    # nobody reads any more
+        print(substr $chunk, 0, $length) or return;    # the client has disconnected
         $missing -= $length;
     }
     return;
@@ -131,7 +131,7 @@ sub pause {
 sub status {
     my ($q) = @_;
     my $code = number($q, 'code', 200);
-    text($q, -status => "$code Asked for");
+    text($q, -status => "$code As Requested");
     print "status $code\n";
     return;
 }
