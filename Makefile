@@ -1,5 +1,5 @@
-# The build's products and commands. Cargo builds; make adds what cargo cannot: the version node of
-# the shared library, other languages, and the set-up of a fresh machine.
+# What can be built and run: see `make help`. Cargo builds; make adds what cargo cannot: the version node
+# of the shared library, other languages, and the set-up of a fresh machine.
 
 CARGO   ?= cargo
 CC      ?= cc
@@ -12,9 +12,17 @@ HELLO   := $(RELEASE)/examples/hello
 DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
 XS      := $(RELEASE)/perl/auto/FCGIPM/XS/XS.so
 
-.PHONY: build setup-build run test bench check fuzz clean FORCE
+.PHONY: help setup build setup-build run test test-fast bench check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
+# The text after ## is the target's line in this list.
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: ## install the Debian packages for building, testing, checking and benchmarks
+	@for purpose in check bench test; do packaging/setup.sh $$purpose || exit 1; done
+
+build: ## library, command, drop-in for libfcgi, compiled part of the Perl binding, example
 build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS)
 
 setup-build:
@@ -73,24 +81,37 @@ $(DROPIN)/libfcgi.so.0: $(RELEASE)/.cargo $(LIBFCGI)/variadic.c $(LIBFCGI)/symbo
 	  'Description: libfcgi on the engine of fcgipm' 'Version: $(LIBFCGI_SAYS)' 'Cflags: -I$${includedir}' \
 	  'Libs: -L$${libdir} -lfcgi' >$(DROPIN)/$$name.pc; done
 
-# Looks for new inputs for a while; what fails stands in fuzz/artifacts. Needs nightly and cargo-fuzz.
-fuzz:
+# What fails is written to fuzz/artifacts. Needs nightly Rust and cargo-fuzz.
+fuzz: ## search for inputs that break a pure layer (FUZZ_SECONDS=300 for each target)
 	cd fuzz && for target in wire conn; do \
 	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),300) -max_len=4096 || exit 1; done
 
 FORCE:
 
+run: ## start the Perl example on :9005 and an HTTP gateway on 127.0.0.1:8080
 run: build
 	@packaging/setup.sh run
 	@packaging/run.sh
 
+test: ## all tests; LAYER=NAME runs one layer (LAYER=list names them)
+ifeq ($(LAYER),list)
+test:
+else
 test: build $(RELEASE)/bench/floor $(RELEASE)/bench/native
 	@packaging/setup.sh test
-	@tests/run.sh
+endif
+	@$(if $(LAYER),CARGO='$(CARGO)' tests/layer.sh '$(LAYER)',tests/run.sh)
 
-# fcgipm beside its peers; ends with the bounds, and fails when one is missed. All of it takes about a
-# quarter of an hour. SCENARIO=NAME[,NAME/CASE]: only these; SCENARIO=micro: only the micro-benchmarks; PEERS=NAME[,NAME];
-# ROUNDS=, SECONDS=: see target/release/fcgipm-bench --help.
+# What needs no packages beyond those of the build: under two minutes once it is built.
+test-fast: ## pure layers, unit tests, structure, header and protocol
+test-fast: build
+	@for layer in structure units header properties corpus pool_simulation conformance; do \
+	  echo "== $$layer"; POOL_EVENTS=100000 CARGO='$(CARGO)' tests/layer.sh $$layer || exit 1; done
+
+# It ends with the bounds, and fails if one is missed. Everything takes about a quarter of an hour.
+# SCENARIO=NAME[,NAME/CASE] and PEERS=NAME[,NAME] select; SCENARIO=micro: only the micro-benchmarks.
+# ROUNDS= and SECONDS=: see target/release/fcgipm-bench --help.
+bench: ## measure fcgipm beside its peers (SCENARIO=, PEERS=, ROUNDS=, SECONDS=)
 bench: build
 	@packaging/setup.sh bench
 	@$(MAKE) --no-print-directory bench-programs
@@ -122,8 +143,9 @@ $(BENCH)/native: benches/programs/native.c include/fcgipm.h $(LIBRARY)
 
 # Formatting, lints, and that what is generated is in step with what it is generated from: the build
 # writes the header, and its test the page of options.
+check: ## formatting, lints, generated files, spelling
 check: build
-	@packaging/setup.sh run
+	@packaging/setup.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet
@@ -133,7 +155,8 @@ check: build
 	  case $$file in */Compat/*) compat=-MFCGIPM::Compat ;; *) compat= ;; esac; \
 	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib $$compat -wc $$file || exit 1; done
 	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done
+	git ls-files -z ':!*.svg' ':!*.lock' ':!fuzz/corpus' ':!LICENSE-*' | xargs -0 codespell
 
-clean:
+clean: ## remove what was built
 	$(CARGO) clean
 	rm -rf fuzz/target bindings/perl/Makefile bindings/perl/blib bindings/perl/pm_to_blib

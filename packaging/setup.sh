@@ -1,25 +1,26 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose needs and that are missing: build, run, test or
-# bench.
-# As root, or through sudo where it asks for no password; otherwise it prints the command to type.
+# Installs the Debian packages that a purpose needs and that are missing: build, run, check, test or
+# bench. Runs as root, or through sudo if that needs no password; otherwise it prints the command to type.
 set -eu
 
 build="gcc g++ libc6-dev perl"
 run="$build libffi-platypus-perl libcgi-pm-perl curl"
-# What docs/PROGRAMS.md has recipes for: about 300 MB to fetch, nearly all of it for QGIS.
+# The programs of docs/PROGRAMS.md: a download of about 300 MB, nearly all of it for QGIS.
 recipes="spawn-fcgi multiwatch cgi-mapserver mapcache-cgi qgis-server shibboleth-sp-utils"
-# Whole applications; the portal of LemonLDAP does not start without what follows it.
+# Whole applications. The portal of LemonLDAP needs the packages after it to start.
 applications="gitweb git smokeping w3c-markup-validator libcgi-compile-perl libcgi-emulate-psgi-perl lemonldap-ng-fastcgi-server liblemonldap-ng-portal-perl libgd-securityimage-perl libimage-magick-perl libmime-tools-perl libemail-sender-perl libstring-random-perl munin"
 test="$run libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 libapache2-mod-fcgid lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl libdevel-nytprof-perl libposix-atfork-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi $recipes $applications"
+check="$run codespell"
 bench="$run libfcgi-dev libfcgi-perl libfcgi-procmanager-perl php-fpm strace valgrind"
 
 purpose=${1:-}
 case "$purpose" in
     build) wanted=$build ;;
     run) wanted=$run ;;
+    check) wanted=$check ;;
     test) wanted=$test ;;
     bench) wanted=$bench ;;
-    *) echo "usage: $0 build|run|test|bench" >&2; exit 2 ;;
+    *) echo "usage: $0 build|run|check|test|bench" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null 2>&1; then
@@ -27,11 +28,11 @@ if ! command -v cargo >/dev/null 2>&1; then
     exit 1
 fi
 if ! command -v dpkg-query >/dev/null 2>&1; then
-    echo "not a Debian or Ubuntu system: make sure that these are there: $wanted" >&2
+    echo "not a Debian or Ubuntu system: install the equivalent of: $wanted" >&2
     exit 0
 fi
 
-# What the tests run besides packages: the originals' own tests.
+# The tests also run the original modules' own tests, which no package contains.
 fetch_originals() {
     [ "$purpose" = test ] || exit 0
     exec "$(dirname "$0")/originals.sh"
@@ -54,7 +55,7 @@ else
     echo "type: sudo sh -c '$install'" >&2
     exit 1
 fi
-# Services that a package would start are not wanted: tests start their own.
+# Packages must not start their services: the tests start their own.
 policy=/usr/sbin/policy-rc.d
 $as_root "[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && touch $policy.fcgipm; }"
 code=0
