@@ -1,21 +1,21 @@
-//! The clock that the manager, its workers and whoever watches them share.
+//! The clock that the manager, its workers and `fcgipm status` share.
 
 use std::time::Duration;
 
-/// The time since the system's start (CLOCK_MONOTONIC).
+/// The time since the system was started (CLOCK_MONOTONIC).
 #[must_use]
 pub fn now() -> Duration {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// The same as of the kernel's last tick, a few milliseconds ago at most. It is read without a system
-/// call (vdso(7)), in a few nanoseconds.
+/// The same at the kernel's last tick, a few milliseconds ago at most. It takes a few nanoseconds, and no
+/// system call (vdso(7)).
 #[inline]
 pub(crate) fn recently() -> Duration {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
-/// How far apart two ticks are.
+/// The time between two ticks.
 pub(crate) fn tick() -> Duration {
     static TICK: once_cell::sync::OnceCell<Duration> = once_cell::sync::OnceCell::new();
     *TICK.get_or_init(|| {
@@ -39,7 +39,7 @@ fn read(clock: libc::clockid_t) -> Duration {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the pointer is to a live local. The call fails for unknown clocks only.
+    // SAFETY: the pointer is to a live local. The call fails only for unknown clocks.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -1,13 +1,13 @@
-//! What the running kernel does, where nothing but its version tells.
+//! Behaviour of the running kernel that can only be derived from its version.
 
 use nix::sys::utsname::uname;
 use once_cell::race::OnceBool;
 
-/// Whether of several processes that wait in epoll_wait(2) one can be woken for what is one's to do
-/// (`EPOLLEXCLUSIVE`). Before Linux 5.7 one that has been woken already, and has not run yet, may be taken for the one to
-/// wake: then nobody comes.
+/// Whether `EPOLLEXCLUSIVE` works: of several processes in epoll_wait(2), a new connection wakes one.
+/// Before Linux 5.7 the kernel may choose a process that was woken already and has not run yet; then no
+/// process accepts the connection.
 pub(crate) fn wakes_one_in_epoll() -> bool {
-    // Waits for nobody: a child that was forked meanwhile would wait for ever.
+    // Without blocking: a child that was forked during the initialisation would wait forever.
     static KNOWN: OnceBool = OnceBool::new();
     KNOWN.get_or_init(|| {
         let name = uname();
@@ -18,7 +18,7 @@ pub(crate) fn wakes_one_in_epoll() -> bool {
     })
 }
 
-/// The first two numbers of a release.
+/// The first two numbers of a release name.
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|character: char| !character.is_ascii_digit());
     let mut next = || numbers.next()?.parse().ok();

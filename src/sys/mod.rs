@@ -1,6 +1,6 @@
-//! The only room that makes system calls.
+//! The only module that makes system calls.
 //!
-//! Every function here is safe to call; each `unsafe` block says why it is sound.
+//! Every function here is safe to call. Each `unsafe` block states why it is sound.
 
 pub(crate) mod clock;
 pub(crate) mod fd;

@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(
             error.message(),
             format!(
-                "environment variable FCGIPM_WORKER: descriptor {number}, the scoreboard's, is no file"
+                "environment variable FCGIPM_WORKER: descriptor {number}, the scoreboard's, is not a regular file"
             )
         );
         assert!(current().is_none());

@@ -89,7 +89,7 @@ impl LoopStatus {
     /// A request was not run, because its client had disconnected.
     pub fn hung_up(&self) {
         if let Some(claimed) = &self.0 {
-            claimed.page.count_hung_up();
+            claimed.page.count_disconnected();
         }
     }
 

@@ -122,7 +122,7 @@ impl Installed {
     fn tie(&self, is_guarded: bool) {
         self.guarded.store(is_guarded, Ordering::Relaxed);
         if is_guarded {
-            child::forget_parent_death();
+            child::ignore_parent_death();
             return;
         }
         child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);

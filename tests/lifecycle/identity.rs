@@ -403,7 +403,7 @@ fn what_takes_root_is_refused_at_the_start_of_a_manager_without() {
     assert_refused(
         command,
         &format!(
-            "option priority: '-20': setpriority below the present {present}, which needs root: \
+            "option priority: '-20': setpriority below the current {present}, which needs root: \
              Permission denied (os error 13)"
         ),
     );

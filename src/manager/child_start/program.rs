@@ -115,7 +115,7 @@ pub(in crate::manager) fn become_program(
         let _ = nix::unistd::write(pipe, &Failure::encode(&error));
     }
     // Not a return into the host, which would go on as a second manager.
-    exec::leave(Program::exit_status(&error).unwrap_or(NOT_EXECUTED).into())
+    exec::exit_now(Program::exit_status(&error).unwrap_or(NOT_EXECUTED).into())
 }
 
 /// Why a worker has not become the program.
@@ -166,7 +166,7 @@ fn execute(shell: EventLoop, slot: usize, program: &Program, settings: &Settings
         Ok(prepared) => {
             if process::parent_pid() != manager {
                 // It died before the kernel knew whom to tell.
-                exec::leave(0);
+                exec::exit_now(0);
             }
             // No handler of ours stands any more. A signal that has come meanwhile does to this process
             // what it would have done to the program a moment later.

@@ -288,7 +288,7 @@ impl Manager {
             let event = self.become_worker(slot)?;
             // What failed in the parent behind the fork may have left a child that nobody knows. It leaves before it
             // accepts anything.
-            if known.is_some_and(|pipe| !pipe::await_poke(pipe)) {
+            if known.is_some_and(|pipe| !pipe::await_byte(pipe)) {
                 wakeup::request_retirement();
             }
             return Ok(Some(event));

@@ -73,7 +73,7 @@ impl Guarding {
 impl EventLoop {
     /// Sees to it that there is a guardian, which knows all workers.
     pub(in crate::manager) fn guard(&mut self, ready: &[Source]) {
-        self.guarding.dismissed.retain(|one| !one.is_gone());
+        self.guarding.dismissed.retain(|one| !one.is_reaped());
         if ready.contains(&Source::Guardian)
             && let Some(ended) = self.guarding.guardian.take_if(|one| one.has_ended())
         {

@@ -110,7 +110,7 @@ impl EventLoop {
         let told = ready.contains(&Source::Disposable);
         let mut ended = Vec::new();
         self.closing.processes.retain_mut(|one| {
-            let is_gone = one.process.is_gone();
+            let is_gone = one.process.has_ended();
             if is_gone || (told && is_at_its_end(one.process.channel())) {
                 one.has_ended = true;
                 ended.extend(one.passes_for.take());

@@ -40,7 +40,7 @@ impl EventLoop {
                 // What it says of itself is only shown.
                 let requests = self.page(slot).snapshot().map_or(0, |look| look.requests);
                 header.add(Total::Requests, requests);
-                header.add(Total::HungUp, self.page(slot).hung_up());
+                header.add(Total::Disconnected, self.page(slot).disconnected());
                 self.parts
                     .scoreboard
                     .slot(slot)

@@ -1,4 +1,4 @@
-//! A connection's descriptor, and its end.
+//! The descriptor of a connection.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,8 +10,8 @@ use crate::sys::process::forks::Mark;
 
 const NOBODY: i32 = 0;
 
-/// The descriptor of a connection. When the process that has it drops it, the peer sees the end at once, whoever has
-/// copies; in a child of that process a copy is closed, and nothing else.
+/// The descriptor of a connection. When its owner drops it, the peer sees the end immediately, even if other
+/// processes have copies. In a child of the owner, dropping only closes the copy.
 #[derive(Debug)]
 pub(crate) struct Connection {
     fd: ManuallyDrop<OwnedFd>,
@@ -20,12 +20,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// One that this process has just accepted.
+    /// A connection that this process has just accepted.
     pub(crate) fn accepted(fd: OwnedFd) -> Self {
         Self::since(Mark::now(), fd)
     }
 
-    /// One that came from elsewhere: another process may have forked while it had it.
+    /// A connection from elsewhere: a process that had it may have forked.
     pub(crate) fn received(fd: OwnedFd) -> Self {
         Self::since(Mark::unknown(), fd)
     }
@@ -38,29 +38,29 @@ impl Connection {
         }
     }
 
-    /// From here on the connection ends when this process drops it; copies exist.
+    /// Makes this process the owner. Other processes have copies.
     pub(crate) fn take(&mut self) {
         self.owner = process::pid();
         self.accepted = Mark::unknown();
     }
 
-    /// From here on another process ends it.
+    /// Makes another process the owner.
     pub(crate) fn leave(&mut self) {
         self.owner = NOBODY;
     }
 
-    /// The descriptor, with which somebody else goes on: nothing ends here.
+    /// The descriptor, for another owner: the connection does not end.
     pub(crate) fn into_fd(self) -> OwnedFd {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: taken once; `this` is neither used nor dropped afterwards.
         unsafe { ManuallyDrop::take(&mut this.fd) }
     }
 
-    /// Closing would leave the connection open for as long as a child has a copy.
+    /// Shuts the connection down: a close would leave it open as long as a child has a copy.
     #[cold]
-    fn end_if_own(&self) {
+    fn end_if_owner(&self) {
         if self.owner == process::pid() {
-            // It fails when the peer is gone.
+            // It fails if the peer has closed the connection.
             let _ = shutdown(self.as_raw_fd(), Shutdown::Both);
         }
     }
@@ -70,9 +70,9 @@ impl Drop for Connection {
     #[inline]
     fn drop(&mut self) {
         if self.accepted.has_forked_since() {
-            self.end_if_own();
+            self.end_if_owner();
         }
-        // SAFETY: dropped once, here, unless `into_fd` took it, which does not come by here.
+        // SAFETY: dropped once, here; `into_fd` takes it without dropping self.
         unsafe { ManuallyDrop::drop(&mut self.fd) };
     }
 }

@@ -1,5 +1,5 @@
-//! Reading and writing a connection: never blocking in the call itself, so that a deadline costs
-//! no system call until there is something to wait for.
+//! Reading and writing a connection. The calls never block, so that a deadline costs no system call
+//! until there is something to wait for.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -9,23 +9,23 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recvmsg, sendmsg};
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
-    /// The peer will send nothing more.
+    /// The peer sends no more.
     End,
-    /// Nothing yet.
+    /// No data yet.
     Nothing,
 }
 
-/// Reads what is there.
+/// Reads what has arrived.
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Received> {
     received(|| nix::sys::socket::recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
 }
 
-/// The same into several places, one after the other.
+/// The same into several buffers, one after the other.
 pub(crate) fn receive_apart(
     fd: BorrowedFd<'_>,
     parts: &mut [IoSliceMut<'_>],
@@ -46,34 +46,34 @@ fn received(mut receive: impl FnMut() -> nix::Result<usize>) -> nix::Result<Rece
     }
 }
 
-/// Reads what is there from a pipe that does not block.
+/// Reads what has arrived from a non-blocking pipe.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Received> {
     received(|| nix::unistd::read(fd, buffer))
 }
 
-/// Whether there is nothing to read, and no end, at this moment.
+/// Whether there is neither data to read nor the end, at this moment.
 pub(crate) fn is_silent(fd: BorrowedFd<'_>) -> bool {
     peek(fd, &mut [0]) == Err(Errno::EAGAIN)
 }
 
-/// What could be read at this moment, which stays there; 0: its end.
+/// Copies what could be read at this moment, without removing it; 0: the end.
 pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
     nix::sys::socket::recv(fd.as_raw_fd(), buffer, flags)
 }
 
-/// Which directions of a connection are at their end.
+/// Which directions of a connection have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// Neither, as far as this side can know: of a TCP peer that closed it knows only that it sends no more.
+    /// None, as far as this side knows.
     None,
-    /// The peer sends no more.
+    /// The peer sends no more. A TCP peer that has closed the connection looks like this, too.
     Input,
-    /// Nor does it take anything: a closed unix socket, a reset TCP connection.
+    /// Nor does it receive anything: a closed unix socket, a reset TCP connection.
     Closed,
 }
 
-/// Whether the peer has hung up; whatever it sent before can still be read.
+/// Whether the peer has closed the connection. What it sent before can still be read.
 pub(crate) fn ends(fd: BorrowedFd<'_>) -> Ends {
     let found = events(fd, libc::POLLRDHUP);
     if found & (libc::POLLHUP | libc::POLLERR) != 0 {
@@ -85,12 +85,12 @@ pub(crate) fn ends(fd: BorrowedFd<'_>) -> Ends {
     }
 }
 
-/// Whether nothing more comes in: of a listening socket, no connection.
+/// Whether the input has ended; of a listening socket: whether no more connections arrive.
 pub(crate) fn input_has_ended(fd: BorrowedFd<'_>) -> bool {
     events(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
 }
 
-/// What poll(2) finds at this moment, for events that nix does not know.
+/// What poll(2) reports at this moment, for events that nix does not define.
 fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
     let mut polled = libc::pollfd {
         fd: fd.as_raw_fd(),
@@ -102,10 +102,10 @@ fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
     if found == 1 { polled.revents } else { 0 }
 }
 
-/// On TCP: holds back what is sent last, for the connection's end to travel with it (tcp(7), TCP_CORK).
+/// On TCP: delays the last small segment, so that it carries the connection's end (tcp(7), TCP_CORK).
 pub(crate) fn hold_for_end(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let on: libc::c_int = 1;
-    // SAFETY: a live local of the stated size. (nix does not know this option.)
+    // SAFETY: a live local of the stated size. (nix does not define this option.)
     Errno::result(unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
@@ -118,27 +118,27 @@ pub(crate) fn hold_for_end(fd: BorrowedFd<'_>) -> nix::Result<()> {
     .map(drop)
 }
 
-/// Which way a wait looks.
+/// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Until there is something to read, or the end.
+    /// Data to read, or the end.
     Read,
-    /// Until the peer takes more.
+    /// Space to write.
     Write,
 }
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// There is something to do.
+    /// The descriptor is ready.
     Ready,
     /// The deadline passed first.
     TimedOut,
-    /// A signal came, and the caller gave it up.
+    /// A signal arrived, and the caller abandoned the wait.
     GivenUp,
 }
 
-/// Waits for a descriptor, through any signals. False: the deadline passed first.
+/// Waits for a descriptor, and retries after signals. False: the deadline passed first.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     direction: Direction,
@@ -147,7 +147,7 @@ pub(crate) fn wait(
     wait_unless(fd, direction, deadline, || false).map(|waited| waited == Waited::Ready)
 }
 
-/// Waits as [`wait`] does, and after each signal asks whether to give it up.
+/// Waits as [`wait`] does, and after each signal calls `give_up`.
 pub(crate) fn wait_unless(
     fd: BorrowedFd<'_>,
     direction: Direction,
@@ -170,8 +170,8 @@ pub(crate) fn wait_unless(
     }
 }
 
-/// A wait as poll(2) and epoll_wait(2) take it: rounded up to milliseconds, so that a deadline is
-/// never met too early and then polled for.
+/// A timeout for poll(2) and epoll_wait(2), rounded up to milliseconds: rounded down, a wait would end
+/// just before its deadline, and be repeated without pause.
 pub(crate) fn timeout(left: Option<Duration>) -> PollTimeout {
     let Some(left) = left else {
         return PollTimeout::NONE;
@@ -183,14 +183,15 @@ pub(crate) fn timeout(left: Option<Duration>) -> PollTimeout {
 /// Why not everything was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
-    /// The peer took nothing for as long as was allowed.
+    /// The peer received nothing within the timeout.
     TimedOut,
     /// The connection failed.
     Failed(Errno),
 }
 
-/// Sends all parts, waiting at most `patience` for each bit of progress. Raises no SIGPIPE. Before
-/// each wait `stuck` is told how many bytes have left. `widen`: a unix socket may hold more, if that helps.
+/// Sends all parts. Each wait for progress lasts `patience` at most. Raises no SIGPIPE. Before each wait
+/// it calls `stuck` with the number of bytes sent so far. `widen`: it may enlarge the buffer of a unix
+/// socket if that helps.
 pub(crate) fn send_all(
     fd: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],
@@ -199,11 +200,11 @@ pub(crate) fn send_all(
     mut stuck: impl FnMut(usize),
 ) -> Result<(), SendError> {
     let mut left = 0;
-    if widen && parts.iter().map(|part| part.len()).sum::<usize>() > USUAL_ROOM {
+    if widen && parts.iter().map(|part| part.len()).sum::<usize>() > USUAL_BUFFER {
         widen_unix(fd);
         widen = false;
     }
-    // Empty parts would make "nothing sent" look like "nothing left".
+    // Skips empty parts, which would look like an empty rest.
     IoSlice::advance_slices(&mut parts, 0);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     while !parts.is_empty() {
@@ -218,7 +219,7 @@ pub(crate) fn send_all(
                 if parts.is_empty() {
                     break;
                 }
-                // It took less than it was given, so it is full: to ask it again would tell nothing new.
+                // A partial send means a full buffer: another one would only return EAGAIN.
             }
             Err(Errno::EAGAIN) => {}
             Err(Errno::EINTR) => continue,
@@ -238,34 +239,34 @@ pub(crate) fn send_all(
     Ok(())
 }
 
-/// What a unix socket holds by default (net.core.wmem_default), and somewhat more.
-const USUAL_ROOM: usize = 256 * 1024;
+/// Somewhat more than the default buffer of a unix socket (net.core.wmem_default).
+const USUAL_BUFFER: usize = 256 * 1024;
 
-/// Doubles what a unix socket may hold, once; so a large response wakes its sender half as often. (A TCP socket
-/// sizes itself, until it is told a size.)
+/// Doubles the buffer of a unix socket, once, so that a large response wakes its sender half as often. (A
+/// TCP socket adapts its buffer, but only until a size is set.)
 fn widen_unix(fd: BorrowedFd<'_>) -> bool {
     use nix::sys::socket::sockopt::SndBuf;
     use nix::sys::socket::{getsockopt, setsockopt};
-    // The kernel sets twice what it is told, for what it needs itself.
+    // The kernel doubles the value for its own overhead.
     getsockopt(&fd, SndBuf)
-        .is_ok_and(|size| size <= USUAL_ROOM && setsockopt(&fd, SndBuf, &size).is_ok())
+        .is_ok_and(|size| size <= USUAL_BUFFER && setsockopt(&fd, SndBuf, &size).is_ok())
 }
 
-/// Reads and throws away what is there, up to a bound. True: the peer's end was reached.
+/// Reads and discards what has arrived, up to a bound. True: the input has ended.
 pub(crate) fn discard(fd: BorrowedFd<'_>, scratch: &mut [u8], bound: usize) -> bool {
     let mut discarded = 0;
     while discarded < bound {
         match receive(fd, scratch) {
             Ok(Received::Bytes(count)) => discarded += count,
             Ok(Received::Nothing) => return false,
-            // An error ends the connection as surely as its end does.
+            // An error ends the connection, too.
             Ok(Received::End) | Err(_) => return true,
         }
     }
     false
 }
 
-/// Throws away what arrives, until its end or that time.
+/// Discards what arrives, until its end or that time.
 pub(crate) fn discard_until_end(
     fd: BorrowedFd<'_>,
     scratch: &mut [u8],
@@ -288,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_parts_are_no_obstacle() {
+    fn empty_parts_are_skipped() {
         let (mut near, far) = UnixStream::pair().unwrap();
         let mut parts = [&b""[..], b"a", b"", b"bc", b""].map(IoSlice::new);
         send_all(far.as_fd(), &mut parts, None, true, |_| ()).unwrap();
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_takes_nothing_is_given_up_after_the_patience() {
+    fn a_send_to_a_peer_that_receives_nothing_times_out() {
         let (_near, far) = UnixStream::pair().unwrap();
         let megabyte = vec![0; 1 << 20];
         let mut left = Vec::new();

@@ -1,4 +1,4 @@
-//! Descriptors that never land on 0, 1 or 2.
+//! Descriptors: reading, waiting, transfer between processes. None that is made here is 0, 1 or 2.
 
 pub(crate) mod connection;
 pub(crate) mod io;
@@ -16,8 +16,8 @@ pub(crate) fn errno(error: nix::errno::Errno) -> i32 {
 
 /// Moves a descriptor above the standard ones.
 ///
-/// A host may run with 1 or 2 closed; a socket that landed there would receive whatever anything
-/// prints. The descriptor is close-on-exec afterwards.
+/// A host may run with 1 or 2 closed. A socket with one of these numbers would receive everything that is
+/// printed. The descriptor is close-on-exec afterwards.
 pub(crate) fn above_standard(fd: OwnedFd) -> nix::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);

@@ -1,4 +1,4 @@
-//! Pipes and socket pairs of the manager, close-on-exec and never on a standard descriptor.
+//! Pipes and socket pairs of the manager: close-on-exec, and not on standard descriptors.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::{above_standard, errno};
 
-/// An end that is read and an end that is written.
+/// The two ends of a pipe.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) read: OwnedFd,
@@ -26,7 +26,7 @@ pub(crate) fn pipe(what: &str, nonblocking: bool) -> Result<Pipe> {
     Ok(Pipe { read, write })
 }
 
-/// A pipe whose written end is anybody's, and blocks; the end that is read does not.
+/// A pipe with a blocking write end, for other programs, and a non-blocking read end.
 pub(crate) fn pipe_to_read(what: &str) -> Result<Pipe> {
     let pipe = pipe(what, false)?;
     crate::sys::socket::listen::set_nonblocking(pipe.read.as_fd())
@@ -46,16 +46,16 @@ pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
     .map_err(|e| failed(what, "socketpair", e))
 }
 
-/// Writes a byte, so that whoever waits at the other end looks. A pipe that is full says the same,
-/// and one that nobody reads concerns nobody.
+/// Writes a byte, which wakes the process at the other end. A full pipe has the same effect, and a pipe
+/// without a reader needs none.
 pub(crate) fn notify(fd: impl AsFd) {
     crate::sys::log::attempt::without_signals(|| {
         let _ = nix::unistd::write(fd, &[0]);
     });
 }
 
-/// Waits for a byte from a non-blocking pipe; false: for its end, which came without one.
-pub(crate) fn await_poke(fd: impl AsFd) -> bool {
+/// Waits for a byte from a non-blocking pipe. False: the pipe ended without one.
+pub(crate) fn await_byte(fd: impl AsFd) -> bool {
     loop {
         match nix::unistd::read(&fd, &mut [0]) {
             Ok(length) => return length > 0,
@@ -69,11 +69,11 @@ pub(crate) fn await_poke(fd: impl AsFd) -> bool {
     }
 }
 
-/// Reads whatever is there from a non-blocking descriptor; whether there was anything.
+/// Reads and discards what a non-blocking descriptor has. Returns whether there was anything.
 pub(crate) fn discard_pending(fd: impl AsFd) -> bool {
     let mut buffer = [0; 512];
     let mut any = false;
-    // Bounded: a writer that never stops must not hold the manager. The rest is there next time.
+    // Bounded: a writer that never stops must not occupy the manager. The rest is read next time.
     for _ in 0..16 {
         match nix::unistd::read(&fd, &mut buffer) {
             Ok(0) => break,

@@ -8,20 +8,20 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::sys::fd::io;
 
-/// How long a wait lasts that cannot watch anything.
+/// The duration of a wait when poll(2) fails.
 const BLIND: Duration = Duration::from_millis(100);
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// Something is readable, or the time is over.
-    Through,
-    /// A signal came.
+    /// Something is readable, or the time has passed.
+    Done,
+    /// A signal arrived.
     Interrupted,
 }
 
-/// Waits until one of the descriptors is readable (or at its end), a signal comes, or the time is
-/// over; `None` waits for ever. `ready` gets the position of each readable one.
+/// Waits until one of the descriptors is readable (or has ended), a signal arrives, or the time has
+/// passed; `None` waits forever. `ready` gets the position of each readable one.
 pub(crate) fn wait<'fd>(
     descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
     timeout: Option<Duration>,
@@ -38,16 +38,16 @@ pub(crate) fn wait<'fd>(
                 .enumerate()
                 .filter(|(_, fd)| fd.any().unwrap_or(true));
             ready.extend(readable.map(|(position, _)| position));
-            Waited::Through
+            Waited::Done
         }
         Err(Errno::EINTR) => Waited::Interrupted,
-        // No memory, or more descriptors than the process may have by now (EINVAL, when the limit was
-        // lowered): whatever there is to be found is looked for, now and then.
+        // No memory, or more descriptors than the process may have (EINVAL, after the limit was lowered).
+        // So all of them are checked at intervals.
         Err(_) => {
             let pause = timeout.map_or(BLIND, |timeout| timeout.min(BLIND));
             let _ = poll(&mut [], io::timeout(Some(pause)));
             ready.extend(0..polled.len());
-            Waited::Through
+            Waited::Done
         }
     }
 }

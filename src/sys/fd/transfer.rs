@@ -1,7 +1,8 @@
-//! Connections that travel from process to process over a unix socket, the hand-over queue (unix(7), SCM_RIGHTS).
+//! Connections are transferred between processes over a socket pair, the hand-over queue (unix(7),
+//! SCM_RIGHTS).
 //!
-//! Every worker has both ends, and one of them may be hostile: it can send anything that has a descriptor, and many
-//! of them in one message. Whatever arrives is a connection of the pool's, or is closed.
+//! Every worker has both ends, and one of them may be hostile: it can send descriptors of any kind, and
+//! many of them in one message. What is not a connection of the pool is closed.
 
 use std::fs;
 use std::io::IoSlice;
@@ -20,20 +21,20 @@ use crate::sys::fd::above_standard;
 use crate::sys::process::disposable;
 use crate::sys::socket::listeners;
 
-/// The most descriptors that a message can have (SCM_MAX_FD). With less room the kernel would close the others here,
-/// and the last close of a socket may wait.
+/// The maximum number of descriptors in a message (SCM_MAX_FD). With a smaller buffer the kernel would
+/// close the others here, and the last close of a socket may block.
 const DESCRIPTORS_MAX: usize = 253;
 
-/// Bytes for these, and for what else can be had from a socket whose options a hostile worker has set.
+/// Bytes for these, and for other control messages, if a hostile worker has set socket options.
 const CONTROL: usize = DESCRIPTORS_MAX * size_of::<i32>() + 1024;
 
-/// A message that has the sender's pidfd (linux/socket.h).
+/// A control message with the sender's pidfd (linux/socket.h).
 const SCM_PIDFD: i32 = 4;
 
-/// Files that are kept open, because their file system might not let go of them.
-const KEPT_MAX: usize = 16;
+/// Files that may be left open, because closing them could block in their file system.
+const LEFT_OPEN_MAX: usize = 16;
 
-/// Something that was taken from the queue: another worker's word for a connection.
+/// A descriptor from the queue that another worker claims to be a connection.
 #[derive(Debug)]
 pub(crate) struct QueuedFd(OwnedFd);
 
@@ -42,13 +43,13 @@ pub(crate) struct QueuedFd(OwnedFd);
 pub(crate) enum Received {
     /// One descriptor, and its byte.
     Queued(QueuedFd, u8),
-    /// A message that no worker of ours sends; what was in it is closed.
+    /// A message that this library does not send. Its descriptors are closed.
     Rubbish,
     /// Nothing waits.
     Nothing,
 }
 
-/// Passes a descriptor and one byte over a socket. False: the queue is full.
+/// Sends a copy of a descriptor, and one byte. False: the queue is full.
 pub(crate) fn pass(over: BorrowedFd<'_>, fd: BorrowedFd<'_>, byte: u8) -> nix::Result<bool> {
     let fds = [fd.as_raw_fd()];
     let message = [ControlMessage::ScmRights(&fds)];
@@ -70,8 +71,8 @@ pub(crate) fn pass(over: BorrowedFd<'_>, fd: BorrowedFd<'_>, byte: u8) -> nix::R
     }
 }
 
-/// Takes what waits. EPIPE: the queue is at its end, and nothing will come any more. EMFILE, ENFILE: no descriptor is
-/// free, and what waits stays there.
+/// Receives the next descriptor. EPIPE: the queue is closed. EMFILE, ENFILE: no descriptor is free, and
+/// the message stays in the queue.
 pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
     let peek = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
     match recv(from.as_raw_fd(), &mut [0], peek) {
@@ -80,7 +81,7 @@ pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
         Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
         Err(error) => return Err(error),
     }
-    // What finds no place in the table is lost.
+    // A received descriptor is lost if none is free.
     let spare = fcntl(from, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl just made this descriptor, and nothing else owns it.
     drop(unsafe { OwnedFd::from_raw_fd(spare) });
@@ -124,8 +125,8 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
         Err(error) => return Err(error),
     }
     let mut fds = Vec::new();
-    // SAFETY: the kernel has filled the control buffer in as the message says, which is what these walk over. Of a
-    // message that was cut the length is that of what is there. Nothing else owns the descriptors in it.
+    // SAFETY: the kernel has filled the control buffer up to the length in the message, also if it was
+    // truncated; the macros stay within it. Nothing else owns the descriptors in it.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(one) = header.as_ref() {
@@ -147,8 +148,8 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
 }
 
 impl QueuedFd {
-    /// The connection, if it is one that this listening socket accepted, or another one of this process's. What is
-    /// not is closed.
+    /// The connection, if this listening socket or another one of this process accepted it. Anything else is
+    /// closed.
     pub(crate) fn check(self, listener: BorrowedFd<'_>) -> Option<OwnedFd> {
         static ADDRESSES: OnceCell<Vec<SockaddrStorage>> = OnceCell::new();
         let fd = self.0.as_fd();
@@ -167,15 +168,15 @@ impl QueuedFd {
     }
 }
 
-/// Whether so much came that could not be closed, that nothing more should be taken.
+/// Whether too many files had to be left open, so that nothing more should be taken.
 pub(crate) fn is_flooded() -> bool {
-    KEPT.load(Ordering::Relaxed) >= KEPT_MAX
+    LEFT_OPEN.load(Ordering::Relaxed) >= LEFT_OPEN_MAX
 }
 
-static KEPT: AtomicUsize = AtomicUsize::new(0);
+static LEFT_OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Closes what a hostile worker sent, without waiting for whatever it may have done to it. A file stays open: to
-/// close it calls into its file system, which may be the worker's own.
+/// Closes what a hostile worker sent, without blocking. A file stays open: closing it calls its file
+/// system, which may be the worker's own.
 fn close_all(fds: Vec<OwnedFd>) {
     let mut sockets = Vec::new();
     for fd in fds {
@@ -188,7 +189,7 @@ fn close_all(fds: Vec<OwnedFd>) {
             drop(fd);
         } else {
             std::mem::forget(fd);
-            KEPT.fetch_add(1, Ordering::Relaxed);
+            LEFT_OPEN.fetch_add(1, Ordering::Relaxed);
         }
     }
     if !sockets.is_empty() {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_queue_is_told_from_an_empty_one() {
+    fn a_closed_queue_differs_from_an_empty_one() {
         let (near, far) = UnixStream::pair().unwrap();
         assert!(matches!(take(near.as_fd()), Ok(Received::Nothing)));
         far.shutdown(std::net::Shutdown::Both).unwrap();
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_of_this_socket_is_taken() {
+    fn only_a_connection_of_this_socket_is_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();

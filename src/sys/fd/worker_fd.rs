@@ -1,8 +1,8 @@
 //! Copies of descriptors that a worker named, by how far they can be trusted.
 //!
-//! A worker may lock a socket that it shares for as long as it likes, and any call on it may wait for that. So
-//! the manager only takes them and gives them to a disposable process
-//! ([`disposable`](crate::sys::process::disposable)), which looks at them, and closes them.
+//! A worker can keep a socket that it shares locked, and then any call on it blocks. So the manager only
+//! takes the copies and passes them to a disposable process
+//! ([`disposable`](crate::sys::process::disposable)), which examines and closes them.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -14,29 +14,29 @@ use crate::sys::process::child::Child;
 use crate::sys::process::filtered::PIDFD_GETFD;
 use crate::sys::socket::listeners::Listener;
 
-/// A socket of a worker's, of which nothing else is known.
+/// A socket of a worker. Nothing else is known about it.
 #[derive(Debug)]
 pub(crate) struct WorkerFd(OwnedFd);
 
-/// A connection that came in by a listening socket of the pool's.
+/// A connection that a listening socket of the pool has accepted.
 #[derive(Debug)]
 pub(crate) struct HeldFd(OwnedFd);
 
-/// What became of an attempt to take a worker's descriptor.
+/// The result of an attempt to take a worker's descriptor.
 #[derive(Debug)]
 pub(crate) enum Taken {
     /// A copy of a socket.
     Socket(WorkerFd),
-    /// There is no such socket, or it may not be taken.
+    /// There is no such socket, or it must not be taken.
     Nothing,
-    /// The worker put something else in its place meanwhile. To close that could call into its file system, so
-    /// it stays open here, and the worker must not get another chance.
+    /// The worker replaced it by something else meanwhile. Closing that could call its file system, so the
+    /// copy stays open, and nothing must be taken from this worker again.
     Exchanged,
 }
 
 impl Child {
-    /// A copy of a socket of the child's (pidfd_getfd(2)), whose number is the child's word. The rules of who may
-    /// are those of ptrace(2).
+    /// Takes a copy of a socket of the child (pidfd_getfd(2)), by a number that the child wrote. The
+    /// permissions are those of ptrace(2).
     pub(crate) fn take_socket(&self, number: i32) -> Taken {
         let pidfd = self.pidfd().filter(|_| PIDFD_GETFD.is_allowed());
         let Some(pidfd) = pidfd else {
@@ -63,7 +63,7 @@ impl Child {
     }
 }
 
-fn close_at_once(socket: OwnedFd) {
+fn close_without_linger(socket: OwnedFd) {
     let off = libc::linger {
         l_onoff: 0,
         l_linger: 0,
@@ -71,8 +71,8 @@ fn close_at_once(socket: OwnedFd) {
     let _ = setsockopt(&socket, sockopt::Linger, &off);
 }
 
-/// The kernel's name for a socket, `socket:[INODE]`, if that is what a link in /proc leads to. Nothing is asked of
-/// the file itself.
+/// The kernel's name for a socket, `socket:[INODE]`, if a link in /proc has such a target. The file itself
+/// is not accessed.
 fn socket_behind(link: &str) -> Option<String> {
     let target = fs::read_link(link).ok()?.into_os_string();
     let target = target.into_string().ok()?;
@@ -80,30 +80,30 @@ fn socket_behind(link: &str) -> Option<String> {
 }
 
 impl WorkerFd {
-    /// Its number, for a disposable process to keep.
+    /// Its number, which a disposable process has to keep.
     pub(crate) fn number(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 
-    /// Closes it in this process, where no disposable one can be had. It does not wait for the peer, unless somebody
-    /// who has a copy as well sets SO_LINGER again and is the last but one to close.
+    /// Closes it in this process, if there is no disposable one. This does not wait for the peer, unless another
+    /// process with a copy sets SO_LINGER again and closes its copy first.
     pub(crate) fn close_here(self) {
-        close_at_once(self.0);
+        close_without_linger(self.0);
     }
 
-    /// The connection that it is, if one of these sockets accepted it. Only in a disposable process.
+    /// The connection, if one of these sockets accepted it. Only in a disposable process.
     pub(crate) fn accepted_by(self, listeners: &[Listener]) -> Option<HeldFd> {
         if listeners.iter().any(|one| one.accepted(self.0.as_fd())) {
             return Some(HeldFd(self.0));
         }
-        // It is closed when the process ends, which does not wait.
+        // The end of the process closes it, without blocking.
         std::mem::forget(self.0);
         None
     }
 }
 
 impl HeldFd {
-    /// A connection that this process has accepted. No other one has it.
+    /// A connection that this process has accepted. No other process has it.
     pub(crate) const fn new(connection: OwnedFd) -> Self {
         Self(connection)
     }
@@ -112,38 +112,38 @@ impl HeldFd {
         self.0.as_fd()
     }
 
-    /// Sends all of something short at once, or not.
+    /// Sends all of a short message without blocking. False: not all of it was sent.
     pub(crate) fn send(&self, bytes: &[u8]) -> bool {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         send(self.0.as_raw_fd(), bytes, flags) == Ok(bytes.len())
     }
 
-    /// Closes it, without waiting for the peer. (What it accepted has the SO_LINGER of the listening socket.)
+    /// Closes it without waiting for the peer. (It has inherited SO_LINGER from the listening socket.)
     pub(crate) fn close(self) {
-        close_at_once(self.0);
+        close_without_linger(self.0);
     }
 
-    /// The peer gets no more.
+    /// Ends the output.
     pub(crate) fn shut_down(&self) {
         let _ = shutdown(self.0.as_raw_fd(), Shutdown::Write);
     }
 
-    /// Throws away what the peer sent; whether its end came.
+    /// Discards what the peer sent. Returns whether its input has ended.
     pub(crate) fn discard(&self) -> bool {
         const BOUND: usize = 1 << 20;
         io::discard(self.as_fd(), &mut [0; 8192], BOUND)
     }
 
-    /// Puts a copy into a hand-over queue. False: it is full.
+    /// Sends a copy to a hand-over queue. False: it is full.
     ///
     /// # Errors
-    /// The queue is gone: a worker has shut it down.
+    /// A worker has shut the queue down.
     pub(crate) fn forward(&self, queue: BorrowedFd<'_>, byte: u8) -> nix::Result<bool> {
         transfer::pass(queue, self.as_fd(), byte)
     }
 }
 
-/// Nothing is assumed of it any more: others may have a copy by now.
+/// It is no longer trusted: other processes may have a copy by now.
 impl From<HeldFd> for WorkerFd {
     fn from(held: HeldFd) -> Self {
         Self(held.0)

@@ -5,19 +5,19 @@ use std::os::fd::AsRawFd as _;
 
 use nix::errno::Errno;
 
-/// What came of trying to lock a file.
+/// The result of trying to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lock {
-    /// It is ours until every descriptor of this opening is closed.
+    /// This process holds the lock, until every copy of the descriptor is closed.
     Held,
     /// Another process holds it.
     Refused,
-    /// The file system has none.
+    /// The file system does not support locks.
     Unsupported,
 }
 
-/// Tries flock(2). Not nix's guard: its drop unlocks, and in a forked child that would take the lock
-/// away from the parent.
+/// Tries flock(2). Not by nix's guard: its drop unlocks, and in a forked child that would release the
+/// parent's lock.
 pub(crate) fn try_exclusive(file: &File) -> Lock {
     // SAFETY: an open descriptor and a constant.
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {

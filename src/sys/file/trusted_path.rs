@@ -1,6 +1,6 @@
-//! The directory of a file that is to be written where its path says, and nowhere else: every directory on
-//! the way can only be changed by this process's user and root. In such directories a name means the same
-//! file from one system call to the next.
+//! The directory of a file that must be written exactly where its path says: only this process's user and
+//! root can change the directories of the path. In such directories a name refers to the same file from
+//! one system call to the next.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -16,14 +16,14 @@ use nix::unistd::{User, getegid, geteuid};
 
 use crate::sys::fd::above_standard;
 
-/// As many symbolic links as the kernel follows (path_resolution(7)).
+/// The number of symbolic links that the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// An open directory, and what it is called.
+/// An open directory.
 #[derive(Debug)]
 pub(crate) struct TrustedDirectory {
     pub(crate) fd: OwnedFd,
-    /// Others may create files here, but not replace ours (sticky bit).
+    /// Other users may create files here, but not replace this user's (sticky bit).
     pub(crate) is_shared: bool,
 }
 
@@ -34,9 +34,9 @@ pub(crate) enum Distrust {
     System(PathBuf, Errno),
     /// Another user owns it.
     Owner { directory: PathBuf, uid: u32 },
-    /// Others than its owner may write to it.
+    /// Other users may write to it.
     Writable { directory: PathBuf, mode: u32 },
-    /// It is reached by something that another user made.
+    /// The path contains an entry that another user made.
     Entry { entry: PathBuf, uid: u32 },
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Distrust {
     }
 }
 
-/// A user for messages.
+/// A user, for messages.
 pub(crate) fn user(uid: u32) -> String {
     match User::from_uid(uid.into()) {
         Ok(Some(user)) => format!("user {}", user.name),
@@ -81,7 +81,7 @@ pub(crate) fn directory_of(path: &Path) -> Result<TrustedDirectory, Distrust> {
     let mut fd = root
         .and_then(above_standard)
         .map_err(|errno| failed(&here, errno))?;
-    // In a user namespace root's files may belong to a user that is not mapped; the root directory tells.
+    // In a user namespace root's files may belong to an unmapped user: the one of the root directory.
     let root_uid = fstat(&fd).map_err(|errno| failed(&here, errno))?.st_uid;
     let is_trusted = |uid: u32| uid == 0 || uid == root_uid || uid == geteuid().as_raw();
     let mut ahead = names(path.parent().unwrap_or(Path::new("/")));
@@ -140,7 +140,7 @@ fn names(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// Whether others may create files in a directory that is trusted nevertheless.
+/// Whether other users may create files in a trusted directory. An error if it is not trusted.
 fn check(
     directory: &Path,
     stat: &FileStat,
@@ -153,7 +153,7 @@ fn check(
             uid: stat.st_uid,
         });
     }
-    // The members of the group that this process acts for are trusted as its user is.
+    // The members of this process's group are trusted like its user.
     let mode = Mode::from_bits_truncate(stat.st_mode);
     let by_group = mode.contains(Mode::S_IWGRP) && stat.st_gid != getegid().as_raw();
     let is_shared = by_group || mode.contains(Mode::S_IWOTH);
@@ -172,7 +172,7 @@ pub(crate) fn kind(stat: &FileStat) -> SFlag {
 }
 
 impl TrustedDirectory {
-    /// What has this name in it, if anything; symbolic links are not followed.
+    /// The entry with this name, if there is one; symbolic links are not followed.
     pub(crate) fn stat(&self, name: &OsStr) -> nix::Result<Option<FileStat>> {
         match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),

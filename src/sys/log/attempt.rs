@@ -1,11 +1,10 @@
-//! Writing to a descriptor that other processes share, without waiting for a reader and without a
-//! signal.
+//! Writing to a descriptor that other processes share, without blocking and without a signal.
 //!
-//! O_NONBLOCK is a property of the shared file description, so it cannot be set: the others would
-//! see it. Sockets have a flag for one call. Pipes and terminals are opened anew, which makes a
-//! description of our own. Where that is refused (another user's pipe or terminal, no /proc, no free
-//! descriptor), the kernel takes a page without waiting (pipe), or a child makes the call (terminal).
-//! A file waits for nobody but its file system.
+//! O_NONBLOCK is a property of the shared file description, so it must not be set: it would affect the
+//! other processes. Sockets have a flag for a single call. Pipes and terminals are reopened, which creates
+//! a file description of their own. If that fails (another user's pipe or terminal, no /proc, no free
+//! descriptor), the kernel gets the bytes as a page (pipe), or a child makes the call (terminal). A write
+//! to a file blocks only in its file system.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::ptr;
@@ -19,46 +18,46 @@ use parking_lot::Mutex;
 
 use crate::sys::process::hidden_child::HiddenChild;
 
-/// What a pipe takes in one piece, or not at all (POSIX: at least 512; Linux: 4,096).
+/// The largest atomic write to a pipe, PIPE_BUF (POSIX: at least 512; Linux: 4,096).
 pub(crate) const WHOLE: usize = 4_096;
 
-/// What became of the bytes.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// So many were written. With up to [`WHOLE`] bytes it is all of them, but on a full disk.
+    /// This many bytes were written: up to [`WHOLE`] bytes completely, except on a full disk.
     Wrote(usize),
-    /// Nothing: its reader does not keep up, or a terminal is stopped (^S).
+    /// None: the reader does not keep up, or the terminal is stopped (^S).
     Full,
-    /// Nothing, and that does not change soon: closed, nobody reads it, no space.
+    /// None, for a lasting reason: closed, no reader, no space.
     Failed,
 }
 
-/// Writes the bytes, or as many of them as are taken at once.
+/// Writes as many of the bytes as possible without blocking.
 pub(crate) fn attempt(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     let mut attempt = Attempt::Failed;
     without_signals(|| {
         attempt = match kind(fd) {
             Kind::Socket => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                told(nix::sys::socket::send(fd.as_raw_fd(), bytes, flags))
+                result_of(nix::sys::socket::send(fd.as_raw_fd(), bytes, flags))
             }
-            Kind::Pipe => match open_anew(fd) {
-                Ok(own) => told(nix::unistd::write(own, bytes)),
-                // Nobody reads it.
+            Kind::Pipe => match reopen(fd) {
+                Ok(own) => result_of(nix::unistd::write(own, bytes)),
+                // It has no reader.
                 Err(Errno::ENXIO) => Attempt::Failed,
                 Err(_) => give_page(fd, bytes),
             },
-            Kind::Terminal => match open_anew(fd) {
-                Ok(own) => told(nix::unistd::write(own, bytes)),
+            Kind::Terminal => match reopen(fd) {
+                Ok(own) => result_of(nix::unistd::write(own, bytes)),
                 Err(_) => by_child(fd, bytes),
             },
-            Kind::Other => told(nix::unistd::write(fd, bytes)),
+            Kind::Other => result_of(nix::unistd::write(fd, bytes)),
         };
     });
     attempt
 }
 
-fn told(result: nix::Result<usize>) -> Attempt {
+fn result_of(result: nix::Result<usize>) -> Attempt {
     match result {
         Ok(count) => Attempt::Wrote(count),
         Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS) => Attempt::Full,
@@ -80,24 +79,24 @@ fn kind(fd: BorrowedFd<'_>) -> Kind {
     match kind {
         SFlag::S_IFSOCK => Kind::Socket,
         SFlag::S_IFIFO => Kind::Pipe,
-        // One that was hung up is none any more: its device may be somebody else's by now.
+        // A closed terminal does not count: another session may have its device by now.
         SFlag::S_IFCHR if nix::unistd::isatty(fd) == Ok(true) => Kind::Terminal,
         _ => Kind::Other,
     }
 }
 
-fn open_anew(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+fn reopen(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     nix::fcntl::open(name.as_str(), flags, Mode::empty())
 }
 
-/// Puts a page with the bytes into the pipe (vmsplice(2)). It takes one of the pipe's 16 places, so this
-/// is for where there is no other way.
+/// Puts a page with the bytes into the pipe (vmsplice(2)). A page takes one of the pipe's 16 places, so this
+/// is the last resort.
 fn give_page(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     let length = bytes.len().min(WHOLE);
-    // SAFETY: a mapping of our own, at least as long as what is copied into it; nothing refers to it
-    // when it is unmapped. The pipe keeps the page itself, which nobody writes to any more.
+    // SAFETY: a mapping of its own, at least as long as what is copied into it; nothing refers to it when
+    // it is unmapped. The pipe keeps the page, which is not written to any more.
     unsafe {
         let page = libc::mmap(
             ptr::null_mut(),
@@ -118,28 +117,28 @@ fn give_page(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
         let given = libc::vmsplice(fd.as_raw_fd(), &raw const piece, 1, libc::SPLICE_F_NONBLOCK);
         let given = Errno::result(given).map(isize::unsigned_abs);
         libc::munmap(page, WHOLE);
-        told(given)
+        result_of(given)
     }
 }
 
-/// Has a child write the bytes, which waits in our stead if need be. There is one at a time, and while it
-/// waits nothing more is written.
+/// Makes a child write the bytes, which may block. There is one child at a time; while it waits, nothing
+/// else is written.
 fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     static LAST: Mutex<Option<HiddenChild>> = Mutex::new(None);
     let Some(mut last) = LAST.try_lock() else {
         return Attempt::Full;
     };
-    // If this process is a child of the one that had the writer, it is none of ours.
-    if last.as_ref().is_some_and(|child| !child.is_gone()) {
+    // In a child of the process that started it, the writer counts as ended.
+    if last.as_ref().is_some_and(|child| !child.has_ended()) {
         return Attempt::Full;
     }
     *last = None;
-    // System calls only: this process may have threads.
+    // Only system calls: this process may have threads.
     let started = HiddenChild::start(|| {
-        // SAFETY: integers, and a slice that lives; what has these numbers is used by nobody else in this process.
+        // SAFETY: integers, and a live slice; nothing else in this process uses these descriptors.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            // A copy of a pipe's or a lock's descriptor would outlive this process's own.
+            // Other copies would keep pipes and locks open after this process has closed them.
             libc::dup2(fd.as_raw_fd(), 2);
             if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) == 0 {
                 libc::close(0);
@@ -157,31 +156,31 @@ fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     }
 }
 
-/// Runs something that may raise SIGPIPE, or SIGXFSZ (a file that reaches RLIMIT_FSIZE), and takes that
-/// signal back. SIGTTOU is not even raised while it is held: a background process may write then.
+/// Runs code that may raise SIGPIPE, or SIGXFSZ (a file that reaches RLIMIT_FSIZE), and consumes that signal.
+/// SIGTTOU is not raised while it is blocked, so a background process can write to its terminal.
 pub(crate) fn without_signals(run: impl FnOnce()) {
     const RAISED: [Signal; 2] = [Signal::SIGPIPE, Signal::SIGXFSZ];
     let before = RAISED.map(pending);
-    let held: SigSet = RAISED.into_iter().chain([Signal::SIGTTOU]).collect();
-    let Ok(mask) = held.thread_swap_mask(SigmaskHow::SIG_BLOCK) else {
+    let blocked: SigSet = RAISED.into_iter().chain([Signal::SIGTTOU]).collect();
+    let Ok(mask) = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK) else {
         return;
     };
     run();
     for (signal, before) in RAISED.into_iter().zip(before) {
         if !before && pending(signal) {
-            take_back(signal);
+            consume(signal);
         }
     }
     let _ = mask.thread_set_mask();
 }
 
-fn take_back(signal: Signal) {
+fn consume(signal: Signal) {
     let set: SigSet = [signal].into_iter().collect();
     let now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the set and the time are live locals, and no siginfo is asked for.
+    // SAFETY: the set and the time are live locals; no siginfo is requested.
     unsafe { libc::sigtimedwait(set.as_ref(), ptr::null_mut(), &raw const now) };
 }
 
@@ -202,7 +201,7 @@ mod tests {
     use super::*;
     use crate::sys::fd::pipe;
 
-    /// Writes until nothing more is taken; how much was.
+    /// Writes until nothing more is accepted. Returns the number of bytes.
     fn fill(fd: OwnedFd, by: fn(BorrowedFd<'_>, &[u8]) -> Attempt) -> (OwnedFd, usize) {
         let (sender, filled) = messages();
         std::thread::spawn(move || {
@@ -221,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_others_have_filled_is_not_waited_for() {
+    fn a_full_pipe_does_not_block() {
         for by in [attempt, give_page] {
             let pipe = pipe::pipe("test", false).unwrap();
             let (write, sum) = fill(pipe.write, by);
-            // A pipe takes 64 KiB, and what it took is there.
+            // A pipe holds 64 KiB, all of which can be read.
             assert_eq!(sum, 65_536);
             let mut taken = vec![0; sum];
             assert_eq!(nix::unistd::read(&pipe.read, &mut taken).unwrap(), sum);
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_others_have_filled_is_not_waited_for() {
+    fn a_full_socket_does_not_block() {
         let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
         let (near, sum) = fill(near.into(), attempt);
         assert!(sum > WHOLE);
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_nothing_fails_at_once() {
+    fn a_descriptor_that_accepts_nothing_fails_immediately() {
         let full = std::fs::File::options()
             .write(true)
             .open("/dev/full")
@@ -258,7 +257,7 @@ mod tests {
     /// Both ends of a terminal.
     fn terminal() -> (OwnedFd, OwnedFd) {
         let (mut master, mut slave) = (0, 0);
-        // SAFETY: room for two descriptors, which nothing else owns; the rest is optional.
+        // SAFETY: space for two descriptors, which nothing else owns; the rest is optional.
         unsafe {
             let none = ptr::null_mut();
             let opened = libc::openpty(
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_is_stopped_is_not_waited_for_and_goes_on_later() {
+    fn a_stopped_terminal_does_not_block_and_continues_later() {
         for by in [attempt, by_child] {
             let (master, slave) = terminal();
             // SAFETY: integers only.
@@ -283,7 +282,7 @@ mod tests {
             assert_eq!(by(slave.as_fd(), b"one"), Attempt::Wrote(3));
             assert_eq!(nix::unistd::read(&master, &mut bytes), Ok(3));
             flow(libc::TCOOFF);
-            // The child takes one line with it.
+            // With `by_child`, the child holds one line.
             let until = std::time::Instant::now() + Duration::from_secs(60);
             while by(slave.as_fd(), b"two") != Attempt::Full {
                 assert!(

@@ -1,7 +1,7 @@
-//! The log, which is standard error: one way to it for the library, the command and the drop-in.
+//! The log, which is standard error: shared by the library, the command and the drop-in.
 //!
-//! A line is written at once or dropped, never waited for: a manager that waited for the reader of its
-//! log would look after nobody. What was dropped is counted, and the next line that gets through says so.
+//! A line is written or dropped, and never blocks: a manager that waited for the reader of its log would
+//! not look after its workers. Dropped lines are counted, and reported before the next line.
 
 pub(crate) mod attempt;
 pub(crate) mod stderr;
@@ -21,17 +21,17 @@ use crate::sys::process::pid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
-    /// Something does not work, and somebody should look at it.
+    /// Something does not work, and the operator should act.
     Error = 3,
-    /// Something went wrong, and was dealt with.
+    /// Something went wrong, and was handled.
     Warning = 4,
-    /// Something happened.
+    /// An event.
     Info = 6,
     /// Of interest to developers.
     Debug = 7,
 }
 
-/// Writes a line as it is. Control characters become blanks.
+/// Writes a line. Control characters become spaces.
 pub fn line(level: Level, text: &str) {
     let text = text
         .bytes()
@@ -39,12 +39,12 @@ pub fn line(level: Level, text: &str) {
     put(Some(level), text, true);
 }
 
-/// Writes a line of this process's own that peers can cause as often as they like: of each second only
-/// the first few are written, and how many were left out.
+/// Writes a line with this process's prefix. Peers may cause any number of such lines, so only the first 20 in
+/// a second are written, and then the number of the others.
 pub fn limited(level: Level, text: &str) {
     const PER_SECOND: u64 = 20;
     static BUDGET: Mutex<(u64, u64)> = Mutex::new((0, 0));
-    // A child that was forked while another thread has it writes nothing.
+    // A child that was forked while another thread held the lock writes nothing.
     let Some(mut budget) = BUDGET.try_lock() else {
         return;
     };
@@ -52,10 +52,10 @@ pub fn limited(level: Level, text: &str) {
     let (second, lines) = *budget;
     if second != now {
         *budget = (now, 0);
-        if let Some(left_out) = lines.checked_sub(PER_SECOND).filter(|n| *n > 0) {
+        if let Some(omitted) = lines.checked_sub(PER_SECOND).filter(|n| *n > 0) {
             line(
                 level,
-                &format!("fcgipm: (pid {}) {left_out} more lines like these", pid()),
+                &format!("fcgipm: (pid {}) {omitted} more lines like these", pid()),
             );
         }
     }
@@ -66,7 +66,7 @@ pub fn limited(level: Level, text: &str) {
     line(level, &format!("fcgipm: (pid {}) {text}", pid()));
 }
 
-/// Writes bytes of somebody else's as they are, whole lines. Whether they were written.
+/// Writes another process's whole lines unchanged. Returns whether they were written.
 pub fn pass_on(bytes: &[u8]) -> bool {
     put(None, bytes.iter().copied(), false)
 }
@@ -76,11 +76,11 @@ fn since_start() -> Duration {
     START.elapsed()
 }
 
-/// Lines that were not written since the last one that was.
+/// Lines dropped since the last one that was written.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
-/// The process that counts. A child of a fork has dropped nothing.
+/// The process that has counted. A child of a fork begins with 0.
 static COUNTING: AtomicI32 = AtomicI32::new(0);
-/// What was written last has no end.
+/// The last line was written only in part.
 static TORN: AtomicBool = AtomicBool::new(false);
 
 fn dropped() -> u64 {
@@ -104,15 +104,15 @@ fn put(level: Option<Level>, text: impl Iterator<Item = u8>, is_line: bool) -> b
             "lines were"
         };
         let report = format!(
-            "fcgipm: (pid {}) {dropped} log {lines} dropped here: standard error did not take more\n",
+            "fcgipm: (pid {}) {dropped} log {lines} dropped here: standard error did not accept more\n",
             pid()
         );
         bytes.extend(priority(Level::Warning).bytes().chain(report.bytes()));
     }
     bytes.extend(level.map_or("", priority).bytes());
     if is_line {
-        let room = WHOLE - 1 - bytes.len();
-        bytes.extend(text.take(room));
+        let left = WHOLE - 1 - bytes.len();
+        bytes.extend(text.take(left));
         bytes.push(b'\n');
     } else {
         bytes.extend(text);
@@ -135,7 +135,7 @@ fn put(level: Option<Level>, text: impl Iterator<Item = u8>, is_line: bool) -> b
     }
 }
 
-/// What stands in front of a line for the journal (sd-daemon(3)), where standard error leads there.
+/// The prefix of a line for the journal (sd-daemon(3)), if standard error leads there.
 fn priority(level: Level) -> &'static str {
     static JOURNAL: Lazy<Option<String>> = Lazy::new(|| std::env::var("JOURNAL_STREAM").ok());
     let Some(journal) = JOURNAL.as_ref() else {

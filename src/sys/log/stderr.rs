@@ -1,4 +1,4 @@
-//! Standard error: whether it takes anything, and its redirection for a while. Lines go through
+//! Standard error: whether it accepts output, and its temporary redirection. Lines are written by
 //! [`log`](crate::sys::log).
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -9,18 +9,18 @@ use nix::unistd::{Gid, Uid};
 use crate::sys::fd::pipe::Pipe;
 use crate::sys::log::attempt::{Attempt, attempt};
 
-/// Whether standard error takes anything.
+/// Whether standard error accepts output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// A line, at least.
+    /// At least a line.
     Some,
-    /// Its reader stands still.
+    /// Not now: its reader does not keep up.
     None,
-    /// It is closed, or nobody reads it.
+    /// It is closed, or has no reader.
     Gone,
 }
 
-/// Asks standard error whether it takes anything.
+/// Whether standard error accepts output now.
 pub(crate) fn room() -> Room {
     let mut polled = [PollFd::new(stderr(), PollFlags::POLLOUT)];
     if poll(&mut polled, PollTimeout::ZERO).is_err() {
@@ -33,7 +33,7 @@ pub(crate) fn room() -> Room {
     }
 }
 
-/// Writes bytes as they are, as many as are taken at once.
+/// Writes as many of the bytes as possible without blocking.
 pub(crate) fn pass_on(bytes: &[u8]) -> Attempt {
     attempt(stderr(), bytes)
 }
@@ -43,17 +43,16 @@ pub(in crate::sys) fn stderr() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(2) }
 }
 
-/// Standard error while it is a pipe, and what it was before.
+/// Standard error as a pipe, and what it was before.
 #[derive(Debug)]
 pub(crate) struct Redirected {
     before: OwnedFd,
-    /// The end that is read. It stays open here, too: whoever reads it may die, and whatever still writes must
-    /// not die of SIGPIPE.
+    /// The read end. It stays open here, too: the reader may die, and then writers must not get SIGPIPE.
     read: OwnedFd,
 }
 
 impl Redirected {
-    /// Makes standard error the pipe's end that is written.
+    /// Makes standard error the write end of a pipe.
     pub(crate) fn to(pipe: Pipe) -> nix::Result<Self> {
         // SAFETY: fcntl makes a descriptor, which nothing else owns.
         let before = unsafe {
@@ -69,34 +68,33 @@ impl Redirected {
         })
     }
 
-    /// What a program that was executed before this one has left: what standard error was, and the end of the
-    /// pipe that is read.
+    /// From the program before this one: the original standard error, and the read end of the pipe.
     pub(crate) const fn inherited(before: OwnedFd, read: OwnedFd) -> Self {
         Self { before, read }
     }
 
-    /// What standard error was, and the end of the pipe that is read.
+    /// The original standard error, and the read end of the pipe.
     pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
         [&self.before, &self.read]
     }
 
-    /// Lets a user open the pipe anew, by /dev/stderr: it is made by the manager's.
+    /// Lets a user reopen the pipe by /dev/stderr: the manager's user has created it.
     pub(crate) fn give_to(&self, user: Option<u32>, group: u32) {
         let (user, group) = (user.map(Uid::from_raw), Gid::from_raw(group));
-        // Without, a program that wants to write is refused there, as it may be by what was there before.
+        // If it fails, the user cannot reopen it, which the original may not allow either.
         let _ = nix::unistd::fchown(&self.read, user, Some(group));
     }
 
-    /// Makes standard error what it was, unless the host has made it something else meanwhile.
+    /// Restores standard error, unless the host has redirected it meanwhile.
     pub(crate) fn undo(self) {
         let Self { before, read } = self;
         let identity = |fd: BorrowedFd<'_>| {
             let stat = nix::sys::stat::fstat(fd).ok()?;
             Some((stat.st_dev, stat.st_ino))
         };
-        // Both ends of a pipe are one file.
+        // Both ends of a pipe are the same file.
         if identity(stderr()) == identity(read.as_fd()) {
-            // It fails for no open descriptor.
+            // It does not fail for an open descriptor.
             let _ = make_stderr(before.as_fd());
         }
         let mut polled = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
@@ -105,7 +103,7 @@ impl Redirected {
             .revents()
             .is_none_or(|events| !events.contains(PollFlags::POLLHUP));
         if is_written {
-            // The host has a copy, or a child of it has. It stays open as long as this process lives.
+            // The host or a child of it has a copy. So it stays open as long as this process lives.
             std::mem::forget(read);
         }
     }

@@ -1,24 +1,24 @@
-//! Children that this process did not make: the kernel gives it the orphans of its descendants when it is
-//! PID 1 or a subreaper, and they stay zombies until it waits for them.
+//! Children that this process did not fork: if it is PID 1 or a subreaper, the orphans of its descendants
+//! become its children, and stay zombies until it waits for them.
 
 use std::mem;
 
 use crate::sys::process;
 
-/// What is reaped at once; a fork storm must not hold the manager.
+/// The maximum number reaped in one call: a fork storm must not occupy the manager.
 const BOUND: usize = 1_024;
 
-/// Whether orphans come to this process.
+/// Whether orphans become this process's children.
 pub(crate) fn is_reaper() -> bool {
     process::pid() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
 }
 
-/// Reaps the children that have ended and are not known: the others' statuses are somebody's. Returns
-/// `false` when there may be more behind a known one, which is to be waited for first.
+/// Reaps exited children that are not known; the statuses of known ones are needed elsewhere. Returns
+/// `false` if there may be more after a known one, which must be reaped first.
 pub(crate) fn reap(is_known: impl Fn(i32) -> bool) -> bool {
     for _ in 0..BOUND {
-        // SAFETY: zeroed is a valid siginfo, and the pointers are to live locals. waitpid is called for a child that
-        // has ended and that nobody else waits for.
+        // SAFETY: zeroed is a valid siginfo, and the pointers are to live locals. waitpid is called for a
+        // child that has exited, and for which no other code waits.
         unsafe {
             let mut info: libc::siginfo_t = mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;

@@ -1,7 +1,7 @@
-//! Children: made, signalled and reaped without ever naming a process that is not ours.
+//! Children: forked, signalled and reaped, without ever affecting another process.
 //!
-//! A pid names a child until it is reaped. It is reaped only here, so as long as a [`Child`] exists
-//! its pid cannot have been given to another process.
+//! A pid belongs to a child until it is reaped. It is reaped only here. So as long as a [`Child`] exists,
+//! the kernel cannot have given its pid to another process.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr;
@@ -12,14 +12,14 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::sys::fd::above_standard;
 use crate::sys::process::filtered;
 
-/// Descriptors left to the host: beyond this, children are watched without one.
+/// Descriptors reserved for the host: if fewer are left, children are watched without a pidfd.
 const RESERVE: u64 = 64;
 
-/// A child that was not reaped yet.
+/// A child that has not been reaped yet.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: i32,
-    /// Readable when the child has ended. `None` on a kernel without, or when descriptors are short.
+    /// Readable when the child has exited. `None` on an old kernel, or if descriptors are short.
     pidfd: Option<OwnedFd>,
 }
 
@@ -36,13 +36,13 @@ pub(crate) enum Fork {
 pub(crate) enum Ended {
     /// With this wait status.
     Status(i32),
-    /// Another part of the host reaped it.
+    /// Another part of the host has reaped it.
     Unknown,
 }
 
 /// fork(2), with the host's atfork handlers. The error is errno.
 ///
-/// The caller has made sure that the process has one thread; the child may do what the parent may.
+/// The caller ensures that the process has one thread. The child may do everything the parent may.
 pub(crate) fn fork() -> Result<Fork, i32> {
     // SAFETY: with one thread, no lock is held by a thread that the child lacks.
     match unsafe { libc::fork() } {
@@ -56,8 +56,8 @@ pub(in crate::sys) fn open_pidfd(pid: i32) -> Option<OwnedFd> {
     if !filtered::PIDFD_OPEN.is_allowed() {
         return None;
     }
-    // SAFETY: pidfd_open takes two integers; the descriptor it returns (close-on-exec by
-    // definition) is owned by nobody else.
+    // SAFETY: pidfd_open takes two integers; nothing else owns the descriptor that it returns
+    // (close-on-exec by definition).
     let fd = unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
         if fd < 0 {
@@ -79,9 +79,9 @@ impl Child {
         }
     }
 
-    /// A child that somebody else in this process has made, unless it is none, or was reaped already.
+    /// A child that other code in this process has forked. `None`: it is not a child, or was reaped.
     pub(crate) fn of_this_process(pid: i32) -> Option<Self> {
-        // Before anything is opened: the number may be any process's.
+        // Checked before anything is opened: the number may be any process's.
         let ours = Self { pid, pidfd: None }.is_ours();
         ours.then(|| Self::new(pid))
     }
@@ -94,10 +94,10 @@ impl Child {
         self.pidfd.as_ref().map(|fd| fd.as_fd())
     }
 
-    /// Sends a signal. A child that has ended already needs none, so nothing is reported.
+    /// Sends a signal. There is no error: a child that has exited needs none.
     pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that was
-        // not reaped.
+        // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that has not
+        // been reaped.
         unsafe {
             let pidfd = self.pidfd.as_ref();
             let sent = match pidfd.filter(|_| filtered::PIDFD_SEND_SIGNAL.is_allowed()) {
@@ -110,18 +110,18 @@ impl Child {
                 ),
                 None => libc::c_long::from(libc::kill(self.pid, signal)),
             };
-            // Not for a child that is gone: somebody else may have reaped it, and its pid be
-            // another's by now.
+            // Not if the child no longer exists: other code may have reaped it, and its pid may belong to
+            // another process.
             if sent != 0 && matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM) {
                 libc::kill(self.pid, signal);
             }
         }
     }
 
-    /// Kills the child and all of the process group that it leads.
+    /// Kills the child and the process group that it leads.
     pub(crate) fn kill_group(&self) {
-        // A number that is still our child's is nobody else's, and so is that of its group: only the child, or
-        // this process for it, can have made one of that number.
+        // While the pid is this child's, so is the process group with this number: only the child, or this
+        // process for it, can have created one.
         if self.pid > 1 && self.is_ours() {
             // SAFETY: integers only.
             unsafe { libc::kill(-self.pid, libc::SIGKILL) };
@@ -130,12 +130,12 @@ impl Child {
         self.signal(libc::SIGKILL);
     }
 
-    /// Whether nobody has reaped the child.
+    /// Whether the child has not been reaped.
     fn is_ours(&self) -> bool {
         let Ok(pid) = libc::id_t::try_from(self.pid) else {
             return false;
         };
-        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT reaps nobody.
+        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT does not reap.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -143,7 +143,7 @@ impl Child {
         }
     }
 
-    /// Reaps the child if it has ended.
+    /// Reaps the child if it has exited.
     pub(crate) fn try_wait(&self) -> Option<Ended> {
         let mut status = 0;
         loop {
@@ -165,13 +165,13 @@ pub(crate) fn lead_group() {
     let _ = nix::unistd::setpgid(own, own);
 }
 
-/// In a child: has the kernel send this signal when the parent dies.
+/// In a child: the kernel will send this signal when the parent dies.
 pub(crate) fn signal_on_parent_death(signal: nix::sys::signal::Signal) {
     // It fails for no valid signal.
     let _ = nix::sys::prctl::set_pdeathsig(signal);
 }
 
-/// In a child: has the kernel send nothing when the parent dies.
-pub(crate) fn forget_parent_death() {
+/// In a child: the kernel will send no signal when the parent dies.
+pub(crate) fn ignore_parent_death() {
     let _ = nix::sys::prctl::set_pdeathsig(None);
 }

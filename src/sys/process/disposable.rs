@@ -1,9 +1,9 @@
-//! Copies of this process that live for a moment, and make the calls that somebody else can make block.
+//! Short-lived copies of this process for system calls that another process can make block.
 //!
-//! Whoever shares a socket's description can set SO_LINGER, lock the socket, or leave descriptors in its
-//! receive queue that take long to close: only the last close waits, but who closes last cannot be chosen.
-//! So this process closes while a disposable one still holds a copy, and that one ends: a process that ends
-//! does not linger.
+//! A process that shares a socket can set SO_LINGER, lock the socket, or leave descriptors in its receive
+//! queue whose close takes long. Only the last close blocks, but which one is the last cannot be chosen.
+//! So this process closes the socket while a disposable process still has a copy. Then that process ends,
+//! and a process that ends does not linger.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,18 +21,18 @@ use crate::sys::process::exec;
 use crate::sys::process::hidden_child::HiddenChild;
 use crate::sys::socket::listeners::descriptors;
 
-/// What a disposable process needs, made before the descriptors that it is to have.
+/// What a disposable process needs, created before the descriptors that it gets.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     ours: OwnedFd,
     its: OwnedFd,
 }
 
-/// A disposable process that was not reaped yet. It begins when it is released.
+/// A disposable process that has not been reaped yet. It begins when it is released.
 #[derive(Debug)]
 pub(crate) struct Disposable {
     child: HiddenChild,
-    /// Tells it to begin; at its end when the process is.
+    /// Releases the process; ends when the process ends.
     channel: OwnedFd,
 }
 
@@ -42,12 +42,12 @@ impl Prepared {
         Ok(Self { ours, its })
     }
 
-    /// Starts the process, which does this work on its copy of a subject once it is released, with no other
-    /// descriptors than these, and ends: at the latest after this time, if the kernel lets it. This process drops
-    /// its own copy at once, or has it back where none can be started. The caller has made sure that this process
-    /// has one thread.
+    /// Starts the process. Once it is released, it does this work on its copy of a subject, with only these
+    /// descriptors, and ends; at the latest after this time, if the kernel allows it. This process drops its
+    /// own copy of the subject immediately, or gets it back if no process can be started. The caller ensures
+    /// that this process has one thread.
     ///
-    /// The host does not notice its end.
+    /// The host does not notice the end of the process.
     pub(crate) fn start<T>(
         self,
         limit: Duration,
@@ -55,7 +55,7 @@ impl Prepared {
         subject: T,
         work: impl FnOnce(T),
     ) -> Result<Disposable, T> {
-        // Made here: the copy of a process with threads could wait for memory without end.
+        // Allocated here: in a copy of a process with threads, an allocation could block forever.
         let kept = sorted(keep, &self.its);
         let started = HiddenChild::start_with(subject, |subject| {
             run(&self.its, limit, &kept, || work(subject));
@@ -71,31 +71,31 @@ impl Prepared {
 }
 
 impl Disposable {
-    /// Has it begin: the caller has closed what the process is to close.
+    /// Lets it begin: the caller has closed its own copies.
     pub(crate) fn release(&self) {
         let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
     }
 
-    /// At its end when the process has nothing open any more.
+    /// Ends when the process has closed everything.
     pub(crate) fn channel(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
     }
 
     /// Reaps the process if it has ended.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.child.is_gone()
+    pub(crate) fn has_ended(&self) -> bool {
+        self.child.has_ended()
     }
 }
 
-/// Closes sockets that others have, or had, in their hands, without waiting for anything that they may have done to
-/// them. This process may have threads. False: they were closed here, for want of a process.
+/// Closes sockets that other processes may have changed, without blocking. This process may have threads.
+/// False: no process could be started, and they were closed here.
 pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
-    /// Until it is reaped; if it takes longer, the next call does it.
+    /// How long to wait before reaping it; if that is too short, the next call reaps it.
     const MOMENT: u16 = 50;
     let Ok(Prepared { ours, its }) = Prepared::new() else {
         return false;
     };
-    // System calls only: this process may have threads.
+    // Only system calls: this process may have threads.
     let started = HiddenChild::start(|| {
         end_after(Duration::from_secs(1));
         wait_for_release(&its);
@@ -111,7 +111,7 @@ pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
     true
 }
 
-/// In a disposable process, in which all signals are held.
+/// Runs in a disposable process, in which all signals are blocked.
 fn run(channel: &OwnedFd, limit: Duration, kept: &[RawFd], work: impl FnOnce()) {
     end_after(limit);
     close_all_but(kept);
@@ -119,13 +119,13 @@ fn run(channel: &OwnedFd, limit: Duration, kept: &[RawFd], work: impl FnOnce()) 
     work();
 }
 
-/// In a disposable process: does something in which no call lasts longer than this, if the kernel lets a signal end it:
-/// such a call fails with EINTR. The process ends if all of it takes longer than the limit.
+/// In a disposable process: does this work, and interrupts calls that last longer than this time; they fail
+/// with EINTR if they can be interrupted. The process ends if the work takes longer than the limit.
 pub(crate) fn interrupting(time: Duration, limit: Duration, work: impl FnOnce()) {
     static TICKS: AtomicU64 = AtomicU64::new(0);
     extern "C" fn interrupt(_signal: libc::c_int) {
         if TICKS.fetch_sub(1, Ordering::Relaxed) <= 1 {
-            exec::leave(1);
+            exec::exit_now(1);
         }
     }
     let ticks = limit.as_nanos() / time.as_nanos().max(1) + 1;
@@ -135,14 +135,14 @@ pub(crate) fn interrupting(time: Duration, limit: Duration, work: impl FnOnce())
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler touches an atomic, or ends the process.
+    // SAFETY: the handler only changes an atomic, or ends the process.
     if unsafe { sigaction(Signal::SIGALRM, &action) }.is_ok() {
         set_timer(time);
         work();
     }
 }
 
-/// In a disposable process: does something that its time does not cut in two. It must not be able to block.
+/// In a disposable process: does this work even if the time limit passes meanwhile. It must not block.
 pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
     let alarm = alarm();
     let _ = alarm.thread_block();
@@ -155,16 +155,16 @@ fn alarm() -> SigSet {
     [Signal::SIGALRM].into_iter().collect()
 }
 
-/// In a disposable process: has the kernel end it after this time.
+/// In a disposable process: the kernel will end it after this time.
 pub(crate) fn end_after(limit: Duration) {
-    // First the time: until then an earlier timer may run.
+    // The timer first: the previous one may still run, and the default action would end the process.
     set_timer(limit);
     // SAFETY: the default action is a valid one.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
     let _ = alarm().thread_unblock();
 }
 
-/// SIGALRM after this time, again and again.
+/// SIGALRM after this time, repeatedly.
 fn set_timer(time: Duration) {
     let value = libc::timeval {
         tv_sec: time.as_secs() as libc::time_t,
@@ -178,27 +178,28 @@ fn set_timer(time: Duration) {
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
-/// In a disposable process: has the standard descriptors name this one, so that nothing that is opened lands there.
+/// In a disposable process: makes the standard descriptors copies of this one, so that nothing else gets
+/// their numbers.
 pub(crate) fn occupy_standard(fd: BorrowedFd<'_>) {
     for number in 0..3 {
-        // SAFETY: integers only. Nobody uses these in this process, which has none of the original's.
+        // SAFETY: integers only. Nothing uses these numbers in this process.
         unsafe { libc::dup2(fd.as_raw_fd(), number) };
     }
 }
 
-/// In a disposable process: closes descriptors that it was given, and the standard ones.
+/// In a disposable process: closes the descriptors that it got, and the standard ones.
 pub(crate) fn close_given(given: &[RawFd]) {
     for number in given.iter().copied().chain(0..3) {
-        // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.
+        // SAFETY: nothing in this process uses or drops the descriptor.
         unsafe { libc::close(number) };
     }
 }
 
-/// Has a process make system calls that somebody else can make block, and waits for its answer for so long at most.
-/// `None`: there is none, since the call has not returned. This process may have threads.
+/// Makes system calls that may block in a disposable process, and returns their result. `None`: they did not
+/// return within this time. This process may have threads.
 ///
 /// # Errors
-/// There is no process to ask.
+/// No process could be started.
 pub(crate) fn ask(
     patience: Duration,
     question: impl FnOnce() -> i32,
@@ -220,15 +221,15 @@ pub(crate) fn ask(
     Ok((length == Ok(answer.len())).then(|| i32::from_ne_bytes(answer)))
 }
 
-/// A process that has done its work is reaped here, or when the next one is.
+/// Reaps a process that has done its work, now or with the next one.
 fn reap_later(child: HiddenChild) {
     static UNREAPED: Mutex<Vec<HiddenChild>> = Mutex::new(Vec::new());
     let mut unreaped = UNREAPED.lock();
     unreaped.push(child);
-    unreaped.retain(|child| !child.is_gone());
+    unreaped.retain(|child| !child.has_ended());
 }
 
-/// The descriptors that a process is to keep, its channel too, in their order.
+/// The descriptors that a process keeps, including its channel, sorted.
 pub(in crate::sys) fn sorted(
     keep: impl IntoIterator<Item = RawFd>,
     channel: &OwnedFd,
@@ -239,8 +240,8 @@ pub(in crate::sys) fn sorted(
     kept
 }
 
-/// In a disposable process: the copies that it has of other descriptors than these would keep open what this one
-/// closes. They come in their order.
+/// In a disposable process: closes its copies of all other descriptors, which would keep open what the
+/// original process closes. `kept` is sorted.
 pub(in crate::sys) fn close_all_but(kept: &[RawFd]) {
     if close_gaps(kept).is_ok() {
         return;
@@ -248,19 +249,19 @@ pub(in crate::sys) fn close_all_but(kept: &[RawFd]) {
     // Before Linux 5.9, or where a filter refuses the call.
     for number in descriptors() {
         if !kept.contains(&number) {
-            // SAFETY: whatever has the number is used by nobody in this process, which ends without dropping it.
+            // SAFETY: nothing in this process uses or drops the descriptor.
             unsafe { libc::close(number) };
         }
     }
 }
 
-/// close_range(2) for what lies before, between and behind these.
+/// close_range(2) for the numbers before, between and after these.
 fn close_gaps(kept: &[RawFd]) -> nix::Result<()> {
     let mut first = 0;
     let ends = kept.iter().map(|number| i64::from(*number));
     for end in ends.chain([i64::from(u32::MAX) + 1]) {
         if first < end {
-            // SAFETY: whatever has these numbers is used by nobody in this process, which ends without dropping it.
+            // SAFETY: nothing in this process uses or drops these descriptors.
             let closed = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
             Errno::result(closed)?;
         }
@@ -284,16 +285,16 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(10);
 
-    fn end_of(process: &Disposable) {
+    fn await_end(process: &Disposable) {
         let mut watched = [PollFd::new(process.channel(), PollFlags::POLLIN)];
         assert_eq!(poll(&mut watched, PollTimeout::from(10_000_u16)), Ok(1));
         let begin = Instant::now();
-        while !process.is_gone() {
+        while !process.has_ended() {
             assert!(begin.elapsed() < Duration::from_secs(10));
         }
     }
 
-    /// A process that works on one end of a pair when it is released, behind the other end.
+    /// One end of a pair, and a process that works on the other end when it is released.
     fn started(limit: Duration, work: impl FnOnce(UnixStream)) -> (UnixStream, Disposable) {
         let (near, far) = UnixStream::pair().unwrap();
         let keep = [far.as_raw_fd()];
@@ -301,16 +302,16 @@ mod tests {
         (near, process.unwrap())
     }
 
-    /// What it says until its end.
+    /// What it writes until its end.
     fn rest(mut near: UnixStream, process: &Disposable) -> Vec<u8> {
         let mut bytes = Vec::new();
         near.read_to_end(&mut bytes).unwrap();
-        end_of(process);
+        await_end(process);
         bytes
     }
 
     #[test]
-    fn what_is_undisturbed_comes_to_its_end_and_nothing_behind_it() {
+    fn undisturbed_work_is_completed_after_the_limit_and_nothing_after_it() {
         let limit = Duration::from_millis(10);
         let (near, process) = started(limit, |mut far| {
             undisturbed(|| {
@@ -325,19 +326,19 @@ mod tests {
     }
 
     #[test]
-    fn it_works_when_it_is_released_and_has_only_what_it_was_given() {
+    fn it_works_after_its_release_with_only_its_own_descriptors() {
         let (mut other, closed) = UnixStream::pair().unwrap();
         let (near, process) = started(LONG, |mut far| far.write_all(b"done").unwrap());
-        // This process's copy is the last one.
+        // The disposable process has closed its copy, so this is the last one.
         drop(closed);
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
-        assert!(!process.is_gone());
+        assert!(!process.has_ended());
         process.release();
         assert_eq!(rest(near, &process), b"done");
     }
 
     #[test]
-    fn a_call_that_blocks_is_interrupted_again_and_again() {
+    fn a_call_that_blocks_is_interrupted_repeatedly() {
         let (near, process) = started(LONG, |mut far| {
             interrupting(Duration::from_millis(5), LONG, || {
                 for _ in 0..3 {
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_after_its_time() {
+    fn it_ends_at_its_limit() {
         let process = Prepared::new()
             .unwrap()
             .start(Duration::from_millis(30), [], (), |()| {
@@ -361,7 +362,7 @@ mod tests {
             .unwrap();
         let begin = Instant::now();
         process.release();
-        end_of(&process);
+        await_end(&process);
         assert!(begin.elapsed() < Duration::from_secs(10));
     }
 }

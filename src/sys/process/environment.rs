@@ -1,25 +1,26 @@
-//! The environment as the operator's word. A program that has more privileges than its caller (set-user-ID,
-//! set-group-ID, file capabilities) got it from that caller, and there it does not count.
+//! The environment, if it is the operator's. A program with more privileges than its caller (set-user-ID,
+//! set-group-ID, file capabilities) got its environment from that caller, so it is ignored there.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Once;
 
 use crate::sys::log::{self, Level};
 
-/// Whether the environment's author may have fewer privileges than this process (getauxval(3), AT_SECURE).
+/// Whether the caller that set the environment may have fewer privileges than this process (getauxval(3),
+/// AT_SECURE).
 #[must_use]
 pub fn is_untrusted() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// The environment, or nothing where it is not trusted; that is logged once, if it holds any option.
+/// The environment, or nothing if it is not trusted. That is logged once, if it contains any option.
 pub fn trusted_vars() -> impl Iterator<Item = (OsString, OsString)> {
-    let counts = !is_untrusted();
-    if !counts {
+    let is_trusted = !is_untrusted();
+    if !is_trusted {
         report_ignored();
     }
-    counts.then(std::env::vars_os).into_iter().flatten()
+    is_trusted.then(std::env::vars_os).into_iter().flatten()
 }
 
 /// One variable of it.
@@ -32,7 +33,7 @@ pub fn trusted_var(name: impl AsRef<OsStr>) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// Removes a variable from the environment, unless another thread might be reading it: then it stays.
+/// Removes a variable from the environment, unless another thread might be reading the environment.
 pub(crate) fn remove(name: &str) {
     if crate::sys::process::threads() == Some(1) {
         // SAFETY: there is no other thread.

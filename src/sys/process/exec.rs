@@ -1,4 +1,4 @@
-//! Becoming another program, and the descriptors that it gets.
+//! Executing another program, and the descriptors that it gets.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -13,24 +13,23 @@ use nix::sys::stat::SFlag;
 
 use crate::sys::process::executable;
 
-/// What an inherited descriptor is said to be.
+/// What an inherited descriptor is expected to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// A file, which its user looks at more closely.
+    /// A file; the caller checks it further.
     File,
-    /// The end of a pipe that is written.
+    /// The write end of a pipe.
     PipeWritten,
-    /// The end of a pipe that is read.
+    /// The read end of a pipe.
     PipeRead,
     /// A connected unix stream socket.
     Socket,
-    /// Anything: what standard error was.
+    /// Anything: the original standard error.
     Any,
 }
 
-/// execvpe(3): the program is looked for in this process's PATH if its name has no slash. Returns only
-/// when it failed, with errno. Another way than execvpe's: a binary file that the kernel cannot execute
-/// is not handed to sh(1).
+/// execvpe(3): a name without a slash is searched for in this process's PATH. Returns only on failure, with
+/// errno. Unlike execvpe, it does not pass a binary file that the kernel cannot execute to sh(1).
 pub(crate) fn execute(arguments: &[CString], environment: &[CString]) -> Errno {
     let Some(program) = arguments.first() else {
         return Errno::EINVAL;
@@ -65,28 +64,28 @@ fn replace(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno
         pointers.chain([ptr::null()]).collect()
     };
     let (argv, envp) = (pointers(arguments), pointers(environment));
-    // SAFETY: live C strings, and two arrays of such that end with NULL.
+    // SAFETY: live C strings, and two arrays of pointers to such that end with NULL.
     unsafe { libc::execve(file.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     Errno::last()
 }
 
-/// Ends this copy of a process without a look at what the original would do at its end.
-pub(crate) fn leave(status: i32) -> ! {
+/// Ends this copy of a process, without the exit handlers of the original.
+pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: it never returns.
     unsafe { libc::_exit(status) }
 }
 
-/// Ends this copy of a process when it goes out of scope, also where something panics.
-pub(in crate::sys) struct Leave;
+/// Ends this copy of a process when it is dropped, also by a panic.
+pub(in crate::sys) struct ExitOnDrop;
 
-impl Drop for Leave {
+impl Drop for ExitOnDrop {
     fn drop(&mut self) {
-        leave(0);
+        exit_now(0);
     }
 }
 
-/// Makes a descriptor number 0, which stays open when another program is executed; by its old number
-/// it does not.
+/// Makes a descriptor number 0, which stays open when another program is executed. The old number is
+/// closed then.
 pub(crate) fn make_standard_input(number: i32) -> nix::Result<()> {
     let fd = crate::sys::socket::listen::borrow(number).ok_or(Errno::EBADF)?;
     if number == 0 {
@@ -97,30 +96,30 @@ pub(crate) fn make_standard_input(number: i32) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(drop)
 }
 
-/// The program that this process becomes gets the descriptor.
+/// The program that this process executes gets the descriptor.
 pub(crate) fn keep_across_exec(fd: impl AsFd) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
 }
 
-/// Takes possession of a descriptor that the program before this one kept open for us, if it is what
-/// it is said to be. From here on no other program gets it. `None`: it was taken before, by another
-/// copy of this library.
+/// Becomes the owner of a descriptor that the program before this one kept open for it, if it is of the
+/// expected sort. From here on no other program gets it. `None`: another copy of this library has claimed
+/// it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason for which it is not of the expected sort.
 pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> {
     let fd = crate::sys::socket::listen::borrow(number)
         .filter(|_| number > 2)
-        .ok_or("is a standard one")?;
+        .ok_or("is a standard descriptor")?;
     let errno = |errno: Errno| errno.desc().to_owned();
     let flags = fcntl(fd, FcntlArg::F_GETFD).map_err(errno)?;
     if !is(fd, sort).map_err(errno)? {
         return Err(match sort {
-            Sort::File => "is no file",
-            Sort::PipeWritten => "is no pipe to write to",
-            Sort::PipeRead => "is no pipe to read from",
-            Sort::Socket => "is no connected unix socket",
-            Sort::Any => "is nothing",
+            Sort::File => "is not a regular file",
+            Sort::PipeWritten => "is not the write end of a pipe",
+            Sort::PipeRead => "is not the read end of a pipe",
+            Sort::Socket => "is not a connected unix socket",
+            Sort::Any => "is not open",
         }
         .to_owned());
     }
@@ -128,8 +127,8 @@ pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> 
         return Ok(None);
     }
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(errno)?;
-    // SAFETY: the program before this one left it to us, by this number; close-on-exec marks it as
-    // owned, which was checked.
+    // SAFETY: the program before this one left it to this process, by this number. An owned descriptor
+    // is marked by close-on-exec, which was checked.
     Ok(Some(unsafe { OwnedFd::from_raw_fd(number) }))
 }
 
@@ -165,14 +164,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_is_claimed_once_and_only_as_what_it_is() {
+    fn a_descriptor_is_claimed_once_and_only_if_it_is_of_the_expected_sort() {
         let pipe = crate::sys::fd::pipe::pipe("test", true).unwrap();
         keep_across_exec(&pipe.write).unwrap();
         let number = pipe.write.as_raw_fd();
         for (sort, why) in [
-            (Sort::File, "is no file"),
-            (Sort::PipeRead, "is no pipe to read from"),
-            (Sort::Socket, "is no connected unix socket"),
+            (Sort::File, "is not a regular file"),
+            (Sort::PipeRead, "is not the read end of a pipe"),
+            (Sort::Socket, "is not a connected unix socket"),
         ] {
             assert_eq!(claim(number, sort).unwrap_err(), why);
         }
@@ -182,14 +181,14 @@ mod tests {
         drop(claimed);
         assert_eq!(
             claim(1, Sort::PipeWritten).unwrap_err(),
-            "is a standard one"
+            "is a standard descriptor"
         );
         assert!(claim(-1, Sort::PipeWritten).is_err());
         assert!(claim(1 << 20, Sort::PipeWritten).is_err());
     }
 
     #[test]
-    fn only_a_connected_unix_socket_passes_for_one() {
+    fn only_a_connected_unix_socket_is_recognised_as_one() {
         let (one, _other) = crate::sys::fd::pipe::pair("test").unwrap();
         assert_eq!(is(one.as_fd(), Sort::Socket), Ok(true));
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,7 +1,7 @@
-//! Whether a program can be executed, and if not, why: execve(2) answers ENOENT for a script that exists
-//! and whose interpreter does not.
+//! Whether a program can be executed, and if not, why. execve(2) does not say: it returns ENOENT for a
+//! script that exists if its interpreter does not.
 //!
-//! What is found here is a forecast and an explanation. What happens is for the kernel to say.
+//! The result is a prediction and an explanation; the kernel decides.
 
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
@@ -18,10 +18,10 @@ use nix::unistd::{AccessFlags, faccessat};
 
 use crate::error::{Code, Error, Result};
 
-/// What the kernel reads of a file to learn what it is (BINPRM_BUF_SIZE).
+/// How much of a file the kernel reads to recognise its type (BINPRM_BUF_SIZE).
 const HEAD: usize = 256;
 
-/// Interpreters that are scripts themselves; beyond this the kernel answers ELOOP.
+/// Interpreters that are scripts themselves; beyond this number the kernel returns ELOOP.
 const NESTED: usize = 5;
 
 /// Why a program cannot be executed.
@@ -39,7 +39,7 @@ impl Obstacle {
     }
 }
 
-/// Whether this process could execute a program, which is looked for as execvp(3) does.
+/// Whether this process could execute a program, which is searched for as by execvp(3).
 ///
 /// # Errors
 /// [`Code::Value`], with the errno of execve(2).
@@ -55,7 +55,7 @@ pub(crate) fn explain(program: &OsStr, errno: Errno) -> Error {
     }
 }
 
-/// Whether trying again later may help: nothing is wrong with the program.
+/// Whether trying again later may help, because the cause is not the program.
 pub(crate) fn is_transient(errno: i32) -> bool {
     matches!(
         Errno::from_raw(errno),
@@ -70,7 +70,7 @@ pub(crate) fn is_transient(errno: i32) -> bool {
     )
 }
 
-/// The files that execvp(3) would try, in this order.
+/// The files that execvp(3) would try, in order.
 pub(crate) fn candidates(program: &OsStr) -> Vec<CString> {
     let path = |bytes: Vec<u8>| CString::new(bytes).ok();
     if program.as_bytes().contains(&b'/') {
@@ -79,15 +79,15 @@ pub(crate) fn candidates(program: &OsStr) -> Vec<CString> {
     let folders = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let folders = folders.as_bytes().split(|byte| *byte == b':');
     let joined = folders.filter_map(|folder| match folder {
-        // The working directory. Without a slash before it the name could begin a search again.
+        // The working directory. A name without a slash would be searched for again.
         [] => path([b"./", program.as_bytes()].concat()),
         folder => path([folder, b"/", program.as_bytes()].concat()),
     });
     joined.collect()
 }
 
-/// Whether a file that the kernel knows no way to execute is a script for sh(1): execvp(3) takes
-/// everything for one, and sh then says something of its first bytes.
+/// Whether a file that the kernel cannot execute is a script for sh(1). execvp(3) assumes it of every file,
+/// and then sh prints a misleading message.
 pub(crate) fn is_text(path: &Path) -> bool {
     head_of(path).is_some_and(|(_, head)| !head.is_empty() && !head.contains(&0))
 }
@@ -103,10 +103,10 @@ fn refused(program: &OsStr, why: &str, errno: Errno) -> Error {
 
 fn look_up(program: &OsStr) -> std::result::Result<(), Obstacle> {
     if program.is_empty() {
-        return Err(Obstacle::new(Errno::ENOENT, "no program is named"));
+        return Err(Obstacle::new(Errno::ENOENT, "the program name is empty"));
     }
     let is_searched = !program.as_bytes().contains(&b'/');
-    // The first one that is there at all is the one that was meant.
+    // The first one that exists is the one that was meant.
     let mut found = None;
     for candidate in candidates(program) {
         let path = Path::new(OsStr::from_bytes(candidate.as_bytes()));
@@ -130,18 +130,15 @@ fn look_up(program: &OsStr) -> std::result::Result<(), Obstacle> {
     }))
 }
 
-/// Whether a file can be executed; `depth`: scripts whose interpreter it is.
+/// Whether a file can be executed; `depth`: the number of scripts that it is the interpreter of.
 fn executable(path: &Path, depth: usize) -> std::result::Result<(), Obstacle> {
     if depth > NESTED {
-        return Err(Obstacle::new(
-            Errno::ELOOP,
-            "interpreters of interpreters without end",
-        ));
+        return Err(Obstacle::new(Errno::ELOOP, "too many nested interpreters"));
     }
     let stat = std::fs::metadata(path).map_err(|error| {
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
         if errno == Errno::ENOENT && std::fs::symlink_metadata(path).is_ok() {
-            return Obstacle::new(errno, "it is a symbolic link to nothing");
+            return Obstacle::new(errno, "it is a dangling symbolic link");
         }
         Obstacle::new(errno, errno.desc())
     })?;
@@ -154,7 +151,7 @@ fn executable(path: &Path, depth: usize) -> std::result::Result<(), Obstacle> {
     if let Err(errno) = faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS) {
         return Err(Obstacle::new(errno, forbidden(path, &stat, errno)));
     }
-    // What may be executed need not be readable; then only the kernel knows what is in it.
+    // An executable file need not be readable; then only the kernel can read it.
     let Some((file, head)) = head_of(path) else {
         return Ok(());
     };
@@ -193,7 +190,7 @@ fn forbidden(path: &Path, stat: &std::fs::Metadata, errno: Errno) -> String {
 
 /// The file, opened, and its first bytes; `None` if it is not readable.
 fn head_of(path: &Path) -> Option<(File, Vec<u8>)> {
-    // Should it be a pipe by now, nothing is waited for.
+    // If it is a pipe by now, this does not block.
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -204,7 +201,7 @@ fn head_of(path: &Path) -> Option<(File, Vec<u8>)> {
     Some((file, head))
 }
 
-/// What stands behind `#!`, read as the kernel does.
+/// Checks the interpreter after `#!`, parsed as by the kernel.
 fn interpreter_of_script(line: &[u8], depth: usize) -> std::result::Result<(), Obstacle> {
     let is_blank = |byte: &u8| matches!(*byte, b' ' | b'\t');
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -215,7 +212,7 @@ fn interpreter_of_script(line: &[u8], depth: usize) -> std::result::Result<(), O
     let end = name.iter().position(|byte| is_blank(byte) || *byte == 0);
     let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
     if name.is_empty() {
-        let why = "no interpreter is named behind '#!' in its first line";
+        let why = "its first line has no interpreter after '#!'";
         return Err(Obstacle::new(Errno::ENOEXEC, why));
     }
     executable(Path::new(OsStr::from_bytes(name)), depth + 1).map_err(|obstacle| {
@@ -233,8 +230,7 @@ fn interpreter_of_script(line: &[u8], depth: usize) -> std::result::Result<(), O
     })
 }
 
-/// The dynamic loader that an ELF file names (PT_INTERP). `None`: it names none, or is none of this
-/// machine's byte order.
+/// The dynamic loader of an ELF file (PT_INTERP). `None`: it has none, or has another byte order.
 fn loader(file: &File, head: &[u8]) -> Option<OsString> {
     const PT_INTERP: u64 = 3;
     const LONGEST: usize = 4_096;
@@ -253,7 +249,7 @@ fn loader(file: &File, head: &[u8]) -> Option<OsString> {
     if !head.starts_with(b"\x7fELF") || head.get(5) != Some(&order) {
         return None;
     }
-    // Where the fields stand in the header, and in a program header (elf(5)).
+    // The offsets of the fields in the header, and in a program header (elf(5)).
     let (size, table_at, entry_at, offset_at, length_at) = match head.get(4)? {
         1 => (4, 28, 42, 4, 16),
         2 => (8, 32, 54, 8, 32),
@@ -291,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_is_named_and_not_only_the_errno() {
+    fn the_cause_is_reported_and_not_only_the_errno() {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);
         let write = |name: &str, text: &[u8], mode: u32| {
@@ -311,7 +307,7 @@ mod tests {
         write("endless", format!("#!{own}\n").as_bytes(), 0o755);
         for (name, errno, why) in [
             ("absent", Errno::ENOENT, "No such file or directory".to_owned()),
-            ("link", Errno::ENOENT, "it is a symbolic link to nothing".to_owned()),
+            ("link", Errno::ENOENT, "it is a dangling symbolic link".to_owned()),
             ("folder", Errno::EACCES, "it is a directory".to_owned()),
             ("plain/x", Errno::ENOTDIR, "Not a directory".to_owned()),
             ("plain", Errno::EACCES, "it is not executable (its mode is 0644)".to_owned()),
@@ -326,7 +322,7 @@ mod tests {
             (
                 "bare",
                 Errno::ENOEXEC,
-                "no interpreter is named behind '#!' in its first line".to_owned(),
+                "its first line has no interpreter after '#!'".to_owned(),
             ),
             (
                 "nested",
@@ -344,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_executed_is() {
+    fn executable_files_are_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         // Text without '#!' is for sh, as with execvp(3).
@@ -363,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loader_of_a_program_is_looked_at() {
+    fn a_missing_loader_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let own = fs::read(env::current_exe().unwrap()).unwrap();
@@ -383,7 +379,7 @@ mod tests {
             error.message().contains("its dynamic loader '/?"),
             "{error}"
         );
-        // Cut off, or no ELF file after all, it is left to the kernel.
+        // A truncated or invalid ELF file is left to the kernel.
         for length in [5, 40, HEAD, at + 1] {
             fs::write(&path, &changed[..length]).unwrap();
             check(path.as_os_str()).unwrap();

@@ -1,6 +1,6 @@
-//! System calls that this library can do without, where a filter (seccomp(2)) refuses them, or kills who makes them.
+//! System calls that the library can do without, if a filter (seccomp(2)) refuses them, or kills the process.
 //!
-//! Which these are is found out in processes of their own, when a manager starts and a filter is in force.
+//! Each is tried in a process of its own when a manager starts under a filter.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,13 @@ use nix::errno::Errno;
 
 use crate::sys::process::hidden_child::HiddenChild;
 
-/// A call with alternatives.
+/// A system call with an alternative.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
     /// What is lost without it.
     pub(crate) loss: &'static str,
-    /// Made with arguments that make no sense: the kernel answers with an error of its own.
+    /// Tried with invalid arguments: without a filter, the kernel returns an error for these.
     number: libc::c_long,
     is_refused: AtomicBool,
 }
@@ -32,7 +32,7 @@ const fn call(number: libc::c_long, name: &'static str, loss: &'static str) -> C
 pub(crate) static PIDFD_OPEN: Call = call(
     libc::SYS_pidfd_open,
     "pidfd_open",
-    "the end of a worker is noticed by SIGCHLD only, and nothing is taken from busy or killed workers",
+    "the death of a worker is noticed only by SIGCHLD, and no connection is taken from busy or killed workers",
 );
 pub(crate) static PIDFD_SEND_SIGNAL: Call = call(
     libc::SYS_pidfd_send_signal,
@@ -53,13 +53,13 @@ pub(crate) static MEMFD_CREATE: Call = call(
 static CALLS: [&Call; 4] = [&PIDFD_OPEN, &PIDFD_SEND_SIGNAL, &PIDFD_GETFD, &MEMFD_CREATE];
 
 impl Call {
-    /// Whether it may be made: as far as is known, it kills nobody.
+    /// Whether it may be used: no filter is known to refuse it.
     pub(crate) fn is_allowed(&self) -> bool {
         !self.is_refused.load(Ordering::Relaxed)
     }
 }
 
-/// Finds out which of the calls a filter refuses. The process has one thread.
+/// Tries which of the calls a filter refuses. The process has one thread.
 pub(crate) fn probe() -> Vec<&'static Call> {
     if !is_filtered() {
         return Vec::new();
@@ -70,7 +70,7 @@ pub(crate) fn probe() -> Vec<&'static Call> {
         .collect()
 }
 
-/// Whether a filter is in force. Where nobody says, there may be.
+/// Whether a filter is in force. Without /proc, one may be.
 fn is_filtered() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut lines = status.lines();
@@ -80,14 +80,14 @@ fn is_filtered() -> bool {
         != Some("0")
 }
 
-/// Makes a call in a process of its own.
+/// Tries a call in a process of its own.
 fn is_survived(call: &Call) -> bool {
     let child = HiddenChild::start(|| {
-        // SAFETY: no pointer in it is valid, and no descriptor.
+        // SAFETY: no argument is a valid pointer or descriptor.
         let failed = unsafe { libc::syscall(call.number, -1, 0, 0, 0) } < 0;
         let refused = matches!(Errno::last(), Errno::EPERM | Errno::ENOSYS | Errno::EACCES);
-        crate::sys::process::exec::leave(i32::from(failed && refused));
+        crate::sys::process::exec::exit_now(i32::from(failed && refused));
     });
-    // Where nobody can be asked, it is taken for allowed.
+    // If no process can be started, it counts as allowed.
     child.map_or(true, |child| child.end() == Some(0))
 }

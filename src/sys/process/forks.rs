@@ -1,30 +1,31 @@
-//! Whether this process was copied: the children of a fork have its descriptors, and closing one here ends nothing
-//! for the other side while a child still has it.
+//! Whether this process has forked: its children have copies of its descriptors, and while a child has one,
+//! a close here does not end the connection.
 //!
-//! Only forks that run the handlers of pthread_atfork(3) are counted, which are fork(3) and all that is built on it. A
-//! child made by vfork(2) or posix_spawn(3) executes a program, and close-on-exec closes the descriptors there.
+//! Only forks that run the handlers of pthread_atfork(3) are counted, that is, fork(3) and what is built on
+//! it. A child of vfork(2) or posix_spawn(3) executes a program, and close-on-exec closes the descriptors.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::sync::Lazy;
 
-/// One more than there were; 0 as long as they are not counted. 64 bits, so that it never gets as far as [`UNKNOWN`].
+/// One more than the number of forks; 0 while they are not counted. With 64 bits it never reaches
+/// [`UNKNOWN`].
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// What [`FORKS`] never is.
+/// A value that [`FORKS`] never has.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Before the copy is made: a thread that closes a connection meanwhile takes it for copied.
+/// Called before the fork: a thread that closes a connection meanwhile treats it as copied.
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Whether forks are counted.
 static IS_COUNTING: Lazy<bool> = Lazy::new(|| {
-    // SAFETY: the handler touches an atomic and nothing else. The library is never unloaded.
+    // SAFETY: the handler only changes an atomic. The library is never unloaded.
     let is_counting = unsafe { libc::pthread_atfork(Some(count_fork), None, None) == 0 };
     if is_counting {
-        // More than 0, even if another thread has forked meanwhile.
+        // From here on not 0, even if another thread has forked meanwhile.
         FORKS.fetch_add(1, Ordering::SeqCst);
     }
     is_counting
@@ -53,12 +54,12 @@ impl Mark {
         }
     }
 
-    /// Before anything that this process could know of.
+    /// A point before any fork that this process could know of.
     pub(crate) const fn unknown() -> Self {
         Self(UNKNOWN)
     }
 
-    /// Whether the process has forked since then, or may have. In a child the fork that made it counts.
+    /// Whether the process may have forked since then. In a child, the fork that created it counts.
     #[inline]
     pub(crate) fn has_forked_since(self) -> bool {
         self.0 != FORKS.load(Ordering::SeqCst)
@@ -70,12 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forks_are_noticed() {
+    fn forks_are_counted() {
         let before = Mark::now();
         assert!(!before.has_forked_since());
         let made = super::super::child::fork().unwrap();
         let super::super::child::Fork::Parent(child) = made else {
-            // SAFETY: ends the child without running anything of the parent's.
+            // SAFETY: ends the child without the parent's exit handlers.
             unsafe { libc::_exit(i32::from(!before.has_forked_since())) };
         };
         assert!(before.has_forked_since());

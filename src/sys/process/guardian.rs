@@ -1,7 +1,7 @@
-//! A process that outlives this one, to do what is left to do then.
+//! A process that outlives this one, and does some work then.
 //!
-//! It is a copy of this process as of its start, in a process group of its own, so that signals to a group do not reach it,
-//! and it holds every signal. The host does not notice its end.
+//! It is a copy of this process, in a process group of its own, so that signals to this group do not reach
+//! it, and with every signal blocked. The host does not notice its end.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -18,39 +18,40 @@ use crate::sys::process::disposable::{close_all_but, sorted};
 use crate::sys::process::hidden_child::HiddenChild;
 use crate::sys::process::title;
 
-/// The word that a newer one has taken over.
+/// The message that a newer guardian has replaced it.
 const DISMISSED: u8 = b'D';
 
-/// How long a guardian that was dismissed is waited for, in milliseconds. It has nothing left to do.
+/// How long to wait for a dismissed guardian to end, in milliseconds.
 const PATIENCE: u16 = 1000;
 
-/// A guardian that was not reaped yet.
+/// A guardian that has not been reaped yet.
 #[derive(Debug)]
 pub(crate) struct Guardian {
     child: HiddenChild,
-    /// At its end when the guardian has ended, and for the guardian when this process has.
+    /// Ends, for each side, when the other process ends.
     channel: OwnedFd,
 }
 
 impl Guardian {
-    /// Starts a process that does this work when this process has ended, with no other descriptors than these. The
-    /// caller has made sure that this process has one thread.
+    /// Starts a process that does this work when this process has ended, with only these descriptors. The
+    /// caller ensures that this process has one thread.
     ///
     /// # Errors
-    /// There is no channel to it, or it cannot be forked.
+    /// The socket pair or the process cannot be created.
     pub(crate) fn start(
         keep: impl IntoIterator<Item = RawFd>,
         work: impl FnOnce(),
     ) -> Result<Self> {
         let (ours, its) = pipe::pair("channel of the guardian")?;
-        // The channel may be kept open by a child that somebody has forked. Without this, it alone tells.
+        // A child that the host forked may keep the channel open. Without a pidfd, only the channel shows
+        // the end of this process.
         let manager = process::pid();
         let pidfd = open_pidfd(manager);
         let keep = keep.into_iter();
         let kept = sorted(keep.chain(pidfd.as_ref().map(|fd| fd.as_raw_fd())), &its);
         let started = HiddenChild::start(|| run(&its, pidfd.as_ref(), manager, &kept, work));
         let child = started.map_err(|errno| Error::system("fork of the guardian", errno as i32))?;
-        // A group of its own, before anybody relies on it: a kill of this process's group must not reach it.
+        // A kill of this process's group must not reach it, from the moment it is relied on.
         let its = nix::unistd::Pid::from_raw(child.pid());
         let _ = nix::unistd::setpgid(its, its);
         Ok(Self {
@@ -59,40 +60,40 @@ impl Guardian {
         })
     }
 
-    /// Another one has taken over.
+    /// Tells it that another guardian has replaced it.
     pub(crate) fn dismiss(&self) {
-        // It may have been killed.
+        // It fails if the guardian was killed.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         let _ = send(self.channel.as_raw_fd(), &[DISMISSED], flags);
     }
 
-    /// At its end when the guardian has ended.
+    /// Ends when the guardian ends.
     pub(crate) fn channel(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
     }
 
-    /// Whether the guardian has nothing open any more: it has ended, or is about to. What poll(2) says of the channel
-    /// may be a guess, where it cannot watch as many descriptors as there are.
+    /// Whether the guardian has closed everything: it has ended, or is about to. (If poll(2) fails, the
+    /// channel may be reported as ready although it is not.)
     pub(crate) fn has_ended(&self) -> bool {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        let looked = recv(self.channel.as_raw_fd(), &mut [0], flags);
-        !matches!(looked, Err(Errno::EAGAIN | Errno::EINTR))
+        let peeked = recv(self.channel.as_raw_fd(), &mut [0], flags);
+        !matches!(peeked, Err(Errno::EAGAIN | Errno::EINTR))
     }
 
     /// Reaps the guardian if it has ended.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.child.is_gone()
+    pub(crate) fn is_reaped(&self) -> bool {
+        self.child.has_ended()
     }
 
-    /// Ends the guardian, and waits until it is reaped: a moment.
+    /// Ends the guardian, and waits briefly until it is reaped.
     pub(crate) fn end(self) {
-        const LOOKS: u32 = 100;
+        const TRIES: u32 = 100;
         self.dismiss();
         let mut watched = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut watched, PollTimeout::from(PATIENCE));
-        // Between the end of its descriptors and its own.
-        for _ in 0..LOOKS {
-            if self.is_gone() {
+        // Its channel ends a little earlier than the process.
+        for _ in 0..TRIES {
+            if self.is_reaped() {
                 return;
             }
             std::thread::sleep(Duration::from_micros(200));
@@ -100,7 +101,7 @@ impl Guardian {
     }
 }
 
-/// In the guardian, in which all signals are held.
+/// Runs in the guardian, in which all signals are blocked.
 fn run(
     channel: &OwnedFd,
     manager_pidfd: Option<&OwnedFd>,
@@ -109,7 +110,7 @@ fn run(
     work: impl FnOnce(),
 ) {
     close_all_but(kept);
-    // Nobody's file system is kept busy.
+    // It must not keep a file system busy.
     let _ = nix::unistd::chdir("/");
     title::set(&format!("guardian of process {manager}"));
     if outlives(channel, manager_pidfd) {
@@ -117,7 +118,7 @@ fn run(
     }
 }
 
-/// Waits until the manager has ended. False: another guardian has taken over.
+/// Waits until the manager has ended. False: another guardian has replaced this one.
 fn outlives(channel: &OwnedFd, manager: Option<&OwnedFd>) -> bool {
     loop {
         let both = std::iter::once(channel).chain(manager);

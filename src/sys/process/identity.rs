@@ -1,7 +1,7 @@
-//! The steps by which a process becomes somebody else. Each is read back: what the kernel did not do
-//! must not look done.
+//! The steps that change the user, groups, root and limits of a process. Each is verified by reading it
+//! back.
 //!
-//! `what` names the option and its value in errors.
+//! `what` is the option and its value, for error messages.
 
 use std::ffi::CString;
 use std::io::Read as _;
@@ -17,10 +17,10 @@ use nix::unistd::{Gid, Group, Pid, Uid, User};
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::{errno, pipe};
 use crate::sys::process::child::{self, Fork};
-use crate::sys::process::exec::Leave;
+use crate::sys::process::exec::ExitOnDrop;
 use crate::sys::signal::handlers::Signals;
 
-/// A user, as the system's database knows it.
+/// A user in the system's database.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
@@ -29,7 +29,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account of this name, or of this number. The error is errno.
+    /// The account with this name or number. The error is errno.
     pub(crate) fn find(name: &str) -> std::result::Result<Option<Self>, i32> {
         let found = match name.parse() {
             Ok(number) => User::from_uid(Uid::from_raw(number)),
@@ -45,9 +45,8 @@ impl Account {
         }))
     }
 
-    /// The groups that initgroups(3) would set: this one, and those that list the user. Asked for
-    /// once: each worker would ask again, a directory service perhaps, and below a new root the
-    /// answer would be another.
+    /// The groups that initgroups(3) would set: this one, and those that list the user. They are queried
+    /// once, not by each worker: that may use a directory service, and has another result below a new root.
     pub(crate) fn groups(&self, gid: u32) -> Result<Vec<u32>> {
         let groups = nix::unistd::getgrouplist(&self.name, Gid::from_raw(gid)).map_err(|e| {
             let name = self.name.to_string_lossy();
@@ -60,7 +59,7 @@ impl Account {
     }
 }
 
-/// The number of a group, given by its name or by that number. The error is errno.
+/// The id of a group, given by name or number. The error is errno.
 pub(crate) fn find_group(name: &str) -> std::result::Result<Option<u32>, i32> {
     match name.parse() {
         Ok(number) => Ok(Some(number)),
@@ -71,7 +70,7 @@ pub(crate) fn find_group(name: &str) -> std::result::Result<Option<u32>, i32> {
     }
 }
 
-/// Some databases say so of what they do not have (getpwnam(3)); one without a file, too.
+/// Errors by which some databases report a missing entry, or have no file (getpwnam(3)).
 fn absent<T>(error: Errno) -> std::result::Result<Option<T>, i32> {
     match error {
         Errno::ENOENT | Errno::ESRCH => Ok(None),
@@ -79,7 +78,7 @@ fn absent<T>(error: Errno) -> std::result::Result<Option<T>, i32> {
     }
 }
 
-/// Real, effective and saved.
+/// Real, effective and saved ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ids {
     pub(crate) real: u32,
@@ -88,7 +87,7 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// The users that this process is.
+    /// This process's users.
     pub(crate) fn users() -> Result<Self> {
         let ids = nix::unistd::getresuid().map_err(|e| Error::system("getresuid", errno(e)))?;
         Ok(Self {
@@ -98,7 +97,7 @@ impl Ids {
         })
     }
 
-    /// The groups that this process is, supplementary ones aside.
+    /// This process's groups, without the supplementary ones.
     pub(crate) fn groups() -> Result<Self> {
         let ids = nix::unistd::getresgid().map_err(|e| Error::system("getresgid", errno(e)))?;
         Ok(Self {
@@ -108,7 +107,7 @@ impl Ids {
         })
     }
 
-    /// Whether all three are this one.
+    /// Whether all three are this id.
     pub(crate) fn are(self, id: u32) -> bool {
         [self.real, self.effective, self.saved] == [id; 3]
     }
@@ -123,7 +122,7 @@ pub(crate) enum Limit {
     Files,
 }
 
-/// Sets a limit, the hard one too: a soft one alone binds nobody.
+/// Sets the soft and the hard limit: a process can raise its soft limit.
 pub(crate) fn set_limit(what: &str, limit: Limit, value: u64) -> Result<()> {
     let resource = match limit {
         Limit::Core => Resource::RLIMIT_CORE,
@@ -163,7 +162,7 @@ pub(crate) fn set_priority(what: &str, nice: i32) -> Result<()> {
         Errno::clear();
         // SAFETY: no pointers.
         let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-        // -1 is a nice value, too.
+        // -1 is also a nice value.
         match Errno::last_raw() {
             0 => Ok(now),
             e => Err(Error::system(format_args!("{what}: getpriority"), e)),
@@ -174,7 +173,7 @@ pub(crate) fn set_priority(what: &str, nice: i32) -> Result<()> {
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map_err(|e| {
         let why = match e {
             Errno::EPERM | Errno::EACCES => {
-                format!("setpriority below the present {before}, which needs root")
+                format!("setpriority below the current {before}, which needs root")
             }
             _ => "setpriority".to_owned(),
         };
@@ -184,7 +183,7 @@ pub(crate) fn set_priority(what: &str, nice: i32) -> Result<()> {
     require(now == nice, what, "setpriority", now)
 }
 
-/// Sets the supplementary groups; `groups` is sorted, each once.
+/// Sets the supplementary groups; `groups` is sorted, without duplicates.
 pub(crate) fn set_supplementary_groups(what: &str, groups: &[u32]) -> Result<()> {
     let list: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
     nix::unistd::setgroups(&list)
@@ -200,8 +199,7 @@ pub(crate) fn check_supplementary_groups(what: &str, groups: &[u32]) -> Result<(
     require(now == groups, what, "setgroups", format_args!("{now:?}"))
 }
 
-/// Makes a directory the root, and the working directory with it: one that stayed outside would be
-/// a way out.
+/// Makes a directory the root and the working directory: a working directory outside would be a way out.
 pub(crate) fn change_root(what: &str, path: &Path) -> Result<()> {
     let failed = |call: &'static str| {
         move |e: Errno| Error::system(format_args!("{what}: {call}"), errno(e))
@@ -232,7 +230,7 @@ pub(crate) fn change_directory(what: &str, path: &Path) -> Result<()> {
     require(is_same(&here, &wanted), what, "chdir", "another directory")
 }
 
-/// Becomes a group: real, effective and saved.
+/// Sets the real, effective and saved group.
 pub(crate) fn become_group(what: &str, gid: u32) -> Result<()> {
     let id = Gid::from_raw(gid);
     nix::unistd::setresgid(id, id, id)
@@ -240,13 +238,13 @@ pub(crate) fn become_group(what: &str, gid: u32) -> Result<()> {
     check_group(what, gid)
 }
 
-/// Whether this process is a group in all three ways.
+/// Whether the real, effective and saved group are this one.
 pub(crate) fn check_group(what: &str, gid: u32) -> Result<()> {
     let now = Ids::groups()?;
     require(now.are(gid), what, "setresgid", format_args!("{now:?}"))
 }
 
-/// Becomes a user: real, effective and saved.
+/// Sets the real, effective and saved user.
 pub(crate) fn become_user(what: &str, uid: u32) -> Result<()> {
     let id = Uid::from_raw(uid);
     nix::unistd::setresuid(id, id, id)
@@ -255,7 +253,7 @@ pub(crate) fn become_user(what: &str, uid: u32) -> Result<()> {
     require(now.are(uid), what, "setresuid", format_args!("{now:?}"))
 }
 
-/// Whether the way back to root is closed. A process that kept capabilities would find it open.
+/// Checks that the process cannot become root again, as it could if it had kept capabilities.
 pub(crate) fn check_no_way_back(what: &str) -> Result<()> {
     let root = Uid::from_raw(0);
     match nix::unistd::setresuid(root, root, root) {
@@ -281,8 +279,7 @@ pub(crate) fn forbid_new_privileges(what: &str) -> Result<()> {
     require(now, what, "prctl", now)
 }
 
-/// Lets the kernel write a core file of a process that has changed its user, which it otherwise
-/// never does (prctl(2), PR_SET_DUMPABLE).
+/// Allows core files of a process that has changed its user (prctl(2), PR_SET_DUMPABLE).
 pub(crate) fn allow_core_files(what: &str) -> Result<()> {
     let failed = |e| Error::system(format_args!("{what}: prctl"), errno(e));
     nix::sys::prctl::set_dumpable(true).map_err(failed)?;
@@ -290,21 +287,20 @@ pub(crate) fn allow_core_files(what: &str) -> Result<()> {
     require(now, what, "prctl", now)
 }
 
-/// Takes the steps in a child that does nothing else, and tells how they went: only the kernel
-/// knows what it will allow. The process must have one thread.
+/// Tries the steps in a child that does nothing else: only the kernel knows what it will allow. The process
+/// must have one thread.
 ///
-/// When no process can be made there is no answer, and none is needed: the manager will try again,
-/// and the workers check each step, too.
+/// If no process can be started, the result is `Ok`: the workers check each step, too.
 pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result<()> {
     let pipe = pipe::pipe("pipe of the rehearsal", false)?;
     let mask = Signals::hold();
     let forked = child::fork();
     if matches!(forked, Ok(Fork::Child)) {
-        // Whatever happens, this copy of the host must not go on.
-        let _end = Leave;
+        // This copy of the host must end in any case.
+        let _end = ExitOnDrop;
         drop(pipe.read);
         if let Err(error) = steps() {
-            tell(&pipe.write, &error);
+            report(&pipe.write, &error);
         }
         return Ok(());
     }
@@ -316,7 +312,7 @@ pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result
     let mut answer = Vec::new();
     let read = std::fs::File::from(pipe.read).read_to_end(&mut answer);
     let pid = Pid::from_raw(child.pid());
-    // It has ended or is about to, and is who a worker will be.
+    // It has the identity of a worker, and has ended or is about to.
     let reach = nix::sys::signal::kill(pid, None);
     while waitpid(pid, None) == Err(Errno::EINTR) {}
     read.map_err(|e| {
@@ -341,15 +337,15 @@ pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result
             format_args!("{what}: kill: the manager could not signal its workers"),
             libc::EPERM,
         )),
-        // Another part of the host may have reaped it.
+        // If another part of the host has reaped it, nothing is known.
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-fn tell(pipe: &OwnedFd, error: &Error) {
+fn report(pipe: &OwnedFd, error: &Error) {
     let numbers = [error.errno(), error.code().number()].map(i32::to_ne_bytes);
     let bytes = [numbers.as_flattened(), error.message().as_bytes()].concat();
-    // It fits into a pipe that is empty.
+    // It fits into an empty pipe.
     let _ = nix::unistd::write(pipe.as_fd(), &bytes);
 }
 
@@ -370,6 +366,6 @@ fn require(done: bool, what: &str, call: &str, now: impl std::fmt::Display) -> R
     }
     Err(Error::new(
         Code::System,
-        format!("{what}: {call} was not carried out: what is there now is {now}"),
+        format!("{what}: {call} had no effect: the value is {now}"),
     ))
 }

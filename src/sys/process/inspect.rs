@@ -1,9 +1,9 @@
-//! What /proc says about a child.
+//! What /proc shows of a child.
 
 use std::fs;
 
-/// Memory of a process in bytes, shared with others or not, swapped out or not (proc(5), status). Tens of
-/// microseconds, where [`private_memory`] walks through all pages.
+/// Memory of a process in bytes, shared and private, including what is swapped out (proc(5), status). This
+/// takes some ten microseconds, while [`private_memory`] walks through all pages.
 pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kilobytes = |label: &str| {
@@ -14,8 +14,8 @@ pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     Some(kilobytes("VmRSS:")?.saturating_add(swapped) << 10)
 }
 
-/// Private memory of a process in bytes, swapped out or not: what would be free if it ended
-/// (proc(5), smaps_rollup). `None` where the kernel does not tell.
+/// Private memory of a process in bytes, including what is swapped out: what its end would free (proc(5),
+/// smaps_rollup). `None` if the kernel does not provide it.
 pub(crate) fn private_memory(pid: i32) -> Option<u64> {
     const COUNTED: [&str; 4] = [
         "Private_Clean:",
@@ -36,8 +36,7 @@ pub(crate) fn private_memory(pid: i32) -> Option<u64> {
     Some(kilobytes.sum::<u64>() << 10)
 }
 
-/// Whether a process has a handler for a signal (proc(5), SigCgt). False where the kernel does not
-/// tell.
+/// Whether a process has a handler for a signal (proc(5), SigCgt). False without /proc.
 pub(crate) fn catches(pid: i32, signal: i32) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
         return false;
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_memory_of_its_own() {
+    fn an_allocation_adds_to_private_memory() {
         let own = i32::try_from(std::process::id()).unwrap();
         let before = private_memory(own).unwrap();
         let block = vec![1_u8; 32 << 20];
@@ -70,7 +69,7 @@ mod tests {
     #[test]
     fn a_signal_is_caught_only_with_a_handler() {
         let own = i32::try_from(std::process::id()).unwrap();
-        // The runtime of Rust has one for this, to tell of an overflown stack.
+        // Rust's runtime handles it, to report a stack overflow.
         assert!(catches(own, libc::SIGSEGV));
         assert!(!catches(own, libc::SIGVTALRM));
         assert!(!catches(-1, libc::SIGSEGV));

@@ -1,4 +1,5 @@
-//! Which process this is, without a system call in the steady state.
+//! Processes: which one this is, without a system call in the steady state; children, executables,
+//! identity.
 
 pub(crate) mod adopted;
 pub(crate) mod child;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use once_cell::sync::Lazy;
 
-/// A page that the kernel empties in every child of a fork (madvise(2), MADV_WIPEONFORK).
+/// A page that the kernel clears in every child of a fork (madvise(2), MADV_WIPEONFORK).
 struct WipedPage(*const AtomicI32);
 
 // SAFETY: the page is never unmapped, and is only touched through an atomic.
@@ -55,27 +56,27 @@ static PAGE: Lazy<Option<WipedPage>> = Lazy::new(|| {
     Some(WipedPage(page.cast()))
 });
 
-/// What stands for the page until there is one. Nobody writes to it.
+/// Stands for the page until there is one. It stays 0.
 static UNKNOWN: AtomicI32 = AtomicI32::new(0);
 
-/// Where this process's id is, or 0 as long as nobody has asked for it.
+/// Where this process's id is stored; 0 until the first call of [`pid`].
 static KNOWN: AtomicPtr<AtomicI32> = AtomicPtr::new((&raw const UNKNOWN).cast_mut());
 
-/// This process's id. A child of a fork gets its own without a system call per question, which
-/// getpid(2) would cost in glibc. Asked for at each call of the library: two loads and a comparison.
+/// This process's id, also in a child of a fork. Every call of the library needs it: two loads and a
+/// comparison, where getpid(2) is a system call.
 #[inline]
 pub(crate) fn pid() -> i32 {
-    // SAFETY: a static, or the page, which is mapped for the life of the process, aligned, and wiped to zero (a valid
-    // value) on fork.
+    // SAFETY: a static, or the page, which is mapped for the life of the process, aligned, and set to zero
+    // (a valid value) on fork.
     let known = unsafe { &*KNOWN.load(Ordering::Acquire) };
     match known.load(Ordering::Relaxed) {
-        0 => ask(),
+        0 => query_pid(),
         pid => pid,
     }
 }
 
 #[cold]
-fn ask() -> i32 {
+fn query_pid() -> i32 {
     let pid = std::process::id() as i32;
     if let Some(page) = PAGE.as_ref() {
         // SAFETY: as in `pid`.
@@ -85,24 +86,23 @@ fn ask() -> i32 {
     pid
 }
 
-/// The calling thread's id, without a system call but for the first time in each thread, or after a
-/// fork.
+/// The calling thread's id. A system call is made only the first time in each thread, and after a fork.
 pub(crate) fn thread_id() -> i32 {
     thread_local! {
         static KNOWN: Cell<(i32, i32)> = const { Cell::new((0, 0)) };
     }
     let pid = pid();
-    let ask = || nix::unistd::gettid().as_raw();
-    // While a thread ends there may be nowhere left to remember it.
+    let query = || nix::unistd::gettid().as_raw();
+    // While a thread ends, its storage may no longer exist.
     let remembered = KNOWN.try_with(|known| match known.get() {
         (owner, thread) if owner == pid => thread,
         _ => {
-            let thread = ask();
+            let thread = query();
             known.set((pid, thread));
             thread
         }
     });
-    remembered.unwrap_or_else(|_| ask())
+    remembered.unwrap_or_else(|_| query())
 }
 
 /// The parent's process id.
@@ -110,7 +110,7 @@ pub(crate) fn parent_pid() -> i32 {
     nix::unistd::getppid().as_raw()
 }
 
-/// How many descriptors this process may have (RLIMIT_NOFILE, as it is now).
+/// How many descriptors this process may have (the current RLIMIT_NOFILE).
 pub(crate) fn descriptor_limit() -> usize {
     usize::try_from(FileLimit::now().soft).unwrap_or(usize::MAX)
 }
@@ -123,25 +123,25 @@ pub(crate) struct FileLimit {
 }
 
 impl FileLimit {
-    /// As it is now.
+    /// The current limit.
     pub(crate) fn now() -> Self {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
         Self { soft, hard }
     }
 
-    /// Makes it so; whether that was allowed.
+    /// Sets the limit. Returns whether that was allowed.
     pub(crate) fn set(self) -> bool {
         setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard).is_ok()
     }
 }
 
-/// How many descriptors are open; a few, where /proc does not tell.
+/// How many descriptors are open; a small number without /proc.
 pub(crate) fn open_descriptors() -> usize {
-    // Without the one that looks.
+    // Without the one that reads the directory.
     std::fs::read_dir("/proc/self/fd").map_or(8, |entries| entries.count().saturating_sub(1))
 }
 
-/// How many threads this process has, where /proc tells.
+/// How many threads this process has; `None` without /proc.
 pub(crate) fn threads() -> Option<usize> {
     std::fs::read_dir("/proc/self/task")
         .ok()

@@ -1,9 +1,17 @@
-//! Who answers a request, as the process that accepted it and the children that it has forked since know it: a word
-//! in memory that they share.
+//! Which process ends a request: a word in memory that the process that accepted it shares with the children
+//! that it has forked since.
 //!
-//! The one who answers is the *keeper*: at first the process that accepted the request. It may leave the request, and
-//! then the first child that takes it is the keeper. The others may add to the response for as long as the keeper has
-//! not ended it. Nobody waits for anybody here, except where it says so, and then with a limit.
+//! The process that ends the request is its *keeper*, at first the one that accepted it. The keeper may leave
+//! the request to its children; then the first child that takes it becomes the keeper. The others may add to
+//! the response until the keeper has ended it.
+//!
+//! | state | event | next state |
+//! |---|---|---|
+//! | `KEPT` | the keeper leaves the request | `LEFT` |
+//! | `LEFT` | a process takes the request, or takes it back | `KEPT` |
+//! | `KEPT`, `LEFT` | the response is ended | `ENDED` |
+//!
+//! Only [`Ownership::is_left_within`] waits for another process, and has a time limit.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,49 +19,50 @@ use std::time::{Duration, Instant};
 
 use crate::sys::process;
 
-/// The keeper answers. As long as nothing is said, that is how it is.
+/// The keeper will end the request: the initial state.
 const KEPT: u32 = 0;
-/// The keeper left the request to whoever takes it.
+/// The keeper has left the request to the process that takes it.
 const LEFT: u32 = 1;
-/// The response was ended.
+/// The response has ended.
 const ENDED: u32 = 2;
 const STATE: u32 = 3;
-/// Somebody other than the keeper reads the input from the connection.
+/// A process other than the keeper reads the input from the connection.
 const SHARED_INPUT: u32 = 4;
-/// Somebody waits for the next change of the state.
+/// A process waits for the next change of the state.
 const AWAITED: u32 = 8;
-/// In steps of this: who is about to add to the response.
+/// The unit of the number of processes that are about to add to the response.
 const WRITER: u32 = 16;
 
 /// How a request ends for the process that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The response is this process's to end, and the connection with it.
+    /// This process ends the response, and has the connection alone.
     Whole,
-    /// The same, but others have to do with the connection, so that it cannot serve another request.
+    /// The same, but other processes use the connection, so it cannot serve another request.
     Shared,
-    /// Another process answers, or has answered.
+    /// Another process ends the response, or has ended it.
     Lost,
 }
 
-/// Whether somebody other than the keeper may send.
+/// Whether a process other than the keeper may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// It may, until [`Ownership::leave_writing`].
     Writer,
-    /// The request had been left, and is this process's now.
+    /// The request was left, and this process is its keeper now.
     Keeper,
-    /// The response was ended.
+    /// The response has ended.
     Refused,
 }
 
-/// The word of the current request. A request in which the process forked leaves its word to the children.
+/// The word of the current request. After a request in which the process forked, the next request gets
+/// another word, because the children keep this one.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     page: *mut AtomicU32,
     /// Which word of the page.
     place: usize,
-    /// Whose page it is: in a child another one is needed for further requests.
+    /// The process that made the page. A child needs another one for further requests.
     owner: i32,
 }
 
@@ -64,7 +73,8 @@ unsafe impl Sync for Ownership {}
 
 impl Ownership {
     pub(crate) fn new() -> Self {
-        // SAFETY: an anonymous mapping at an address of the kernel's choice. No memory is used until it is written to.
+        // SAFETY: an anonymous mapping at an address of the kernel's choice. It uses no memory until it is
+        // written to.
         let page = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -87,7 +97,7 @@ impl Ownership {
         }
     }
 
-    /// `None` where there was no memory: then children have no part in a request.
+    /// `None` if there was no memory: then children have no part in a request.
     fn word(&self) -> Option<&AtomicU32> {
         if self.page.is_null() {
             return None;
@@ -96,8 +106,8 @@ impl Ownership {
         Some(unsafe { &*self.page.add(self.place) })
     }
 
-    /// Changes the word as `next` says, which is asked again when another process was faster; `None`: not at all.
-    /// Returns what was there.
+    /// Changes the word by `next`, which is called again if another process was faster; if it returns `None`,
+    /// nothing is changed. Returns the old value.
     fn change(&self, next: impl Fn(u32) -> Option<u32>) -> Result<u32, u32> {
         let Some(word) = self.word() else {
             return Err(ENDED);
@@ -116,7 +126,7 @@ impl Ownership {
             .map_or(ENDED, |word| word.load(Ordering::SeqCst) & STATE)
     }
 
-    /// The keeper ends the response: nobody adds to it from here on. `left`: it left the request before.
+    /// The keeper ends the response: from here on no process adds to it. `left`: it left the request before.
     pub(crate) fn end(&self, left: bool) -> Ending {
         let expected = if left { LEFT } else { KEPT };
         if self.word().is_none() {
@@ -129,25 +139,25 @@ impl Ownership {
         }
     }
 
-    /// Somebody other than the keeper ends the response. False: it was ended before.
+    /// A process other than the keeper ends the response. False: it has ended before.
     pub(crate) fn take_end(&self) -> bool {
         self.change(|word| (word & STATE != ENDED).then_some(word & !STATE | ENDED))
             .is_ok()
     }
 
-    /// The keeper leaves the request to others. False: another one has ended it.
+    /// The keeper leaves the request to others. False: another process has ended it.
     pub(crate) fn leave(&self) -> bool {
         self.change(|word| (word & STATE == KEPT).then_some(word & !STATE | LEFT))
             .is_ok()
     }
 
-    /// Takes a request that was left, or takes it back. False: it was not, or another one was faster.
+    /// Takes a request that was left, or takes it back. False: it was not left, or another process was faster.
     pub(crate) fn take(&self) -> bool {
         self.change(|word| (word & STATE == LEFT).then_some(word & !STATE | KEPT))
             .is_ok()
     }
 
-    /// Somebody other than the keeper wants to send.
+    /// A process other than the keeper wants to send.
     pub(crate) fn enter_writing(&self) -> Entry {
         if self.take() {
             return Entry::Keeper;
@@ -163,18 +173,18 @@ impl Ownership {
         let _ = self.change(|word| Some(word.saturating_sub(WRITER)));
     }
 
-    /// Somebody other than the keeper wants to read from the connection. False: the request is over.
+    /// A process other than the keeper wants to read from the connection. False: the request has ended.
     pub(crate) fn share_input(&self) -> bool {
         self.change(|word| (word & STATE != ENDED).then_some(word | SHARED_INPUT))
             .is_ok()
     }
 
-    /// Whether the response was ended.
+    /// Whether the response has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.state() == ENDED
     }
 
-    /// Whether the request was left, or else whether that is how it comes within this time.
+    /// Whether the request is left, now or within this time.
     pub(crate) fn is_left_within(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         loop {
@@ -190,7 +200,7 @@ impl Ownership {
         }
     }
 
-    /// The next request gets a word that no child knows.
+    /// Begins the next request, with a word that no child has.
     pub(crate) fn renew(&mut self) {
         self.place += 1;
         if self.owner != process::pid()
@@ -204,7 +214,7 @@ impl Ownership {
 impl Drop for Ownership {
     fn drop(&mut self) {
         if !self.page.is_null() {
-            // SAFETY: `new` mapped it, and nothing refers to it any more. Other processes keep theirs.
+            // SAFETY: `new` mapped it, and nothing refers to it any more. Other processes keep their mappings.
             unsafe { libc::munmap(self.page.cast(), process::page_size()) };
         }
     }
@@ -249,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_of_a_request_that_others_have_to_do_with_serves_no_other() {
+    fn a_connection_that_other_processes_use_is_shared() {
         let mut ownership = Ownership::new();
         assert_eq!(ownership.enter_writing(), Entry::Writer);
         assert_eq!(ownership.end(false), Ending::Shared);
@@ -261,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_is_taken_once() {
+    fn a_left_request_is_taken_once() {
         let mut ownership = Ownership::new();
         assert!(!ownership.take());
         assert!(ownership.leave());
@@ -285,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_ends_with_the_decision() {
+    fn a_wait_ends_when_the_request_is_left() {
         let ownership = Ownership::new();
         assert!(!ownership.is_left_within(Duration::from_millis(1)));
         std::thread::scope(|scope| {

@@ -65,7 +65,7 @@ pub enum Total {
     /// Reloads that failed.
     ReloadsFailed = 5,
     /// Requests that workers which no longer exist did not run, because their clients had disconnected.
-    HungUp = 6,
+    Disconnected = 6,
     /// Requests that the manager refused, because they had waited too long.
     Overloaded = 7,
 }

@@ -114,8 +114,8 @@ impl View {
 
     /// Requests that the worker in a slot did not run, because their clients had disconnected.
     #[must_use]
-    pub fn hung_up(&self, slot: usize) -> u64 {
-        self.page(slot).map_or(0, Page::hung_up)
+    pub fn disconnected(&self, slot: usize) -> u64 {
+        self.page(slot).map_or(0, Page::disconnected)
     }
 
     /// More about the request in a snapshot.

@@ -1,13 +1,13 @@
-//! Ending what arrives at a listening socket, without touching what already waits in its queue.
+//! Stopping arrivals at a listening socket, without affecting the connections in its queue.
 //!
-//! Closing the socket would reset the connections in its queue; so would shutdown(2) on TCP. What does
-//! no harm differs by family, and both ways are seen by every process that shares the socket.
+//! Closing the socket would reset the connections in its queue; so would shutdown(2) on TCP. The harmless
+//! way depends on the family. In both cases it affects every process that shares the socket.
 //!
-//! - unix(7): after shutdown(2) with `SHUT_RD`, connect(2) is refused, and accept(2) goes on until the
+//! - unix(7): after shutdown(2) with `SHUT_RD`, connect(2) is refused, and accept(2) continues until the
 //!   queue is empty.
-//! - tcp(7): a socket filter drops segments with SYN. A handshake that has begun comes to its end, and
-//!   connections that inherit the filter lose nothing, since they never get such a segment. The peer of
-//!   one that is dropped tries again after a second, and is then refused, or finds a successor.
+//! - tcp(7): a socket filter drops SYN segments. Handshakes that have begun complete, and connections that
+//!   inherit the filter never get such a segment. A new client retries after a second. Then it is refused,
+//!   or finds a successor.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
@@ -29,7 +29,7 @@ const fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> 
     }
 }
 
-/// On a TCP socket a filter sees the segment from the TCP header on: its flags stand in byte 13.
+/// On a TCP socket a filter sees the segment from the TCP header on; the flags are in byte 13.
 const WITHOUT_SYN: [libc::sock_filter; 4] = [
     instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 13),
     instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, 0x02),
@@ -37,7 +37,7 @@ const WITHOUT_SYN: [libc::sock_filter; 4] = [
     instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
 ];
 
-/// From here on nothing arrives at the socket, in whichever process.
+/// From here on no connection arrives at the socket, in any process.
 pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
     if listen::is_unix(listener)? {
         return shutdown(listener.as_raw_fd(), Shutdown::Read);
@@ -59,7 +59,7 @@ pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
     .map(drop)
 }
 
-/// Whether [`stop`] was called on the socket, in whichever process.
+/// Whether [`stop`] was called on the socket, by any process.
 pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
     match listen::is_unix(listener) {
         Ok(true) => io::input_has_ended(listener),
@@ -70,9 +70,9 @@ pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
 
 fn has_filter(listener: BorrowedFd<'_>) -> bool {
     let mut found = [instruction(0, 0, 0, 0); WITHOUT_SYN.len()];
-    // Counted in instructions; a longer program than that is an error.
+    // The length is in instructions; a longer program is an error.
     let mut length = found.len() as libc::socklen_t;
-    // SAFETY: room for as many instructions as are asked for.
+    // SAFETY: space for this many instructions.
     let got = unsafe {
         libc::getsockopt(
             listener.as_raw_fd(),
@@ -88,14 +88,13 @@ fn has_filter(listener: BorrowedFd<'_>) -> bool {
         && found.iter().map(parts).eq(WITHOUT_SYN.iter().map(parts))
 }
 
-/// How many connections wait in the queue of a listening socket; `None` where the kernel does not
-/// tell.
+/// How many connections wait in the queue of a listening socket; `None` if the kernel does not provide it.
 pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
     waiting_at(listener, listen::is_unix(listener).ok()?)
 }
 
-/// The same for a socket whose family is known. It takes no lock that another process that has the socket can hold:
-/// to ask for the family would (getsockname(2)).
+/// The same for a socket whose family is known. This does not block on a lock that another process with the
+/// socket holds; querying the family would (getsockname(2)).
 pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Option<usize> {
     if is_unix {
         waiting_unix(listener)
@@ -104,8 +103,7 @@ pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Opt
     }
 }
 
-/// On a listening socket tcp_info tells of its queue instead of segments (tcp_get_info() in the
-/// kernel).
+/// On a listening socket tcp_info describes the queue instead of segments (tcp_get_info() in the kernel).
 fn waiting_inet(listener: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: zeroed is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -123,7 +121,7 @@ fn waiting_inet(listener: BorrowedFd<'_>) -> Option<usize> {
     (got == 0).then_some(info.tcpi_unacked as usize)
 }
 
-/// sock_diag(7), for the one socket of this inode number.
+/// sock_diag(7), for the socket with this inode number.
 fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const UDIAG_SHOW_RQLEN: u32 = 0x10;
@@ -141,18 +139,18 @@ fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
     .ok()?;
     // nlmsghdr: length, type, flags, sequence number, port; unix_diag_req: family, protocol, padding,
     // states (all), inode, what to show, cookie (none).
-    let mut question = Vec::with_capacity(HEADER + 24);
-    question.extend_from_slice(&(HEADER as u32 + 24).to_ne_bytes());
-    question.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    question.extend_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
-    question.extend_from_slice(&[0; 8]);
-    question.extend_from_slice(&[libc::AF_UNIX as u8, 0, 0, 0]);
+    let mut query = Vec::with_capacity(HEADER + 24);
+    query.extend_from_slice(&(HEADER as u32 + 24).to_ne_bytes());
+    query.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    query.extend_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    query.extend_from_slice(&[0; 8]);
+    query.extend_from_slice(&[libc::AF_UNIX as u8, 0, 0, 0]);
     for word in [u32::MAX, inode, UDIAG_SHOW_RQLEN, u32::MAX, u32::MAX] {
-        question.extend_from_slice(&word.to_ne_bytes());
+        query.extend_from_slice(&word.to_ne_bytes());
     }
-    nix::unistd::write(&diag, &question).ok()?;
+    nix::unistd::write(&diag, &query).ok()?;
     let mut polled = [PollFd::new(diag.as_fd(), PollFlags::POLLIN)];
-    // The kernel answers within write(2), if at all.
+    // The kernel replies within write(2), if at all.
     if poll(&mut polled, PollTimeout::ZERO) != Ok(1) {
         return None;
     }
@@ -186,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unix_socket_refuses_newcomers_and_keeps_its_queue() {
+    fn a_unix_socket_refuses_new_connections_and_keeps_its_queue() {
         let name = format!("fcgipm-arrivals-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
@@ -211,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tcp_socket_hears_no_newcomers_and_keeps_its_queue() {
+    fn a_tcp_socket_ignores_new_connections_and_keeps_its_queue() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).unwrap();
             let address = listener.local_addr().unwrap();
@@ -227,8 +225,8 @@ mod tests {
             let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50));
             assert_eq!(unheard.unwrap_err().kind(), ErrorKind::TimedOut);
             assert_eq!(waiting(listener.as_fd()), Some(3));
-            // In both directions, over several segments, and also from a queue that is older than the
-            // filter.
+            // Data passes in both directions, over several segments, also on connections that were in the
+            // queue before the filter was set.
             let mut pairs = vec![];
             for peer in queued.drain(..) {
                 pairs.push((peer, listener.accept().unwrap().0));

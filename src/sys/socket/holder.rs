@@ -1,4 +1,4 @@
-//! Who has a listening address. From /proc, as far as this process may look.
+//! Which process has a listening address, as far as this process can see in /proc.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +20,7 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// Who listens on a TCP address, or on one that excludes it.
+/// The process that listens on a TCP address, or on one that conflicts with it.
 pub(crate) fn of_inet(address: SocketAddr) -> Option<Holder> {
     const LISTEN: &str = "0A";
     let wanted = address.ip().to_canonical();
@@ -31,19 +31,19 @@ pub(crate) fn of_inet(address: SocketAddr) -> Option<Holder> {
             let [_, local, _, LISTEN, _, _, _, _, _, inode, ..] = columns[..] else {
                 continue;
             };
-            let excludes = inet(local).is_some_and(|(ip, port)| {
+            let conflicts = inet(local).is_some_and(|(ip, port)| {
                 port == address.port()
                     && (ip == wanted || ip.is_unspecified() || wanted.is_unspecified())
             });
-            if excludes && let Ok(inode) = inode.parse() {
+            if conflicts && let Ok(inode) = inode.parse() {
                 inodes.push(inode);
             }
         }
     }
-    eldest(&holders(&inodes)).and_then(holder)
+    root_of(&holders(&inodes)).and_then(holder)
 }
 
-/// An address of the kernel's tables: words of the machine's order in hexadecimal.
+/// An address in the kernel's tables: words in the machine's byte order, in hexadecimal.
 fn inet(text: &str) -> Option<(IpAddr, u16)> {
     let (ip, port) = text.split_once(':')?;
     let word = |at: usize| {
@@ -64,10 +64,10 @@ fn inet(text: &str) -> Option<(IpAddr, u16)> {
     Some((ip.to_canonical(), u16::from_str_radix(port, 16).ok()?))
 }
 
-/// Who listens on a unix address: a path, or an abstract name behind `@`. `told` is who the socket
-/// itself says has begun to listen (unix(7), `SO_PEERCRED`); that process may be gone, and have left
-/// the socket to a child.
-pub(crate) fn of_unix(name: &Path, told: Option<i32>) -> Option<Holder> {
+/// The process that listens on a unix address: a path, or an abstract name after `@`. `maker` is the process
+/// that called listen(2), according to the socket (unix(7), `SO_PEERCRED`). It may have exited and left the
+/// socket to a child.
+pub(crate) fn of_unix(name: &Path, maker: Option<i32>) -> Option<Holder> {
     const LISTENING: u32 = 0x1_0000;
     let names: Vec<_> = [Some(name.to_owned()), std::path::absolute(name).ok()]
         .into_iter()
@@ -92,21 +92,21 @@ pub(crate) fn of_unix(name: &Path, told: Option<i32>) -> Option<Holder> {
         }
     }
     let holders = holders(&inodes);
-    let told = told.filter(|pid| match holders[..] {
+    let maker = maker.filter(|pid| match holders[..] {
         [] => process_exists(*pid),
         [..] => holders.contains(pid),
     });
-    told.or_else(|| eldest(&holders)).and_then(holder)
+    maker.or_else(|| root_of(&holders)).and_then(holder)
 }
 
-/// Whether another process has the socket, too, as far as can be seen.
+/// Whether another process also has the socket, as far as this process can see.
 pub(crate) fn is_shared(socket: BorrowedFd<'_>) -> bool {
     let this = crate::sys::process::pid();
     nix::sys::stat::fstat(socket)
         .is_ok_and(|stat| holders(&[stat.st_ino]).iter().any(|pid| *pid != this))
 }
 
-/// The processes that have sockets of these inode numbers.
+/// The processes that have sockets with these inode numbers.
 fn holders(inodes: &[u64]) -> Vec<i32> {
     if inodes.is_empty() {
         return Vec::new();
@@ -129,17 +129,17 @@ fn holders(inodes: &[u64]) -> Vec<i32> {
     processes.filter_map(numbered).filter(has).collect()
 }
 
-/// The one that the others come from: a manager rather than its workers.
-fn eldest(pids: &[i32]) -> Option<i32> {
+/// The ancestor of the others: a manager rather than its workers.
+fn root_of(pids: &[i32]) -> Option<i32> {
     let is_root = |pid: &&i32| !parent(**pid).is_some_and(|parent| pids.contains(&parent));
     pids.iter().find(is_root).or(pids.first()).copied()
 }
 
 fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may contain anything, parentheses included.
-    let (_, behind_name) = stat.rsplit_once(')')?;
-    behind_name.split_ascii_whitespace().nth(1)?.parse().ok()
+    // The name may contain any character, including parentheses.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn holder(pid: i32) -> Option<Holder> {
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_the_kernels_tables_are_read() {
+    fn addresses_in_the_kernels_tables_are_parsed() {
         if cfg!(target_endian = "little") {
             let loopback = (IpAddr::from([127, 0, 0, 1]), 0x1F90);
             assert_eq!(inet("0100007F:1F90"), Some(loopback));

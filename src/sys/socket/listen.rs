@@ -1,4 +1,4 @@
-//! Listening sockets: making them, accepting from them, asking what they are.
+//! Listening sockets: opening them, accepting from them, querying their properties.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -14,10 +14,10 @@ use nix::unistd::{Group, User};
 
 use crate::sys::fd::above_standard;
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A TCP peer. IPv4-mapped addresses have been turned into IPv4.
+    /// A TCP peer. IPv4-mapped addresses are converted to IPv4.
     Inet(SocketAddr),
     /// A peer on the same machine.
     Unix,
@@ -52,14 +52,13 @@ fn start(fd: &OwnedFd, address: &dyn SockaddrLike, backlog: i32) -> nix::Result<
     listen(fd, backlog)
 }
 
-/// listen(2) with any length: the kernel caps it at net.core.somaxconn, which may be above the
-/// constant that nix checks against.
+/// listen(2) with any length. The kernel limits it to net.core.somaxconn, which may be above nix's limit.
 pub(in crate::sys) fn listen(fd: &OwnedFd, backlog: i32) -> nix::Result<()> {
     // SAFETY: no pointers.
     Errno::result(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
-/// Listens on a TCP address. `[::]` takes IPv4 peers, too.
+/// Listens on a TCP address. `[::]` also accepts IPv4 peers.
 pub(crate) fn listen_inet(address: SocketAddr, backlog: i32) -> nix::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::Inet
@@ -103,21 +102,20 @@ pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> nix::Result<bool> {
     nix::sys::socket::getsockopt(&fd, sockopt::AcceptConn)
 }
 
-/// Sets what accepted TCP connections inherit (tcp(7), socket(7)), once for all of them: the last
-/// small piece of a response does not wait for an acknowledgement, and a peer that vanished without
-/// a word is noticed. Means nothing to other sockets.
+/// Sets options that accepted TCP connections inherit (tcp(7), socket(7)): the last small segment of a response
+/// does not wait for an acknowledgement, and an unreachable peer is noticed. No effect on other sockets.
 pub(crate) fn tune_inherited(fd: BorrowedFd<'_>) {
     let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
 }
 
-/// Whether calls on a descriptor do not wait.
+/// Whether a descriptor is non-blocking.
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
     fcntl(fd, FcntlArg::F_GETFL)
         .is_ok_and(|flags| OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK))
 }
 
-/// Makes accept(2) on the socket return instead of waiting, in every process that has it.
+/// Makes a descriptor non-blocking, in every process that shares it.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     if !flags.contains(OFlag::O_NONBLOCK) {
@@ -126,8 +124,8 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     Ok(())
 }
 
-/// Lets signals end accept(2) on the socket, whatever their handlers were installed with: with a
-/// time limit, however long, the call is not restarted (signal(7)).
+/// Makes signals interrupt accept(2) on the socket, even if their handlers have SA_RESTART: a call with a
+/// timeout is not restarted (signal(7)).
 pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let limit = getsockopt(&fd, sockopt::ReceiveTimeout)?;
     if limit.tv_sec() == 0 && limit.tv_usec() == 0 {
@@ -136,8 +134,8 @@ pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
     Ok(())
 }
 
-/// Eleven days, in seconds: more than that is no limit at all to some 32-bit kernels. When they are
-/// over, accept(2) says EAGAIN, and the wait goes on another way.
+/// Eleven days, in seconds: for some 32-bit kernels a longer timeout is none. After it accept(2) returns
+/// EAGAIN, and the wait continues in another way.
 const DAYS: i64 = 1_000_000;
 
 /// Whether a socket is of the unix family.
@@ -146,7 +144,7 @@ pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> nix::Result<bool> {
     Ok(name.family() == Some(AddressFamily::Unix))
 }
 
-/// AcceptCounter a connection, in one system call. Of a unix socket nothing is asked of the peer's address.
+/// accept4(2), in one system call. On a unix socket it does not query the peer's address.
 pub(crate) fn accept(listener: BorrowedFd<'_>, is_unix: bool) -> nix::Result<(OwnedFd, Peer)> {
     if is_unix {
         return Ok((accept_into(listener, None)?, Peer::Unix));
@@ -155,7 +153,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>, is_unix: bool) -> nix::Result<(Ow
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let fd = accept_into(listener, Some((&mut storage, &mut length)))?;
-    // SAFETY: the kernel filled in an address of this length.
+    // SAFETY: the kernel stored an address of this length.
     let address = unsafe { SockaddrStorage::from_raw((&raw const storage).cast(), Some(length)) };
     Ok((fd, address.as_ref().map_or(Peer::Unix, Peer::of)))
 }
@@ -168,7 +166,7 @@ fn accept_into(
         Some((address, length)) => (std::ptr::from_mut(address), std::ptr::from_mut(length)),
         None => (std::ptr::null_mut(), std::ptr::null_mut()),
     };
-    // SAFETY: both are null, or live and of the length that the caller has put there.
+    // SAFETY: both are null, or live; the caller has stored the length.
     let fd = unsafe {
         libc::accept4(
             listener.as_raw_fd(),
@@ -182,21 +180,21 @@ fn accept_into(
     above_standard(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A peer's address, where there is no accept(2) to ask.
+/// A peer's address, if it is not known from accept(2).
 pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Peer {
     nix::sys::socket::getpeername::<SockaddrStorage>(fd.as_raw_fd())
         .as_ref()
         .map_or(Peer::Unix, Peer::of)
 }
 
-/// Borrows a descriptor that a host handed in by its number.
+/// Borrows a descriptor that a host passed by its number.
 pub(crate) fn borrow(fd: i32) -> Option<BorrowedFd<'static>> {
-    // SAFETY: not -1, the only value that is never valid. Whether it is open is for the system call
-    // to find out: the host owns it, and may close it at any time, which at worst makes calls fail.
+    // SAFETY: it is not -1, the only value that is never valid. The host owns it and may close it at any
+    // time; then system calls fail.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// Takes over a descriptor that a host handed in by its number, to close it.
+/// Closes a descriptor that a host passed by its number.
 pub(crate) fn close(fd: i32) -> nix::Result<()> {
     nix::unistd::close(fd)
 }

@@ -1,4 +1,4 @@
-//! The listening sockets that this process has, whoever opened them.
+//! The listening sockets of this process, including those that it inherited.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -13,12 +13,12 @@ use crate::error::{Code, Error, Result};
 use crate::sys::fd::{above_standard, errno};
 use crate::sys::socket::{arrivals, listen};
 
-/// A listening socket of the host's: a descriptor of our own for it, and what it is.
+/// A listening socket of the host: a copy of its descriptor, and its properties.
 #[derive(Debug)]
 pub(crate) struct Listener {
     fd: OwnedFd,
     address: SockaddrStorage,
-    /// Its number in the kernel, by which /proc and sock_diag(7) know it.
+    /// Its inode number, as in /proc and sock_diag(7).
     pub(crate) inode: u64,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn own() -> Result<Vec<Listener>> {
         ) else {
             continue;
         };
-        // The host may have it twice.
+        // The host may have two descriptors of it.
         if listeners
             .iter()
             .any(|known: &Listener| known.inode == stat.st_ino)
@@ -69,7 +69,7 @@ fn duplicate(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     above_standard(unsafe { std::os::fd::FromRawFd::from_raw_fd(copy) })
 }
 
-/// The numbers of this process's descriptors; without /proc, those that are likely.
+/// The numbers of this process's descriptors; without /proc, the first 256.
 pub(in crate::sys) fn descriptors() -> Vec<i32> {
     match fs::read_dir("/proc/self/fd") {
         Ok(entries) => {
@@ -83,7 +83,7 @@ pub(in crate::sys) fn descriptors() -> Vec<i32> {
 }
 
 impl Listener {
-    /// How many connections wait in its queue; `None` where the kernel does not tell.
+    /// How many connections wait in its queue; `None` if the kernel does not provide it.
     pub(crate) fn waiting(&self) -> Option<usize> {
         let is_unix = self.address.family() == Some(AddressFamily::Unix);
         arrivals::waiting_at(self.as_fd(), is_unix)
@@ -93,7 +93,7 @@ impl Listener {
         self.fd.as_fd()
     }
 
-    /// Whether a connected socket was accepted from this one.
+    /// Whether this socket accepted a connection.
     pub(crate) fn accepted(&self, connection: BorrowedFd<'_>) -> bool {
         is_accepted_at(&self.address, connection)
     }
@@ -108,8 +108,8 @@ pub(in crate::sys) fn addresses() -> Vec<SockaddrStorage> {
         .collect()
 }
 
-/// Whether a connected stream socket was accepted by one that listens at this address: it has this local address. A
-/// client's socket has none, or a port of its own.
+/// Whether a connection was accepted by a socket that listens at this address: then it has this local address.
+/// A client's socket has none, or a port of its own.
 pub(in crate::sys) fn is_accepted_at(
     address: &SockaddrStorage,
     connection: BorrowedFd<'_>,
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepted_connections_are_told_from_others() {
+    fn accepted_connections_are_distinguished_from_others() {
         let folder = tempfile::tempdir().unwrap();
         let tcp = TcpListener::bind("[::]:0").unwrap();
         let unix = UnixListener::bind(folder.path().join("s")).unwrap();

@@ -1,4 +1,4 @@
-//! Listening sockets: making them, asking what they are, and who holds them.
+//! Listening sockets: opening them, their properties, and which process has them.
 
 pub(crate) mod arrivals;
 pub(crate) mod holder;

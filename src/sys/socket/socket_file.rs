@@ -1,7 +1,8 @@
-//! The file of a listening unix socket: who has it, and making it with its owner and mode.
+//! The file of a listening unix socket: which process has it, and creating it with its owner and mode.
 //!
-//! The directory may belong to another user, who can exchange the file at any moment. So owner and mode
-//! are set on the file that bind(2) made, which is opened and recognised first, and never through its name.
+//! The directory may belong to another user, who can replace the file at any moment. So owner and mode are
+//! not set by the file's name: the file is opened, recognised as the one that bind(2) created, and changed
+//! through the descriptor.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -18,7 +19,7 @@ use nix::unistd::{Gid, Uid};
 use crate::sys::fd::above_standard;
 use crate::sys::socket::listen::{listen, new_socket};
 
-/// Tells a file from any other, for as long as it exists: device and inode number.
+/// Identifies a file as long as it exists: device and inode number.
 pub(crate) type FileId = (u64, u64);
 
 /// Permissions and owners of a socket file.
@@ -46,11 +47,10 @@ impl From<Errno> for MakeError {
 
 /// Listens on a socket file of this name, which must not exist. Returns the file's identity, too.
 ///
-/// The file is never more open than asked: Linux creates it with the mode of the socket's own
-/// inode less the umask (unix(7)). Where it is to get an owner or a mode, that inode has no permissions
-/// at all when bind(2) is called, which also makes the file recognisable: in a directory of another user,
-/// no file that user could put in its place is a socket of ours without any permission and with one link.
-/// The umask is not touched: it belongs to the host.
+/// The file is never more accessible than requested. Linux creates it with the mode of the socket's own inode
+/// & ~umask (unix(7)). If it needs an owner or a mode, that inode has no permissions when bind(2) is called.
+/// This also makes the file recognisable: another user cannot replace it by a socket of this process's user
+/// that has no permissions and one link. The umask belongs to the host and is not changed.
 pub(crate) fn listen_path(
     path: &Path,
     ownership: Ownership,
@@ -73,7 +73,7 @@ pub(crate) fn listen_path(
         Err(errno) => return Err(errno.into()),
     };
     let stat = fstat(&file)?;
-    let settled = (|| {
+    let result = (|| {
         if let Some(mode) = mode {
             if !is_as_made(&stat) {
                 return Err(MakeError::Replaced);
@@ -89,7 +89,7 @@ pub(crate) fn listen_path(
         }
         Ok(listen(&fd, backlog)?)
     })();
-    match settled {
+    match result {
         Ok(()) => Ok((fd, identity(&stat))),
         Err(error) => {
             if error != MakeError::Replaced && identity_at(path) == Some(identity(&stat)) {
@@ -100,7 +100,7 @@ pub(crate) fn listen_path(
     }
 }
 
-/// Whether a file can be the one that bind(2) just made for a socket without permissions.
+/// Whether a file can be the one that bind(2) has just created for a socket without permissions.
 fn is_as_made(stat: &FileStat) -> bool {
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     kind == SFlag::S_IFSOCK
@@ -109,7 +109,7 @@ fn is_as_made(stat: &FileStat) -> bool {
         && stat.st_nlink == 1
 }
 
-/// chmod(2) of a descriptor that was opened with O_PATH, which fchmod(2) refuses.
+/// chmod(2) for a descriptor that was opened with O_PATH, where fchmod(2) fails.
 fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     match fchmodat(AT_FDCWD, link.as_str(), mode, FchmodatFlags::FollowSymlink) {
@@ -118,8 +118,8 @@ fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
     }
 }
 
-/// For where there is no /proc. Not the first choice: it came with Linux 6.6, and a system call filter
-/// that does not know it may kill the process.
+/// Used without /proc. It is not tried first: it exists since Linux 6.6, and a system call filter that does
+/// not know it may kill the process.
 fn fchmodat2(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
     // SAFETY: an open descriptor, an empty string, and integers.
     Errno::result(unsafe {
@@ -138,18 +138,18 @@ fn identity(stat: &FileStat) -> FileId {
     (stat.st_dev, stat.st_ino)
 }
 
-/// What has this name now; symbolic links are not followed.
+/// The file that has this name now; symbolic links are not followed.
 pub(crate) fn identity_at(path: &Path) -> Option<FileId> {
     nix::sys::stat::lstat(path).ok().map(|stat| identity(&stat))
 }
 
-/// What an open descriptor is.
+/// The file of an open descriptor.
 pub(crate) fn identity_of(fd: BorrowedFd<'_>) -> Option<FileId> {
     fstat(fd).ok().map(|stat| identity(&stat))
 }
 
-/// The permissions a socket file gets without an option. umask(2) can only be read by setting it,
-/// which other threads would see; /proc tells it without.
+/// The default permissions of a socket file. umask(2) can only be read by setting it, which other threads
+/// would see; /proc shows it.
 fn mode_under_umask() -> nix::Result<u32> {
     let status = fs::read_to_string("/proc/self/status").map_err(|_| Errno::ENOSYS)?;
     let umask = status
@@ -162,20 +162,20 @@ fn mode_under_umask() -> nix::Result<u32> {
     Ok(0o777 & !umask)
 }
 
-/// Whether somebody answers on a socket file.
+/// Whether a process listens on a socket file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Occupant {
     /// There is no file of this name.
     None,
-    /// A socket whose owner is gone.
+    /// A socket without a listening process.
     Dead,
-    /// A socket that answers, and the process that made it, if it says so.
+    /// A socket on which a process listens, and the process that created it, if known.
     Alive { maker: Option<i32> },
-    /// A file that is no socket.
+    /// A file that is not a socket.
     NoSocket,
 }
 
-/// Asks who has a socket file.
+/// Finds out whether a process listens on a socket file.
 pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
     use std::os::unix::fs::FileTypeExt as _;
     match fs::symlink_metadata(path) {
@@ -184,7 +184,7 @@ pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Occupant::None),
         Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
     }
-    // Non-blocking: a living server with a full queue must not make us wait.
+    // Non-blocking: a server with a full queue must not block this process.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = above_standard(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)?;
     match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
@@ -192,11 +192,11 @@ pub(crate) fn occupant(path: &Path) -> nix::Result<Occupant> {
         Err(Errno::ENOENT) => Ok(Occupant::None),
         Ok(()) => {
             let maker = getsockopt(&fd, sockopt::PeerCredentials).map(|peer| peer.pid());
-            // 0 stands for a process that this one cannot see.
+            // 0: a process that this one cannot see.
             let maker = maker.ok().filter(|pid| *pid > 0);
             Ok(Occupant::Alive { maker })
         }
-        // A queue that is full, another type of socket, or no permission: somebody is there.
+        // A full queue, another type of socket, or no permission: there is a process.
         Err(_) => Ok(Occupant::Alive { maker: None }),
     }
 }

@@ -152,9 +152,9 @@ impl Page {
 
     /// Requests that the worker did not run, because their clients had disconnected.
     #[must_use]
-    pub fn hung_up(&self) -> u64 {
+    pub fn disconnected(&self) -> u64 {
         self.counts
-            .hung_up
+            .disconnected
             .load(Ordering::Relaxed)
             .min(REQUESTS_MAX)
     }

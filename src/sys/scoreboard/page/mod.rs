@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use super::offers::OfferList;
 use super::record::Record;
 
-/// Request loops of one worker that can be told apart. Further ones are not reported.
+/// Request loops of one worker that can be distinguished. Further ones are not reported.
 pub const RECORDS: usize = 31;
 
 /// Listen queues whose accepted connections are counted.
@@ -57,7 +57,7 @@ struct ManagerLine {
 #[derive(Debug)]
 #[repr(C, align(256))]
 struct Counts {
-    hung_up: AtomicU64,
+    disconnected: AtomicU64,
     /// The worker has offered connections.
     offered: AtomicU64,
     /// Connections accepted, by the manager's queues.

@@ -105,8 +105,8 @@ impl Page {
     }
 
     /// One more request was not run, because its client had disconnected.
-    pub(crate) fn count_hung_up(&self) {
-        self.counts.hung_up.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_disconnected(&self) {
+        self.counts.disconnected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Reports that this worker will use its page, before any of its loops does.

@@ -165,7 +165,7 @@ fn lines_that_were_dropped_are_counted_in_the_next_one_that_gets_through() {
     let lines: Vec<_> = rest.lines().collect();
     // "managing", "started", "ready".
     let report = format!(
-        "fcgipm: (pid {}) 3 log lines were dropped here: standard error did not take more",
+        "fcgipm: (pid {}) 3 log lines were dropped here: standard error did not accept more",
         pool.child.id()
     );
     assert_eq!(lines[0], report, "{lines:#?}");
