@@ -1,4 +1,4 @@
-//! `fcgipm call`: one request to an application, its response on standard output.
+//! `fcgipm call`: makes one request and prints the response.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use crate::fastcgi::body::{RequestBody, Spool};
 use crate::fastcgi::client;
 use crate::fastcgi::client::{Connection, Event, Exchange};
 
-/// How a call ended, as an exit status; the numbers are curl's where curl has one.
+/// The exit status. The numbers are those of curl where curl has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Fine = 0,
@@ -32,20 +32,21 @@ enum Ending {
     BrokenResponse = 56,
 }
 
-/// Make one request to a FastCGI application and print the response's body
+/// Make one request to a FastCGI application and print the response body
 ///
-/// The application's STDERR goes to standard error. Local redirects are printed, not followed.
+/// The STDERR stream of the application is written to standard error. Local redirects are printed,
+/// not followed.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Exit status:
   0   HTTP status below 400, application status 0
-  1   the application ended the request with another application status
-  2   bad usage: an option, an address, a file that cannot be read
+  1   the application status is not 0
+  2   usage error: an option, an address, or a file that cannot be read
   7   cannot connect
   22  HTTP status 400 or above
   23  cannot write the response to standard output
-  28  --timeout passed
-  56  the response is broken or incomplete, or the application refused the request")]
+  28  --timeout expired
+  56  the response is invalid or incomplete, or the application refused the request")]
 pub(crate) struct Options {
     /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME (abstract)
     #[arg(long, value_name = "ADDRESS")]
@@ -55,34 +56,34 @@ pub(crate) struct Options {
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
 
-    /// Send this file as the body; - is standard input
+    /// Send this file as the request body; - is standard input
     #[arg(long, value_name = "FILE")]
     body: Option<String>,
 
-    /// A header field, which becomes CONTENT_TYPE or HTTP_* (repeatable)
+    /// Add a request header field, which becomes CONTENT_TYPE or HTTP_* (repeatable)
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header_field)]
     headers: Vec<(HeaderName, HeaderValue)>,
 
-    /// What the application is asked to be
+    /// The FastCGI role of the request
     #[arg(long, value_name = "ROLE", default_value = "responder")]
     role: RoleName,
 
-    /// Send this file as the second stream of --role filter
+    /// Send this file as the data stream of --role filter
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
 
-    /// Time for all of it, such as 30 or 1m
+    /// Maximum time for the whole call, such as 30 or 1m
     #[arg(long, value_name = "TIME", default_value = "60", value_parser = values::seconds)]
     timeout: Duration,
 
-    /// Print the response's header too, as the application sent it
+    /// Also print the response header, as the application sent it
     #[arg(long)]
     include: bool,
 
     #[command(flatten)]
     mapping: Mapping,
 
-    /// The path, and the query behind a question mark
+    /// The path and the query of the request
     #[arg(value_name = "/PATH?QUERY", value_parser = values::path_and_query)]
     path: Uri,
 }
@@ -104,7 +105,7 @@ impl RoleName {
     }
 }
 
-/// What ends a call early.
+/// Why a call failed.
 type Stopped = (Ending, String);
 
 /// Makes the call; returns the exit status.
@@ -119,7 +120,7 @@ pub(crate) async fn run(options: Options) -> u8 {
         Err(_) => {
             let seconds = limit.as_secs_f64();
             console::error(&format!(
-                "fcgipm call: no complete response within {seconds} s"
+                "fcgipm call: no complete response within {seconds} s (--timeout)"
             ));
             Ending::TimedOut
         }
@@ -130,10 +131,10 @@ pub(crate) async fn run(options: Options) -> u8 {
 async fn call(options: Options) -> Result<Ending, Stopped> {
     let role = options.role.role();
     if role == Role::Authorizer && options.body.is_some() {
-        return Err(usage("--body: an authorizer gets no body"));
+        return Err(usage("--body: an authorizer receives no body"));
     }
     if role != Role::Filter && options.data.is_some() {
-        return Err(usage("--data: only --role filter has a second stream"));
+        return Err(usage("--data: only --role filter has a data stream"));
     }
     let mut extra = Vec::new();
     let (body, length) = match &options.body {
@@ -204,7 +205,7 @@ async fn call(options: Options) -> Result<Ending, Stopped> {
     print(client::start(connection, request), options.include).await
 }
 
-/// Prints what comes back.
+/// Prints the response.
 async fn print(exchange: Exchange, include: bool) -> Result<Ending, Stopped> {
     let Exchange { mut events, .. } = exchange;
     let mut reader = HeadReader::default();
@@ -231,8 +232,8 @@ async fn print(exchange: Exchange, include: bool) -> Result<Ending, Stopped> {
             Some(Event::Done(end, _)) => return ending(end, head, seen),
             Some(Event::Failed(failure)) => {
                 let place = head.map_or_else(
-                    || ", before the response's header ended".to_owned(),
-                    |_| format!(", after {seen} bytes of the response's body"),
+                    || ", before the end of the response header".to_owned(),
+                    |_| format!(", after {seen} bytes of the response body"),
                 );
                 return Err(broken(format!("{}{place}", failure.cause)));
             }
@@ -241,7 +242,7 @@ async fn print(exchange: Exchange, include: bool) -> Result<Ending, Stopped> {
     }
 }
 
-/// What a request amounts to that has come to its end.
+/// The result of a request that the application has ended.
 fn ending(end: EndRequest, head: Option<Head>, seen: u64) -> Result<Ending, Stopped> {
     if let Some(refused) = client::refusal(end) {
         return Err(broken(refused));
@@ -257,10 +258,13 @@ fn ending(end: EndRequest, head: Option<Head>, seen: u64) -> Result<Ending, Stop
         return Err((Ending::HttpError, reason));
     }
     if end.app_status != 0 {
-        let reason = format!("the application ended with status {}", end.app_status);
+        let reason = format!(
+            "the application ended the request with application status {}",
+            end.app_status
+        );
         return Err((Ending::ApplicationStatus, reason));
     }
-    // The answer to HEAD announces the length of a body that does not come.
+    // The response to HEAD announces the length of a body that is not sent.
     if let Some(length) = head.content_length
         && seen != 0
         && seen != length
@@ -272,7 +276,7 @@ fn ending(end: EndRequest, head: Option<Head>, seen: u64) -> Result<Ending, Stop
     Ok(Ending::Fine)
 }
 
-/// A body's stream, its length, and when it was last changed (in seconds of the epoch).
+/// The content of a file, its length, and its modification time (in seconds since the epoch).
 async fn input(option: &str, name: &str) -> Result<(RequestBody, u64, u64), Stopped> {
     let fail = |error: &dyn std::fmt::Display| usage(format!("{option} '{name}': {error}"));
     if name == "-" {
@@ -325,10 +329,10 @@ fn header_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = name
         .trim()
         .parse()
-        .map_err(|_| format!("'{name}' is no header name"))?;
+        .map_err(|_| format!("'{name}' is not a valid header name"))?;
     let value = value
         .trim()
         .parse()
-        .map_err(|_| format!("'{value}' is no header value"))?;
+        .map_err(|_| format!("'{value}' is not a valid header value"))?;
     Ok((name, value))
 }

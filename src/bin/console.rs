@@ -1,26 +1,25 @@
-//! Standard error: the command's own lines, and those of an application.
+//! Standard error: messages of the command, and the STDERR streams of applications.
 
 use std::io::Write as _;
 
 use fcgipm::log::{self, Level};
 
-/// A line is passed on in pieces of this size when its end does not come: a pipe takes as much at once,
-/// with the label in front.
+/// The maximum length of a line. Longer lines are split, so that a pipe accepts each with its label in
+/// one write.
 const MAX_LINE: usize = 3 * 1024;
 
-/// Writes a line to standard error: what went wrong. It is dropped, and counted, where that would have
-/// to wait.
+/// Logs an error. The line is dropped and counted if writing it would block.
 pub(crate) fn error(line: &str) {
     log::line(Level::Error, line);
 }
 
-/// Writes an application's bytes to standard error, and waits for its reader: for a command that makes one
-/// request, which nobody else waits for. Where it is closed, the response is what matters.
+/// Writes bytes of an application to standard error, and blocks until they are written: for a command
+/// that makes a single request. Errors are ignored, because the response matters more.
 pub(crate) fn write(bytes: &[u8]) {
     let _ = std::io::stderr().lock().write_all(bytes);
 }
 
-/// An application's STDERR stream, cut into lines that each say which request they belong to.
+/// The STDERR stream of an application, split into lines. Each line is labelled with its request.
 #[derive(Debug)]
 pub(crate) struct ErrorLines {
     label: String,
@@ -28,7 +27,7 @@ pub(crate) struct ErrorLines {
 }
 
 impl ErrorLines {
-    /// `label` goes in front of each line.
+    /// `label` precedes each line.
     pub(crate) const fn new(label: String) -> Self {
         Self {
             label,
@@ -55,7 +54,7 @@ impl ErrorLines {
         let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if !text.is_empty() {
-            // One write per line, so that lines of several processes on one terminal do not mix.
+            // One write per line, so that lines of several processes do not mix.
             log::pass_on(&[self.label.as_bytes(), b": ", text, b"\n"].concat());
         }
         self.line.clear();

@@ -1,8 +1,8 @@
-//! The `fcgipm` command: tools for whoever develops or runs a FastCGI application.
+//! The `fcgipm` command: tools to develop and run FastCGI applications.
 //!
 //! Each subcommand is a module with its options (`Options`) and a `run` that returns the exit
-//! status. Those that speak to an application do so through [`client`], but for `load`, whose cost
-//! per request would drown in it.
+//! status. `call` and `gateway` use [`fastcgi::client`]. `load` has a client of its own with less
+//! work per request.
 
 mod args;
 mod call;
@@ -39,14 +39,15 @@ fn main() -> ExitCode {
     match Command::parse().tool {
         Tool::Gateway(options) => in_runtime(gateway::run(options)),
         Tool::Call(options) => in_runtime(call::run(options)),
-        // These wait in loops of their own. What is run must not find threads of a runtime.
+        // These have event loops of their own. A manager forks, so it must not run beside the
+        // threads of a runtime.
         Tool::Status(options) => ExitCode::from(status::run(&options)),
         Tool::Load(options) => ExitCode::from(load::run(&options)),
         Tool::Run(options) => ExitCode::from(run::run(*options)),
     }
 }
 
-/// Runs a tool that waits for many things at once.
+/// Runs an asynchronous tool.
 fn in_runtime(tool: impl Future<Output = u8>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,7 +60,7 @@ fn in_runtime(tool: impl Future<Output = u8>) -> ExitCode {
         }
     };
     let status = runtime.block_on(tool);
-    // A read of standard input that is still blocking in its thread must not hold up the exit.
+    // A thread that still reads standard input must not delay the exit.
     runtime.shutdown_background();
     ExitCode::from(status)
 }

@@ -86,7 +86,7 @@ fn a_fifo_with_the_name_of_a_scoreboard_is_not_opened() {
     assert_eq!(manager_of(&address), i64::from(pool.program.pid()));
     let output = status(&liar.pid().to_string());
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("is not a fcgipm manager"), "{errors}");
+    assert!(errors.contains("is not an fcgipm manager"), "{errors}");
 }
 
 #[test]

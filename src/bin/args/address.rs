@@ -1,24 +1,24 @@
-//! Addresses as they are typed: of the application (`--to`) and of the gateway itself (`--http`).
+//! Addresses on the command line: of the application (`--to`) and of the gateway (`--http`).
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The most bytes that fit into `sun_path` together with what ends or begins it.
+/// The maximum length of a name in `sun_path`, without the NUL that ends or begins it.
 const UNIX_NAME_MAX: usize = 107;
 
 /// Where a FastCGI application listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// As it was typed, for messages.
+    /// As on the command line, for messages.
     text: String,
     place: Place,
 }
 
-/// What an address means.
+/// A parsed address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A host name or number, without brackets.
+    /// A host name or IP address, without brackets.
     Tcp { host: String, port: u16 },
     /// `:PORT`, this machine over IPv4 or IPv6.
     Loopback { port: u16 },
@@ -28,7 +28,7 @@ pub(crate) enum Place {
     Abstract(String),
 }
 
-/// A HOST:PORT that the gateway can listen on.
+/// An address that the gateway can listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpAddress(Address);
 
@@ -39,7 +39,7 @@ impl Address {
 }
 
 impl HttpAddress {
-    /// The host (loopback when none was given) and the port.
+    /// The host (loopback if none was given) and the port.
     pub(crate) fn host_and_port(&self) -> (&str, u16) {
         match &self.0.place {
             Place::Tcp { host, port } => (host, *port),
@@ -70,7 +70,7 @@ impl FromStr for Address {
             place,
             Place::Tcp { port: 0, .. } | Place::Loopback { port: 0 }
         ) {
-            return Err("no application listens on port 0".into());
+            return Err("port 0 is not an address to connect to".into());
         }
         Ok(Self {
             text: text.into(),
@@ -86,7 +86,7 @@ impl FromStr for HttpAddress {
         let place = if text.contains(':') {
             place(text)?
         } else {
-            return Err("neither HOST:PORT, :PORT nor [IPV6]:PORT".into());
+            return Err("not HOST:PORT, :PORT or [IPV6]:PORT".into());
         };
         match place {
             Place::Tcp { .. } | Place::Loopback { .. } => Ok(Self(Address {
@@ -94,7 +94,7 @@ impl FromStr for HttpAddress {
                 place,
             })),
             Place::Unix(_) | Place::Abstract(_) => {
-                Err("HTTP is served on HOST:PORT only, not on a unix socket".into())
+                Err("the gateway serves HTTP on TCP only (HOST:PORT), not on a unix socket".into())
             }
         }
     }
@@ -115,7 +115,7 @@ fn place(text: &str) -> Result<Place, String> {
         return Ok(Place::Abstract(name.into()));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
-        return Err("neither HOST:PORT, :PORT, [IPV6]:PORT, /PATH, unix:/PATH nor @NAME".into());
+        return Err("not HOST:PORT, :PORT, [IPV6]:PORT, /PATH, unix:/PATH or @NAME".into());
     };
     let port = port_number(port)?;
     if host.is_empty() {
@@ -125,7 +125,7 @@ fn place(text: &str) -> Result<Place, String> {
         Some(rest) => {
             let inner = rest
                 .strip_suffix(']')
-                .ok_or_else(|| format!("'{host}' lacks its closing bracket"))?;
+                .ok_or_else(|| format!("'{host}' has no closing bracket"))?;
             if inner.parse::<std::net::Ipv6Addr>().is_err() {
                 return Err(format!("'{inner}' is not an IPv6 address"));
             }
@@ -152,11 +152,11 @@ fn fits(name: &str) -> Result<(), String> {
         return Err("the socket has no name".into());
     }
     if name.contains('\0') {
-        return Err("the socket's name contains a NUL".into());
+        return Err("the name of the socket contains a NUL".into());
     }
     if name.len() > UNIX_NAME_MAX {
         return Err(format!(
-            "the socket's name has {} bytes, the system takes {UNIX_NAME_MAX}",
+            "the name of the socket has {} bytes; the maximum is {UNIX_NAME_MAX}",
             name.len()
         ));
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_form_of_an_address_is_understood() {
+    fn every_documented_form_of_an_address_is_parsed() {
         let tcp = |host: &str, port| Place::Tcp {
             host: host.into(),
             port,
@@ -202,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_address_is_refused_with_what_is_wrong_about_it() {
+    fn an_invalid_address_is_refused_with_the_reason() {
         for (text, reason) in [
-            ("", "neither"),
-            ("9005", "neither"),
+            ("", "not HOST:PORT"),
+            ("9005", "not HOST:PORT"),
             (":", "port is missing"),
             (":99999", "'99999' out of range"),
             ("host:http", "'http' is not a number"),

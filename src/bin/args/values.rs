@@ -9,7 +9,7 @@ use hyper::Uri;
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match duration(text) {
         Some(time) if !time.is_zero() && time <= DURATION_MAX => Ok(time),
-        Some(_) => Err("out of range: more than 0, up to 100000000 s".into()),
+        Some(_) => Err("out of range: must be above 0 and at most 100000000 s".into()),
         None => Err(format!("not {DURATION}")),
     }
 }
@@ -17,7 +17,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 /// A path, optionally with a question mark and a query.
 pub(crate) fn path_and_query(text: &str) -> Result<Uri, String> {
     if !text.starts_with('/') {
-        return Err("it does not start with a slash".into());
+        return Err("must start with a slash".into());
     }
     text.parse().map_err(|error| format!("{error}"))
 }

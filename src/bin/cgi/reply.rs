@@ -1,4 +1,4 @@
-//! The header of a CGI response (RFC 3875, section 6), out of bytes that arrive in pieces. Pure.
+//! Parses the header of a CGI response (RFC 3875, section 6) from bytes that arrive in pieces. Pure.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use bytes::{Bytes, BytesMut};
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::{StatusCode, header};
 
-/// The most that a response header may take.
+/// The maximum size of a response header.
 pub(crate) const MAX_HEADER: usize = 128 * 1024;
 
-/// A response's header.
+/// A response header.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    /// The words behind the status, when the application chose some.
+    /// The reason phrase, if the application sent one.
     pub(crate) reason: Option<Bytes>,
     /// Whether there was a `Status` field.
     pub(crate) explicit_status: bool,
     pub(crate) fields: HeaderMap,
     pub(crate) content_length: Option<u64>,
-    /// As the application sent it, up to and with the empty line.
+    /// As the application sent it, including the empty line.
     pub(crate) raw: Bytes,
 }
 
 impl Head {
-    /// Where a local redirect (section 6.2.2) leads: the path and query of another resource here,
-    /// whose response the client gets in place of this one.
+    /// The target of a local redirect (section 6.2.2): the path and query of another resource of this
+    /// server, whose response replaces this one.
     pub(crate) fn local_redirect(&self) -> Option<&str> {
         if self.explicit_status {
             return None;
@@ -35,7 +35,7 @@ impl Head {
     }
 }
 
-/// Why bytes are no CGI response header.
+/// Why a response header is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HeadError {
     TooLong,
@@ -60,11 +60,11 @@ impl fmt::Display for HeadError {
             Self::Empty => f.write_str("the application's response header has no field"),
             Self::Line(line) => write!(
                 f,
-                "the application's response header has a line that is no field: {line}"
+                "the application's response header has an invalid line: {line}"
             ),
             Self::Status(value) => write!(
                 f,
-                "the application's response has Status {value}, which is no final HTTP status"
+                "the application's response has Status {value}, which is not a final HTTP status"
             ),
             Self::Length(value) => write!(
                 f,
@@ -75,19 +75,19 @@ impl fmt::Display for HeadError {
     }
 }
 
-/// Collects a header until its empty line.
+/// Collects a header up to its empty line.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
     buffer: BytesMut,
-    /// Start of the first line that is not known to be complete.
+    /// Start of the first line that may be incomplete.
     line: usize,
 }
 
 impl HeadReader {
-    /// Takes the next bytes. Once the header is complete, returns it and what follows it.
+    /// Adds the next bytes. Once the header is complete, returns it and the bytes that follow it.
     ///
     /// # Errors
-    /// What is wrong with the header; nothing more can come of it.
+    /// The header is invalid. The reader cannot be used further.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Option<(Head, Bytes)>, HeadError> {
         let mut searched = self.buffer.len();
         self.buffer.extend_from_slice(bytes);
@@ -113,7 +113,7 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Whether no byte has come yet.
+    /// Whether no byte has arrived yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
@@ -192,8 +192,8 @@ fn parse_status(value: &[u8]) -> Result<(StatusCode, Option<Bytes>), HeadError> 
         return Err(bad());
     }
     let status = StatusCode::from_bytes(digits).map_err(|_| bad())?;
-    // A CGI response is final by definition; 100 or 103 in its place would leave the client
-    // waiting for another one.
+    // A CGI response is final by definition. After 100 or 103 the client would wait for another
+    // response.
     if status.is_informational() || status.as_u16() > 599 {
         return Err(bad());
     }
@@ -211,7 +211,7 @@ fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
         .ok_or_else(|| HeadError::Length(shown(value)))
 }
 
-/// Fields about one HTTP connection, which is the gateway's business and not the application's.
+/// Fields about the HTTP connection, which is up to the gateway, not the application.
 fn is_connections_own(name: &HeaderName) -> bool {
     [
         header::CONNECTION,
@@ -229,7 +229,7 @@ fn trim_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Bytes of an application for a message: quoted, and not too many.
+/// Bytes of an application for a message: quoted and truncated.
 fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 80;
     let start = bytes.get(..MOST).unwrap_or(bytes);

@@ -10,29 +10,29 @@ use hyper::{Method, Uri, Version};
 /// Names and values in the order in which they are sent.
 pub(crate) type Variables = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// How a request's path maps onto the application.
+/// How the path of a request maps to the application.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Mapping {
-    /// The part of the path that names the application (SCRIPT_NAME); what follows it is PATH_INFO
+    /// The part of the path that is SCRIPT_NAME; the rest is PATH_INFO
     #[arg(long, value_name = "/PATH", default_value = "", value_parser = script_name)]
     script_name: String,
 
-    /// Sets DOCUMENT_ROOT, and below it SCRIPT_FILENAME and PATH_TRANSLATED
+    /// Set DOCUMENT_ROOT, and derive SCRIPT_FILENAME and PATH_TRANSLATED from it
     ///
-    /// SCRIPT_FILENAME is DIR and --script-name, or without --script-name DIR and the whole path.
+    /// SCRIPT_FILENAME is DIR followed by --script-name, or without --script-name by the whole path.
     #[arg(long, value_name = "DIR")]
     document_root: Option<String>,
 
-    /// A variable of its own, or in place of the one that the request has (repeatable)
+    /// Add a variable, or replace one of the request (repeatable)
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
 
-    /// Leave out a variable that the request has (repeatable)
+    /// Omit a variable of the request (repeatable)
     #[arg(long, value_name = "NAME")]
     without: Vec<String>,
 }
 
-/// A request, as far as variables tell of it.
+/// The properties of a request that become variables.
 #[derive(Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) role: Role,
@@ -40,13 +40,13 @@ pub(crate) struct Subject<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) version: Version,
     pub(crate) headers: &'a HeaderMap,
-    /// The body's length, if there is a body.
+    /// The length of the body, if there is one.
     pub(crate) content_length: Option<u64>,
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
 }
 
-/// Why a request has no variables: the HTTP status and a reason.
+/// Why a request cannot be mapped: the HTTP status and a reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unmapped {
     pub(crate) status: u16,
@@ -98,7 +98,7 @@ impl Mapping {
                     format!("path '{raw}' is not below --script-name {name}"),
                 )
             })?;
-        // Section 6.3 of FastCGI 1.0: an authorizer judges a request, it is not where it leads.
+        // An authorizer decides about a request, but is not its target (FastCGI 1.0, section 6.3).
         let is_target = subject.role != Role::Authorizer;
         if is_target {
             list.set("SCRIPT_NAME", &self.script_name);
@@ -150,7 +150,7 @@ fn set_request(list: &mut List, subject: &Subject<'_>) {
     list.set("SERVER_ADDR", subject.local.ip().to_canonical().to_string());
     list.set("SERVER_PORT", subject.local.port().to_string());
     list.set("SERVER_NAME", server_name(subject));
-    // php-cgi refuses to run when nothing says that a web server started it.
+    // Without it, php-cgi refuses to run: it expects that a web server started it.
     list.set("REDIRECT_STATUS", "200");
     if subject.role != Role::Authorizer
         && let Some(length) = subject.content_length
@@ -162,7 +162,7 @@ fn set_request(list: &mut List, subject: &Subject<'_>) {
     }
 }
 
-/// The host that the client meant, else the address that it reached.
+/// The host that the client named, or the address that it connected to.
 fn server_name(subject: &Subject<'_>) -> String {
     let field = subject
         .headers
@@ -186,7 +186,7 @@ fn host_of(address: SocketAddr) -> String {
 
 fn set_headers(list: &mut List, headers: &HeaderMap) {
     for name in headers.keys() {
-        // The two that have variables of their own; a transfer coding is undone by then.
+        // The first two have variables of their own. A transfer coding has been removed already.
         if [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
             continue;
         }
@@ -203,9 +203,9 @@ fn set_headers(list: &mut List, headers: &HeaderMap) {
     }
 }
 
-/// `HTTP_` and the header's name; nothing for a header that must not become a variable: `Proxy`,
-/// which programs take for their own configuration (httpoxy), and any name that could pose as
-/// another (`X_Real_IP` as `X-Real-IP`).
+/// `HTTP_` and the name of a header. `None` for a header that must not become a variable: `Proxy`,
+/// which programs read as their own configuration (httpoxy), and any name that could be mistaken for
+/// another (`X_Real_IP` for `X-Real-IP`).
 fn variable_name(header: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if header.eq_ignore_ascii_case("proxy") || !header.bytes().all(is_plain) {
@@ -218,7 +218,7 @@ fn variable_name(header: &str) -> Option<String> {
 fn decoded(path: &str) -> Result<Vec<u8>, Unmapped> {
     let bad = || Unmapped {
         status: 400,
-        reason: format!("path '{path}' has a bad %-escape"),
+        reason: format!("path '{path}' has an invalid %-escape"),
     };
     let mut bytes = path.bytes();
     let mut out = Vec::with_capacity(path.len());
@@ -229,7 +229,7 @@ fn decoded(path: &str) -> Result<Vec<u8>, Unmapped> {
         }
         let mut digit = || char::from(bytes.next()?).to_digit(16);
         let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
-        // A NUL ends the string in every C program behind this gateway.
+        // A NUL would end the string in a C program.
         match (high * 16 + low) as u8 {
             0 => return Err(bad()),
             value => out.push(value),
@@ -242,14 +242,14 @@ fn script_name(text: &str) -> Result<String, String> {
     if text.is_empty() || (text.starts_with('/') && !text.ends_with('/')) {
         Ok(text.into())
     } else {
-        Err("it starts with a slash and does not end with one".into())
+        Err("must start with a slash and not end with one".into())
     }
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("not of the form NAME=VALUE".into()),
+        _ => Err("not NAME=VALUE".into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The body of a request, wherever it comes from: the HTTP client as it sends it, a file, memory.
+//! The body of a request: from the HTTP client, a file or memory.
 
 use std::io::{self, SeekFrom};
 use std::time::Duration;
@@ -11,29 +11,29 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::fastcgi::records::MAX_BODY_RECORD;
 
-/// What a spooled body may take in memory before it moves to a temporary file.
+/// The maximum size of a spooled body in memory. A larger one moves to a temporary file.
 const SPOOL_MEMORY: usize = 256 * 1024;
 
-/// What a spooled body may take on the disk.
+/// The maximum size of a spooled body on disk.
 const SPOOL_DISK: u64 = 4 << 30;
 
-/// How long an HTTP client may take over the rest of a body that nobody reads any more.
+/// The maximum time for an HTTP client to send the rest of a body that is no longer needed.
 const LINGER_TOTAL: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 
-/// A request's body.
+/// A request body.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
     /// As it arrives from the HTTP client.
     Incoming { body: Incoming, started: bool },
-    /// All of it, in memory; the second is what is left of it.
+    /// In memory: all of it, and the part that was not read yet.
     Memory { whole: Bytes, left: Bytes },
-    /// A file from its start on, `left` bytes of it.
+    /// A file from its start, with `left` bytes to read.
     File { file: File, length: u64, left: u64 },
 }
 
 impl RequestBody {
-    /// No bytes at all.
+    /// An empty body.
     pub(crate) const fn empty() -> Self {
         Self::Memory {
             whole: Bytes::new(),
@@ -58,12 +58,12 @@ impl RequestBody {
         }
     }
 
-    /// Whether what comes next depends on the HTTP client.
+    /// Whether the next bytes must come from the HTTP client.
     pub(crate) const fn is_from_client(&self) -> bool {
         matches!(self, Self::Incoming { .. })
     }
 
-    /// Whether it is known that nothing follows.
+    /// Whether the body is known to have ended.
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Incoming { .. } => false,
@@ -72,10 +72,10 @@ impl RequestBody {
         }
     }
 
-    /// The next bytes, at least one; nothing after the last.
+    /// The next bytes, at least one; `None` at the end.
     ///
     /// # Errors
-    /// Text that says why the rest cannot be had.
+    /// The reason why the rest cannot be read.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, String> {
         match self {
             Self::Incoming { body, started } => {
@@ -87,7 +87,7 @@ impl RequestBody {
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(data) if data.is_empty() => {}
                             Ok(data) => return Ok(Some(data)),
-                            // Trailers have no place in CGI.
+                            // CGI has no trailers.
                             Err(_) => {}
                         },
                     }
@@ -107,9 +107,9 @@ impl RequestBody {
                 let read = file
                     .read(&mut buffer)
                     .await
-                    .map_err(|error| format!("the body's file: {error}"))?;
+                    .map_err(|error| format!("the file of the body: {error}"))?;
                 if read == 0 {
-                    return Err(format!("the body's file ended {left} bytes early"));
+                    return Err(format!("the file of the body ended {left} bytes early"));
                 }
                 *left -= read as u64;
                 buffer.truncate(read);
@@ -118,7 +118,7 @@ impl RequestBody {
         }
     }
 
-    /// Goes back to the first byte, if that is still possible.
+    /// Returns to the first byte, if possible.
     pub(crate) async fn rewind(&mut self) -> bool {
         match self {
             Self::Incoming { started, .. } => !*started,
@@ -133,8 +133,8 @@ impl RequestBody {
         }
     }
 
-    /// Reads and forgets what the HTTP client still sends, within limits: a client that is busy
-    /// sending would lose an early answer to the reset of its connection.
+    /// Discards what the HTTP client still sends, within limits. A client that is still sending could
+    /// lose an early response if its connection were reset.
     pub(crate) async fn linger(mut self) {
         if !self.is_from_client() {
             return;
@@ -142,12 +142,12 @@ impl RequestBody {
         let rest = async {
             while let Ok(Ok(Some(_))) = tokio::time::timeout(LINGER_SILENCE, self.next()).await {}
         };
-        // Either way there is nothing left to do for this client.
+        // In either case there is nothing more to do for this client.
         let _ = tokio::time::timeout(LINGER_TOTAL, rest).await;
     }
 }
 
-/// A body of unknown length, read to its end before it is sent: CGI requires its length in front.
+/// A body of unknown length, which is read to its end first: CGI requires its length in advance.
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     memory: BytesMut,
@@ -158,18 +158,18 @@ pub(crate) struct Spool {
 /// Why a body could not be spooled.
 #[derive(Debug)]
 pub(crate) enum SpoolError {
-    /// The sender broke off, or sent what is no body.
+    /// The sender disconnected, or sent an invalid body.
     Source(String),
-    /// The sender sent nothing for too long.
+    /// The sender paused for too long.
     Silence,
-    /// More than the limit.
+    /// The body exceeds the limit.
     TooLarge,
-    /// The temporary file.
+    /// An error of the temporary file.
     File(io::Error),
 }
 
 impl Spool {
-    /// Reads all that an HTTP client sends, as long as it sends.
+    /// Reads the whole body of an HTTP client.
     pub(crate) async fn client(
         body: Incoming,
         silence: Duration,
@@ -250,17 +250,17 @@ impl std::fmt::Display for SpoolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Source(reason) => f.write_str(reason),
-            Self::Silence => f.write_str("the rest of the body did not come"),
+            Self::Silence => f.write_str("the rest of the body did not arrive"),
             Self::TooLarge => write!(
                 f,
-                "a body of unknown length is taken up to {SPOOL_DISK} bytes"
+                "a body of unknown length is limited to {SPOOL_DISK} bytes"
             ),
             Self::File(error) => write!(f, "temporary file for the body: {error}"),
         }
     }
 }
 
-/// An error with its causes; the outermost of hyper's alone says little.
+/// An error with its causes. The outermost error of hyper has few details.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

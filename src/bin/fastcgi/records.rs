@@ -1,5 +1,5 @@
-//! The web server's side of the records: a request into bytes, and an application's bytes into
-//! what it says. Pure; the application is not trusted.
+//! Records from the web server's side: encodes requests, and decodes what the application sends. Pure.
+//! The application is not trusted.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use fcgipm::wire::{
     Role, VERSION, encode_pair,
 };
 
-/// The id of every request here: one connection carries one request at a time.
+/// The id of every request: a connection carries one request at a time.
 pub(crate) const REQUEST_ID: u16 = 1;
 
-/// The most content in one record of a body: enough to make the header's cost vanish, and little
-/// enough for any application's buffer.
+/// The maximum content of a record of a body: large compared with the header, and small enough for the
+/// buffer of any application.
 pub(crate) const MAX_BODY_RECORD: usize = 32 * 1024;
 
 /// BEGIN_REQUEST and the whole PARAMS stream.
@@ -41,14 +41,17 @@ pub(crate) fn request_head(
 
 /// Appends a record; the content is at most [`MAX_ALIGNED_CONTENT`] bytes.
 pub(crate) fn append(kind: RecordType, content: &[u8], out: &mut Vec<u8>) {
-    debug_assert!(content.len() <= MAX_ALIGNED_CONTENT, "one record's content");
+    debug_assert!(
+        content.len() <= MAX_ALIGNED_CONTENT,
+        "content of one record"
+    );
     let header = Header::new(kind, REQUEST_ID, content.len() as u16);
     out.extend_from_slice(&header.encode());
     out.extend_from_slice(content);
     out.resize(out.len() + usize::from(header.padding_length), 0);
 }
 
-/// What an application said.
+/// What an application sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Stdout(Bytes),
@@ -56,7 +59,7 @@ pub(crate) enum Said {
     End(EndRequest),
 }
 
-/// Why an application's bytes cannot be understood.
+/// How an application violates the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
     Version(u8),
@@ -88,7 +91,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What the next bytes are.
+/// How the next bytes are interpreted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     Header,
@@ -98,7 +101,7 @@ pub(crate) enum State {
         left: usize,
         padding: usize,
     },
-    /// Bytes that mean nothing here.
+    /// Bytes to skip.
     Skip {
         left: usize,
     },
@@ -110,8 +113,8 @@ pub(crate) enum State {
 
 /// Decodes what an application sends, in pieces of any size.
 ///
-/// Fill [`buffer`](Self::buffer), then call [`next`](Self::next) until it has nothing more. Output
-/// is handed on as it arrives, so the decoder holds a header or an END_REQUEST at most.
+/// Fill [`buffer`](Self::buffer), then call [`next`](Self::next) until it returns `None`. Output is
+/// returned as it arrives, so the decoder buffers at most a header or an END_REQUEST.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
@@ -126,20 +129,20 @@ impl Decoder {
         }
     }
 
-    /// Where the next bytes go.
+    /// The buffer for the next bytes.
     pub(crate) const fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// Whether nothing is half-way through and nothing is left over.
+    /// Whether it is between two responses, with no bytes left over.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.buffer.is_empty() && matches!(self.state, State::Header)
     }
 
-    /// The next thing that the bytes say, or nothing until more have arrived.
+    /// The next output or end; `None` until more bytes have arrived.
     ///
     /// # Errors
-    /// A record that no application sends; what follows it cannot be trusted.
+    /// A record that is invalid from an application. The following bytes cannot be interpreted.
     pub(crate) fn next(&mut self) -> Result<Option<Said>, Violation> {
         loop {
             match self.state {
@@ -184,7 +187,7 @@ impl Decoder {
                     }));
                 }
                 State::End { padding } => {
-                    // The padding is waited for too: the next request's answer starts behind it.
+                    // Also waits for the padding: the next response starts after it.
                     if self.buffer.len() < EndRequest::LEN + padding {
                         return Ok(None);
                     }
@@ -205,10 +208,10 @@ impl Decoder {
     }
 }
 
-/// What follows a record's header.
+/// What follows the header of a record.
 ///
 /// # Errors
-/// A record that no application sends.
+/// A record that is invalid from an application.
 pub(crate) fn after_header(header: Header) -> Result<State, Violation> {
     if header.version != VERSION {
         return Err(Violation::Version(header.version));
@@ -216,7 +219,7 @@ pub(crate) fn after_header(header: Header) -> Result<State, Violation> {
     let left = usize::from(header.content_length);
     let padding = usize::from(header.padding_length);
     match header.kind {
-        // An answer to a question that was not asked is harmless.
+        // An unsolicited result is harmless.
         RecordType::GetValuesResult | RecordType::UnknownType
             if header.request_id == NULL_REQUEST_ID =>
         {
@@ -265,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    /// Output joined, so that only the meaning is compared.
+    /// Output is joined, so that pieces of any size compare equal.
     fn decode<'a>(
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> (Vec<u8>, Vec<u8>, Vec<EndRequest>, Option<Violation>) {
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn output_errors_and_end_are_told_apart_and_padding_is_skipped() {
+    fn output_errors_and_end_are_distinguished_and_padding_is_skipped() {
         let mut bytes = record(6, 1, b"out".to_vec(), 255);
         bytes.extend(record(10, 0, vec![1; 9], 3));
         bytes.extend(record(7, 1, b"err".to_vec(), 0));

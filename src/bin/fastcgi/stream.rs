@@ -1,4 +1,4 @@
-//! A connected stream socket, TCP or unix, that can be read and written at the same time.
+//! A connected stream socket, TCP or unix, for reading and writing in parallel.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,8 +9,8 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use crate::args::address::{Address, Place};
 
-/// How soon a full backlog of a unix socket is tried again: its connect fails at once instead of
-/// waiting, and nothing tells when there is room.
+/// The pause before connect is tried again on a unix socket with a full backlog: it fails immediately
+/// instead of waiting, and no event reports free space.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// A connected socket.
@@ -21,10 +21,10 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Connects; waits for as long as the system does, so the caller sets the limit.
+    /// Connects. It has no timeout of its own; the caller sets one.
     ///
     /// # Errors
-    /// The system's, of the first of the addresses that a host name has.
+    /// The error of the first address of the host.
     pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
         match address.place() {
             Place::Tcp { host, port } => {
@@ -43,7 +43,7 @@ impl Stream {
         }
     }
 
-    /// Reads what is there, at least one byte; 0 is the end.
+    /// Reads available bytes, at least one; 0 at the end.
     pub(crate) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         loop {
             match self {
@@ -95,12 +95,11 @@ async fn connect_tcp(addresses: &[SocketAddr]) -> io::Result<Stream> {
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                // Records are written whole; holding back their last segment only adds delay.
+                // Records are written whole, so delaying their last segment gains nothing.
                 stream.set_nodelay(true)?;
                 return Ok(Stream::Tcp(stream));
             }
-            // The first answer is the one worth telling: a machine without IPv6 refuses `::1`
-            // for reasons of its own.
+            // Report the first error: later ones may only show that the machine has no IPv6.
             Err(error) if !failed => {
                 failed = true;
                 last = error;

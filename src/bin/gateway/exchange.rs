@@ -1,4 +1,4 @@
-//! One HTTP request: its variables and body to the application, and the header of the answer.
+//! One HTTP request: sends its variables and body to the application, and receives the response header.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,13 +21,13 @@ use crate::fastcgi::body::{RequestBody, Spool, SpoolError};
 use crate::fastcgi::client;
 use crate::fastcgi::client::{Connection, Event, Exchange, Failure};
 
-/// How long a request waits before it suspects that idle connections hold the workers.
+/// After this time without a response, idle connections are closed, as they may occupy the workers.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How many local redirects may follow one another.
+/// The maximum number of local redirects in a row.
 const MAX_REDIRECTS: usize = 10;
 
-/// Why the gateway itself answers, and how.
+/// An error response of the gateway itself.
 #[derive(Debug)]
 struct Refusal {
     status: StatusCode,
@@ -47,7 +47,7 @@ impl Refusal {
     }
 }
 
-/// Answers a request, whatever happens.
+/// Responds to a request; errors become responses too.
 pub(super) async fn answer(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
@@ -82,7 +82,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A request and what it is called in messages.
+/// A request, with its label for messages.
 struct Asked {
     gateway: Arc<Gateway>,
     label: String,
@@ -90,10 +90,10 @@ struct Asked {
     local: SocketAddr,
 }
 
-/// An answer whose header is there.
+/// A response whose header has arrived.
 struct Answer {
     head: Head,
-    /// What came behind the header so far.
+    /// The bytes after the header so far.
     start: Bytes,
     tail: Tail,
 }
@@ -104,7 +104,7 @@ impl Asked {
         mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        // Checked before the body is waited for.
+        // Fails before the body is read.
         self.variables(&parts, None)?;
         let (mut body, mut length) = self.body(&parts, body).await?;
         for _ in 0..=MAX_REDIRECTS {
@@ -135,7 +135,7 @@ impl Asked {
         if parts.method == Method::CONNECT {
             return Err(Refusal::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "CONNECT: the gateway is no proxy",
+                "CONNECT: the gateway is not a proxy",
             ));
         }
         let subject = Subject {
@@ -158,7 +158,7 @@ impl Asked {
             })
     }
 
-    /// The body and its length; no length where there is no body.
+    /// The body and its length; no length if there is no body.
     async fn body(
         &self,
         parts: &Parts,
@@ -187,13 +187,13 @@ impl Asked {
         Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             format!(
-                "the client sent nothing of the request's body for {} s",
+                "the client sent nothing of the request body for {} s",
                 self.gateway.timeout.as_secs_f64()
             ),
         )
     }
 
-    /// Asks the application, a second time if a kept connection turns out to be dead.
+    /// Sends the request to the application; a second time if a reused connection turns out to be closed.
     async fn ask(
         &self,
         method: &Method,
@@ -232,9 +232,9 @@ impl Asked {
                     client::Cause::Body(_) => Refusal::new(StatusCode::BAD_REQUEST, cause),
                     client::Cause::Closed
                     | client::Cause::Broken(_)
-                    | client::Cause::Protocol(_) => {
-                        Refusal::bad_gateway(format!("{cause}, before the response's header ended"))
-                    }
+                    | client::Cause::Protocol(_) => Refusal::bad_gateway(format!(
+                        "{cause}, before the end of the response header"
+                    )),
                 });
             }
             body = failure.body;
@@ -252,7 +252,7 @@ impl Asked {
         })
     }
 
-    /// Waits for the header of the answer. The inner error leaves a second attempt possible.
+    /// Waits for the response header. After the inner error, a second attempt is possible.
     async fn head(&self, exchange: Exchange) -> Result<Result<Answer, Box<Failure>>, Refusal> {
         let Exchange {
             mut events,
@@ -265,8 +265,8 @@ impl Asked {
             let deadline = progress.last() + self.gateway.timeout;
             let event = tokio::select! {
                 event = events.recv() => event,
-                // An application that serves one connection at a time does not accept this one
-                // while its workers wait for more on those that are kept.
+                // An application that serves one connection at a time cannot accept this one while
+                // its workers wait on idle connections.
                 _ = impatience.tick(), if self.gateway.idle.is_some() => {
                     if let Some(pool) = &self.gateway.idle {
                         pool.clear();
@@ -306,7 +306,11 @@ impl Asked {
                     return Err(no_header(end, reader.is_empty()));
                 }
                 Some(Event::Failed(failure)) => return Ok(Err(failure)),
-                None => return Err(Refusal::bad_gateway("the request's task ended")),
+                None => {
+                    return Err(Refusal::bad_gateway(
+                        "internal error: the task of the request ended",
+                    ));
+                }
             }
         }
     }
@@ -325,7 +329,7 @@ fn no_header(end: fcgipm::wire::EndRequest, nothing_came: bool) -> Refusal {
     let what = if nothing_came {
         "without a response header"
     } else {
-        "in the middle of the response's header"
+        "in the middle of the response header"
     };
     Refusal::bad_gateway(format!(
         "the application ended the request {what} (application status {})",
@@ -333,13 +337,13 @@ fn no_header(end: fcgipm::wire::EndRequest, nothing_came: bool) -> Refusal {
     ))
 }
 
-/// The HTTP response of an answer.
+/// Converts a response of the application to HTTP.
 fn response(parts: &Parts, answer: Answer) -> Response<ResponseBody> {
     let Answer { head, start, tail } = answer;
     let has_no_body = parts.method == Method::HEAD
         || head.status == StatusCode::NO_CONTENT
         || head.status == StatusCode::NOT_MODIFIED;
-    // HTTP/1.0 has no chunks: without a length its body ends with the connection, and must say so.
+    // HTTP/1.0 has no chunked encoding: a body without a length ends with the connection.
     let closes = !has_no_body && head.content_length.is_none() && parts.version < Version::HTTP_11;
     let body = if has_no_body {
         tail.settle();
@@ -354,7 +358,7 @@ fn response(parts: &Parts, answer: Answer) -> Response<ResponseBody> {
         response.headers_mut().remove(hyper::header::CONTENT_LENGTH);
     }
     if closes {
-        // How hyper is told: it would promise to keep the connection otherwise.
+        // This makes hyper announce the close; otherwise it would announce keep-alive.
         *response.version_mut() = Version::HTTP_10;
     }
     if let Some(reason) = head.reason

@@ -1,4 +1,4 @@
-//! Idle connections to the application, for the next requests.
+//! Idle connections to the application, which later requests reuse.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use crate::fastcgi::client::Connection;
 
-/// The most connections that wait. Each holds a worker of an application that serves one
+/// The maximum number of idle connections. Each occupies a worker of an application that serves one
 /// connection at a time.
 const MAX_IDLE: usize = 16;
 
-/// How long a connection waits before its worker is set free.
+/// How long a connection stays idle before it is closed, which frees its worker.
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
-/// How often the waiting ones are looked at.
+/// How often idle connections are checked.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The idle connections, the most recently used last.
@@ -22,14 +22,14 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) struct Pool(Mutex<Vec<(Instant, Connection)>>);
 
 impl Pool {
-    /// An empty pool, with a task that closes what waits too long.
+    /// An empty pool, with a task that closes connections that are idle too long.
     pub(crate) fn start() -> Arc<Self> {
         let pool = Arc::new(Self::default());
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
 
-    /// A connection that the application has not closed, as far as is known.
+    /// Takes a connection that the application has not closed, as far as is known.
     pub(crate) fn take(&self) -> Option<Connection> {
         let mut waiting = self.waiting();
         while let Some((_, mut connection)) = waiting.pop() {
@@ -40,7 +40,7 @@ impl Pool {
         None
     }
 
-    /// Takes a connection back; with the pool full, the one that waited longest is closed.
+    /// Returns a connection. If the pool is full, the one that was idle for longest is closed.
     pub(crate) fn put(&self, connection: Connection) {
         let mut waiting = self.waiting();
         if waiting.len() >= MAX_IDLE {
@@ -49,7 +49,7 @@ impl Pool {
         waiting.push((Instant::now(), connection));
     }
 
-    /// Closes all, and so sets their workers free.
+    /// Closes all connections, which frees their workers.
     pub(crate) fn clear(&self) {
         self.waiting().clear();
     }

@@ -1,4 +1,4 @@
-//! `fcgipm gateway`: an HTTP/1.1 server in front of one FastCGI application, for development.
+//! `fcgipm gateway`: an HTTP/1.1 server for one FastCGI application, for development.
 
 mod exchange;
 mod idle;
@@ -26,37 +26,38 @@ use crate::args::values;
 use crate::cgi::variables::Mapping;
 use crate::console;
 
-/// How long requests under way may take after a signal to stop.
+/// The maximum time for current requests to finish after a signal to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a client may take over a request's header.
+/// The maximum time for a client to send a request header.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
 
-/// How many header fields a request may have.
+/// The maximum number of header fields in a request.
 const MAX_REQUEST_FIELDS: usize = 256;
 
-/// What hyper may buffer per connection; a request's header has to fit.
+/// The buffer of hyper per connection; a request header has to fit.
 const CONNECTION_BUFFER: usize = 128 * 1024;
 
-/// A pause after a failed accept: it is mostly the lack of descriptors, which takes time to mend.
+/// The pause after a failed accept. The usual cause is a lack of descriptors, which lasts a while.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serve HTTP/1.1 and pass every request to a FastCGI application
+/// Serve HTTP/1.1 and forward every request to a FastCGI application
 ///
-/// For development: there is no TLS, no access control and no cache, and one application.
-/// Requests and responses are streamed; a request body without Content-Length is spooled first,
-/// because CGI has its length in front. The application's STDERR appears on standard error, line by
-/// line, after the method and URI of its request.
+/// For development: it has no TLS, no access control and no cache, and serves one application.
+/// Requests and responses are streamed. A request body without Content-Length is spooled first,
+/// because CGI requires its length in advance. The STDERR stream of the application is written to
+/// standard error line by line, prefixed with the method and URI of the request.
 ///
-/// When the application fails, the client gets 502 (it cannot be reached, broke off or sent what
-/// is no CGI response), 503 (it is overloaded) or 504 (--timeout), with the reason as text. When it
-/// breaks off in the middle of a response body, so does the gateway. A local redirect (Location
-/// with a path and no Status) is followed inside, as RFC 3875 section 6.2.2 has it.
+/// If the application fails, the client receives the reason as text, with status 502 (cannot
+/// connect, connection closed, invalid CGI response), 503 (overloaded) or 504 (--timeout). If it
+/// fails in the middle of a response body, the gateway closes the connection to the client. Local
+/// redirects (a Location with a path, and no Status) are followed internally (RFC 3875, section
+/// 6.2.2).
 ///
-/// SIGINT and SIGTERM end it: requests under way get 10 seconds to finish.
+/// SIGINT and SIGTERM stop the gateway. Current requests have 10 seconds to finish.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// The address to serve HTTP on: HOST:PORT, [IPV6]:PORT or :PORT (loopback); port 0 picks one
+    /// The address for HTTP: HOST:PORT, [IPV6]:PORT or :PORT (loopback); port 0 selects a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     http: HttpAddress,
 
@@ -64,16 +65,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
 
-    /// Keep connections to the application and use them again
+    /// Reuse connections to the application (FCGI_KEEP_CONN)
     ///
-    /// A GET or other idempotent request that fails on a kept connection, before any answer and
-    /// with its body unread, is tried once more on a fresh one.
+    /// An idempotent request, such as a GET, that fails on a reused connection before any byte of a
+    /// response is retried once on a new connection.
     #[arg(long)]
     keep_conn: bool,
 
-    /// Seconds until the response header
+    /// Maximum time until the response header
     ///
-    /// They count from the last byte of the request that the application took.
+    /// It is counted from the last byte of the request that the application accepted.
     #[arg(long, value_name = "TIME", default_value = "60", value_parser = values::seconds)]
     timeout: Duration,
 
@@ -126,15 +127,15 @@ async fn serve(options: Options) -> Result<(), String> {
         }
     }
     drop(listener);
-    // Nobody listens when there is no client, which is fine.
+    // Without clients there is no receiver.
     let _ = stopping.send(true);
     let finished = async { while clients.join_next().await.is_some() {} };
     tokio::select! {
         () = finished => {}
-        () = stop.requested() => console::error("fcgipm gateway: stopped at once by a second signal"),
+        () = stop.requested() => console::error("fcgipm gateway: stopped immediately by a second signal"),
         () = tokio::time::sleep(STOP_LIMIT) => {
             console::error(&format!(
-                "fcgipm gateway: requests under way were cut off after {} s",
+                "fcgipm gateway: unfinished requests aborted after {} s",
                 STOP_LIMIT.as_secs()
             ));
         }
@@ -147,10 +148,10 @@ async fn listen(address: &HttpAddress) -> io::Result<TcpListener> {
     TcpListener::bind(&places[..]).await
 }
 
-/// Tells whoever started the gateway that it serves, and where.
+/// Prints the address of the gateway, once it is ready.
 fn announce(local: SocketAddr, to: &Address) {
     let mut out = io::stdout().lock();
-    // A closed standard output is no reason not to serve.
+    // The gateway also serves with standard output closed.
     let _ = writeln!(out, "fcgipm gateway: http://{local}/ -> {to}");
     let _ = out.flush();
 }
@@ -163,9 +164,9 @@ async fn client(
     mut stopped: watch::Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else {
-        return; // The client has gone already.
+        return; // The client has disconnected already.
     };
-    // Without it the last segment of a response waits for the client's delayed acknowledgement.
+    // Otherwise the last segment of a response waits for the delayed acknowledgement of the client.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);
@@ -184,7 +185,7 @@ async fn client(
     }
     loop {
         tokio::select! {
-            // What ends a connection early is the client, or was logged where it happened.
+            // An error is caused by the client, or was logged where it occurred.
             _ = connection.as_mut() => return,
             _ = stopped.changed(), if !stopping => {
                 stopping = true;

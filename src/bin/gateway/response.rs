@@ -14,11 +14,11 @@ use crate::console::{self, ErrorLines};
 use crate::fastcgi::client;
 use crate::fastcgi::client::Event;
 
-/// A response's body.
+/// A response body.
 pub(super) enum ResponseBody {
-    /// The gateway's own words, or nothing.
+    /// A text of the gateway, or empty.
     Text(Bytes),
-    /// The application's.
+    /// The body that the application sends.
     Application(Box<Stream>),
 }
 
@@ -31,7 +31,7 @@ impl ResponseBody {
         Self::Text(text.into())
     }
 
-    /// `start`, then what still comes; `length` as the header announced it.
+    /// `start`, then what arrives. `length` is the one that the header announced.
     pub(super) fn application(start: Bytes, length: Option<u64>, tail: Tail) -> Self {
         Self::Application(Box::new(Stream {
             start,
@@ -43,13 +43,13 @@ impl ResponseBody {
     }
 }
 
-/// The response broke off; hyper then ends the connection so that the client sees it.
+/// The response is incomplete. hyper then closes the connection, so that the client notices.
 #[derive(Debug)]
 pub(super) struct BrokenOff;
 
 impl fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the application's response broke off")
+        f.write_str("the response of the application is incomplete")
     }
 }
 
@@ -87,14 +87,14 @@ impl Body for ResponseBody {
     }
 }
 
-/// The application's output behind the header.
+/// The output of the application after the header.
 pub(super) struct Stream {
     start: Bytes,
     length: Option<u64>,
     seen: u64,
-    /// There until the request has come to its end.
+    /// `Some` until the request has ended.
     tail: Option<Tail>,
-    /// The response broke off, which hyper has yet to learn.
+    /// The response is incomplete, and hyper has not been notified yet.
     broken: bool,
 }
 
@@ -128,13 +128,13 @@ impl Stream {
             .length
             .map_or_else(String::new, |length| format!(" of {length}"));
         tail.report(&format!(
-            "{reason}, after {}{of} bytes of the response's body",
+            "{reason}, after {}{of} bytes of the response body",
             self.seen
         ));
         self.tail = None;
         self.broken = true;
-        // On an error hyper closes the connection with what it has buffered. It writes that out
-        // when it has to wait, so it is made to wait once: the client gets what there is.
+        // On an error hyper discards its buffer. It writes the buffer when it has to wait, so it is
+        // made to wait once: the client receives what has arrived.
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -146,7 +146,7 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// A body whose announced bytes are all out is dropped before its request has ended.
+    /// hyper drops a body when its announced bytes are sent, which may be before the request ends.
     fn drop(&mut self) {
         if self.length.is_some_and(|length| self.seen >= length)
             && let Some(tail) = self.tail.take()
@@ -156,7 +156,7 @@ impl Drop for Stream {
     }
 }
 
-/// What is left of a request once its response's header is there.
+/// The rest of a request whose response header has arrived.
 pub(super) struct Tail {
     gateway: Arc<Gateway>,
     label: String,
@@ -164,7 +164,7 @@ pub(super) struct Tail {
     lines: ErrorLines,
 }
 
-/// One step of it.
+/// A step of it.
 enum Output {
     Bytes(Bytes),
     Other,
@@ -186,9 +186,9 @@ impl Tail {
         }
     }
 
-    /// Lets the application finish, without the client: what it still writes is dropped, and its
-    /// connection kept. Abandoning it at once would break a program that writes what nobody needs,
-    /// such as the body of an answer to HEAD.
+    /// Lets the application finish without the client: what it still writes is discarded, and its
+    /// connection is reused. Aborting would break a program that writes unneeded output, such as the
+    /// body of a response to HEAD.
     pub(super) fn settle(mut self) {
         tokio::spawn(async move {
             let limit = self.gateway.timeout;
@@ -222,7 +222,9 @@ impl Tail {
                 Output::End(client::refusal(end).map_or(Ok(()), Err))
             }
             Some(Event::Failed(failure)) => Output::End(Err(failure.cause.to_string())),
-            None => Output::End(Err("the request's task ended".to_owned())),
+            None => Output::End(Err(
+                "internal error: the task of the request ended".to_owned()
+            )),
         };
         Poll::Ready(output)
     }

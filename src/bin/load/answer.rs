@@ -1,4 +1,4 @@
-//! An application's bytes, judged as they arrive: nothing of a response is kept. Pure.
+//! Checks responses as their bytes arrive, without storing them. Pure.
 
 use fcgipm::wire::{EndRequest, HEADER_LEN, Header, RecordType};
 
@@ -8,17 +8,17 @@ use super::loss::{Flaw, Loss};
 use crate::fastcgi::records;
 use crate::fastcgi::records::{State, Violation};
 
-/// Reads the responses of one connection, one after another.
+/// Reads the responses of a connection, one after another.
 #[derive(Debug)]
 pub(crate) struct Reader {
     state: State,
-    /// A record's header or END_REQUEST's content, as far as it has arrived.
+    /// The header of a record or the content of END_REQUEST, as far as it has arrived.
     fixed: [u8; HEADER_LEN],
     filled: usize,
     answer: Answer,
 }
 
-/// What has been heard of one response.
+/// The state of one response.
 #[derive(Debug, Default)]
 struct Answer {
     /// Bytes of the connection, framing included.
@@ -28,14 +28,14 @@ struct Answer {
     search: Search,
 }
 
-/// What a piece of the connection's bytes brought.
+/// The result of reading some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// The response goes on.
+    /// The response continues.
     More,
-    /// It is complete; and whether bytes follow that belong to nothing.
+    /// The response is complete. The value is whether surplus bytes follow.
     End { end: EndRequest, surplus: bool },
-    /// It is no FastCGI.
+    /// The bytes are not valid FastCGI.
     Malformed(Violation),
 }
 
@@ -49,12 +49,12 @@ impl Reader {
         }
     }
 
-    /// Forgets the last response; the next one follows on the same connection.
+    /// Resets the state for the next response on the same connection.
     pub(crate) fn begin(&mut self) {
         self.answer = Answer::default();
     }
 
-    /// How many bytes of the response there were.
+    /// The number of bytes of the response so far.
     pub(crate) const fn bytes(&self) -> u64 {
         self.answer.bytes
     }
@@ -118,7 +118,7 @@ impl Reader {
         }
     }
 
-    /// What is wrong with a response that is complete, if anything is.
+    /// Why a complete response is lost, if it is.
     pub(crate) fn judge(&self, end: EndRequest, expected: &Expected) -> Option<Loss> {
         let answer = &self.answer;
         if end.protocol_status != 0 {
@@ -151,7 +151,7 @@ impl Reader {
         None
     }
 
-    /// The eight bytes of a record's header or of END_REQUEST, once they are there.
+    /// The eight bytes of a record header or of END_REQUEST, once they have arrived.
     fn gather(&mut self, bytes: &mut &[u8]) -> Option<[u8; HEADER_LEN]> {
         if self.filled == 0
             && let Some((&fixed, rest)) = bytes.split_first_chunk()
@@ -182,7 +182,7 @@ impl Answer {
     }
 }
 
-/// Cuts off the front of the bytes, as much as there is up to `at_most`.
+/// Splits off up to `at_most` bytes at the front.
 fn take<'a>(bytes: &mut &'a [u8], at_most: usize) -> &'a [u8] {
     let (piece, rest) = bytes.split_at(at_most.min(bytes.len()));
     *bytes = rest;
@@ -209,7 +209,7 @@ mod tests {
         bytes
     }
 
-    /// What comes of the bytes in pieces of every size.
+    /// The result for the bytes in pieces of every size.
     fn judged(bytes: &[u8], expected: &Expected) -> Option<Loss> {
         let verdicts = (1..=bytes.len()).map(|size| {
             let mut reader = Reader::new();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_over_records_and_pieces_of_any_size() {
+    fn a_text_is_found_across_records_and_pieces_of_any_size() {
         let expected = Expected::new(200, false, Some("aabaac"));
         let good = response(&[b"X: y\r\n\r\naabaa", b"b", b"aac"], 0);
         assert_eq!(judged(&good, &expected), None);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_response_is_the_same_in_pieces_of_any_size() {
+    fn the_result_does_not_depend_on_the_size_of_the_pieces() {
         let expected = Expected::new(200, false, None);
         let content = |flaw| Some(Loss::Content(flaw));
         let status = |found| {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_end_are_noticed_and_padding_is_none() {
+    fn bytes_after_the_end_are_noticed_but_padding_is_allowed() {
         let expected = Expected::new(200, false, None);
         let mut bytes = response(&[b"X: y\n\n"], 0);
         bytes.push(0);

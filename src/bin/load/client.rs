@@ -1,4 +1,4 @@
-//! One of the clients that send requests at the same time: what it holds.
+//! The state of one of the concurrent clients.
 
 use std::time::Instant;
 
@@ -7,13 +7,13 @@ use nix::sys::epoll::EpollFlags;
 use super::answer::Reader;
 use super::target::Socket;
 
-/// A client; each sends one request after another.
+/// A client, which sends one request after another.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
     pub(crate) connection: Option<Connection>,
     pub(crate) request: Option<Underway>,
-    /// The connection of the request before, whose response is complete. The application gets the
-    /// time of one more request to close it: whoever closes first keeps the port busy (TIME_WAIT).
+    /// The connection of the previous request, whose response is complete. The application has the
+    /// time of one request to close it: the side that closes first occupies the port (TIME_WAIT).
     pub(crate) closing: Option<Connection>,
 }
 
@@ -21,24 +21,24 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: Socket,
-    /// Tells the events of this connection from those of earlier ones.
+    /// Distinguishes events of this connection from those of earlier ones.
     pub(crate) serial: u32,
     pub(crate) reader: Reader,
-    /// A response has come on it.
+    /// It has carried a response.
     pub(crate) is_reused: bool,
-    /// The application takes no more of the request, but may still answer it.
-    pub(crate) is_deaf: bool,
-    /// What epoll was told; empty before it was told anything.
+    /// The application no longer reads the request, but may still respond.
+    pub(crate) reads_no_more: bool,
+    /// The events registered with epoll; empty before the first registration.
     pub(crate) watched: EpollFlags,
 }
 
-/// A request that has begun and not ended.
+/// A request in progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Underway {
     pub(crate) number: u64,
     pub(crate) began: Instant,
     pub(crate) sent: usize,
-    /// Only the first segment may go out yet.
+    /// Only the first segment may be sent yet.
     pub(crate) is_held_back: bool,
     /// The pause between the segments has begun.
     pub(crate) is_pausing: bool,
@@ -51,7 +51,7 @@ impl Connection {
             serial,
             reader: Reader::new(),
             is_reused: false,
-            is_deaf: false,
+            reads_no_more: false,
             watched: EpollFlags::empty(),
         }
     }

@@ -1,4 +1,4 @@
-//! The run in several threads: each has a share of the clients, and they draw on one number of requests.
+//! A run in several threads: each has a share of the clients, and all share the number of requests.
 
 use std::io::{PipeReader, PipeWriter, Write as _, pipe};
 use std::num::NonZero;
@@ -16,20 +16,20 @@ use super::shared::Shared;
 use super::tally::Tally;
 use super::target::Target;
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     pub(crate) time: Duration,
-    /// Requests that a signal left under way.
+    /// Requests that were in progress when a signal ended the run.
     pub(crate) unfinished: usize,
     pub(crate) was_interrupted: bool,
 }
 
-/// Does what is planned, in so many threads, none of them without a client.
+/// Runs the plan in at most `threads` threads, each with at least one client.
 ///
 /// # Errors
-/// The system does not let this process wait for its sockets, or have threads, in words.
+/// Threads, or the means to wait for sockets, are not available.
 pub(crate) fn run(
     plan: &Plan,
     target: &Target,
@@ -43,14 +43,14 @@ pub(crate) fn run(
     let mut runs = Vec::with_capacity(threads);
     let mut controls = Vec::with_capacity(threads);
     for thread in 0..threads {
-        // The first ones get what is left over.
+        // The first threads get the remainder.
         let clients = plan.clients / threads + usize::from(thread < plan.clients % threads);
         let (stop, control) = pipe().map_err(|error| failed(&error))?;
         let run = Run::new(plan, &shared, target.clone(), clients, stop);
         runs.push(run.map_err(|error| failed(&error))?);
         controls.push(control);
     }
-    // Comes to its end with the last of the threads.
+    // Reaches end of file when the last thread ends.
     let (over, alive) = pipe().map_err(|error| failed(&error))?;
     let parts = std::thread::scope(|scope| {
         let mut handles = Vec::with_capacity(threads);
@@ -87,7 +87,7 @@ pub(crate) fn run(
     })
 }
 
-/// Tells every thread of each signal, until the last one has ended.
+/// Forwards each signal to every thread, until the last thread has ended.
 fn relay(signals: &SignalFd, over: &PipeReader, controls: &[PipeWriter]) -> Result<(), Errno> {
     loop {
         let mut sources = [
@@ -100,7 +100,7 @@ fn relay(signals: &SignalFd, over: &PipeReader, controls: &[PipeWriter]) -> Resu
         }
         while signals.read_signal()?.is_some() {
             for mut control in controls {
-                // One that has ended needs no word.
+                // It fails for a thread that has ended.
                 let _ = control.write_all(&[0]);
             }
         }
@@ -110,7 +110,7 @@ fn relay(signals: &SignalFd, over: &PipeReader, controls: &[PipeWriter]) -> Resu
     }
 }
 
-/// A descriptor that is ready when the run shall end early. The threads inherit that the signals are blocked.
+/// A descriptor for the signals that end the run early. The threads inherit the blocked signals.
 fn stop_signals() -> Result<SignalFd, Errno> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);

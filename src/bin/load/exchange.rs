@@ -1,4 +1,4 @@
-//! One request of one client: its connection, its bytes out, and the answer in.
+//! One request of one client: connects, sends the request and receives the response.
 
 use std::time::Instant;
 
@@ -11,13 +11,13 @@ use super::client::{Connection, Underway};
 use super::loss::{Cut, Loss};
 use super::run::{Run, tagged};
 
-/// The application has closed its side, or all of it.
+/// The application has closed or shut down the connection.
 const CLOSED: EpollFlags = EpollFlags::EPOLLRDHUP
     .union(EpollFlags::EPOLLHUP)
     .union(EpollFlags::EPOLLERR);
 
 impl Run<'_> {
-    /// A client sends its next request, if there is one for it.
+    /// Starts the next request of a client, if there is one.
     pub(super) fn begin(&mut self, number: usize, now: Instant) -> Result<(), Errno> {
         let may_begin = self.claim();
         let Some(client) = self.clients.get_mut(number) else {
@@ -56,7 +56,7 @@ impl Run<'_> {
         }
     }
 
-    /// Sends what may be sent and fits.
+    /// Sends as much as possible.
     pub(super) fn send(&mut self, number: usize, now: Instant) -> Result<(), Errno> {
         loop {
             let Some(client) = self.clients.get_mut(number) else {
@@ -71,7 +71,7 @@ impl Run<'_> {
             } else {
                 self.plan.request.len()
             };
-            if request.sent >= until || connection.is_deaf {
+            if request.sent >= until || connection.reads_no_more {
                 if request.is_held_back
                     && !request.is_pausing
                     && let Some(pause) = self.plan.split
@@ -96,14 +96,14 @@ impl Run<'_> {
                     if request.sent == 0 {
                         self.broke(number, Cut::Broken(errno), now);
                     } else {
-                        connection.is_deaf = true;
+                        connection.reads_no_more = true;
                     }
                 }
             }
         }
     }
 
-    /// Tells epoll what a connection waits for, where that has changed.
+    /// Updates the epoll registration of a connection if it has changed.
     fn watch(&mut self, number: usize, room: bool) -> Result<(), Errno> {
         let Some(client) = self.clients.get_mut(number) else {
             return Ok(());
@@ -126,7 +126,7 @@ impl Run<'_> {
         }
     }
 
-    /// Something happened on a connection.
+    /// Handles an event of a connection.
     pub(super) fn on_ready(
         &mut self,
         number: usize,
@@ -146,7 +146,7 @@ impl Run<'_> {
         if client.is_on(serial) && flags.contains(EpollFlags::EPOLLOUT) {
             self.send(number, Instant::now())?;
         }
-        // What was sent may have failed, and the client be somewhere else by now.
+        // Sending may have failed, and the client may have started another request.
         let is_on = self.clients.get(number).is_some_and(|c| c.is_on(serial));
         if is_on && flags.intersects(EpollFlags::EPOLLIN | CLOSED) {
             return self.receive(number, flags);
@@ -154,7 +154,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads once: whoever sends a lot does not keep the others waiting.
+    /// Reads once, so that a large response does not delay other clients.
     fn receive(&mut self, number: usize, flags: EpollFlags) -> Result<(), Errno> {
         let Some(connection) = self
             .clients
@@ -184,7 +184,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A connection ended before the response did.
+    /// A connection was closed before the end of the response.
     fn broke(&mut self, number: usize, cut: Cut, now: Instant) {
         let Some(connection) = self
             .clients
@@ -195,7 +195,7 @@ impl Run<'_> {
         };
         let bytes = connection.reader.bytes();
         let loss = match cut {
-            // Somebody was there for a reset to come from.
+            // A reset also shows that the peer exists.
             Cut::Broken(errno)
                 if connection.socket.is_connecting
                     && errno != Errno::ECONNRESET

@@ -1,23 +1,23 @@
-//! What a good response is, and the search for a text in what arrives in pieces. Pure.
+//! The expected response, and the search for a text in bytes that arrive in pieces. Pure.
 
-/// What a good response is.
+/// The expected response.
 #[derive(Debug)]
 pub(crate) struct Expected {
     pub(crate) status: u16,
-    /// A HEAD request's answer announces a body that does not come.
+    /// The response to a HEAD request announces a body that is not sent.
     pub(crate) bodiless: bool,
     text: Option<Pattern>,
 }
 
-/// A text and, for each of its prefixes, the longest one that the prefix also ends with (Knuth,
-/// Morris and Pratt): so a match goes on over any border between pieces.
+/// A text and the failure function of Knuth, Morris and Pratt: for each prefix, the longest proper
+/// prefix that is also its suffix. So a match can continue across pieces.
 #[derive(Debug)]
 struct Pattern {
     text: Vec<u8>,
     fallback: Vec<usize>,
 }
 
-/// The search through one response.
+/// The search in one response.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
     matched: usize,
@@ -50,7 +50,7 @@ impl Pattern {
         pattern
     }
 
-    /// How much of the text is matched once this byte has followed.
+    /// The length of the match after this byte.
     fn step(&self, mut matched: usize, byte: u8) -> usize {
         loop {
             if self.text.get(matched) == Some(&byte) {

@@ -1,11 +1,11 @@
-//! The header of a CGI response, as far as it decides whether the response is good. Pure.
+//! The parts of a CGI response header that decide whether the response is ok. Pure.
 
 use super::loss::Flaw;
 
-/// What is kept of a line that arrives in pieces: enough for the fields that matter.
+/// The maximum that is stored of a line: enough for the fields that matter.
 const LINE_KEPT: usize = 256;
 
-/// A response's header, complete or not.
+/// A response header, which may be incomplete.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     complete: bool,
@@ -15,12 +15,12 @@ pub(crate) struct Head {
     redirects: bool,
     length: Option<u64>,
     bad: Option<String>,
-    /// The start of a line whose end has not arrived.
+    /// The start of an incomplete line.
     line: Vec<u8>,
 }
 
 impl Head {
-    /// The next bytes of STDOUT; those behind the header are left alone.
+    /// Reads the next bytes of STDOUT, up to the end of the header.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !self.complete && !bytes.is_empty() {
             let end = bytes.iter().position(|&byte| byte == b'\n');
@@ -41,12 +41,12 @@ impl Head {
         }
     }
 
-    /// Bytes of the header, the empty line included.
+    /// The length of the header, including the empty line.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The status and the length that it announces, or what is wrong with it.
+    /// The status and the announced length, or why the header is invalid.
     pub(crate) fn verdict(&self) -> Result<(u16, Option<u64>), Flaw> {
         if let Some(line) = &self.bad {
             return Err(Flaw::BadLine(line.clone()));

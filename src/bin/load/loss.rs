@@ -1,4 +1,4 @@
-//! How a request was lost: the kinds that are counted, and the reason of one loss.
+//! How a request was lost: the kinds of loss, and the reason of one.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use crate::fastcgi::client;
 use crate::fastcgi::records::Violation;
 
-/// The kinds of loss, in the order in which they are reported.
+/// The kinds of loss, in the order of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Refused,
@@ -35,7 +35,7 @@ impl Kind {
         Self::Stuck,
     ];
 
-    /// The kind in the report, and its key in JSON.
+    /// The name in the report.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -65,14 +65,14 @@ impl Kind {
     }
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     Closed,
     Broken(Errno),
 }
 
-/// One lost request.
+/// A lost request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
     Refused(Errno),
@@ -86,7 +86,7 @@ pub(crate) enum Loss {
     Stuck { bytes: u64, connected: bool },
 }
 
-/// What is wrong with a response that came to its end.
+/// Why a complete response is lost.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// A protocol status other than REQUEST_COMPLETE.
@@ -123,16 +123,16 @@ impl fmt::Display for Loss {
             Self::Refused(errno) => write!(f, "{errno:?}: {}", errno.desc()),
             Self::Before { cut, .. } => write!(f, "{cut} before any byte of the response"),
             Self::Within { bytes, cut } => write!(f, "{cut} after {bytes} bytes of the response"),
-            Self::Reset => f.write_str("the connection was reset behind END_REQUEST"),
-            Self::Surplus => f.write_str("there are bytes behind END_REQUEST"),
+            Self::Reset => f.write_str("the connection was reset after END_REQUEST"),
+            Self::Surplus => f.write_str("surplus bytes after END_REQUEST"),
             Self::Status { found, expected } => write!(f, "status {found} instead of {expected}"),
             Self::Content(flaw) => flaw.fmt(f),
             Self::Malformed(violation) => write!(f, "the application sent {violation}"),
             Self::Stuck {
                 connected: false, ..
-            } => f.write_str("still not connected"),
-            Self::Stuck { bytes: 0, .. } => f.write_str("no byte of a response"),
-            Self::Stuck { bytes, .. } => write!(f, "no end of the response, {bytes} bytes of it"),
+            } => f.write_str("not connected in time"),
+            Self::Stuck { bytes: 0, .. } => f.write_str("no response in time"),
+            Self::Stuck { bytes, .. } => write!(f, "response incomplete after {bytes} bytes"),
         }
     }
 }
@@ -154,9 +154,9 @@ impl fmt::Display for Flaw {
             }
             Self::ApplicationStatus(status) => write!(f, "application status {status}"),
             Self::NoHeader => f.write_str("the response has no complete header"),
-            Self::BadLine(line) => write!(f, "the response's header has the line '{line}'"),
+            Self::BadLine(line) => write!(f, "the response header has the invalid line '{line}'"),
             Self::Length { announced, came } => {
-                write!(f, "Content-Length is {announced}, {came} bytes came")
+                write!(f, "Content-Length is {announced}, but {came} bytes arrived")
             }
             Self::NotExpected => f.write_str("the --expect text is not in the response"),
         }

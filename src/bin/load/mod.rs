@@ -1,4 +1,4 @@
-//! `fcgipm load`: many requests to an application, and an account of those that were lost.
+//! `fcgipm load`: sends many requests to an application and reports those that were lost.
 
 mod answer;
 mod client;
@@ -35,20 +35,20 @@ use crate::args::values;
 use crate::cgi::variables::Mapping;
 use crate::console;
 
-/// Requests when neither --requests nor --time is given.
+/// The number of requests without --requests and --time.
 const USUAL_REQUESTS: u64 = 1000;
 
-/// The largest body; it is held in memory, once.
+/// The maximum size of the body, which is in memory once.
 const MAX_BODY: u64 = 1 << 30;
 
-/// Descriptors that are open whatever is asked: the standard ones, epoll, signals and the like.
+/// Descriptors besides those of clients: the standard ones, epoll, signals and so on.
 const OWN_DESCRIPTORS: u64 = 24;
 
 /// Send many requests to a FastCGI application and count those that are lost
 ///
-/// Each client sends a request, waits for the whole response, and sends the next. A run in which
-/// the application was reloaded, resized or restarted meanwhile shows whether anybody noticed:
-/// look for lost=0, or at the exit status.
+/// Each client sends a request, waits for the whole response, and sends the next. Reload, resize or
+/// restart the application during a run to see whether clients are affected: check for lost=0, or
+/// the exit status.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Options {
@@ -56,23 +56,23 @@ pub(crate) struct Options {
     #[arg(value_name = "ADDRESS")]
     to: Address,
 
-    /// Clients that send at the same time
+    /// Number of concurrent clients
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
 
-    /// Threads that the clients are spread over [default: as many as there are processors]
+    /// Number of threads [default: the number of processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
 
-    /// Requests of all clients together [default: 1000]
+    /// Total number of requests of all clients [default: 1000]
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
 
-    /// Begin requests for so many seconds; those under way then are still waited for
+    /// Start requests for this time, then wait for those in progress
     #[arg(short, long, value_name = "TIME", value_parser = values::seconds)]
     time: Option<Duration>,
 
-    /// Keep connections and use them again (FCGI_KEEP_CONN)
+    /// Use keep-alive connections (FCGI_KEEP_CONN)
     #[arg(short, long)]
     keep: bool,
 
@@ -84,7 +84,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
 
-    /// Send a body of so many bytes (k, m for KiB, MiB)
+    /// Send a body of SIZE bytes (suffix k or m: KiB, MiB)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     body: Option<u64>,
 
@@ -92,27 +92,27 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "body")]
     body_file: Option<PathBuf>,
 
-    /// Parameters of a request; a web server's are made up until there are so many [default: 28]
+    /// Number of parameters per request, filled up with typical ones of a web server [default: 28]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     params: Option<u16>,
 
-    /// Send the parameters in two segments, with a pause of so many milliseconds between
+    /// Send the parameters in two segments with a pause of MS milliseconds
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=3_600_000))]
     split: Option<u32>,
 
-    /// A response without this text, in its header or body, is lost
+    /// Count a response without this text in its header or body as lost
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     expect: Option<String>,
 
-    /// A response with another status is lost
+    /// Count a response with another status as lost
     #[arg(long, value_name = "CODE", default_value = "200", value_parser = clap::value_parser!(u16).range(100..=999))]
     status: u16,
 
-    /// A request without an end after so many seconds is lost
+    /// Count a request that is not complete after this time as lost
     #[arg(long, value_name = "TIME", default_value = "30", value_parser = limit)]
     timeout: Duration,
 
-    /// Print one JSON object instead of text; times are in seconds
+    /// Print the report as one JSON object; times are in seconds
     #[arg(long)]
     json: bool,
 
@@ -123,42 +123,43 @@ pub(crate) struct Options {
 const HELP: &str = "\
 Examples:
   fcgipm load -c 8 -n 100000 /run/app.sock
-  fcgipm load -c 8 -t 60 --split 3 :9005        reload the application meanwhile
+  fcgipm load -c 8 -t 60 --split 3 :9005        (reload the application during the run)
   fcgipm load -c 32 -t 10 --keep --uri '/hello?a=b' --expect Hello localhost:9005
 
-The first line is for scripts:
+The first line of the report is for scripts:
   requests=100000 ok=100000 lost=0 time=3.21s rate=31152/s
-Every request counts once, as ok or as lost; rate is of those that are ok. Then follow the lost by
-kind, the latencies of the ok (from the connect, or on a kept connection from the first byte sent, to
-the end of the response), the longest time in which no request became ok and when it began, the
-connections that were opened, and the first losses one by one.
+Every request is counted once, as ok or lost. The rate is that of ok requests. The following lines
+have the lost requests by kind; the latencies of ok requests, from the connect (or on a reused
+connection from the first byte sent) to the end of the response; the longest period in which no
+request became ok, and when it began; the number of connections; and the first losses in detail.
 
 Kinds of loss:
-  refused          Nobody took the connection, by the system's error: ECONNREFUSED, ENOENT (no socket
-                   file), EAGAIN (a unix socket's listen queue is full), and so on. The application
-                   never had this request; for a visitor it is lost all the same. EADDRNOTAVAIL and
-                   EMFILE are shortages of this machine. The client rests for 10 ms.
-  before           The connection ended or was reset before any byte of the response.
-  before (reused)  The same on a kept connection that had carried a response. A web server may try
-                   such a request again; this client does not, and counts it.
-  within           The connection ended in the middle of the response.
-  after            The response was complete, but bytes follow that belong to nothing, or the
-                   connection was reset instead of closed. A reset is only counted when it shows by
-                   itself: the client does not wait for the application to close.
-  status           Another status than --status. A redirect without one is a 302.
-  content          The --expect text is missing, Content-Length differs from what came, the response
-                   has no good header, or the application ended the request with a status other than
-                   0 or refused it (OVERLOADED, UNKNOWN_ROLE, CANT_MPX_CONN).
-  malformed        The bytes are no FastCGI.
-  stuck            No end of the response within --timeout.
+  refused          The connection failed; the system error is reported: ECONNREFUSED, ENOENT (no
+                   socket file), EAGAIN (the listen queue of a unix socket is full), and so on. The
+                   application never received the request, but for a visitor it is lost all the
+                   same. EADDRNOTAVAIL and EMFILE are shortages of this machine. The client pauses
+                   for 10 ms.
+  before           The connection was closed or reset before any byte of the response.
+  before (reused)  The same on a keep-alive connection that had carried a response. A web server may
+                   retry such a request; this client does not, and counts it.
+  within           The connection was closed or reset in the middle of the response.
+  after            The response was complete, but was followed by surplus bytes, or the connection
+                   was reset instead of closed. The client does not wait for the application to
+                   close, so it may miss such a reset.
+  status           The status is not --status. A redirect without a status counts as 302.
+  content          The --expect text is missing, Content-Length is not the length of the body, the
+                   response header is missing or invalid, or the application ended the request with
+                   a status other than 0 or refused it (OVERLOADED, UNKNOWN_ROLE, CANT_MPX_CONN).
+  malformed        The bytes are not valid FastCGI.
+  stuck            The response was not complete within --timeout.
 
-SIGINT and SIGTERM end the run: no request begins any more, those under way get a second, and what
-was counted is printed. A second signal does not wait.
+SIGINT and SIGTERM stop the run: no more requests start, those in progress have one second to
+finish, and the report is printed. A second signal ends the run immediately.
 
 Exit status:
-  0  nothing was lost
+  0  no request was lost
   1  at least one request was lost
-  2  bad usage, or the run could not start";
+  2  usage error, or the run could not start";
 
 /// Runs the load; returns the exit status.
 pub(crate) fn run(options: &Options) -> u8 {
@@ -169,7 +170,7 @@ pub(crate) fn run(options: &Options) -> u8 {
             } else {
                 outcome.text()
             };
-            // Whoever closed standard output still has the exit status.
+            // If standard output is closed, the exit status still has the result.
             let _ = writeln!(io::stdout().lock(), "{report}");
             u8::from(outcome.tally.all_lost() > 0)
         }
@@ -198,13 +199,13 @@ fn load(options: &Options) -> Result<Outcome, String> {
         .map(|pause| Duration::from_millis(u64::from(pause)));
     if let Some(pause) = split.filter(|pause| *pause >= options.timeout) {
         return Err(format!(
-            "--split {} is no shorter than --timeout {}: every request would be stuck",
+            "--split {} is not shorter than --timeout {}: every request would be stuck",
             pause.as_millis(),
             options.timeout.as_secs_f64()
         ));
     }
     let target = Target::new(&options.to)?;
-    // With TCP a client may hold the connection before, too.
+    // With TCP, a client may also hold the previous connection.
     descriptors(clients, if target.is_tcp() { 2 } else { 1 })?;
 
     let body = match &options.body_file {
@@ -243,7 +244,7 @@ fn load(options: &Options) -> Result<Outcome, String> {
     crew::run(&plan, &target, threads)
 }
 
-/// Raises the limit of descriptors to what the clients need.
+/// Raises the limit of open files to what the clients need.
 fn descriptors(clients: u32, each: u64) -> Result<(), String> {
     let needed = u64::from(clients) * each + OWN_DESCRIPTORS;
     let fail = |error: &dyn std::fmt::Display| {
@@ -260,7 +261,7 @@ fn descriptors(clients: u32, each: u64) -> Result<(), String> {
     setrlimit(resource, needed, hard).map_err(|error| fail(&error))
 }
 
-/// What a file holds.
+/// Reads a file.
 fn content(file: &Path) -> Result<Vec<u8>, String> {
     let fail = |reason: &dyn std::fmt::Display| format!("--body-file {}: {reason}", file.display());
     let mut content = Vec::new();
@@ -282,7 +283,7 @@ fn size(text: &str) -> Result<u64, String> {
         _ => (text, 1),
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("not a number of bytes, with k or m behind it".into());
+        return Err("not a number of bytes (suffix k or m allowed)".into());
     }
     let size = digits.parse::<u64>().ok();
     size.and_then(|size| size.checked_mul(factor))
@@ -290,7 +291,7 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "out of range 0..1024m".into())
 }
 
-/// A time after which a request is stuck.
+/// The time after which a request is stuck.
 fn limit(text: &str) -> Result<Duration, String> {
     let time = values::seconds(text)?;
     if time > Duration::from_secs(86_400) || time < Duration::from_millis(1) {

@@ -1,4 +1,4 @@
-//! What is printed at the end, as text or as JSON.
+//! The report, as text or as JSON.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::crew::Outcome;
 use super::loss::Kind;
 
-/// The latencies that are told: a name, a key, and the share of the requests that were faster.
+/// The reported latencies: name, JSON key and quantile.
 const QUANTILES: [(&str, &str, f64); 5] = [
     ("p50", "p50", 0.5),
     ("p90", "p90", 0.9),
@@ -32,7 +32,7 @@ impl Outcome {
         Duration::from_nanos(latencies.value_at_quantile(quantile).min(latencies.max()))
     }
 
-    /// The kinds of which there are any, and how many.
+    /// The kinds that occurred, with their counts.
     fn kinds(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
         let all = Kind::ALL
             .into_iter()
@@ -52,7 +52,7 @@ impl Outcome {
         )];
         if self.was_interrupted {
             lines.push(format!(
-                "interrupted: {} requests under way were left, and are not counted",
+                "interrupted: {} unfinished requests are not counted",
                 self.unfinished
             ));
         }
@@ -73,7 +73,7 @@ impl Outcome {
             lines.push(format!("latency: {}", latencies.join(" ")));
         }
         lines.push(format!(
-            "longest silence: {}, from {:.3}s on",
+            "longest silence: {}, beginning at {:.3}s",
             span(tally.silence.length),
             tally.silence.began.as_secs_f64()
         ));
@@ -135,7 +135,7 @@ impl Outcome {
     }
 }
 
-/// A time in the unit that suits it.
+/// A time in a suitable unit.
 fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds >= 1.0 {

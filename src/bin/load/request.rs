@@ -1,4 +1,4 @@
-//! The request that every client sends, as bytes; made once.
+//! The request that every client sends, encoded once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,21 +10,21 @@ use crate::cgi::variables::{Mapping, Subject, Variables};
 use crate::fastcgi::records;
 use crate::fastcgi::records::MAX_BODY_RECORD;
 
-/// Parameters, body and all.
+/// The encoded request.
 #[derive(Debug)]
 pub(crate) struct Request {
     bytes: Vec<u8>,
-    /// Where the first of two segments ends.
+    /// The length of the first of two segments.
     middle: usize,
 }
 
-/// What is to be asked.
+/// The properties of the request.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
     pub(crate) mapping: &'a Mapping,
-    /// How many parameters it shall have, if that was said.
+    /// The number of parameters, if it was given.
     pub(crate) parameters: Option<usize>,
     pub(crate) body: Option<&'a Body>,
     pub(crate) keep: bool,
@@ -33,15 +33,15 @@ pub(crate) struct Question<'a> {
 /// The body of every request.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// So many bytes, which count from 0 to 250 again and again, so that lost or repeated ones show.
+    /// This number of bytes, which repeat the values 0 to 250, so that lost or repeated bytes show.
     Counting(u64),
     Content(Vec<u8>),
 }
 
-/// How many parameters a request has when nothing else is said: what nginx sends for a browser.
+/// The default number of parameters: as many as nginx sends for a browser.
 const USUAL_PARAMETERS: usize = 28;
 
-/// A browser's header fields; as many are sent as are needed for the number of parameters.
+/// Header fields of a browser. As many are sent as the number of parameters requires.
 const FIELDS: [(&str, &str); 13] = [
     ("host", "localhost"),
     ("user-agent", concat!("fcgipm/", env!("CARGO_PKG_VERSION"))),
@@ -66,11 +66,11 @@ const FIELDS: [(&str, &str); 13] = [
 
 impl Request {
     /// # Errors
-    /// What cannot be asked, and which option says so.
+    /// The options contradict each other.
     pub(crate) fn new(question: &Question<'_>) -> Result<Self, String> {
         let variables = question.variables()?;
         let mut bytes = records::request_head(Role::Responder, question.keep, &variables);
-        // Within the content of the first PARAMS record: there a reader has to wait for more.
+        // Inside the content of the first PARAMS record, so that the reader has to wait for the rest.
         let content = HEADER_LEN + BeginRequest::LEN + HEADER_LEN;
         let middle = content + (bytes.len() - content) / 2;
         append_body(question.body, &mut bytes);
@@ -85,7 +85,7 @@ impl Request {
         self.middle
     }
 
-    /// The bytes from one place up to another.
+    /// A range of the bytes.
     pub(crate) fn piece(&self, from: usize, to: usize) -> &[u8] {
         self.bytes.get(from..to).unwrap_or_default()
     }
@@ -102,7 +102,7 @@ impl Question<'_> {
         let least = self.mapped(&headers)?.len();
         if least > wanted && self.parameters.is_some() {
             return Err(format!(
-                "--params {wanted}: this request has {least} parameters that it cannot do without"
+                "--params {wanted}: this request needs at least {least} parameters"
             ));
         }
         let mut fields = FIELDS.iter();
@@ -121,7 +121,7 @@ impl Question<'_> {
                     (name, HeaderValue::from_static("a value of usual length"))
                 }
             };
-            // A --param may stand in place of it, so the number need not grow.
+            // A --param may replace it, so the number may stay the same.
             headers.insert(name, value);
             if filler == 0 || headers.len() >= wanted - least {
                 variables = self.mapped(&headers)?;

@@ -1,7 +1,8 @@
-//! One thread's part of the run: each of its clients sends, reads the answer, and sends again, around one epoll.
+//! The part of one thread in a run: each of its clients sends a request, reads the response and sends
+//! the next. One epoll waits for all of them.
 //!
-//! The cost of a request is its system calls. On a kept connection they are send, epoll_wait and
-//! recv; on one that closes, socket, connect, epoll_ctl and close as well.
+//! System calls dominate the cost of a request: send, epoll_wait and recv on a keep-alive connection;
+//! on a new one also socket, connect, epoll_ctl and close.
 
 use std::collections::VecDeque;
 use std::io::PipeReader;
@@ -17,20 +18,20 @@ use super::shared::Shared;
 use super::tally::Tally;
 use super::target::Target;
 
-/// After a failed connect a client rests: an application that is down is not worth asking a
-/// hundred thousand times a second.
+/// The pause of a client after a failed connect, so that it does not retry a hundred thousand times a
+/// second.
 const REFUSED_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long requests under way may take when a signal has ended the run.
+/// The maximum time for requests in progress when a signal has ended the run.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
-/// The event of a word from the main thread; clients have smaller numbers.
+/// The event number of the signal pipe; clients have smaller numbers.
 const SIGNAL: u64 = u64::MAX;
 
-/// How much is read at once.
+/// The size of a read.
 const READ_SIZE: usize = 64 * 1024;
 
-/// A run under way.
+/// A run in progress.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(super) plan: &'a Plan,
@@ -43,36 +44,36 @@ pub(crate) struct Run<'a> {
     pub(super) begun: u64,
     pub(super) under_way: usize,
     pub(super) connections: u32,
-    /// Second segments: when, of which client, of which request.
+    /// Second segments to send: when, of which client, of which request.
     pub(super) segments: VecDeque<(Instant, usize, u64)>,
-    /// Clients that rest.
+    /// Clients that pause after a failed connect.
     pub(super) paused: VecDeque<(Instant, usize)>,
-    /// Clients that have nothing to do.
+    /// Clients without a request.
     pub(super) idle: Vec<usize>,
-    /// When the oldest request under way may be stuck.
+    /// When the oldest request may be stuck.
     check: Instant,
-    /// No more requests begin.
+    /// No more requests start.
     is_over: bool,
     /// A byte for each signal.
     signals: PipeReader,
-    /// After a signal: when to wait no longer.
+    /// After a signal: the end of the run.
     stop_at: Option<Instant>,
 }
 
-/// What one thread's part came to.
+/// The outcome of one thread.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) tally: Tally,
-    /// Requests that a signal left under way.
+    /// Requests that were in progress when a signal ended the run.
     pub(crate) unfinished: usize,
     pub(crate) was_interrupted: bool,
 }
 
 impl<'a> Run<'a> {
-    /// The part of so many clients.
+    /// A part with `clients` clients.
     ///
     /// # Errors
-    /// The system does not let this process wait for its sockets, in words.
+    /// The means to wait for sockets are not available.
     pub(crate) fn new(
         plan: &'a Plan,
         shared: &'a Shared,
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Does what is planned.
+    /// Runs the plan.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -117,11 +118,11 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Until all is done, or was stopped by a signal.
+    /// Loops until the plan is complete or a signal ends the run.
     fn turn(&mut self) -> Result<(), Errno> {
         let mut events = vec![EpollEvent::empty(); 256];
         loop {
-            // Those that become idle meanwhile come next time, after a look at signals.
+            // Clients that become idle meanwhile are next, after signals were checked.
             for client in std::mem::take(&mut self.idle) {
                 self.begin(client, Instant::now())?;
             }
@@ -146,17 +147,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether no more requests may begin.
+    /// Whether no more requests may start.
     fn is_exhausted(&self) -> bool {
         self.is_over || self.shared.is_exhausted(self.plan.limit)
     }
 
-    /// Whether one more request begins now.
+    /// Whether one more request may start; if so, it is counted.
     pub(super) fn claim(&self) -> bool {
         !self.is_over && self.shared.claim(self.plan.limit)
     }
 
-    /// The first signal lets the requests under way end, the second does not.
+    /// After the first signal, requests in progress may finish; after the second, not.
     fn on_signal(&mut self) -> Result<(), Errno> {
         self.is_over = true;
         let mut signals = [0; 16];
@@ -224,13 +225,13 @@ impl<'a> Run<'a> {
                 request.is_held_back = false;
                 self.send(client, now)
             }
-            // It has ended meanwhile.
+            // The request has ended meanwhile.
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Ends the requests that take too long. All have the same time, so none is due before the
-    /// oldest of those that stay.
+    /// Ends the requests that take too long. All have the same timeout, so the oldest of the rest is due
+    /// first.
     fn end_stuck(&mut self, now: Instant) {
         self.check = now + self.plan.timeout;
         for number in 0..self.clients.len() {
@@ -255,7 +256,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A request ended badly, and its connection with it.
+    /// A request is lost, and its connection is closed.
     pub(super) fn lose(&mut self, number: usize, loss: &Loss, now: Instant) {
         self.tally.lost(loss, now);
         self.under_way -= 1;
@@ -271,7 +272,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What an event of a client's connection carries.
+/// The data of an event of a client connection.
 pub(super) const fn tagged(client: usize, serial: u32) -> u64 {
     (client as u64) << 32 | serial as u64
 }

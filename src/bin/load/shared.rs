@@ -11,7 +11,7 @@ use super::tally::Silence;
 pub(crate) struct Shared {
     pub(crate) started: Instant,
     begun: AtomicU64,
-    /// When a request was last answered well, in nanoseconds since the start.
+    /// When a request last became ok, in nanoseconds since the start.
     answered: AtomicU64,
 }
 
@@ -24,7 +24,7 @@ impl Shared {
         }
     }
 
-    /// Whether one more request may begin; then it counts as begun.
+    /// Whether one more request may start; if so, it is counted.
     pub(crate) fn claim(&self, limit: Limit) -> bool {
         match limit {
             Limit::Requests(requests) => self.begun.fetch_add(1, Ordering::Relaxed) < requests,
@@ -32,7 +32,7 @@ impl Shared {
         }
     }
 
-    /// Whether the limit leaves none that may begin.
+    /// Whether no more requests may start.
     pub(crate) fn is_exhausted(&self, limit: Limit) -> bool {
         match limit {
             Limit::Requests(requests) => self.begun.load(Ordering::Relaxed) >= requests,
@@ -40,7 +40,7 @@ impl Shared {
         }
     }
 
-    /// A request was answered well: the silence that ends with it, whoever answered before.
+    /// A request became ok. Returns the silence that it ends, over all threads.
     pub(crate) fn answered(&self, now: Instant) -> Silence {
         let now = now.saturating_duration_since(self.started);
         let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_what_no_thread_has_ended() {
+    fn a_silence_is_ended_by_any_thread() {
         let started = Instant::now();
         let shared = Shared::new(started);
         let at = |milliseconds| started + Duration::from_millis(milliseconds);
         assert_eq!(shared.answered(at(5)).length, Duration::from_millis(5));
         assert_eq!(shared.answered(at(9)).length, Duration::from_millis(4));
-        // Another thread tells late of an answer before that.
+        // Another thread reports an earlier response late.
         assert_eq!(shared.answered(at(8)).length, Duration::ZERO);
         let silence = shared.answered(at(29));
         assert_eq!(silence.length, Duration::from_millis(20));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_requests_begin_than_were_asked_for() {
+    fn no_more_requests_start_than_planned() {
         let shared = Shared::new(Instant::now());
         let limit = Limit::Requests(1000);
         let begun: usize = std::thread::scope(|scope| {

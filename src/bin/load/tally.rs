@@ -1,4 +1,4 @@
-//! What is counted. Pure: the moments are told.
+//! The counts of a run. Pure: times are parameters.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use nix::errno::Errno;
 
 use super::loss::{Kind, Loss};
 
-/// How many losses are told one by one.
+/// The number of losses that are reported in detail.
 const FIRST: usize = 5;
 
-/// Latencies are known to a microsecond, and to three digits.
+/// Latencies have a resolution of a microsecond and three digits.
 const FINEST: Duration = Duration::from_micros(1);
 
 /// The counts of a run.
@@ -19,16 +19,16 @@ pub(crate) struct Tally {
     pub(crate) started: Instant,
     pub(crate) ok: u64,
     lost: [u64; Kind::ALL.len()],
-    /// `Refused` by what the system said.
+    /// `Refused`, by errno.
     pub(crate) refused: Vec<(Errno, u64)>,
     pub(crate) connections: u64,
-    /// In nanoseconds, of the requests that are ok.
+    /// Of ok requests, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
     pub(crate) silence: Silence,
     pub(crate) first: Vec<Told>,
 }
 
-/// The longest time in which no request was answered well, and where in the run it began.
+/// A period in which no request became ok, and when it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Silence {
     pub(crate) length: Duration,
@@ -45,7 +45,7 @@ pub(crate) struct Told {
 
 impl Tally {
     /// # Errors
-    /// The limit of a request's time is beyond what can be recorded.
+    /// The timeout is above the maximum of a latency.
     pub(crate) fn new(started: Instant, limit: Duration) -> Result<Self, String> {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let highest = nanoseconds(limit).max(nanoseconds(FINEST) * 1000);
@@ -63,7 +63,7 @@ impl Tally {
         })
     }
 
-    /// A request was answered well, and ended this silence.
+    /// A request became ok and ended this silence.
     pub(crate) fn ok(&mut self, began: Instant, now: Instant, silence: Silence) {
         self.ok += 1;
         let latency = now.saturating_duration_since(began).as_nanos();
@@ -93,7 +93,7 @@ impl Tally {
         }
     }
 
-    /// A request that had counted as ok is lost after all.
+    /// A request that was counted as ok is lost after all.
     pub(crate) fn lost_after(&mut self, now: Instant) {
         self.ok = self.ok.saturating_sub(1);
         self.lost(&Loss::Reset, now);
@@ -106,10 +106,10 @@ impl Tally {
         }
     }
 
-    /// Takes in what another thread has counted.
+    /// Adds the counts of another thread.
     ///
     /// # Errors
-    /// Its latencies are beyond what can be recorded here.
+    /// Its latencies are above the maximum.
     pub(crate) fn merge(&mut self, other: Self) -> Result<(), String> {
         self.ok += other.ok;
         for (count, more) in self.lost.iter_mut().zip(other.lost) {

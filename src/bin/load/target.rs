@@ -1,4 +1,4 @@
-//! Where the application listens, and a connection to it.
+//! The address of the application, and connections to it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,23 +19,22 @@ enum Peer {
     V6(SockaddrIn6),
 }
 
-/// The addresses that a host name has; the first one that takes a connection stays.
+/// The addresses of a host. The first one that accepts a connection is used from then on.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     peers: Vec<Peer>,
     current: usize,
     settled: bool,
-    /// What the first address said, which is what is worth telling: a machine without IPv6
-    /// refuses `::1` for reasons of its own.
+    /// The error of the first address. Later ones may only show that the machine has no IPv6.
     first: Option<Errno>,
 }
 
-/// A socket that is connected, or about to be.
+/// A socket that is connected or connecting.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
     peer: usize,
-    /// Nothing has shown yet that somebody is there.
+    /// No event has shown yet that the peer exists.
     pub(crate) is_connecting: bool,
 }
 
@@ -82,7 +81,7 @@ impl Target {
         !matches!(self.peers.first(), Some(Peer::Unix(_)))
     }
 
-    /// A new connection, or why there is none.
+    /// Opens a connection.
     pub(crate) fn connect(&mut self) -> Result<Socket, Errno> {
         loop {
             let number = self.current;
@@ -100,16 +99,16 @@ impl Target {
         }
     }
 
-    /// This connection has shown that somebody is there.
+    /// An event has shown that the peer exists.
     pub(crate) const fn settle(&mut self, socket: &mut Socket) {
         socket.is_connecting = false;
         self.settled = true;
     }
 
-    /// A connection failed; goes on if the host has another address that may do.
+    /// A connection failed. Selects the next address of the host.
     ///
     /// # Errors
-    /// It has none.
+    /// There is no other address.
     pub(crate) fn give_up(&mut self, socket: &Socket, errno: Errno) -> Result<(), Errno> {
         self.pass_over(socket.peer, errno)
     }
@@ -118,7 +117,7 @@ impl Target {
         if self.settled {
             return Err(errno);
         }
-        // Another client may have moved on already.
+        // Another client may have selected the next address already.
         if number < self.current {
             return Ok(());
         }
@@ -143,7 +142,7 @@ impl Peer {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(family, SockType::Stream, flags, None)?;
         if family != AddressFamily::Unix {
-            // Segments leave as they are written, the first of two as well.
+            // Segments are sent as they are written, including the first of two.
             setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
         }
         match connect(fd.as_raw_fd(), address) {

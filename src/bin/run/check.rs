@@ -1,4 +1,4 @@
-//! Mistakes that can be found before anything is started.
+//! Mistakes in the configuration that can be found before anything is started.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use fcgipm::server::listen::address::Address;
 use super::pool::Pool;
 use super::requirements::folder_of;
 
-/// A line for each mistake in these pools, alone and together.
+/// A line for each mistake: in one pool, or between several.
 pub(super) fn mistakes(pools: &[Pool]) -> Vec<String> {
     let mut all = Vec::new();
     let mut places: Vec<(Place, String)> = Vec::new();
@@ -38,15 +38,15 @@ pub(super) fn mistakes(pools: &[Pool]) -> Vec<String> {
     all
 }
 
-/// What two pools cannot both have, whatever they call it.
+/// A resource that two pools cannot share, however it is written.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     /// The directory, by its device and inode, and the name in it.
     File(u64, u64, PathBuf),
     Abstract(String),
-    /// `None`: every interface.
+    /// `None`: all interfaces.
     Port(Option<IpAddr>, u16),
-    /// A socket that is open already.
+    /// An inherited socket.
     Open(u64, u64),
 }
 
@@ -70,7 +70,7 @@ impl Place {
     }
 
     fn file(path: &Path) -> Option<Self> {
-        // Where a symbolic link leads.
+        // Follow symbolic links.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = fs::metadata(folder_of(&path)).ok()?;
         Some(Self::File(
@@ -82,7 +82,7 @@ impl Place {
 
     fn collides(&self, other: &Self) -> bool {
         match (self, other) {
-            // The system chooses another one for each.
+            // The system chooses a different port for each.
             (Self::Port(_, 0), Self::Port(_, 0)) => false,
             (Self::Port(one, port), Self::Port(two, another)) => {
                 port == another && (one.is_none() || two.is_none() || one == two)
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_place_is_one_however_it_is_written() {
+    fn the_same_place_is_recognised_however_it_is_written() {
         let place = |text: &str| Place::of_address(Address::parse(text).unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -1,30 +1,30 @@
-//! Where this project's libfcgi.so.0 is.
+//! Finds the libfcgi.so.0 of this project.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use fcgipm::server::environment;
 
-/// The operator's word for where it is; empty: nowhere.
+/// The path that the operator sets; empty: preload nothing.
 const VARIABLE: &str = "FCGIPM_DROPIN";
 
-/// Relative to the folder of this command: in a build tree, and installed.
+/// Relative to the directory of this command: in a build tree, and installed.
 const PLACES: [&str; 2] = ["../dropin/libfcgi.so.0", "../lib/fcgipm/libfcgi.so.0"];
 
-/// Whether there is one to be preloaded.
+/// The library to preload.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DropIn {
     At(PathBuf),
-    /// The operator wants none.
+    /// The operator disabled it.
     Unwanted,
-    /// It is in none of the places.
+    /// It was not found.
     Missing,
 }
 
-/// Looks for it.
+/// Finds the library.
 ///
 /// # Errors
-/// It is not where the operator said, or where LD_PRELOAD cannot name it.
+/// The path of the operator does not exist, or LD_PRELOAD cannot name it.
 pub(super) fn find() -> Result<DropIn, String> {
     if let Some(said) = environment::trusted_var(VARIABLE) {
         if said.is_empty() {
@@ -46,7 +46,7 @@ pub(super) fn find() -> Result<DropIn, String> {
     }
 }
 
-/// LD_PRELOAD separates its entries by colons and blanks, and knows no way to quote them (ld.so(8)).
+/// LD_PRELOAD separates its entries by colons and blanks, without a way to quote them (ld.so(8)).
 fn nameable(path: PathBuf) -> Result<DropIn, String> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.iter().any(|byte| b": \t\n".contains(byte)) {

@@ -1,4 +1,4 @@
-//! The environment that a program gets: this command's, but for what the operator asks.
+//! The environment of the program: that of this command, with the changes of the operator.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,18 +8,18 @@ use fcgipm::options::{OF_REQUESTS, Options, variable};
 
 const LD_PRELOAD: &str = "LD_PRELOAD";
 
-/// What is different from this command's own.
+/// Changes to the environment of this command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
-    /// Nothing of it is passed on.
+    /// Start with an empty environment.
     pub(super) clear: bool,
     pub(super) unset: Vec<String>,
     pub(super) set: Vec<(String, String)>,
-    /// This project's libfcgi is preloaded, if there is one.
+    /// Preload the libfcgi of this project, if it exists.
     pub(super) preload: bool,
 }
 
-/// Reads `NAME=VALUE`.
+/// Parses `NAME=VALUE`.
 pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -28,7 +28,7 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Changes {
-    /// The program's environment. Options that are for its request loop reach it by their variables.
+    /// The environment of the program. Options of its request loop are passed as variables.
     pub(super) fn apply(
         &self,
         own: impl Iterator<Item = (OsString, OsString)>,
@@ -50,7 +50,7 @@ impl Changes {
         if let Some(path) = preload {
             let mut list = path.as_os_str().to_owned();
             let before = environment.remove(OsStr::new(LD_PRELOAD));
-            // What comes first is looked at first.
+            // The first entry has precedence.
             if let Some(before) = before.filter(|before| !before.is_empty()) {
                 list.push(":");
                 list.push(before);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_is_changed_and_nothing_else() {
+    fn only_the_requested_changes_are_made() {
         let timeout = "FCGIPM_PARAMS_TIMEOUT=7";
         let none = Changes::default();
         assert_eq!(

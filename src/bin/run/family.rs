@@ -1,9 +1,8 @@
-//! Several pools: a manager for each, and above them a process that passes signals on.
+//! Several pools: a manager for each, and a parent process that forwards signals.
 //!
-//! A manager is one thread with one pool of workers, and stays so: what one pool's workers do, or what
-//! becomes of its manager, does not reach the others. This process decides nothing. It kills nobody and
-//! starts nobody again; it tells what happened, and ends when the last manager has ended. If it dies
-//! itself, the kernel sends each manager a TERM.
+//! Each manager is a process with one thread and one pool, so that a failure in one pool does not
+//! affect the others. The parent makes no decisions: it kills and restarts nothing, logs what happens,
+//! and exits when the last manager has exited. If it dies, the kernel sends TERM to each manager.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -16,8 +15,8 @@ use nix::unistd::{Pid, getppid};
 use super::pool::Pool;
 use crate::console;
 
-/// What a manager acts upon.
-const PASSED_ON: [Signal; 8] = [
+/// The signals that a manager handles.
+const FORWARDED: [Signal; 8] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -28,21 +27,21 @@ const PASSED_ON: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
-/// A pool's manager.
+/// The manager of a pool.
 struct Member<'p> {
     name: &'p str,
     child: Child,
 }
 
-/// What is waited for: nothing else interrupts.
+/// The signals that the parent waits for.
 fn awaited() -> SigSet {
-    PASSED_ON.into_iter().chain([Signal::SIGCHLD]).collect()
+    FORWARDED.into_iter().chain([Signal::SIGCHLD]).collect()
 }
 
-/// Runs all pools to their end; returns the exit status.
+/// Runs all pools until they have stopped; returns the exit status.
 pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
     let awaited = awaited();
-    // Before anybody is started: a signal that comes now is passed on to all of them.
+    // Before any manager is started, so that a signal that arrives now is forwarded to all.
     if let Err(errno) = awaited.thread_block() {
         console::error(&format!("fcgipm run: sigprocmask: {}", errno.desc()));
         return 1;
@@ -71,7 +70,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                     if !status.success() || !stopping {
                         let (name, pid) = (member.name, member.child.id());
                         console::error(&format!(
-                            "fcgipm run: pool '{name}': its manager (pid {pid}) has ended ({status}), and is not started again"
+                            "fcgipm run: pool '{name}': its manager (pid {pid}) exited ({status}) and is not restarted"
                         ));
                     }
                     false
@@ -87,19 +86,19 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                         .iter()
                         .any(|member| i32::try_from(member.child.id()) == Ok(pid))
                 };
-                // What the programs left behind comes to this process where it is PID 1. A manager that ended
-                // meanwhile is waited for first.
+                // As PID 1, this process inherits orphans of the programs. A manager that has exited
+                // meanwhile is reaped first.
                 if !adopts || manager::reap_adopted(is_known) {
                     break;
                 }
             },
             Ok(signal) => {
                 stopping |= [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal);
-                members.iter().for_each(|member| pass_on(signal, member));
+                members.iter().for_each(|member| forward(signal, member));
             }
             Err(Errno::EINTR) => {}
             Err(errno) => {
-                // The managers get a TERM by the death of this process.
+                // The kernel sends TERM to the managers when this process dies.
                 console::error(&format!("fcgipm run: sigwait: {}", errno.desc()));
                 return 1;
             }
@@ -108,7 +107,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
     u8::from(failed)
 }
 
-/// This command once more, for one pool.
+/// Starts this command again, for one pool.
 fn start(file: &Path, name: &str) -> std::io::Result<Child> {
     Command::new(std::env::current_exe()?)
         .args(["run", "--config"])
@@ -117,13 +116,13 @@ fn start(file: &Path, name: &str) -> std::io::Result<Child> {
         .spawn()
 }
 
-fn pass_on(signal: Signal, member: &Member<'_>) {
-    // It was not reaped, so the number is its own.
+fn forward(signal: Signal, member: &Member<'_>) {
+    // It was not reaped, so the pid is not reused.
     let sent = i32::try_from(member.child.id())
         .map_err(|_| Errno::ESRCH)
         .and_then(|pid| kill(Pid::from_raw(pid), signal));
     match sent {
-        // It has ended, which will be told.
+        // It has exited, which will be logged.
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(errno) => console::error(&format!(
             "fcgipm run: pool '{}': {signal}: {}",
@@ -133,14 +132,14 @@ fn pass_on(signal: Signal, member: &Member<'_>) {
     }
 }
 
-/// In a pool's manager: its signals are its own, and the death of the process above ends the pool.
+/// In the manager of a pool: unblocks its signals, and makes the death of the parent stop the pool.
 pub(super) fn join(parent: i32) {
-    // It fails for no valid signal.
+    // It fails only for an invalid signal.
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
     if getppid().as_raw() != parent {
-        // It died before the kernel knew whom to tell. Nobody was served yet.
+        // The parent died before prctl(2). Nothing was served yet.
         std::process::exit(1);
     }
-    // exec(2) kept the mask.
+    // The signal mask survived exec(2).
     let _ = awaited().thread_unblock();
 }

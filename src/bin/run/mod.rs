@@ -1,9 +1,9 @@
 //! `fcgipm run`: a manager for any program that accepts FastCGI on descriptor 0.
 //!
-//! One pool is managed by this process itself ([`pool`]). Several ([`config`]) have a manager each, which
-//! is this command again, under a process that passes signals on ([`family`]).
+//! For one pool, this process is the manager ([`pool`]). For several ([`config`]), it starts itself once
+//! for each pool and forwards signals ([`family`]).
 //!
-//! A manager forks, so none of this may run beside another thread.
+//! A manager forks, so the process must have a single thread.
 
 mod check;
 mod config;
@@ -27,35 +27,37 @@ use crate::console;
 
 /// Run a FastCGI program in a pool of workers
 ///
-/// Opens the listening socket and starts the program so many times with it as descriptor 0. TERM stops
-/// the pool gently, HUP replaces every worker; a worker that ends is replaced. Programs that use libfcgi
-/// or libfcgipm lose no request meanwhile; what holds for others is in docs/PROGRAMS.md.
+/// Opens the listening socket and starts N copies of the program with it as descriptor 0. TERM stops
+/// the pool gracefully, HUP reloads it: every worker is replaced. A worker that exits is replaced.
+/// Programs that use libfcgi or libfcgipm lose no request in any of this. For other programs, see
+/// docs/PROGRAMS.md.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The environment wins over the options of the manager: FCGIPM_MAX_REQUESTS=500 over --max-requests.
+Environment variables override the manager options: FCGIPM_MAX_REQUESTS overrides --max-requests.
 
-Programs that are linked with libfcgi get this project's libfcgi.so.0 by LD_PRELOAD, from where
-FCGIPM_DROPIN says, or from beside this command; an empty FCGIPM_DROPIN says from nowhere.
+For programs that are linked with libfcgi, the libfcgi.so.0 of this project is preloaded
+(LD_PRELOAD). FCGIPM_DROPIN is its path; by default it is looked up beside this command. An empty
+FCGIPM_DROPIN disables preloading.
 
-The file of --config is TOML, with one table for each pool:
+The file of --config is TOML, with a table for each pool:
 
   [[pool]]
   name = \"shop\"
   listen = \"/run/shop.sock\"
   workers = 4
   command = [\"/usr/lib/cgi-bin/shop.fcgi\", \"--fast\"]
-  max_requests = 500            # and every other option of the manager
+  max_requests = 500            # and all other manager options
   preload = false               # clear_env = true, unset = [\"NAME\"], backlog = 100
   env = { LANG = \"C.UTF-8\" }
 
 Exit status:
-  0    stopped, as it was asked to
-  1    it could not start; of several pools, one did not end well
-  2    bad usage, or a mistake in the file: nothing was started; so are mistakes that --check finds
+  0    stopped on request; with --check: no mistakes
+  1    could not start, or one of several pools failed
+  2    usage error or mistake in the file: nothing was started; with --check: mistakes found
   126  the program cannot be executed
   127  the program, or the interpreter or loader that it names, does not exist")]
 pub(crate) struct Options {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, /PATH, unix:/PATH, @NAME (abstract) or fd:N
+    /// Listen address: HOST:PORT, [IPV6]:PORT, :PORT, /PATH, unix:/PATH, @NAME (abstract) or fd:N
     #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]
     listen: Option<String>,
 
@@ -67,23 +69,23 @@ pub(crate) struct Options {
     )]
     command: Vec<OsString>,
 
-    /// Connections that may wait to be accepted
+    /// Length of the listen queue
     #[arg(long, value_name = "N", default_value_t = fcgipm::server::listen::DEFAULT_BACKLOG)]
     backlog: i32,
 
-    /// Do not preload this project's libfcgi.so.0
+    /// Do not preload the libfcgi.so.0 of this project
     #[arg(long)]
     no_preload: bool,
 
-    /// Start the program with nothing of this command's environment
+    /// Start the program with an empty environment
     #[arg(long)]
     clear_env: bool,
 
-    /// Set a variable of the program's environment
+    /// Set a variable in the environment of the program (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE")]
     set: Vec<String>,
 
-    /// Take a variable out of the program's environment
+    /// Remove a variable from the environment of the program (repeatable)
     #[arg(long, value_name = "NAME")]
     unset: Vec<String>,
 
@@ -95,15 +97,15 @@ pub(crate) struct Options {
     )]
     config: Option<PathBuf>,
 
-    /// With --config: this pool alone
+    /// With --config: run only this pool
     #[arg(long, value_name = "NAME", requires = "config")]
     pool: Option<String>,
 
-    /// The process that passes signals on, and whose death ends the pool
+    /// The parent process, which forwards signals; its death stops the pool
     #[arg(long, hide = true, requires = "pool")]
     under: Option<i32>,
 
-    /// Report all mistakes in the options or in the file, and start nothing
+    /// Report all mistakes in the options or the file, and start nothing
     #[arg(long)]
     check: bool,
 
@@ -111,12 +113,12 @@ pub(crate) struct Options {
     table: TableOptions,
 }
 
-/// Runs to the end of every pool; returns the exit status.
+/// Runs until all pools have stopped; returns the exit status.
 pub(crate) fn run(options: Options) -> u8 {
     match options.config {
         Some(_) => run_file(&options),
-        // clap forgives it, because --config would contradict --listen.
-        None if options.pool.is_some() => misused("--pool is for a file: --config FILE"),
+        // clap does not check this, because --config conflicts with --listen.
+        None if options.pool.is_some() => misused("--pool requires --config FILE"),
         None => {
             let checks = options.check;
             match Pool::of_command_line(options) {
@@ -131,7 +133,7 @@ pub(crate) fn run(options: Options) -> u8 {
     }
 }
 
-/// Reports what is wrong with these pools.
+/// Reports the mistakes in these pools.
 fn checked(pools: &[Pool]) -> u8 {
     let mistakes = check::mistakes(pools);
     if mistakes.is_empty() {
@@ -146,7 +148,7 @@ fn run_file(options: &Options) -> u8 {
     };
     if let Some(given) = options.table.names().next() {
         return misused(&format!(
-            "--{given} is not for --config: it belongs into the tables of the file"
+            "--{given} cannot be used with --config: set it in the tables of the file"
         ));
     }
     let pools = match config::read(path) {

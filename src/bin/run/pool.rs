@@ -16,10 +16,10 @@ use super::environment::Changes;
 use super::requirements;
 use crate::console;
 
-/// What is to be run.
+/// The configuration of a pool.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Of one among several.
+    /// The name of one among several.
     pub(super) name: Option<String>,
     pub(super) listen: String,
     pub(super) backlog: i32,
@@ -28,7 +28,7 @@ pub(super) struct Pool {
     pub(super) changes: Changes,
 }
 
-/// Why a pool did not start, or did not end well.
+/// Why a pool did not start, or failed.
 struct Refusal {
     status: u8,
     reason: String,
@@ -44,7 +44,7 @@ impl From<Error> for Refusal {
 }
 
 impl Refusal {
-    /// Of an error that may be about the program.
+    /// For an error that may concern the program.
     fn of_program(error: Error) -> Self {
         Self {
             status: Program::exit_status(&error).unwrap_or(1),
@@ -64,12 +64,12 @@ impl Pool {
         self.name.as_deref() == Some(name)
     }
 
-    /// Runs it to its end; returns the exit status.
+    /// Runs the pool until it has stopped; returns the exit status.
     pub(super) fn run(&self) -> u8 {
         match self.try_run() {
             Ok(()) => 0,
             Err(refusal) => {
-                // The socket's file is not left to somebody who does not listen.
+                // Do not leave a socket file that no process listens on.
                 listen::stop_arrivals();
                 console::error(&format!("{}{}", self.label(), refusal.reason));
                 refusal.status
@@ -84,20 +84,20 @@ impl Pool {
         }
     }
 
-    /// The options that count: the environment wins.
+    /// The effective options, overridden by the environment.
     fn merged(&self) -> Result<Options, Error> {
         let mut options = self.options.with_environment(environment::trusted_vars())?;
         if options.given(Opt::NProcesses).is_none() {
             options.set("n_processes", "1")?;
         }
-        // A script that fcgiwrap runs must not outlive the worker that is killed for it.
+        // A script that fcgiwrap runs must not survive when its worker is killed.
         if options.given(Opt::ProcessGroup).is_none() {
             options.set("process_group", "1")?;
         }
         Ok(options)
     }
 
-    /// What is wrong with it, as far as that can be known before it starts, and what it needs for itself.
+    /// The mistakes that can be found before the start, and the address and pid file of the pool.
     pub(super) fn mistakes(&self) -> (Vec<String>, Option<Address>, Option<String>) {
         let options = match self.merged() {
             Ok(options) => options,
@@ -116,7 +116,7 @@ impl Pool {
         if self.changes.preload {
             mistakes.extend(dropin::find().err());
         }
-        // It opens nothing before it is asked for its first event.
+        // A manager opens nothing before its first event.
         let program = Program::new(&self.command, std::iter::empty(), 0);
         let manager = program.and_then(|program| Manager::of_program(&options, program));
         mistakes.extend(manager.err().map(|error| error.to_string()));
@@ -131,10 +131,10 @@ impl Pool {
 
     fn try_run(&self) -> Result<(), Refusal> {
         let mut options = self.merged()?;
-        // The lines are written here, where the pool's name is known.
+        // The messages are logged here, with the name of the pool.
         let logs = options.word(Opt::Log) == "stderr";
         set(&mut options, "log", "none")?;
-        // A program that cannot be there is a mistake in the command line, and nothing to try again and again.
+        // A program that cannot be executed is a mistake in the command line, so there is no retry.
         Program::check(&self.command, &options).map_err(Refusal::of_program)?;
         let preload = self.preload()?;
         let listener = listen::open(&self.listen, self.backlog, &options)?;
@@ -147,7 +147,7 @@ impl Pool {
             match manager.next() {
                 Ok(event) => {
                     if logs && !event.message.is_empty() {
-                        self.tell(event.level(), &event.message);
+                        self.log_event(event.level(), &event.message);
                     }
                     if event.kind == EventKind::Stopped {
                         return Ok(());
@@ -159,8 +159,8 @@ impl Pool {
         }
     }
 
-    /// A line of the manager's.
-    fn tell(&self, level: Level, message: &str) {
+    /// Logs a message of the manager.
+    fn log_event(&self, level: Level, message: &str) {
         let pid = std::process::id();
         let line = match &self.name {
             Some(name) => format!("fcgipm: pool '{name}' (pid {pid}): {message}"),
@@ -177,10 +177,10 @@ impl Pool {
             DropIn::At(path) => Some(path),
             DropIn::Unwanted => None,
             DropIn::Missing => {
-                self.tell(
+                self.log_event(
                     Level::Warning,
-                    "libfcgi.so.0 is not beside this command: nothing is preloaded, and a program on \
-                     libfcgi is supervised by signals alone (--no-preload: so be it)",
+                    "libfcgi.so.0 was not found beside this command: nothing is preloaded, and programs \
+                     that use libfcgi are supervised by signals only (--no-preload silences this)",
                 );
                 None
             }

@@ -7,8 +7,8 @@ use std::path::Path;
 use fcgipm::manager::Program;
 use fcgipm::options::{Opt, Options};
 
-/// A name without a slash is refused: it is too often a port or a host that lacks something, and would
-/// create a file somewhere.
+/// Rejects an address that is only a name: it is usually a mistyped port or host, and would create a
+/// socket file in the current directory.
 pub(super) fn plain_name(address: &str) -> Option<String> {
     let is_plain = !address.is_empty() && !address.contains(['/', ':', '@']);
     is_plain.then(|| {
@@ -20,7 +20,7 @@ pub(super) fn plain_name(address: &str) -> Option<String> {
     })
 }
 
-/// What keeps workers from becoming who they should be, or the program.
+/// Mistakes in the identity of workers, or in the program.
 pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String> {
     let Err(error) = Program::check(command, options) else {
         return Vec::new();
@@ -29,7 +29,8 @@ pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String>
     if Program::exit_status(&error).is_some() {
         return whole;
     }
-    // It ends at the first mistake. Each option alone finds the others; some are only wrong together.
+    // The check stops at the first mistake. Checking each option alone finds the others, except those
+    // that are wrong only in combination.
     let mut all = Vec::new();
     for (opt, name) in [
         (Opt::User, "user"),
@@ -39,7 +40,7 @@ pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String>
         (Opt::RlimitFiles, "rlimit_files"),
     ] {
         let mut alone = Options::new();
-        // Where a directory is below another root, it is nowhere else.
+        // chdir is resolved inside chroot, so it cannot be checked alone.
         let is_below = opt == Opt::Chdir && options.given(Opt::Chroot).is_some();
         let Some(value) = options.given(opt).filter(|_| !is_below) else {
             continue;
@@ -61,7 +62,7 @@ pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String>
     all
 }
 
-/// What keeps a pid file from being written, as far as it is a matter of its path.
+/// A mistake in the path of a pid file.
 pub(super) fn of_pid_file(path: &str) -> Option<String> {
     let error = fs::metadata(folder_of(Path::new(path))).err()?;
     Some(format!("option pid_fname: '{path}': {error}"))
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_alone_is_no_address() {
+    fn a_name_alone_is_not_an_address() {
         assert!(plain_name("foo").unwrap().contains("'./foo'"));
         assert!(plain_name("9005").unwrap().contains("':9005'"));
         for good in [

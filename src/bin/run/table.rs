@@ -1,21 +1,21 @@
-//! A long option for each row of the manager's table of options.
+//! A long option for each option of the manager.
 
 use std::fmt;
 
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use fcgipm::options::{Kind, Options, Spec, TABLE};
 
-/// What was given of them, by name.
+/// The options that were given, by name.
 #[derive(Debug, Default)]
 pub(crate) struct TableOptions(Vec<(&'static str, String)>);
 
 impl TableOptions {
-    /// The options that were given, as they are written.
+    /// The names of the given options, as on the command line.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(name, _)| long(name))
     }
 
-    /// The options, and a line for each value that one does not take.
+    /// The options, and a line for each invalid value.
     pub(super) fn parse(&self) -> (Options, Vec<String>) {
         let mut options = Options::new();
         let mistakes = self.0.iter().filter_map(|(name, value)| {
@@ -53,7 +53,7 @@ impl Args for TableOptions {
     }
 }
 
-/// How people write it here.
+/// The name on the command line.
 fn long(name: &str) -> String {
     match name {
         "n_processes" => "workers".to_owned(),
@@ -66,9 +66,9 @@ fn argument(spec: &'static Spec) -> Arg {
         .long(long(spec.name))
         .value_name(Takes(spec.kind).to_string())
         .help(format!("{}{}", spec.doc, Default(spec.default)))
-        .help_heading("Options of the manager");
+        .help_heading("Manager options");
     let argument = match spec.kind {
-        // Alone it means yes.
+        // Without a value it means yes.
         Kind::Flag => argument
             .num_args(0..=1)
             .require_equals(true)
@@ -84,13 +84,13 @@ fn argument(spec: &'static Spec) -> Arg {
     };
     match spec.name {
         "n_processes" => argument.alias("n-processes"),
-        // It is for hosts that hand signals in.
+        // For programs that use the library.
         "no_signals" => argument.hide(true),
         _ => argument,
     }
 }
 
-/// What stands for the value.
+/// The placeholder of the value.
 struct Takes(Kind);
 
 impl fmt::Display for Takes {

@@ -9,7 +9,7 @@ use fcgipm::worker::{MEMFD_NAME, REGION_NAME, View, ViewError, open_memfd};
 use super::sockets;
 use super::target::Target;
 
-/// A manager that was found.
+/// A manager and its scoreboard.
 #[derive(Debug)]
 pub(super) struct Found {
     /// Its pid, as this process sees it.
@@ -19,17 +19,17 @@ pub(super) struct Found {
     pub(super) sockets: Vec<u64>,
 }
 
-/// Why a process is not one.
+/// Why a process is not a manager.
 enum Missed {
     NoProcess,
     NoPermission,
     /// It has no scoreboard.
     NoManager,
-    /// It has one that cannot be read.
+    /// Its scoreboard cannot be read.
     Unreadable(ViewError),
 }
 
-/// The manager that is meant.
+/// Finds the manager that the target names.
 pub(super) fn manager(target: &Target) -> Result<Found, String> {
     match target {
         Target::Pid(pid) => look_into(*pid).map_err(|missed| explain(*pid, &missed)),
@@ -55,11 +55,11 @@ fn explain(pid: i32, missed: &Missed) -> String {
     match missed {
         Missed::NoProcess => format!("there is no process {pid}"),
         Missed::NoPermission => {
-            format!("process {pid}: permission denied: only its user and root may look into it")
+            format!("process {pid}: permission denied: only its user and root may inspect it")
         }
         Missed::NoManager => match parent(pid).filter(|parent| look_into(*parent).is_ok()) {
             Some(parent) => {
-                format!("process {pid} is not a fcgipm manager; its parent, process {parent}, is")
+                format!("process {pid} is not an fcgipm manager; its parent, process {parent}, is")
             }
             None => foreign(pid),
         },
@@ -67,8 +67,8 @@ fn explain(pid: i32, missed: &Missed) -> String {
     }
 }
 
-/// The manager among all processes that have one of these listening sockets. Any process can have a scoreboard
-/// that says so, and only the descriptor proves it.
+/// Finds the manager among the processes that have one of these listening sockets open. Any process
+/// can have a scoreboard that claims the socket; only the descriptor proves it.
 fn holder(inodes: &[u64]) -> Result<Found, String> {
     let mut found: Vec<Found> = Vec::new();
     let mut hidden = 0;
@@ -87,30 +87,31 @@ fn holder(inodes: &[u64]) -> Result<Found, String> {
             Err(Missed::NoProcess | Missed::NoManager | Missed::Unreadable(_)) => {}
         }
     }
-    // A worker has the manager's descriptors for a moment after its fork.
+    // A worker has the descriptors of the manager for a moment after its fork.
     let own = |manager: &Found| manager.view.pool().manager == manager.pid;
     if found.iter().any(own) {
         found.retain(own);
     }
-    // A hostile worker has the socket, too, and may claim to be the manager: it descends from the real one.
+    // A hostile worker also has the socket, and may claim to be the manager. It is a descendant of the
+    // real one.
     let claim: Vec<i32> = found.iter().map(|manager| manager.pid).collect();
     found.retain(|manager| !ancestors(manager.pid).any(|pid| claim.contains(&pid)));
     let pids: Vec<String> = found.iter().map(|found| found.pid.to_string()).collect();
     match (found.pop(), found.len()) {
         (Some(manager), 0) => Ok(manager),
         (Some(_), _) => Err(format!(
-            "several managers listen there; name one of the pids {}",
+            "several managers listen on it: use one of the pids {}",
             pids.join(", ")
         )),
         (None, _) if hidden > 0 => Err(format!(
-            "no fcgipm manager that listens there was found; {hidden} processes of other users \
-             could not be looked into: permission denied"
+            "no fcgipm manager found that listens on it; {hidden} processes of other users could not \
+             be inspected: permission denied"
         )),
-        (None, _) => Err("no fcgipm manager listens there".to_owned()),
+        (None, _) => Err("no fcgipm manager listens on it".to_owned()),
     }
 }
 
-/// A process's scoreboard. Other descriptors may come and go meanwhile.
+/// Reads the scoreboard of a process. It may open and close other descriptors meanwhile.
 fn look_into(pid: i32) -> Result<Found, Missed> {
     let folder = PathBuf::from(format!("/proc/{pid}/fd"));
     let missed = |error: std::io::Error| match error.kind() {
@@ -144,7 +145,7 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
         let view = open_memfd(&path).and_then(|file| View::of(&file));
         let view = view.map_err(|error| match error {
             ViewError::System("open", errno) => missed(std::io::Error::from_raw_os_error(errno)),
-            // Another process's word for a scoreboard, and nothing more.
+            // A memfd of that name that is not a scoreboard.
             ViewError::Foreign => Missed::NoManager,
             other => Missed::Unreadable(other),
         });
@@ -158,7 +159,7 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
     }
     let mut view = outcome?;
     for (slot, path) in regions {
-        // One that is gone by now, or makes no sense, says nothing.
+        // A region that no longer exists, or is invalid, is ignored.
         if let Ok(file) = open_memfd(&path) {
             let _ = view.attach(slot, &file);
         }
@@ -166,15 +167,15 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
     Ok(Found { pid, view, sockets })
 }
 
-/// The slot whose region a descriptor is, by what the kernel calls it.
+/// The slot of a region, by the name of its descriptor in /proc.
 fn region_of(link: &str) -> Option<usize> {
     let name = link.strip_prefix("/memfd:")?.strip_suffix(" (deleted)")?;
     name.strip_prefix(REGION_NAME)?.parse().ok()
 }
 
-/// The processes that a process descends from, as far as they live.
+/// The ancestors of a process that still exist.
 fn ancestors(pid: i32) -> impl Iterator<Item = i32> {
-    /// More than any pid namespace is deep; pids may be reused while we look.
+    /// A bound, because pids may be reused meanwhile. Chains of ancestors are shorter.
     const GENERATIONS_MAX: usize = 64;
     std::iter::successors(parent(pid), |pid| parent(*pid)).take(GENERATIONS_MAX)
 }
@@ -185,25 +186,25 @@ fn parent(pid: i32) -> Option<i32> {
     line.trim().parse().ok()
 }
 
-/// What a process is that has no scoreboard.
+/// Describes a process without a scoreboard.
 fn foreign(pid: i32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = String::from_utf8_lossy(name.trim_ascii_end());
-    // Its owner chooses it.
+    // The owner of the process chooses it.
     let name = name.escape_debug();
-    // A manager that may write no file as large as its scoreboard keeps it to itself.
+    // A manager whose limit of the file size is too low keeps its scoreboard in private memory.
     let uses_fcgipm = fs::read_to_string(format!("/proc/{pid}/maps"))
         .is_ok_and(|maps| maps.lines().any(|line| line.contains("fcgi")));
     match largest_file(pid).filter(|_| uses_fcgipm) {
         Some(bytes) => format!(
-            "process {pid} ('{name}') shows no scoreboard: its limit for the size of a file (RLIMIT_FSIZE), \
+            "process {pid} ('{name}') has no scoreboard: its limit of the file size (RLIMIT_FSIZE), \
              {bytes} bytes, may be too low for one"
         ),
-        None => format!("process {pid} ('{name}') is not a fcgipm manager"),
+        None => format!("process {pid} ('{name}') is not an fcgipm manager"),
     }
 }
 
-/// A process's limit for the size of a file, if it has one.
+/// The limit of the file size of a process, if any.
 fn largest_file(pid: i32) -> Option<u64> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = limits

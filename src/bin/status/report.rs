@@ -1,4 +1,4 @@
-//! What is shown, in the shape that `--json` prints.
+//! The report, in the form that `--json` prints.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::find::Found;
 use super::sockets::{self, Bound};
 
-/// A pool and its workers at one moment.
+/// A snapshot of a pool and its workers.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) manager: i32,
@@ -56,10 +56,10 @@ pub(super) struct WorkerReport {
     pub(super) slot: usize,
     pub(super) pid: i32,
     pub(super) state: &'static str,
-    /// What the worker says of itself.
+    /// The state that the worker reports.
     pub(super) activity: Option<&'static str>,
     pub(super) age: f64,
-    /// For how long it has been doing that.
+    /// How long it has been in that state.
     pub(super) since: Option<f64>,
     pub(super) generation: u64,
     pub(super) requests: Option<u64>,
@@ -172,7 +172,7 @@ fn state(stage: Stage, look: Option<Snapshot>) -> &'static str {
         (Stage::Empty | Stage::Gone, _) => "killed",
         (Stage::Starting, _) => "starting",
         (Stage::Retiring, _) => "retiring",
-        // Nothing was ever written: a program that says nothing of itself.
+        // Nothing was ever written: the program does not report its state.
         (Stage::Ready, Some(look)) if look.since.is_zero() => "silent",
         (Stage::Ready, Some(look)) => word(look.activity),
         (Stage::Ready, None) => "unknown",
@@ -190,7 +190,7 @@ const fn word(activity: Activity) -> &'static str {
     }
 }
 
-/// The pool's listening sockets: those that the manager names, or else all that it has.
+/// The listening sockets of the pool: those that the manager names, or all that it has.
 fn listeners(found: &Found, named: &[u64]) -> Vec<ListenerReport> {
     let ours = |inode: &u64| {
         if named.is_empty() {
@@ -217,7 +217,7 @@ fn listeners(found: &Found, named: &[u64]) -> Vec<ListenerReport> {
 fn exit(exit: &LastExit) -> ExitReport {
     let status = exit.status;
     let known = status >= 0;
-    // As wait(2) tells it.
+    // The format of wait(2).
     let signal = Some(status & 0x7f).filter(|signal| known && *signal != 0);
     let code = Some(status >> 8 & 0xff).filter(|_| known && signal.is_none());
     ExitReport {
@@ -233,7 +233,7 @@ fn exit(exit: &LastExit) -> ExitReport {
     }
 }
 
-/// Seconds, to the millisecond; none for a time that has not come.
+/// The seconds since a time, to the millisecond; 0 for a time in the future.
 fn age(since: Duration) -> f64 {
     now().saturating_sub(since).as_millis() as f64 / 1000.0
 }

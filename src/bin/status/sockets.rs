@@ -1,4 +1,4 @@
-//! Listening sockets, as the kernel tells of them: /proc/net, and sock_diag(7) for unix sockets.
+//! Listening sockets, from /proc/net and, for unix sockets, sock_diag(7).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
@@ -12,7 +12,7 @@ use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 
 use crate::args::address::Place;
 
-/// TCP_LISTEN, as the table has it.
+/// TCP_LISTEN in /proc/net/tcp.
 const LISTEN: &str = "0A";
 /// __SO_ACCEPTCON.
 const ACCEPTING: u32 = 1 << 16;
@@ -22,7 +22,7 @@ const ACCEPTING: u32 = 1 << 16;
 pub(super) struct Listener {
     pub(super) inode: u64,
     pub(super) address: Bound,
-    /// Connections that nobody has accepted yet.
+    /// Connections in the listen queue.
     pub(super) waiting: Option<u32>,
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Bound {
     Unix(String),
 }
 
-/// The inode numbers of the sockets that listen there, in this process's network.
+/// The inode numbers of the sockets that listen on an address, in the network namespace of this process.
 pub(super) fn listening_on(place: &Place) -> io::Result<Vec<u64>> {
     let all = listeners(None);
     let loopback = |port| {
@@ -58,7 +58,7 @@ pub(super) fn listening_on(place: &Place) -> io::Result<Vec<u64>> {
         });
         tcp.map(|listener| listener.inode).collect()
     };
-    // One that listens on every address only gets what no other takes.
+    // A socket that listens on all addresses receives only what no other socket does.
     let exact = matching(&|address| wanted.contains(address));
     if !exact.is_empty() {
         return Ok(exact);
@@ -86,7 +86,8 @@ fn named(all: &[Listener], name: &str, path: Option<&Path>) -> Vec<u64> {
     found.map(|listener| listener.inode).collect()
 }
 
-/// All listening sockets of a process's network, or of this one's. What cannot be read is left out.
+/// All listening sockets in the network namespace of a process, or of this one. What cannot be read is
+/// omitted.
 pub(super) fn listeners(pid: Option<i32>) -> Vec<Listener> {
     let network = pid.map_or("/proc/self/net".to_owned(), |pid| {
         format!("/proc/{pid}/net")
@@ -103,7 +104,7 @@ pub(super) fn listeners(pid: Option<i32>) -> Vec<Listener> {
 }
 
 /// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode …`; of a
-/// listening socket, rx_queue is what waits to be accepted.
+/// listening socket, rx_queue is the length of its listen queue.
 fn tcp_line(line: &str) -> Option<Listener> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let address = tcp_address(fields.next()?)?;
@@ -117,7 +118,7 @@ fn tcp_line(line: &str) -> Option<Listener> {
     })
 }
 
-/// The address in words of the machine's byte order, the port as a number.
+/// An address in 32-bit words of the native byte order, and the port.
 fn tcp_address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let mut bytes = [0; 16];
@@ -155,8 +156,8 @@ fn unix_line(line: &str) -> Option<Listener> {
     })
 }
 
-/// How many connections wait on a unix socket of this process's network. `None`: the kernel does not
-/// tell.
+/// The length of the listen queue of a unix socket in the network namespace of this process. `None`:
+/// the kernel does not report it.
 pub(super) fn waiting_on_unix(inode: u64) -> Option<u32> {
     let request = UnixRequest {
         state_flags: StateFlags::LISTEN,
@@ -171,7 +172,7 @@ pub(super) fn waiting_on_unix(inode: u64) -> Option<u32> {
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     let socket = Socket::new(NETLINK_SOCK_DIAG).ok()?;
-    // The kernel answers within the call, or not at all.
+    // The kernel answers within the send, or not at all.
     socket.set_non_blocking(true).ok()?;
     socket.connect(&NetlinkAddress::new(0, 0)).ok()?;
     socket.send(&bytes, 0).ok()?;
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_of_the_kernel_are_understood() {
+    fn the_tables_of_the_kernel_are_parsed() {
         let line = "   0: 0100007F:232D 00000000:0000 0A 00000000:00000003 00:00000000 00000000  1000        0 31337 1 0 100 0 0 10 0";
         let listener = tcp_line(line).unwrap();
         assert_eq!(listener.inode, 31337);

@@ -1,10 +1,10 @@
-//! A report as people read it.
+//! The report as text.
 
 use std::fmt::Write as _;
 
 use super::report::{ExitReport, Report};
 
-/// The pool in some lines, and a row for each worker.
+/// Some lines about the pool, and a row for each worker.
 pub(super) fn of(report: &Report) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -34,8 +34,8 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
     )?;
     for listener in &report.listeners {
         let waiting = listener.waiting.map_or_else(
-            || "accept queue unknown".to_owned(),
-            |waiting| format!("{waiting} in the accept queue"),
+            || "listen queue unknown".to_owned(),
+            |waiting| format!("{waiting} in the listen queue"),
         );
         writeln!(out, "listener  {}, {waiting}", listener.address)?;
     }
@@ -46,7 +46,7 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
         reload.done, reload.failed
     )?;
     if let Some(since) = reload.age {
-        write!(out, "; the last one: {} {} ago", reload.state, age(since))?;
+        write!(out, "; the last: {} {} ago", reload.state, age(since))?;
     }
     if !reload.message.is_empty() {
         write!(out, ": {}", reload.message)?;
@@ -121,7 +121,7 @@ fn exit(exit: &ExitReport) -> String {
     format!("pid {}, {}, {} ago", exit.pid, exit.text, age(exit.age))
 }
 
-/// Two units at most.
+/// An age in at most two units.
 fn age(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {

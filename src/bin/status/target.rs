@@ -1,4 +1,4 @@
-//! What the argument means: a pid, a pid file or an address.
+//! The argument: a pid, a pid file or an address.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -23,7 +23,7 @@ impl Target {
         }
         let path = Path::new(text);
         match fs::metadata(path) {
-            // A socket's name may be a relative one, which no address is.
+            // A relative path to a socket is allowed here, but is not an address.
             Ok(file) if file.file_type().is_socket() => {
                 let path = fs::canonicalize(path).map_err(|error| format!("{text}: {error}"))?;
                 let path = path.to_str().ok_or_else(|| format!("{text}: not UTF-8"))?;
@@ -39,7 +39,7 @@ impl Target {
                     Err(format!("pid file {text}: {missing}"))
                 }
                 Err(why) => Err(format!(
-                    "'{text}' is neither a pid nor a pid file that is there, and as an address: {why}"
+                    "'{text}' is not a pid, an existing pid file or an address: {why}"
                 )),
             },
         }
@@ -54,7 +54,7 @@ fn pid(text: &str) -> Option<i32> {
 fn pid_in(path: &Path) -> Result<i32, String> {
     let failed = |error| format!("pid file {}: {error}", path.display());
     let mut bytes = Vec::new();
-    // FirstRecord a FIFO must not wait for somebody to write to it.
+    // Opening a FIFO must not wait for a writer.
     let file = File::options()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)

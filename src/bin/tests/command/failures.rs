@@ -49,7 +49,7 @@ fn an_unreachable_application_is_a_502() {
 
 #[test]
 fn an_application_that_dies_before_or_in_its_header_is_a_502() {
-    let closed = "closed the connection, before the response's header ended";
+    let closed = "closed the connection, before the end of the response header";
     refused(|conversation| conversation.hang_up(), 502, closed);
     refused(
         |conversation| {
@@ -69,7 +69,7 @@ fn a_request_that_ends_without_header_is_a_502() {
         conversation.stdout(b"Content-Ty");
         conversation.end(0);
     };
-    refused(act, 502, "in the middle of the response's header");
+    refused(act, 502, "in the middle of the response header");
 }
 
 #[test]

@@ -275,7 +275,7 @@ fn what_is_no_manager_is_refused_with_the_reason() {
     let own = std::process::id().to_string();
     let name = fs::read_to_string("/proc/self/comm").unwrap();
     let line = format!(
-        "fcgipm status: process {own} ('{}') is not a fcgipm manager\n",
+        "fcgipm status: process {own} ('{}') is not an fcgipm manager\n",
         name.trim_end()
     );
     let errors = status(&[&own]).stderr;
@@ -292,7 +292,10 @@ fn what_is_no_manager_is_refused_with_the_reason() {
     assert_refused(&["/dev/zero"], "/dev/zero: not a regular file");
     assert_refused(&[folder.path().to_str().unwrap()], "not a regular file");
     assert_refused(&["missing.pid"], "missing.pid: No such file");
-    assert_refused(&["nothing"], "neither a pid nor a pid file");
+    assert_refused(
+        &["nothing"],
+        "is not a pid, an existing pid file or an address",
+    );
     let gone = folder.path().join("gone");
     assert_refused(&[gone.to_str().unwrap()], "nothing listens on");
     assert_refused(&["127.0.0.1:99999"], "out of range");
@@ -342,7 +345,7 @@ fn other_users_are_told_that_they_may_not_look() {
     if root {
         let errors = refused(&format!("unix:{path}"));
         assert!(
-            errors.contains("could not be looked into: permission denied"),
+            errors.contains("could not be inspected: permission denied"),
             "{errors}"
         );
     }

@@ -79,7 +79,7 @@ fn each_pool_has_its_socket_and_its_program_and_signals_reach_all() {
 fn a_manager_that_dies_is_named_and_the_other_pool_goes_on() {
     let mut pools = Pools::start();
     signal("KILL", pools.manager("shop"));
-    let line = pools.run.line("is not started again");
+    let line = pools.run.line("is not restarted");
     assert!(
         line.contains("pool 'shop'") && line.contains("signal: 9"),
         "{line}"

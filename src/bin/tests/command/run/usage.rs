@@ -35,7 +35,7 @@ fn what_cannot_be_meant_is_bad_usage() {
         (&["--config", "x", "--listen", ":1"], "cannot be used with"),
         (
             &["--config", "x", "--workers", "1"],
-            "--workers is not for --config",
+            "--workers cannot be used with --config",
         ),
         (
             &["--config", "/nowhere.toml"],
