@@ -5,7 +5,7 @@ use Digest::SHA ();
 use Test::More;
 use Daemon;
 
-# The example, page by page.
+# The example daemon, page by page.
 
 my $daemon = Daemon->start(file => 'examples/daemon.fcgi', environment => { FCGIPM_N_PROCESSES => 2 });
 
@@ -27,7 +27,7 @@ sub get {
 my ($worker) = get('/')->{body} =~ /\Aworker (\d+)\nrequest \d+\n\z/;
 isnt($worker, $daemon->pid, '/ is answered by a worker');
 like(get('/env?a=b', params => [ X => 'y' ])->{body}, qr/^QUERY_STRING=a=b\n.*^X=y\n/ms, '/env has the environment');
-unlike(get('/env')->{body}, qr/^X=/m, "and nothing of another request's");
+unlike(get('/env')->{body}, qr/^X=/m, "/env has nothing from another request");
 for my $length (1, 8_192, 1024 * 1024 + 1) {
     my $body = join '', map { chr $_ % 256 } 1 .. $length;
     my $hash = Digest::SHA::sha256_hex($body);
@@ -42,21 +42,21 @@ is(scalar(() = get('/headers?n=200')->{head} =~ /^X-header-/mg), 200, '/headers'
 is(get('/stderr?msg=to%20the%20log')->{stderr}, "to the log\n", '/stderr');
 is(get('/sleep?ms=1')->{body}, "awake\n", '/sleep');
 like(get('/status?code=418')->{head}, qr/^Status: 418/m, '/status');
-like(get('/nothing')->{head}, qr/^Status: 404/m, 'a page that is none');
+like(get('/nothing')->{head}, qr/^Status: 404/m, 'an unknown page');
 {
     my $response = get('/die');
-    is($response->{body}, "before the end\n", '/die: what was written arrives');
-    is($response->{stderr}, "asked to die\n", 'and the message');
-    ok($response->{ended}, 'and the request ends properly');
+    is($response->{body}, "before the end\n", '/die: what was printed before arrives');
+    is($response->{stderr}, "asked to die\n", 'the message is on STDERR');
+    ok($response->{ended}, 'the request is ended');
     $response = get('/exit');
-    is($response->{body}, "before the exit\n", '/exit likewise');
-    ok($response->{ended}, 'and ends properly');
+    is($response->{body}, "before the exit\n", '/exit: what was printed before arrives');
+    ok($response->{ended}, 'the request is ended');
 }
-like(get('/')->{body}, qr/worker/, 'workers that ended are replaced');
+like(get('/')->{body}, qr/worker/, 'workers that have exited are replaced');
 is($daemon->stop, 0, 'TERM stops it');
-like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'and it says so');
+like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'the last log line reports it');
 
-# It asks to be told of signals that interrupt Accept; to be stopped and continued is none.
+# With FAIL_ACCEPT_ON_INTR, SIGSTOP and SIGCONT do not end Accept.
 $daemon = Daemon->start(file => 'examples/daemon.fcgi', environment => { FCGIPM_N_PROCESSES => 1 });
 ($worker) = get('/')->{body} =~ /\Aworker (\d+)/;
 for (1 .. 20) {
@@ -67,7 +67,7 @@ for (1 .. 20) {
         ($state) = <$stat> =~ /\) (\w)/;
     }
     kill CONT => $worker;
-    like(get('/')->{body}, qr/\Aworker $worker\n/, 'a worker that was stopped and continued goes on');
+    like(get('/')->{body}, qr/\Aworker $worker\n/, 'a worker that was stopped and continued serves');
 }
 is($daemon->stop, 0, 'TERM stops it');
 

@@ -4,13 +4,13 @@ use lib 't/lib';
 use Test::More;
 use Workers;
 
-# Requests that take too long. The page that is asked for says what the worker does meanwhile; the tests wait
-# for lines of the log, and so for the limit, which is short.
+# Requests that exceed request_timeout. The path of a request selects what the worker does; the
+# tests wait for lines of the log, and thereby for the timeout, which is short.
 
 my $LIMIT = 'n_processes => 1, request_timeout => 0.8';
 my $NOTICE = 'the request has run for longer than request_timeout';
-# Minutes in one call of a library, after which perl would look at its signals.
-my $STUBBORN = q{my $word = 'x'; crypt $word, '$6$rounds=999999999$salt';};    # not folded into a constant
+# One call of a C library that takes minutes; perl handles signals only after it.
+my $STUBBORN = q{my $word = 'x'; crypt $word, '$6$rounds=999999999$salt';};    # a variable, to prevent constant folding
 
 my $EVAL_LOOP = <<'LOOP';
 while ($request->Accept >= 0) {
@@ -23,7 +23,7 @@ LOOP
 
 sub asked { return (params => [ ASK => $_[0], REQUEST_METHOD => 'GET', REQUEST_URI => "/$_[0]" ]) }
 
-# What a program may be doing when the notice comes.
+# What a program may be doing when the notice arrives.
 my %DOING = (
     computing     => '1 while 1;',
     sleeping      => 'sleep 60;',
@@ -49,28 +49,28 @@ my %DOING = (
         my $response = $client{$doing}->response;
         my $worker = worker_of($response);
         is($response->{stdout}, "Status: 503 Service Unavailable\r\n\r\nworker $worker gave up: $NOTICE\n", "$doing: an eval catches the notice");
-        like($client{$doing}->call({ asked('') })->{stdout}, qr/worker $worker served $/, 'the same worker goes on');
+        like($client{$doing}->call({ asked('') })->{stdout}, qr/worker $worker served $/, 'the same worker continues');
     }
-    is($daemon->stop, 0, 'and stops as ever');
-    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'nobody was killed');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
+    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'no worker was killed');
     like($daemon->log, qr{request timed out: worker \(pid \d+\) after \S+: GET /$_$}m, "$_ is in the log") for sort keys %DOING;
 }
 
-# What goes on regardless is killed.
+# A worker that continues regardless is killed.
 for (
-    [ 'an eval that takes it for its own', 'eval { sleep 60 }; 1 while 1;', '' ],
-    [ 'a call that does not come back', $STUBBORN, '' ],
+    [ 'an eval that swallows it', 'eval { sleep 60 }; 1 while 1;', '' ],
+    [ 'a call that does not return', $STUBBORN, '' ],
     [ 'no_signals', 'sleep 60;', 'no_signals => 1' ],
     [ 'a signal that is ignored', 'local $SIG{VTALRM} = "IGNORE"; sleep 60;', '' ],
-    [ 'no signal for it', 'sleep 60;', "request_timeout_signal => 'none'" ],
+    [ 'request_timeout_signal none', 'sleep 60;', "request_timeout_signal => 'none'" ],
 ) {
     my ($name, $doing, $option) = @$_;
     my $daemon = daemon(options => "$LIMIT, request_timeout_grace => 0.2, $option", page => "if (\$_[0]) { $doing }", loop => $EVAL_LOOP);
     my $worker = worker_of($daemon->ask);
     my $response = $daemon->ask(asked('stubborn'));
     ok($response->{ended}, "$name: the response ends");
-    like($response->{stdout}, qr/\AStatus: 504 Gateway Timeout\r\n/, 'by the manager');
-    is($response->{app_status}, 137, 'as one of a killed program');
+    like($response->{stdout}, qr/\AStatus: 504 Gateway Timeout\r\n/, 'with a 504 from the manager');
+    is($response->{app_status}, 137, 'with the status of a killed program');
     $daemon->wait_for(qr{killing worker \(pid $worker\): it did not end its request within 200ms of the notice: GET /stubborn});
     $daemon->wait_for(qr/server \(pid $worker\) exited with status 9/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
@@ -78,7 +78,7 @@ for (
     $daemon->ended;
 }
 
-# A body that does not come.
+# A body that does not arrive.
 {
     my $daemon = daemon(options => $LIMIT, page => 'my @lines = <STDIN>; return "served @lines";', loop => $EVAL_LOOP);
     my $client = FastCGIClient->new($daemon->dir . '/socket');
@@ -86,41 +86,41 @@ for (
     $client->send_bytes(substr $bytes, 0, -12);
     my $response = $client->response;
     my $worker = worker_of($response);
-    is($response->{stdout}, "Status: 503 Service Unavailable\r\n\r\nworker $worker gave up: $NOTICE\n", 'a wait for the body ends with the notice');
-    like($daemon->ask(stdin => "a line\n")->{stdout}, qr/worker $worker served a line$/, 'the worker goes on');
-    is($daemon->stop, 0, 'and stops as ever');
+    is($response->{stdout}, "Status: 503 Service Unavailable\r\n\r\nworker $worker gave up: $NOTICE\n", 'the notice ends a wait for the body');
+    like($daemon->ask(stdin => "a line\n")->{stdout}, qr/worker $worker served a line$/, 'the worker continues');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
 }
 
-# Nothing would catch a die.
+# Without an eval, nothing would catch a die.
 {
     my $daemon = daemon(options => $LIMIT, before => <<'BEFORE', page => 'if ($_[0]) { until_noticed(); print "late" }');
 use FCGIPM::FFI;
 sub until_noticed { select undef, undef, undef, 0.01 until FCGIPM::FFI::worker_notice_given() }
 BEFORE
     my $worker = worker_of($daemon->ask);
-    like($daemon->ask(asked('late'))->{stdout}, qr/worker $worker late\z/, 'a program without an eval may use the grace');
-    like($daemon->ask->{stdout}, qr/worker $worker/, 'and goes on');
-    is($daemon->stop, 0, 'and stops as ever');
-    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'nobody was killed');
+    like($daemon->ask(asked('late'))->{stdout}, qr/worker $worker late\z/, 'a program without an eval may use the grace period');
+    like($daemon->ask->{stdout}, qr/worker $worker/, 'and continues');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
+    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'no worker was killed');
 }
 {
     my $daemon = daemon(options => "$LIMIT, request_timeout_grace => 0.2", page => 'if ($_[0]) { $| = 1; print "half a page"; 1 while 1 }');
     my $response = $daemon->ask(asked('half'));
     my $worker = worker_of($response);
-    like($response->{stdout}, qr/half a page\z/, 'when the grace is over, what was sent ends');
-    is($response->{app_status}, 137, 'not as if it were whole');
+    like($response->{stdout}, qr/half a page\z/, 'after the grace period the response ends');
+    is($response->{app_status}, 137, 'with the status of a killed program');
     $daemon->wait_for(qr/killing worker \(pid $worker\)/);
     $daemon->wait_for(qr/server \(pid $worker\) exited with status 9/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
     $daemon->stop;
 }
 
-# What a subclass makes of it.
+# A subclass's own pm_request_timed_out.
 my $SUBCLASS = <<'SUBCLASS';
 {
     package Mine;
     our @ISA = 'FCGIPM::ProcManager';
-    sub handling_init { }    # and does not call ours
+    sub handling_init { }    # without SUPER::handling_init
     sub pm_request_timed_out { my ($self, $is_caught) = @_; print STDERR "caught: $is_caught"; %s }
 }
 SUBCLASS
@@ -128,24 +128,24 @@ SUBCLASS
     my $daemon = daemon(class => 'Mine', options => $LIMIT, loop => $EVAL_LOOP, before => sprintf($SUBCLASS, 'die { own => 1 }'),
         page => 'if ($_[0]) { eval { sleep 60 }; return "own: $@->{own}" }');
     my $response = $daemon->ask(asked('own'));
-    like($response->{stdout}, qr/own: 1\z/, 'a subclass says what the program dies of');
-    like($response->{stderr}, qr/\Acaught: [1-9]/, 'and is told that an eval is around');
-    is($daemon->stop, 0, 'and stops as ever');
+    like($response->{stdout}, qr/own: 1\z/, 'a subclass decides what the program dies of');
+    like($response->{stderr}, qr/\Acaught: [1-9]/, 'and receives the number of evals');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
 }
 {
     my $daemon = daemon(class => 'Mine', options => $LIMIT, before => sprintf($SUBCLASS, 'die "own\n"'), page => 'if ($_[0]) { print "half a page"; sleep 60 }');
     my $response = $daemon->ask(asked('own'));
     my $worker = worker_of($response);
-    ok($response->{ended}, 'a program that dies of it ends its response');
-    like($response->{stdout}, qr/half a page\z/, 'with what was printed');
-    is($response->{stderr}, "caught: 0own\n", 'and the web server gets the message');
+    ok($response->{ended}, 'a program that dies of it: the response is ended');
+    like($response->{stdout}, qr/half a page\z/, 'with the output');
+    is($response->{stderr}, "caught: 0own\n", 'the web server receives the message');
     $daemon->wait_for(qr/server \(pid $worker\) exited with status [1-9]/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
-    is($daemon->stop, 0, 'and the manager goes on');
-    unlike($daemon->log, qr/killing/, 'nobody was killed');
+    is($daemon->stop, 0, 'TERM stops the manager with status 0');
+    unlike($daemon->log, qr/killing/, 'no worker was killed');
 }
 
-# The signal comes when the work is done: it is held back until then.
+# The signal arrives when the work is done: it is blocked until then.
 {
     my $daemon = daemon(options => $LIMIT, before => <<'BEFORE', page => <<'PAGE', loop => <<'LOOP');
 use POSIX (); use FCGIPM::FFI;
@@ -182,15 +182,15 @@ while (1) {
 LOOP
     my $worker = worker_of($daemon->ask);
     for my $when (qw(post_dispatch Finish next)) {
-        like($daemon->ask(asked($when))->{stdout}, qr/worker $worker served $when\z/, "$when: a notice that comes too late is of no request");
-        like($daemon->ask->{stdout}, qr/worker $worker served \z/, 'nor of the next');
+        like($daemon->ask(asked($when))->{stdout}, qr/worker $worker served $when\z/, "$when: a late notice does not affect its request");
+        like($daemon->ask->{stdout}, qr/worker $worker served \z/, 'nor the next one');
     }
-    is($daemon->stop, 0, 'and it stops as ever');
-    is(scalar(() = $daemon->log =~ /request timed out/g), 3, 'there were three');
-    unlike($daemon->log, qr/killing|exited with status [1-9]|died/, 'nobody was killed');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
+    is(scalar(() = $daemon->log =~ /request timed out/g), 3, 'three requests timed out');
+    unlike($daemon->log, qr/killing|exited with status [1-9]|died/, 'no worker was killed');
 }
 
-# A handler that dies while the peer takes its time: what was sent is not sent again.
+# A handler that dies while a write waits for the peer: nothing is sent twice.
 {
     my $daemon = daemon(options => $LIMIT, loop => <<'LOOP');
 while ($request->Accept >= 0) {
@@ -203,30 +203,30 @@ LOOP
     $daemon->wait_for(qr/request timed out/);
     my $response = $client->response;
     my ($letters, $end) = $response->{stdout} =~ /\A(.*)(end)\z/s;
-    is($end, 'end', 'a response whose peer takes its time ends');
+    is($end, 'end', 'the response to a slow peer ends');
     my $sent = join '', map { $_ x 20_000 } 'a' .. 'z', 'A' .. 'Z';
-    ok($letters eq substr($sent, 0, length $letters), 'and has nothing twice')
-        or diag(length $letters, ' bytes, and not those');
+    ok($letters eq substr($sent, 0, length $letters), 'and repeats nothing')
+        or diag(length $letters, ' bytes, which differ');
     $daemon->stop;
 }
 
-# Threads: started by a worker they do no harm, started before they are refused.
+# Threads may be started in a worker. A process with threads cannot become a manager.
 {
     my $daemon = daemon(options => $LIMIT, before => 'use threads;', page => 'sleep 60 if $_[0]; return "served";',
         loop => 'my $thread = threads->create(sub { sleep 1 while 1 }); $thread->detach;' . $EVAL_LOOP);
     my $worker = worker_of($daemon->ask);
-    like($daemon->ask(asked('sleep'))->{stdout}, qr/worker $worker gave up: $NOTICE/, 'in a worker with threads the notice arrives');
-    like($daemon->ask->{stdout}, qr/worker $worker served\z/, 'and it goes on');
-    is($daemon->stop, 0, 'and stops as ever');
-    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'nobody was killed');
+    like($daemon->ask(asked('sleep'))->{stdout}, qr/worker $worker gave up: $NOTICE/, 'a worker with threads receives the notice');
+    like($daemon->ask->{stdout}, qr/worker $worker served\z/, 'and continues');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
+    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'no worker was killed');
 }
 {
     my $daemon = daemon(before => 'use threads; threads->create(sub { sleep 60 })->detach;');
-    isnt($daemon->ended, 0, 'a manager with threads does not start');
-    like($daemon->log, qr/the process has 2 threads; a manager can only fork a process with one/, 'and says why');
+    isnt($daemon->ended, 0, 'a process with threads cannot become a manager');
+    like($daemon->log, qr/the process has 2 threads; a manager can only fork a process with one/, 'the message says why');
 }
 
-# Slow, and no more.
+# slow_request only logs.
 {
     my $daemon = daemon(options => 'n_processes => 1, slow_request => 0.2', page => 'if ($_[0]) { select undef, undef, undef, 0.01 until -e $_[0] }');
     my $gate = $daemon->dir . '/gate';
@@ -234,19 +234,19 @@ LOOP
     $client->send_bytes($client->request_bytes({ params => [ ASK => $gate, REQUEST_METHOD => 'POST', REQUEST_URI => '/slow?x=1' ] }));
     my $worker = $daemon->wait_for(qr{slow request: worker \(pid (\d+)\) for \S+: POST /slow\?x=1$});
     open my $file, '>', $gate or die "$gate: $!";
-    like($client->response->{stdout}, qr/worker $worker/, 'a slow request goes on');
-    is($daemon->stop, 0, 'and so does its worker');
-    is(scalar(() = $daemon->log =~ /slow request/g), 1, 'told of once');
+    like($client->response->{stdout}, qr/worker $worker/, 'a slow request continues');
+    is($daemon->stop, 0, 'so does its worker');
+    is(scalar(() = $daemon->log =~ /slow request/g), 1, 'it is logged once');
 }
 
-# Idle kept connections.
+# Idle keep-alive connections.
 {
     my $daemon = daemon(options => 'n_processes => 1, idle_timeout => 0.3');
     my $client = FastCGIClient->new($daemon->dir . '/socket');
     my $worker = worker_of($client->call({ keep => 1 }));
-    is($client->read_record, undef, 'a kept connection on which nothing comes is closed');
-    like($daemon->ask->{stdout}, qr/worker $worker/, 'and its worker goes on');
-    is($daemon->stop, 0, 'and stops as ever');
+    is($client->read_record, undef, 'an idle keep-alive connection is closed');
+    like($daemon->ask->{stdout}, qr/worker $worker/, 'its worker continues');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
 }
 
 done_testing;

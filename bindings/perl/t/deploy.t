@@ -5,7 +5,7 @@ use Test::More;
 use File::Temp ();
 use Workers;
 
-# A daemon whose application is loaded by each worker. A deploy changes the file, and HUP brings it in.
+# Each worker loads the application. A deploy changes the file, and HUP loads it.
 
 my $dir = File::Temp->newdir;
 
@@ -32,7 +32,7 @@ sub start {
     return daemon(options => "n_processes => 2, $options", before => "use lib '$dir';", loop => $LOOP);
 }
 
-# One answers at once; what is deployed next must not reach the other while it starts.
+# The first answer may come while the other worker starts, which must not load the next version.
 sub all_are_ready {
     my ($daemon) = @_;
     my $workers;
@@ -45,38 +45,38 @@ sub versions { my ($daemon) = @_; return { map { ($_->{stdout} =~ /version (\w+)
 deploy('sub version { "one" } warn "deprecated: one\n";');
 my $daemon = start('');
 is_deeply(versions($daemon), { one => 1 }, 'the first version serves');
-is(status($daemon)->{reload}{state}, 'none', 'and nothing was reloaded yet');
+is(status($daemon)->{reload}{state}, 'none', 'there was no reload yet');
 
 deploy('sub version { "two" ');
 $daemon->signal('HUP');
 my $line = $daemon->wait_for(qr/(reload failed.*)/);
 like($line, qr/worker \(pid \d+\) exited with status \d+ before it was ready; its last lines on standard error:/, 'a syntax error ends the reload');
-like($line, qr{Missing right curly .* at \Q$dir\E/App\.pm line \d+}, 'and the log says what perl said');
-like($line, qr/Compilation failed in require at \S+ line \d+\.\z/, 'to the last line');
-is_deeply(versions($daemon), { one => 1 }, 'the first version serves on');
+like($line, qr{Missing right curly .* at \Q$dir\E/App\.pm line \d+}, 'the log has perl\'s message');
+like($line, qr/Compilation failed in require at \S+ line \d+\.\z/, 'up to its last line');
+is_deeply(versions($daemon), { one => 1 }, 'the first version continues to serve');
 my $reload = status($daemon)->{reload};
-is($reload->{state}, 'failed', 'fcgipm status says that it failed');
-is($reload->{message}, $line, 'and why');
-is($reload->{failed}, 1, 'once');
+is($reload->{state}, 'failed', 'fcgipm status shows the failure');
+is($reload->{message}, $line, 'and the reason');
+is($reload->{failed}, 1, 'and the number of failures');
 
 deploy('use No::Such::Module; sub version { "three" }');
 $daemon->signal('HUP');
-like($daemon->wait_for(qr/(reload failed.*)/), qr{Can't locate No/Such/Module\.pm in \@INC}, 'the next one fails for another reason');
-is_deeply(versions($daemon), { one => 1 }, 'the first version serves on');
-is(status($daemon)->{reload}{failed}, 2, 'and the status has both');
+like($daemon->wait_for(qr/(reload failed.*)/), qr{Can't locate No/Such/Module\.pm in \@INC}, 'the next reload fails for another reason');
+is_deeply(versions($daemon), { one => 1 }, 'the first version continues to serve');
+is(status($daemon)->{reload}{failed}, 2, 'fcgipm status counts both');
 
 deploy('sub version { "four" } warn "deprecated: four\n";');
 $daemon->signal('HUP');
 $daemon->wait_for(qr/reload done/);
 $daemon->wait_for(qr/exited with status 0/) while 2 > (() = $daemon->log =~ /exited with status 0/g);
-is_deeply(versions($daemon), { four => 1 }, 'a good version comes in with the next HUP');
+is_deeply(versions($daemon), { four => 1 }, 'a correct version is loaded by the next HUP');
 $reload = status($daemon)->{reload};
-is("@$reload{qw(state done failed)}", 'done 1 2', 'and the status says so');
-is($daemon->stop, 0, 'TERM stops');
-is(scalar(() = $daemon->log =~ /^deprecated: $_$/mg), 2, "$_: each worker's warning is in the log once") for qw(one four);
-is(scalar(() = $daemon->log =~ /^Missing right curly/mg), 1, 'and so is the error');
+is("@$reload{qw(state done failed)}", 'done 1 2', 'fcgipm status shows it');
+is($daemon->stop, 0, 'TERM stops it');
+is(scalar(() = $daemon->log =~ /^deprecated: $_$/mg), 2, "$_: the warning of each worker is logged once") for qw(one four);
+is(scalar(() = $daemon->log =~ /^Missing right curly/mg), 1, 'so is the error');
 
-# It hangs.
+# A version that hangs.
 deploy('sub version { "one" }');
 $daemon = start('start_timeout => 0.5');
 is_deeply(versions($daemon), { one => 1 }, 'another daemon');
@@ -85,13 +85,14 @@ deploy('warn "waiting for the database\n"; sleep 60;');
 $daemon->signal('HUP');
 like($daemon->wait_for(qr/(reload failed.*)/), qr/was not ready within 500ms; its last lines on standard error: .*waiting for the database\z/,
     'a version that hangs ends the reload');
-is_deeply(versions($daemon), { one => 1 }, 'the first version serves on');
+is_deeply(versions($daemon), { one => 1 }, 'the first version continues to serve');
 deploy('sub version { "two" }');
 $daemon->signal('HUP');
 $daemon->wait_for(qr/reload done/);
 $daemon->stop;
 
-# Without catching, a worker's words are in the log, but not in the line.
+# Without catch_start_stderr, a worker's output is in the log, but not in the line about the
+# failure.
 deploy('sub version { "one" }');
 $daemon = start('catch_start_stderr => 0');
 is_deeply(versions($daemon), { one => 1 }, 'another daemon');
@@ -99,6 +100,6 @@ deploy('die "not today\n";');
 $daemon->signal('HUP');
 like($daemon->wait_for(qr/(reload failed.*)/), qr/exited with status \d+ before it was ready\z/, 'catch_start_stderr => 0');
 $daemon->stop;
-like($daemon->log, qr/^not today$/m, 'what the worker said stands for itself');
+like($daemon->log, qr/^not today$/m, 'the worker\'s message is logged separately');
 
 done_testing;

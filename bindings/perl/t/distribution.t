@@ -9,7 +9,8 @@ use File::Temp ();
 use Pod::Checker ();
 use Test::More;
 
-# Modules that only other modules of the distribution use: comments describe them, and they have no POD.
+# Modules that only other modules of the distribution use: comments describe them, and they have no
+# POD.
 my %IS_INTERNAL = map { ("lib/FCGIPM/$_.pm" => 1) } (
     (map {"Request/$_"} qw(Environment Fork Handles Loop)),
     (map {"ProcManager/$_"} qw(Fork Log PidFile Settings Signals Worker)),

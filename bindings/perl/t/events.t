@@ -6,7 +6,7 @@ use Socket ();
 use Test::More;
 use Workers;
 
-# What happens reaches the methods that a subclass overrides, and the options reach the library.
+# Events call the methods that a subclass overrides, and options reach the library.
 
 my $TELLING = <<'TELLING';
 {
@@ -40,15 +40,15 @@ LOOP
     $daemon->wait_for(qr{^WARN killing worker \(pid $worker\): it did not end its request within 100ms of the notice: GET /loop$});
     $daemon->wait_for(qr/^WARN emergency: no worker is ready$/);
     $daemon->wait_for(qr/^NOTIFY a worker is ready again$/);
-    pass('a deadline that is missed');
+    pass('a request that exceeds request_timeout');
     ($worker) = map { worker_of($daemon->ask) } 1 .. 2;
     $daemon->wait_for(qr/^NOTIFY recycling worker \(pid $worker\): it has reached max_requests$/);
     $daemon->wait_for(qr/^NOTIFY server \(pid $worker\) exited with status 0$/);
-    pass('a worker that is recycled');
+    pass('a recycled worker');
     $daemon->signal('TTIN');
     $daemon->wait_for(qr/^SIGNAL TTIN$/);
     $daemon->wait_for(qr/^NOTIFY number of workers set to 2$/);
-    pass('another size');
+    pass('another number of workers');
     open my $file, '>', "$dir/broken" or die $!;
     $daemon->signal('HUP');
     $daemon->wait_for(qr/^SIGNAL HUP$/);
@@ -58,25 +58,25 @@ LOOP
     pass('a reload that fails');
     $daemon->signal('HUP');
     $daemon->wait_for(qr/^NOTIFY reload done$/);
-    pass('and one that does not');
-    is($daemon->stop, 0, 'the end');
-    like($daemon->log, qr/^NOTIFY sending TERM to PIDs, \d+(?: \d+)+$/m, 'is told of');
-    unlike($daemon->log, qr/PERL WARNS/, 'perl has nothing to say');
+    pass('a reload that succeeds');
+    is($daemon->stop, 0, 'TERM stops it');
+    like($daemon->log, qr/^NOTIFY sending TERM to PIDs, \d+(?: \d+)+$/m, 'the stop is reported');
+    unlike($daemon->log, qr/PERL WARNS/, 'without a warning from perl');
 }
 
 # Every option can be a parameter. The list is the library's own.
 {
     open my $page, '<', '../../docs/OPTIONS.md' or die "OPTIONS.md: $!";
     my %default = map { /^\| `(\w+)` \| `FCGIPM_\w+` \| [^|]* \| (?:`([^`]*)`)?/ ? ($1 => $2 // '') : () } <$page>;
-    cmp_ok(scalar(keys %default), '>', 40, 'there are options');
+    cmp_ok(scalar(keys %default), '>', 40, 'the page lists the options');
     require FCGIPM::ProcManager;
     for my $name (sort keys %default) {
         my $pm = eval { FCGIPM::ProcManager->new({ $name => $default{$name} }) };
-        is($@, '', "$name is taken");
-        is($pm->pm_parameter($name), $default{$name}, 'and can be read');
+        is($@, '', "$name is a parameter");
+        is($pm->pm_parameter($name), $default{$name}, 'which can be read');
         next if $default{$name} !~ /\A\d+[mkg]?\z/;
-        is(eval { FCGIPM::ProcManager->new({ $name => 'x' }); 1 }, undef, 'a bad value is not');
-        like($@, qr/\Aoption $name: 'x' is .* at t\/events\.t line \d+\.$/, 'and is named');
+        is(eval { FCGIPM::ProcManager->new({ $name => 'x' }); 1 }, undef, 'a bad value is refused');
+        like($@, qr/\Aoption $name: 'x' is .* at t\/events\.t line \d+\.$/, 'and named');
     }
 }
 {
@@ -84,12 +84,12 @@ LOOP
 while ($request->Accept >= 0) { print join " ", map { "$_=" . $pm->pm_parameter($_) } qw(max_requests max_memory idle_timeout own) }
 LOOP
     my $says = $daemon->ask->{stdout};
-    like($says, qr/max_requests=200 max_memory=\S+ idle_timeout=5 own=kept\z/, 'a worker sees the options that count');
+    like($says, qr/max_requests=200 max_memory=\S+ idle_timeout=5 own=kept\z/, 'a worker sees the effective options');
     $daemon->stop;
 }
 
-# Workers are signalled by their numbers where a pm_wait of the program's own waits: a number that is no child's any more
-# is not.
+# While a subclass's own pm_wait waits, HUP sends TERM to the workers by their pids; but not to a
+# pid that is not a child's any more.
 {
     socketpair my $here, my $there, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0 or die "socketpair: $!";
     my $pid = fork // die "fork: $!";
@@ -108,10 +108,10 @@ LOOP
     $manager->{is_waiting} = 1;
     $manager->sig_manager('HUP');
     waitpid $pid, 0;
-    is($? & 127, POSIX::SIGTERM(), 'a worker gets its TERM');
+    is($? & 127, POSIX::SIGTERM(), 'a worker receives TERM');
     local $SIG{PIPE} = 'IGNORE';
     syswrite $here, '?';
-    is(scalar readline $here, "alive\n", 'and no other process does');
+    is(scalar readline $here, "alive\n", 'no other process does');
 }
 
 done_testing;

@@ -19,14 +19,14 @@ sub listens {
 {
     my $descriptor = FCGIPM::OpenSocket("$dir/socket", 5);
     cmp_ok($descriptor, '>', 2, 'a path');
-    ok(listens($descriptor), 'it listens');
-    is(FCGIPM::OpenSocket("$dir/socket", 5), -1, 'a path on which somebody listens is refused');
+    ok(listens($descriptor), 'the socket listens');
+    is(FCGIPM::OpenSocket("$dir/socket", 5), -1, 'a path on which a process listens is refused');
     ok($!{EADDRINUSE}, 'with EADDRINUSE') or diag($!);
-    like(FCGIPM::last_error(), qr/\Q$dir\E\/socket/, 'and a message that names it');
+    like(FCGIPM::last_error(), qr/\Q$dir\E\/socket/, 'and a message with the path');
     is_deeply([ FCGIPM::CloseSocket($descriptor) ], [], 'CloseSocket returns nothing');
-    ok(!listens($descriptor), 'and closes');
+    ok(!listens($descriptor), 'and closes the socket');
     my $again = FCGIPM::OpenSocket("unix:$dir/socket", 5);
-    cmp_ok($again, '>', 2, 'a path that a dead owner left is taken');
+    cmp_ok($again, '>', 2, 'a stale socket file is replaced');
     FCGIPM::CloseSocket($again);
 }
 for my $address ('127.0.0.1:0', ':0', '@fcgipm-test-' . $$) {
@@ -37,16 +37,16 @@ for my $address ('127.0.0.1:0', ':0', '@fcgipm-test-' . $$) {
 for my $address (':99999', '/nonexistent/socket', '') {
     is(FCGIPM::OpenSocket($address, 5), -1, "'$address' is refused");
     ok($! + 0, 'with $! set');
-    like(FCGIPM::last_error(), qr/'\Q$address\E'/, 'and named');
+    like(FCGIPM::last_error(), qr/'\Q$address\E'/, 'the message names it');
 }
 {
     FCGIPM::CloseSocket(999);
-    ok($!{EBADF}, 'closing what is not open sets $!') or diag($!);
+    ok($!{EBADF}, 'CloseSocket of a closed descriptor sets $!') or diag($!);
 }
 {
     my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, {}, 999);
-    is($request->Accept, -Errno::EBADF, 'Accept on what is not open');
-    like(FCGIPM::last_error(), qr/999/, 'names it');
+    is($request->Accept, -Errno::EBADF, 'Accept on a closed descriptor');
+    like(FCGIPM::last_error(), qr/999/, 'the message names it');
 }
 {
     open my $file, '<', __FILE__ or die;
@@ -61,8 +61,8 @@ for ([ [ \*STDIN, \*STDOUT, \*STDERR, {}, 'nine' ], qr/socket is not a descripto
     [ [ \*STDIN, \*STDOUT, \*STDERR, 'env' ], qr/env is not a reference to a hash: 'env'/ ]) {
     my ($arguments, $message) = @$_;
     ok(!eval { &FCGIPM::Request(@$arguments) }, 'a wrong argument croaks');
-    like($@, $message, 'naming the value');
-    like($@, qr/at \Q${\ __FILE__ }\E line/, 'and the line');
+    like($@, $message, 'with the value');
+    like($@, qr/at \Q${\ __FILE__ }\E line/, 'and the line of the caller');
 }
 
 done_testing;

@@ -5,7 +5,7 @@ use File::Temp ();
 use Test::More;
 use Time::HiRes ();
 
-# What stands in the way of perl's fork sees a manager's workers: profilers, POSIX::AtFork, CORE::GLOBAL::fork.
+# Hooks of perl's fork see a manager's workers: profilers, POSIX::AtFork, CORE::GLOBAL::fork.
 
 use Compat;
 use Daemon;
@@ -14,7 +14,7 @@ use Workers;
 
 needs(qw(FCGI FCGI::ProcManager Devel::NYTProf::Data POSIX::AtFork));
 
-# A request that a worker has in its hands, until the rest of its body comes.
+# A request that keeps a worker busy until the rest of its body arrives.
 sub begun {
     my ($daemon) = @_;
     my $client = FastCGIClient->new($daemon->address);
@@ -23,7 +23,7 @@ sub begun {
     return $client;
 }
 
-# One request for each of so many workers; returns their pids.
+# Sends one request to each of N workers; returns their pids.
 sub one_for_each {
     my ($daemon, $count) = @_;
     my @clients = map { begun($daemon) } 1 .. $count;
@@ -35,12 +35,12 @@ sub one_for_each {
     return @workers;
 }
 
-# The original may overlook the signal that is to end it.
+# The original may miss the signal.
 sub ended_well {
     my ($name, $daemon, $is_original) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     return $daemon->kill_all if $is_original;
-    return is($daemon->stop, 0, "$name: it stops") || diag($daemon->log);
+    return is($daemon->stop, 0, "$name: TERM stops it") || diag($daemon->log);
 }
 
 my $HEAD = <<'HEAD';
@@ -83,18 +83,18 @@ for my $way (sort keys %WAYS) {
     my $manager = $daemon->pid;
     my @workers = one_for_each($daemon, 3);
     if ($is_original) { $daemon->wait_for(qr/^finished$/) for @workers }
-    is(scalar(keys %{ { map { $_ => 1 } @workers } }), 3, "NYTProf ($way): each worker has a request");
+    is(scalar(keys %{ { map { $_ => 1 } @workers } }), 3, "NYTProf ($way): each worker serves a request");
     ended_well("NYTProf ($way)", $daemon, $is_original);
     my @files = map { /(\d+)\z/ } glob "$dir/nytprof.out*";
-    is_deeply([ sort @files ], [ sort $manager, @workers ], "NYTProf ($way): a file for each process")
+    is_deeply([ sort @files ], [ sort $manager, @workers ], "NYTProf ($way): there is a file for each process")
         or diag($daemon->log);
     is(calls_of_answer("$dir/nytprof.out.$_"), 1, "NYTProf ($way): a worker's calls are counted") for @workers;
-    is(calls_of_answer("$dir/nytprof.out.$manager"), 0, "NYTProf ($way): the manager makes none") if !$is_original;
+    is(calls_of_answer("$dir/nytprof.out.$manager"), 0, "NYTProf ($way): the manager has no calls") if !$is_original;
     my $said = qx{cd '$dir' && nytprofhtml --no-flame --file nytprof.out.$workers[0] 2>&1};
     is($?, 0, "NYTProf ($way): nytprofhtml reads it") or diag($said);
 }
 
-# Hooks that tell of themselves. %with: hooks (statements before all others), late (before pm_manage), ways.
+# Hooks that log their calls. %with: hooks (statements before all others), late (before pm_manage).
 
 sub hooked {
     my (%with) = @_;
@@ -102,13 +102,13 @@ sub hooked {
     return $start->(own_group => 1, text => join "\n", '$| = 1;', $with{hooks} // '', $HEAD, $with{late} // '', $SERVE);
 }
 
-# What each process said, sorted by who it is: the manager, then the workers.
-sub told {
+# What each process has logged: the manager, then the workers.
+sub calls_of_hooks {
     my ($daemon, @workers) = @_;
-    my (%told, $log);
+    my (%calls, $log);
     $log = $daemon->log;
-    push @{ $told{$2} }, $1 while $log =~ /^hook: (.*) in (\d+)$/gm;
-    return map { join ' ', @{ $told{$_} || [] } } $daemon->pid, @workers;
+    push @{ $calls{$2} }, $1 while $log =~ /^hook: (.*) in (\d+)$/gm;
+    return map { join ' ', @{ $calls{$_} || [] } } $daemon->pid, @workers;
 }
 
 my $AT_FORK = <<'HOOKS';
@@ -134,25 +134,25 @@ HOOKS
 for my $case (
     [ 'POSIX::AtFork, the original', hooks => $AT_FORK ],
     [ 'POSIX::AtFork',               hooks => $AT_FORK, compat => 1 ],
-    [ 'POSIX::AtFork that comes late', late => $AT_FORK =~ s/\bBEGIN //r, compat => 1 ],
+    [ 'POSIX::AtFork loaded later', late => $AT_FORK =~ s/\bBEGIN //r, compat => 1 ],
     [ 'CORE::GLOBAL::fork, the original', hooks => $GLOBAL ],
     [ 'CORE::GLOBAL::fork',               hooks => $GLOBAL, compat => 1 ],
-    [ 'CORE::GLOBAL::fork that comes late', late => $GLOBAL =~ s/\bBEGIN //r, compat => 1 ],
+    [ 'CORE::GLOBAL::fork set later', late => $GLOBAL =~ s/\bBEGIN //r, compat => 1 ],
     )
 {
     my ($name, %with) = @$case;
     my $daemon = hooked(%with);
     my $manager = $daemon->pid;
-    # The last words of both halves of each fork.
+    # The last line of both processes after each fork.
     $daemon->wait_for(qr/^FastCGI: (?:manager \(pid \d+\): server \(pid \d+\) started|server \(pid \d+\): initialized)$/) for 1 .. 6;
     my @workers = $daemon->log =~ /^FastCGI: server \(pid (\d+)\): initialized$/mg;
     is_deeply([ sort { $a <=> $b } one_for_each($daemon, 3) ], [ sort { $a <=> $b } @workers ], "$name: each worker serves");
-    is_deeply([ told($daemon, @workers) ], [ join(' ', ('before fork', 'parent fork') x 3), ('child fork') x 3 ], "$name: sees each fork")
+    is_deeply([ calls_of_hooks($daemon, @workers) ], [ join(' ', ('before fork', 'parent fork') x 3), ('child fork') x 3 ], "$name: each fork is seen")
         or diag($daemon->log);
     ended_well($name, $daemon, !$with{compat});
 }
 
-# What is printed before is printed once.
+# Buffered output from before the fork is printed once.
 for my $way (sort keys %WAYS) {
     my $file = File::Temp->new;
     my $daemon = Daemon->start(
@@ -163,12 +163,12 @@ for my $way (sort keys %WAYS) {
     one_for_each($daemon, 3);
     my $stdout = $daemon->stdout;
     ended_well("buffers ($way)", $daemon, $way eq 'original');
-    is($stdout, "once\n", "buffers ($way): STDOUT's");
+    is($stdout, "once\n", "buffers ($way): STDOUT");
     open my $read, '<', $file or die $!;
-    is(join('', <$read>), "once\n", "buffers ($way): a file's");
+    is(join('', <$read>), "once\n", "buffers ($way): a file");
 }
 
-# Forks that do not go well. Each case is a CORE::GLOBAL::fork that does something the first time.
+# Forks that fail. Each case is a CORE::GLOBAL::fork that does something in its first call.
 
 sub failing {
     my ($first, %with) = @_;
@@ -179,14 +179,14 @@ sub failing {
     );
 }
 
-# It has a worker that serves, and stops.
-sub goes_on {
+# A worker serves, and TERM stops the manager.
+sub works {
     my ($name, $daemon) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $worker = worker_of($daemon->ask);
     like($worker, qr/\A\d+\z/, "$name: then a worker serves");
-    is_deeply([ map { $_->{pid} } @{ status($daemon)->{workers} } ], [$worker], "$name: the one that is managed");
-    is($daemon->stop, 0, "$name: and it stops") or diag($daemon->log);
+    is_deeply([ map { $_->{pid} } @{ status($daemon)->{workers} } ], [$worker], "$name: it is the manager's worker");
+    is($daemon->stop, 0, "$name: TERM stops it") or diag($daemon->log);
     return $worker;
 }
 
@@ -198,18 +198,18 @@ sub lives {
 
 for my $case (
     [ 'fork returns undef', '$! = Errno::EAGAIN(); return', qr/^FastCGI: manager \(pid \d+\): fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
-    [ 'it says no more than that', '$! = 0; return', qr/: fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
+    [ 'it sets no errno', '$! = 0; return', qr/: fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
     [ 'it dies', 'die "broken\n"', qr/: fork died: broken$/, qr/: fork of a worker: Operation canceled \(os error 125\); tried again in 1s$/ ],
-    [ 'it returns what is no child', 'return getppid', qr/: fork: argument pid: \d+ is no child of this process/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
+    [ 'it returns the pid of another process', 'return getppid', qr/: fork: argument pid: \d+ is no child of this process/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
     [ 'it returns 0 in the manager', 'return 0', qr/: fork: argument pid: 0 in the manager/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
-    [ 'it returns no number', 'return "later"', qr/: fork: argument pid: 0 in the manager/ ],
+    [ 'it returns text', 'return "later"', qr/: fork: argument pid: 0 in the manager/ ],
     )
 {
     my ($name, $first, @lines) = @$case;
     my $daemon = failing($first);
     $daemon->wait_for($_) for @lines;
     pass("$name: it is logged");
-    goes_on($name, $daemon);
+    works($name, $daemon);
 }
 
 {
@@ -219,30 +219,30 @@ for my $case (
     alarm 30;
     1 while lives($stray);
     alarm 0;
-    pass('fork dies when there is a child, which leaves');
-    isnt(goes_on('fork dies when there is a child', $daemon), $stray, 'it has served nothing');
+    pass('fork dies after it has created a child: the child exits');
+    isnt(works('fork dies after it has created a child', $daemon), $stray, 'the child did not serve');
 }
 
 {
     my $daemon = failing('my $pid = CORE::fork; die "broken in $$\n" if !$pid; return $pid');
     my $first = $daemon->wait_for(qr/^broken in (\d+)$/);
     $daemon->wait_for(qr/^FastCGI: manager \(pid \d+\): server \(pid $first\) exited with status \d*[1-9]/);
-    pass('fork dies in the child: the worker ends');
-    goes_on('fork dies in the child', $daemon);
+    pass('fork dies in the child: the worker exits');
+    works('fork dies in the child', $daemon);
 }
 
-# Signals between the fork and what the library is told of it.
+# Signals between the fork and the report to the library.
 
 {
     my $daemon = failing('my $pid = CORE::fork; kill TERM => $$ if !$pid; return $pid');
     $daemon->wait_for(qr/^FastCGI: manager \(pid \d+\): server \(pid \d+\) exited with status 0$/);
-    pass('a worker that gets TERM leaves like any other');
-    goes_on('TERM in the child', $daemon);
+    pass('a worker that receives TERM there exits like any other');
+    works('TERM in the child', $daemon);
 }
 
 {
     my $daemon = failing('my $pid = CORE::fork; kill TERM => $$ if $pid; return $pid');
-    is($daemon->ended, 0, 'a manager that gets TERM stops');
+    is($daemon->ended, 0, 'a manager that receives TERM there stops');
     like($daemon->log, qr/received signal TERM\n(?:.*\n)*.*server \(pid \d+\) exited with status 0\n/, 'with its worker')
 }
 
@@ -252,12 +252,13 @@ for my $case (
         before => '$SIG{USR1} = sub { print STDERR "USR1 in $$\n" };',
     );
     $daemon->wait_for(qr/^forked$/);
-    is($daemon->wait_for(qr/^USR1 in (\d+)$/), $daemon->pid, "a handler of the program's runs when all is done");
-    goes_on("a handler of the program's", $daemon);
+    is($daemon->wait_for(qr/^USR1 in (\d+)$/), $daemon->pid, "a handler of the program runs after the fork");
+    works("a handler of the program", $daemon);
 }
 
-# A program's own handler of USR1, when the signal comes at any time around a fork: no signal is blocked while it runs (but USR1,
-# which perl blocks for its handler), so none is in what it leaves by, or starts.
+# A program's own handler of USR1, when the signal arrives at any time around a fork: while it runs,
+# no signal is blocked except USR1, which perl itself blocks. So none is blocked in END or in a
+# program that it starts.
 
 my $MASK = <<'MASK';
 our $pid = $$;
@@ -275,7 +276,7 @@ sub handling {
     return $daemon;
 }
 
-# Has the manager fork, and sends it USR1 so many microseconds later.
+# Makes the manager fork, and sends it USR1 after $delay microseconds.
 sub disturb {
     my ($daemon, $delay) = @_;
     $daemon->signal('TTIN');
@@ -285,13 +286,13 @@ sub disturb {
     return;
 }
 
-# It runs after each of these delays; returns what its lines say, each once.
+# Runs the handler after each of these delays; returns the different lines that it has printed.
 sub said_by_handler {
     my ($daemon, @delays) = @_;
     my %said;
     for my $delay (@delays) {
         disturb($daemon, $delay);
-        # The handler's line and the worker's, in whichever order.
+        # The handler's line and the worker's, in any order.
         $daemon->wait_for(qr/^USR1: |server \(pid \d+\): initialized$/) for 1, 2;
         $daemon->signal('TTOU');
         $daemon->wait_for(qr/server \(pid \d+\) exited with status 0$/);
@@ -309,11 +310,11 @@ for my $case (
     my ($name, $handler, $wanted, @delays) = @$case;
     my $daemon = handling($handler);
     is_deeply(said_by_handler($daemon, @delays), [$wanted], "a handler $name: no signal is blocked");
-    goes_on("a handler $name", $daemon);
+    works("a handler $name", $daemon);
 }
 
 for my $case (
-    # The status is errno's, if there is one (perldoc -f die).
+    # die exits with errno, if it is set (perldoc -f die).
     [ 'that dies',             'die "a handler dies\n"',      undef,    qr/^a handler dies\n(?:.*\n)*END in \d+: nothing blocked$/m ],
     [ 'that exits',            'exit 3',                      3 << 8,   qr/^END in \d+: nothing blocked$/m ],
     [ 'that calls pm_die',     '$Noted::it->pm_die("enough")', 0,       qr/: dying: enough\nEND in \d+: nothing blocked$/m ],
@@ -328,12 +329,12 @@ for my $case (
         my $ended = $daemon->ended;
         defined $status ? is($ended, $status, "a handler $name, after $delay us") : isnt($ended, 0, "a handler $name, after $delay us");
         like($daemon->log, $line, 'no signal is blocked');
-        unlike($daemon->log, qr/waits for what|canceled/, 'nothing is said of the fork');
-        is($daemon->stdout, $stdout // '', 'what the program finds') if $stdout;
+        unlike($daemon->log, qr/waits for what|canceled/, 'nothing is logged about the fork');
+        is($daemon->stdout, $stdout // '', 'the program has the right signal mask') if $stdout;
     }
 }
 
-# Hooks around the fork are in between: handlers run when they are over.
+# Signals that arrive in a hook around the fork are handled after the hook.
 {
     my $daemon = failing(
         'my $pid = CORE::fork; kill USR1 => $$; for (1 .. 3) { } print STDERR "hook of $$ is over\n"; return $pid',
@@ -342,9 +343,9 @@ for my $case (
     );
     $daemon->wait_for(qr/^USR1 in \d+: /) for 1, 2;
     my ($first, $manager) = ($daemon->log =~ /^hook of (?!${\ $daemon->pid} )(\d+) is over$/m, $daemon->pid);
-    like($daemon->log, qr/^hook of $_ is over\n(?:.*\n)*USR1 in $_: nothing blocked\n/m, "a signal in a hook is handled behind it in $_")
+    like($daemon->log, qr/^hook of $_ is over\n(?:.*\n)*USR1 in $_: nothing blocked\n/m, "a signal in a hook is handled after it in $_")
         for $manager, $first;
-    goes_on('signals in hooks', $daemon);
+    works('signals in hooks', $daemon);
 }
 
 for my $case (
@@ -357,7 +358,7 @@ for my $case (
     $daemon->wait_for(qr/^END in \d+: nothing blocked$/);
     pass("a hook that exits in $who: no signal is blocked in END");
     if   ($who eq 'the manager') { is($daemon->ended, 3 << 8, 'it exits') }
-    else                         { goes_on("a hook that exits in $who", $daemon) }
+    else                         { works("a hook that exits in $who", $daemon) }
 }
 
 done_testing;

@@ -4,8 +4,9 @@ use lib 't/lib';
 use Test::More;
 use File::Temp ();
 use Daemon;
+use Workers qw(worker_of);
 
-# Workers that are another user than the manager. That takes root.
+# Workers that run as another user than the manager. The tests need root.
 
 my $PROGRAM = <<'PROGRAM';
 use strict; use warnings; use Cwd (); use FCGIPM; use FCGIPM::ProcManager;
@@ -27,9 +28,7 @@ sub daemon {
     return Daemon->start(text => sprintf($PROGRAM, $options), environment => \%environment);
 }
 
-sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
-
-is($>, 0, 'these tests run as root') or BAIL_OUT('to become another user takes root: run this as root');
+is($>, 0, 'these tests run as root') or BAIL_OUT('these tests change the user: run them as root');
 my ($uid, $gid) = (getpwnam 'nobody')[2, 3];
 my $priority = getpriority(0, 0) + 3;
 
@@ -37,40 +36,40 @@ my $priority = getpriority(0, 0) + 3;
     my $daemon = daemon("user => 'nobody', chdir => '/usr', priority => $priority");
     my $response = $daemon->ask;
     like($response->{stdout}, qr/: $uid, $uid, $uid, $gid $gid, $gid $gid, in \/usr, nice $priority, may not signal/,
-        'the worker is who the options say, from pm_manage on');
+        'from pm_manage on, the worker has the identity of the options');
     open my $status, '<', '/proc/' . $daemon->pid . '/status' or die $!;
-    like(join('', <$status>), qr/^Uid:\t0\t0\t0\t0$/m, 'the manager stays root');
+    like(join('', <$status>), qr/^Uid:\t0\t0\t0\t0$/m, 'the manager remains root');
 
     my $old = worker_of($response);
     $daemon->signal('HUP');
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
     $daemon->wait_for(qr/reload done/);
     my $new = worker_of($daemon->ask);
-    isnt($new, $old, 'and reaches its workers with a reload');
+    isnt($new, $old, 'the manager can reload its workers');
     kill TERM => $new;
     $daemon->wait_for(qr/server \(pid $new\) exited with status 0/);
-    isnt(worker_of($daemon->ask), $new, 'which leave and are replaced');
-    is($daemon->stop, 0, 'and stops them');
-    unlike($daemon->log, qr/status [1-9]/, 'no status but 0');
+    isnt(worker_of($daemon->ask), $new, 'a worker that receives TERM exits and is replaced');
+    is($daemon->stop, 0, 'the manager can stop them');
+    unlike($daemon->log, qr/status [1-9]/, 'all workers exit with status 0');
 }
 {
     my $daemon = daemon("user => 'nobody', group => 'daemon'");
     my $daemons = getgrnam 'daemon';
-    like($daemon->ask->{stdout}, qr/: $uid, $uid, $uid, $daemons $daemons, $daemons $daemons,/, 'a group of its own');
+    like($daemon->ask->{stdout}, qr/: $uid, $uid, $uid, $daemons $daemons, $daemons $daemons,/, 'the option group');
     $daemon->stop;
 }
 {
     my $root = File::Temp->newdir;
     chmod 0755, $root;
     my $daemon = daemon("chroot => '$root'", FCGIPM_USER => 'nobody');
-    like($daemon->ask->{stdout}, qr/: $uid, .* in \/,/, 'another root, and the operator chooses the user');
-    is($daemon->stop, 0, 'from which the manager can stop it');
+    like($daemon->ask->{stdout}, qr/: $uid, .* in \/,/, 'another root directory, and the user from the environment');
+    is($daemon->stop, 0, 'the manager can stop this worker');
 }
 {
     my $daemon = daemon("user => 'nobody'");
     $daemon->ask;
-    # The log, which the worker writes to as well, comes to its end when both are gone.
-    is($daemon->stop('KILL'), 9, 'a worker of another user leaves when the manager is killed');
+    # The log, to which the worker also writes, ends when both have exited.
+    is($daemon->stop('KILL'), 9, 'a worker of another user exits when the manager is killed');
 }
 for (
     [ "user => 'no-such-user'", qr/option user: 'no-such-user' is no user of this system/ ],
@@ -81,8 +80,8 @@ for (
 ) {
     my ($options, $message) = @$_;
     my $daemon = daemon($options);
-    isnt($daemon->ended, 0, "$options ends the program");
-    like($daemon->log, $message, 'and is named');
-    unlike($daemon->log, qr/started/, 'before any worker is started');
+    isnt($daemon->ended, 0, "$options: the program exits");
+    like($daemon->log, $message, 'the message names the option');
+    unlike($daemon->log, qr/started/, 'before a worker is started');
 }
 done_testing;

@@ -8,8 +8,9 @@ use Test::More;
 use Daemon;
 use FastCGIClient;
 
-# A signal that comes between the last look at a handler's work and the system call that waits. Here it comes there each
-# time: the calls that wait are replaced by ones that first send it.
+# A signal that arrives between the last check for signals and the system call that waits. A
+# preloaded library makes it arrive there each time: it replaces the calls that wait by ones that
+# first raise it.
 
 my $folder = File::Temp->newdir;
 my $shim   = "$folder/late.so";
@@ -53,8 +54,8 @@ END_OF_C
 }
 
 my %PROGRAM = (
-    'stops by a variable, which Accept returns for' => [ 1, '$SIG{TERM} = sub { $stop = 1 };' ],
-    'says LastCall, without the flag'               => [ 0, '$SIG{TERM} = sub { $request->LastCall };' ],
+    'has a handler that sets a variable, and Accept returns' => [ 1, '$SIG{TERM} = sub { $stop = 1 };' ],
+    'has a handler that calls LastCall, without the flag'               => [ 0, '$SIG{TERM} = sub { $request->LastCall };' ],
     'has no handler, without the flag'              => [ 0, '', 'FCGI' ],
     'has no handler'                                => [ 1, '', 'FCGI' ],
 );
@@ -70,17 +71,18 @@ for my $module (qw(FCGI FCGIPM)) {
                 text        => $text,
                 environment => { PERL5OPT => '-MFCGIPM::Compat', PERL5LIB => Cwd::abs_path('lib'), LD_PRELOAD => $shim, LATE_AT => $call },
             );
-            # On a connection that the client keeps, the next wait is epoll_wait.
+            # After a request on a keep-alive connection, the worker waits in epoll_wait.
             if ($call eq 'epoll_wait') {
                 my $client = FastCGIClient->new($daemon->address);
-                is($client->call({ keep => 1 })->{stdout} =~ s/.*\n//sr, 'served', "$module, $what: a request on a kept connection");
+                is($client->call({ keep => 1 })->{stdout} =~ s/.*\n//sr, 'served', "$module, $what: a request on a keep-alive connection");
             }
             is(eval { $daemon->ended } // $@, 7 << 8, "$module, $what: TERM just before $call ends the wait");
         }
     }
 }
 
-# One that came in a request is the program's affair, as with FCGI: its handler has run when Accept is called.
+# A signal during a request is up to the program, as with FCGI: its handler has run when Accept is
+# called.
 for my $finish ('', '$request->Finish;') {
     my $daemon = Daemon->start(
         environment => { PERL5OPT => '-MFCGIPM::Compat', PERL5LIB => Cwd::abs_path('lib') },
@@ -89,7 +91,7 @@ for my $finish ('', '$request->Finish;') {
     );
     my $client = FastCGIClient->new($daemon->address);
     my @counts = map { $client->call({ keep => 1 })->{stdout} =~ s/.*\n//sr } 1 .. 3;
-    is("@counts", '2 signals 4 signals 6 signals', 'signals in a request end no wait' . ($finish && ', nor behind Finish'));
+    is("@counts", '2 signals 4 signals 6 signals', 'signals during a request do not end the wait' . ($finish && ', nor after Finish'));
 }
 
 done_testing;

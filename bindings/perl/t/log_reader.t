@@ -5,12 +5,12 @@ use Fcntl;
 use Test::More;
 use Workers;
 
-# Whoever reads the manager's log may go away, or stand still: the manager goes on, and so do its workers.
+# The reader of the manager's log may exit or stop reading: the manager and its workers continue.
 
 {
     my $daemon = daemon(options => 'n_processes => 2');
     my $first = worker_of($daemon->ask);
-    # Nobody reads from here on. The pipe holds 64 KiB; whoever writes into it next would wait.
+    # From here on nothing is read. The pipe holds 64 KiB, so the next write to it would block.
     open my $log, '>', "/proc/${\ $daemon->pid}/fd/2" or die "the log: $!";
     fcntl $log, F_SETFL, O_WRONLY | O_NONBLOCK or die "fcntl: $!";
     1 while syswrite $log, "filled\n";
@@ -18,17 +18,17 @@ use Workers;
     kill KILL => $first;
     my $answer = '';
     for (1 .. 1000) { last if ($answer = worker_of(eval { $daemon->ask } || { stdout => '' })) ne '' && $answer ne $first }
-    isnt($answer, '', 'beside a full log a worker answers');
+    isnt($answer, '', 'a worker answers although the log is full');
     $daemon->signal('HUP');
     my $reload;
     do { $reload = status($daemon)->{reload} } until $reload->{done};
-    is($reload->{done}, 1, 'and a reload is done');
+    is($reload->{done}, 1, 'a reload succeeds');
     kill TERM => $daemon->pid;
     local $SIG{ALRM} = sub { die "the manager waits for the reader of its log" };
     alarm Daemon::LIMIT;
     waitpid delete $daemon->{pid}, 0;
     alarm 0;
-    is($?, 0, 'and it stops');
+    is($?, 0, 'TERM stops it');
 }
 
 my $daemon = daemon(options => 'n_processes => 2');
@@ -38,14 +38,14 @@ close $daemon->{log};
 $daemon->signal('HUP');
 my $reload;
 do { $reload = status($daemon)->{reload} } until $reload->{done};
-is($reload->{done}, 1, 'a reload without a reader is done');
+is($reload->{done}, 1, 'a reload succeeds without a reader');
 kill KILL => $_->{pid} for @{ status($daemon)->{workers} };
 my $answer = '';
 for (1 .. 1000) { last if ($answer = worker_of(eval { $daemon->ask } || { stdout => '' })) ne '' }
 isnt($answer, '', 'killed workers are replaced');
 kill TERM => $daemon->pid;
 waitpid $daemon->pid, 0;
-is($?, 0, 'and it stops as ever');
+is($?, 0, 'TERM stops it with status 0');
 delete $daemon->{pid};
 
 done_testing;

@@ -5,7 +5,7 @@ use Test::More;
 use FastCGIClient;
 use Program;
 
-# FCGIPM_N_PROCESSES in front of a script that has no manager.
+# FCGIPM_N_PROCESSES with a script that has no manager.
 
 my $FAST = <<'PROGRAM';
 use strict; use warnings; use CGI::Fast;
@@ -26,8 +26,8 @@ sub serve {
     return ($outcome, $manager);
 }
 
-# Five requests at a time whose bodies wait, until each of the workers has had one: the first that comes may find
-# some still on their way to Accept.
+# Five concurrent requests with delayed bodies, until each of the workers has served one: at first,
+# some workers may not be in Accept yet.
 my $all_at_once = sub {
     my ($socket) = @_;
     my (@all, %worker);
@@ -59,10 +59,10 @@ sub _held {
         is($parent, $manager, 'a worker of the script answers');
         $worker{$pid}++ if defined $pid;
     }
-    is(scalar keys %worker, 5, 'all five do');
-    is($outcome->{status}, 0, 'and TERM stops it');
+    is(scalar keys %worker, 5, 'all five workers do');
+    is($outcome->{status}, 0, 'TERM stops it');
     my @started = $outcome->{stderr} =~ /server \(pid \d+\) started/g;
-    is(scalar @started, 5, 'five were started');
+    is(scalar @started, 5, 'five workers were started');
 }
 
 {
@@ -72,17 +72,17 @@ sub _held {
 
     (my $own = $FAST) =~ s/(?=while)/use FCGI::ProcManager; FCGI::ProcManager->new({ n_processes => 1 })->pm_manage; /;
     ($outcome, $manager) = serve($own, { FCGIPM_N_PROCESSES => 2 }, $one);
-    like($outcome->{responses}[0]{stdout}, qr/ of $manager /, "a manager of the script's own is the only one");
+    like($outcome->{responses}[0]{stdout}, qr/ of $manager /, "with a manager of its own, the script gets no other");
     my @managers = $outcome->{stderr} =~ /manager \(pid \d+\): initialized/g;
-    is(scalar @managers, 1, 'there is no other');
+    is(scalar @managers, 1, 'there is one manager');
 
-    # Programs look in $0 for their own file, and CGI::Carp begins its messages with it.
+    # Programs find their own file by $0, and CGI::Carp begins its messages with it.
     (my $named = $FAST) =~ s/'worker '/"\$0 is [\$0]", 'worker '/;
     ($outcome) = serve($named, { FCGIPM_N_PROCESSES => 1 }, $one);
     like($outcome->{responses}[0]{stdout}, qr/\[program\.pl\]/, q{a script without a manager of its own keeps $0});
     $named =~ s/(?=while)/use FCGI::ProcManager; FCGI::ProcManager->new({ n_processes => 1 })->pm_manage; /;
     ($outcome) = serve($named, {}, $one);
-    like($outcome->{responses}[0]{stdout}, qr/\[perl-fcgi\]/, 'one with a manager is named by that');
+    like($outcome->{responses}[0]{stdout}, qr/\[perl-fcgi\]/, 'a script with its own manager has the manager\'s name');
 
     my $socket = 'use FCGI; my $s = FCGI::OpenSocket("own", 5); my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, {}, $s, 0); open my $f, ">", "ready"; close $f; while ($r->Accept >= 0) { print "worker $$ of ", getppid }';
     ($outcome, $manager) = serve($socket, { FCGIPM_N_PROCESSES => 2 }, sub {
@@ -90,7 +90,7 @@ sub _held {
         until (-S $own && -e ($own =~ s/own\z/ready/r)) { select undef, undef, undef, 0.001 }
         return FastCGIClient->ask($own);
     });
-    like($outcome->{responses}[0]{stdout}, qr/ of $manager\z/, 'a socket of its own');
+    like($outcome->{responses}[0]{stdout}, qr/ of $manager\z/, 'a script with its own socket');
 }
 
 {
@@ -100,7 +100,7 @@ sub _held {
     close $file;
     local @ENV{qw(PERL5OPT PERL5LIB FCGIPM_N_PROCESSES REQUEST_METHOD QUERY_STRING)} = ('-MFCGIPM::Compat', 'lib', 5, 'GET', 'name=tea');
     my $shown = `$^X $dir/cgi.pl </dev/null 2>&1`;
-    like($shown, qr/\AContent-Type: [^\n]+\s+worker \d+ of \d+ tea\n\z/, 'started as CGI it answers once, without workers');
+    like($shown, qr/\AContent-Type: [^\n]+\s+worker \d+ of \d+ tea\n\z/, 'as CGI it answers once, without workers');
 }
 
 done_testing;

@@ -9,8 +9,8 @@ use Test::More;
 use Compat;
 use Workers qw(fcgipm);
 
-# docs/MIGRATING.md: each of its commands and units is run as it is written, on a program of its kind. Only the
-# folders and the port are others.
+# docs/MIGRATING.md: each command and unit is run as written, with a matching program. Only
+# directories and the port are replaced.
 
 needs(qw(CGI::Fast Catalyst FCGI::ProcManager Plack::Handler::FCGI));
 
@@ -73,10 +73,10 @@ tmpldir /etc/munin/templates
 staticdir /etc/munin/static
 END
     'gitweb.conf' => q($projectroot = '/srv/app';),
-    'Makefile.PL' => "# by which Catalyst's script knows its home\n",
+    'Makefile.PL' => "# marks the home directory for Catalyst's script\n",
 );
 
-# name => [ where it listens, the user that its workers are by the command, what it needs besides ]
+# name => [ address, user of the workers with the command, other requirements ]
 my %SECTION = (
     'FCGI with FCGI::ProcManager' => [ ':9005',             'root' ],
     'CGI::Fast'                   => [ '/run/app/app.sock', 'root' ],
@@ -102,15 +102,15 @@ my %SECTION = (
 open my $page, '<', "$ROOT/docs/MIGRATING.md" or die "MIGRATING.md: $!";
 my $text = do { local $/; <$page> };
 my ($library) = $text =~ /^    export (PERL5LIB=\S+)$/m or die 'no PERL5LIB in MIGRATING.md';
-my %said = map { /\A([^\n]*)\n(.*)\z/s ? ($1 => $2) : () } split /^## /m, $text;
-is_deeply([ sort grep { $said{$_} =~ /^    after /m } keys %said ], [ sort keys %SECTION ], 'the sections that have an after are known here');
+my %section = map { /\A([^\n]*)\n(.*)\z/s ? ($1 => $2) : () } split /^## /m, $text;
+is_deeply([ sort grep { $section{$_} =~ /^    after /m } keys %section ], [ sort keys %SECTION ], 'this test knows the sections with a command');
 my $temporary = File::Temp->newdir;
 chmod 0755, $temporary;
 my $command = fcgipm();
 
 my $installed = other_users_tree();
 
-# A machine of its own: folders, programs, a port; and a text with those put into it.
+# Separate directories, programs and a port; and a sub that puts these into a text.
 my $machines = 0;
 sub machine {
     my $folder = "$temporary/" . ++$machines;
@@ -134,7 +134,7 @@ sub machine {
     return ("$folder/srv", $place);
 }
 
-# The folder of the socket, as systemd's RuntimeDirectory.
+# The directory of the socket, as systemd's RuntimeDirectory.
 sub owned_by {
     my ($user, $place) = @_;
     chown +(getpwnam $user)[ 2, 3 ], map { $place->($_) } '/run/app', '/srv/app' or die "chown: $!";
@@ -165,7 +165,7 @@ sub started {
 
 sub stopped {
     my ($name, $daemon) = @_;
-    is($daemon->stop, 0, "$name: TERM ends it with 0") or diag($daemon->log);
+    is($daemon->stop, 0, "$name: TERM stops it with status 0") or diag($daemon->log);
     unlike($daemon->log, qr/status [1-9]/, "$name: no worker failed");
     return;
 }
@@ -179,9 +179,9 @@ for my $name (sort keys %SECTION) {
         while (my ($variable, $value) = splice @pairs, 0, 2) { push @list, "$variable=" . $place->($value) }
         return @list;
     };
-    my ($after, @more) = $said{$name} =~ /^    after +(\S.*)$/mg;
-    ok(defined $after && !@more, "$name: one command") or next;
-    like($said{$name}, qr/^    before +\S/m, "$name: and one as it was");
+    my ($after, @more) = $section{$name} =~ /^    after +(\S.*)$/mg;
+    ok(defined $after && !@more, "$name: has one command") or next;
+    like($section{$name}, qr/^    before +\S/m, "$name: has the command before the migration");
     {
         my ($in, $place) = machine();
         $with{before}->($in) if $with{before};
@@ -193,17 +193,17 @@ for my $name (sort keys %SECTION) {
         stopped($name, $daemon);
     }
 
-    my @units = $said{$name} =~ /^(    \[Unit\]\n.*?^    WantedBy=\S+$)/msg;
-    is(scalar @units, 1, "$name: one unit");
+    my @units = $section{$name} =~ /^(    \[Unit\]\n.*?^    WantedBy=\S+$)/msg;
+    is(scalar @units, 1, "$name: has one unit");
     my %unit;
     push @{ $unit{$1} }, $2 while $units[0] =~ /^    (\w+)=(.*)$/mg;
-    is_deeply([ @unit{qw(Type RuntimeDirectory KillMode)} ], [ ['exec'], ['app'], ['mixed'] ], "$name: the unit is of a manager in the foreground");
+    is_deeply([ @unit{qw(Type RuntimeDirectory KillMode)} ], [ ['exec'], ['app'], ['mixed'] ], "$name: the unit is for a manager in the foreground");
     my ($its_user, @others) = @{ $unit{User} || [] };
-    ok(defined $its_user && !@others && $its_user ne 'root', "$name: which is not root");
+    ok(defined $its_user && !@others && $its_user ne 'root', "$name: the user is not root");
     my ($in, $place) = machine();
     $with{before}->($in) if $with{before};
-    is($place->($unit{WorkingDirectory}[0]), $in, "$name: in the folder of the application");
-    # What systemd does: the folder is the user's, and the environment is this and nothing else.
+    is($place->($unit{WorkingDirectory}[0]), $in, "$name: in the directory of the application");
+    # As systemd does: the user owns the directory, and the environment has nothing else.
     owned_by($its_user, $place);
     my @become = ('/usr/bin/setpriv', '--reuid', $its_user, '--regid', $its_user, '--init-groups');
     my @environment = map { $place->($_) } 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', @{ $unit{Environment} || [] };
@@ -216,7 +216,7 @@ for my $name (sort keys %SECTION) {
         is(system($unit{ExecReload}[0]), 0, "$name, unit: ExecReload");
     }
     $daemon->wait_for(qr/reload done/);
-    ask("$name, unit, after it", $daemon, $its_user, %asked);
+    ask("$name, unit, after a reload", $daemon, $its_user, %asked);
     stopped("$name, unit", $daemon);
 }
 

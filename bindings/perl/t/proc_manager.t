@@ -3,6 +3,7 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use Daemon;
+use Workers qw(worker_of);
 
 my $HEAD = <<'HEAD';
 use strict; use warnings; use FCGIPM; use FCGIPM::ProcManager;
@@ -24,25 +25,23 @@ sub daemon {
     return Daemon->start(text => $HEAD . $middle . ($with{loop} // $LOOP), environment => $with{environment});
 }
 
-sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
-
 my $ONE = 'my $pm = FCGIPM::ProcManager->new({ n_processes => 1 }); $pm->pm_manage; ';
 
 {
     my $daemon = daemon($ONE);
     my $old = worker_of($daemon->ask);
     $daemon->signal('HUP');
-    # Until then it may accept one more, and answers it.
+    # Until it has exited, the old worker may accept another request.
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
     $daemon->wait_for(qr/reload done/);
     my $new = worker_of($daemon->ask);
-    isnt($new, $old, 'HUP renews the workers');
-    is($daemon->stop, 0, 'TERM stops');
-    like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'and says so last');
+    isnt($new, $old, 'HUP replaces the workers');
+    is($daemon->stop, 0, 'TERM stops it');
+    like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, 'the last log line reports it');
 }
 {
     my $daemon = daemon($ONE);
-    # A request whose end has not come yet when the reload begins.
+    # A request that is incomplete when the reload begins.
     my $client = FastCGIClient->new($daemon->dir . '/socket');
     my $bytes  = $client->request_bytes({ stdin => "tail\n" });
     $daemon->wait_for(qr/server \(pid \d+\): initialized/);
@@ -52,7 +51,7 @@ my $ONE = 'my $pm = FCGIPM::ProcManager->new({ n_processes => 1 }); $pm->pm_mana
     $client->send_bytes(substr $bytes, 20);
     my $response = $client->response;
     ok($response->{ended}, 'a request that arrives in pieces during a reload is answered');
-    like($response->{stdout}, qr/tail/, 'in full');
+    like($response->{stdout}, qr/tail/, 'completely');
     $daemon->stop;
 }
 {
@@ -74,8 +73,8 @@ my $ONE = 'my $pm = FCGIPM::ProcManager->new({ n_processes => 1 }); $pm->pm_mana
         $lost++ if !$response->{ended};
         $daemon->wait_for(qr/reload done/);
     }
-    is($lost, 0, 'a kept connection loses no request over five reloads');
-    cmp_ok(scalar(keys %workers), '>', 1, 'though the workers change');
+    is($lost, 0, 'a keep-alive connection loses no request during five reloads');
+    cmp_ok(scalar(keys %workers), '>', 1, 'and different workers answer');
     $daemon->stop;
 }
 {
@@ -83,9 +82,9 @@ my $ONE = 'my $pm = FCGIPM::ProcManager->new({ n_processes => 1 }); $pm->pm_mana
     my $worker = worker_of($daemon->ask);
     kill TERM => $worker;
     $daemon->wait_for(qr/server \(pid $worker\) exited with status 0/);
-    isnt(worker_of($daemon->ask), $worker, 'a worker that got TERM leaves and is replaced');
+    isnt(worker_of($daemon->ask), $worker, 'a worker that receives TERM exits and is replaced');
     $daemon->stop;
-    unlike($daemon->log, qr/status [1-9]/, 'no status but 0');
+    unlike($daemon->log, qr/status [1-9]/, 'all workers exit with status 0');
 }
 {
     my $daemon = daemon($ONE, loop => <<'LOOP');
@@ -99,12 +98,12 @@ LOOP
     my $client = FastCGIClient->new($daemon->dir . '/socket');
     my $bytes = $client->request_bytes({ stdin => "x\n" });
     $client->send_bytes(substr $bytes, 0, -18);
-    my $first = $client->read_record;    # the parameters are through, the body is not
+    my $first = $client->read_record;    # the parameters have arrived, the body has not
     my ($worker) = $first->{content} =~ /(\d+)/;
     kill $_ => $worker for qw(TERM HUP INT QUIT);
     $client->send_bytes(substr $bytes, -18);
-    is($client->response->{stdout}, "finished x\nnot cut short", 'a signal in a request waits for its end');
-    like($daemon->wait_for(qr/server \(pid $worker\): (safe.*)/), qr/safe exit after SIGTERM/, 'then the worker leaves as it always said');
+    is($client->response->{stdout}, "finished x\nnot cut short", 'a signal during a request waits for the end of the request');
+    like($daemon->wait_for(qr/server \(pid $worker\): (safe.*)/), qr/safe exit after SIGTERM/, 'then the worker exits, with the message of FCGI::ProcManager');
     $daemon->stop;
 }
 {
@@ -116,11 +115,11 @@ while ($request->Accept >= 0) {
 }
 LOOP
     my $response = $daemon->ask;
-    like($response->{stdout}, qr/CODE/, 'what local $SIG{TERM} restores is a handler');
+    like($response->{stdout}, qr/CODE/, 'after local $SIG{TERM} the handler is restored');
     my $worker = worker_of($response);
     kill TERM => $worker;
     $daemon->wait_for(qr/server \(pid $worker\) exited with status 0/);
-    pass('and it protects');
+    pass('and works');
     $daemon->stop;
 }
 {
@@ -140,25 +139,25 @@ PROGRAM
     $daemon->signal('HUP');
     $daemon->wait_for(qr/notify: reload done/);
     is($daemon->stop('INT'), 0, 'INT stops like TERM');
-    like($daemon->log, qr/\Amanaging_init\nnotify: initialized\n/, 'managing_init comes first');
-    like($daemon->log, qr/^$_$/m, "$_ is told") for 'handling_init', 'sig_manager HUP', 'sig_manager INT', 'notify: received signal INT', 'notify: dying: safe exit from signal INT';
+    like($daemon->log, qr/\Amanaging_init\nnotify: initialized\n/, 'managing_init is called first');
+    like($daemon->log, qr/^$_$/m, "$_ is called") for 'handling_init', 'sig_manager HUP', 'sig_manager INT', 'notify: received signal INT', 'notify: dying: safe exit from signal INT';
 }
 {
     my $daemon = daemon('my $pm = FCGIPM::ProcManager->new({ n_processes => 5 }); $pm->pm_manage; ', environment => { FCGIPM_N_PROCESSES => 2 });
     $daemon->wait_for(qr/FCGIPM_N_PROCESSES=2 overrides n_processes=5/);
     $daemon->wait_for(qr/initialized/) for 1 .. 2;
     $daemon->stop;
-    is(scalar(() = $daemon->log =~ /\) started/g), 2, 'the environment wins, and the log says so');
+    is(scalar(() = $daemon->log =~ /\) started/g), 2, 'the environment overrides the program, which is logged');
 }
 {
     my $daemon = daemon('my $pm = FCGIPM::ProcManager->new; $pm->pm_manage; ', environment => { FCGIPM_N_PROCESSES => 1, FCGIPM_PM_TITLE => 'mine', FCGIPM_PID_FNAME => 'pid.test' });
     my $response = $daemon->ask;
-    isnt(worker_of($response), $daemon->pid, 'the environment alone makes a manager');
+    isnt(worker_of($response), $daemon->pid, 'n_processes in the environment starts a manager');
     open my $title, '<', '/proc/' . $daemon->pid . '/cmdline';
-    like(<$title>, qr/\Amine/, 'and names it');
-    ok(-e 'pid.test', 'and its pid file');
+    like(<$title>, qr/\Amine/, 'with the title of the environment');
+    ok(-e 'pid.test', 'and the pid file of the environment');
     $daemon->stop;
-    ok(!-e 'pid.test', 'which goes with it');
+    ok(!-e 'pid.test', 'the pid file is removed at the end');
 }
 for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a whole number/ ],
     [ '{ die_timeout => "soon" }', {}, qr/option die_timeout: 'soon' is not a number of seconds or a time/ ],
@@ -166,8 +165,8 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
     [ '{ n_processes => 1, pid_fname => "/nonexistent/pid" }', {}, qr{/nonexistent/pid} ]) {
     my ($options, $environment, $message) = @$_;
     my $daemon = daemon("my \$pm = FCGIPM::ProcManager->new($options); \$pm->pm_manage;", environment => $environment);
-    isnt($daemon->ended, 0, 'a bad value ends the program') ;
-    like($daemon->log, $message, 'and is named');
+    isnt($daemon->ended, 0, 'a bad value: the program exits') ;
+    like($daemon->log, $message, 'the message names it');
 }
 {
     my $daemon = daemon('my $pm = FCGIPM::ProcManager->new({ n_processes => 0 }); $pm->pm_manage; ');
@@ -176,7 +175,7 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
 }
 
 {
-    # Also of the signals that the library would take.
+    # Including signals that the library would handle.
     my @signals = qw(ALRM INT QUIT USR1 USR2 TTIN TTOU);
     my $daemon = daemon('for my $name (qw(' . "@signals" . ')) { $SIG{$name} = sub { print STDERR "$$ handles $_[0]\n" } } ' . $ONE);
     my $worker = worker_of($daemon->ask);
@@ -186,8 +185,8 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
     }
     kill INT => $worker;
     is($daemon->wait_for(qr/^(\d+) handles INT$/), $worker, 'and in a worker');
-    like($daemon->ask->{stdout}, qr/worker \d/, 'the manager serves on');
-    is($daemon->stop, 0, 'TERM stops as ever');
+    like($daemon->ask->{stdout}, qr/worker \d/, 'the manager continues');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
 }
 {
     my $dir = File::Temp->newdir;
@@ -195,12 +194,12 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
     my $first = daemon($options);
     $first->wait_for(qr/server \(pid \d+\): initialized/);
     my $second = daemon($options);
-    isnt($second->ended, 0, 'a second manager on the same pid file is refused');
+    isnt($second->ended, 0, 'a second manager with the same pid file is refused');
     my $pid = $first->pid;
-    like($second->log, qr/\Q$dir\E\/pid.*\b$pid\b/, 'and names the first');
-    like($first->ask->{stdout}, qr/worker/, 'which serves on');
-    is($first->stop, 0, 'and stops as ever');
-    ok(!-e "$dir/pid", 'and removes the file');
+    like($second->log, qr/\Q$dir\E\/pid.*\b$pid\b/, 'the message names the first');
+    like($first->ask->{stdout}, qr/worker/, 'which continues to serve');
+    is($first->stop, 0, 'TERM stops it with status 0');
+    ok(!-e "$dir/pid", 'the pid file is removed');
 }
 # The manager is killed.
 {
@@ -209,12 +208,12 @@ for ([ '{ n_processes => "five" }', {}, qr/option n_processes: 'five' is not a w
     my $bytes = $client->request_bytes({ stdin => "tail\n" });
     $client->send_bytes(substr $bytes, 0, -13);    # in the middle of the body
     $daemon->wait_for(qr/server \(pid \d+\): initialized/) for 1 .. 3;
-    # What comes later is answered, so the first one was accepted.
+    # A later request is answered, so the first one was accepted.
     $daemon->ask;
     $daemon->signal('KILL');
     $client->send_bytes(substr $bytes, -13);
     like($client->response->{stdout}, qr/worker \d+ tail/, 'a busy worker finishes its request when the manager is killed');
-    # They have the log open as long as they live.
-    is($daemon->ended, 9, 'and then all are gone');
+    # The log ends when all workers have exited.
+    is($daemon->ended, 9, 'all workers exit');
 }
 done_testing;

@@ -5,7 +5,7 @@ use Test::More;
 use Time::HiRes 'time';
 use Workers;
 
-# As many workers as the load asks for. A page waits until its test opens the gate.
+# The number of workers follows the load. A page waits until its test opens the gate.
 
 my $PAGE = 'if ($_[0]) { select undef, undef, undef, 0.01 until -e $_[0] }';
 
@@ -33,24 +33,24 @@ for my $pm (qw(dynamic ondemand)) {
     my $daemon = daemon(page => $PAGE, options => "n_processes => 12, pm => '$pm', min_spare => 1, max_spare => 2, process_idle_timeout => 0.5");
     $daemon->wait_for(qr/manager \(pid \d+\): initialized/);
     my $first = $pm eq 'dynamic' ? 1 : 0;
-    ok(until_status($daemon, sub { $_[0]{ready} == $first }), "$pm begins with $first");
+    ok(until_status($daemon, sub { $_[0]{ready} == $first }), "$pm starts with $first");
     my $gate = $daemon->dir . '/gate';
     my $begun = time;
     my @clients = clients($daemon, 12, $gate);
-    ok(until_status($daemon, sub { $_[0]{busy} == 12 }), 'twelve requests at once have twelve workers');
+    ok(until_status($daemon, sub { $_[0]{busy} == 12 }), 'twelve concurrent requests get twelve workers');
     diag(sprintf '%s: twelve workers after %.2f s', $pm, time - $begun);
     open_gate($gate);
     my %served = map { worker_of($_->response) => 1 } @clients;
-    is(scalar(grep { length } keys %served), 12, 'each of its own');
+    is(scalar(grep { length } keys %served), 12, 'each its own');
     my $most = $pm eq 'dynamic' ? 2 : 0;
-    ok(until_status($daemon, sub { $_[0]{ready} <= $most && $_[0]{retiring} == 0 }), 'those that are idle leave');
-    like($daemon->ask->{stdout}, qr/worker \d+/, 'a request is served still');
-    is($daemon->stop, 0, 'TERM stops');
-    unlike($daemon->log, qr/status [1-9]|emergency/, 'nothing went wrong');
-    unlike($daemon->log, qr/number of workers/, 'what the load changes is not logged');
+    ok(until_status($daemon, sub { $_[0]{ready} <= $most && $_[0]{retiring} == 0 }), 'idle workers exit');
+    like($daemon->ask->{stdout}, qr/worker \d+/, 'a request is still served');
+    is($daemon->stop, 0, 'TERM stops it');
+    unlike($daemon->log, qr/status [1-9]|emergency/, 'no worker failed');
+    unlike($daemon->log, qr/number of workers/, 'a change by load is not logged');
 }
 
-# By hand.
+# TTIN and TTOU.
 {
     my $daemon = daemon(options => 'n_processes => 2');
     $daemon->wait_for(qr/initialized/) for 1 .. 3;
@@ -61,7 +61,7 @@ for my $pm (qw(dynamic ondemand)) {
     $daemon->signal('TTOU');
     $daemon->wait_for(qr/number of workers set to 2/);
     $daemon->wait_for(qr/exited with status 0/);
-    ok(until_status($daemon, sub { $_[0]{ready} == 2 }), 'TTOU takes one away');
+    ok(until_status($daemon, sub { $_[0]{ready} == 2 }), 'TTOU removes a worker');
     $daemon->stop;
 }
 
@@ -72,8 +72,8 @@ for (
 ) {
     my ($options, $message) = @$_;
     my $daemon = daemon(options => $options);
-    isnt($daemon->ended, 0, "$options ends the program");
-    like($daemon->log, $message, 'and is named');
+    isnt($daemon->ended, 0, "$options: the program exits");
+    like($daemon->log, $message, 'the message names the option');
 }
 
 done_testing;

@@ -1,20 +1,20 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use IO::Socket::INET;
 use POSIX ();
 use Test::More;
+use Compat qw(free_address);
 use Daemon;
 use FastCGIClient;
 
-# A stop answers what waits in the listen queue, and leaves no socket file behind.
+# A stop answers the requests in the listen queue, and removes the socket file.
 
 my $program = <<'END';
 use strict;
 use warnings;
 use FCGIPM;
 use FCGIPM::ProcManager;
-my $gate_name = $ENV{GATE};    # a request has an environment of its own
+my $gate_name = $ENV{GATE};    # requests replace %ENV
 my $socket = FCGIPM::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
 $socket >= 0 or die FCGIPM::last_error(), "\n";
 my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, $ENV{FLAGS});
@@ -32,11 +32,6 @@ while ($request->Accept >= 0) {
     $manager->pm_post_dispatch;
 }
 END
-
-sub free_address {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die "listen: $!";
-    return '127.0.0.1:' . $socket->sockport;
-}
 
 sub asked {
     my ($address, $path) = @_;
@@ -59,14 +54,14 @@ for my $flags (0, 1) {
         my @waiting = map { asked($daemon->address, "/$_") } 1 .. 50;
         $daemon->signal('TERM');
         $daemon->wait_for(qr/TERM/);
-        ok(!-e $daemon->address, "$what: the socket file is gone") if !$address;
+        ok(!-e $daemon->address, "$what: the socket file is removed") if !$address;
         syswrite $gate, 'xx';
         my @answers = map { $_->response->{stdout} } @paused;
-        is(scalar(grep { /answered \/pause\z/ } @answers), 2, "$what: what was accepted is answered");
+        is(scalar(grep { /answered \/pause\z/ } @answers), 2, "$what: accepted requests are answered");
         my $number = 0;
         my @wrong = grep { my $wanted = ++$number; $_->response->{stdout} !~ m{answered /$wanted\z} } @waiting;
-        is(scalar @wrong, 0, "$what: what waited in the queue is, too");
-        is($daemon->ended, 0, "$what: and it ends with status 0");
+        is(scalar @wrong, 0, "$what: requests in the queue are answered");
+        is($daemon->ended, 0, "$what: the manager exits with status 0");
     }
 }
 
@@ -74,11 +69,11 @@ for my $flags (0, 1) {
     my $first = Daemon->start(text => $program, address => '', environment => { FLAGS => 0 });
     $first->wait_for(qr/^FastCGI: server .*initialized/) for 1, 2;
     my $second = Daemon->start(text => $program, address => $first->address, environment => { FLAGS => 0 });
-    isnt($second->ended, 0, 'a second one on the same address is refused');
+    isnt($second->ended, 0, 'a second program cannot open the same address');
     my $pid = $first->pid;
-    like($second->log, qr/in use by process $pid \(/, 'and the error names the first');
-    like($first->ask(params => [ PATH_INFO => '/' ])->{stdout}, qr{answered /\z}, 'which goes on');
-    is($first->stop, 0, 'and stops as ever');
+    like($second->log, qr/in use by process $pid \(/, 'the error names the process that has it');
+    like($first->ask(params => [ PATH_INFO => '/' ])->{stdout}, qr{answered /\z}, 'the first one continues to serve');
+    is($first->stop, 0, 'TERM stops it with status 0');
 }
 
 done_testing;

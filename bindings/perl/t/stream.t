@@ -4,7 +4,7 @@ use lib 't/lib';
 use Test::More;
 use Program;
 
-# Sizes: large bodies and responses pass through a bounded amount of memory, and arrive whole.
+# Large bodies and responses arrive completely, with a bounded amount of memory.
 
 use constant MIB => 1024 * 1024;
 
@@ -22,7 +22,7 @@ $statements
 PROGRAM
 }
 
-# Sends a body of many pieces without holding it.
+# Sends a large body in pieces.
 sub post {
     my ($mib) = @_;
     return sub {
@@ -42,15 +42,15 @@ for my $how ('read STDIN, my $b, 65_536', 'sysread STDIN, my $b, 10_000', 'do { 
         "my \$n = 0; while (my \$got = $how) { \$n += \$got; \$before ||= resident() } print \$n, ' ', resident() - \$before",
         post(4), post(64));
     my ($length, $grown) = split ' ', $outcome->{responses}[1]{stdout};
-    is($length, 64 * MIB, "64 MiB arrive by $how");
-    cmp_ok($grown, '<', MIB, 'and the process grows by less than 1 MiB');
+    is($length, 64 * MIB, "$how: 64 MiB arrive");
+    cmp_ok($grown, '<', MIB, 'the process grows by less than 1 MiB');
 }
 {
     my $outcome = serve('my $n = 0; while (my $l = <STDIN>) { $n += length $l; $before ||= resident() } print $n, " ", resident() - $before',
         { stdin => join '', map {"line $_ " . 'x' x 40 . "\n"} 1 .. 100_000 });
     my ($length, $grown) = split ' ', $outcome->{responses}[0]{stdout};
-    cmp_ok($length, '>', 5_000_000, 'lines add up');
-    cmp_ok($grown, '<', MIB, 'and are not gathered');
+    cmp_ok($length, '>', 5_000_000, 'all lines arrive');
+    cmp_ok($grown, '<', MIB, 'and are not accumulated');
 }
 {
     my $outcome = serve('my $chunk = "0123456789abcdef" x 4_096; $before = resident(); for (1 .. 1_024) { print $chunk } print STDERR resident() - $before',
@@ -65,12 +65,12 @@ for my $how ('read STDIN, my $b, 65_536', 'sysread STDIN, my $b, 10_000', 'do { 
             }
             return { length => $length, grown => $stderr };
         });
-    is($outcome->{responses}[0]{length}, 64 * MIB, 'a response of 64 MiB leaves whole');
-    cmp_ok($outcome->{responses}[0]{grown}, '<', MIB, 'and the process grows by less than 1 MiB');
+    is($outcome->{responses}[0]{length}, 64 * MIB, 'a response of 64 MiB is sent completely');
+    cmp_ok($outcome->{responses}[0]{grown}, '<', MIB, 'the process grows by less than 1 MiB');
 }
 {
     my $outcome = serve('my $all = do { local $/; <STDIN> }; print length $all; print $all', { stdin => join '', map {chr} 0 .. 255 });
-    is($outcome->{responses}[0]{stdout}, '256' . join('', map {chr} 0 .. 255), 'bytes are bytes');
+    is($outcome->{responses}[0]{stdout}, '256' . join('', map {chr} 0 .. 255), 'all byte values pass unchanged');
 }
 {
     my $body = join '', map { chr(33 + $_ % 90) x ($_ % 7) . "\n" } 1 .. 3_000;
@@ -87,7 +87,7 @@ for my $how ('read STDIN, my $b, 65_536', 'sysread STDIN, my $b, 10_000', 'do { 
         }
         print $t;
 STATEMENTS
-    is($outcome->{responses}[1]{stdout}, $body, 'ways of reading mix');
+    is($outcome->{responses}[1]{stdout}, $body, 'ways of reading can be mixed');
 }
 
 done_testing;

@@ -7,7 +7,7 @@ use Test::More;
 use Daemon;
 use Program ();
 
-# Each synopsis is a whole program: it is run, asked for a page, and stopped.
+# Each synopsis is a complete program: it is started, sent a request, and stopped.
 
 my $HELLO = qr/^Hello from \d+$/m;
 my %ANSWER = (
@@ -28,7 +28,7 @@ my %ANSWER = (
     'FCGIPM::Compat::Managed'      => $HELLO,
     'FCGIPM::Compat::Redirected'   => qr/^done$/m,
 );
-# These serve nobody.
+# These are not servers.
 my %PRINTS = (
     'FCGIPM::FFI' => qr/\Alibfcgipm \d+\.\d+\.\d+ from \//,
     'FCGIPM::Alias'   => qr/\AHello\n\z/,
@@ -48,30 +48,31 @@ for my $file (sort @files) {
     my $text = do { local $/; <$in> };
     next if $text !~ /^=head1/m;    # t/distribution.t lists the modules without POD
     my ($synopsis) = $text =~ /^=head1 SYNOPSIS\n\n(.*?)\n=head1/ms;
-    ok(defined $synopsis, "$module: a synopsis") or next;
+    ok(defined $synopsis, "$module: has a synopsis") or next;
     $synopsis =~ s/^    //mg;
-    like($synopsis, qr{\A#!/usr/bin/perl\n}, "$module: a whole program");
-    # The places that it names are others here.
+    like($synopsis, qr{\A#!/usr/bin/perl\n}, "$module: the synopsis is a complete program");
+    # Addresses and files are replaced.
     $synopsis =~ s{'(?::9005|/run/app\.sock)'}{'fd:0'}g;
     $synopsis =~ s{'/(?:run|tmp)/(app\.pid|report)'}{'$folder/$1'}g;
-    unlike($synopsis, qr{'(?::\d|/(?:run|tmp)/(?!\Q@{[ $folder =~ s{\A/tmp/}{}r ]}\E))}, "$module: which this test has put elsewhere");
+    unlike($synopsis, qr{'(?::\d|/(?:run|tmp)/(?!\Q@{[ $folder =~ s{\A/tmp/}{}r ]}\E))}, "$module: no other address or file");
     $run{$module} = 1;
 
     my $daemon = Daemon->start(text => $synopsis, environment => $module eq 'FCGIPM::Compat' ? { PERL5OPT => '-Ilib -MFCGIPM::Compat' } : {});
     if (my $prints = $PRINTS{$module}) {
-        is($daemon->ended, 0, "$module: runs to its end");
+        is($daemon->ended, 0, "$module: exits with status 0");
         like($daemon->stdout, $prints, "$module: prints");
     }
     else {
         my $answer = $daemon->ask(params => [ REQUEST_METHOD => 'GET' ], stdin => "tea\nmilk");
         like($answer->{stdout}, $ANSWER{$module}, "$module: answers");
-        # Perl's handlers run between two of its statements: a signal that comes just before accept waits for a request.
+        # Perl's handlers run between two statements: a signal just before accept would wait for a
+        # request.
         Program::wait_until_idle($daemon->pid);
-        # A program without a manager dies of it, unless it is one for FCGI, which handles it.
+        # It kills a program without a manager, except under FCGIPM::Compat, which handles it.
         is($daemon->stop, $module =~ /\A(?:FCGIPM\z|FCGIPM::(?:Compat|ProcManager))/ ? 0 : POSIX::SIGTERM(), "$module: TERM ends it");
     }
     unlike($daemon->log, qr/ at \S+ line \d+/, "$module: without a warning");
 }
-is_deeply([ sort keys %run ], [ sort +(keys %ANSWER, keys %PRINTS) ], 'all of them');
+is_deeply([ sort keys %run ], [ sort +(keys %ANSWER, keys %PRINTS) ], 'all modules with POD');
 
 done_testing;

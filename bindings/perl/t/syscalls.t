@@ -5,7 +5,7 @@ use File::Temp;
 use Test::More;
 use Daemon;
 
-# Perl adds no system call of its own to the library's: accept4, recvfrom, sendto, close. strace counts.
+# Perl adds no system call to the library's: accept4, recvfrom, sendto, close. Counted with strace.
 
 my $PROGRAM = <<'PROGRAM';
 use strict; use warnings; use FCGIPM; use FCGIPM::ProcManager;
@@ -29,12 +29,12 @@ my @PARAMS = map { ("NAME_$_" => "value $_") } 1 .. 28;
 sub calls {
     my ($ask) = @_;
     my $trace = File::Temp->new;
-    # The look whether a client hung up comes behind whatever takes long, and here strace sees to that.
+    # The check for disconnected clients follows slow requests, and under strace all are slow.
     my $daemon = Daemon->start(text => $PROGRAM, environment => { FCGIPM_SKIP_DISCONNECTED => 'no' });
     my $worker = $daemon->wait_for(qr/server \(pid (\d+)\): initialized/);
     my $strace = open(my $says, '-|', "exec strace -p $worker -o $trace 2>&1") or die "strace: $!";
     my $attached = <$says>;
-    like($attached, qr/attached/, 'strace is at work') or return;
+    like($attached, qr/attached/, 'strace is attached') or return;
     $ask->($daemon);
     $daemon->stop;
     1 while <$says>;
@@ -53,8 +53,8 @@ sub between {
     return { map { $_ => $count{$_} / $rounds } keys %count };
 }
 
-# The first request keeps the worker busy until all others stand in the queue complete: a worker that is faster
-# than its client has to wait for bytes, and that is a call more.
+# The first request keeps the worker busy until all others are complete in the queue: a worker that
+# is faster than its client waits for bytes, which takes another call.
 my $names = calls(sub {
     my ($daemon) = @_;
     my @clients = map { FastCGIClient->new($daemon->dir . '/socket') } 1 .. $REQUESTS;
@@ -64,7 +64,7 @@ my $names = calls(sub {
     $clients[0]->send_bytes($rest);
     $_->response for @clients;
 });
-is_deeply(between(accept4 => $names), { accept4 => 1, recvfrom => 1, sendto => 1, close => 1 }, 'four system calls for a request') if $names;
+is_deeply(between(accept4 => $names), { accept4 => 1, recvfrom => 1, sendto => 1, close => 1 }, 'four system calls per request') if $names;
 
 $names = calls(sub {
     my ($daemon) = @_;
@@ -75,7 +75,7 @@ if ($names) {
     my $count = between(sendto => $names);
     my $sum = 0;
     $sum += $_ for values %$count;
-    cmp_ok($sum, '<=', 3, 'three on a kept connection') or diag(explain($count));
+    cmp_ok($sum, '<=', 3, 'three on a keep-alive connection') or diag(explain($count));
 }
 
 done_testing;

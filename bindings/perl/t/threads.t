@@ -5,7 +5,7 @@ use Config;
 use Test::More;
 use SameProgram;
 
-# Threads with a request each, as FCGI's own example has them.
+# Threads with one request each, as in FCGI's own example.
 
 BAIL_OUT('this perl has no threads') if !$Config{useithreads};
 
@@ -33,7 +33,7 @@ $_->join for map { threads->create(\&serve, $_) } 0 .. 2;
 my $sum = 0; $sum += $_ for @count;
 print "served $sum\n";
 PROGRAM
-# A request that was made before keeps to its thread. The original dies of it.
+# A request that was created before stays with its thread. The original crashes.
 sub ours {
     my ($name, $expected, $requests, $text) = @_;
     my $outcome = SameProgram::outcomes(ways => ['compat'], requests => $requests, text => $HEAD . $text);
@@ -43,7 +43,7 @@ sub ours {
     return;
 }
 
-ours('a thread beside a request', [ (map { "value $_ 42\n" } 1 .. 3), "end\n", '', 0 ], [ map { {%$_} } @REQUESTS[ 0 .. 2 ] ], <<'PROGRAM');
+ours('a thread created beside a request', [ (map { "value $_ 42\n" } 1 .. 3), "end\n", '', 0 ], [ map { {%$_} } @REQUESTS[ 0 .. 2 ] ], <<'PROGRAM');
 my ($in, $out, $err) = map { IO::Handle->new } 1 .. 3;
 my $request = FCGI::Request($in, $out, $err, \my %env);
 for (1 .. 3) {
@@ -54,7 +54,7 @@ for (1 .. 3) {
 $request->Finish;
 print "end\n";
 PROGRAM
-ours('threads in a request on STDOUT', [ "before\non\n", '', '', 0 ], [ {%{ $REQUESTS[0] }} ], <<'PROGRAM');
+ours('threads created in a request on STDOUT', [ "before\non\n", '', '', 0 ], [ {%{ $REQUESTS[0] }} ], <<'PROGRAM');
 my $request = FCGI::Request();
 $request->Accept;
 print "before\n";

@@ -7,7 +7,8 @@ use Test::More;
 use Compat;
 use Workers;
 
-# No warning of these modules, whichever way perl was asked for some; -W asks for all, and no pragma is heard.
+# These modules cause no warnings, neither with -w nor with -W, which enables all and ignores
+# pragmas.
 
 my $LIB = Cwd::abs_path('lib');
 my @modules;
@@ -20,7 +21,7 @@ for my $switch (qw(-w -W)) {
         open my $pipe, '-|', $^X, $switch, "-I$LIB", '-e', $text or die "perl: $!";
         my @lines = readline $pipe;
         close $pipe;
-        # Those of the modules that they use are no concern of theirs.
+        # Warnings from modules that they use do not count.
         is_deeply([ grep { !/\Awarning: / || m{\Q$LIB\E|FCGI} } @lines ], ["loaded\n"], "perl $switch: $module");
     }
 
@@ -44,10 +45,10 @@ PROGRAM
         like($daemon->ask(params => [ NAME => $_ ], stdin => "a\nb\n")->{stdout}, qr/worker \d+/, "perl $switch, FCGIPM_XS=$xs: served") for 1 .. 4;
         $daemon->signal('HUP');
         $daemon->wait_for(qr/reload done/);
-        like($daemon->ask->{stdout}, qr/worker \d+/, 'and by the next');
-        is($daemon->stop, 0, 'stopped');
+        like($daemon->ask->{stdout}, qr/worker \d+/, 'the new workers serve');
+        is($daemon->stop, 0, 'TERM stops it');
         my @warnings = $daemon->log =~ /^(.*(?:warning: | at \S+ line \d|Can't exec).*)$/mg;
-        is_deeply([ grep { m{\Q$LIB\E|FCGI|exec} } @warnings ], [], 'without a warning of ours');
+        is_deeply([ grep { m{\Q$LIB\E|FCGI|exec} } @warnings ], [], 'no warning from these modules');
     }
 }
 

@@ -2,8 +2,8 @@ use strict;
 use warnings;
 use Test::More;
 
-# What every request does is written twice, in C and in Perl. The other tests run with the compiled part; these once
-# more without it.
+# What every request does is implemented twice, in C and in Perl. The other tests run with the
+# compiled part; these run once more without it.
 
 $ENV{FCGIPM_XS} = 0;
 for my $test (qw(fcgipm request late_signals compat compat/inside managed fork_hooks originals/forking originals/functions originals/limits
@@ -12,7 +12,7 @@ for my $test (qw(fcgipm request late_signals compat compat/inside managed fork_h
 {
     my @lines = qx{$^X -Ilib t/$test.t 2>&1};
     is($?, 0, "$test.t") or diag(@lines);
-    cmp_ok(scalar(grep { /^ok / } @lines), '>', 3, 'which tests something');
+    cmp_ok(scalar(grep { /^ok / } @lines), '>', 3, "$test.t: has tests");
 }
 
 done_testing;

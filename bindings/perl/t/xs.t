@@ -11,8 +11,8 @@ use FCGIPM;
 use FCGIPM::XS;
 use Workers;
 
-# The compiled part: its constants are those of the Perl modules, it is used if it exists, and a perl
-# for which it was not built warns and works without it.
+# The compiled part: its constants are those of the Perl modules, it is used if it exists, and a
+# perl for which it was not built warns and works without it.
 
 ok($FCGIPM::XS::is_loaded, 'the compiled part is built and loaded');
 is(\&FCGIPM::Stream::Output::PRINT,   \&FCGIPM::XS::print_items, 'print is compiled');

@@ -7,14 +7,15 @@ use Test::More;
 use Application;
 use Compat;
 
-# gitweb, as git ships it: CGI::Fast and FCGI::ProcManager, a reference to FCGI::Stream::PRINT that is taken before FCGI is
-# loaded, and workers that exit by themselves after each error and after 100 requests.
+# gitweb, as git ships it: CGI::Fast and FCGI::ProcManager, a reference to FCGI::Stream::PRINT that
+# is taken before FCGI is loaded, and workers that exit on their own after each error and after 100
+# requests.
 
 my $GITWEB = '/usr/share/gitweb/gitweb.cgi';
 -x $GITWEB or BAIL_OUT("$GITWEB is needed (packaging/setup.sh test)");
 needs(qw(CGI::Fast FCGI::ProcManager));
 
-# A repository of 2005, so that the ages of its commits do not change while the test runs.
+# The commits are from 2005, so that their ages do not change while the test runs.
 my $folder = File::Temp->newdir;
 my $text = "Gr\xc3\xbc\xc3\x9fe\n" x 100;
 my $binary = join '', map { chr } 0 .. 255;
@@ -70,13 +71,13 @@ my @page = (
     [ '?p=city.git;a=nonsense',                 qr/\AStatus: 400/ ],
     [ '?p=city.git;a=summary',                  qr/J\xc3\xb6rg/ ],
 );
-# An error's page has the project of the worker's request before in its title, so there is one worker.
+# One worker, because the title of an error page has the project of the worker's previous request.
 pages_alike('gitweb', sub { start($_[0], undef, 1) }, [ map { page($_->[0], script => '/gitweb', @variable) } @page ],
     workers   => 1,
     contains  => [ map { $_->[1] } @page ],
     anonymous => sub {
         my ($page) = @_;
-        # CGI.pm counts it from now.
+        # Depends on the time.
         $page =~ s/^(Expires|Date): .*\r$/$1: WHEN/mg;
         return $page;
     },
@@ -85,15 +86,15 @@ pages_alike('gitweb', sub { start($_[0], undef, 1) }, [ map { page($_->[0], scri
 my @load = ('--script-name', '/gitweb', map { ('--param', "$variable[$_]=$variable[$_ + 1]") } 0, 2);
 undisturbed('gitweb', \&start, load => [ @load, '--uri', '/gitweb?p=city.git;a=summary' ], expect => 'text.txt');
 
-# A worker that exits with 0 behind its answer has not failed: its successor comes at once.
+# A worker that exits with status 0 after its response has not failed: it is replaced immediately.
 {
     my $daemon = start(compat_environment());
     $daemon->wait_for(qr{server \(pid \d+\): initialized});
     my $loaded = load_during($daemon, sub { $daemon->wait_for(qr/exited with status 0/) for 1 .. 40 },
         options => [ @load, '--uri', '/gitweb?p=nowhere.git', '--status', 404 ]);
-    is($loaded->{lost}, 0, 'gitweb: 40 workers that exit by themselves lose nothing');
-    is($daemon->stop, 0, 'gitweb: stopped');
-    unlike($daemon->log, qr/emergency|too fast|pause/, 'gitweb: and are replaced without a pause') or diag($daemon->log);
+    is($loaded->{lost}, 0, 'gitweb: 40 workers that exit on their own lose no request');
+    is($daemon->stop, 0, 'gitweb: TERM stops it');
+    unlike($daemon->log, qr/emergency|too fast|pause/, 'gitweb: the workers are replaced without a delay') or diag($daemon->log);
 }
 
 done_testing;

@@ -7,14 +7,14 @@ use Test::More;
 use Application;
 use Compat;
 
-# LemonLDAP::NG's server: Plack on FCGI::ProcManager, with the portal, the handler that nginx asks, and CGI scripts that
-# CGI::Compile makes functions of. It opens its socket itself.
+# LemonLDAP::NG's server: Plack on FCGI::ProcManager, with the portal, the handler for nginx's
+# auth_request, and CGI scripts that CGI::Compile turns into functions. It opens its socket itself.
 
 my $SERVER = '/usr/sbin/llng-fastcgi-server';
 -x $SERVER or BAIL_OUT("$SERVER is needed (packaging/setup.sh test)");
 needs(qw(CGI::Compile CGI::Emulate::PSGI FCGI::ProcManager Lemonldap::NG::Portal Plack::Handler::FCGI));
 
-# Debian's configuration, with its folders elsewhere and without what only sends mail.
+# Debian's configuration, with other directories and without features that only send mail.
 my $folder = File::Temp->newdir;
 chmod 0755, $folder;
 my $DATA = '/var/lib/lemonldap-ng';
@@ -61,7 +61,7 @@ sub start {
         in          => '/',
         address     => "$folder/run/socket",
         environment => {
-            # Headers come in the order of a hash.
+            # Headers are in the order of a hash.
             %$environment, PERL_HASH_SEED => 0, LLNG_DEFAULTCONFFILE => "$folder/lemonldap-ng.ini", LLNG_DEFAULTLOGGER => 'Lemonldap::NG::Common::Logger::Std',
         },
     );
@@ -90,7 +90,7 @@ pages_alike('LemonLDAP', \&start, [ map { $_->[0] } @page ],
         my ($text) = @_;
         # The session.
         $text =~ s/\blemonldap=\w+/lemonldap=SESSION/g;
-        # The worker, and when it said so.
+        # The time and the worker.
         $text =~ s/^\[\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}\] \[LLNG:\d+\]/[WHEN] [LLNG:PID]/mg;
         return $text;
     },

@@ -8,8 +8,8 @@ use Test::More;
 use Application;
 use Compat;
 
-# munin's pages: a script on CGI::Fast in taint mode, which refuses to run as root. Compat is named on perl's command
-# line, because perl -T ignores PERL5OPT.
+# munin's pages: a script on CGI::Fast in taint mode, which refuses to run as root. FCGIPM::Compat
+# is on perl's command line, because perl -T ignores PERL5OPT.
 
 my $SCRIPT = '/usr/lib/munin/cgi/munin-cgi-html';
 -x $SCRIPT or BAIL_OUT("$SCRIPT is needed (packaging/setup.sh test)");

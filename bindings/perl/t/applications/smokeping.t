@@ -6,8 +6,8 @@ use Test::More;
 use Application;
 use Compat;
 
-# Smokeping, as Debian ships it: a script on CGI::Fast without a manager, that ignores SIGCHLD. It draws its pictures with
-# RRDtool in the request. FCGIPM_N_PROCESSES gives it a manager.
+# Smokeping, as Debian ships it: a script on CGI::Fast without a manager, which ignores SIGCHLD and
+# draws images with RRDtool in the request. FCGIPM_N_PROCESSES gives it a manager.
 
 my $SCRIPT = '/usr/share/smokeping/smokeping.cgi';
 -x $SCRIPT or BAIL_OUT("$SCRIPT is needed (packaging/setup.sh test)");
@@ -95,11 +95,11 @@ pages_alike('smokeping', \&start, [ map { page($_->[0], script => '/smokeping') 
     anonymous => sub {
         my ($text) = @_;
         $text =~ s/^(Expires|Date): .*\r$/$1: WHEN\r/mg;
-        # When a range begins; a picture's name, from the time and the process; how many bytes these are.
+        # The begin of a range; an image's name, which contains the time and the pid; its length.
         $text =~ s/start=\d{4}-\d\d-\d\d%20\d\d:\d\d;/start=WHEN;/g;
         $text =~ s{/__navcache/\d+_}{/__navcache/NAME_}g;
         $text =~ s/^Content-length: \d+\r$/Content-length: SIZE\r/mi if $text =~ /NAME_/;
-        # CGI::Carp's.
+        # The time in messages of CGI::Carp.
         $text =~ s/^\[\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}\]/[WHEN]/mg;
         return $text;
     },

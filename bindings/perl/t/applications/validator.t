@@ -6,8 +6,8 @@ use Test::More;
 use Application;
 use Compat;
 
-# The W3C's validator, a CGI script, under Plack::App::WrapCGI. CGI::Compile makes a function of it, and localises all of
-# %SIG around each request.
+# The W3C's validator, a CGI script, under Plack::App::WrapCGI. CGI::Compile turns it into a
+# function, and localises all of %SIG in each request.
 
 my $SCRIPT = '/usr/lib/cgi-bin/w3c-markup-validator/check';
 -x $SCRIPT or BAIL_OUT("$SCRIPT is needed (packaging/setup.sh test)");
@@ -47,13 +47,13 @@ my @page = (
     [ form('<nonsense/>', output => 'json'),         qr/"type": *"error"/ ],
     [ form("<p>Gr\xc3\xbc\xc3\x9fe</p>", ss => 1, outline => 1), qr/^X-W3C-Validator-Status: Valid\r/m ],
 );
-# CGI warns once in each process.
+# One worker, because CGI warns once in each process.
 pages_alike('validator', sub { start($_[0], undef, 1) }, [ map { page('', script => '/check', body => $_->[0]) } @page ],
     workers   => 1,
     contains  => [ map { $_->[1] } @page ],
     anonymous => sub {
         my ($text) = @_;
-        # CGI::Carp's.
+        # The time in messages of CGI::Carp.
         $text =~ s/^\[\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}\]/[WHEN]/mg;
         return $text;
     },

@@ -5,7 +5,7 @@ use Test::More;
 use Compat;
 use Program ();
 
-# Catalyst's own script, as `catalyst.pl` makes it, on the original and on Compat.
+# Catalyst's own script, as `catalyst.pl` creates it, on the original and under FCGIPM::Compat.
 
 needs(qw(Catalyst FCGI::ProcManager));
 
@@ -69,18 +69,18 @@ sub answers {
     my $daemon = shop($environment);
     my @answers = (map({ ask($daemon, $_) } qw(/ /some/where /written /wrong /away)), ask($daemon, '/form', 'a=1&b=2'));
     my $has_pid_file = -s $daemon->dir . '/pid' ? 'pid file' : 'none';
-    # The original loses a signal that comes before accept.
+    # The original loses a signal that arrives before accept.
     Program::wait_until_idle($_) for $daemon->log =~ /server \(pid (\d+)\): initialized/g;
     return [ @answers, $has_pid_file, $daemon->stop ];
 }
 
 my ($original, $ours) = map { answers($_) } {}, compat_environment();
-is_deeply($ours, $original, 'answers are the same') or diag(explain({ ours => $ours, original => $original }));
+is_deeply($ours, $original, 'the responses are the same') or diag(explain({ ours => $ours, original => $original }));
 like($ours->[5]{stdout}, qr/a=1,b=2/, 'a form');
 
 my $daemon = shop(compat_environment());
 reloads('Catalyst', $daemon, 3, expect => 'worker');
-is($daemon->stop, 0, 'TERM ends it with 0');
+is($daemon->stop, 0, 'TERM stops it with status 0');
 ok(!-e $daemon->dir . "/$_", "no $_ is left") for qw(socket pid);
 
 done_testing;

@@ -4,9 +4,10 @@ use lib 't/lib';
 use POSIX ();
 use Test::More;
 use Compat;
+use Workers qw(worker_of);
 
-# A script that only says `while (my $q = CGI::Fast->new)`, served by five workers on one socket: what the
-# operator adds stands in the environment.
+# A script that only contains `while (my $q = CGI::Fast->new)`, served by five workers on one
+# socket. The environment provides both.
 
 needs('CGI::Fast');
 
@@ -27,10 +28,8 @@ END
 
 sub ask {
     my ($daemon, $query) = @_;
-    return $daemon->ask(params => [ REQUEST_METHOD => 'GET', QUERY_STRING => $query // '' ])->{stdout};
+    return $daemon->ask(params => [ REQUEST_METHOD => 'GET', QUERY_STRING => $query // '' ]);
 }
-
-sub worker { return $_[0] =~ /worker (\d+)/ ? $1 : '' }
 
 for my $address ('', free_address()) {
     my $what = $address ? 'TCP' : 'unix';
@@ -40,23 +39,23 @@ for my $address ('', free_address()) {
     my %worker = map { $daemon->wait_for(qr/^FastCGI: server \(pid (\d+)\): initialized/) => 1 } 1 .. 5;
     is(scalar keys %worker, 5, "$what: five workers");
     my $answer = ask($daemon, 'ask=this');
-    like($answer, qr/^worker \d+ of @{[ $daemon->pid ]} this$/m, "$what: answered");
-    ok($worker{ worker($answer) }, "$what: by one of them");
+    like($answer->{stdout}, qr/^worker \d+ of @{[ $daemon->pid ]} this$/m, "$what: answered");
+    ok($worker{ worker_of($answer) }, "$what: by one of the workers");
 
-    # Each waits in its request until the gate is opened.
+    # Each worker waits in its request until the gate is opened.
     my @clients = map { FastCGIClient->new($daemon->address) } 1 .. 5;
     $_->send_bytes($_->request_bytes({ params => [ REQUEST_METHOD => 'GET', QUERY_STRING => 'ask=gate' ] })) for @clients;
     my %busy = map { $daemon->wait_for(qr/^waiting (\d+)$/) => 1 } @clients;
-    is_deeply(\%busy, \%worker, "$what: all five at a time");
+    is_deeply(\%busy, \%worker, "$what: all five are busy");
     open my $opened, '>', "$folder/gate" or die "gate: $!";
-    is(scalar(grep { $_->response->{ended} } @clients), 5, "$what: and all are answered");
+    is(scalar(grep { $_->response->{ended} } @clients), 5, "$what: all requests are answered");
     close $opened;
 
     reloads($what, $daemon, 5, expect => 'worker');
-    ok(!$worker{ worker(ask($daemon)) }, "$what: by new workers");
-    is($daemon->stop, 0, "$what: TERM ends it with 0");
-    ok(!-e $daemon->dir . '/socket', "$what: its socket file is gone") if !$address;
-    like($daemon->log, qr/^after the loop of \d+$/m, "$what: workers come to the end of the script");
+    ok(!$worker{ worker_of(ask($daemon)) }, "$what: new workers serve");
+    is($daemon->stop, 0, "$what: TERM stops it with status 0");
+    ok(!-e $daemon->dir . '/socket', "$what: the socket file is removed") if !$address;
+    like($daemon->log, qr/^after the loop of \d+$/m, "$what: workers reach the end of the script");
     like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, "$what: the manager does not");
     unlike($daemon->log, qr/ at .* line \d+/, "$what: no warnings");
 }
@@ -64,22 +63,22 @@ for my $address ('', free_address()) {
 {
     my $daemon = compat(text => $SCRIPT, environment => { FCGIPM_N_PROCESSES => 2 });
     $daemon->wait_for(qr/server .*initialized/);
-    reloads('kept connections, parameters in two segments', $daemon, 3, expect => 'worker', keep => 1, split => 2);
-    my $old = worker(ask($daemon));
+    reloads('keep-alive connections, parameters in two segments', $daemon, 3, expect => 'worker', keep => 1, split => 2);
+    my $old = worker_of(ask($daemon));
     kill TERM => $old;
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
-    isnt(worker(ask($daemon)), $old, 'TERM to a worker has it replaced');
+    isnt(worker_of(ask($daemon)), $old, 'a worker that receives TERM is replaced');
     is($daemon->stop, 0, 'an inherited socket');
 }
 
-# Without the variable it is what it always was.
+# Without the variable, there is no manager.
 {
     my $daemon = compat(text => $SCRIPT);
-    is(worker(ask($daemon)), $daemon->pid, 'no manager unless one is asked for');
+    is(worker_of(ask($daemon)), $daemon->pid, 'without the variable the script serves alone');
     $daemon->stop('KILL');
 }
 
-# What the script loads before its loop stands in the manager and stays; what it loads within is renewed.
+# A reload does not replace what the script loads before its loop, but what it loads within.
 {
     my $folder = File::Temp->newdir;
     my $write = sub {
@@ -96,18 +95,18 @@ while (my $q = CGI::Fast->new) {
     print $q->header('text/plain'), "early ", Early::version(), ", late ", Late::version();
 }
 END
-    like(ask($daemon), qr/early first, late first/, 'loaded');
+    like(ask($daemon)->{stdout}, qr/early first, late first/, 'loaded');
     $write->($_, 'second') for qw(Early Late);
     $daemon->signal('HUP');
     my $old = $daemon->wait_for(qr/server \(pid (\d+)\) exited/);
-    like(ask($daemon), qr/early first, late second/, 'a reload renews what is loaded after the first new');
+    like(ask($daemon)->{stdout}, qr/early first, late second/, 'a reload replaces what is loaded after the first CGI::Fast->new');
     $daemon->stop;
 }
 
-# The options of `use CGI::Fast`, and their variables, which win.
+# The options of `use CGI::Fast`, and their variables, which take precedence.
 {
     my $backlog = <<'END';
-# What listen(2) was told: tcpi_sacked of a listening socket.
+# The backlog of listen(2): tcpi_sacked of a listening socket.
 sub backlog {
     for my $descriptor (3 .. 20) {
         open my $socket, '<&=', $descriptor or next;
@@ -127,8 +126,8 @@ END
             environment => { FCGIPM_N_PROCESSES => 2, %$environment },
         );
         $daemon->wait_for(qr/server .*initialized/) for 1, 2;
-        like(ask($daemon), qr/queue $queue\z/, "a listen queue of $queue");
-        is($daemon->stop, 0, 'TERM ends it');
+        like(ask($daemon)->{stdout}, qr/queue $queue\z/, "a listen queue of $queue");
+        is($daemon->stop, 0, 'TERM stops it');
     }
     my $folder = File::Temp->newdir;
     my $daemon = compat(
@@ -138,19 +137,19 @@ END
         environment => { FCGIPM_N_PROCESSES => 5, FCGI_SOCKET_PATH => '' },
     );
     $daemon->wait_for(qr/server .*initialized/) for 1 .. 5;
-    like(ask($daemon), qr/worker \d/, 'socket_path');
+    like(ask($daemon)->{stdout}, qr/worker \d/, 'socket_path');
     is(sprintf('%o', (stat "$folder/own")[2] & 07777), '751', 'socket_perm');
-    is($daemon->stop, 0, 'TERM ends it');
-    ok(!-e "$folder/own", 'and its socket file is gone');
+    is($daemon->stop, 0, 'TERM stops it');
+    ok(!-e "$folder/own", 'its socket file is removed');
 }
 
-# A broken deploy and the limits of the manager are the library's, whatever the script knows.
+# Options of the manager work without support by the script.
 {
     my $daemon = compat(text => $SCRIPT, environment => { FCGIPM_N_PROCESSES => 1, FCGIPM_MAX_REQUESTS => 3, FCGIPM_PM_TITLE => 'the shop' });
-    my %worker = map { worker(ask($daemon)) => 1 } 1 .. 3;
-    is(scalar keys %worker, 1, 'three requests by one');
+    my %worker = map { worker_of(ask($daemon)) => 1 } 1 .. 3;
+    is(scalar keys %worker, 1, 'three requests by one worker');
     $daemon->wait_for(qr/exited with status 0/);
-    ok(!$worker{ worker(ask($daemon)) }, 'FCGIPM_MAX_REQUESTS replaces it then');
+    ok(!$worker{ worker_of(ask($daemon)) }, 'FCGIPM_MAX_REQUESTS replaces it after that');
     open my $title, '<', '/proc/' . $daemon->pid . '/cmdline' or die "cmdline: $!";
     like(scalar <$title>, qr/\Athe shop/, 'FCGIPM_PM_TITLE');
     $daemon->stop;

@@ -6,9 +6,10 @@ use Test::More;
 use Compat;
 use Program ();
 use SameProgram ();
+use Workers qw(worker_of);
 
-# Programs that leave their socket to whoever starts them, `FCGI::Request()`: where FCGI_SOCKET_PATH says, if nobody
-# hands one over as descriptor 0.
+# Programs that do not name a socket, `FCGI::Request()`: they listen on FCGI_SOCKET_PATH, unless
+# descriptor 0 is a listening socket.
 
 needs(qw(CGI::Fast FCGI::ProcManager));
 
@@ -24,15 +25,13 @@ my $PLAIN = "use strict; use warnings; use FCGI;\n$LOOP";
 my $MANAGED = "use strict; use warnings; use FCGI; use FCGI::ProcManager;\n"
     . "my \$pm = FCGI::ProcManager->new({ n_processes => 3 });\n";
 
-sub worker { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
-
-# Until so many different workers have answered: the address is one socket of theirs.
+# Waits until $count different workers have answered: they share one socket.
 sub all_answer {
     my ($name, $daemon, $count) = @_;
     my %seen;
     while (keys %seen < $count) {
         my $answer = $daemon->ask;
-        like($answer->{stdout}, qr/^worker \d+ of @{[ $daemon->pid ]}$/m, "$name: answered by a worker") if !$seen{ worker($answer) }++;
+        like($answer->{stdout}, qr/^worker \d+ of @{[ $daemon->pid ]}$/m, "$name: answered by a worker") if !$seen{ worker_of($answer) }++;
     }
     return;
 }
@@ -42,21 +41,21 @@ for my $address ('', free_address()) {
 
     my $alone = compat(text => $PLAIN, address => $address);
     $alone->wait_for(qr/^made \d+$/);
-    is(worker($alone->ask), $alone->pid, "$what: the program serves by itself") for 1, 2;
-    is($alone->stop, 0, "$what: TERM ends it");
+    is(worker_of($alone->ask), $alone->pid, "$what: the program serves alone") for 1, 2;
+    is($alone->stop, 0, "$what: TERM stops it");
 
     my $five = compat(text => $PLAIN, address => $address, environment => { FCGIPM_N_PROCESSES => 5 });
     my @workers = map { $five->wait_for(qr/^FastCGI: server \(pid (\d+)\): initialized/) } 1 .. 5;
     all_answer($what, $five, 2);
     reloads("$what, five workers", $five, 3, expect => 'worker');
     my %old = map { $_ => 1 } @workers;
-    ok(!$old{ worker($five->ask) }, "$what: by new workers");
-    is($five->stop, 0, "$what: TERM ends it with 0");
-    is(scalar(() = $five->log =~ /^made \d+$/mg), 1, "$what: the request was made once, in the manager");
-    ok(!-e $five->dir . '/socket', "$what: its socket file is gone") if !$address;
+    ok(!$old{ worker_of($five->ask) }, "$what: new workers serve");
+    is($five->stop, 0, "$what: TERM stops it with status 0");
+    is(scalar(() = $five->log =~ /^made \d+$/mg), 1, "$what: the request was created once, in the manager");
+    ok(!-e $five->dir . '/socket', "$what: the socket file is removed") if !$address;
 }
 
-# A manager of the program's, before and after the request is made.
+# With the program's own manager, before and after the request is created.
 my %ORDER = (
     'the request, then pm_manage' => $MANAGED . ($LOOP =~ s/(?=while)/\$pm->pm_manage;\n/r),
     'pm_manage, then the request' => "$MANAGED\$pm->pm_manage;\n$LOOP",
@@ -70,20 +69,20 @@ for my $order (sort keys %ORDER) {
     $daemon->signal('HUP');
     $daemon->wait_for(qr/reload done/);
     all_answer("$order, after a reload", $daemon, 2);
-    is($daemon->stop, 0, "$order: TERM ends it with 0");
+    is($daemon->stop, 0, "$order: TERM stops it with status 0");
     unlike($daemon->log, qr/status [1-9]/, "$order: no worker failed");
 }
 
-# A listening socket at descriptor 0 goes before the variable.
+# A listening socket at descriptor 0 takes precedence over the variable.
 {
     my $folder = File::Temp->newdir;
     my $daemon = compat(text => $PLAIN, environment => { FCGI_SOCKET_PATH => "$folder/other" });
-    is(worker($daemon->ask), $daemon->pid, 'descriptor 0 is the socket, if it is one');
-    ok(!-e "$folder/other", 'and nothing is opened');
-    is($daemon->stop, 0, 'TERM ends it');
+    is(worker_of($daemon->ask), $daemon->pid, 'descriptor 0 is used if it is a listening socket');
+    ok(!-e "$folder/other", 'no other socket is opened');
+    is($daemon->stop, 0, 'TERM stops it');
 }
 
-# One that the program names is its own; what it opens at that address is the one that is there.
+# A socket that the program names is used. If it opens the same address, it gets the same socket.
 {
     my $text = <<'END';
 use strict; use warnings; use FCGI;
@@ -127,7 +126,8 @@ END
     }
 }
 
-# What stays CGI: all of it without the variable, as on the original; and a program that a web server has started so.
+# What stays CGI: all of it without the variable, as on the original; and a program that a web
+# server has started so.
 {
     my $ask = 'use strict; use warnings; use FCGI; close STDIN; open STDIN, "<", "/dev/null"; my $r = FCGI::Request();'
         . ' print $r->IsFastCGI, " ", $r->Accept, " ", $r->Accept, "\n";';

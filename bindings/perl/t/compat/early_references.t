@@ -5,11 +5,11 @@ use Cwd ();
 use Test::More;
 use SameProgram;
 
-# Programs take references to functions before the module is loaded, as gitweb does, and put something around them.
+# Programs take references to functions before the module is loaded, as gitweb does, and wrap them.
 
 my $LIB = Cwd::abs_path('lib');
 
-# What prints, for each function that the module defines itself, whether a reference taken before leads to it.
+# For each function, whether a reference that was taken before the module was loaded leads to it.
 sub found_early {
     my ($module, $functions, %environment) = @_;
     my $code = join ' ', map { "push \@early, [ '$_', \\&$_ ];" } @$functions;
@@ -22,7 +22,7 @@ sub found_early {
     return \@lines;
 }
 
-# Its own, with nothing that it has imported.
+# The functions that the module itself defines.
 sub functions_of {
     my ($package, $module) = @_;
     my $text = q{use B; my ($package, $module) = @ARGV; eval "require $module; 1" or die $@;
@@ -39,21 +39,21 @@ for ([ 'FCGI', 'FCGI' ], [ 'FCGI::Stream', 'FCGI' ], [ 'FCGI::ProcManager', 'FCG
     [ 'FCGI::ProcManager::Constrained', 'FCGI::ProcManager::Constrained' ], [ 'FCGI::ProcManager::MaxRequests', 'FCGI::ProcManager::MaxRequests' ])
 {
     my ($package, $module) = @$_;
-    # Not what Constrained keeps to itself (_linux_size_check), nor how FCGI loads its compiled part.
+    # Without Constrained's private functions (_linux_size_check) and FCGI's bootstrap.
     my @functions = grep { !/Constrained::_(?!limits_are_exceeded)|::bootstrap\z/ } functions_of($package, $module);
     cmp_ok(scalar @functions, '>', 3, "$package has functions");
     my $original = found_early($module, \@functions);
     my @expected = grep { / 1 / } @$original;
-    cmp_ok(scalar @expected, '>', 3, "$package: references that were taken early lead to the original's functions");
+    cmp_ok(scalar @expected, '>', 3, "$package: early references lead to the original's functions");
     for my $xs (1, 0) {
         my $ours = found_early($module, \@functions, FCGIPM_XS => $xs, PERL5LIB => $LIB, PERL5OPT => '-MFCGIPM::Compat');
         my %ours = map { $_ => 1 } @$ours;
-        is_deeply([ grep { !$ours{$_} } @expected ], [], "$package: and to ours, FCGIPM_XS=$xs");
+        is_deeply([ grep { !$ours{$_} } @expected ], [], "$package: early references lead to ours, FCGIPM_XS=$xs");
         is_deeply([ grep { /^warning/ } @$ours ], [], "$package: without a warning");
     }
 }
 
-# The same of the modules under their own names.
+# The same for this distribution's modules.
 my %OWN = ('FCGIPM' => 'FCGIPM', 'FCGIPM::Request' => 'FCGIPM::Request', 'FCGIPM::ProcManager' => 'FCGIPM::ProcManager',
     map { ("FCGIPM::Stream$_" => 'FCGIPM') } '', '::Input', '::Output');
 for my $package (sort keys %OWN) {
@@ -63,17 +63,17 @@ for my $package (sort keys %OWN) {
     open my $pipe, '-|', $^X, '-e', $text, $package, $OWN{$package} or die "perl: $!";
     chomp(my @functions = readline $pipe);
     close $pipe;
-    # Constants are made by the module `constant`, and everybody calls them at compile time.
+    # Constants are inlined at compile time.
     my %is_constant = map { $_ => 1 } grep { my $p = do { no strict 'refs'; eval "require $OWN{$package}"; prototype $_ }; defined $p && $p eq '' } @functions;
     @functions = grep { !$is_constant{$_} && !/::(?:BEGIN|EXPORT)/ } @functions;
     cmp_ok(scalar @functions, '>', 3, "$package has functions");
     for my $xs (1, 0) {
         local $ENV{FCGIPM_XS} = $xs;
-        is_deeply([ grep { !/ 1 / } @{ found_early($OWN{$package}, \@functions) } ], [], "$package: found early, FCGIPM_XS=$xs");
+        is_deeply([ grep { !/ 1 / } @{ found_early($OWN{$package}, \@functions) } ], [], "$package: early references, FCGIPM_XS=$xs");
     }
 }
 
-# gitweb's way.
+# As in gitweb.
 my $WRAPPED = <<'PROGRAM';
 use strict; use warnings;
 our $raw = \&FCGI::Stream::METHOD;
@@ -105,7 +105,7 @@ for my $method (sort keys %USE) {
     (my $text = $WRAPPED) =~ s/METHOD/$method/g;
     $text =~ s/STATEMENTS/$USE{$method}/;
     for my $xs (1, 0) {
-        same("$method called by a reference from before, FCGIPM_XS=$xs", ways => ['compat'], text => $text, environment => { FCGIPM_XS => $xs },
+        same("$method called through an early reference, FCGIPM_XS=$xs", ways => ['compat'], text => $text, environment => { FCGIPM_XS => $xs },
             requests => [ ({ stdin => "first\nsecond\n" . 'x' x 5000 }) x 2 ], contains => qr/called [1-9]/);
     }
 }

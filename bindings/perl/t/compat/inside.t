@@ -5,8 +5,9 @@ use Test::More;
 use Compat;
 use Program ();
 
-# What a program does with its handles inside a request, beyond printing: commands, captures, redirections. Each
-# runs on the original and on Compat; two requests, because the second shows what the first left behind.
+# What a program does with its handles inside a request, beyond printing: commands, captures,
+# redirections. Each runs on the original and on Compat; two requests, because the second shows what
+# the first left behind.
 
 needs(qw(FCGI Capture::Tiny IPC::Run3));
 
@@ -149,7 +150,8 @@ while (my ($name, $statements) = splice @SAME, 0, 2) {
     is_deeply($ours, $original, "the same: $name") or diag(explain({ ours => $ours, original => $original }));
 }
 
-# name => [ statements, the body on the original, the body on Compat, which is that of any handle of Perl's ]
+# name => [ statements, the body on the original, the body under Compat, which is that of an
+# ordinary handle ]
 my @BETTER = (
     'a format' => [ "format STDOUT =\n@<<< @>>>\n'ab', 'cd'\n.\nwrite; print 'ok';", 'ok', "ab     cd\nok" ],
     'say by method' => [ q{use IO::Handle; STDOUT->say('said');}, 'said', "said\n" ],

@@ -6,7 +6,7 @@ use Test::More;
 use Compat;
 use Workers;
 
-# A program for FCGI, a million requests long. Whatever was kept of each, were it one byte, would be seen.
+# A million requests. A leak of one byte per request would be noticed.
 
 my $PROGRAM = <<'PROGRAM';
 use strict; use warnings; use FCGI; use FCGI::ProcManager;
@@ -60,14 +60,15 @@ for my $environment (qw(ENV hash)) {
         load($daemon, 225_000);
         push @memory, { map { $_ => private_memory($_) } @workers };
     }
-    is_deeply([ sort map { $_->{pid} } @{ status($daemon)->{workers} } ], [ sort @workers ], "$environment: by the same workers");
+    is_deeply([ sort map { $_->{pid} } @{ status($daemon)->{workers} } ], [ sort @workers ], "$environment: the same workers serve");
     for my $pid (@workers) {
         my @more = map { $memory[$_]{$pid} - $memory[ $_ - 1 ]{$pid} } 1, 2;
         note("@more KiB more");
-        # The heap grows in steps of 128 KiB and more, once or never. A byte that is kept of each request shows in both halves.
-        cmp_ok(min(@more), '<', 50, 'and their memory stays as it is');
+        # The heap grows once or never, in steps of 128 KiB or more. A leak of a byte per request
+        # shows in both halves.
+        cmp_ok(min(@more), '<', 50, 'memory does not grow');
     }
-    is($daemon->stop, 0, 'a stop ends it');
+    is($daemon->stop, 0, 'TERM stops it');
 }
 
 done_testing;

@@ -5,9 +5,10 @@ use POSIX ();
 use Test::More;
 use Compat;
 use Program ();
+use Workers qw(worker_of);
 
-# plackup -s FCGI, on the originals and on Compat: what can be seen of it is the same. And the things that
-# only Compat promises.
+# plackup -s FCGI, on the originals and under FCGIPM::Compat: the same behaviour. And what only
+# FCGIPM::Compat provides.
 
 needs(qw(FCGI::ProcManager Plack::Handler::FCGI Server::Starter));
 
@@ -97,8 +98,6 @@ sub ask {
     );
 }
 
-sub worker { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
-
 sub anonymous {
     my ($text) = @_;
     $text =~ s{/tmp/\w+}{FOLDER}g;
@@ -106,8 +105,8 @@ sub anonymous {
     return $text;
 }
 
-# Until as many workers have gone as were told to, and their successors wait in Accept. The original's signal
-# is lost, or worse, when it comes before that.
+# Waits until $gone workers have exited and their replacements wait in Accept. Before that, the
+# original may lose a signal or fail.
 sub settle {
     my ($daemon, $number, $gone) = @_;
     for (;;) {
@@ -125,12 +124,12 @@ sub settle {
 sub whole_life {
     my ($options, $environment, $number) = @_;
     my $daemon = plack(address => '', options => $options, environment => $environment);
-    # A preload in the manager is warned of by nobody, so this is the first thing to wait for.
+    # This is the first line that shows that the application is loaded.
     $daemon->wait_for(qr/^FastCGI: server .*initialized/) for 1 .. $number;
     my @answers = map { anonymous(join '', "== $_\n", @{ ask($daemon, $_) }{qw(stdout stderr ended app_status)}) } @PAGES;
     settle($daemon, $number, 2);
     my $status = $daemon->stop;
-    # The original does not tell that for a moment nobody served.
+    # The original does not log that no worker is ready.
     my @log = grep { !/: (?:emergency: no worker is ready|a worker is ready again)\z/ } split /\n/, anonymous($daemon->log);
     return { answers => \@answers, log => [ sort @log ], status => $status };
 }
@@ -141,21 +140,21 @@ for my $options ([qw(--nproc 2)], [qw(--nproc 1 --keep-stderr 1)], [qw(--nproc 1
     my $ours = whole_life($options, compat_environment(), $number);
     is_deeply($ours, $original, "plackup @$options: pages, log and exit status are the original's")
         or diag(explain({ ours => $ours, original => $original }));
-    is($ours->{status}, 0, 'which is 0');
+    is($ours->{status}, 0, 'the exit status is 0');
     like($ours->{answers}[1], qr/psgix\.harakiri=1/, 'psgix.harakiri');
 }
 
-# The original stays in accept(2) then, until it is killed after a minute.
+# The original stays in accept(2) in this case, until it is killed after a minute.
 {
     my $daemon = plack(options => [qw(--nproc 1 --nointr 1)], environment => compat_environment());
-    my $old = worker(ask($daemon, '/'));
+    my $old = worker_of(ask($daemon, '/'));
     $daemon->signal('HUP');
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
-    isnt(worker(ask($daemon, '/')), $old, '--nointr: HUP renews the worker');
-    is($daemon->stop, 0, 'and TERM ends it');
+    isnt(worker_of(ask($daemon, '/')), $old, '--nointr: HUP replaces the worker');
+    is($daemon->stop, 0, 'TERM stops it');
 }
 
-# A manager of one's own.
+# A subclass of the manager.
 {
     my $folder = File::Temp->newdir;
     mkdir "$folder/lib";
@@ -181,10 +180,10 @@ END
         my @answers = map { anonymous(ask($daemon, $_)->{stdout}) } '/', '/cleanup';
         settle($daemon, 1, 0);
         my $status = $daemon->stop;
-        push @life, [ $is_managers, @answers, $status, sort split(/\n/, anonymous($daemon->log)), -e "$folder/pid" ? 'left' : 'gone' ];
+        push @life, [ $is_managers, @answers, $status, sort split(/\n/, anonymous($daemon->log)), -e "$folder/pid" ? 'left' : 'removed' ];
     }
     is_deeply($life[1], $life[0], '--manager, a subclass, and --pid') or diag(explain(\@life));
-    is($life[1][-1], 'gone', 'the pid file is removed');
+    is($life[1][-1], 'removed', 'the pid file is removed');
 }
 
 # In the background.
@@ -196,46 +195,46 @@ for my $environment ({}, compat_environment()) {
         folder  => $folder, address => '', environment => { %$environment, REPORTS => "$folder/reports" },
         options => [ qw(--nproc 2 --daemonize --pid), "$folder/pid" ],
     );
-    # Whoever opens it waits for the other; it ends with the last of the daemon's processes.
-    local $SIG{ALRM} = sub { die 'nothing happens; its log: ', $daemon->log };
+    # open waits for a writer; reading ends when the last process of the daemon has exited.
+    local $SIG{ALRM} = sub { die 'the daemon hangs; its log: ', $daemon->log };
     alarm 30;
     open my $reports, '<', "$folder/reports" or die "reports: $!";
     alarm 0;
     my $started = $daemon->pid;
-    is($daemon->ended, 0, "$what, --daemonize: what was started ends with 0");
+    is($daemon->ended, 0, "$what, --daemonize: the started process exits with status 0");
     my $answer = ask($daemon, '/');
-    like($answer->{stdout}, qr/worker \d+/, 'and it serves');
+    like($answer->{stdout}, qr/worker \d+/, 'the daemon serves');
     open my $pid, '<', "$folder/pid" or die "pid file: $!";
     chomp(my $manager = <$pid>);
-    isnt($manager, $started, 'by another process');
+    isnt($manager, $started, 'another process is the manager');
     kill TERM => $manager;
     alarm 30;
     my @rest = <$reports>;
     alarm 0;
-    ok(!-e "$folder/pid", 'TERM ends it');
-    ok(!-e $daemon->dir . '/socket', 'and its socket file is gone') if $environment->{PERL5OPT};
+    ok(!-e "$folder/pid", 'TERM stops it');
+    ok(!-e $daemon->dir . '/socket', 'its socket file is removed') if $environment->{PERL5OPT};
 }
 
-# A preloaded application renews its workers and loses nothing.
+# Reloads of a preloaded application lose no request.
 for my $address ('', free_address()) {
     my $what = $address ? 'TCP' : 'unix';
     my $daemon = plack(address => $address, options => [qw(--nproc 3)], environment => compat_environment());
     $daemon->wait_for(qr/server .*initialized/) for 1 .. 3;
     my $answer = ask($daemon, '/');
-    like($answer->{stdout}, qr/worker \d+ of @{[ $daemon->pid ]},/, "$what: preloaded by the manager");
-    my $old = worker($answer);
+    like($answer->{stdout}, qr/worker \d+ of @{[ $daemon->pid ]},/, "$what: loaded by the manager");
+    my $old = worker_of($answer);
     reloads("$what, preloaded", $daemon, 5, expect => 'worker', keep => !!$address);
-    isnt(worker(ask($daemon, '/')), $old, "$what: new workers");
-    is($daemon->stop, 0, "$what: TERM ends it with 0");
-    ok(!-e $daemon->dir . '/socket', "$what: its socket file is gone") if !$address;
+    isnt(worker_of(ask($daemon, '/')), $old, "$what: new workers");
+    is($daemon->stop, 0, "$what: TERM stops it with status 0");
+    ok(!-e $daemon->dir . '/socket', "$what: the socket file is removed") if !$address;
 }
 
-# What is told to leave, by its manager or by anybody, while it cleans up: local $SIG{TERM} is in force then.
+# A worker that is asked to exit while it runs cleanup handlers, under local $SIG{TERM}.
 for my $from ('the manager', 'outside') {
     my $folder = File::Temp->newdir;
     POSIX::mkfifo("$folder/gate", 0600) or die "mkfifo: $!";
     my $daemon = plack(options => [qw(--nproc 1)], environment => compat_environment(GATE => "$folder/gate"));
-    my $old = worker(ask($daemon, '/long'));
+    my $old = worker_of(ask($daemon, '/long'));
     $daemon->wait_for(qr/^cleaning up by $old/);
     if ($from eq 'outside') { kill TERM => $old }
     else                    { $daemon->signal('HUP'); $daemon->wait_for(qr/all new workers are ready/) }
@@ -243,25 +242,25 @@ for my $from ('the manager', 'outside') {
     $daemon->wait_for(qr/^cleaned up by $old/);
     close $gate;
     $daemon->wait_for(qr/server \(pid $old\) exited with status 0/);
-    isnt(worker(ask($daemon, '/')), $old, "told by $from while cleaning up: finishes, leaves, is replaced");
-    is($daemon->stop, 0, 'TERM ends it');
+    isnt(worker_of(ask($daemon, '/')), $old, "asked to exit by $from during cleanup: finishes, exits, is replaced");
+    is($daemon->stop, 0, 'TERM stops it');
 }
 
-# Harakiri on a kept connection: whatever comes next on it goes to another.
+# Harakiri on a keep-alive connection: another worker serves its next request.
 {
     my $daemon = plack(options => [qw(--nproc 2)], environment => compat_environment());
     my $client = FastCGIClient->new($daemon->address);
     my @params = (REQUEST_METHOD => 'GET', SCRIPT_NAME => '', SERVER_NAME => 'here', SERVER_PORT => 80);
     my @worker = map {
         $client->send_bytes($client->request_bytes({ params => [ @params, REQUEST_URI => $_ ], keep => 1 }));
-        worker($client->response);
+        worker_of($client->response);
     } '/harakiri', '/';
-    isnt($worker[1], $worker[0], 'harakiri: a kept connection goes on with another worker');
-    like($worker[1], qr/\A\d+\z/, 'and is answered');
+    isnt($worker[1], $worker[0], 'harakiri: another worker serves the keep-alive connection');
+    like($worker[1], qr/\A\d+\z/, 'the request is answered');
     $daemon->stop;
 }
 
-# Server::Starter renews all of it, the manager too.
+# Server::Starter restarts everything, including the manager.
 {
     my $folder = File::Temp->newdir;
     open my $file, '>', "$folder/application.psgi" or die;
@@ -286,9 +285,9 @@ for my $from ('the manager', 'outside') {
             $manager = $next;
         }
     }, expect => 'worker', manager => $manager);
-    is($load->{lost}, 0, "Server::Starter: nothing lost of $load->{requests} requests while it starts the program anew twice");
-    like(ask($daemon, '/')->{stdout}, qr/worker \d+ of $manager,/, 'by a new manager');
-    is($daemon->stop, 0, 'TERM ends it');
+    is($load->{lost}, 0, "Server::Starter: two restarts lose none of $load->{requests} requests");
+    like(ask($daemon, '/')->{stdout}, qr/worker \d+ of $manager,/, 'the manager is new');
+    is($daemon->stop, 0, 'TERM stops it');
 }
 
 done_testing;

@@ -1,7 +1,7 @@
 package Application;
 
-# A whole application as Debian ships it, on the originals and under FCGIPM::Compat: its pages are the same, reloads
-# under load lose nothing, and neither does a stop.
+# A complete application as Debian ships it, on the originals and under FCGIPM::Compat: its pages
+# are the same, and reloads and a stop under load lose no request.
 
 use strict;
 use warnings;
@@ -17,7 +17,8 @@ our @EXPORT = qw(application page pages_alike undisturbed);
 
 sub application { return Daemon->start(@_, own_group => 1) }
 
-# A request as web servers send it. %with: script (SCRIPT_NAME), body, type, and more parameters by their names.
+# A request as web servers send it. %with: script (SCRIPT_NAME), body, type, and more parameters by
+# their names.
 sub page {
     my ($uri, %with) = @_;
     my ($script, $body) = (delete $with{script} // '', delete $with{body});
@@ -41,11 +42,11 @@ sub _ask {
     return { map { $_ => $response->{$_} } qw(stdout stderr app_status protocol_status ended) };
 }
 
-# Asks for each page of both, and compares all of the responses. A page may be a sub that is given the responses so far
-# and returns it. $start: called with the environment that makes the
-# difference, returns a Daemon. %with: workers (how many say that they are initialized, or 0), anonymous (takes a text
-# and returns it without what legitimately differs: name it there), contains (patterns for the pages, in their order).
-# Returns the responses of Compat.
+# Requests each page from both, and compares the responses. A page may be a sub that takes the
+# responses so far and returns the page. $start takes the environment and returns a Daemon. %with:
+# workers (the number of workers that log "initialized", or 0), anonymous (takes a text and returns
+# it without legitimate differences; name them there), contains (patterns for the pages, in order).
+# Returns the responses under Compat.
 sub pages_alike {
     my ($name, $start, $pages, %with) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -57,20 +58,20 @@ sub pages_alike {
         $answers{$way} = [];
         push @{ $answers{$way} }, _ask($daemon, ref eq 'CODE' ? $_->(@{ $answers{$way} }) : $_) for @$pages;
         if ($way eq 'compat') {
-            is($daemon->stop, 0, "$name: TERM ends it with 0") or diag($daemon->log);
+            is($daemon->stop, 0, "$name: TERM stops it with status 0") or diag($daemon->log);
         }
         else {
-            # It would lose a TERM that comes while a worker is starting.
+            # The original may lose a TERM that arrives while a worker is starting.
             $daemon->kill_all;
         }
     }
     for my $i (0 .. $#$pages) {
         my ($ours, $original) = map { $answers{$_}[$i] } qw(compat original);
         my $what = "$name: " . (ref $pages->[$i] eq 'CODE' ? "page $i" : $pages->[$i]{name});
-        like($original->{stdout}, $with{contains}[$i], "$what: is what it should be") if $with{contains}[$i];
+        like($original->{stdout}, $with{contains}[$i], "$what: has the expected content") if $with{contains}[$i];
         for my $answer ($ours, $original) { $answer->{$_} = $anonymous->($answer->{$_}) for qw(stdout stderr) }
         ok($ours->{stdout} eq $original->{stdout}, "$what: the same page") or diag(_difference(map { $_->{stdout} } $original, $ours));
-        is_deeply({ %$ours, stdout => '' }, { %$original, stdout => '' }, "$what: and the same besides");
+        is_deeply({ %$ours, stdout => '' }, { %$original, stdout => '' }, "$what: everything else is the same");
     }
     return $answers{compat};
 }
@@ -80,13 +81,14 @@ sub _difference {
     my ($end, $length) = (0, length($original) < length $ours ? length $original : length $ours);
     $end++ while $end < $length && substr($original, $end, 1) eq substr $ours, $end, 1;
     my $begin = $end > 200 ? $end - 200 : 0;
-    return sprintf "of %d bytes %d are alike; then\noriginal: %s\nours: %s\n", length $original, $end,
+    return sprintf "of %d bytes the first %d are the same; then\noriginal: %s\nours: %s\n", length $original, $end,
         map { substr $_, $begin, 600 } $original, $ours;
 }
 
-# Three reloads while clients ask, with their parameters in two segments; then a stop while they ask. $start: called
-# with Compat's environment and the socket that everybody inherits, on which a second one serves what comes after the
-# stop. %with: load (options of `fcgipm load`), expect, opens (it opens its socket itself: nobody listens after the stop).
+# Three reloads under load, with parameters in two segments; then a stop under load. $start takes
+# Compat's environment and the listening socket to inherit; after the stop, a second instance serves
+# the same socket. %with: load (options of `fcgipm load`), expect, opens (the application opens its
+# socket itself, so there is no second instance).
 sub undisturbed {
     my ($name, $start, %with) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -109,7 +111,7 @@ sub undisturbed {
     my $refused = $counted->{lost_by_kind}{refused};
     is($counted->{lost} - ($with{opens} ? $refused : 0), 0, "$name: nothing lost at the stop") or diag(explain($counted));
     for my $each (grep { defined } $daemon, $second) {
-        is($each->stop, 0, "$name: the second one is stopped") if $second && $each == $second;
+        is($each->stop, 0, "$name: the second instance is stopped") if $second && $each == $second;
         unlike($each->log, qr/killed by|die_timeout|emergency/, "$name: no worker was killed or missing") or diag($each->log);
     }
     return $daemon;

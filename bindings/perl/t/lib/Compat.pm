@@ -1,6 +1,6 @@
 package Compat;
 
-# Programs that know nothing of FCGIPM, under PERL5OPT=-MFCGIPM::Compat; and those who use them meanwhile.
+# Unchanged programs under PERL5OPT=-MFCGIPM::Compat, and load on them.
 
 use strict;
 use warnings;
@@ -35,13 +35,13 @@ sub compat_environment {
     return { PERL5OPT => '-MFCGIPM::Compat', PERL5LIB => $path, %more };
 }
 
-# Daemon->start, unchanged programs.
+# Daemon->start under FCGIPM::Compat.
 sub compat {
     my (%with) = @_;
     return Daemon->start(%with, environment => compat_environment(%{ $with{environment} || {} }));
 }
 
-# A copy of the modules and the library, laid out as in a build tree, that other users can read wherever this tree is.
+# A copy of the modules and the library that other users can read, in the layout of a build tree.
 sub other_users_tree {
     my $folder = File::Temp->newdir;
     my $release = File::Basename::dirname(fcgipm());
@@ -57,9 +57,9 @@ sub free_address {
     return '127.0.0.1:' . $socket->sockport;
 }
 
-# Four clients ask without a pause while something is done; returns what `fcgipm load` counted. %with: expect
-# (a text of every answer), keep, split, options (more of them), manager (its pid,
-# if it is another process).
+# Four clients send requests continuously while $work runs; returns the counts of `fcgipm load`.
+# %with: expect (a text in every response), keep, split, options (others), manager (its pid, if it
+# is another process).
 sub load_during {
     my ($daemon, $work, %with) = @_;
     my @command = (fcgipm(), 'load', '--json', '--clients', 4, '--time', 3600);
@@ -77,7 +77,7 @@ sub load_during {
     return JSON::PP::decode_json($counted);
 }
 
-# The workers' counters end with them, so one more than before is all that can be waited for.
+# Waits for one request. Not for more, because the counters of workers disappear with them.
 sub wait_for_request {
     my ($manager) = @_;
     my $before = status($manager)->{requests};
@@ -85,7 +85,7 @@ sub wait_for_request {
     return;
 }
 
-# Has the workers replaced so many times under load, and tells whether anybody noticed.
+# Reloads $count times under load, and checks that no request is lost.
 sub reloads {
     my ($name, $daemon, $count, %with) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;

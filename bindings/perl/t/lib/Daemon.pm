@@ -1,8 +1,8 @@
 package Daemon;
 
-# A managed program in the background. Its log is read line by line, so a test waits for what it says
-# instead of waiting for some time; its listening socket is made here and inherited, so that nobody has to
-# wait for that.
+# A managed program in the background. Its log is read line by line, so that a test waits for a line
+# and not for some time. Its listening socket is created here and inherited, so that clients can
+# connect immediately.
 
 use strict;
 use warnings;
@@ -12,12 +12,16 @@ use IO::Socket::UNIX;
 
 use FastCGIClient;
 
-use constant LIMIT => 30;    # seconds; nothing comes near unless it hangs
+use constant LIMIT => 30;    # seconds; only reached by a program that hangs
 
-# %with: text or file (the program; FCGI_SOCKET_PATH in its environment says where to listen), environment,
-# address (which the program opens itself, as it is to do with its socket file where this is ''),
-# arguments (a sub that is given the address to listen on and the folder, and returns the command line's), command (a
-# command line instead of perl's, run in the folder given as `in`), listener (a socket of the caller's to inherit), own_group (kill_all reaches its children, too).
+# %with:
+#   text, file   the program; FCGI_SOCKET_PATH in its environment is the address
+#   environment  additional variables
+#   address      an address that the program opens itself; '' for a socket file in its directory
+#   arguments    a sub that takes the address and the directory, and returns the program's arguments
+#   command, in  a command instead of perl, and the directory in which it runs
+#   listener     a socket of the caller that the program inherits
+#   own_group    kill_all kills its children, too
 sub start {
     my ($class, %with) = @_;
     my $dir = File::Temp->newdir;
@@ -60,7 +64,7 @@ sub address { $_[0]{address} }
 sub log    { $_[0]{seen} }
 sub stdout { open my $file, '<', "$_[0]{dir}/stdout" or return ''; local $/; my $text = <$file>; return $text }
 
-# Reads the log up to a line that matches, and returns what the match captured.
+# Reads the log up to a matching line, and returns the first capture.
 sub wait_for {
     my ($self, $pattern) = @_;
     local $SIG{ALRM} = sub { die "no line like $pattern in:\n$self->{seen}" };
@@ -84,7 +88,7 @@ sub signal {
     return;
 }
 
-# Ends the program; returns its wait status. The rest of the log is read.
+# Stops the program, reads the rest of the log, and returns the wait status.
 sub stop {
     my ($self, $name) = @_;
     $self->signal($name || 'TERM');
@@ -101,7 +105,7 @@ sub ended {
     return $?;
 }
 
-# It and its children, at once.
+# Kills the program, and with own_group its children.
 sub kill_all {
     my ($self) = @_;
     kill KILL => $self->{own_group} ? -$self->{pid} : $self->{pid};

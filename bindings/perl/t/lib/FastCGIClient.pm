@@ -1,7 +1,7 @@
 package FastCGIClient;
 
-# The web server's side of FastCGI, as far as tests need it: one request over a
-# connection, the answer taken apart into streams and end.
+# The web server's side of FastCGI, as far as tests need it: sends a request and decodes the
+# response.
 
 use strict;
 use warnings;
@@ -45,7 +45,7 @@ sub pairs {
     return $bytes;
 }
 
-# The bytes of a whole request. $request: params (list), stdin, data, role, keep.
+# The bytes of a complete request. $request: params (list), stdin, data, role, keep.
 sub request_bytes {
     my ($self, $request) = @_;
     my $role = $ROLE{ $request->{role} || 'RESPONDER' };
@@ -76,7 +76,7 @@ sub _take {
     return substr $self->{pending}, 0, $length, '';
 }
 
-# One record, or nothing at the end of the connection.
+# Returns a record, or nothing at the end of the connection.
 sub read_record {
     my ($self) = @_;
     my $header = $self->_take(8);
@@ -110,7 +110,7 @@ sub call {
     return $self->response;
 }
 
-# A request on a connection of its own.
+# A request on a new connection.
 sub ask {
     my ($class, $address, %request) = @_;
     return $class->new($address)->call(\%request);

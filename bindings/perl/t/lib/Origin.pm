@@ -1,7 +1,7 @@
 package Origin;
 
-# Notes where a process has the modules from that FCGIPM::Compat stands for: a line each, "FCGI.pm PATH", in the file
-# that the environment names.
+# Appends the origin of each module that FCGIPM::Compat replaces to the file ORIGIN_FILE: lines like
+# "FCGI.pm PATH".
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Program;
 
-# Runs a Perl program as a web server would: its descriptor 0 is the listening socket. Connections wait in
-# the socket's queue until the program accepts, so there is nothing to wait for before asking.
+# Runs a Perl program as a web server would, with the listening socket as descriptor 0. Connections
+# wait in the socket's queue until the program accepts, so a client can connect immediately.
 
 use strict;
 use warnings;
@@ -15,9 +15,9 @@ use FastCGIClient;
 
 my $LIB = File::Spec->rel2abs('lib');
 
-# %with: text (the program), requests (each the arguments of FastCGIClient->ask, or a subroutine that
-# is called with the socket's path and returns responses), environment, signal_at_end.
-# Returns the responses, what came out of the program's own stdout and stderr, and its wait status.
+# %with: text (the program), requests (for each, arguments of FastCGIClient->ask, or a sub that
+# takes the path of the socket and the pid and returns responses), environment, signal_at_end.
+# Returns the responses, the program's own stdout and stderr, and its wait status.
 sub run {
     my (%with) = @_;
     my $dir = File::Temp->newdir;
@@ -31,7 +31,7 @@ sub run {
         require POSIX;
         POSIX::_exit(127);
     }
-    close $listener;    # so that a dead program is a refused connection, not an endless wait
+    close $listener;    # so that connections to an exited program are refused
     my @responses = map { ref eq 'CODE' ? $_->("$dir/socket", $pid) : _ask("$dir/socket", $_) } @{ $with{requests} || [] };
     kill $with{signal_at_end}, $pid if $with{signal_at_end};
     waitpid $pid, 0;
@@ -61,8 +61,7 @@ sub _become {
     exec $^X, 'program.pl' or die "exec: $!";
 }
 
-# Waits until a process sleeps. Asked about one that has nothing to wait for but requests, the answer
-# is that it is in Accept.
+# Waits until a process sleeps. A process that only waits for requests is then in Accept.
 sub wait_until_idle {
     my ($pid) = @_;
     for (;;) {

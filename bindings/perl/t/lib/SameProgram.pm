@@ -1,7 +1,8 @@
 package SameProgram;
 
-# The same program on FCGI and on FCGIPM, compared byte for byte: responses, the process's own output, the
-# exit status. It runs unmodified under FCGIPM::Compat, and with the name changed, which is put back before comparing.
+# The same program on FCGI and on FCGIPM: responses, the process's own output and the exit status
+# are compared byte for byte. It runs unchanged under FCGIPM::Compat, and renamed to FCGIPM; names
+# in the output are changed back before the comparison.
 
 use strict;
 use warnings;
@@ -11,12 +12,12 @@ use Test::More;
 
 use Program;
 
-our @EXPORT = qw(same differs loop_of);
+our @EXPORT = qw(same differs loop_of lines_of_log $IDLE $STOP);
 
 eval { require FCGI; FCGI->VERSION('0.82'); require FCGI::ProcManager; FCGI::ProcManager->VERSION('0.28'); 1 }
     or BAIL_OUT("the originals are needed: $@");
 
-# The loop that most FastCGI programs are, around the statements given.
+# A typical accept loop around the statements.
 sub loop_of {
     my ($statements, $count, $before) = @_;
     $before = '' if !defined $before;
@@ -34,7 +35,20 @@ PROGRAM
 
 our @OURS = qw(renamed compat);
 
-# As it is on the original and under FCGIPM::Compat, and with FCGIPM's name written into it.
+# Parts of programs that a test stops. The signal comes from a worker, when the manager sleeps: the
+# original could lose one that arrives during a fork.
+our $IDLE = 'sub idle { my ($pid) = @_; for (;;) { open my $f, "<", "/proc/$pid/stat" or return; last if (<$f> // "") =~ /\) S /; select undef, undef, undef, 0.001 } } ';
+our $STOP = ' idle(getppid); kill TERM => getppid; select undef, undef, undef, 5 while !$pm->pm_received_signal("TERM"); $pm->pm_post_dispatch; die "not reached";';
+
+# The lines of a log, sorted, because two processes write them in any order. Without pids, and
+# without the lines that only FCGIPM logs.
+sub lines_of_log {
+    my ($log) = @_;
+    return sort grep { !/: emergency: no worker is ready$|: a worker is ready again$/ }
+        map { s/pid \d+/pid N/gr =~ s/PIDs, [\d ]+/PIDs, N/r } split /^/, $log;
+}
+
+# On the original, under FCGIPM::Compat, and renamed to FCGIPM.
 sub outcomes {
     my (%with) = @_;
     my $text = delete $with{text};
@@ -83,12 +97,13 @@ sub same {
     }
     if (defined $contains) {
         like(join('', map({ $_->{stdout}, $_->{stderr} } @{ $original->{responses} }), @$original{qw(stdout stderr)}),
-            $contains, "$name: the program does what it is for");
+            $contains, "$name: the program prints what it should");
     }
     return $same;
 }
 
-# A difference that is meant: what the first response's STDOUT is on each side, or the program's own.
+# An intended difference: the first response's STDOUT on each side, or a stream of the program
+# itself.
 sub differs {
     my ($name, %with) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -98,7 +113,7 @@ sub differs {
     my $outcome = _all(%with);
     for my $way (grep { $outcome->{$_} } 'original', @OURS) {
         my $shown = defined $stream ? $outcome->{$way}{$stream} : $outcome->{$way}{responses}[0]{stdout};
-        my $what = $way eq 'original' ? 'the original' : "meant otherwise here ($way)";
+        my $what = $way eq 'original' ? 'the original' : "intended difference ($way)";
         ref $expected{$way} ? like($shown, $expected{$way}, "$name: $what") : is($shown, $expected{$way}, "$name: $what")
             or diag(explain($outcome->{$way}));
     }

@@ -1,6 +1,6 @@
 package Workers;
 
-# Managed programs for tests: a usual beginning, the options, a usual loop, each of which a test may replace.
+# Managed programs: a common beginning, options, and a common loop. A test may replace each part.
 
 use strict;
 use warnings;
@@ -31,8 +31,8 @@ while ($request->Accept >= 0) {
 }
 LOOP
 
-# %with: options (of the manager, as Perl), page (what page($ask) does), loop (instead of the usual one),
-# before (statements before the manager), class, environment.
+# %with: options (of the manager, as Perl), page (the body of page($ask)), loop (instead of the
+# common one), before (statements before the manager is created), class, environment.
 sub daemon {
     my (%with) = @_;
     my ($class, $options) = ($with{class} // 'FCGIPM::ProcManager', $with{options} // 'n_processes => 1');
@@ -43,14 +43,14 @@ sub daemon {
 
 sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
 
-# The command beside the library.
+# The command `fcgipm`, beside the library.
 sub fcgipm {
     my $command = File::Basename::dirname(Cwd::abs_path($FCGIPM::FFI::LIBRARY)) . '/fcgipm';
     -x $command or die "$command is needed: make build\n";
     return $command;
 }
 
-# Of a daemon, or of a manager by its pid.
+# The status of a Daemon, or of a manager with this pid.
 sub status {
     my ($daemon) = @_;
     open my $pipe, '-|', fcgipm(), 'status', '--json', ref $daemon ? $daemon->pid : $daemon or die "fcgipm: $!";

@@ -7,8 +7,8 @@ use IO::Socket::INET;
 use Test::More;
 use Compat;
 
-# The section on mod_fcgid in docs/MIGRATING.md, behind Apache: what the script is given before and after. Every variable
-# that differs is in the page's table.
+# The section on mod_fcgid in docs/MIGRATING.md, behind Apache: the script's environment before and
+# after the migration. The page's table has every variable that differs.
 
 my ($APACHE, $MODULES) = ('/usr/sbin/apache2', '/usr/lib/apache2/modules');
 -e $_ or BAIL_OUT("$_ is needed (packaging/setup.sh test)") for $APACHE, "$MODULES/mod_fcgid.so";
@@ -16,11 +16,11 @@ needs('CGI::Fast');
 
 open my $page, '<', Cwd::abs_path('../..') . '/docs/MIGRATING.md' or die "MIGRATING.md: $!";
 my ($section) = do { local $/; <$page> } =~ /^## mod_fcgid\n(.*?)^## /ms or die 'no section on mod_fcgid';
-my ($before) = $section =~ /^    before    (.*?)\n\n/ms or die 'no configuration as it was';
+my ($before) = $section =~ /^    before    (.*?)\n\n/ms or die 'no configuration before';
 my ($command) = $section =~ /^    after     (\S.*)$/m or die 'no command';
-my ($after) = $section =~ /^( {14}ScriptAlias.*?)\n\n/ms or die 'no configuration as it is';
-my @told = $section =~ /^\| (\w+)/mg;
-shift @told;    # the table's heading
+my ($after) = $section =~ /^( {14}ScriptAlias.*?)\n\n/ms or die 'no configuration after';
+my @listed = $section =~ /^\| (\w+)/mg;
+shift @listed;    # the heading of the table
 
 my $folder = File::Temp->newdir;
 chmod 0777, $folder;
@@ -69,7 +69,7 @@ END
     return $daemon;
 }
 
-# An answer's variables, and what the script read of the body.
+# The variables of a response, and the parameters that the script has read.
 sub ask {
     my ($daemon, $request) = @_;
     my $address = $daemon->address;
@@ -111,8 +111,8 @@ my %answers;
 my %differing;
 for my $i (0 .. $#request) {
     my ($was, $is) = map { $answers{$_}[$i] } qw(before after);
-    ok($was->{SCRIPT_FILENAME}, "$request[$i][0]: answered before") or diag(explain($was));
-    # The client's port, and Apache's.
+    ok($was->{SCRIPT_FILENAME}, "$request[$i][0]: answered with mod_fcgid") or diag(explain($was));
+    # The ports of the client and of Apache.
     delete @$_{qw(REMOTE_PORT SERVER_PORT)} for $was, $is;
     is($is->{SCRIPT_FILENAME}, "$folder/srv/script.fcgi", "$request[$i][0]: SCRIPT_FILENAME is the script");
     is($is->{$_}, $was->{$_}, "$request[$i][0]: $_") for qw(SCRIPT_NAME PATH_INFO PATH_TRANSLATED QUERY_STRING REQUEST_URI REST);
@@ -121,7 +121,7 @@ for my $i (0 .. $#request) {
         push @{ $differing{$variable} }, "$old, then $new" if $old ne $new;
     }
 }
-is_deeply([ sort keys %differing ], [ sort @told ], 'the page has a row for each variable that differs') or diag(explain(\%differing));
+is_deeply([ sort keys %differing ], [ sort @listed ], 'the page has a row for each variable that differs') or diag(explain(\%differing));
 like($differing{SERVER_SOFTWARE}[0], qr{\A(\S+.*) mod_fcgid/[\d.]+, then \1\z}, 'SERVER_SOFTWARE as the page says');
 is_deeply($differing{HTTP_CONNECTION}, [ ('close, then missing') x 4, 'close, then keep-alive', ('close, then missing') x 2 ], 'HTTP_CONNECTION as the page says');
 is_deeply($differing{CONTENT_LENGTH}, [ ('0, then missing') x 5 ], 'CONTENT_LENGTH as the page says');

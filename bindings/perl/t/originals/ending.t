@@ -5,7 +5,7 @@ use Test::More;
 use Program;
 use SameProgram;
 
-# What becomes of the request and of the process when a program ends in the middle, or a signal comes.
+# The request and the process when a program ends in the middle, or a signal arrives.
 
 my %ENDINGS = (
     'die'                       => q{print "before\n"; die "the end\n"; },
@@ -28,8 +28,8 @@ my %ENDINGS = (
 );
 
 for my $name (sort keys %ENDINGS) {
-    # One request: a second connection would meet a process that is about to end. A die exits with $!, which
-    # is whatever Accept left there.
+    # One request, because a second connection would reach a process that is about to exit. A die
+    # exits with $!, which Accept may have set.
     same($name, loop => '$! = 0; ' . $ENDINGS{$name}, requests => [ { stdin => "body\n" } ]);
 }
 
@@ -95,16 +95,18 @@ PROGRAM
 same('LastCall in a handler', text => signalled('FCGI::FAIL_ACCEPT_ON_INTR', '$request->LastCall') =~ s/(?=\$SIG)/our \$request; /r =~ s/my (?=.request =)//r,
     requests => [$signal_when_idle]);
 
-# Meant otherwise: without the flag the handler runs at once, and the program goes on waiting.
+# Intended difference: without the flag the handler runs immediately, and the program continues to
+# wait.
 {
     my $text = signalled(0, 'print STDOUT "handler\n"; exit');
     $text =~ s/\bFCGI\b/FCGIPM/g;
     my $outcome = Program::run(text => $text, requests => [$signal_when_idle]);
     is($outcome->{stdout}, "handler\n", 'without FAIL_ACCEPT_ON_INTR a handler runs while Accept waits');
-    is($outcome->{status}, 0, 'and may end the program');
+    is($outcome->{status}, 0, 'and may exit');
 }
 
-# Meant otherwise: a child that was forked during a request and ends leaves the connection alone.
+# Intended difference: a child that was forked during a request exits without touching the
+# connection.
 {
     my $text = loop_of(<<'STATEMENTS', 2);
         print "from the parent\n";
@@ -116,7 +118,7 @@ STATEMENTS
     $text =~ s/\bFCGI\b/FCGIPM/g;
     my $outcome = Program::run(text => $text, requests => [ {}, {} ]);
     for my $response (@{ $outcome->{responses} }) {
-        is($response->{stdout}, "from the parent\nchild ended with 0\n", 'a child ends without touching the connection');
+        is($response->{stdout}, "from the parent\nchild ended with 0\n", 'a child exits without touching the connection');
         is($response->{ended}, 1, 'and the parent ends the request');
     }
 }

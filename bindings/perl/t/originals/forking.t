@@ -3,11 +3,12 @@ use warnings;
 use Test::More;
 use lib 't/lib';
 
-# Programs that fork in a request: the same text on the original and here.
+# Programs that fork in a request, on the original and here.
 
 use SameProgram;
 
-# The first request, to the end of its connection; the child that the response names has not ended by itself then.
+# The first request, to the end of its connection. The child that the response names is still
+# running then.
 my $to_the_end = sub {
     my ($socket) = @_;
     my $client   = FastCGIClient->new($socket);
@@ -66,7 +67,7 @@ STATEMENTS
             close $writer;
             exit;
 STATEMENTS
-        same("the handles are tied anew in the child ($what)", %with, loop => <<'STATEMENTS');
+        same("Attach in the child ($what)", %with, loop => <<'STATEMENTS');
             $request->Detach;
             if (my $pid = fork // die) { waitpid $pid, 0; next }
             $request->Attach;
@@ -78,8 +79,8 @@ STATEMENTS
     }
 }
 
-# The parent goes on with a request that nobody took.
-same('a request is left and taken back', contains => qr/before after/, loop => <<'STATEMENTS');
+# The parent continues a request that no child has taken.
+same('Detach, then Attach', contains => qr/before after/, loop => <<'STATEMENTS');
     print 'before ';
     $request->Detach;
     system $^X, '-e', '1';
@@ -87,7 +88,7 @@ same('a request is left and taken back', contains => qr/before after/, loop => <
     print 'after';
 STATEMENTS
 
-same('a child that prints at once adds to the response', contains => qr/one two three/, loop => <<'STATEMENTS');
+same('a child that prints with $| set adds to the response', contains => qr/one two three/, loop => <<'STATEMENTS');
     local $| = 1;
     print 'one ';
     if (!(my $pid = fork // die)) { print 'two '; require POSIX; POSIX::_exit(0) }
@@ -95,7 +96,7 @@ same('a child that prints at once adds to the response', contains => qr/one two 
     print 'three';
 STATEMENTS
 
-# A child that prints when its request is over. On the original another client gets that.
+# A child that prints after the end of its request. On the original another client receives that.
 {
     my $text = loop_of(<<'STATEMENTS', 2, 'pipe my $hear, my $tell or die; pipe my $done, my $end or die; $| = 1; my $count = 0;');
         if (!$count++) {
@@ -124,24 +125,24 @@ STATEMENTS
         return map { $client->call({ keep => 1 }) } 1, 2;
     };
     my $outcome = SameProgram::outcomes(text => $text, requests => [$ask]);
-    like($outcome->{original}{responses}[1]{stdout}, qr/late/, 'late output of a child: on the original the next response has it');
+    like($outcome->{original}{responses}[1]{stdout}, qr/late/, 'late output of a child: on the original it is in the next response');
     for my $way (@SameProgram::OURS) {
         my ($first, $second) = @{ $outcome->{$way}{responses} };
-        is($first->{stdout},  'first',             "not in its own response ($way)");
-        is($second->{stdout}, 'second to the end', "nor in the next one ($way)");
-        is($second->{stderr}, '',                  "nor its messages ($way)");
+        is($first->{stdout},  'first',             "it is not in its own response ($way)");
+        is($second->{stdout}, 'second to the end', "it is not in the next response ($way)");
+        is($second->{stderr}, '',                  "neither are its messages ($way)");
         my @lines = $outcome->{$way}{stderr} =~ /^fcgipm: \(pid N\) output is dropped.*$/mg;
-        is(scalar @lines, 1, "which is logged once ($way)") or diag($outcome->{$way}{stderr});
+        is(scalar @lines, 1, "that is logged once ($way)") or diag($outcome->{$way}{stderr});
     }
 }
 
-# A child that takes a request that its parent goes on with: one of them answers.
+# A child finishes a request that its parent continues: one of them answers.
 {
     my $text = loop_of(<<'STATEMENTS', 2);
         print 'parent ';
         if (!(my $pid = fork // die)) { print 'child'; $request->Finish; require POSIX; POSIX::_exit(0) }
         wait;
-        print 'goes on';
+        print 'continues';
 STATEMENTS
     my $ask = sub {
         my ($socket) = @_;
@@ -153,8 +154,8 @@ STATEMENTS
     my $outcome = SameProgram::outcomes(text => $text, requests => [ $ask, $ask ], ways => \@SameProgram::OURS);
     for my $way (@SameProgram::OURS) {
         for my $response (@{ $outcome->{$way}{responses} }) {
-            is($response->{stdout}, 'parent child', "the child has ended it ($way)");
-            is($response->{rest},   0,              "and nothing comes behind ($way)");
+            is($response->{stdout}, 'parent child', "the child has answered ($way)");
+            is($response->{rest},   0,              "nothing follows ($way)");
         }
     }
 }

@@ -4,7 +4,7 @@ use lib 't/lib';
 use Test::More;
 use SameProgram;
 
-# What functions return and leave in $!, programs started as CGI, sockets, the environment.
+# Results of functions and $!, programs started as CGI, sockets, the environment.
 
 my @ONE = ({ params => [ NAME => 'value' ] });
 
@@ -17,8 +17,8 @@ my $CGI = 'close STDIN; open STDIN, "<", "program.pl";';
 
 program('CGI: Accept once', "$CGI " . q{my $r = FCGI::Request(); print $r->Accept, ' ', $r->Accept, ' ', $r->Accept, "\n";}, contains => qr/^0 -1 -1$/m);
 program('CGI: IsFastCGI', "$CGI " . q{my $r = FCGI::Request(); print '[', $r->IsFastCGI, "]\n";}, contains => qr/^\[0\]/);
-program('CGI: handles are left alone', "$CGI " . q{my $r = FCGI::Request(); $r->Accept; print tied *STDOUT ? 1 : 0, tied *STDIN ? 1 : 0, fileno STDIN, "\n"; print STDERR "to the log\n"; $r->Finish; $r->Flush; $r->Detach; $r->Attach; print "after\n";});
-program('CGI: %ENV is left alone', "$CGI " . q{$ENV{MINE} = 'kept'; my %own = (A => 1); my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%own); $r->Accept; print $ENV{MINE}, join(',', %own), "\n";});
+program('CGI: handles do not change', "$CGI " . q{my $r = FCGI::Request(); $r->Accept; print tied *STDOUT ? 1 : 0, tied *STDIN ? 1 : 0, fileno STDIN, "\n"; print STDERR "to the log\n"; $r->Finish; $r->Flush; $r->Detach; $r->Attach; print "after\n";});
+program('CGI: %ENV does not change', "$CGI " . q{$ENV{MINE} = 'kept'; my %own = (A => 1); my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%own); $r->Accept; print $ENV{MINE}, join(',', %own), "\n";});
 program('CGI: handles of its own', "$CGI " . q{use IO::Handle; my ($i, $o, $e) = map { IO::Handle->new } 1 .. 3; my $r = FCGI::Request($i, $o, $e); print $r->Accept, "\n"; { no warnings; my $x = print $o "lost\n"; print $x ? 1 : 0, "\n" } });
 program('CGI: StartFilterData', "$CGI " . q{my $r = FCGI::Request(); $r->Accept; print $r->StartFilterData, "\n";});
 program('CGI: LastCall', "$CGI " . q{my $r = FCGI::Request(); $r->LastCall; print $r->Accept < 0 ? 'refused' : 'accepted', "\n";});
@@ -48,10 +48,10 @@ program('an object that is a hash', q{my $env = bless {}, 'Env'; my $r = FCGI::R
 program('local %ENV', q{my $r = FCGI::Request(); { local $ENV{NAME} = 'outer'; $r->Accept; print $ENV{NAME}, "\n"; $r->Finish; } print STDERR defined $ENV{NAME} ? "[$ENV{NAME}]" : 'undef', "\n";}, requests => [ @ONE ]);
 program('children of system see the environment', q{$| = 1; my $path = $ENV{PATH}; my $r = FCGI::Request(); $r->Accept; print STDERR `/bin/sh -c 'echo \$NAME'`; $r->Finish;}, requests => [ @ONE ], contains => qr/value/);
 program('children do not see a hash of its own', q{my %e; my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%e); $r->Accept; my $shown = `/bin/sh -c 'echo "[\$NAME]"'`; $r->Finish; print $shown;}, requests => [ @ONE ], contains => qr/\[\]/);
-program('what %ENV had is gone', q{$ENV{BEFORE} = 1; my $r = FCGI::Request(); $r->Accept; print STDERR exists $ENV{BEFORE} ? 1 : 0, exists $ENV{PATH} ? 1 : 0, "\n"; $r->Finish; print exists $ENV{BEFORE} ? 1 : 0, "\n";}, requests => [ @ONE ]);
+program('%ENV has only the parameters', q{$ENV{BEFORE} = 1; my $r = FCGI::Request(); $r->Accept; print STDERR exists $ENV{BEFORE} ? 1 : 0, exists $ENV{PATH} ? 1 : 0, "\n"; $r->Finish; print exists $ENV{BEFORE} ? 1 : 0, "\n";}, requests => [ @ONE ]);
 program('errno after a request', q{my $r = FCGI::Request(); $! = 0; my $n = $r->Accept; print STDERR $n, $!{ENOENT} ? 'ENOENT' : '', "\n"; $! = 5; print "x"; print STDERR $! + 0, "\n"; $r->Flush; $r->Finish; }, requests => [ @ONE ]);
-program('a socket that is none', q{open my $file, '<', 'program.pl'; my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, fileno $file); my $n = $r->Accept; print $n < 0 ? 1 : 0, $!{ENOTSOCK} ? 'ENOTSOCK' : $! + 0, "\n";});
-program('a socket that is closed', q{my $s = FCGI::OpenSocket('own', 5); FCGI::CloseSocket($s); my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $s); my $n = $r->Accept; print $n < 0 ? 1 : 0, $!{EBADF} ? 'EBADF' : $! + 0, "\n";});
+program('a file instead of a socket', q{open my $file, '<', 'program.pl'; my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, fileno $file); my $n = $r->Accept; print $n < 0 ? 1 : 0, $!{ENOTSOCK} ? 'ENOTSOCK' : $! + 0, "\n";});
+program('a closed socket', q{my $s = FCGI::OpenSocket('own', 5); FCGI::CloseSocket($s); my $r = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $s); my $n = $r->Accept; print $n < 0 ? 1 : 0, $!{EBADF} ? 'EBADF' : $! + 0, "\n";});
 program('CloseSocket of nothing', q{FCGI::CloseSocket(99); print "on\n";});
 program('OpenSocket replaces a socket', q{my $s = FCGI::OpenSocket('own', 5); FCGI::CloseSocket($s); my $t = FCGI::OpenSocket('own', 5); print $t > 2 ? 1 : 0, "\n";});
 program('OpenSocket keeps to the umask', q{umask 077; my $s = FCGI::OpenSocket('own', 5); printf "%o\n", (stat 'own')[2] & 0777;});
@@ -67,8 +67,8 @@ my $answer = do { local $/; <$client> };
 print $answer =~ /body B/ ? 1 : 0, "\n";
 PROGRAM
 
-# The methods behind read and syswrite, called with what perl would not give them.
-program('lengths and offsets that are no whole numbers', <<'PROGRAM', requests => [ { stdin => 'abcdefgh' } ], contains => qr/\A\[3\]\[abc\]/);
+# The methods behind read and syswrite, called with unusual arguments.
+program('lengths and offsets that are not integers', <<'PROGRAM', requests => [ { stdin => 'abcdefgh' } ], contains => qr/\A\[3\]\[abc\]/);
 my $r = FCGI::Request(); $r->Accept; my $b;
 for my $with ([3.7], [2.2, 1.9], ['1x'], [-0.5], ['1e0'], [undef], [1, '0x1']) {
     my $n = eval { @$with > 1 ? read STDIN, $b, $with->[0], $with->[1] : read STDIN, $b, $with->[0] };
@@ -97,13 +97,13 @@ differs('port 0 is any port', %quiet, original => "file\n", ours => "port\n", te
 differs('a port of all interfaces is for IPv6, too', %quiet, original => "4\n", ours => "6\n",
     text => q{use FCGI; use Socket; use IO::Socket::INET; my $p = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
         my $s = FCGI::OpenSocket(":$p", 5); open my $h, '<&=', $s; print sockaddr_family(getsockname $h) == AF_INET6 ? 6 : 4, "\n";});
-differs('a listening socket stays out of other programs', %quiet, original => "1\n", ours => "0\n",
+differs('a listening socket is closed in executed programs', %quiet, original => "1\n", ours => "0\n",
     text => q{use FCGI; my $s = FCGI::OpenSocket('own', 5); my $list = `/bin/ls /proc/self/fd`; print $list =~ /^$s$/m ? 1 : 0, "\n";});
-differs('a file that is no socket is left alone', %quiet, original => "gone\n", ours => "kept\n",
-    text => q{use FCGI; open my $f, '>', 'own'; print $f 'text'; close $f; my $s = FCGI::OpenSocket('own', 5); print -f 'own' ? 'kept' : 'gone', "\n";});
+differs('a file that is not a socket is not removed', %quiet, original => "removed\n", ours => "kept\n",
+    text => q{use FCGI; open my $f, '>', 'own'; print $f 'text'; close $f; my $s = FCGI::OpenSocket('own', 5); print -f 'own' ? 'kept' : 'removed', "\n";});
 differs('OpenSocket that fails returns', in => 'stdout', requests => [], original => '', ours => "-1 No such file or directory\n",
     text => q{use FCGI; my $s = FCGI::OpenSocket('/nonexistent/own', 5); print "$s $!\n";});
-differs('FCGI::Request with what OpenSocket could not open', in => 'stdout', requests => [], original => "made\n", ours => qr/\Asocket is not a descriptor: '-1'/,
+differs('FCGI::Request with the result of a failed OpenSocket', in => 'stdout', requests => [], original => "made\n", ours => qr/\Asocket is not a descriptor: '-1'/,
     text => q{use FCGI; my $r = eval { FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, -1) }; print $r ? "made\n" : $@;});
 
 done_testing;

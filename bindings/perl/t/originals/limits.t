@@ -40,8 +40,8 @@ program('MaxRequests: no workers, no limit', 'MaxRequests', q{my $pm = FCGI::Pro
 program('a subclass of the user\'s', 'MaxRequests', q{{ package Mine; use parent -norequire, 'FCGI::ProcManager::MaxRequests'; sub pm_exit { my ($s, @r) = @_; print STDERR "exit: $r[0]\n"; $s->SUPER::pm_exit(@r) } }
     my $pm = Mine->new({ max_requests => 2, role => 'server' }); $pm->handling_init; $pm->pm_pre_dispatch, $pm->pm_post_dispatch for 1 .. 3;});
 
-# Workers. Meant otherwise: the successor is there before the worker goes, which serves on until then, and says
-# nothing into the last request.
+# Workers. Intended differences: a worker serves until its replacement is ready, and does not print
+# a message into its last request.
 for my $class (qw(MaxRequests Constrained)) {
     my $serve = sub {
         my ($socket, $pid) = @_;
@@ -62,11 +62,11 @@ PROGRAM
     is_deeply($original->{served}, [ 2, 2 ], "$class: the original's workers serve two requests each");
     is($ours->{workers}, 3, "$class: workers are replaced");
     cmp_ok($_, '>=', 2, "$class: not before they have served two") for @{ $ours->{served} };
-    is($outcomes->{compat}{status}, 0, "$class: and the manager stops");
-    unlike($outcomes->{compat}{stderr}, qr/emergency/, "$class: there was always one");
+    is($outcomes->{compat}{status}, 0, "$class: TERM stops the manager");
+    unlike($outcomes->{compat}{stderr}, qr/emergency/, "$class: there was always a worker");
 }
 
-differs('Constrained looks at the size without other modules', ways => ['compat'], in => 'stdout', requests => [],
+differs('Constrained checks the size without other modules', ways => ['compat'], in => 'stdout', requests => [],
     original => qr/\A(?:Cannot load size check modules|request 1\nrequest 2\nrequest 3\n\z)/, ours => "request 1\nrequest 2\n",
     text => q{use FCGI::ProcManager::Constrained; my $pm = eval { FCGI::ProcManager::Constrained->new({ n_processes => 0, sizecheck_num_requests => 2, max_size => 1 }) } or print $@;
         for my $i (1 .. 3) { last if !$pm; $pm->pm_pre_dispatch; print "request $i\n"; $pm->pm_post_dispatch }});

@@ -5,8 +5,8 @@ use Test::More;
 use Program;
 use SameProgram;
 
-# A program of one worker is served once; then both processes wait, and the manager gets TERM. Lines of two
-# processes come in any order, so they are compared sorted.
+# A program with one worker serves a request; when both processes wait, the manager receives TERM.
+# The log lines are compared sorted, because two processes write them.
 
 my $serve_once = sub {
     my ($socket, $pid) = @_;
@@ -43,7 +43,7 @@ LOOP
 
 my $HEAD = "use strict; use warnings; use FCGI; use FCGI::ProcManager;\nmy \$request = FCGI::Request();\n";
 
-same_lines('the log of a life', $HEAD . 'my $pm = FCGI::ProcManager->new({ n_processes => 1 }); $pm->pm_manage;' . $LOOP);
+same_lines('the log of a complete run', $HEAD . 'my $pm = FCGI::ProcManager->new({ n_processes => 1 }); $pm->pm_manage;' . $LOOP);
 same_lines('parameters given to pm_manage', $HEAD . 'my $pm = FCGI::ProcManager->new; my $r = $pm->pm_manage(n_processes => 1, pm_title => "title"); print STDERR "returned $r\n";' . $LOOP);
 same_lines('a subclass', $HEAD . <<'PROGRAM' . $LOOP);
 {
@@ -66,7 +66,7 @@ END { print STDERR "pid file left\n" if $$ == $manager && -e 'pid' }
 $pm->pm_manage;
 open my $file, '<', 'pid'; my $held = <$file>; print STDERR $held == getppid ? "holds the manager's pid\n" : "holds $held";
 PROGRAM
-same_lines('nothing buffered comes out twice', $HEAD . <<'PROGRAM' . $LOOP);
+same_lines('buffered output is printed once', $HEAD . <<'PROGRAM' . $LOOP);
 open my $log, '>', 'log'; print $log "once\n"; print STDOUT "buffered once\n";
 my $manager = $$;
 END { if ($$ == $manager) { close $log; open $log, '<', 'log'; print STDERR "log: ", <$log> } }

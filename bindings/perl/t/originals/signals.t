@@ -5,7 +5,7 @@ use Test::More;
 use Program;
 use SameProgram;
 
-# Signals at programs that handle none themselves. libfcgi does for them, and so does FCGIPM::Compat.
+# Signals that programs do not handle: libfcgi does, and so does FCGIPM::Compat.
 
 my @COMPAT = (ways => ['compat']);
 my $HEAD = "use strict; use warnings; use FCGI; our \$n = 0;\n";
@@ -19,9 +19,9 @@ for my $signal (qw(TERM USR1 PIPE)) {
         same("$signal in a request, flags $flags", @COMPAT, text => $text, requests => [ ({}) x ($signal eq 'PIPE' ? 2 : 1) ], contains => qr/left/);
     }
     same("$signal before the first request", @COMPAT, text => $HEAD . "my \$r = FCGI::Request(); kill $signal => \$\$; print qq{alive\\n};", requests => [], contains => qr/alive/);
-    same("$signal with a handler of the program's", @COMPAT, requests => [ {} ], contains => qr/mine/,
+    same("$signal with a handler of the program", @COMPAT, requests => [ {} ], contains => qr/mine/,
         text => $HEAD . "\$SIG{$signal} = sub { print STDOUT qq{mine\\n} }; my \$r = FCGI::Request(); \$r->Accept; kill $signal => \$\$; print qq{on\\n}; \$r->Finish; print qq{end\\n};");
-    same("$signal with a handler that comes later", @COMPAT, requests => [ {} ], contains => qr/mine/,
+    same("$signal with a handler that is set later", @COMPAT, requests => [ {} ], contains => qr/mine/,
         text => $HEAD . "my \$r = FCGI::Request(); \$SIG{$signal} = sub { print STDOUT qq{mine\\n} }; \$r->Accept; kill $signal => \$\$; print qq{on\\n}; \$r->Finish; print qq{end\\n};");
     same("$signal ignored", @COMPAT, requests => [ {} ],
         text => $HEAD . "\$SIG{$signal} = 'IGNORE'; my \$r = FCGI::Request(); \$r->Accept; kill $signal => \$\$; print qq{on\\n}; \$r->Finish; print \$SIG{$signal}, qq{\\n};");
@@ -30,7 +30,7 @@ for my $signal (qw(TERM USR1 PIPE)) {
 }
 same("$_ ends the program", @COMPAT, requests => [], text => $HEAD . "my \$r = FCGI::Request(); kill $_ => \$\$; print qq{not reached\\n};") for qw(HUP INT USR2 ALRM);
 same('children have the default', @COMPAT, requests => [], text => $HEAD . q{my $r = FCGI::Request(); print `/bin/sh -c 'kill -PIPE \$\$; echo alive'`, $? & 127, "\n"; });
-same('a pipe whose reader is gone', @COMPAT, requests => [ {} ], contains => qr/EPIPE/,
+same('a pipe whose reader is closed', @COMPAT, requests => [ {} ], contains => qr/EPIPE/,
     text => $HEAD . q{use Errno; my $r = FCGI::Request(); $r->Accept; pipe my $in, my $out; close $in; my $w = syswrite $out, 'x'; print defined $w ? 'written' : $!{EPIPE} ? 'EPIPE' : $!, "\n"; $r->Finish;});
 
 my $while_waiting = sub {
@@ -56,9 +56,9 @@ differs('what Accept returns after TERM', @COMPAT, in => 'stdout', original => "
     my $text = q{use FCGI::ProcManager; my $pm = FCGI::ProcManager->new({ n_processes => 0 }); $pm->pm_manage; my $r = FCGI::Request();
         while ($r->Accept >= 0) { $pm->pm_pre_dispatch; kill TERM => $$ if !$n++; print "request $n\n"; last if $n > 1; $r->Finish; $pm->pm_post_dispatch } print "left after $n\n"; };
     my $original = SameProgram::outcomes(ways => [], text => $HEAD . $text, requests => [ {}, {} ])->{original};
-    like($original->{responses}[1]{stdout}, qr/\Arequest 2\n/, 'the original goes on after a TERM in a request, without workers');
+    like($original->{responses}[1]{stdout}, qr/\Arequest 2\n/, 'the original continues after a TERM in a request, without workers');
     my $ours = Program::run(text => $HEAD . $text, environment => { PERL5OPT => '-MFCGIPM::Compat' }, requests => [ {} ]);
-    like($ours->{stderr}, qr/safe exit after SIGTERM\n\z/, 'meant otherwise here');
+    like($ours->{stderr}, qr/safe exit after SIGTERM\n\z/, 'intended difference: here it exits');
 }
 
 done_testing;

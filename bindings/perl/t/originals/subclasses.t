@@ -5,21 +5,14 @@ use Test::More;
 use Program;
 use SameProgram;
 
-# Subclasses of the manager, and what a program does to it while it runs. Two processes write to one log: lines
-# are compared sorted.
-
-my @OURS_ALONE = (qr/: emergency: no worker is ready$/, qr/: a worker is ready again$/);
+# Subclasses of the manager, and what a program does to it while it runs.
 
 sub lines_of {
     my ($text, %with) = @_;
     my $outcomes = SameProgram::outcomes(ways => ['compat'], requests => [], %with,
         text => "use strict; use warnings; use FCGI::ProcManager; use POSIX ();\n$text\n");
     for my $outcome (values %$outcomes) {
-        for my $log ($outcome->{stderr}) {
-            $log =~ s/pid \d+/pid N/g;
-            $log =~ s/PIDs, [\d ]+/PIDs, N/g;
-            $log = [ sort grep { my $line = $_; !grep { $line =~ $_ } @OURS_ALONE } split /^/, $log ];
-        }
+        $outcome->{stderr} = [ lines_of_log($outcome->{stderr}) ];
         $outcome->{stdout} = [ sort split /^/, $outcome->{stdout} ];
     }
     return $outcomes;
@@ -30,13 +23,10 @@ sub same_log {
     my $contains = delete $with{contains};
     my $outcomes = lines_of($text, %with);
     is_deeply($outcomes->{compat}, $outcomes->{original}, $name) or diag(explain($outcomes));
-    like(join('', @{ $outcomes->{original}{stderr} }), $contains, "$name: the program does what it is for") if $contains;
+    like(join('', @{ $outcomes->{original}{stderr} }), $contains, "$name: the program prints what it should") if $contains;
     return;
 }
 
-# Waits until the manager sleeps, tells it to stop, and goes.
-my $IDLE = 'sub idle { my ($pid) = @_; for (;;) { open my $f, "<", "/proc/$pid/stat" or return; last if (<$f> // "") =~ /\\) S /; select undef, undef, undef, 0.001 } } ';
-my $STOP = 'idle(getppid); kill TERM => getppid; select undef, undef, undef, 5 while !$pm->pm_received_signal("TERM"); $pm->pm_post_dispatch; die "not reached";';
 sub managed { my ($class, $parameters) = @_; return "\n$IDLE my \$pm = $class->new({ $parameters }); \$pm->pm_manage;\n" }
 
 # Accessors.
@@ -52,7 +42,7 @@ same_log('role is a method', '{ package Mine; our @ISA = "FCGI::ProcManager"; su
 
 # Parameters.
 
-same_log('parameters that are the program\'s own', managed('FCGI::ProcManager', 'n_processes => 1, user => "nobody", max_memory => "lots", chroot => "/", '
+same_log('the program\'s own parameters', managed('FCGI::ProcManager', 'n_processes => 1, user => "nobody", max_memory => "lots", chroot => "/", '
     . 'request_timeout => "never", pm => "mine", log => undef, max_requests => 1, idle_timeout => []')
     . 'print STDERR "$pm->{user} $pm->{max_memory} $pm->{request_timeout} $pm->{pm} $< ", $pm->pm_parameter("max_requests"), "\n";' . $STOP,
     contains => qr/^nobody lots never mine /m);
@@ -62,9 +52,9 @@ same_log("a number as perl reads it: $_->[0]", managed('FCGI::ProcManager', "n_p
 
 # pm_wait.
 
-same_log('a pm_wait around the original\'s', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^a worker is gone$/m);
+same_log('a pm_wait around the original\'s', <<'PROGRAM' . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^a worker has exited$/m);
 { package Mine; our @ISA = 'FCGI::ProcManager'; my $n = 0;
-  sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; print STDERR "a worker is gone\n" if $pid && !$n++; return $pid }
+  sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; print STDERR "a worker has exited\n" if $pid && !$n++; return $pid }
   sub handling_init { my $self = shift; $self->SUPER::handling_init; exit 3 if !-e 'second' && open my $f, '>', 'second' } }
 PROGRAM
 # Ends.
@@ -74,23 +64,23 @@ same_log('die_timeout passes', managed('FCGI::ProcManager', 'n_processes => 2, d
     contains => qr/wait timeout/);
 same_log('a sig_manager that calls pm_die', '{ package Mine; our @ISA = "FCGI::ProcManager"; sub sig_manager { my ($self, $name) = @_; print STDERR "mine $name\n"; $self->pm_die("mine") } }'
     . managed('Mine', 'n_processes => 1') . $STOP, contains => qr/^mine TERM$/m);
-# The guardian, which only this library has, is no child that ends.
-same_log('a child that is no worker', 'if (!fork) { exec "/bin/sleep", "0.1" } ' . managed('FCGI::ProcManager', 'n_processes => 1')
+# Not the guardian, which only this library has.
+same_log('a child that is not a worker', 'if (!fork) { exec "/bin/sleep", "0.1" } ' . managed('FCGI::ProcManager', 'n_processes => 1')
     . 'sub line { open my $f, "<", $_[0] or return ""; return <$f> // "" } sub zombies { grep { line($_) =~ /\\) Z \Q$_[0]\E / } glob "/proc/[0-9]*/stat" } '
     . 'sub children { grep { line($_) =~ /\\A\\d+ \\((?!guardian )[^)]*\\) \\S $_[0] / } glob "/proc/[0-9]*/stat" } '
-    . 'select undef, undef, undef, 0.02 while children(getppid) > 1; print STDERR "gone\n"; ' . $STOP, contains => qr/^gone$/m);
+    . 'select undef, undef, undef, 0.02 while children(getppid) > 1; print STDERR "reaped\n"; ' . $STOP, contains => qr/^reaped$/m);
 
-# Meant otherwise.
+# Intended differences.
 
 {
     my $outcomes = lines_of(managed('FCGI::ProcManager', 'n_processes => 1') . 'idle(getppid); kill INT => getppid; select undef, undef, undef, 5 while !$pm->pm_received_signal("TERM") && getppid != 1; $pm->pm_post_dispatch; exit');
     is($outcomes->{original}{status} & 127, 2, 'the original: INT kills a manager that has no handler');
-    is($outcomes->{compat}{status}, 0, 'meant otherwise here: it stops');
+    is($outcomes->{compat}{status}, 0, 'intended difference: here it stops');
 }
 
 # A worker that waits for a request when the manager stops.
 {
-    my $text = 'use strict; use warnings; use FCGI; use FCGI::ProcManager; { package Mine; our @ISA = "FCGI::ProcManager"; sub sig_handler { my ($self, $name) = @_; print STDERR "told of $name\n"; $self->SUPER::sig_handler($name) } }'
+    my $text = 'use strict; use warnings; use FCGI; use FCGI::ProcManager; { package Mine; our @ISA = "FCGI::ProcManager"; sub sig_handler { my ($self, $name) = @_; print STDERR "received $name\n"; $self->SUPER::sig_handler($name) } }'
         . 'my $request = FCGI::Request(); my $pm = Mine->new({ n_processes => 1 }); $pm->pm_manage; while ($request->Accept >= 0) { $pm->pm_pre_dispatch; print $$; $pm->pm_post_dispatch }';
     my $outcomes = SameProgram::outcomes(ways => ['compat'], text => $text, signal_at_end => 'TERM', requests => [ sub {
         my ($socket, $pid) = @_;
@@ -98,7 +88,7 @@ same_log('a child that is no worker', 'if (!fork) { exec "/bin/sleep", "0.1" } '
         Program::wait_until_idle($_) for $response->{stdout}, $pid;
         return;
     } ]);
-    like($outcomes->{$_}{stderr}, qr/^told of TERM$/m, "sig_handler is called in a worker that waits ($_)") for qw(original compat);
+    like($outcomes->{$_}{stderr}, qr/^received TERM$/m, "sig_handler is called in a worker that waits ($_)") for qw(original compat);
 }
 
 done_testing;

@@ -6,13 +6,14 @@ use File::Temp ();
 use TAP::Parser;
 use Test::More;
 
-# The tests that the replaced modules, and what stands on them, come with, under FCGIPM::Compat. Their sources are
-# fetched when the tests are set up (packaging/originals.sh); what is not there fails.
+# The test suites of the replaced modules, and of modules that use them, under FCGIPM::Compat. Their
+# sources are downloaded when the tests are set up (packaging/originals.sh); a missing one is a
+# failure.
 
 my $sources = File::Spec->rel2abs('../../target/originals');
 my @lib = map { File::Spec->rel2abs($_) } qw(lib t/lib);
 
-# The tests, and the module that each of them is to run on.
+# The tests, and the replaced module that each of them must load.
 my %SUITES = (
     'FCGI'             => [ 't/*.t', 'FCGI.pm' ],
     'FCGI-ProcManager' => [ 't/*.t', 'FCGI/ProcManager.pm' ],
@@ -21,7 +22,7 @@ my %SUITES = (
 );
 my %OURS = map { ($_ => "$lib[0]/FCGIPM/Compat/" . s{\AFCGI/}{}r) } 'FCGI.pm', 'FCGI/ProcManager.pm';
 
-# About the changelog, not the module; its test module is not in Debian.
+# Tests the changelog, not the module; its test module is not in Debian.
 my %LEFT_OUT = ('CGI-Fast/t/006_changes.t' => 1);
 
 for my $suite (sort keys %SUITES) {

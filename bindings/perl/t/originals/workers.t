@@ -6,25 +6,19 @@ use FastCGIClient;
 use Program;
 use SameProgram;
 
-# Programs that use the manager in other ways than a loop around Accept.
+# Programs that use the manager without a loop around Accept.
 
-# Two processes write to one log: lines are compared sorted.
 sub same_log {
     my ($name, $text, %with) = @_;
-    my $outcomes = SameProgram::outcomes(ways => ['compat'], requests => [], %with, text => "use strict; use warnings; use FCGI::ProcManager;\n$text\n");
+    my $outcomes = SameProgram::outcomes(ways => ['compat'], requests => [], %with, text => "use strict; use warnings; use FCGI::ProcManager; $IDLE\n$text\n");
     for my $outcome (values %$outcomes) {
-        $outcome->{stderr} = [ sort map { s/pid \d+/pid N/gr =~ s/PIDs, [\d ]+/PIDs, N/r } split /^/, $outcome->{stderr} ];
-        @{ $outcome->{stderr} } = grep { !/: emergency: no worker is ready$|: a worker is ready again$/ } @{ $outcome->{stderr} };    # ours alone
+        $outcome->{stderr} = [ lines_of_log($outcome->{stderr}) ];
         $outcome->{stdout} = [ sort split /^/, $outcome->{stdout} ];
     }
     is_deeply($outcomes->{compat}, $outcomes->{original}, $name) or diag(explain($outcomes));
     return;
 }
 
-# The manager is told to stop by its worker, once that has done what it is for.
-# The original's manager would lose itself if it were told in the middle of a fork.
-my $IDLE = 'for (;;) { open my $f, "<", "/proc/" . getppid . "/stat"; last if <$f> =~ /\\) S /; select undef, undef, undef, 0.001 } ';
-my $STOP = $IDLE . 'kill TERM => getppid; select undef, undef, undef, 5 while !$pm->pm_received_signal("TERM"); $pm->pm_post_dispatch; die "not reached";';
 
 same_log('no loop at all', 'my $pm = FCGI::ProcManager->new({ n_processes => 1 }); $pm->pm_manage; print "worked\n"; ' . $STOP);
 same_log('a loop of another kind', <<'PROGRAM' . $STOP);
@@ -43,13 +37,13 @@ $pm->pm_manage;
 for (1 .. 3) { my $c = $listener->accept; $pm->pm_pre_dispatch; print $c "answer $_\n"; close $c; $pm->pm_post_dispatch }
 sysread $done, my $byte, 1;
 PROGRAM
-same_log('a worker that ends is replaced', <<'PROGRAM' . $STOP);
+same_log('a worker that exits is replaced', <<'PROGRAM' . $STOP);
 my $pm = FCGI::ProcManager->new({ n_processes => 1 });
 open my $count, '+>', 'count';
 $pm->pm_manage;
 { syswrite $count, 'x'; exit 3 if -s 'count' < 3 }
 PROGRAM
-same_log('no signals', <<'PROGRAM' . $IDLE . 'kill KILL => getppid; exit;');
+same_log('no signals', <<'PROGRAM' . 'idle(getppid); kill KILL => getppid; exit;');
 my $pm = FCGI::ProcManager->new({ n_processes => 1, no_signals => 1 });
 $pm->pm_manage;
 print STDERR "$_ ", defined $SIG{$_} && length $SIG{$_} ? 'set' : 'unset', "\n" for qw(TERM HUP);
@@ -70,7 +64,7 @@ same_log('what pm_manage returns', 'my $pm = FCGI::ProcManager->new; my @r = $pm
 same_log('a handler of CHLD', '$SIG{CHLD} = sub { print STDERR "mine\n" }; my $pm = FCGI::ProcManager->new({ n_processes => 1 }); $pm->pm_manage; print STDERR ref $SIG{CHLD} || "none", "\n";' . $STOP);
 same_log('Default', '{ package Mine; our @ISA = "FCGI::ProcManager"; } $FCGI::ProcManager::Default = "Mine"; FCGI::ProcManager::pm_parameter(a => 1) for 1; my $q = FCGI::ProcManager::self_or_default(); print STDERR ref $q, $q->{a}, ref $FCGI::ProcManager::Q, "\n";');
 same_log('exports by name', 'BEGIN { FCGI::ProcManager->import(qw(pm_manage pm_die pm_wait pm_write_pid_file pm_remove_pid_file pm_pre_dispatch pm_post_dispatch pm_change_process_name pm_received_signal pm_parameter pm_warn pm_notify pm_abort pm_exit $SIG_CODEREF)) } our $SIG_CODEREF; pm_parameter(role => "mine"); pm_notify("text"); pm_warn("other"); pm_change_process_name("name"); print STDERR "$0\n"; pm_received_signal("TERM", 2); $SIG_CODEREF = sub { print STDERR "sub @_\n" }; FCGI::ProcManager::sig_sub("X"); pm_post_dispatch();');
-same_log('an export that is none', 'eval { FCGI::ProcManager->import("nothing") }; print STDERR $@ =~ /"nothing" is not exported/ ? "refused\n" : $@;');
+same_log('an export that does not exist', 'eval { FCGI::ProcManager->import("nothing") }; print STDERR $@ =~ /"nothing" is not exported/ ? "refused\n" : $@;');
 same_log('pm_die in functional style', 'FCGI::ProcManager->import(":all"); FCGI::ProcManager::pm_die("because", 4);');
 same_log('pm_exit keeps $@', 'FCGI::ProcManager->import(":all"); END { print STDERR "[$@][$?]\n" } FCGI::ProcManager::pm_exit("because", 4);');
 same_log('pm_abort with a status', 'FCGI::ProcManager->new({ role => "x" })->pm_abort("trouble", 9);');
