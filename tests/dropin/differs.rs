@@ -1,11 +1,11 @@
-//! Where the drop-in does on purpose what libfcgi does not: both sides, so that it is known when one of them changes.
-//! The list is in bindings/libfcgi/README.md.
+//! Intended differences between the drop-in and libfcgi, checked on both sides, so that a change of either is noticed. The
+//! list is in bindings/libfcgi/README.md.
 
 use crate::fcgx::{begun, waits};
 use crate::peer::records::{CANT_MPX_CONN, DATA, END, RESPONDER, STDIN, begin, record, request};
 use crate::side_by_side::{Peer, Run, SIDES, Side, command, serve_all, serve_peers};
 
-/// What stock does, and what the drop-in does, whatever the program was built on.
+/// Runs a program on stock and on the drop-in, built with either.
 fn differs(program: &str, argument: &str, peers: &[Peer], check: impl Fn(bool, &Run)) {
     for side in SIDES {
         let mut command = command(program, side);
@@ -19,7 +19,7 @@ fn assert_says(run: &Run, line: &str) {
 }
 
 #[test]
-fn a_stream_that_has_failed_takes_nothing_more() {
+fn writes_to_a_failed_stream_fail() {
     let [Peer::Waits(bytes)] = &waits(&["/gone-for-good"])[..] else {
         unreachable!("one was asked for");
     };
@@ -32,7 +32,7 @@ fn a_stream_that_has_failed_takes_nothing_more() {
 }
 
 #[test]
-fn what_a_peer_asked_for_that_hung_up_while_it_waited_is_not_run() {
+fn a_request_whose_client_disconnected_while_it_waited_is_not_run() {
     for side in SIDES {
         let is_stock = side == Side::Stock;
         let mut command = command("reading.c", side);
@@ -45,7 +45,7 @@ fn what_a_peer_asked_for_that_hung_up_while_it_waited_is_not_run() {
             drop(gone);
             let mut last = address.connect();
             last.send(&request("/last").bytes());
-            // That the first one takes long is the scenario.
+            // The scenario: the first request takes long.
             std::thread::sleep(std::time::Duration::from_millis(50));
             first.send(&record(STDIN, 1, b""));
             [first, last].map(|mut peer| peer.response().into()).into()
@@ -78,7 +78,7 @@ fn printf_counts_a_nul_and_writes_numbers_of_any_length() {
 }
 
 #[test]
-fn the_exit_status_of_one_request_is_not_that_of_the_next() {
+fn the_exit_status_does_not_remain_for_the_next_request() {
     let peers = waits(&["/any", "/other"]);
     differs("requests.c", "statuses", &peers, |is_stock, run| {
         let statuses: Vec<_> = run.responses.iter().map(|seen| seen.app_status).collect();
@@ -103,7 +103,7 @@ fn after_the_beginning(more: &[u8], stock: &str, ours: &str) {
 }
 
 #[test]
-fn records_of_unknown_types_are_passed_over() {
+fn records_of_unknown_types_are_skipped() {
     let end = record(STDIN, 1, b"");
     let more = [record(99, 1, b"unknown"), end].concat();
     let whole = "13 bytes, error 0, end -1";
@@ -113,14 +113,14 @@ fn records_of_unknown_types_are_passed_over() {
 }
 
 #[test]
-fn another_version_is_an_error_of_the_protocol() {
+fn another_version_is_a_protocol_error() {
     let mut other = record(STDIN, 1, b"");
     other[0] = 9;
     let stock = "13 bytes, error -2, end -1";
     after_the_beginning(&other, stock, "13 bytes, error -3, end -1");
 }
 
-/// libfcgi ends the request that is served with CANT_MPX_CONN, and sends its response behind that.
+/// libfcgi ends the current request with CANT_MPX_CONN, and sends its response after that.
 #[test]
 fn a_second_begin_of_the_same_request_does_not_end_it() {
     let again = begin(1, RESPONDER, false);

@@ -1,4 +1,4 @@
-//! Every function of fcgiapp.h: what it returns, what it leaves, and what the web server gets.
+//! Every function of fcgiapp.h: its result, the state afterwards, and what the web server receives.
 
 use crate::peer::records::{ABORT, DATA, FILTER, PARAMS, STDIN, record, request, stream};
 use crate::side_by_side::{Peer, Run, Side, asking, command, same, serve, serve_peers};
@@ -28,14 +28,14 @@ fn assert_groups(run: &Run, groups: &[&str]) {
 }
 
 #[test]
-fn asked_to_exit_while_it_waits_accept_returns_the_errno_of_libfcgi() {
+fn accept_returns_the_errno_of_libfcgi_when_asked_to_exit() {
     let run = same(|side| serve_peers(command("exiting.c", side), &[]));
     let expected = "waiting: -4, errno 4\nagain: -4, errno 4\n";
     assert_eq!(run.report, expected);
 }
 
 #[test]
-fn readers_give_what_those_of_libfcgi_give() {
+fn readers_return_what_those_of_libfcgi_return() {
     let groups = [
         "/characters",
         "/pieces",
@@ -67,7 +67,7 @@ fn in_records(group: &str, lengths: &[usize]) -> Vec<u8> {
 }
 
 #[test]
-fn pushing_back_reaches_to_the_start_of_the_record() {
+fn bytes_can_be_pushed_back_to_the_start_of_the_record() {
     let groups = ["/back", "/lines", "/characters", "/pieces"];
     let peers = groups.map(|group| Peer::Waits(in_records(group, &[3, 1, 5, 14])));
     let run = both("reading.c", &peers);
@@ -75,7 +75,7 @@ fn pushing_back_reaches_to_the_start_of_the_record() {
 }
 
 #[test]
-fn large_bodies_are_read_whole() {
+fn large_bodies_are_read_completely() {
     let body: Vec<u8> = (0..700_000_u32).map(|n| (n * 7 % 251) as u8).collect();
     let peers = [Peer::Waits(asking("/large", &body).bytes())];
     let run = both("reading.c", &peers);
@@ -112,7 +112,7 @@ fn a_body_without_an_end_is_an_error() {
 }
 
 #[test]
-fn records_that_do_not_belong_there_are_errors() {
+fn unexpected_records_are_errors() {
     let run = both(
         "reading.c",
         &[
@@ -129,7 +129,7 @@ fn records_that_do_not_belong_there_are_errors() {
 }
 
 #[test]
-fn records_of_other_requests_are_passed_over() {
+fn records_of_other_requests_are_skipped() {
     let other = [record(STDIN, 2, b"of another"), record(STDIN, 1, b"")].concat();
     let run = both("reading.c", &[Peer::Waits(begun(&other))]);
     assert!(
@@ -140,7 +140,7 @@ fn records_of_other_requests_are_passed_over() {
 }
 
 #[test]
-fn a_filter_s_data_come_behind_its_input() {
+fn a_filter_reads_its_data_after_its_input() {
     let filter = |group: &str| {
         let request = request(group).role(FILTER).param("FCGI_DATA_LENGTH", "9");
         let body = stream(STDIN, request.id, b"input|");
@@ -152,7 +152,7 @@ fn a_filter_s_data_come_behind_its_input() {
 }
 
 #[test]
-fn writers_take_what_those_of_libfcgi_take() {
+fn writers_accept_what_those_of_libfcgi_accept() {
     let groups = [
         "/characters",
         "/as-a-reader",
@@ -170,13 +170,13 @@ fn writers_take_what_those_of_libfcgi_take() {
 }
 
 #[test]
-fn a_web_server_that_is_gone_is_an_error() {
+fn writing_to_a_disconnected_web_server_is_an_error() {
     let gone = asking("/gone", BODY).bytes();
     let run = both("writing.c", &[Peer::Leaves(gone)]);
     assert!(run.report.contains("error 32"), "{}", run.report);
 }
 
-/// libfcgi's own printf knows less, and its functions do not look at NULL.
+/// libfcgi's own printf has fewer formats, and its functions do not check for NULL.
 #[test]
 fn every_format_is_written() {
     for side in [Side::Moved, Side::DropIn] {
@@ -210,7 +210,7 @@ fn any(count: usize) -> Vec<Peer> {
 }
 
 #[test]
-fn what_needs_no_request_does_the_same() {
+fn functions_that_need_no_request_do_the_same() {
     let run = same_group("before", &[]);
     assert!(
         run.report.contains("FCGX_Accept_r(&request) = -9998"),
@@ -259,7 +259,7 @@ fn the_one_request_is_accepted_and_finished() {
 }
 
 #[test]
-fn an_interruption_ends_accept_for_who_asked_for_it() {
+fn an_interruption_ends_accept_with_fail_accept_on_intr() {
     let run = same_group("interrupted", &[]);
     assert!(
         run.report.contains("FCGX_Accept_r(&request) = -4, errno 4"),
@@ -269,7 +269,7 @@ fn an_interruption_ends_accept_for_who_asked_for_it() {
 }
 
 #[test]
-fn who_is_asked_to_leave_within_a_request_finishes_it() {
+fn a_program_that_is_asked_to_exit_within_a_request_finishes_it() {
     for name in ["shutdown-within", "term-within"] {
         let run = same_group(name, &any(1));
         assert_eq!(run.responses[0].stdout, b"in full");
@@ -277,7 +277,7 @@ fn who_is_asked_to_leave_within_a_request_finishes_it() {
 }
 
 #[test]
-fn writers_on_a_connection_of_the_program_frame_as_libfcgi_s() {
+fn writers_on_a_connection_of_the_program_frame_as_in_libfcgi() {
     let run = same_group("writers", &[]);
     assert!(run.report.contains("01 06 01 02 "), "{}", run.report);
 }

@@ -1,4 +1,4 @@
-//! The programs that call every function, on the drop-in, under AddressSanitizer and under memcheck of valgrind.
+//! The programs that call every function, on the drop-in, under AddressSanitizer and under valgrind's memcheck.
 
 use std::process::Command;
 
@@ -68,7 +68,7 @@ fn assert_clean(run: &Run, code: i32, what: &str) {
     assert_eq!(run.ended, ended, "{what}\n{}", run.report);
 }
 
-/// Runs all of them; `on` makes a command of a program's source.
+/// Runs all of them; `on` makes a command from a program's source.
 fn all(on: impl Fn(&str) -> Command) {
     for (source, groups) in [
         ("reading.c", READING),

@@ -1,4 +1,4 @@
-//! Names and layouts: a program that was linked, or compiled, with stock's finds the same here.
+//! Names and layouts are the same for programs that were linked or compiled with stock.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn names(library: &Path) -> Vec<String> {
     names
 }
 
-/// Where the loader finds stock's.
+/// Where the loader finds stock libfcgi.
 fn stock() -> String {
     let out = Command::new("/sbin/ldconfig")
         .arg("-p")
@@ -34,7 +34,7 @@ fn stock() -> String {
 }
 
 #[test]
-fn the_names_are_those_of_the_list_and_of_stock() {
+fn exported_names_are_those_of_the_list_and_of_stock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = std::fs::read_to_string(root.join("bindings/libfcgi/symbols.txt")).unwrap();
     let list: Vec<_> = list.lines().map(str::to_owned).collect();
@@ -49,11 +49,11 @@ fn structures_constants_and_types_are_those_of_stock() {
 }
 
 #[test]
-fn what_stands_in_target_serves_a_build_that_asks_pkg_config() {
+fn a_build_with_pkg_config_finds_the_dropin() {
     let text = std::fs::read_to_string(dropin().join("fcgi.pc")).unwrap();
     assert!(text.contains("\nVersion: 2.4.2\n"), "{text}");
     assert!(text.contains("-lfcgi"), "{text}");
-    // Loads and runs, with descriptors that nothing hides.
+    // It loads and runs.
     let run = run(command("layout.c", Side::DropIn), b"");
     assert_eq!(run.ended, "code Some(0), signal None");
 }

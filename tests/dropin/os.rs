@@ -1,4 +1,4 @@
-//! fcgios, and the program that libfcgi builds on it.
+//! fcgios, and libfcgi's program cgi-fcgi.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,12 +30,12 @@ fn sockets_are_opened_connected_and_closed_as_with_libfcgi() {
 }
 
 #[test]
-fn connections_are_accepted_from_web_servers_alone() {
+fn connections_are_accepted_only_from_web_servers() {
     same_group("tcp");
 }
 
 #[test]
-fn operations_are_made_in_the_same_order() {
+fn operations_are_performed_in_the_same_order() {
     same_group("operations");
 }
 
@@ -64,7 +64,7 @@ fn ours(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn errors_that_end_a_process_of_libfcgi_are_errors() {
+fn errors_that_end_the_process_in_libfcgi_are_returned() {
     let expected = [
         "OS_FcgiConnect((char *)\"no-such-host.invalid:9000\") == -1 = 1",
         "OS_FcgiConnect((char *)\"localhost:99999\") = -1, errno 22",
@@ -95,7 +95,7 @@ fn descriptors_beyond_those_of_select_are_watched() {
 }
 
 #[test]
-fn a_request_to_leave_ends_a_wait_at_once_whatever_the_handler_s_flags() {
+fn a_request_to_exit_ends_a_wait_immediately_for_any_handler_flags() {
     for report in ours("woken") {
         assert!(
             report.contains("OS_Accept(listener, 0, NULL) = -1, errno 0\nalarms = 1,"),
@@ -104,7 +104,7 @@ fn a_request_to_leave_ends_a_wait_at_once_whatever_the_handler_s_flags() {
     }
 }
 
-/// cgi-fcgi of Debian, on stock or on the drop-in; the application beside it is on the same side.
+/// Debian's cgi-fcgi, on stock or on the drop-in; its application is on the same side.
 fn cgi_fcgi(side: Side, arguments: &[&str], body: &[u8]) -> Run {
     let mut command = on(Command::new("/usr/bin/cgi-fcgi"), side);
     command
@@ -114,12 +114,12 @@ fn cgi_fcgi(side: Side, arguments: &[&str], body: &[u8]) -> Run {
         .env("QUERY_STRING", "a=b&c")
         .env("EMPTY", "")
         .env("SERVE", "3");
-    // Cleared with the rest.
+    // Set again, because `env_clear` removed it.
     let command = on(command, side);
     run(command, body)
 }
 
-/// As it was installed there is no drop-in's build of cgi-fcgi.
+/// The installed cgi-fcgi was built with stock.
 const MOVES: [Side; 2] = [Side::Stock, Side::Moved];
 
 fn check(run: &Run, body: &[u8]) {
@@ -130,7 +130,7 @@ fn check(run: &Run, body: &[u8]) {
 }
 
 #[test]
-fn cgi_fcgi_starts_an_application_and_speaks_to_it() {
+fn cgi_fcgi_starts_an_application_and_talks_to_it() {
     let bodies = [Vec::new(), b"small".to_vec(), vec![b'x'; 200_000]];
     let runs = MOVES.map(|side| {
         let address = unused(Transport::Unix);
@@ -177,7 +177,7 @@ fn cgi_fcgi_only_starts_or_only_connects() {
     }
 }
 
-/// cgi-fcgi listens where no host is said.
+/// cgi-fcgi listens only on addresses without a host.
 fn local(address: &Address) -> String {
     match address {
         Address::Unix(_) => address.text(),
@@ -186,7 +186,7 @@ fn local(address: &Address) -> String {
 }
 
 #[test]
-fn cgi_fcgi_says_that_nobody_listens() {
+fn cgi_fcgi_reports_that_no_process_listens() {
     let runs = MOVES.map(|side| {
         let address = unused(Transport::Unix);
         let run = cgi_fcgi(side, &["-bind", "-connect", &address.text()], b"");
@@ -197,9 +197,9 @@ fn cgi_fcgi_says_that_nobody_listens() {
     assert_ne!(runs[0].ended, "code Some(0), signal None");
 }
 
-/// Or else nothing is compared here.
+/// Otherwise these tests would compare nothing.
 #[test]
-fn each_side_runs_on_the_library_that_it_says() {
+fn each_side_runs_on_its_library() {
     for side in SIDES {
         let library = library(&command("os.c", side));
         assert_eq!(
@@ -210,7 +210,7 @@ fn each_side_runs_on_the_library_that_it_says() {
     }
 }
 
-/// What the loader would take.
+/// The library that the loader would use.
 fn library(command: &Command) -> PathBuf {
     let mut loader = Command::new("ldd");
     loader.arg(command.get_program());

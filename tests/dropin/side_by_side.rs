@@ -1,4 +1,4 @@
-//! A program three times: built on stock, the same binary on the drop-in, and built on the drop-in.
+//! Runs a program three times: built with stock, the same binary on the drop-in, and built with the drop-in.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::peer::connection::{Address, LIMIT};
 use crate::peer::program::{Transport, dropin, ended, ended_within, folder, listen};
 use crate::peer::records::{Request, Response};
 
-/// What a program is built against, and what it runs on.
+/// The library that a program is built with and runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Stock,
@@ -44,10 +44,10 @@ pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
     ));
     let is_cpp = source.ends_with(".cpp");
     let mut compiler = Command::new(if is_cpp { "c++" } else { "cc" });
-    // Stock's headers declare what C no longer has.
+    // Stock's headers declare functions that C has removed.
     compiler.args(["-O1", "-g", "-Wall", "-Wextra", "-pthread", "-D_GNU_SOURCE"]);
     if ours {
-        // NULL is handed in on purpose.
+        // NULL is passed intentionally.
         compiler.args(["-Werror", "-Wno-nonnull", "-Wno-format", "-I"]);
         compiler.arg(dropin().join("include"));
     } else {
@@ -61,7 +61,7 @@ pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
             .arg(dropin())
             .arg(format!("-Wl,-rpath,{}", dropin().display()));
     }
-    // Both names, as builds of C++ programs have them.
+    // Both names, as in builds of C++ programs.
     compiler.args(if is_cpp {
         &["-lfcgi++", "-lfcgi"][..]
     } else {
@@ -76,12 +76,12 @@ pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
     out
 }
 
-/// A program on one side, and all that is left of it in the end.
+/// A command for a program on one side.
 pub(crate) fn command(source: &str, side: Side) -> Command {
     on(Command::new(built(source, side)), side)
 }
 
-/// The loader takes what the side runs on.
+/// Makes the loader use the library of a side.
 pub(crate) fn on(mut command: Command, side: Side) -> Command {
     command.env_remove("LD_LIBRARY_PATH");
     if side == Side::Moved {
@@ -90,7 +90,7 @@ pub(crate) fn on(mut command: Command, side: Side) -> Command {
     command
 }
 
-/// All that can be seen of a run.
+/// The observable results of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) report: String,
@@ -100,7 +100,7 @@ pub(crate) struct Run {
     pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
-/// What a web server sees of a response: not how it is cut into records.
+/// A response as a web server sees it, without its division into records.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) stdout: Vec<u8>,
@@ -124,32 +124,32 @@ impl From<Response> for Seen {
 pub(crate) fn run(command: Command, input: &[u8]) -> Run {
     let place = folder();
     let mut child = start(command, &place, Stdio::piped());
-    // It may end without having read all of it.
+    // It may end before it has read everything.
     let _ = child.stdin.take().unwrap().write_all(input);
     collect(child, &place, Vec::new())
 }
 
-/// What a web server sends on a connection of its own, and what it does then.
+/// What a web server sends on a connection, and what it does then.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
     Waits(Vec<u8>),
-    /// Sends nothing more, and waits.
+    /// Ends its output, and waits.
     Ends(Vec<u8>),
-    /// Takes what comes until the connection ends, which is not one response.
+    /// Reads until the connection ends; this may not be a single response.
     Takes(Vec<u8>),
     Leaves(Vec<u8>),
 }
 
-/// Runs a program on a listening socket, and sends it these bytes, on a connection for each of them.
+/// Runs a program on a listening socket, and sends it each of these on a connection of its own.
 pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
     let peers: Vec<_> = requests.iter().cloned().map(Peer::Waits).collect();
     serve_peers(command, &peers)
 }
 
-/// The same, for web servers that do not only wait.
+/// The same, with what each web server does then.
 pub(crate) fn serve_peers(mut command: Command, peers: &[Peer]) -> Run {
     if peers.iter().any(|peer| matches!(peer, Peer::Leaves(_))) {
-        // It leaves before the program accepts, and its request is to be run nevertheless.
+        // It disconnects before the program accepts, and its request must be run nevertheless.
         command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     }
     serve_all(command, |address| {
@@ -158,7 +158,7 @@ pub(crate) fn serve_peers(mut command: Command, peers: &[Peer]) -> Run {
     })
 }
 
-/// The same, for web servers that know of each other.
+/// The same, for web servers that depend on each other.
 pub(crate) fn serve_all(command: Command, peers: impl FnOnce(&Address) -> Vec<Seen>) -> Run {
     let place = folder();
     let (listener, address) = listen(Transport::Unix);
@@ -238,7 +238,7 @@ fn collect(mut child: Child, place: &Path, responses: Vec<Seen>) -> Run {
     run
 }
 
-/// The same on all sides; returns it.
+/// Checks that all sides have the same results, and returns them.
 pub(crate) fn same(what: impl Fn(Side) -> Run) -> Run {
     let stock = what(Side::Stock);
     for side in [Side::Moved, Side::DropIn] {

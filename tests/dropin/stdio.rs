@@ -12,7 +12,7 @@ const GROUPS: [&str; 7] = [
     "/files",
     "/parameters",
     "/silence",
-    // The last one: stock's next request would have the same status.
+    // The last one: in stock the next request would have the same status.
     "/status",
 ];
 
@@ -47,14 +47,14 @@ fn every_function_does_for_a_request_what_libfcgi_does() {
 }
 
 #[test]
-fn large_bodies_pass() {
+fn large_bodies_are_copied_completely() {
     let body: Vec<u8> = (0..250_000_u32).map(|n| (n * 7 % 251) as u8).collect();
     let run = served(&[asking("/large", &body)], false);
     assert_eq!(run.responses[0].stdout.len(), 257_000);
 }
 
 #[test]
-fn a_closed_file_takes_and_gives_nothing_and_the_next_request_has_its_own() {
+fn a_closed_file_stays_closed_until_the_next_request() {
     served(
         &["/closing", "/input", "/closing"].map(|group| asking(group, BODY)),
         false,
@@ -62,7 +62,7 @@ fn a_closed_file_takes_and_gives_nothing_and_the_next_request_has_its_own() {
 }
 
 #[test]
-fn an_answer_can_go_into_a_file_and_the_next_one_does_not() {
+fn a_response_can_be_redirected_to_a_file_until_the_next_request() {
     let run = served(
         &["/reopening", "/output"].map(|group| asking(group, BODY)),
         false,
@@ -75,7 +75,7 @@ fn an_answer_can_go_into_a_file_and_the_next_one_does_not() {
 }
 
 #[test]
-fn a_request_can_be_finished_before_the_next_is_waited_for() {
+fn a_request_can_be_finished_before_the_next_accept() {
     let requests = ["/parameters", "/finishing"].map(|group| asking(group, b""));
     let run = served(&requests, false);
     assert_eq!(run.responses[1].app_status, 5);
@@ -89,7 +89,7 @@ fn exit_in_the_middle_of_a_request_finishes_it() {
 }
 
 #[test]
-fn a_filter_reads_its_data_behind_its_input() {
+fn a_filter_reads_its_data_after_its_input() {
     let filter = |group: &str| {
         let request = request(group).role(FILTER).param("FCGI_DATA_LENGTH", "9");
         [
@@ -104,7 +104,7 @@ fn a_filter_reads_its_data_behind_its_input() {
 }
 
 #[test]
-fn as_a_cgi_program_it_has_one_request_with_the_process_s_own_files() {
+fn a_cgi_program_has_one_request_with_the_files_of_the_process() {
     for group in [
         "/input",
         "/output",
@@ -130,7 +130,7 @@ fn as_a_cgi_program_it_has_one_request_with_the_process_s_own_files() {
     }
 }
 
-/// Stock's own printf knows less, and its functions do not look at NULL.
+/// Stock's own printf has fewer formats, and its functions do not check for NULL.
 #[test]
 fn every_format_of_printf_is_written_and_null_is_an_error() {
     for side in [Side::Moved, Side::DropIn] {
@@ -148,7 +148,7 @@ fn every_format_of_printf_is_written_and_null_is_an_error() {
     }
 }
 
-/// Stock frees them.
+/// Stock frees these strings.
 #[test]
 fn what_getenv_returned_stays_readable() {
     for side in [Side::Moved, Side::DropIn] {

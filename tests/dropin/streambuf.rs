@@ -7,7 +7,7 @@ const BODY: &[u8] =
     b"words in a line\nanother line, which is longer than a buffer of sixteen\nthe end";
 
 #[test]
-fn streams_of_c_plus_plus_do_what_libfcgi_plus_plus_does() {
+fn c_plus_plus_streams_do_what_those_of_libfcgi_plus_plus_do() {
     let groups = [
         "/unbuffered",
         "/buffered",

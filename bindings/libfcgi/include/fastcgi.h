@@ -1,21 +1,21 @@
-/* fastcgi.h: the records of FastCGI 1.0 as they lie on the wire, and their numbers. All fields are single bytes, so
-   there is neither padding nor an order of bytes; numbers of several bytes have the high one first (B1, B3). */
+/* fastcgi.h: the records of FastCGI 1.0 as they are sent, and their numbers. All fields are single bytes, so there is
+   neither padding nor a byte order; in numbers of several bytes the high one is first (B1, B3). */
 
 #ifndef _FASTCGI_H
 #define _FASTCGI_H
 
-/* The descriptor on which a web server hands a program its listening socket. */
+/* The descriptor of the listening socket that a web server passes to a program. */
 #define FCGI_LISTENSOCK_FILENO 0
 
-/* Section 3.3: what each record begins with. */
+/* Section 3.3: the header of each record. */
 typedef struct {
     unsigned char version;          /* FCGI_VERSION_1 */
     unsigned char type;             /* FCGI_BEGIN_REQUEST to FCGI_UNKNOWN_TYPE */
     unsigned char requestIdB1;
     unsigned char requestIdB0;
-    unsigned char contentLengthB1;  /* bytes behind the header, */
+    unsigned char contentLengthB1;  /* bytes after the header */
     unsigned char contentLengthB0;
-    unsigned char paddingLength;    /* and those behind them that mean nothing */
+    unsigned char paddingLength;    /* bytes of padding after these */
     unsigned char reserved;
 } FCGI_Header;
 

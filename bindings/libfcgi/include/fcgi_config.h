@@ -1,5 +1,5 @@
-/* fcgi_config.h: what the system has. Some programs include it for these names, which libfcgi finds out when it is
-   built; here they say what each Linux with a C11 compiler has. */
+/* fcgi_config.h: features of the system. Some programs include it for these names. libfcgi determines them when it is
+   built; these are the values of Linux with a C11 compiler. */
 
 #ifndef FCGIPM_FCGI_CONFIG_H
 #define FCGIPM_FCGI_CONFIG_H

@@ -5,14 +5,14 @@
            ...
        }
 
-   Include it in place of stdio.h, or behind it. stdin, stdout and stderr are the request's while one is served; other
-   files are as ever. With NO_FCGI_DEFINES the names stay stdio's, and these are there under their own.
+   Include it instead of stdio.h, or after it. While a request is served, stdin, stdout and stderr are the request's;
+   other files work as usual. With NO_FCGI_DEFINES the names remain stdio's, and these functions have only their own.
 
-   Each function is its namesake of stdio, and returns the same; below stands what differs. A FCGI_FILE that is NULL or
-   was closed is an error. For a request's streams FCGX_GetError's numbers stand for errno.
-   Threads: one thread serves requests with these; files of the program's own are as safe as stdio's.
-   Fork: as in fcgiapp.h. A process that exits finishes the request that it serves, a child, too: it leaves with
-   _exit(2) if the request is its parent's. */
+   Each function does the same as its namesake of stdio, and returns the same; differences are noted below. A FCGI_FILE
+   that is NULL or closed is an error. For a request's streams, errors have the numbers of FCGX_GetError.
+   Threads: one thread serves requests with these functions; for files of the program's own they are as safe as stdio.
+   Fork: as in fcgiapp.h. A process that exits finishes its current request; so does a child. If the request is its
+   parent's, it must call _exit(2). */
 
 #ifndef _FCGI_STDIO
 #define _FCGI_STDIO 1
@@ -38,7 +38,7 @@ typedef struct {
 #define FCGI_ToFILE(fcgi_file) (fcgi_file->stdio_stream)
 #define FCGI_ToFcgiStream(fcgi_file) (fcgi_file->fcgx_stream)
 
-/* The standard files. They are nothing before the first FCGI_Accept. */
+/* The standard files. They are closed before the first FCGI_Accept. */
 DLLAPI extern FCGI_FILE _fcgi_sF[];
 #define FCGI_stdin  (&_fcgi_sF[0])
 #define FCGI_stdout (&_fcgi_sF[1])
@@ -46,15 +46,15 @@ DLLAPI extern FCGI_FILE _fcgi_sF[];
 
 /* ---- Requests ---- */
 
-/* Waits for the next request, after it has ended the one that is being served. Its parameters become the process
-   environment (environ), and its streams the standard files. They are the library's. Strings that getenv(3) returned
-   may be read for ever, but change with the next request but one. A CGI program has one request, with the process's own
-   environment and files.
-   Returns 0; below 0 where there will be no other: a CGI program's second call, a process that is to leave, an error.
-   The environment is then the one that the program began with. */
+/* Ends the current request, if there is one, and waits for the next. Its parameters become the process environment
+   (environ), and its streams the standard files. They are the library's. Strings that getenv(3) returned remain readable
+   forever, but change with the second request after that. A CGI program has one request, with the environment and files
+   of the process.
+   Returns 0; a negative number if there will be no other request: the second call of a CGI program, a process that has
+   to exit, an error. The environment is then the one that the program was started with. */
 DLLAPI int FCGI_Accept(void);
 
-/* Ends the request. Until the next one there are no standard files, and environ is NULL. Does nothing in a CGI
+/* Ends the request. Until the next one the standard files are closed, and environ is NULL. Does nothing in a CGI
    program. */
 DLLAPI void FCGI_Finish(void);
 
@@ -64,24 +64,24 @@ DLLAPI int FCGI_StartFilterData(void);
 /* As FCGX_SetExitStatus. In a CGI program it does nothing. */
 DLLAPI void FCGI_SetExitStatus(int status);
 
-/* ---- Files come and go ---- */
+/* ---- Opening and closing files ---- */
 
 DLLAPI FCGI_FILE *FCGI_fopen(const char *path, const char *mode);
 DLLAPI FCGI_FILE *FCGI_fdopen(int fd, const char *mode);
 DLLAPI FCGI_FILE *FCGI_tmpfile(void);
 DLLAPI FCGI_FILE *FCGI_popen(const char *cmd, const char *type);
 
-/* A request's stream that is opened as a file stays one until the next request. */
+/* If a request's stream is reopened as a file, it remains one until the next request. */
 DLLAPI FCGI_FILE *FCGI_freopen(const char *path, const char *mode, FCGI_FILE *fp);
 
-/* Free the FCGI_FILE, too, but for the standard ones. FCGI_pclose leaves a request's stream alone: EOF. */
+/* These also free the FCGI_FILE, unless it is a standard one. FCGI_pclose of a request's stream only returns EOF. */
 DLLAPI int        FCGI_fclose(FCGI_FILE *fp);
 DLLAPI int        FCGI_pclose(FCGI_FILE *fp);
 
-/* NULL flushes all of stdio's. */
+/* NULL flushes all files of stdio. */
 DLLAPI int        FCGI_fflush(FCGI_FILE *fp);
 
-/* ---- What a file is like. For a request's stream: EOF, and ESPIPE where a position is asked for. ---- */
+/* ---- Position and buffer. For a request's stream: EOF, and ESPIPE for a position. ---- */
 
 DLLAPI int        FCGI_setvbuf(FCGI_FILE *fp, char *buf, int bufmode, size_t size);
 DLLAPI void       FCGI_setbuf(FCGI_FILE *fp, char *buf);
@@ -103,10 +103,10 @@ DLLAPI int        FCGI_fgetc(FCGI_FILE *fp);
 DLLAPI int        FCGI_getchar(void);
 DLLAPI int        FCGI_ungetc(int c, FCGI_FILE *fp);
 DLLAPI char      *FCGI_fgets(char *str, int size, FCGI_FILE *fp);
-DLLAPI char      *FCGI_gets(char *str);           /* str must hold what comes: not for peers that are not trusted */
+DLLAPI char      *FCGI_gets(char *str);           /* does not know the size of str: unsafe with untrusted peers */
 DLLAPI size_t     FCGI_fread(void *ptr, size_t size, size_t nmemb, FCGI_FILE *fp);
 
-/* ---- Writing. What takes nothing more: EOF, and FCGI_fwrite a number that is too large. ---- */
+/* ---- Writing. After an error: EOF; FCGI_fwrite: a number that is too large. ---- */
 
 DLLAPI int        FCGI_fputc(int c, FCGI_FILE *fp);
 DLLAPI int        FCGI_putchar(int c);
@@ -119,7 +119,7 @@ DLLAPI int        FCGI_vprintf(const char *format, va_list ap);
 DLLAPI size_t     FCGI_fwrite(void *ptr, size_t size, size_t nmemb, FCGI_FILE *fp);
 DLLAPI void       FCGI_perror(const char *str);   /* without a newline at the end */
 
-/* ---- stdio's names. What has none here, fscanf above all, is not for these files. ---- */
+/* ---- stdio's names. Functions that are missing here, above all fscanf, do not work with these files. ---- */
 
 #ifndef NO_FCGI_DEFINES
 

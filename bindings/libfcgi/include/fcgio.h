@@ -1,10 +1,10 @@
-// fcgio.h: C++'s streams on FastCGI's. The interface of libfcgi++ 2.4, all of it in this header, so that nothing but
-// libfcgi.so is needed.
+// fcgio.h: C++ streams for FastCGI. The interface of libfcgi++ 2.4, completely in this header, so that only libfcgi.so
+// is needed.
 //
-// A fcgi_streambuf does not own the FCGX_Stream that it is attached to, nor its buffer: both must live as long as it,
-// or until it is attached to another one. Without a buffer it hands each byte on at once, FCGX has buffers of its own,
-// and one byte can be looked at ahead. With a buffer more can be put back, and output must be flushed, or the streambuf
-// destroyed, before the request ends.
+// A fcgi_streambuf owns neither its FCGX_Stream nor its buffer: both must live as long as it does, or until it is attached
+// to another stream. Without a buffer it passes each byte to FCGX, which has buffers of its own, and one byte can be put
+// back. With a buffer more bytes can be put back, and output must be flushed, or the streambuf destroyed, before the
+// request ends.
 // Threads: as FCGX_Stream.
 
 #ifndef FCGIO_H
@@ -42,13 +42,13 @@ public:
         reset();
     }
 
-    // Hands its buffer on. The request's end sends it.
+    // Passes its buffer to FCGX. The request's end sends it.
     ~fcgi_streambuf(void)
     {
         drain();
     }
 
-    // From here on for this stream; what is in the buffer is dropped. Returns 0.
+    // Attaches it to this stream; the content of the buffer is dropped. Returns 0.
     int attach(FCGX_Stream * stream)
     {
         fcgx = stream;
@@ -58,7 +58,7 @@ public:
     }
 
 protected:
-    // Hands on the put area, and c if it is not EOF. Returns 0, or EOF.
+    // Passes the put area to FCGX, and c if it is not EOF. Returns 0, or EOF.
     virtual int overflow(int c)
     {
         if (!drain())
@@ -66,13 +66,13 @@ protected:
         return c == EOF || FCGX_PutChar(c, fcgx) == c ? 0 : EOF;
     }
 
-    // Hands on the put area and sends what FCGX has gathered. Returns 0, or EOF.
+    // Passes the put area to FCGX and flushes the stream. Returns 0, or EOF.
     virtual int sync()
     {
         return drain() && FCGX_FFlush(fcgx) == 0 ? 0 : EOF;
     }
 
-    // Returns the next byte and goes behind it, or EOF.
+    // Returns the next byte and advances, or EOF.
     virtual int uflow()
     {
         if (!bufsize)
@@ -97,7 +97,7 @@ protected:
         return static_cast<unsigned char>(*gptr());
     }
 
-    // Gives it a buffer, once. Returns this, or NULL where it has one.
+    // Sets its buffer, once. Returns this, or NULL if it has one.
     virtual std::streambuf * setbuf(char_type * memory, std::streamsize len)
     {
         if (bufsize)
@@ -149,7 +149,7 @@ private:
         return size > INT_MAX ? INT_MAX : static_cast<int>(size);
     }
 
-    // One buffer serves both ways: a FCGX_Stream goes one way.
+    // One buffer serves both directions: a FCGX_Stream has one direction.
     void reset(void)
     {
         setg(buf, buf, buf);
@@ -171,7 +171,7 @@ private:
     }
 };
 
-// A std::istream with a fcgi_streambuf of its own. libfcgi++ calls it deprecated.
+// A std::istream with its own fcgi_streambuf. Deprecated in libfcgi++.
 class DLLAPI fcgi_istream : public std::istream
 {
 public:

@@ -5,6 +5,7 @@
 //! | [`layout`] | libfcgi's structures and constants |
 //! | `settings` | the operator's options, and the log |
 //! | [`engine`] | what serves a request behind such a structure, and the pool of engines |
+//! | `acceptors` | what OS_Accept waits with |
 //! | [`params`] | a request's parameters as `NAME=value` strings |
 //! | [`reader`], [`writer`] | the functions on streams |
 //! | [`raw_writer`] | FCGX_CreateWriter: a stream on a connection of the program's own |
@@ -24,6 +25,7 @@
 // The exported functions are documented in the headers.
 #![allow(missing_docs)]
 
+mod acceptors;
 pub mod engine;
 mod guard;
 pub mod init;

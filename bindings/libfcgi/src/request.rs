@@ -11,9 +11,8 @@ use crate::engine::{self, Engine, Environment, StreamFunctions};
 use crate::guard::{errno, guard, set_errno};
 use crate::init::{FCGX_Init, THE_REQUEST, is_initialised};
 use crate::layout::{Request, Stream};
-use crate::os::acceptors;
 use crate::settings::warn;
-use crate::{reader, writer};
+use crate::{acceptors, reader, writer};
 
 /// What FCGX_Accept_r returns before FCGX_Init.
 const NOT_INITIALISED: c_int = -9998;

@@ -5,10 +5,9 @@ use std::mem::MaybeUninit;
 
 use fcgipm::server::listen;
 
-use crate::engine;
 use crate::guard::{errno, guard, set_errno};
-use crate::os::acceptors;
 use crate::settings::{settings, warn};
+use crate::{acceptors, engine};
 
 /// Whether a descriptor is a socket without a peer, that is, a listening one.
 pub(crate) fn is_listening(descriptor: c_int) -> bool {

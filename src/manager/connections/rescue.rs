@@ -44,7 +44,7 @@ impl EventLoop {
         if worker.fd_access_denied || self.exchanged >= EXCHANGED_MAX {
             return None;
         }
-        match worker.child.as_ref()?.take_socket(number) {
+        match WorkerFd::take(worker.child.as_ref()?, number) {
             Taken::Socket(socket) => Some(socket),
             Taken::Nothing => None,
             Taken::Exchanged => {

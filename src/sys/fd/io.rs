@@ -147,12 +147,12 @@ pub(crate) fn wait(
     wait_unless(fd, direction, deadline, || false).map(|waited| waited == Waited::Ready)
 }
 
-/// Waits as [`wait`] does, and after each signal calls `give_up`.
+/// Waits as [`wait`] does, and abandons it if `abandon` returns true after a signal.
 pub(crate) fn wait_unless(
     fd: BorrowedFd<'_>,
     direction: Direction,
     deadline: Option<Instant>,
-    give_up: impl Fn() -> bool,
+    abandon: impl Fn() -> bool,
 ) -> nix::Result<Waited> {
     let flags = match direction {
         Direction::Read => PollFlags::POLLIN,
@@ -162,7 +162,7 @@ pub(crate) fn wait_unless(
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match poll(&mut [PollFd::new(fd, flags)], timeout(left)) {
             Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(Waited::TimedOut),
-            Err(Errno::EINTR) if give_up() => return Ok(Waited::GivenUp),
+            Err(Errno::EINTR) if abandon() => return Ok(Waited::GivenUp),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(Waited::Ready),
             Err(error) => return Err(error),

@@ -34,35 +34,6 @@ pub(crate) enum Taken {
     Exchanged,
 }
 
-impl Child {
-    /// Takes a copy of a socket of the child (pidfd_getfd(2)), by a number that the child wrote. The
-    /// permissions are those of ptrace(2).
-    pub(crate) fn take_socket(&self, number: i32) -> Taken {
-        let pidfd = self.pidfd().filter(|_| PIDFD_GETFD.is_allowed());
-        let Some(pidfd) = pidfd else {
-            return Taken::Nothing;
-        };
-        let Some(wanted) = socket_behind(&format!("/proc/{}/fd/{number}", self.pid())) else {
-            return Taken::Nothing;
-        };
-        // SAFETY: integers only; the descriptor it returns (close-on-exec by definition) is owned by
-        // nobody else.
-        let fd = unsafe {
-            let fd = libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0);
-            match i32::try_from(fd) {
-                Ok(fd) if fd >= 0 => OwnedFd::from_raw_fd(fd),
-                Ok(_) | Err(_) => return Taken::Nothing,
-            }
-        };
-        let found = socket_behind(&format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        if found.as_ref() != Some(&wanted) {
-            std::mem::forget(fd);
-            return Taken::Exchanged;
-        }
-        above_standard(fd).map_or(Taken::Nothing, |fd| Taken::Socket(WorkerFd(fd)))
-    }
-}
-
 fn close_without_linger(socket: OwnedFd) {
     let off = libc::linger {
         l_onoff: 0,
@@ -80,6 +51,33 @@ fn socket_behind(link: &str) -> Option<String> {
 }
 
 impl WorkerFd {
+    /// Takes a copy of a socket of a child (pidfd_getfd(2)), by a number that the child wrote. The
+    /// permissions are those of ptrace(2).
+    pub(crate) fn take(child: &Child, number: i32) -> Taken {
+        let pidfd = child.pidfd().filter(|_| PIDFD_GETFD.is_allowed());
+        let Some(pidfd) = pidfd else {
+            return Taken::Nothing;
+        };
+        let Some(wanted) = socket_behind(&format!("/proc/{}/fd/{number}", child.pid())) else {
+            return Taken::Nothing;
+        };
+        // SAFETY: integers only; the descriptor it returns (close-on-exec by definition) is owned by
+        // nobody else.
+        let fd = unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0);
+            match i32::try_from(fd) {
+                Ok(fd) if fd >= 0 => OwnedFd::from_raw_fd(fd),
+                Ok(_) | Err(_) => return Taken::Nothing,
+            }
+        };
+        let found = socket_behind(&format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        if found.as_ref() != Some(&wanted) {
+            std::mem::forget(fd);
+            return Taken::Exchanged;
+        }
+        above_standard(fd).map_or(Taken::Nothing, |fd| Taken::Socket(Self(fd)))
+    }
+
     /// Its number, which a disposable process has to keep.
     pub(crate) fn number(&self) -> RawFd {
         self.0.as_raw_fd()

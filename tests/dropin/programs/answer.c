@@ -1,5 +1,5 @@
-/* Answers with its parameters and its body, so many times as SERVE says, and exits each time with a 3. cgi-fcgi starts
-   it, without arguments. */
+/* Responds with its parameters and its body, as many times as SERVE says, with status 3. cgi-fcgi starts it, without
+   arguments. */
 
 #include "fcgi_stdio.h"
 

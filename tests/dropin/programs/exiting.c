@@ -10,7 +10,7 @@
 
 int main(void)
 {
-    /* Again and again, until the wait has noticed. */
+    /* Repeatedly, until the wait has noticed. */
     struct itimerval timer = { { 0, 10000 }, { 0, 10000 } }, none = { { 0, 0 }, { 0, 0 } };
     FILE *report = fopen(getenv("REPORT"), "w");
     FCGX_Request request;
@@ -18,7 +18,7 @@ int main(void)
 
     FCGX_Init();
     FCGX_InitRequest(&request, 0, 0);
-    /* The timer's signal is the one that libfcgi takes for the order to exit. */
+    /* The timer sends the signal by which libfcgi is asked to exit. */
     {
         struct sigaction action;
 

@@ -1,4 +1,4 @@
-/* A program that forks in its requests, in groups that PATH_INFO names. Argument: how many requests. */
+/* A program that forks in its requests, in groups selected by PATH_INFO. Argument: the number of requests. */
 
 #include <signal.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static FCGX_Request request;
 static pid_t holder;
 static int until_second[2], until_late[2];
 
-/* The child answers, and the parent leaves the request to it. */
+/* The parent leaves the request to the child, which responds. */
 static void answer_in_child(void)
 {
     static char bytes[400000];
@@ -29,7 +29,7 @@ static void answer_in_child(void)
     FCGX_Free(&request, 1);
 }
 
-/* A child that has the connection for long. */
+/* A child that keeps the connection open for long. */
 static void hold(void)
 {
     holder = fork();
@@ -58,7 +58,7 @@ static void add(void)
     FCGX_Finish_r(&request);
 }
 
-/* The child writes when its request is over, and the next one is served on the same connection. */
+/* The child writes after its request has ended, while the next one is served on the same connection. */
 static void write_late(void)
 {
     char byte;

@@ -190,14 +190,14 @@ static void operations(void)
     CALL(OS_DoIo(NULL));
     CALL(OS_DoIo(NULL));
 
-    /* Of two that are ready at once the lower descriptor comes first. */
+    /* If two are ready, the lower descriptor comes first. */
     CALL(write(pair[1], "a", 1));
     CALL(write(other[1], "b", 1));
     CALL(OS_AsyncRead(other[0], 0, buffer, sizeof buffer, on_end, (char *)"higher"));
     CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end, (char *)"lower"));
     CALL(OS_DoIo(NULL));
 
-    /* The end of the other side. */
+    /* The other side is closed. */
     CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end, (char *)"end"));
     CALL(OS_Close(pair[1], 0));
     CALL(OS_DoIo(NULL));
@@ -231,7 +231,7 @@ static void spawn(const char *program, int listener)
 {
     int status = -1, result = OS_SpawnChild((char *)program, listener);
 
-    /* Said when the child has said what it says. */
+    /* Reported after the child has reported. */
     if (wait(&status) > 0)
         say("spawned %d, ", result);
     if (status != -1)
@@ -266,7 +266,7 @@ static void on_alarm_leave(int signal)
     OS_ShutdownPending();
 }
 
-/* Again and again, until the wait has noticed. */
+/* Repeatedly, until the wait has noticed. */
 static void alarm_soon(void (*handler)(int), int again)
 {
     struct sigaction action = { .sa_handler = handler, .sa_flags = again ? 0 : SA_RESTART };
@@ -304,7 +304,7 @@ static void signals(void)
     waiting = OS_FcgiConnect(place("socket"));
     CALL(OS_Write(waiting, (char *)"x", 1));
     CALL(OS_Close(OS_Accept(listener, 0, NULL), 0));
-    /* Both ways to be told to leave. */
+    /* Both ways to be asked to exit. */
     raise(SIGTERM);
     CALL(OS_Accept(listener, 0, NULL));
     DO(OS_ShutdownPending());
@@ -340,7 +340,7 @@ static void beyond(void)
     CALL(OS_DoIo(NULL));
     CALL(OS_DoIo(&(struct timeval){ -1, 0 }));
 
-    /* A callback closes a descriptor that is ready, too. libfcgi watches none any more after that. */
+    /* A callback closes another descriptor that is ready. After that libfcgi watches none. */
     CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, other));
     CALL(write(pair[1], "a", 1));
@@ -371,7 +371,7 @@ static void many_descriptors(void)
     CALL(OS_Close(high, 0));
 }
 
-/* The handler restarts calls, and nobody connects: the wait ends nevertheless. */
+/* The handler has SA_RESTART, and there is no client: the wait ends nevertheless. */
 static void woken(void)
 {
     int listener = OS_CreateLocalIpcFd(place("socket"), 5);

@@ -1,4 +1,4 @@
-/* The reading functions of fcgiapp.h, in groups that PATH_INFO names. Arguments: how many requests to serve. */
+/* The reading functions of fcgiapp.h, in groups selected by PATH_INFO. Argument: the number of requests. */
 
 #include "fcgiapp.h"
 #include "report.h"
@@ -86,7 +86,7 @@ static void pieces(FCGX_Stream *in)
     line(0, in);
 }
 
-/* Exactly what there is: the end is seen only by who asks for more. */
+/* Exactly the whole body: only a further read reaches the end. */
 static void exactly(FCGX_Stream *in)
 {
     get(23, in);
@@ -116,7 +116,7 @@ static void lines(FCGX_Stream *in)
     CALL(FCGX_HasSeenEOF(in));
 }
 
-/* To the start of what is at hand, from everywhere in it. */
+/* To the start of the buffered data, from every position. */
 static void back(FCGX_Stream *in)
 {
     int c;
@@ -153,7 +153,7 @@ static void closing(FCGX_Stream *in)
     CALL(FCGX_FClose(in));
 }
 
-/* A reader takes nothing. */
+/* A reader accepts no output. */
 static void as_a_writer(FCGX_Stream *in)
 {
     CALL(FCGX_PutChar('x', in));
@@ -170,7 +170,7 @@ static void as_a_writer(FCGX_Stream *in)
     get(5, in);
 }
 
-/* What ended the body. */
+/* The cause of the body's end. */
 static void ended(FCGX_Stream *in)
 {
     int i;
@@ -190,7 +190,7 @@ static void ended(FCGX_Stream *in)
     CALL(FCGX_FClose(in));
 }
 
-/* The sum of what the pieces were read in, whatever the records are. */
+/* A sum over all pieces, independent of the records. */
 static void large(FCGX_Stream *in)
 {
     unsigned sum = 0, count = 0;

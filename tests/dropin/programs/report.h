@@ -1,4 +1,4 @@
-/* What a program finds out goes to the file that REPORT names, by dprintf(3): whatever the standard files are. */
+/* A program reports to the file that REPORT names, by dprintf(3), independent of the standard files. */
 
 #ifndef REPORT_H
 #define REPORT_H
@@ -17,10 +17,10 @@ static inline void report_open(void)
 {
     int fd = open(getenv("REPORT"), O_WRONLY | O_CREAT | O_APPEND, 0600);
 
-    /* Out of the way of the numbers that a program hands out. */
+    /* Above the numbers of the program's descriptors. */
     report = fcntl(fd, F_DUPFD_CLOEXEC, 200);
     close(fd);
-    /* Whatever hangs, hangs no longer than a test. */
+    /* A program that hangs ends with its test. */
     alarm(60);
 }
 
@@ -40,9 +40,9 @@ __attribute__((format(__printf__, 1, 2))) static inline void say(const char *for
     errno = before;
 }
 
-/* A call, its result, and the errno that it left. */
+/* A call, its result, and errno. */
 #define CALL(call) do { long result_; errno = 0; result_ = (long)(call); say("%s = %ld, errno %d\n", #call, result_, errno); } while (0)
-/* A pointer may be anything; whether it is NULL counts. */
+/* Of a pointer only whether it is NULL is reported. */
 #define NULLNESS(call) do { const void *result_; errno = 0; result_ = (call); say("%s is %s, errno %d\n", #call, result_ ? "there" : "NULL", errno); } while (0)
 /* No result. */
 #define DO(call) do { errno = 0; call; say("%s, errno %d\n", #call, errno); } while (0)

@@ -1,4 +1,4 @@
-/* The life of a request, in groups that PATH_INFO names, and what is possible without one. Arguments: which group. */
+/* The life of a request, and what is possible without one. Argument: the group. */
 
 #include <signal.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 
 static FCGX_Request request;
 
-/* The connection's number is anything; whether there is one counts. */
+/* Of the connection only whether there is one is reported. */
 static void state(const char *when)
 {
     say("%s: begun %d, in %d, out %d, err %d, connection %d, keeps %d, status %d, flags %d, listens on %d, detached %d\n", when,
@@ -100,7 +100,7 @@ static void lives(void)
     /* Finished by the next Accept. */
     next();
     answer("second");
-    /* Nothing is said. */
+    /* Nothing is written. */
     next();
     DO(FCGX_Finish_r(&request));
     /* The streams are closed first. */
@@ -110,7 +110,7 @@ static void lives(void)
     CALL(FCGX_FClose(request.out));
     CALL(request.nWriters);
     DO(FCGX_Finish_r(&request));
-    /* Given up, with the connection. */
+    /* Abandoned, with the connection. */
     next();
     answer("given up");
     DO(FCGX_Free(&request, 1));
@@ -191,7 +191,7 @@ static void interrupted(void)
     setitimer(ITIMER_REAL, &none, NULL);
 }
 
-/* Asked to leave within a request: that one is finished, and no other is accepted. */
+/* Asked to exit within a request: it is finished, and no other is accepted. */
 static void shutdown_within(void)
 {
     next();
@@ -263,7 +263,7 @@ static void statuses(void)
     DO(FCGX_Finish_r(&request));
 }
 
-/* The drop-in's alone: libfcgi does not look. */
+/* Only for the drop-in: libfcgi does not check. */
 static void beyond(void)
 {
     static FCGX_Request zeroes;

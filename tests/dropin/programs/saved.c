@@ -1,4 +1,4 @@
-/* Saves what getenv(3) returns in each request, and looks at all of it in each later one. Arguments: how many. */
+/* Saves what getenv(3) returns in each request, and reads all of it in later ones. Argument: the number of requests. */
 
 #include "fcgi_stdio.h"
 #include "report.h"

@@ -29,7 +29,7 @@ static int with_list(FILE *stream, const char *format, ...)
     return result;
 }
 
-/* No file has a face yet. */
+/* All files are still closed. */
 static void before_the_first_request(void)
 {
     char text[16] = "";
@@ -155,7 +155,7 @@ static void output(void)
     CALL(fflush(NULL));
 }
 
-/* libfcgi ends the process, or writes something else: it has a printf of its own. */
+/* libfcgi ends the process, or writes something else: it has its own printf. */
 static void formats(void)
 {
     CALL(printf("%1500d|\n", 7));
@@ -169,7 +169,7 @@ static void formats(void)
     NULLNESS(fopen(NULL, "r"));
 }
 
-/* What a request's stream has not; a CGI program's may be a pipe. */
+/* A request's stream has no position; a CGI program's may be a pipe. */
 static void positions(void)
 {
     fpos_t position;

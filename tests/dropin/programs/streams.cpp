@@ -1,4 +1,4 @@
-// C++'s streams on a request's, as programs on libfcgi++ use them. Arguments: how many requests to serve.
+// C++ streams for a request, as programs on libfcgi++ use them. Argument: the number of requests.
 
 #include <iostream>
 #include <sstream>
@@ -10,7 +10,7 @@
 #include "fcgio.h"
 #include "report.h"
 
-// A program's own kind reaches what is protected, and replaces some of it.
+// A class of the program's uses protected members, and overrides some.
 class counting : public fcgi_streambuf
 {
 public:
@@ -111,7 +111,7 @@ static void deprecated(FCGX_Request & request)
     errors << "to the log" << std::flush;
 }
 
-// What MapServer, QGIS and many a program do: cin and cout are the request's.
+// As in MapServer, QGIS and other programs: cin and cout are the request's.
 static void exchanged(FCGX_Request & request)
 {
     std::streambuf *cin_before = std::cin.rdbuf(), *cout_before = std::cout.rdbuf();

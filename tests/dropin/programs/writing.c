@@ -1,4 +1,4 @@
-/* The writing functions of fcgiapp.h, in groups that PATH_INFO names. Arguments: how many requests to serve. */
+/* The writing functions of fcgiapp.h, in groups selected by PATH_INFO. Argument: the number of requests. */
 
 #include <limits.h>
 #include <poll.h>
@@ -39,7 +39,7 @@ static void characters(FCGX_Request *request)
     state(request->err);
 }
 
-/* A writer gives nothing. */
+/* A writer has no input. */
 static void as_a_reader(FCGX_Request *request)
 {
     FCGX_Stream *out = request->out;
@@ -151,7 +151,7 @@ static void formats(FCGX_Request *request)
     CALL(FCGX_FPrintF(request->err, "%s %d\n", "log", 1));
 }
 
-/* The drop-in's alone: libfcgi does not know these, or takes them for something else. */
+/* Only for the drop-in: libfcgi does not know these, or interprets them differently. */
 static void more_formats(FCGX_Request *request)
 {
     FCGX_Stream *out = request->out;
@@ -180,13 +180,13 @@ static void long_number(FCGX_Request *request)
     CALL(FCGX_FPrintF(request->out, "%300d|%.300d|%.200f|%f|\n", 1, 2, 1.0 / 3, 1e300));
 }
 
-/* libfcgi does not count what is a NUL. */
+/* libfcgi does not count a NUL. */
 static void nul(FCGX_Request *request)
 {
     CALL(FCGX_FPrintF(request->out, "a%cb", 0));
 }
 
-/* The web server has gone away: said when it is written to, and for good. */
+/* The web server has disconnected: writes fail from then on. */
 static void gone(FCGX_Request *request)
 {
     struct pollfd peer = { request->ipcFd, POLLIN | POLLHUP, 0 };
@@ -207,7 +207,7 @@ static void gone(FCGX_Request *request)
     CALL(FCGX_FClose(request->err));
 }
 
-/* What a stream that has failed says of small pieces. */
+/* Small writes to a stream that has failed. */
 static void gone_for_good(FCGX_Request *request)
 {
     struct pollfd peer = { request->ipcFd, POLLIN | POLLHUP, 0 };

@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use fcgipm::error::{Code, Error};
 use fcgipm::server;
 
-use super::acceptors;
 use super::transfer::wait_readable;
-use crate::engine;
 use crate::guard::{errno, guard, set_errno};
 use crate::settings::warn;
 use crate::sockets::FCGX_OpenSocket;
+use crate::{acceptors, engine};
 
 /// How long a peer on a unix socket may send nothing before its connection is dropped.
 const PATIENCE: Duration = Duration::from_secs(2);

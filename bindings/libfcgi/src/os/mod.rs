@@ -5,14 +5,12 @@
 //! | `setup` | OS_LibInit, OS_LibShutdown; the kind and the flags of a descriptor |
 //! | `transfer` | OS_Read, OS_Write, OS_Close |
 //! | `connections` | OS_CreateLocalIpcFd, OS_FcgiConnect, OS_Accept |
-//! | `acceptors` | what OS_Accept waits with |
 //! | `operations` | pending reads and writes, as data |
 //! | `events` | OS_AsyncRead to OS_DoIo: poll(2) over the operations |
 //! | `children` | OS_SpawnChild |
 //!
 //! Where libfcgi ends the process because of an error, these return -1 with errno set.
 
-pub(crate) mod acceptors;
 pub mod children;
 pub mod connections;
 pub mod events;

@@ -3,7 +3,8 @@
 use std::ffi::{c_char, c_int};
 use std::time::{Duration, Instant};
 
-use super::{acceptors, events};
+use super::events;
+use crate::acceptors;
 use crate::guard::{errno, guard};
 
 /// How long a peer may continue to send after it was sent the end, before its connection is closed.

@@ -11,11 +11,11 @@ use crate::settings::settings;
 
 /// What accepts on one listening socket. It is kept: to a manager, a worker without one would not be ready.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub(crate) struct Acceptor {
     listener: c_int,
     flags: u32,
     web_servers: Option<OsString>,
-    pub(super) request: server::Request,
+    pub(crate) request: server::Request,
 }
 
 /// Those in which no thread waits.
@@ -27,7 +27,7 @@ fn idle() -> Option<MutexGuard<'static, Vec<Acceptor>>> {
     IDLE.try_lock_for(Duration::from_millis(100))
 }
 
-pub(super) fn take(
+pub(crate) fn take(
     listener: c_int,
     flags: u32,
     web_servers: Option<OsString>,
@@ -53,7 +53,7 @@ pub(super) fn take(
     })
 }
 
-pub(super) fn put_back(acceptor: Acceptor) {
+pub(crate) fn put_back(acceptor: Acceptor) {
     if let Some(mut acceptors) = idle() {
         acceptors.push(acceptor);
     }
