@@ -51,7 +51,7 @@ sub is_loaded {
 is(is_loaded('-Ilib', FCGIPM_XS => 1), '1', 'FCGIPM_XS=1: it is loaded');
 is(is_loaded('-Ilib', FCGIPM_XS => 0), '0', 'FCGIPM_XS=0: it is not loaded');
 is(is_loaded('-Ilib', FCGIPM_XS => ''), '1', 'empty: the same as unset');
-like(is_loaded('-Ilib', FCGIPM_XS => 'yes'), qr/\Aenvironment variable FCGIPM_XS: neither 0 nor 1: 'yes'\n/, 'any other value is an error');
+like(is_loaded('-Ilib', FCGIPM_XS => 'yes'), qr/\Aenvironment variable FCGIPM_XS: 'yes' is neither 0 nor 1\n/, 'any other value is an error');
 
 # Installed outside of the build tree.
 my $dir = File::Temp->newdir;

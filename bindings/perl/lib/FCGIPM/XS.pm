@@ -17,7 +17,7 @@ our $is_loaded = _load();
 # Searched beside the library in the build tree, then in @INC.
 sub _load {
     my $wanted = $ENV{FCGIPM_XS} // '';
-    $wanted =~ /\A[01]?\z/ or die "environment variable FCGIPM_XS: neither 0 nor 1: '$wanted'\n";
+    $wanted =~ /\A[01]?\z/ or die "environment variable FCGIPM_XS: '$wanted' is neither 0 nor 1\n";
     return 0 if $wanted eq '0';
     my $folder = File::Spec->catdir(File::Basename::dirname(FCGIPM::FFI::build_tree_library()), 'perl');
     ($folder) = $folder =~ /\A(.*)\z/s;    # untaints: this module was loaded from the same tree

@@ -10,7 +10,11 @@ use mro 'c3';
 use FCGIPM;
 use FCGIPM::Alias;
 use FCGIPM::Compat::Managed;
+use FCGIPM::FFI;
 use FCGIPM::Request;
+use FCGIPM::Signals;
+use FCGIPM::Stream::Input;
+use FCGIPM::Stream::Output;
 use Scalar::Util ();
 
 our $VERSION = '0.82';
@@ -27,7 +31,7 @@ BEGIN {
 # FCGI removes any existing file. An empty one is removed here, too: File::Temp leaves such files.
 sub OpenSocket($$) {
     my ($address) = @_;
-    my $opened = FCGIPM::Compat::Managed::opened($address);
+    my $opened = FCGIPM::Compat::Managed::open_socket_at($address);
     return $opened if defined $opened;
     $FCGIPM::Compat::Managed::has_opened = 1;
     unlink $address if defined $address && -f $address && -z _;
@@ -37,7 +41,7 @@ sub OpenSocket($$) {
 $FCGIPM::Compat::Managed::open_socket = sub { OpenSocket($_[0], $_[1]) };
 
 sub CloseSocket($) {
-    FCGIPM::Compat::Managed::closed($_[0]);
+    FCGIPM::Compat::Managed::forget_socket($_[0]);
     goto &FCGIPM::CloseSocket;
 }
 
@@ -81,7 +85,7 @@ sub RequestX(***$$$) {
 }
 
 sub Accept($) {
-    FCGIPM::Compat::Managed::ensure($_[0]) if $FCGIPM::Compat::Managed::is_open;
+    FCGIPM::Compat::Managed::start_manager($_[0]) if $FCGIPM::Compat::Managed::is_undecided;
     goto &FCGIPM::Request::Accept;
 }
 

@@ -17,7 +17,7 @@ our $VERSION = '0.1.0';
 our ($open_socket, $has_opened);
 
 # True until it is known whether this process has a manager.
-our $is_open = 1;
+our $is_undecided = 1;
 
 # The socket of requests without one, and its address. Determined once, because a program may put
 # another file at descriptor 0, and every request replaces %ENV. Workers inherit the manager's.
@@ -25,8 +25,8 @@ my $socket;
 my $address;
 
 # There is a manager: the program's own, or this worker's.
-sub settle {
-    $is_open = 0;
+sub manager_is_known {
+    $is_undecided = 0;
     return;
 }
 
@@ -51,12 +51,12 @@ sub open_for_workers {
 
 # The socket, if it is open at the address that the program is about to open. Until the program
 # closes it.
-sub opened {
+sub open_socket_at {
     my ($path) = @_;
     return defined $address && defined $path && $path eq $address ? $socket : undef;
 }
 
-sub closed {
+sub forget_socket {
     my ($descriptor) = @_;
     return if !defined $address || !defined $descriptor || $descriptor ne $socket;
     ($address, $socket) = ();
@@ -66,9 +66,10 @@ sub closed {
 # These options apply only to workers. The manager refuses them if there are none.
 my @FOR_WORKERS_ONLY = map { "FCGIPM_$_" } qw(USER GROUP CHROOT);
 
-sub ensure {
+# At the first Accept: starts a manager if the environment asks for one.
+sub start_manager {
     my ($request) = @_;
-    settle();
+    manager_is_known();
     return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER} || FCGIPM::FFI::environment_is_untrusted();
     return if !$ENV{FCGIPM_N_PROCESSES} && !grep { defined $ENV{$_} && length $ENV{$_} } @FOR_WORKERS_ONLY;
     require FCGIPM::ProcManager;

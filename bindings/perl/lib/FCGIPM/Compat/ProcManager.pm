@@ -36,7 +36,7 @@ BEGIN {
 }
 
 sub pm_manage {
-    FCGIPM::Compat::Managed::settle();
+    FCGIPM::Compat::Managed::manager_is_known();
     FCGIPM::Compat::Managed::open_for_workers();
     goto &FCGIPM::ProcManager::pm_manage;
 }
