@@ -154,7 +154,7 @@ fn worker(mut manager: Manager) -> ! {
             let page: *const _ = link_to_manager.page;
             let words = page.cast::<std::sync::atomic::AtomicU32>().cast_mut();
             let mut random = 0x9e37_79b9_u32;
-            while nix::unistd::getppid().as_raw() == link_to_manager.manager {
+            while nix::unistd::getppid().as_raw() == link_to_manager.pid {
                 for word in 128..4096 {
                     random ^= random << 13;
                     random ^= random >> 17;

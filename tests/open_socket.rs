@@ -176,7 +176,7 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let path = folder.path("data");
     fs::write(&path, "precious").unwrap();
     for settings in [&[][..], &[("listen_replace", "1")]] {
-        let wanted = format!("listen address '{path}': a file that is no socket is there");
+        let wanted = format!("listen address '{path}': there is a file that is not a socket");
         assert_refused(open_with(&path, settings), Code::InUse, &wanted);
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");

@@ -15,7 +15,7 @@ use super::served::{fcgipm_request, with};
 pub extern "C" fn fcgipm_request_go_on_in_child(request: *mut fcgipm_request) -> i32 {
     enter(|| {
         with(request, |request| {
-            request.go_on_in_child();
+            request.continue_in_child();
             Ok(0)
         })
     })
@@ -50,7 +50,7 @@ pub extern "C" fn fcgipm_request_detach(request: *mut fcgipm_request) -> i32 {
 /// if there is no current request; FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_request_attach(request: *mut fcgipm_request) -> i32 {
-    enter(|| with(request, |request| request.take_back().map(|()| 0)))
+    enter(|| with(request, |request| request.reclaim().map(|()| 0)))
 }
 
 /// Checks whether this process answers the current request: it accepted the request and has not

@@ -5,20 +5,26 @@
 //! | [`listen`] | opens listening sockets, and closes those it opened |
 //! | `accept` | finds the next connection: new, parked or handed over |
 //! | `exchange` | serves one request on it: parameters, input, output, end |
-//! | `first_record` | looks at how a connection begins, without reading it |
+//! | `connection` | the values in which a connection travels between the two |
+//! | `first_record` | checks how a connection begins, without reading it |
+//! | `request` | [`Request`], which composes `accept` and `exchange` |
+//! | `forked`, `owner` | a request in children of the process that accepted it |
 //! | `low_level` | what the drop-in for libfcgi needs beyond [`Request`] |
-//! | `request` | [`Request`], which joins `accept` and `exchange` |
+//! | `settings` | what the options and the environment say |
 
 mod accept;
 mod connection;
 mod exchange;
 mod first_record;
+mod forked;
 pub mod listen;
 mod low_level;
+mod owner;
 mod request;
 mod settings;
 
-/// Has every thread of this process that waits for a request [look around](Request::on_wake).
+/// Wakes every thread of this process that waits for a request, so that it
+/// [calls its hook](Request::on_wake).
 pub fn wake_waiters() {
     crate::sys::signal::wakeup::wake_waiters();
 }
@@ -28,13 +34,14 @@ pub fn interrupt() {
     crate::sys::signal::wakeup::interrupt(crate::sys::signal::wakeup::Scope::AllThreads);
 }
 
+pub use accept::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL};
 pub use first_record::FirstRecord;
-pub use request::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL, Request};
+pub use request::Request;
 pub use settings::WEB_SERVER_ADDRS;
 
-// What a manager needs to refuse one before it was read.
+// What a manager needs to refuse a connection that was not read.
 pub use crate::conn::overloaded;
-// What a request's user names of the rooms below.
+// What a request's user needs of the modules below.
 pub use crate::conn::{Params, Scope, Stream};
 pub use crate::sys::process::environment;
 pub(crate) use crate::sys::signal::chain::chain as chain_handler;

@@ -1,10 +1,10 @@
-//! What a worker that becomes another program leaves to it: the ties to the manager, named in one
-//! variable of the environment, and taken up by whichever copy of this library the program has.
+//! The link to the manager, for a worker that executes another program: one environment variable
+//! describes it, and the program's copy of this library claims it.
 //!
 //! The variable is `VERSION:PID:MANAGER:PAGE:WAKE:LIFE:SEND:RECEIVE`: the version of the page's layout,
-//! the worker's pid, its manager's, and the numbers of five descriptors. `:STDERR:CAUGHT` may follow: what
-//! standard error was, and the read end of the pipe that it is until the first Accept. Children of the worker
-//! inherit it, too, and the pid tells them that it is not meant for them.
+//! the worker's pid, its manager's, and the numbers of five descriptors. `:STDERR:CAUGHT` may follow:
+//! the original standard error, and the read end of the pipe that replaces it until the first Accept.
+//! Children of the worker inherit the variable, too; the pid shows that it is not meant for them.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -20,7 +20,7 @@ use crate::sys::signal::wakeup;
 use crate::sys::{process, scoreboard};
 use crate::worker::{ManagerLink, current, install, now};
 
-/// The ties, by the numbers of their descriptors.
+/// The link, by the numbers of its descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExecEnv {
     pid: i32,
@@ -29,16 +29,16 @@ pub(crate) struct ExecEnv {
     wake: i32,
     life: i32,
     handover: (i32, i32),
-    /// Standard error before it was caught, and the pipe.
+    /// The original standard error, and the pipe.
     stderr: Option<(i32, i32)>,
 }
 
 impl ExecEnv {
-    /// In a fresh worker, about to become another program, which gets these descriptors.
+    /// In a new worker that is about to execute another program, which inherits these descriptors.
     ///
     /// # Errors
     /// fcntl(2) failed.
-    pub(crate) fn leave(
+    pub(crate) fn keep(
         manager: i32,
         page: &OwnedFd,
         wake: &OwnedFd,
@@ -47,8 +47,8 @@ impl ExecEnv {
         stderr: Option<&Redirected>,
     ) -> Result<Self> {
         let stderr = stderr.map(Redirected::descriptors);
-        let ties = [page, wake, life, &handover.0, &handover.1];
-        for fd in ties.into_iter().chain(stderr.into_iter().flatten()) {
+        let link = [page, wake, life, &handover.0, &handover.1];
+        for fd in link.into_iter().chain(stderr.into_iter().flatten()) {
             exec::keep_across_exec(fd)
                 .map_err(|errno| Error::system("descriptor for a program: fcntl", errno as i32))?;
         }
@@ -63,7 +63,7 @@ impl ExecEnv {
         })
     }
 
-    /// What the variable says.
+    /// The variable's value.
     pub(crate) fn text(&self) -> String {
         let Self {
             pid,
@@ -75,18 +75,18 @@ impl ExecEnv {
             stderr,
         } = self;
         let version = scoreboard::VERSION;
-        let ties = format!("{version}:{pid}:{manager}:{page}:{wake}:{life}:{send}:{receive}");
+        let link = format!("{version}:{pid}:{manager}:{page}:{wake}:{life}:{send}:{receive}");
         match stderr {
-            Some((before, caught)) => format!("{ties}:{before}:{caught}"),
-            None => ties,
+            Some((before, caught)) => format!("{link}:{before}:{caught}"),
+            None => link,
         }
     }
 
-    /// Reads what the variable says; `None` where it speaks of another process.
+    /// Reads the variable's value; `None` where it names another process.
     fn parse(text: &str, pid: i32) -> std::result::Result<Option<Self>, String> {
         let numbers = text.split(':').map(number).collect::<Option<Vec<_>>>();
-        let numbers = numbers.ok_or("not a row of numbers with colons between them")?;
-        // Another version may have more fields, but these two stand where they are.
+        let numbers = numbers.ok_or("not numbers with colons between them")?;
+        // Another version may have more fields, but begins with these two.
         let [version, named, ..] = numbers[..] else {
             return Err("too short".to_owned());
         };
@@ -96,14 +96,14 @@ impl ExecEnv {
         let known = scoreboard::VERSION;
         if u32::try_from(version) != Ok(known) {
             return Err(format!(
-                "version {version}, and this library knows {known}: it is not of the same release as the command fcgipm"
+                "version {version}, but this library has {known}: it is of another release than the command fcgipm"
             ));
         }
-        let (ties, stderr) = match numbers.as_slice() {
-            [ties @ .., before, caught] if ties.len() == 8 => (ties, Some((*before, *caught))),
-            ties => (ties, None),
+        let (link, stderr) = match numbers.as_slice() {
+            [link @ .., before, caught] if link.len() == 8 => (link, Some((*before, *caught))),
+            link => (link, None),
         };
-        let &[_, pid, manager, page, wake, life, send, receive] = ties else {
+        let &[_, pid, manager, page, wake, life, send, receive] = link else {
             return Err(format!("{} numbers, not 8 or 10", numbers.len()));
         };
         let mut descriptors = vec![page, wake, life, send, receive];
@@ -127,13 +127,13 @@ impl ExecEnv {
         }))
     }
 
-    /// Takes possession of it. `None`: another copy of this library in this process did.
+    /// Claims the descriptors. `None`: another copy of this library in this process has.
     fn claim(&self) -> Result<Option<ManagerLink>> {
         let claim = |what: &str, number: i32, sort| {
             exec::claim(number, sort)
                 .map_err(|why| bad(format_args!("descriptor {number}, {what}, {why}")))
         };
-        // The page first: it is what a second copy asks for, and finds taken.
+        // The page first: a second copy tries it, and finds it claimed.
         let Some(page) = claim("the scoreboard's", self.page, Sort::File)? else {
             return Ok(None);
         };
@@ -148,12 +148,12 @@ impl ExecEnv {
         };
         let mut redirected = None;
         if let Some((before, caught)) = self.stderr {
-            let before = claim("what standard error was", before, Sort::Any)?;
+            let before = claim("the original standard error", before, Sort::Any)?;
             let caught = claim("the pipe of standard error", caught, Sort::PipeRead)?;
             redirected = before.zip(caught);
         }
         let region = scoreboard::adopt_region(&page).map_err(bad)?;
-        // It stays open, so that a second copy sees by it that it was taken.
+        // It stays open: a second copy finds it claimed.
         std::mem::forget(page);
         Ok(Some(
             ManagerLink::new(region, self.manager, wake, life, (send, receive)).with_start_stderr(
@@ -178,17 +178,17 @@ fn bad(what: impl std::fmt::Display) -> Error {
     )
 }
 
-/// Makes this process a supervised worker, if the manager of `fcgipm run` started it as one: from here on
-/// its manager counts it as ready with its first Accept, and asks it to leave through its page. Handlers
-/// that the program has installed before stay. May be called again, and by any thread.
+/// Makes this process a worker, if the manager of `fcgipm run` started it as one: from here on it is
+/// ready with its first Accept, and the manager asks it to exit through its page. Handlers that the
+/// program installed before stay. May be called again, and by any thread.
 ///
-/// `Ok(true)`: it is a worker now, or was one. `Ok(false)`: it was started by somebody else, or another copy
-/// of this library in this process has taken its place.
+/// `Ok(true)`: it is a worker. `Ok(false)`: another program started it, or another copy of this library
+/// in this process has claimed the link.
 ///
 /// # Errors
 /// [`Code::Value`]: the variable `FCGIPM_WORKER` names this process, and something in it is wrong.
-/// [`Code::System`]: a handler could not be installed. The process can serve nevertheless; it is then a
-/// program that says nothing of itself.
+/// [`Code::System`]: a handler could not be installed. The process can serve nevertheless, as a program
+/// that reports nothing.
 pub fn adopt() -> Result<bool> {
     if current().is_some() {
         return Ok(true);
@@ -198,7 +198,7 @@ pub fn adopt() -> Result<bool> {
 
 fn adopt_from(variable: OsString) -> Result<bool> {
     let text = variable.to_str().ok_or_else(|| bad("not UTF-8"))?;
-    let Some(inheritance) = ExecEnv::parse(text, process::pid()).map_err(bad)? else {
+    let Some(env) = ExecEnv::parse(text, process::pid()).map_err(bad)? else {
         return Ok(false);
     };
     static ADOPTING: Mutex<()> = Mutex::new(());
@@ -206,24 +206,23 @@ fn adopt_from(variable: OsString) -> Result<bool> {
     if current().is_some() {
         return Ok(true);
     }
-    let Some(link_to_manager) = inheritance.claim()? else {
+    let Some(manager) = env.claim()? else {
         return Ok(false);
     };
-    let installed = install(link_to_manager);
-    let (Ok(()), Some(link_to_manager)) = (installed, current()) else {
+    let (Ok(()), Some(manager)) = (install(manager), current()) else {
         return Err(bad("the parent of this process is a worker, too"));
     };
     wakeup::install_where_default()?;
-    // Until now it was a signal that ends a program; this one is only a wake-up. The kernel forgets it when
-    // a program is executed that is set-user-ID.
+    // Until now the signal was one that ends a program; this one is only a wake-up. The kernel drops the
+    // setting when it executes a set-user-ID program.
     child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
-    if process::parent_pid() != link_to_manager.manager {
+    if process::parent_pid() != manager.pid {
         wakeup::request_retirement();
     }
-    // What this process starts has nothing to do with the manager, and need not see it.
+    // What this process starts is not a worker.
     environment::remove(WORKER_VARIABLE);
-    link_to_manager.page.announce(now());
-    link_to_manager.notify_manager();
+    manager.page.announce(now());
+    manager.notify_manager();
     Ok(true)
 }
 
@@ -248,18 +247,18 @@ mod tests {
             ..one
         };
         assert_eq!(ExecEnv::parse(&caught.text(), 7), Ok(Some(caught)));
-        // A child of the worker's.
+        // In a child of the worker.
         assert_eq!(ExecEnv::parse(&one.text(), 8), Ok(None));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         for (text, why) in [
-            ("", "not a row of numbers"),
-            ("1:7:6:10:11:12:13:+14", "not a row of numbers"),
-            ("1:7:6:10:11:12:13:-1", "not a row of numbers"),
-            ("1:7:6:10:11:12:13: 14", "not a row of numbers"),
-            ("1:7:6:10:11:12:13:99999999999", "not a row of numbers"),
+            ("", "not numbers"),
+            ("1:7:6:10:11:12:13:+14", "not numbers"),
+            ("1:7:6:10:11:12:13:-1", "not numbers"),
+            ("1:7:6:10:11:12:13: 14", "not numbers"),
+            ("1:7:6:10:11:12:13:99999999999", "not numbers"),
             ("1", "too short"),
             ("99:7:6:10", "version 99"),
             ("1:7:6:10:11:12:13", "7 numbers, not 8 or 10"),

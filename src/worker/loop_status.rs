@@ -1,5 +1,5 @@
-//! What one request loop of a worker says of itself on the scoreboard. It costs a few stores: no
-//! lock, no allocation, no system call.
+//! What one request loop of a worker reports on the scoreboard. It costs a few stores: no lock, no
+//! allocation, no system call.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,8 @@ use crate::worker::{Activity, Page, RECORDS, installed};
 /// The places on this process's page that have a loop. A fork of a worker has no page.
 static CLAIMED: [AtomicBool; RECORDS] = [const { AtomicBool::new(false) }; RECORDS];
 
-/// A loop's record. It has none without a manager, or where all places are taken: then nothing here
-/// does anything.
+/// A loop's record. Without a manager, or where all places are taken, there is none: then nothing here
+/// has an effect.
 #[derive(Debug, Default)]
 pub struct LoopStatus(Option<Claimed>);
 
@@ -34,7 +34,7 @@ impl LoopStatus {
             return false;
         };
         if self.0.is_none() {
-            self.0 = Claimed::take(installed.link_to_manager.page);
+            self.0 = Claimed::take(installed.manager.page);
         }
         self.set_activity(Activity::Idle);
         !installed.ready.load(Ordering::Relaxed) && !installed.ready.swap(true, Ordering::Relaxed)
@@ -45,7 +45,7 @@ impl LoopStatus {
         self.set_activity(Activity::Reading);
     }
 
-    /// It leaves.
+    /// It retires.
     pub fn leaving(&mut self) {
         self.set_activity(Activity::Leaving);
     }
@@ -59,8 +59,8 @@ impl LoopStatus {
         }
     }
 
-    /// Bytes of the response are about to be sent, were sent, or stay behind for a while. `begun`:
-    /// some of STDOUT may have left. `mid_record`: what has left may end in the middle of a record.
+    /// Bytes of the response are about to be sent, were sent, or have to wait. `begun`: some of STDOUT
+    /// may have been sent. `mid_record`: what was sent may end in the middle of a record.
     pub fn respond(&mut self, begun: bool, mid_record: bool) {
         if let Some(claimed) = &mut self.0
             && claimed.entry.activity() == Some(Activity::Busy)
@@ -70,37 +70,38 @@ impl LoopStatus {
         }
     }
 
-    /// The request was answered. Tells the manager, once, when the worker has served enough.
+    /// The request was answered. Notifies the manager, once, when the worker has served its number of
+    /// requests.
     pub fn finished(&mut self) {
         let Some(claimed) = &mut self.0 else { return };
         claimed.entry.count();
         claimed.set_activity(Activity::Finished);
         let limit = claimed.page.request_limit();
         if limit > 0 && claimed.page.requests() >= limit {
-            tell_of_limit();
+            report_limit();
         }
     }
 
-    /// The request was given up.
+    /// The request was abandoned.
     pub fn abandoned(&mut self) {
         self.set_activity(Activity::Finished);
     }
 
     /// A request was not run, because its client had disconnected.
-    pub fn hung_up(&self) {
+    pub fn disconnected(&self) {
         if let Some(claimed) = &self.0 {
             claimed.page.count_disconnected();
         }
     }
 
-    /// The page of a worker's first loop: what that one has to offer is all there is, but for hosts with threads.
+    /// The page of a worker's first loop, which is the only one but in hosts with threads.
     pub(crate) fn first_page(&self) -> Option<&'static Page> {
         let claimed = self.0.as_ref().filter(|claimed| claimed.place == 0)?;
         Some(claimed.page)
     }
 
     fn set_activity(&mut self, activity: Activity) {
-        // What goes on goes on since it began.
+        // An activity that continues keeps the time at which it began.
         if let Some(claimed) = &mut self.0
             && claimed.entry.activity() != Some(activity)
         {
@@ -109,21 +110,21 @@ impl LoopStatus {
     }
 }
 
-/// Where the connections of a loop's listening socket are counted, if the manager wants to know.
+/// Where the connections of a loop's listening socket are counted, if the manager needs that.
 #[derive(Debug, Default)]
 pub struct AcceptCounter(Option<(&'static Page, usize)>);
 
 impl AcceptCounter {
     /// For this socket, by a worker.
     pub fn of(page: &'static Page, listener: BorrowedFd<'_>) -> Self {
-        // A pool without a limit has no queue here, and pays for nothing.
+        // A pool without max_queue_age has no queue here, and this costs nothing.
         let is_wanted = page.counts_queues();
         let inode = is_wanted.then(|| fstat(listener).map_or(0, |stat| stat.st_ino));
         let queue = inode.and_then(|inode| page.queue_of(inode));
         Self(queue.map(|queue| (page, queue)))
     }
 
-    /// One was accepted. Before anything else is said of it.
+    /// One was accepted. Called before anything else is reported of it.
     #[inline]
     pub fn count(&self) {
         if let Some((page, queue)) = self.0 {
@@ -170,10 +171,10 @@ impl Drop for Claimed {
 }
 
 #[cold]
-fn tell_of_limit() {
+fn report_limit() {
     if let Some(installed) = installed()
-        && !installed.limit_told.swap(true, Ordering::Relaxed)
+        && !installed.limit_reported.swap(true, Ordering::Relaxed)
     {
-        installed.link_to_manager.notify_manager();
+        installed.manager.notify_manager();
     }
 }

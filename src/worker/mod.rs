@@ -1,6 +1,5 @@
-//! What a worker knows of its manager. The manager installs it in a fresh worker, or leaves it to the
-//! program that the worker becomes (`inheritance`); Accept consults it, and tells through `report` what it
-//! does.
+//! A worker's link to its manager. The manager installs it in a new worker, or passes it to the program
+//! that the worker executes (`exec_env`). Accept reads it, and reports in `loop_status` what it does.
 
 mod exec_env;
 mod loop_status;
@@ -27,41 +26,41 @@ pub use crate::sys::scoreboard::{
 };
 use crate::sys::signal::wakeup;
 
-/// The byte that travels with a connection that is handed over: which standing it had.
+/// The byte that travels with a connection that is handed over: it is a keep-alive connection.
 pub(crate) const KEPT: u8 = b'K';
 /// The same for one on which nothing has arrived.
 pub(crate) const SILENT: u8 = b'S';
 
-/// The ties between a worker and its manager.
+/// The link between a worker and its manager.
 pub struct ManagerLink {
     /// The worker's own scoreboard page.
     pub page: &'static Page,
     /// The manager's pid: a worker whose parent is another process is an orphan.
-    pub manager: i32,
-    /// A byte written here makes the manager look at the scoreboard.
+    pub pid: i32,
+    /// A byte written here makes the manager read the scoreboard.
     pub wake: OwnedFd,
-    /// Comes to its end when the manager is gone.
+    /// Closed at the other end when the manager exits.
     pub life: OwnedFd,
-    /// Both ends of the socket pair on which workers hand idle kept connections to each other:
-    /// what is sent to the first arrives at the second, in whichever worker reads it.
+    /// Both ends of the socket pair on which workers hand idle connections over to each other: what is
+    /// sent to the first arrives at the second, in the worker that reads it first.
     pub handover: (OwnedFd, OwnedFd),
-    /// Standard error, while it goes through the manager.
+    /// Standard error, while the manager reads it.
     start_stderr: Mutex<Option<Redirected>>,
 }
 
 impl ManagerLink {
-    /// Ties without anything of standard error.
+    /// A link that leaves standard error alone.
     #[must_use]
     pub fn new(
         page: &'static Page,
-        manager: i32,
+        pid: i32,
         wake: OwnedFd,
         life: OwnedFd,
         handover: (OwnedFd, OwnedFd),
     ) -> Self {
         Self {
             page,
-            manager,
+            pid,
             wake,
             life,
             handover,
@@ -69,7 +68,7 @@ impl ManagerLink {
         }
     }
 
-    /// Standard error goes through the manager until the worker is ready.
+    /// The manager reads standard error until the worker is ready.
     #[must_use]
     pub(crate) fn with_start_stderr(mut self, redirected: Option<Redirected>) -> Self {
         self.start_stderr = Mutex::new(redirected);
@@ -83,7 +82,7 @@ impl ManagerLink {
         }
     }
 
-    /// Makes the manager look at the scoreboard.
+    /// Makes the manager read the scoreboard.
     pub(super) fn notify_manager(&self) {
         pipe::notify(&self.wake);
     }
@@ -92,41 +91,41 @@ impl ManagerLink {
 impl fmt::Debug for ManagerLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManagerLink")
-            .field("manager", &self.manager)
+            .field("pid", &self.pid)
             .finish_non_exhaustive()
     }
 }
 
 struct Installed {
     pid: i32,
-    link_to_manager: ManagerLink,
-    /// The first Accept was told of.
+    manager: ManagerLink,
+    /// The first Accept was reported.
     ready: AtomicBool,
-    /// The manager was told that the worker has served what it was to serve.
-    limit_told: AtomicBool,
-    /// The kernel does not tell of the manager's end.
+    /// It was reported that the worker has served its number of requests.
+    limit_reported: AtomicBool,
+    /// A guardian reports the manager's death, and the kernel does not.
     guarded: AtomicBool,
-    /// The thread that the kernel would tell.
-    tied: AtomicI32,
+    /// The thread that the kernel signals, or would.
+    signalled: AtomicI32,
 }
 
 impl Installed {
     #[cold]
     fn follow_guard(&self, is_guarded: bool) {
-        // The kernel has it by thread.
-        if self.tied.load(Ordering::Relaxed) == process::thread_id() {
-            self.tie(is_guarded);
+        // The kernel's setting is the thread's.
+        if self.signalled.load(Ordering::Relaxed) == process::thread_id() {
+            self.set_guarded(is_guarded);
         }
     }
 
-    fn tie(&self, is_guarded: bool) {
+    fn set_guarded(&self, is_guarded: bool) {
         self.guarded.store(is_guarded, Ordering::Relaxed);
         if is_guarded {
             child::ignore_parent_death();
             return;
         }
         child::signal_on_parent_death(nix::sys::signal::Signal::SIGURG);
-        if process::parent_pid() != self.link_to_manager.manager {
+        if process::parent_pid() != self.manager.pid {
             set_orphaned();
         }
     }
@@ -134,40 +133,38 @@ impl Installed {
 
 static CURRENT: OnceCell<Installed> = OnceCell::new();
 static ORPHANED: AtomicBool = AtomicBool::new(false);
-static UNFIT: AtomicBool = AtomicBool::new(false);
+static MUST_NOT_SERVE: AtomicBool = AtomicBool::new(false);
 
-/// Makes this process a supervised one.
+/// Makes this process a worker of a manager.
 ///
 /// # Errors
-/// It is one already: the link_to_manager is handed back.
-pub fn install(link_to_manager: ManagerLink) -> Result<(), ManagerLink> {
+/// It is one already: the link is handed back.
+pub fn install(manager: ManagerLink) -> Result<(), ManagerLink> {
     let installed = Installed {
         pid: process::pid(),
-        link_to_manager,
+        manager,
         ready: AtomicBool::new(false),
-        limit_told: AtomicBool::new(false),
+        limit_reported: AtomicBool::new(false),
         guarded: AtomicBool::new(false),
-        tied: AtomicI32::new(0),
+        signalled: AtomicI32::new(0),
     };
-    CURRENT
-        .set(installed)
-        .map_err(|refused| refused.link_to_manager)
+    CURRENT.set(installed).map_err(|refused| refused.manager)
 }
 
-/// In a worker that is not who it should be: it accepts nothing, whatever its host does next.
+/// In a worker that could not take its identity: it accepts nothing, whatever its host does next.
 pub(crate) fn forbid_to_serve() {
-    UNFIT.store(true, Ordering::Relaxed);
+    MUST_NOT_SERVE.store(true, Ordering::Relaxed);
 }
 
 /// Whether this process must not serve.
 pub(super) fn must_not_serve() -> bool {
-    UNFIT.load(Ordering::Relaxed)
+    MUST_NOT_SERVE.load(Ordering::Relaxed)
 }
 
-/// The link_to_manager of this process. A child that a worker forks is not supervised.
+/// The link of this process. A child that a worker forks has none.
 #[must_use]
 pub fn current() -> Option<&'static ManagerLink> {
-    installed().map(|installed| &installed.link_to_manager)
+    installed().map(|installed| &installed.manager)
 }
 
 fn installed() -> Option<&'static Installed> {
@@ -176,30 +173,30 @@ fn installed() -> Option<&'static Installed> {
         .filter(|installed| installed.pid == process::pid())
 }
 
-/// Has the kernel tell this worker of its manager's end, or not, because a guardian does: the kernel's signal would end
-/// the application's own poll(2) in the middle of a request. The kernel forgets it when the application changes its user
-/// or group (prctl(2)), so it begins with the first Accept.
+/// Lets the kernel signal this worker when its manager dies, unless a guardian reports that: the
+/// kernel's signal would end the application's own poll(2) during a request. The kernel drops the
+/// setting when the application changes its user or group (prctl(2)), so it is made at the first
+/// Accept.
 pub(super) fn begin_to_follow_guard() {
     if let Some(installed) = installed() {
-        installed
-            .tied
-            .store(process::thread_id(), Ordering::Relaxed);
-        installed.tie(installed.link_to_manager.page.is_guarded());
+        let thread = process::thread_id();
+        installed.signalled.store(thread, Ordering::Relaxed);
+        installed.set_guarded(installed.manager.page.is_guarded());
     }
 }
 
-/// The same from then on. With each request: no system call, and two loads, unless something has changed.
+/// The same with each request: two loads and no system call, unless something has changed.
 #[inline]
 pub(super) fn follow_guard() {
     if let Some(installed) = installed() {
-        let is_guarded = installed.link_to_manager.page.is_guarded();
+        let is_guarded = installed.manager.page.is_guarded();
         if installed.guarded.load(Ordering::Relaxed) != is_guarded {
             installed.follow_guard(is_guarded);
         }
     }
 }
 
-/// Whether this worker has come to its first Accept.
+/// Whether this worker has reached its first Accept.
 pub(super) fn has_been_ready() -> bool {
     installed().is_some_and(|installed| installed.ready.load(Ordering::Relaxed))
 }
@@ -210,39 +207,39 @@ pub fn is_inherited() -> bool {
     CURRENT.get().is_some()
 }
 
-/// How a process that is to leave finds its surroundings.
+/// Who is left when this process exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retirement {
-    /// Other workers go on.
-    PoolGoesOn,
+    /// Other workers.
+    PoolContinues,
     /// The pool ends, or there is none.
     PoolEnds,
 }
 
-/// Whether this process is to leave: its manager says so, the manager is gone, or somebody asked it
-/// directly. The parent is looked at only if `woken`: its death wake_ups.
+/// Whether this process is to exit: on its manager's order, because the manager has exited, or by a
+/// signal from outside. The parent is checked only if `woken`, because its death wakes.
 #[must_use]
 pub fn retirement(woken: bool) -> Option<Retirement> {
-    let Some(link_to_manager) = current() else {
+    let Some(manager) = current() else {
         return wakeup::retirement_requested().then_some(Retirement::PoolEnds);
     };
-    if woken && process::parent_pid() != link_to_manager.manager {
+    if woken && process::parent_pid() != manager.pid {
         set_orphaned();
     }
-    if link_to_manager.page.is_orphaned() {
+    if manager.page.is_orphaned() {
         set_orphaned();
     }
     if ORPHANED.load(Ordering::Relaxed) {
         return Some(Retirement::PoolEnds);
     }
-    match link_to_manager.page.order() {
-        Order::Retire => Some(Retirement::PoolGoesOn),
+    match manager.page.order() {
+        Order::Retire => Some(Retirement::PoolContinues),
         Order::RetireLast => Some(Retirement::PoolEnds),
-        Order::Serve => wakeup::retirement_requested().then_some(Retirement::PoolGoesOn),
+        Order::Serve => wakeup::retirement_requested().then_some(Retirement::PoolContinues),
     }
 }
 
-/// Whether this process is to leave, for code outside Accept. No system call unless a signal of this
+/// Whether this process is to exit, for code outside Accept. No system call unless a signal of this
 /// library arrived.
 #[must_use]
 pub fn is_retiring() -> bool {
@@ -253,15 +250,15 @@ pub fn is_retiring() -> bool {
 /// `request_timeout`, and what is left of its time is short. Async-signal-safe.
 #[must_use]
 pub fn notice_given() -> bool {
-    current().is_some_and(|link_to_manager| link_to_manager.page.notice_given())
+    current().is_some_and(|manager| manager.page.notice_given())
 }
 
-/// Asks this process to leave, as a signal from outside does. Async-signal-safe.
+/// Asks this process to exit, as a signal from outside does. Async-signal-safe.
 pub fn retire() {
     wakeup::request_retirement_from_host();
 }
 
-/// Installs a worker's signal handlers: those that ask it to leave, and that of the wake-up.
+/// Installs a worker's signal handlers: those that ask it to exit, and that of the wake-up.
 ///
 /// # Errors
 /// [`Code::System`](crate::error::Code::System): sigaction(2) or timer_create(2) failed.
@@ -270,22 +267,22 @@ pub fn protect() -> crate::error::Result<()> {
     wakeup::install_retiring()
 }
 
-/// Puts one of a worker's signal handlers back, if another has taken its place; `true` if it had to. Of URG, `calls_host`
-/// says whether what the host had installed is called after it.
+/// Installs one of a worker's signal handlers again if another one has replaced it; `true` if so. Of
+/// URG, `calls_host` says whether the host's own handler is called after it.
 ///
 /// # Errors
-/// [`Code::Argument`](crate::error::Code::Argument): it is none of a worker's signals;
+/// [`Code::Argument`](crate::error::Code::Argument): it is not one of a worker's signals;
 /// [`Code::System`](crate::error::Code::System): sigaction(2) failed.
 pub fn protect_signal(signal: i32, calls_host: bool) -> crate::error::Result<bool> {
     wakeup::protect(signal, calls_host)
 }
 
-/// Whether the manager was found to be gone.
+/// Whether the manager was found to have exited.
 pub(super) fn is_orphaned() -> bool {
     ORPHANED.load(Ordering::Relaxed)
 }
 
-/// The manager is gone.
+/// The manager has exited.
 pub(super) fn set_orphaned() {
     ORPHANED.store(true, Ordering::Relaxed);
 }

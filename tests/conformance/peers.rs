@@ -110,7 +110,9 @@ fn a_list_that_cannot_be_read_stops_the_start_and_is_named() {
                 Api::Fcgx => "libfcgi:",
             });
             assert!(
-                line.contains(&format!("FCGI_WEB_SERVER_ADDRS: {named} is no IP address")),
+                line.contains(&format!(
+                    "FCGI_WEB_SERVER_ADDRS: {named} is not an IP address"
+                )),
                 "{line}"
             );
             assert_eq!(program.wait().code(), Some(1));

@@ -482,7 +482,8 @@ fn a_worker_that_is_not_who_it_should_be_accepts_nothing_whatever_its_host_does(
     fs::remove_dir(&here.0).unwrap();
     program.signal(Signal::SIGHUP);
     let line = program.line("careless: accept");
-    let refused = "careless: accept -9: this worker could not become who the options say";
+    let refused =
+        "careless: accept -9: this worker could not take the identity that the options name";
     assert!(line.contains(refused), "{line}");
     program.line("reload failed");
     program.signal(Signal::SIGTERM);

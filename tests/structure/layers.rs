@@ -35,6 +35,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
         &[
             ("connection", &[]),
             ("settings", &[]),
+            ("owner", &[]),
             ("first_record", &[]),
             ("listen", &["settings"]),
             (
@@ -52,10 +53,12 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "exchange",
                     "connection",
                     "settings",
+                    "owner",
                     "first_record",
                     "listen",
                 ],
             ),
+            ("forked", &["request", "owner"]),
             (
                 "low_level",
                 &["request", "accept", "exchange", "connection", "settings"],

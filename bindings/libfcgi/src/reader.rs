@@ -24,8 +24,8 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
             stream.is_closed = 1;
             return;
         };
-        engine.core.go_on_in_child();
-        match engine.core.lend_input() {
+        engine.core.continue_in_child();
+        match engine.core.input_chunk() {
             Ok([]) => {
                 make_empty(stream, data);
                 stream.is_closed = 1;
@@ -73,7 +73,7 @@ unsafe fn read_directly(stream: &mut Stream, into: &mut [u8]) -> usize {
             stream.is_closed = 1;
             return 0;
         };
-        engine.core.go_on_in_child();
+        engine.core.continue_in_child();
         match engine.core.read_full(into) {
             Ok(count) => {
                 make_empty(stream, data);

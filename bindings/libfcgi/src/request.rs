@@ -111,7 +111,7 @@ pub(crate) unsafe fn finish(request: &mut Request) {
         }
         return;
     };
-    (*engine).core.go_on_in_child();
+    (*engine).core.continue_in_child();
     for stream in streams {
         writer::take_rest(stream);
     }
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn FCGX_Free(request: *mut Request, close: c_int) {
         };
         let mut engine = Engine::end(request);
         if let Some(engine) = &mut engine {
-            engine.core.go_on_in_child();
+            engine.core.continue_in_child();
         }
         if close != 0 {
             // In a child the connection belongs to the parent.
@@ -226,7 +226,7 @@ pub unsafe extern "C" fn FCGX_Attach(request: *mut Request) -> c_int {
             request.detached = 0;
             if let Some(engine) = Engine::of(request) {
                 // If a child has taken the request, later writes fail.
-                let _ = (*engine).core.take_back();
+                let _ = (*engine).core.reclaim();
             }
             0
         }

@@ -64,7 +64,7 @@ pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
             stream.is_closed = 1;
             return;
         };
-        engine.core.go_on_in_child();
+        engine.core.continue_in_child();
         if !write_buffer(stream, data, engine) {
             return;
         }
@@ -172,7 +172,7 @@ unsafe fn put(stream: &mut Stream, mut bytes: &[u8]) -> bool {
             let Some(engine) = Engine::of_stream(data) else {
                 return false;
             };
-            engine.core.go_on_in_child();
+            engine.core.continue_in_child();
             if !write_buffer(stream, data, engine) {
                 return false;
             }

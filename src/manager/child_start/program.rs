@@ -220,7 +220,7 @@ fn prepare(
     }
     // Without a region it is a program that says nothing of itself.
     if let Some(page) = parts.scoreboard.region(slot) {
-        let inheritance = ExecEnv::leave(
+        let inheritance = ExecEnv::keep(
             manager,
             page,
             &parts.wake.write,

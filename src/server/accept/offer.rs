@@ -1,51 +1,54 @@
-//! A worker that runs the application does not keep others from the connections that stand aside in it: it
-//! offers them to its manager, which gives them to a worker that has nothing to do, if the request takes
-//! long.
+//! A worker that runs the application offers its parked connections to its manager. If the request
+//! takes long, the manager passes them to a worker that is idle.
 
 use std::time::Duration;
 
-use crate::server::request::Request;
+use super::idle_set::IdleSet;
 use crate::sys::process;
-use crate::worker;
+use crate::worker::{self, LoopStatus};
 
-impl Request {
+/// Whether parked connections are on offer to other workers.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    is_made: bool,
+}
+
+impl Offer {
     /// The application is about to run.
-    pub(in crate::server) fn offer_parked(&mut self) {
-        let (Some(parking), Some(page)) = (&self.parking, self.status.first_page()) else {
+    pub(super) fn make(&mut self, idle: Option<&IdleSet>, status: &LoopStatus) {
+        let (Some(idle), Some(page)) = (idle, status.first_page()) else {
             return;
         };
-        self.has_offered = parking.offer(page.offers());
-        if !self.has_offered {
+        self.is_made = idle.offer(page.offers());
+        if !self.is_made {
             return;
         }
         page.note_offer();
         if !page.is_polled()
-            && let Some(link_to_manager) = worker::current()
+            && let Some(manager) = worker::current()
         {
-            link_to_manager.notify_manager();
+            manager.notify_manager();
         }
     }
 
-    /// The application has come to an end: what was given to others is closed here.
-    pub(in crate::server) fn reclaim_parked(&mut self) {
-        /// What the manager does meanwhile are a few system calls for each connection.
+    /// The application is done: what other workers have received is closed here.
+    pub(super) fn reclaim(&mut self, idle: Option<&mut IdleSet>, status: &LoopStatus) {
+        /// What the manager does meanwhile takes a few system calls for each connection.
         const PAUSE: Duration = Duration::from_micros(50);
-        if !std::mem::take(&mut self.has_offered) {
+        if !std::mem::take(&mut self.is_made) {
             return;
         }
-        let (Some(parking), Some(page), Some(link_to_manager)) = (
-            &mut self.parking,
-            self.status.first_page(),
-            worker::current(),
-        ) else {
+        let (Some(idle), Some(page), Some(manager)) =
+            (idle, status.first_page(), worker::current())
+        else {
             return;
         };
         let claimed = page.offers().reclaim(|| {
             std::thread::sleep(PAUSE);
-            process::parent_pid() == link_to_manager.manager
+            process::parent_pid() == manager.pid
         });
         if let Some(claimed) = claimed {
-            parking.close_claimed(claimed);
+            idle.close_claimed(claimed);
         }
     }
 }

@@ -1,28 +1,29 @@
-//! Whether a worker that watches connections looks into the listen queue before it asks epoll.
+//! Whether a worker that watches connections tries accept before it asks epoll.
 //!
-//! Under load somebody waits there, and the question is a system call that can be saved. Where nobody does, looking is
-//! one more. So it is tried while it succeeds, and after each failure less often.
+//! Under load a connection waits there, and epoll is a system call that can be saved. Where none
+//! waits, the attempt is one call more. So it is made while it succeeds, and less often after each
+//! failure.
 
-/// Between two looks at most so many connections come by way of epoll.
+/// The maximum number of connections by way of epoll between two attempts.
 const SELDOM: u8 = 31;
 
-/// How the listen queue was found lately.
+/// How the latest attempts ended.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct AtOnce {
-    /// So many connections come by way of epoll before the next look.
+pub(super) struct QueueProbe {
+    /// Connections by way of epoll before the next attempt.
     skip: u8,
-    /// What `skip` was after the latest failure; 0: the latest look succeeded.
+    /// What `skip` was after the latest failure; 0: the latest attempt succeeded.
     pause: u8,
 }
 
-impl AtOnce {
-    /// Whether to look.
-    pub(in crate::server) const fn is_likely(self) -> bool {
+impl QueueProbe {
+    /// Whether to try.
+    pub(super) const fn is_due(self) -> bool {
         self.skip == 0
     }
 
-    /// There was a look.
-    pub(in crate::server) const fn tried(&mut self, found: bool) {
+    /// It was tried.
+    pub(super) const fn tried(&mut self, found: bool) {
         self.pause = match (found, self.pause) {
             (true, _) => 0,
             (false, SELDOM..) => SELDOM,
@@ -31,8 +32,8 @@ impl AtOnce {
         self.skip = self.pause;
     }
 
-    /// Epoll told that somebody waits.
-    pub(in crate::server) const fn woken(&mut self) {
+    /// Epoll reported a connection.
+    pub(super) const fn woken(&mut self) {
         self.skip = self.skip.saturating_sub(1);
     }
 }
@@ -41,39 +42,39 @@ impl AtOnce {
 mod tests {
     use super::*;
 
-    /// Looks at the queue for so many connections, each of which finds it so.
-    fn looks(at_once: &mut AtOnce, connections: usize, somebody_waits: bool) -> usize {
-        let mut looks = 0;
+    /// The number of attempts for this many connections, each of which waits in the queue or does not.
+    fn attempts(probe: &mut QueueProbe, connections: usize, is_waiting: bool) -> usize {
+        let mut attempts = 0;
         for _ in 0..connections {
-            if at_once.is_likely() {
-                looks += 1;
-                at_once.tried(somebody_waits);
-                if somebody_waits {
+            if probe.is_due() {
+                attempts += 1;
+                probe.tried(is_waiting);
+                if is_waiting {
                     continue;
                 }
             }
-            at_once.woken();
+            probe.woken();
         }
-        looks
+        attempts
     }
 
     #[test]
-    fn a_queue_that_is_never_empty_is_always_looked_into() {
-        assert_eq!(looks(&mut AtOnce::default(), 100, true), 100);
+    fn a_queue_that_is_never_empty_is_always_tried() {
+        assert_eq!(attempts(&mut QueueProbe::default(), 100, true), 100);
     }
 
     #[test]
-    fn a_queue_that_is_always_empty_costs_a_look_in_thirty_one() {
-        let mut at_once = AtOnce::default();
-        looks(&mut at_once, 100, false);
-        assert_eq!(looks(&mut at_once, 310, false), 10);
+    fn a_queue_that_is_always_empty_costs_one_attempt_in_thirty_one() {
+        let mut probe = QueueProbe::default();
+        attempts(&mut probe, 100, false);
+        assert_eq!(attempts(&mut probe, 310, false), 10);
     }
 
     #[test]
-    fn soon_after_somebody_waits_each_time_it_is_looked_each_time() {
-        let mut at_once = AtOnce::default();
-        looks(&mut at_once, 1_000, false);
-        looks(&mut at_once, usize::from(SELDOM), true);
-        assert_eq!(looks(&mut at_once, 100, true), 100);
+    fn soon_after_connections_wait_each_time_it_is_tried_each_time() {
+        let mut probe = QueueProbe::default();
+        attempts(&mut probe, 1_000, false);
+        attempts(&mut probe, usize::from(SELDOM), true);
+        assert_eq!(attempts(&mut probe, 100, true), 100);
     }
 }

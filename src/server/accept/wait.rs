@@ -1,289 +1,287 @@
-//! Waiting for the next connection, and leaving when the worker is to leave.
+//! Waiting for the next connection.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-use crate::conn::Suspended;
+use super::errors::{TRANSIENT_MAX, is_lack_of_descriptors, is_transient};
+use super::handover::{self, Received};
+use super::idle_set::{IdleSet, WaitOutcome};
+use super::poller::Ready;
+use super::{Acceptor, Next};
 use crate::error::{Code, Error, Result};
-use crate::server::accept::drain::is_of_the_connection;
-use crate::server::accept::idle_set::{Found, Parked, Parking, Standing};
-use crate::server::connection::Link;
-use crate::server::request::{FAIL_ACCEPT_ON_INTR, Prospect, RETURN_ON_SIGNAL, Request};
-use crate::sys::fd::io::{self, Direction};
-use crate::sys::fd::poll;
+use crate::server::connection::{Incoming, WhenQuiet};
+use crate::sys::fd::io;
 use crate::sys::log::{self, Level};
 use crate::sys::signal::wakeup;
-use crate::sys::socket::{arrivals, listen};
-use crate::worker;
-use crate::worker::{AcceptCounter, ManagerLink, Order, Retirement};
+use crate::sys::socket::arrivals;
+use crate::worker::{self, AcceptCounter, LoopStatus, ManagerLink};
 
-impl Request {
-    /// Finds the next connection that may have something to read, and makes it the current one.
-    pub(in crate::server) fn next_connection(&mut self) -> Result<()> {
+impl Acceptor {
+    /// Finds the next connection that may have something to read.
+    ///
+    /// # Errors
+    /// [`Code::Interrupted`], [`Code::Retired`], [`Code::Listener`], [`Code::Descriptors`].
+    pub(in crate::server) fn next(&mut self, status: &mut LoopStatus) -> Result<Next> {
         if worker::must_not_serve() {
             return Err(Error::new(
                 Code::State,
-                "this worker could not become who the options say, and serves nobody",
+                "this worker could not take the identity that the options name, and must not serve",
             ));
         }
-        let link_to_manager = worker::current();
-        if let Some(link_to_manager) = link_to_manager {
-            if !worker::has_been_ready() {
-                // Before anybody can take it for a ready one: until here its manager's death kills it.
-                worker::begin_to_follow_guard();
-                // An application that ignores or blocks every signal it knows would never hear of its manager.
-                wakeup::ensure_wakeable();
-            }
-            if self.accepts.is_none() {
-                let of = |listener| AcceptCounter::of(link_to_manager.page, listener);
-                self.accepts = listen::borrow(self.listener).map(of);
-            }
-            if self.status.idle() {
-                link_to_manager.restore_stderr();
-                link_to_manager.notify_manager();
-                // The manager may have died before.
-                self.woken = true;
-            }
+        let manager = worker::current();
+        if let Some(manager) = manager {
+            self.report_idle(manager, status);
         }
         let mut failures = 0;
         loop {
-            // Entered before the flags are looked at: from here on a wake-up repeats until it is
-            // noticed.
-            let waiting = self.waiter.enter();
-            self.woken |= self.waiter.woken();
-            if self.woken
-                && let Some(look) = self.wake_hook
-            {
-                look(self);
+            // Entered before the flags are checked: from here on a wake-up repeats until it is noticed.
+            let waiting = self.wake_ups.enter();
+            if self.wake_ups.take_hook() {
+                return Ok(Next::Woken);
             }
-            if let Some(link_to_manager) = link_to_manager
-                && link_to_manager.page.take_rebalance_request()
-            {
-                self.share(link_to_manager);
-            }
-            if let Some(link_to_manager) = link_to_manager
-                && (link_to_manager.page.take_handover_hint() || self.woken)
-            {
-                self.take_over(link_to_manager);
-                if self.link.is_some() {
+            if let Some(manager) = manager {
+                if manager.page.take_rebalance_request() {
+                    self.rebalance(manager);
+                }
+                if (manager.page.take_handover_hint() || self.wake_ups.is_pending())
+                    && let Some(incoming) = self.receive_handed_over(manager, status)
+                {
                     // There may be more.
-                    link_to_manager.page.set_handover_hint();
+                    manager.page.set_handover_hint();
+                    return Ok(Next::Connection(incoming));
                 }
             }
-            if self.link.is_some() {
-                return Ok(());
-            }
-            // Not before the other flags were looked at, too: with a connection taken over, next time.
-            let woken = std::mem::take(&mut self.woken);
-            if let Some(leave) = worker::retirement(woken) {
+            // Not before the other flags were checked: with a connection received, next time.
+            let is_woken = self.wake_ups.take();
+            if let Some(retirement) = worker::retirement(is_woken) {
                 drop(waiting);
-                return self.leave(leave, link_to_manager);
+                let incoming = self.retire(retirement, manager, status)?;
+                return Ok(Next::Connection(incoming));
             }
-            let is_told_of_signals = self.flags & (FAIL_ACCEPT_ON_INTR | RETURN_ON_SIGNAL) != 0;
-            if is_told_of_signals && waiting.is_interrupted() {
+            if self.wake_ups.returns_on_signals() && waiting.is_interrupted() {
                 return Err(interrupted());
             }
-            let outcome = self.wait_once(link_to_manager);
+            let outcome = self.wait_once(manager, status);
             drop(waiting);
-            let woken = self.waiter.woken();
-            self.woken |= woken;
+            let is_woken = self.wake_ups.note();
             match outcome {
-                Ok(()) if self.link.is_some() => return Ok(()),
-                Ok(()) => {}
-                // Who is not told otherwise takes it for a failure. Whoever only runs its handlers is
-                // told, since with the wake-up may have come a signal of its own.
-                Err(Errno::EINTR) if woken && self.flags != RETURN_ON_SIGNAL => {}
+                Ok(Some(incoming)) => return Ok(Next::Connection(incoming)),
+                Ok(None) => {}
+                // A host that does not ask for this takes it for a failure.
+                Err(Errno::EINTR) if is_woken && !self.wake_ups.returns_on_wake_ups() => {}
                 Err(Errno::EINTR) => {
-                    if link_to_manager.is_some() && !woken {
-                        // By another handler, which may stand where the wake-up's was.
+                    if manager.is_some() && !is_woken {
+                        // By another handler, which may have replaced that of the wake-up.
                         wakeup::interrupted_by_another();
-                        self.woken = true;
+                        self.wake_ups.add();
                         if worker::retirement(true).is_some() {
                             continue;
                         }
                     }
-                    if is_told_of_signals {
-                        // Told now, not once more by the next call.
-                        self.waiter.forget_interrupt();
+                    if self.wake_ups.returns_on_signals() {
+                        // Reported now, and not once more by the next call.
+                        self.wake_ups.forget_interrupt();
                         return Err(interrupted());
                     }
                 }
                 Err(errno) => {
                     failures += 1;
-                    self.accept_failed(errno, failures, link_to_manager)?;
+                    self.accept_failed(errno, failures, manager)?;
                 }
             }
         }
     }
 
-    /// The host has run its handlers for the signals that came so far.
-    ///
-    /// # Errors
-    /// [`Code::Forked`] in another process than the one that made this.
-    pub fn forget_signals(&self) -> Result<()> {
-        self.check_process()?;
-        self.waiter.forget_interrupt();
-        Ok(())
+    /// The loop is about to wait. The first one of a worker makes it ready.
+    fn report_idle(&mut self, manager: &'static ManagerLink, status: &mut LoopStatus) {
+        if !worker::has_been_ready() {
+            // Before the manager can take it for a ready one: until here the manager's death kills it.
+            worker::begin_to_follow_guard();
+            // An application that ignores or blocks every signal would never hear of its manager.
+            wakeup::ensure_wakeable();
+        }
+        if self.counter.is_none() {
+            let of = |listener| AcceptCounter::of(manager.page, listener);
+            self.counter = self.borrow_listener().map(of);
+        }
+        if status.idle() {
+            manager.restore_stderr();
+            manager.notify_manager();
+            // The manager may have died before.
+            self.wake_ups.add();
+        }
     }
 
-    /// One wait. While no connection ever stood aside that is accept(2) itself: the kernel wakes one
-    /// worker for one connection, and nothing else costs a system call. Later it is epoll_wait(2), but not for those
-    /// who are in the listen queue already while nothing stands aside.
-    fn wait_once(&mut self, link_to_manager: Option<&ManagerLink>) -> nix::Result<()> {
-        let Some(parking) = &self.parking else {
-            return self.accept_one();
+    /// One wait. Before the first connection is parked it is accept(2) itself: the kernel wakes one
+    /// worker for one connection, and nothing else costs a system call. Later it is epoll_wait(2), but
+    /// while nothing is parked the listen queue may be tried first.
+    fn wait_once(
+        &mut self,
+        manager: Option<&ManagerLink>,
+        status: &LoopStatus,
+    ) -> nix::Result<Option<Incoming>> {
+        let Some(idle) = &self.idle else {
+            return self.accept_one(status);
         };
-        if parking.is_empty() && self.at_once.is_likely() {
-            let outcome = self.accept_one();
-            self.at_once.tried(outcome.is_ok());
-            if outcome != Err(Errno::EAGAIN) {
+        if idle.is_empty() && self.probe.is_due() {
+            let outcome = self.accept_one(status);
+            self.probe.tried(outcome.is_ok());
+            if !matches!(outcome, Err(Errno::EAGAIN)) {
                 return outcome;
             }
         }
-        let (Some(parking), Some(listener)) = (&mut self.parking, listen::borrow(self.listener))
-        else {
+        let (listener, Some(idle)) = (self.borrow_listener(), &mut self.idle) else {
             return Err(Errno::EBADF);
         };
-        parking.regulate(listener, link_to_manager)?;
-        match parking.wait(None)? {
-            Found::Listener => {
-                self.at_once.woken();
-                match self.accept_one() {
-                    Err(Errno::EAGAIN) => return self.found_nobody(listener, link_to_manager),
-                    other => return other,
+        let listener = listener.ok_or(Errno::EBADF)?;
+        idle.regulate(listener, manager)?;
+        match idle.wait(None)? {
+            WaitOutcome::Listener => {
+                self.probe.woken();
+                match self.accept_one(status) {
+                    Err(Errno::EAGAIN) => self.queue_is_empty(listener, manager, status),
+                    other => other,
                 }
             }
-            Found::Idle(place) => {
-                let parked = parking.remove(place);
-                self.make_current(parked);
-                // Nothing had come; what comes until it is closed is answered.
-                self.prospect = Prospect::Closed { looks: 1 };
+            WaitOutcome::Handover => {
+                Ok(manager.and_then(|manager| self.receive_handed_over(manager, status)))
             }
-            Found::Handover => {
-                if let Some(link_to_manager) = link_to_manager {
-                    self.take_over(link_to_manager);
-                }
+            WaitOutcome::Orphaned => {
+                worker::set_orphaned();
+                Ok(None)
             }
-            Found::Orphaned => worker::set_orphaned(),
-            Found::Connection(place) => {
-                let parked = parking.remove(place);
-                self.make_current(parked);
-            }
-            Found::HungUp(place) => {
-                let parked = parking.remove(place);
-                self.skip(parked);
-            }
-            Found::Nothing => {}
+            WaitOutcome::Connection(place, ready) => Ok(self.take_parked(place, ready, status)),
+            WaitOutcome::Nothing => Ok(None),
         }
-        Ok(())
     }
 
-    /// Epoll told of the listening socket, and nobody is in its queue: somebody was faster, or it is at its
-    /// end.
-    fn found_nobody(
+    /// A parked connection is not parked any more. `None`: it was closed.
+    pub(super) fn take_parked(
+        &mut self,
+        place: usize,
+        ready: Ready,
+        status: &LoopStatus,
+    ) -> Option<Incoming> {
+        let idle = self.idle.as_mut()?;
+        let parked = idle.remove(place);
+        let when_quiet = match ready {
+            Ready::Disconnected if self.disconnects.skips_parked(&parked, status) => {
+                idle.close(parked.connection);
+                return None;
+            }
+            Ready::Input | Ready::Disconnected => WhenQuiet::Park,
+            // Nothing had come; what comes until it is closed is answered.
+            Ready::Expired => WhenQuiet::Close { last_reads: 1 },
+        };
+        Some(parked.into_incoming(when_quiet))
+    }
+
+    /// Epoll reported the listening socket, and its queue is empty: another worker was faster, or the
+    /// socket was shut down.
+    fn queue_is_empty(
         &mut self,
         listener: BorrowedFd<'_>,
-        link_to_manager: Option<&ManagerLink>,
-    ) -> nix::Result<()> {
+        manager: Option<&ManagerLink>,
+        status: &LoopStatus,
+    ) -> nix::Result<Option<Incoming>> {
         if !io::input_has_ended(listener) {
-            return Ok(());
+            return Ok(None);
         }
-        // Somebody may have come before it ended.
-        match self.accept_one() {
+        // A connection may have come before that.
+        match self.accept_one(status) {
             Err(Errno::EAGAIN) => {}
             other => return other,
         }
-        if link_to_manager.is_none() {
+        if manager.is_none() {
             return Err(Errno::EINVAL);
         }
         // From here on only the manager has anything to say.
-        if let Some(parking) = &mut self.parking {
-            parking.ignore_newcomers(Some(listener), None);
+        if let Some(idle) = &mut self.idle {
+            idle.ignore_newcomers(Some(listener), None);
         }
-        Ok(())
+        Ok(None)
     }
 
-    pub(in crate::server) fn accept_one(&mut self) -> nix::Result<()> {
-        let listener = listen::borrow(self.listener).ok_or(Errno::EBADF)?;
-        let (fd, peer) = listen::accept(listener, self.is_unix)?;
-        if let Some(accepts) = &self.accepts {
-            accepts.count();
-        }
-        let link = Link::new(fd, peer);
-        if self.admits(peer) && !self.hung_up.is(&link, &self.status, listener) {
-            self.set_current(link, Suspended::fresh(), true);
-        }
-        Ok(())
-    }
-
-    pub(in crate::server) fn admits(&self, peer: listen::Peer) -> bool {
-        let is_admitted = self.settings.admits(peer);
-        if let listen::Peer::Inet(address) = peer
-            && !is_admitted
+    /// Receives a connection that another worker handed over, if one waits.
+    pub(super) fn receive_handed_over(
+        &mut self,
+        manager: &ManagerLink,
+        status: &LoopStatus,
+    ) -> Option<Incoming> {
+        /// Messages before anything else is done: a hostile worker may send without end.
+        const AT_ONCE: usize = 64;
+        if self
+            .idle
+            .as_ref()
+            .is_some_and(IdleSet::is_full_for_handover)
         {
-            log::limited(
-                Level::Warning,
-                &format!(
-                    "connection from {address} refused: not in {}",
-                    crate::server::WEB_SERVER_ADDRS
-                ),
-            );
+            return None;
         }
-        is_admitted
-    }
-
-    /// The peer of a connection that stood aside is gone, whatever it asked for before.
-    fn skip(&mut self, parked: Parked) {
-        if !self.hung_up.counts_closed(&parked, &self.status) {
-            self.make_current(parked);
-        } else if let Some(parking) = &self.parking {
-            parking.close(parked.link);
+        for _ in 0..AT_ONCE {
+            match handover::receive(self.borrow_listener(), manager) {
+                Received::Nothing => return None,
+                Received::Rubbish => {}
+                Received::Connection(connection, when_quiet) => {
+                    // The manager, which may have accepted it, does not know whom this worker admits.
+                    if self.admission.admits(connection.peer)
+                        && !self.disconnects.has_disconnected(&connection, status)
+                    {
+                        return Some(Incoming::unread(connection, when_quiet));
+                    }
+                }
+                Received::Closed => {
+                    if let Some(idle) = &mut self.idle {
+                        idle.poller.ignore_handover(manager);
+                    }
+                    return None;
+                }
+                Received::Failed(errno) => {
+                    // A worker that has a descriptor left receives it.
+                    if let Some(idle) = &mut self.idle {
+                        idle.poller.pause_handover(manager);
+                    }
+                    log::limited(
+                        Level::Warning,
+                        &format!("receiving a handed-over connection: {}", errno.desc()),
+                    );
+                    return None;
+                }
+            }
         }
+        None
     }
 
-    pub(in crate::server) fn make_current(&mut self, parked: Parked) {
-        self.set_current(parked.link, parked.state, false);
-    }
-
-    pub(in crate::server) fn set_current(&mut self, link: Link, state: Suspended, fresh: bool) {
-        self.link = Some(link);
-        self.inbound.resume(state);
-        self.fresh = fresh;
-        self.prospect = Prospect::Kept;
-    }
-
-    /// accept(2) failed: what is passing is tried again, what is not is an error.
+    /// accept(2) failed: the next attempt follows, unless the error does not pass.
     fn accept_failed(
         &mut self,
         errno: Errno,
         failures: u32,
-        link_to_manager: Option<&ManagerLink>,
+        manager: Option<&ManagerLink>,
     ) -> Result<()> {
-        /// So many errors without a connection in between are no passing ones.
-        const PASSING: u32 = 1000;
         match errno {
-            // Out of descriptors it waits in between.
-            _ if failures > PASSING && !matches!(errno, Errno::EMFILE | Errno::ENFILE) => Err(
-                Error::caused(Code::System, "accept, again and again", errno as i32),
-            ),
-            // Another process made the listening socket non-blocking, because it watches kept
+            // Without descriptors it waits in between.
+            _ if failures > TRANSIENT_MAX && !is_lack_of_descriptors(errno) => Err(Error::caused(
+                Code::System,
+                format_args!("accept, {failures} times in a row"),
+                errno as i32,
+            )),
+            // Another process made the listening socket non-blocking, because it watches parked
             // connections beside it.
-            Errno::EAGAIN => self.open_parking(link_to_manager).map(drop),
-            _ if is_of_the_connection(errno) => Ok(()),
-            Errno::EMFILE | Errno::ENFILE => {
-                let parking = self.parking.as_mut();
-                if parking.is_some_and(|parking| parking.descriptors_ran_out(errno)) {
+            Errno::EAGAIN => self.open_idle_set(manager).map(drop),
+            _ if is_transient(errno) => Ok(()),
+            _ if is_lack_of_descriptors(errno) => {
+                let idle = self.idle.as_mut();
+                if idle.is_some_and(|idle| idle.descriptors_ran_out(errno)) {
                     return Ok(());
                 }
                 Err(Error::caused(Code::Descriptors, "accept", errno as i32))
             }
-            // A manager that stops has ended what arrives, and is about to tell its workers.
-            Errno::EINVAL if link_to_manager.is_some() && self.nothing_arrives() => {
-                self.open_parking(link_to_manager).map(drop)
+            // A manager that stops has ended arrivals, and is about to notify its workers.
+            Errno::EINVAL if manager.is_some() && self.nothing_arrives() => {
+                self.open_idle_set(manager).map(drop)
             }
-            // Without one, another thread that leaves has.
+            // Without one, another thread that exits has.
             Errno::EINVAL if worker::retirement(true).is_some() && self.nothing_arrives() => Ok(()),
             Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP => {
                 let what = format_args!("accept on descriptor {}", self.listener);
@@ -294,147 +292,10 @@ impl Request {
     }
 
     fn nothing_arrives(&self) -> bool {
-        listen::borrow(self.listener).is_some_and(arrivals::are_stopped)
-    }
-
-    pub(in crate::server) fn open_parking(
-        &mut self,
-        link_to_manager: Option<&ManagerLink>,
-    ) -> Result<&mut Parking> {
-        if self.parking.is_none() {
-            let failed = |errno: Errno| {
-                let code = if errno == Errno::EMFILE {
-                    Code::Descriptors
-                } else {
-                    Code::System
-                };
-                Error::caused(code, "watching kept connections: epoll", errno as i32)
-            };
-            let listener = listen::borrow(self.listener)
-                .ok_or(Errno::EBADF)
-                .map_err(failed)?;
-            self.parking = Some(Parking::open(listener, link_to_manager).map_err(failed)?);
-        }
-        self.parking
-            .as_mut()
-            .ok_or_else(|| Error::new(Code::State, "no parking"))
-    }
-
-    /// Puts a connection aside; where that is impossible it is closed, which costs its peer no
-    /// request: nothing of one has arrived.
-    pub(in crate::server) fn set_aside(&mut self, mut link: Link, standing: Standing) {
-        let state = self.inbound.suspend();
-        let link_to_manager = worker::current();
-        let listener = listen::borrow(self.listener);
-        match self.open_parking(link_to_manager) {
-            Ok(parking) => {
-                // Not only one that is watched from here on: it may have stood aside before it spoke.
-                if let (Standing::Kept { .. }, Some(listener)) = (standing, listener)
-                    && !std::mem::replace(&mut link.was_kept, true)
-                {
-                    parking.let_others_first(listener);
-                }
-                if let Err(refused) = parking.park(Parked::new(link, state, standing)) {
-                    log::limited(
-                        Level::Warning,
-                        "a kept connection is closed: it cannot be watched",
-                    );
-                    drop(refused);
-                }
-            }
-            Err(error) => log::limited(
-                Level::Warning,
-                &format!("a kept connection is closed: {error}"),
-            ),
-        }
-    }
-
-    /// Leaves, one connection at a time: `Ok` with a current connection whose request is still to
-    /// be answered, and in the end [`Code::Retired`].
-    fn leave(
-        &mut self,
-        mut retirement: Retirement,
-        link_to_manager: Option<&ManagerLink>,
-    ) -> Result<()> {
-        if let Some(link_to_manager) = link_to_manager
-            && !worker::is_orphaned()
-            && link_to_manager.page.order() == Order::Serve
-        {
-            retirement = hear_manager(link_to_manager).unwrap_or(retirement);
-        }
-        match (retirement, link_to_manager) {
-            (Retirement::PoolGoesOn, Some(link_to_manager)) => self.hand_over(link_to_manager)?,
-            (Retirement::PoolGoesOn, None) | (Retirement::PoolEnds, _) => {
-                self.drain(link_to_manager)
-            }
-        }
-        if self.link.is_some() {
-            return Ok(());
-        }
-        self.hung_up.tell();
-        if let Some(link_to_manager) = link_to_manager {
-            self.status.leaving();
-            link_to_manager.notify_manager();
-        }
-        if let Some(parking) = &mut self.parking {
-            parking.ignore_newcomers(listen::borrow(self.listener), link_to_manager);
-            // If it fails, nothing can be waited for.
-            let _ = parking.see_off();
-        }
-        Err(Error::new(Code::Retired, "this worker is to leave"))
-    }
-
-    /// Makes the next connection current that waits in the listen queue, or else one that stands aside,
-    /// to be read a last time: what its peer has sent, or begun to send, is answered.
-    pub(in crate::server) fn drain(&mut self, link_to_manager: Option<&ManagerLink>) {
-        self.accept_waiting(link_to_manager);
-        if self.link.is_some() {
-            return;
-        }
-        let parked = self.parking.as_mut().and_then(Parking::take_oldest);
-        match (parked, link_to_manager) {
-            (Some(parked), _) => self.take_last_look_at(parked),
-            (None, Some(link_to_manager)) => self.take_over(link_to_manager),
-            (None, None) => {}
-        }
-        if self.link.is_some() {
-            self.fresh = false;
-            self.prospect = Prospect::Closed { looks: 0 };
-        }
-    }
-
-    /// Makes a connection current that nobody will have after this worker.
-    pub(in crate::server) fn take_last_look_at(&mut self, parked: Parked) {
-        if let Standing::Silent { spoken_by, .. } = parked.standing {
-            // The peer was accepted, and may be about to write.
-            let _ = io::wait(parked.link.fd.as_fd(), Direction::Read, Some(spoken_by));
-        }
-        self.make_current(parked);
-        self.fresh = false;
-        self.prospect = Prospect::Closed { looks: 0 };
+        self.borrow_listener().is_some_and(arrivals::are_stopped)
     }
 }
 
 fn interrupted() -> Error {
     Error::caused(Code::Interrupted, "accept", libc::EINTR)
-}
-
-/// Somebody other than the manager asked this worker to leave. Where a service manager signals the whole
-/// group, the manager is about to say that the pool ends, and then the last ones must not have left
-/// before nothing arrives any more.
-fn hear_manager(link_to_manager: &ManagerLink) -> Option<Retirement> {
-    /// Short beside the 100 ms in which an idle worker that was asked is to be gone.
-    const MOMENT: Duration = Duration::from_millis(40);
-    let until = Instant::now() + MOMENT;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        // Its end ends the wait, and so does the wake-up that follows an order.
-        let life = std::iter::once(link_to_manager.life.as_fd());
-        poll::wait(life, Some(left), &mut Vec::new());
-        let retirement = worker::retirement(true);
-        let is_told = link_to_manager.page.order() != Order::Serve || worker::is_orphaned();
-        if is_told || left.is_zero() {
-            return retirement;
-        }
-    }
 }

@@ -1,43 +1,69 @@
 //! Reading a request's input.
+//!
+//! | state | event | next state |
+//! |---|---|---|
+//! | `Open` | its end arrives | `Ended` |
+//! | `Open` | an error, the web server's abort, a deadline | `Failed` |
+//! | `Ended` | a filter starts its data | `Open` |
+//!
+//! `Failed` is final: every further read returns the error. An authorizer begins with `Ended`.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use crate::conn::Role;
+use super::buffer::{Progress, ReceiveBuffer};
+use super::output::Writer;
+use crate::conn::{Inbound, Role};
 use crate::error::{Code, Error, Result};
-use crate::server::request::{Input, Progress, Request};
 use crate::sys::fd::io::{self, Direction, Received, Waited};
 use crate::worker;
 
-/// After so many reads in a row that brought nothing for the application the clock is looked at: a
-/// peer that never pauses must not outlast a deadline that only counts while waiting.
+/// After this many reads in a row that brought nothing for the application, the clock is read: a peer
+/// that never pauses must not outlast a deadline that only counts while waiting.
 const READS: u32 = 64;
+
+/// The state of the application's input.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    /// More may come.
+    Open,
+    /// It has arrived to its end.
+    Ended,
+    Failed(Error),
+}
 
 /// Where bytes of the input are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// In the receive buffer.
     Buffered,
-    /// So many in the caller's memory.
+    /// This many are in the caller's memory.
     Delivered(usize),
     /// There are none.
     End,
 }
 
-impl Request {
+/// The input of the current request.
+#[derive(Debug)]
+pub(in crate::server) struct Reader<'e> {
+    pub(super) input: &'e mut Input,
+    pub(super) aborted: &'e mut bool,
+    pub(super) wrong_guesses: &'e mut u8,
+    pub(super) inbound: &'e mut Inbound,
+    pub(super) buffer: &'e mut ReceiveBuffer,
+    pub(super) timeout: Option<Duration>,
+    /// For answers that the protocol owes.
+    pub(super) writer: Writer<'e>,
+}
+
+impl<'e> Reader<'e> {
     /// Reads like read(2): waits for at least one byte, 0 at the end.
-    ///
-    /// # Errors
-    /// [`Code::Incomplete`] when the connection ended first, [`Code::Aborted`], [`Code::TimedOut`],
-    /// [`Code::Protocol`], [`Code::Closed`]: again at each further call. [`Code::State`] when there
-    /// is no request.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub(in crate::server) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.read_after(buffer, 0)
     }
 
-    /// The same for a caller that has got so much before by the same wish.
+    /// The same for a caller that has got `before` bytes by the same call.
     fn read_after(&mut self, buffer: &mut [u8], before: usize) -> Result<usize> {
-        self.check_readable("read")?;
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -45,21 +71,17 @@ impl Request {
             Found::End => 0,
             Found::Delivered(count) => count,
             Found::Buffered => {
-                let available = self.body_bytes();
+                let available = self.buffer.body();
                 let count = available.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&available[..count]);
-                self.body.start += count;
+                self.buffer.consume_body(count);
                 count
             }
         })
     }
 
     /// Reads until the buffer is full or the input is at its end.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), when nothing could be read before; else the error comes with the
-    /// next call.
-    pub fn read_full(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub(in crate::server) fn read_full(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut count = 0;
         while count < buffer.len() {
             match self.read_after(&mut buffer[count..], count) {
@@ -74,25 +96,21 @@ impl Request {
 
     /// Reads up to and including the next newline, or until the buffer is full or the input is at
     /// its end.
-    ///
-    /// # Errors
-    /// As [`read_full`](Self::read_full).
-    pub fn read_line(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.check_readable("read line")?;
+    pub(in crate::server) fn read_line(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut count = 0;
         while count < buffer.len() {
-            match self.fill() {
-                Ok(true) => {}
-                Ok(false) => break,
+            match self.find(&mut [], 0) {
+                Ok(Found::End) => break,
+                Ok(_) => {}
                 Err(_) if count > 0 => break,
                 Err(error) => return Err(error),
             }
-            let available = self.body_bytes();
+            let available = self.buffer.body();
             let most = available.len().min(buffer.len() - count);
             let newline = available[..most].iter().position(|byte| *byte == b'\n');
             let taken = newline.map_or(most, |position| position + 1);
             buffer[count..count + taken].copy_from_slice(&available[..taken]);
-            self.body.start += taken;
+            self.buffer.consume_body(taken);
             count += taken;
             if newline.is_some() {
                 break;
@@ -101,59 +119,48 @@ impl Request {
         Ok(count)
     }
 
-    /// Whether everything was read.
-    #[must_use]
-    pub fn input_ended(&self) -> bool {
-        self.body.is_empty() && matches!(self.input, Input::Ended)
-    }
-
-    /// The error that ended the input, if one did.
-    #[must_use]
-    pub const fn input_error(&self) -> Option<&Error> {
-        match &self.input {
-            Input::Failed(error) => Some(error),
-            Input::Open | Input::Ended => None,
+    /// The next bytes of the input where they were received, at least one, all of them read with this;
+    /// nothing at the end.
+    pub(in crate::server) fn chunk(mut self) -> Result<&'e mut [u8]> {
+        if self.find(&mut [], 0)? == Found::End {
+            return Ok(&mut []);
         }
+        let Self { buffer, .. } = self;
+        Ok(buffer.take_body())
     }
 
-    /// A filter has read its standard input and goes on to its data (section 6.4).
-    ///
-    /// # Errors
-    /// [`Code::State`] when the role is another one, or the standard input is not at its end.
-    pub fn start_filter_data(&mut self) -> Result<()> {
-        self.check_readable("start filter data")?;
+    /// A filter has read its standard input and starts to read its data (section 6.4).
+    pub(in crate::server) fn start_filter_data(&mut self) -> Result<()> {
         if self.inbound.role() != Some(Role::Filter) {
             return Err(Error::new(
                 Code::State,
                 "start filter data: the role is not filter",
             ));
         }
-        if !self.input_ended() || !self.inbound.data_is_open() {
+        let has_ended = !self.buffer.has_body() && matches!(self.input, Input::Ended);
+        if !has_ended || !self.inbound.data_is_open() {
             return Err(Error::new(
                 Code::State,
                 "start filter data: the standard input is not at its end",
             ));
         }
-        self.input = Input::Open;
+        *self.input = Input::Open;
         Ok(())
     }
 
-    /// Whether the web server aborted the request. Looks at what has arrived, as far as it can
-    /// without reading past input that the application has not read.
-    ///
-    /// # Errors
-    /// [`Code::State`] when there is no request.
-    pub fn aborted(&mut self) -> Result<bool> {
-        self.check_readable("aborted")?;
+    /// Whether the web server aborted the request. Checks what has arrived, as far as it can without
+    /// reading past input that the application has not read.
+    pub(in crate::server) fn aborted(&mut self) -> bool {
         let mut reads = 0;
-        while !self.aborted && self.body.is_empty() && reads < READS {
-            let unread = self.unread_bytes();
-            let received = if unread.len() == 1 && self.inbound.begins_next(unread) {
-                // One byte does not tell an abort from a next request.
-                self.receive_behind()
-            } else if !self.may_look_ahead() {
+        while !*self.aborted && !self.buffer.has_body() && reads < READS {
+            let undecoded = self.buffer.undecoded();
+            let received = if undecoded.len() == 1 && self.inbound.begins_next(undecoded) {
+                // One byte does not distinguish an abort from a next request.
+                self.enter()
+                    .and_then(|()| self.buffer.receive_behind(self.writer.connection))
+            } else if !self.may_decode_on() {
                 break;
-            } else if !self.is_drained() {
+            } else if !self.buffer.is_decoded() {
                 self.advance();
                 continue;
             } else {
@@ -164,40 +171,36 @@ impl Request {
             }
             reads += 1;
         }
-        Ok(self.aborted)
+        *self.aborted
     }
 
-    /// Makes sure that the application finds bytes to read. False: the input is at its end.
-    pub(in crate::server) fn fill(&mut self) -> Result<bool> {
-        self.find(&mut [], 0).map(|found| found != Found::End)
-    }
-
-    /// Bytes for the application, which wants so many, and has got so many before by the same wish.
+    /// Bytes for the application: at least one, or the end. It wants `wanted`, and has got `before` bytes
+    /// by the same call.
     fn find(&mut self, wanted: &mut [u8], before: usize) -> Result<Found> {
         let mut deadline = None;
         let mut reads = 0;
         loop {
-            if !self.body.is_empty() {
+            if self.buffer.has_body() {
                 return Ok(Found::Buffered);
             }
-            match &self.input {
+            match &*self.input {
                 Input::Open => {}
                 Input::Ended => return Ok(Found::End),
                 Input::Failed(error) => return Err(error.clone()),
             }
-            if !self.is_drained() {
+            if !self.buffer.is_decoded() {
                 self.advance();
                 continue;
             }
-            // Then it would most likely be asked for nothing.
-            if std::mem::take(&mut self.has_caught_up) {
-                self.wait_for_body(&mut deadline);
+            // Another call would most likely find nothing.
+            if self.buffer.take_socket_drained() {
+                self.wait(&mut deadline);
                 continue;
             }
             match self.receive_into(wanted, before) {
                 Ok(Received::Bytes(count)) if count > 0 => return Ok(Found::Delivered(count)),
                 Ok(Received::Bytes(_)) => {
-                    if is_overdue(&mut reads, &mut deadline, self.settings.body_timeout) {
+                    if is_overdue(&mut reads, &mut deadline, self.timeout) {
                         self.fail_late();
                     }
                 }
@@ -205,7 +208,7 @@ impl Request {
                     Code::Incomplete,
                     "request body: the connection ended before the end of the input",
                 )),
-                Ok(Received::Nothing) => self.wait_for_body(&mut deadline),
+                Ok(Received::Nothing) => self.wait(&mut deadline),
                 Err(errno) => self.fail(Error::caused(
                     Code::Closed,
                     "request body: recv",
@@ -215,16 +218,31 @@ impl Request {
         }
     }
 
-    fn wait_for_body(&mut self, deadline: &mut Option<Instant>) {
-        let Some(link) = &self.link else { return };
-        let patience = self.settings.body_timeout;
+    /// Sends the answers that the protocol itself owes.
+    pub(super) fn send_replies(&mut self) {
+        self.writer.send_replies(self.inbound);
+    }
+
+    /// Before something is received.
+    pub(super) fn enter(&self) -> nix::Result<()> {
+        self.writer.sharing.enter_input()
+    }
+
+    /// Receives into the buffer, of which everything was decoded and read.
+    pub(super) fn receive(&mut self) -> nix::Result<Received> {
+        self.enter()?;
+        self.buffer.receive(self.writer.connection)
+    }
+
+    fn wait(&mut self, deadline: &mut Option<Instant>) {
         if deadline.is_none() {
-            *deadline = patience.map(|patience| Instant::now() + patience);
+            *deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         }
-        // A host that takes notice by a signal would not get to it while this goes on.
+        // A host that is given notice by a signal would not get to it while this continues.
         let noticed = worker::notice_given();
         let give_up = || !noticed && worker::notice_given();
-        match io::wait_unless(link.fd.as_fd(), Direction::Read, *deadline, give_up) {
+        let fd = self.writer.connection.as_fd();
+        match io::wait_unless(fd, Direction::Read, *deadline, give_up) {
             Ok(Waited::Ready) => {}
             Ok(Waited::TimedOut) => self.fail_late(),
             Ok(Waited::GivenUp) => self.fail(Error::new(
@@ -240,19 +258,20 @@ impl Request {
     }
 
     fn fail_late(&mut self) {
-        let seconds = self.settings.body_timeout.unwrap_or_default().as_secs_f64();
+        let seconds = self.timeout.unwrap_or_default().as_secs_f64();
         self.fail(Error::new(
             Code::TimedOut,
             format!("request body: nothing arrived for body_timeout = {seconds} s"),
         ));
     }
 
-    /// Decodes on; what happens becomes the input's state. Answers that the protocol owes are sent.
-    pub(in crate::server) fn advance(&mut self) {
-        match self.decode() {
-            Ok(Progress::End) => self.input = Input::Ended,
+    /// Decodes up to the next event, which becomes the input's state. Answers that the protocol owes are
+    /// sent.
+    pub(super) fn advance(&mut self) {
+        match self.buffer.decode(self.inbound) {
+            Ok(Progress::End) => *self.input = Input::Ended,
             Ok(Progress::Aborted) => {
-                self.aborted = true;
+                *self.aborted = true;
                 self.fail(Error::new(
                     Code::Aborted,
                     "the web server aborted the request",
@@ -264,36 +283,36 @@ impl Request {
             ) => {}
             Err(error) => self.fail(Error::new(Code::Protocol, format!("request body: {error}"))),
         }
-        // Not tried again after an error: each try may wait for as long as a write may. What a guest finds, the one
-        // who keeps the request may have received, too, and answers.
-        if self.output_error.is_some() || self.is_guest() {
+        // Not tried again after an error: each attempt may wait for as long as a write may. What a guest
+        // finds, the keeper of the request may have received, too, and answers.
+        if self.writer.output.has_failed() || self.writer.sharing.is_guest() {
             self.inbound.clear_replies();
         } else if !self.inbound.replies().is_empty() {
-            let _ = self.send_replies();
+            self.send_replies();
         }
     }
 
-    /// Whether decoding on could only tell of the active request: a filter's data waits until it is
-    /// asked for, and a next request that was sent ahead until this one is finished.
-    fn may_look_ahead(&self) -> bool {
+    /// Whether what follows can only be of the active request: a filter's data waits until the filter
+    /// asks for it, and a next request that was sent ahead until this one is finished.
+    fn may_decode_on(&self) -> bool {
         match self.input {
             Input::Open => true,
             Input::Failed(_) => false,
             Input::Ended => {
-                !self.inbound.data_is_open() && !self.inbound.begins_next(self.unread_bytes())
+                !self.inbound.data_is_open() && !self.inbound.begins_next(self.buffer.undecoded())
             }
         }
     }
 
     fn fail(&mut self, error: Error) {
-        self.body = 0..0;
-        self.input = Input::Failed(error);
+        self.buffer.drop_body();
+        *self.input = Input::Failed(error);
     }
 }
 
-/// Counts a read that brought nothing, and now and then looks at the clock: true past the deadline,
-/// which starts with the first look.
-pub(in crate::server) fn is_overdue(
+/// Counts a read that brought nothing, and reads the clock now and then: true past the deadline, which
+/// starts with the first check.
+pub(super) fn is_overdue(
     reads: &mut u32,
     deadline: &mut Option<Instant>,
     patience: Option<Duration>,

@@ -1,39 +1,82 @@
-//! Writing a response and finishing a request.
+//! Writing a response.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
-use nix::errno::Errno;
-
-use crate::conn::{Direct, Outbound, Stream};
+use crate::conn::{Direct, Inbound, Outbound, Stream};
 use crate::error::{Code, Error, Result};
-use crate::server::accept::idle_set::Standing;
-use crate::server::request::{Progress, Prospect, Request};
+use crate::server::connection::Connection;
+use crate::server::exchange::sharing::Sharing;
 use crate::sys::fd::io::{self, SendError};
-use crate::sys::process::request_owner::Ending;
+use crate::sys::log::{self, Level};
+use crate::sys::process::request_owner::Entry;
 use crate::sys::socket::listen::Peer;
+use crate::worker::LoopStatus;
 
-/// A write of at least so many bytes leaves from the caller's memory; a smaller one is gathered.
-const DIRECT: usize = 8 * 1024;
+/// A write of at least this size is sent from the caller's memory; a smaller one is gathered.
+const IN_PLACE: usize = 8 * 1024;
 
-/// Records of one large write that leave in one system call.
+/// Records of one large write that are sent in one system call.
 const BATCH: usize = 16;
 
-impl Request {
+/// Whether the response can be written to.
+#[derive(Clone, Debug)]
+pub(super) enum Output {
+    Open,
+    Failed(Error),
+}
+
+impl Output {
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
+    /// What was to be sent is dropped, which is logged once for a request.
+    pub(super) fn refuse(&mut self, outbound: &mut Outbound) -> Error {
+        outbound.clear();
+        let error = Error::caused(
+            Code::Closed,
+            "response: another process has ended the request, or answers it",
+            libc::EPIPE,
+        );
+        log::limited(
+            Level::Warning,
+            "output is dropped: it came for a request that another process has ended, or answers",
+        );
+        *self = Self::Failed(error.clone());
+        error
+    }
+}
+
+/// The response of the current request.
+#[derive(Debug)]
+pub(in crate::server) struct Writer<'e> {
+    pub(super) connection: &'e mut Connection,
+    pub(super) output: &'e mut Output,
+    pub(super) outbound: &'e mut Outbound,
+    pub(super) sharing: &'e mut Sharing,
+    pub(super) status: &'e mut LoopStatus,
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Writer<'_> {
     /// Writes all of the data, or gathers it to be sent with what follows.
-    ///
-    /// # Errors
-    /// [`Code::Closed`] when the peer is gone, [`Code::TimedOut`] when it takes nothing: again at
-    /// each further call. [`Code::State`] when there is no request.
-    pub fn write(&mut self, stream: Stream, mut data: &[u8]) -> Result<()> {
-        self.check_active("write")?;
-        self.check_output()?;
+    pub(in crate::server) fn write(&mut self, stream: Stream, mut data: &[u8]) -> Result<()> {
+        self.output.check()?;
         if self.outbound.has_ended(stream) {
             return Err(Error::new(Code::State, "write: this stream was ended"));
         }
         while !data.is_empty() {
-            if data.len() >= DIRECT {
-                let sent = self.send_direct(stream, data)?;
+            if data.len() >= IN_PLACE {
+                let sent = self.send_in_place(stream, data)?;
                 data = &data[sent..];
                 continue;
             }
@@ -47,151 +90,47 @@ impl Request {
     }
 
     /// Sends what was gathered.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn flush(&mut self) -> Result<()> {
-        self.check_active("flush")?;
-        self.check_output()?;
+    pub(in crate::server) fn flush(&mut self) -> Result<()> {
+        self.output.check()?;
         self.send_pending()
     }
 
-    /// Ends the response. Afterwards there is no request, whatever is returned.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write), when the response could not be sent to its end.
-    pub fn finish(&mut self) -> Result<()> {
-        self.check_active("finish")?;
-        let ending = self.settle_end();
-        self.active = false;
-        let outcome = match ending {
-            Ending::Lost => self.lose(),
-            ending => self.end_response_and_request(ending == Ending::Whole),
-        };
-        self.end_sharing();
-        outcome
+    /// Ends one stream of the response, which is sent.
+    pub(in crate::server) fn end_stream(&mut self, stream: Stream) -> Result<()> {
+        self.output.check()?;
+        self.outbound.end_stream(stream);
+        self.send_pending()
     }
 
-    fn end_response_and_request(&mut self, may_keep: bool) -> Result<()> {
-        self.reclaim_parked();
-        let taken_in = (may_keep && self.is_parting()).then(|| self.take_in_rest());
-        let parts = taken_in == Some(true) && self.hold_for_end();
-        let outcome = self.check_output().and_then(|()| {
-            self.outbound.end(self.exit_status);
-            self.send_pending()
-        });
-        // Before the connection's number can become another one's.
-        self.status.finished();
-        self.body = 0..0;
-        // Questions that arrived behind the input are answered, too: nobody will ask again.
-        let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest());
-        let usable = taken_in && outcome.is_ok() && self.send_replies();
-        let complete = self.inbound.input_is_complete() && self.is_drained();
-        let keep = may_keep && self.inbound.keep_connection();
-        self.inbound.finish();
-        if self.link.is_none() {
-            return outcome;
-        }
-        if usable && parts {
-            self.part();
-        } else if usable && keep {
-            // With bytes at hand the connection stays the current one: the next request was sent
-            // ahead. With last looks to take, too.
-            let stays = !self.is_drained() || matches!(self.prospect, Prospect::Closed { .. });
-            if !stays && let Some(link) = self.link.take() {
-                self.set_aside(link, Standing::kept(self.settings.idle_timeout));
-            }
-        } else if outcome.is_ok() && !complete {
-            // Also behind an input that broke off: its response went out.
-            self.close_answered();
-        } else {
-            self.close();
-        }
-        outcome
+    /// Ends the response.
+    pub(in crate::server) fn end_response(&mut self, exit_status: u32) -> Result<()> {
+        self.output.check()?;
+        self.outbound.end(exit_status);
+        self.send_pending()
     }
 
-    /// Ends the request without an answer: the connection is closed.
-    ///
-    /// # Errors
-    /// [`Code::State`] when there is no request.
-    pub fn abandon(&mut self) -> Result<()> {
-        self.check_active_here("abandon")?;
-        let is_ours = self.settle_abandon();
-        self.active = false;
-        self.reclaim_parked();
-        self.status.abandoned();
-        self.inbound.finish();
-        self.outbound.clear();
-        if is_ours {
-            self.close();
-        } else {
-            self.leave_connection();
-        }
-        self.end_sharing();
-        Ok(())
+    /// Sends the answers that the protocol itself owes.
+    pub(super) fn send_replies(&mut self, inbound: &mut Inbound) {
+        take_replies(self.outbound, inbound);
+        // A failure fails the response.
+        let _ = self.send_pending();
     }
 
-    /// Decodes what was received of the request's input and not read. What begins a next request
-    /// stays. False: the connection is of no further use.
-    fn take_in_rest(&mut self) -> bool {
-        while !self.is_drained() && !self.inbound.begins_next(self.unread_bytes()) {
-            match self.decode() {
-                Ok(Progress::Aborted) => self.aborted = true,
-                Ok(_) => {}
-                Err(_) => return false,
-            }
-        }
-        self.input_error().is_none() || self.aborted
-    }
-
-    pub(in crate::server) fn check_output(&self) -> Result<()> {
-        self.output_error.clone().map_or(Ok(()), Err)
-    }
-
-    /// Sends the answers that the protocol itself owes. False: the connection failed.
-    pub(in crate::server) fn send_replies(&mut self) -> bool {
-        if !self.inbound.replies().is_empty() {
-            self.outbound.append_records(self.inbound.replies());
-            self.inbound.clear_replies();
-        }
-        self.outbound.is_empty() || self.send_pending().is_ok()
-    }
-
-    pub(in crate::server) fn send_pending(&mut self) -> Result<()> {
+    fn send_pending(&mut self) -> Result<()> {
         if self.outbound.is_empty() {
             return Ok(());
         }
-        let entered = self.enter_response()?;
-        let (begun, begins) = (self.outbound.has_begun(), self.outbound.begins());
-        let report = &mut self.status;
-        let outcome = match &self.link {
-            Some(link) => {
-                report.respond(begins, true);
-                let pending = self.outbound.pending();
-                let stuck = |sent| {
-                    report.respond(begun || begins && sent > 0, Outbound::is_cut(pending, sent));
-                };
-                let mut parts = [IoSlice::new(pending)];
-                io::send_all(
-                    link.fd.as_fd(),
-                    &mut parts,
-                    self.settings.write_timeout,
-                    link.peer == Peer::Unix,
-                    stuck,
-                )
-            }
-            None => Err(SendError::Failed(Errno::EPIPE)),
-        };
-        self.leave_response(entered);
-        self.outbound.sent();
+        let is_writer = self.enter()?;
+        let outcome = send_pending(self.connection, self.outbound, self.status, self.timeout);
+        self.leave(is_writer);
         self.note(outcome)
     }
 
-    /// Sends records that frame the caller's bytes where they are, behind what was gathered.
-    /// Returns how many of the caller's bytes left.
-    fn send_direct(&mut self, stream: Stream, data: &[u8]) -> Result<usize> {
+    /// Sends records that frame the caller's bytes where they are, behind what was gathered. Returns how
+    /// many of the caller's bytes were sent.
+    fn send_in_place(&mut self, stream: Stream, data: &[u8]) -> Result<usize> {
         const PADDING: [u8; 8] = [0; 8];
-        let entered = self.enter_response()?;
+        let is_writer = self.enter()?;
         let mut records = [None; BATCH];
         let mut framed = 0;
         for record in &mut records {
@@ -203,74 +142,129 @@ impl Request {
             *record = Some(direct);
         }
         let (begun, begins) = (self.outbound.has_begun(), self.outbound.begins());
-        let report = &mut self.status;
-        let outcome = match &self.link {
-            Some(link) => {
-                report.respond(begins, true);
-                let pending = self.outbound.pending();
-                let stuck = |sent: usize| {
-                    let cut = match sent.checked_sub(pending.len()) {
-                        None | Some(0) => Outbound::is_cut(pending, sent),
-                        Some(behind) => ends_within(records.iter().flatten(), behind),
-                    };
-                    report.respond(begun || begins && sent > 0, cut);
-                };
-                let mut parts = [IoSlice::new(&[]); 3 * BATCH + 1];
-                parts[0] = IoSlice::new(pending);
-                let (mut used, mut rest) = (1, data);
-                for direct in records.iter().flatten() {
-                    let (content, after) = rest.split_at(direct.content);
-                    parts[used] = IoSlice::new(&direct.header);
-                    parts[used + 1] = IoSlice::new(content);
-                    parts[used + 2] = IoSlice::new(&PADDING[..direct.padding]);
-                    used += 3;
-                    rest = after;
-                }
-                io::send_all(
-                    link.fd.as_fd(),
-                    &mut parts[..used],
-                    self.settings.write_timeout,
-                    link.peer == Peer::Unix,
-                    stuck,
-                )
-            }
-            None => Err(SendError::Failed(Errno::EPIPE)),
+        let status = &mut *self.status;
+        status.respond(begins, true);
+        let pending = self.outbound.pending();
+        let stuck = |sent: usize| {
+            let cut = match sent.checked_sub(pending.len()) {
+                None | Some(0) => Outbound::is_cut(pending, sent),
+                Some(behind) => ends_within(records.iter().flatten(), behind),
+            };
+            status.respond(begun || begins && sent > 0, cut);
         };
-        self.leave_response(entered);
+        let mut parts = [IoSlice::new(&[]); 3 * BATCH + 1];
+        parts[0] = IoSlice::new(pending);
+        let (mut used, mut rest) = (1, data);
+        for direct in records.iter().flatten() {
+            let (content, after) = rest.split_at(direct.content);
+            parts[used] = IoSlice::new(&direct.header);
+            parts[used + 1] = IoSlice::new(content);
+            parts[used + 2] = IoSlice::new(&PADDING[..direct.padding]);
+            used += 3;
+            rest = after;
+        }
+        let outcome = io::send_all(
+            self.connection.as_fd(),
+            &mut parts[..used],
+            self.timeout,
+            self.connection.peer == Peer::Unix,
+            stuck,
+        );
         self.outbound.sent();
-        self.note(outcome).map(|()| framed)
+        self.leave(is_writer);
+        self.note(outcome.map_err(|error| failure(error, self.timeout)))
+            .map(|()| framed)
     }
 
-    fn note(&mut self, outcome: std::result::Result<(), SendError>) -> Result<()> {
-        let error = match outcome {
-            Ok(()) => {
-                // At the end of a request there is more to say.
-                if self.active {
-                    self.status.respond(self.outbound.has_begun(), false);
-                }
-                return Ok(());
+    /// Before something is sent. True: this process is a guest, and [`leave`](Self::leave) follows.
+    #[inline]
+    fn enter(&mut self) -> Result<bool> {
+        if self.sharing.may_have_others() {
+            return self.enter_shared();
+        }
+        Ok(false)
+    }
+
+    #[cold]
+    fn enter_shared(&mut self) -> Result<bool> {
+        let was_guest = self.sharing.is_guest();
+        match self.sharing.enter_writing() {
+            Entry::Writer => return Ok(true),
+            Entry::Keeper if was_guest => {
+                self.sharing.keep();
+                self.connection.fd.take();
             }
-            Err(SendError::TimedOut) => {
-                let seconds = self
-                    .settings
-                    .write_timeout
-                    .unwrap_or_default()
-                    .as_secs_f64();
-                Error::new(
-                    Code::TimedOut,
-                    format!("response: the peer took nothing for write_timeout = {seconds} s"),
-                )
-            }
-            Err(SendError::Failed(errno)) => {
-                Error::caused(Code::Closed, "response: send", errno as i32)
-            }
-        };
-        self.output_error = Some(error.clone());
-        Err(error)
+            Entry::Keeper => {}
+            Entry::Refused => return Err(self.output.refuse(self.outbound)),
+        }
+        Ok(false)
+    }
+
+    fn leave(&self, is_writer: bool) {
+        if is_writer {
+            self.sharing.leave_writing();
+        }
+    }
+
+    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+        match &outcome {
+            Ok(()) => self.status.respond(self.outbound.has_begun(), false),
+            Err(error) => *self.output = Output::Failed(error.clone()),
+        }
+        outcome
     }
 }
 
-/// Whether so many bytes of these records end in the middle of one.
+/// The answers that the protocol itself owes are sent next.
+pub(super) fn take_replies(outbound: &mut Outbound, inbound: &mut Inbound) {
+    if !inbound.replies().is_empty() {
+        outbound.append_records(inbound.replies());
+        inbound.clear_replies();
+    }
+}
+
+/// Sends what is pending, also where no request is served.
+pub(super) fn send_pending(
+    connection: &Connection,
+    outbound: &mut Outbound,
+    status: &mut LoopStatus,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    if outbound.is_empty() {
+        return Ok(());
+    }
+    let (begun, begins) = (outbound.has_begun(), outbound.begins());
+    status.respond(begins, true);
+    let pending = outbound.pending();
+    let stuck = |sent| {
+        status.respond(begun || begins && sent > 0, Outbound::is_cut(pending, sent));
+    };
+    let outcome = io::send_all(
+        connection.as_fd(),
+        &mut [IoSlice::new(pending)],
+        timeout,
+        connection.peer == Peer::Unix,
+        stuck,
+    );
+    outbound.sent();
+    outcome.map_err(|error| failure(error, timeout))
+}
+
+#[cold]
+fn failure(error: SendError, timeout: Option<Duration>) -> Error {
+    match error {
+        SendError::TimedOut => {
+            let seconds = timeout.unwrap_or_default().as_secs_f64();
+            Error::new(
+                Code::TimedOut,
+                format!("response: the peer took nothing for write_timeout = {seconds} s"),
+            )
+        }
+        SendError::Failed(errno) => Error::caused(Code::Closed, "response: send", errno as i32),
+    }
+}
+
+/// Whether this many bytes of these records end in the middle of one.
 fn ends_within<'r>(records: impl Iterator<Item = &'r Direct>, mut sent: usize) -> bool {
     for record in records {
         match sent.checked_sub(record.header.len() + record.content + record.padding) {

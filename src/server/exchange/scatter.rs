@@ -1,42 +1,44 @@
-//! Input that is received where the application wants it, so that it is not copied.
+//! Input that is received into the application's memory, so that it is not copied.
 //!
-//! A record's successor usually has its length. So one call takes several: their contents go to the caller, one
-//! behind the other, and what stands between them, padding and a header, into the receive buffer. There the
-//! contents' own places stay free: if a header says something else, what came behind it is put back there.
+//! A record usually has the length of the one before. So one call receives several: their contents go
+//! to the caller, one behind the other; the padding and the header between them go to the receive
+//! buffer. There the places of the contents stay free: if a header turns out to be another one, what
+//! came behind it is moved there.
 
 use std::io::IoSliceMut;
 use std::os::fd::AsFd as _;
 
+use super::buffer::BUFFER;
+use super::input::{Input, Reader};
 use crate::conn::Coming;
-use crate::server::request::{BUFFER, Input, Request};
 use crate::sys::fd::io::{self, Received};
 
-/// Shorter reads, and records, are copied out of the buffer: a place for each would cost as much.
-const WORTH: usize = 4 * 1024;
+/// Shorter reads, and records, are copied from the buffer: a place for each would cost as much.
+const SCATTERED_MIN: usize = 4 * 1024;
 
-/// More than a buffer has room for: the first content, gaps and contents in turn, and what comes behind.
-const PLACES: usize = 2 + 2 * (BUFFER / WORTH);
+/// More than fit into a buffer: the first content, gaps and contents in turn, and what comes behind.
+const PLACES: usize = 2 + 2 * (BUFFER / SCATTERED_MIN);
 
-/// After so many wrong guesses in one request no more are made: each costs a copy more than none.
-const SURPRISES: u8 = 4;
+/// After this many wrong guesses in one request no more are made: each costs a copy.
+const WRONG_GUESSES_MAX: u8 = 4;
 
 /// Where the bytes of one call go, in their order.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+struct ScatterPlan {
     /// Content of the record that is coming: to the caller.
     first: usize,
-    /// In front of each guessed content: to the buffer.
+    /// Padding and header in front of each guessed content: to the buffer.
     gap: usize,
-    /// The length of each guessed content; of the last one some may be left for later.
+    /// The length of each guessed content; the last one may be cut.
     length: usize,
-    /// Guessed contents, all together: to the caller.
+    /// Guessed contents, in total: to the caller.
     guessed: usize,
     /// To the buffer.
     behind: usize,
 }
 
-impl Plan {
-    /// For a caller that wants so much, and has got so much before by the same wish.
+impl ScatterPlan {
+    /// For a caller that wants this many bytes, and has got `before` by the same call.
     fn new(coming: Coming, wanted: usize, before: usize, guesses: bool) -> Self {
         let Coming { left, length, gap } = coming;
         let first = left.min(wanted);
@@ -47,7 +49,7 @@ impl Plan {
             guessed += content;
             is_at_end = content == length;
         }
-        // As much in all as without this, so that small reads cost no more calls.
+        // As much in total as without scattering, so that small reads cost no more calls.
         let ahead = BUFFER.saturating_sub(before + first + guessed);
         let least = if is_at_end { gap } else { 0 };
         Self {
@@ -64,7 +66,7 @@ impl Plan {
         self.first + self.guessed + gaps + self.behind
     }
 
-    /// The places, and how many.
+    /// The places, and their number.
     fn places<'p>(
         self,
         caller: &'p mut [u8],
@@ -94,65 +96,60 @@ impl Plan {
     }
 }
 
-impl Request {
-    /// Receives input when all that was received has been decoded and read, in part or all to the caller, who
-    /// has got so much before by the same wish. Of the bytes that it tells of all went to the caller; when there are
-    /// none, there are bytes to decode.
-    pub(in crate::server) fn receive_into(
+impl Reader<'_> {
+    /// Receives input when everything received has been decoded and read, in part or all to the caller,
+    /// which has got `before` bytes by the same call. The bytes that it returns are all the caller's;
+    /// when there are none, there are bytes to decode.
+    pub(super) fn receive_into(
         &mut self,
         caller: &mut [u8],
         before: usize,
     ) -> nix::Result<Received> {
-        self.enter_input()?;
-        let coming = self.inbound.coming();
-        let Some((coming, link)) = coming
-            .filter(|coming| coming.length.min(before + caller.len()) >= WORTH)
-            .zip(self.link.as_ref())
-        else {
+        let wanted = before + caller.len();
+        let is_worth_it = |coming: &Coming| coming.length.min(wanted) >= SCATTERED_MIN;
+        let Some(coming) = self.inbound.coming().filter(is_worth_it) else {
             return Ok(match self.receive()? {
                 Received::Bytes(_) => Received::Bytes(0),
                 none => none,
             });
         };
-        let plan = Plan::new(coming, caller.len(), before, self.surprises < SURPRISES);
+        self.enter()?;
+        let guesses = *self.wrong_guesses < WRONG_GUESSES_MAX;
+        let plan = ScatterPlan::new(coming, caller.len(), before, guesses);
         let received = {
-            let (mut places, used) = plan.places(caller, &mut self.buffer);
-            io::receive_apart(link.fd.as_fd(), &mut places[..used])?
+            let (mut places, used) = plan.places(caller, self.buffer.memory());
+            io::receive_apart(self.writer.connection.as_fd(), &mut places[..used])?
         };
         Ok(match received {
             Received::Bytes(count) => {
-                self.has_caught_up = count < plan.total();
+                self.buffer.set_socket_drained(count < plan.total());
                 Received::Bytes(self.take_apart(plan, caller, count))
             }
             none => none,
         })
     }
 
-    /// So many bytes have come into their places. Returns how many of them are content that the caller has.
-    fn take_apart(&mut self, plan: Plan, caller: &mut [u8], count: usize) -> usize {
+    /// This many bytes have come into their places. Returns how many of them are content that the caller
+    /// has.
+    fn take_apart(&mut self, plan: ScatterPlan, caller: &mut [u8], count: usize) -> usize {
         let mut taken = count.min(plan.first);
         self.inbound.pass(taken);
         let mut rest = count - taken;
         let mut at = 0;
         let mut guessed = plan.guessed;
         while guessed > 0 && rest > plan.gap {
-            self.unread = at..at + plan.gap;
+            self.buffer.set_undecoded(at..at + plan.gap);
             at += plan.gap;
             rest -= plan.gap;
-            while !self.is_drained() && matches!(self.input, Input::Open) {
+            while !self.buffer.is_decoded() && matches!(self.input, Input::Open) {
                 self.advance();
             }
             let content = plan.length.min(guessed);
             if !self.is_as_guessed(plan) {
-                self.surprises += 1;
-                put_back(
-                    plan,
-                    &caller[taken..],
-                    &mut self.buffer[at..],
-                    guessed,
-                    rest,
-                );
-                self.unread.end = at + rest;
+                *self.wrong_guesses += 1;
+                let behind = &mut self.buffer.memory()[at..];
+                put_back(plan, &caller[taken..], behind, guessed, rest);
+                self.buffer.extend_undecoded(at + rest);
                 return taken;
             }
             let arrived = content.min(rest);
@@ -163,12 +160,12 @@ impl Request {
             guessed -= content;
         }
         // Here nothing is guessed any more, or not even a gap is full.
-        self.unread = at..at + rest;
+        self.buffer.set_undecoded(at..at + rest);
         taken
     }
 
     /// Whether a record has begun that is like the last one.
-    fn is_as_guessed(&self, plan: Plan) -> bool {
+    fn is_as_guessed(&self, plan: ScatterPlan) -> bool {
         let like = Coming {
             left: plan.length,
             length: plan.length,
@@ -178,9 +175,15 @@ impl Request {
     }
 }
 
-/// Puts contents that are none into their places in the buffer. `rest` bytes have come, from the first of them on,
-/// of which the caller was to have `guessed` at most.
-fn put_back(plan: Plan, caller: &[u8], buffer: &mut [u8], mut guessed: usize, mut rest: usize) {
+/// Moves what is not content to its place in the buffer. `rest` bytes have come from the first wrong
+/// content on, of which the caller was to have `guessed` at most.
+fn put_back(
+    plan: ScatterPlan,
+    caller: &[u8],
+    buffer: &mut [u8],
+    mut guessed: usize,
+    mut rest: usize,
+) {
     let (mut from, mut to) = (0, 0);
     while guessed > 0 && rest > 0 {
         let content = plan.length.min(guessed);

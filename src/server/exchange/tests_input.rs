@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::error::{Code, Result};
 use crate::options::Options;
-use crate::server::request::Request;
+use crate::server::Request;
 
 const RESPONDER: u8 = 1;
 const FILTER: u8 = 3;
@@ -27,7 +27,7 @@ struct Script {
 
 #[cfg(test)]
 impl Script {
-    /// A request on a kept connection, up to the end of its parameters.
+    /// A request on a keep-alive connection, up to the end of its parameters.
     fn new(role: u8) -> Self {
         let mut script = Self::default();
         script.record(1, &[0, role, 1, 0, 0, 0, 0, 0], 0);
@@ -53,7 +53,7 @@ impl Script {
         }
     }
 
-    /// So many bytes more of the input, which differ from their neighbours.
+    /// `length` bytes more of the input, which differ from their neighbours.
     fn input(&mut self, kind: u8, length: usize, padding: u8) {
         let from = self.body.len();
         let content: Vec<u8> = (from..from + length).map(|at| (at % 251) as u8).collect();
@@ -104,7 +104,7 @@ impl Side {
         self.request.serve(OwnedFd::from(near));
     }
 
-    /// Reads so many bytes, at most `size` at once.
+    /// Reads `count` bytes, at most `size` in one call.
     fn read(&mut self, count: usize, size: usize, into: &mut Vec<u8>) {
         let mut buffer = vec![b'!'; size];
         let wanted = into.len() + count;
@@ -195,7 +195,6 @@ fn bodies_come_whole_in_records_and_pieces_and_buffers_of_any_size() {
                 assert_eq!(side.ends().unwrap(), 0);
                 assert!(side.request.input_ended());
                 side.request.finish().unwrap();
-                side.request.close();
             }
         }
     }
@@ -284,13 +283,13 @@ fn a_stream_that_is_cut_anywhere_gives_what_came_and_then_its_end() {
         let head = Script::new(RESPONDER).bytes.len();
         for cut in head..=script.bytes.len() {
             let size = [4096, 9000, 65_536, 33][cut % 4];
-            for goes_on in [true, false] {
+            for continues in [true, false] {
                 side.connect();
                 side.peer.write_all(&script.bytes[..cut]).unwrap();
                 side.request.accept().unwrap();
                 let mut got = Vec::new();
                 side.read(script.content_within(head..cut), size, &mut got);
-                if goes_on {
+                if continues {
                     side.peer.write_all(&script.bytes[cut..]).unwrap();
                     side.read(script.body.len() - got.len(), size, &mut got);
                     assert!(got == script.body, "{end}, cut at {cut}");
@@ -298,13 +297,16 @@ fn a_stream_that_is_cut_anywhere_gives_what_came_and_then_its_end() {
                     side.peer.shutdown(Shutdown::Write).unwrap();
                     assert!(script.body.starts_with(&got));
                 }
-                let expected = if goes_on || cut == script.bytes.len() {
+                let expected = if continues || cut == script.bytes.len() {
                     outcome
                 } else {
                     Err(Code::Incomplete)
                 };
                 let ended = side.ends().map_err(|error| error.code());
-                assert_eq!(ended, expected, "{end}, cut at {cut}, goes on: {goes_on}");
+                assert_eq!(
+                    ended, expected,
+                    "{end}, cut at {cut}, continues: {continues}"
+                );
                 side.request.abandon().unwrap();
             }
         }

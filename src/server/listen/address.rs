@@ -64,7 +64,7 @@ impl Address {
             return Ok(Self::Path(text.into()));
         };
         if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(bad(format!("'{port}' is no port number")));
+            return Err(bad(format!("'{port}' is not a port number")));
         }
         let port: u16 = port
             .parse()
@@ -140,12 +140,15 @@ mod tests {
                 ":99999",
                 "listen address ':99999': port out of range 0..65535",
             ),
-            ("host:", "listen address 'host:': '' is no port number"),
+            ("host:", "listen address 'host:': '' is not a port number"),
             (
                 "9005",
                 "listen address '9005': a port is written ':9005', and a file './9005'",
             ),
-            (":http", "listen address ':http': 'http' is no port number"),
+            (
+                ":http",
+                "listen address ':http': 'http' is not a port number",
+            ),
             (
                 "::1:9005",
                 "listen address '::1:9005': an IPv6 address stands in brackets, as in [::1]:9005",

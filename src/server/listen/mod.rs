@@ -106,7 +106,7 @@ fn open_path(
         Occupant::NoSocket => {
             return Err(Error::new(
                 Code::InUse,
-                format!("listen address '{address}': a file that is no socket is there"),
+                format!("listen address '{address}': there is a file that is not a socket"),
             ));
         }
         Occupant::Alive { maker } if !options.flag(Opt::ListenReplace) => {

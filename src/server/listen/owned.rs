@@ -63,13 +63,13 @@ impl Created {
         listen::borrow(self.fd).filter(|fd| identity_of(*fd) == Some(self.socket))
     }
 
-    /// A daemon's parent opens the socket and leaves: what it made is then its child's.
+    /// A daemon's parent opens the socket and exits: what it made is then its child's.
     fn is_ours(&self) -> bool {
         self.maker == process::pid() || !lock::process_exists(self.maker)
     }
 
-    /// Nothing arrives any more, and the file is free for a successor. What waits in the queue is left
-    /// to those who accept.
+    /// Nothing arrives any more, and the file is free for a successor. What waits in the queue can still
+    /// be accepted.
     fn end(&self, stop: impl FnOnce(BorrowedFd<'static>) -> Result<(), &'static str>) {
         if let Some(listener) = self.listener()
             && let Err(why) = stop(listener)
@@ -77,7 +77,7 @@ impl Created {
             let fd = self.fd;
             log::limited(
                 Level::Warning,
-                &format!("listening descriptor {fd}: connections go on to arrive: {why}"),
+                &format!("listening descriptor {fd}: connections continue to arrive: {why}"),
             );
         }
         let Some((path, file)) = &self.file else {
@@ -129,8 +129,8 @@ pub fn stop_arrivals() -> bool {
     !ours.is_empty()
 }
 
-/// The same for one socket, by a process without a manager. Not while another process, a child say,
-/// may go on serving it.
+/// The same for one socket, by a process without a manager. Not while another process, such as a
+/// child, may continue to serve it.
 pub(in crate::server) fn stop_if_alone(fd: i32) {
     let this = process::pid();
     let Some(mut created) = created() else { return };
@@ -148,8 +148,8 @@ pub(in crate::server) fn stop_if_alone(fd: i32) {
     }
 }
 
-/// An advisory lock on the folder of a socket file. Where it cannot be had at once, because the
-/// folder is not readable or somebody keeps it locked, the start goes on without.
+/// An advisory lock on the folder of a socket file. Where it cannot be taken, because the folder is
+/// not readable or another process keeps it locked, the start continues without.
 pub(in crate::server) fn lock_folder(path: &Path) -> Option<Flock<fs::File>> {
     let folder = path
         .parent()

@@ -15,7 +15,7 @@ mod timer;
 mod waiter;
 mod worker_handlers;
 
-pub(crate) use waiter::{Waiter, any_since_last_check, forget_interrupts};
+pub(crate) use waiter::{Waiter, Waiting, any_since_last_check, forget_interrupts};
 pub(crate) use worker_handlers::{
     Scope, WAKE_SIGNAL, ensure_wakeable, install_retiring, install_wake_handler,
     install_where_default, interrupt, interrupt_calls, interrupted_by_another, protect,

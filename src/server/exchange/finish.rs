@@ -1,0 +1,234 @@
+//! Ending a request, and what becomes of its connection.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::buffer::Progress;
+use super::input::Input;
+use super::output;
+use super::{Exchange, Serving};
+use crate::error::{Code, Error, Result};
+use crate::server::connection::{Connection, Disposal, Idle, Parked, WhenQuiet};
+use crate::sys::fd::io;
+use crate::sys::process::request_owner::Ending;
+use crate::sys::socket::listen::Peer;
+use crate::worker::{LoopStatus, Retirement};
+
+/// A peer that does not read its response for this long does not want it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What is discarded before a lingering connection is parked.
+const DISCARD_AT_ONCE: usize = 256 * 1024;
+
+impl Exchange {
+    /// Ends the response. Afterwards there is no request, whatever is returned.
+    pub(in crate::server) fn finish(
+        &mut self,
+        status: &mut LoopStatus,
+        retirement: impl FnOnce() -> Option<Retirement>,
+    ) -> (Result<()>, Disposal) {
+        let current = self.current.as_mut();
+        let Some(serving) = current.and_then(|current| current.request.take()) else {
+            let error = Error::new(Code::State, "finish: no request is active");
+            return (Err(error), Disposal::Keep);
+        };
+        let was_guest = self.sharing.is_guest();
+        let ending = self.sharing.settle_end();
+        let ended = match ending {
+            Ending::Lost => self.lose(serving, status),
+            Ending::Whole | Ending::Shared => {
+                if was_guest {
+                    self.keep_in_child();
+                }
+                self.end_response(serving, ending == Ending::Whole, status, retirement)
+            }
+        };
+        self.sharing.end();
+        ended
+    }
+
+    fn end_response(
+        &mut self,
+        mut serving: Serving,
+        may_keep: bool,
+        status: &mut LoopStatus,
+        retirement: impl FnOnce() -> Option<Retirement>,
+    ) -> (Result<()>, Disposal) {
+        let is_last = may_keep && self.is_last_response(retirement);
+        let taken_in = is_last.then(|| self.take_in_rest(&mut serving));
+        let is_corked = taken_in == Some(true) && self.cork();
+        let outcome = serving.output.check().and_then(|()| {
+            self.outbound.end(serving.exit_status);
+            self.send_end(status)
+        });
+        // Before the connection's number can become another one's.
+        status.finished();
+        self.buffer.drop_body();
+        // Questions that arrived behind the input are answered, too: nothing else will do it.
+        let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest(&mut serving));
+        let is_usable = taken_in && outcome.is_ok() && self.send_replies(status);
+        let is_complete = self.inbound.input_is_complete() && self.buffer.is_decoded();
+        let keep = may_keep && self.inbound.keep_connection();
+        self.inbound.finish();
+        let disposal = if is_usable && is_corked {
+            self.shutdown_and_close()
+        } else if is_usable && keep {
+            // With bytes at hand the connection stays the current one: the next request was sent ahead.
+            // With last reads to make, too.
+            if !self.buffer.is_decoded() || self.is_closing() {
+                Disposal::Keep
+            } else {
+                self.park(Idle::keep_alive(self.timeouts.idle))
+            }
+        } else if outcome.is_ok() && !is_complete {
+            // Also behind an input that broke off: its response was sent.
+            self.linger()
+        } else {
+            self.close()
+        };
+        (outcome, disposal)
+    }
+
+    fn send_end(&mut self, status: &mut LoopStatus) -> Result<()> {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        let timeout = self.timeouts.write;
+        output::send_pending(&current.connection, &mut self.outbound, status, timeout)
+    }
+
+    /// Another process answers. The connection stays open there.
+    fn lose(&mut self, mut serving: Serving, status: &mut LoopStatus) -> (Result<()>, Disposal) {
+        let outcome = if self.sharing.is_left() {
+            Ok(())
+        } else {
+            // Logged before, if anything was to be sent before.
+            serving.output.check().and_then(|()| {
+                if self.outbound.is_empty() {
+                    return Ok(());
+                }
+                Err(serving.output.refuse(&mut self.outbound))
+            })
+        };
+        (outcome, self.drop_request(false, status).into())
+    }
+
+    /// Ends the request without an answer. Its connection is to be closed.
+    pub(in crate::server) fn abandon(&mut self, status: &mut LoopStatus) -> Option<Connection> {
+        let is_ours = self.sharing.settle_abandon();
+        let connection = self.drop_request(is_ours, status);
+        self.sharing.end();
+        connection
+    }
+
+    fn drop_request(&mut self, is_ours: bool, status: &mut LoopStatus) -> Option<Connection> {
+        status.abandoned();
+        self.inbound.finish();
+        self.outbound.clear();
+        self.buffer.clear();
+        let mut connection = self.detach()?;
+        if !is_ours {
+            // It is closed here alone.
+            connection.fd.leave();
+        }
+        Some(connection)
+    }
+
+    /// Decodes what was received of the request's input and not read. What begins a next request stays.
+    /// False: the connection is of no further use.
+    fn take_in_rest(&mut self, serving: &mut Serving) -> bool {
+        let buffer = &mut self.buffer;
+        while !buffer.is_decoded() && !self.inbound.begins_next(buffer.undecoded()) {
+            match buffer.decode(&mut self.inbound) {
+                Ok(Progress::Aborted) => serving.aborted = true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        serving.aborted || !matches!(serving.input, Input::Failed(_))
+    }
+
+    fn is_closing(&self) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| matches!(current.when_quiet, WhenQuiet::Close { .. }))
+    }
+
+    /// Whether a response that is about to end is the last one on a keep-alive connection of TCP, because
+    /// the pool ends. The peer of a unix socket cannot even send any more once last reads are made.
+    fn is_last_response(&mut self, retirement: impl FnOnce() -> Option<Retirement>) -> bool {
+        if !self.inbound.keep_connection() || !matches!(self.connection(), Some((_, Peer::Inet(_))))
+        {
+            return false;
+        }
+        self.note_retirement(retirement);
+        self.is_closing()
+    }
+
+    /// Holds the last segment of that response back, so that it travels with the connection's end: a peer
+    /// that has the whole response, and checks before it sends again, knows that there will be no
+    /// answer. False: there is something to read, and what was sent ahead is answered, too.
+    fn cork(&self) -> bool {
+        let is_quiet = self.buffer.is_decoded() && self.inbound.input_is_complete();
+        let Some(current) = self.current.as_ref().filter(|_| is_quiet) else {
+            return false;
+        };
+        let fd = current.connection.as_fd();
+        io::is_silent(fd) && io::hold_for_end(fd).is_ok()
+    }
+
+    /// Ends a connection behind its last response.
+    fn shutdown_and_close(&mut self) -> Disposal {
+        if let Some(current) = &self.current {
+            // Not only closed: a child of the application's may have a copy of the descriptor. It fails
+            // when the peer has closed.
+            let _ = shutdown(current.connection.number(), Shutdown::Write);
+        }
+        self.close()
+    }
+
+    pub(super) fn close(&mut self) -> Disposal {
+        self.buffer.clear();
+        self.detach().into()
+    }
+
+    pub(super) fn park(&mut self, idle: Idle) -> Disposal {
+        let Some(connection) = self.detach() else {
+            return Disposal::Keep;
+        };
+        Disposal::Park(Parked::new(connection, self.inbound.suspend(), idle))
+    }
+
+    /// Closes the connection so that the peer can read what was sent: when it may still be sending,
+    /// reading continues for a while, beside other work.
+    pub(super) fn linger(&mut self) -> Disposal {
+        self.buffer.clear();
+        let Some(current) = &self.current else {
+            return Disposal::Keep;
+        };
+        let connection = &current.connection;
+        // It fails when the peer has closed, which reading will show.
+        let _ = shutdown(connection.number(), Shutdown::Write);
+        let (fd, scratch) = (connection.as_fd(), self.buffer.memory());
+        let has_ended = if self.sharing.is_in_child() {
+            // Nothing is watched here beside other work, and the listening socket is the parent's.
+            let _ = io::discard_until_end(fd, scratch, Instant::now() + LINGER);
+            true
+        } else {
+            io::discard(fd, scratch, DISCARD_AT_ONCE)
+        };
+        if has_ended {
+            return self.close();
+        }
+        self.park(Idle::Lingering {
+            until: Instant::now() + LINGER,
+        })
+    }
+}
+
+impl From<Option<Connection>> for Disposal {
+    fn from(connection: Option<Connection>) -> Self {
+        connection.map_or(Self::Keep, Self::Close)
+    }
+}
