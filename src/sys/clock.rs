@@ -8,8 +8,8 @@ pub fn now() -> Duration {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// The same at the kernel's last tick, a few milliseconds ago at most. It takes a few nanoseconds, and no
-/// system call (vdso(7)).
+/// The same at the kernel's last tick, a few milliseconds ago at most. It takes a few nanoseconds,
+/// and no system call (vdso(7)).
 #[inline]
 pub(crate) fn recently() -> Duration {
     read(libc::CLOCK_MONOTONIC_COARSE)

@@ -3,9 +3,9 @@
 use nix::sys::utsname::uname;
 use once_cell::race::OnceBool;
 
-/// Whether `EPOLLEXCLUSIVE` works: of several processes in epoll_wait(2), a new connection wakes one.
-/// Before Linux 5.7 the kernel may choose a process that was woken already and has not run yet; then no
-/// process accepts the connection.
+/// Whether `EPOLLEXCLUSIVE` works: of several processes in epoll_wait(2), a new connection wakes
+/// one. Before Linux 5.7 the kernel may choose a process that was woken already and has not run
+/// yet; then no process accepts the connection.
 pub(crate) fn wakes_one_in_epoll() -> bool {
     // Without blocking: a child that was forked during the initialisation would wait forever.
     static KNOWN: OnceBool = OnceBool::new();

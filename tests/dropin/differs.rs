@@ -1,5 +1,5 @@
-//! Intended differences between the drop-in and libfcgi, checked on both sides, so that a change of either is noticed. The
-//! list is in bindings/libfcgi/README.md.
+//! Intended differences between the drop-in and libfcgi, checked on both sides, so that a change of
+//! either is noticed. The list is in bindings/libfcgi/README.md.
 
 use crate::fcgx::{begun, waits};
 use crate::peer::records::{CANT_MPX_CONN, DATA, END, RESPONDER, STDIN, begin, record, request};

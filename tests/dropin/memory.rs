@@ -1,4 +1,5 @@
-//! The programs that call every function, on the drop-in, under AddressSanitizer and under valgrind's memcheck.
+//! The programs that call every function, on the drop-in, under AddressSanitizer and under
+//! valgrind's memcheck.
 
 use std::process::Command;
 

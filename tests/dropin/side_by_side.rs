@@ -1,4 +1,5 @@
-//! Runs a program three times: built with stock, the same binary on the drop-in, and built with the drop-in.
+//! Runs a program three times: built with stock, the same binary on the drop-in, and built with the
+//! drop-in.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -27,7 +27,7 @@
 #define HAVE_UNISTD_H 1
 #define STDC_HEADERS 1
 
-/* The version of libfcgi that this stands for. */
+/* The corresponding version of libfcgi. */
 #define PACKAGE "fcgi"
 #define PACKAGE_BUGREPORT ""
 #define PACKAGE_NAME "fcgi"

@@ -9,7 +9,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::settings::settings;
 
-/// What accepts on one listening socket. It is kept: to a manager, a worker without one would not be ready.
+/// What accepts on one listening socket. It is kept: to a manager, a worker without one would not
+/// be ready.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: c_int,

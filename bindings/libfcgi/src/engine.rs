@@ -1,6 +1,7 @@
-//! What serves a request behind a program's FCGX_Request. The structure is the program's memory, which it
-//! may abandon between two requests. So an engine belongs to it only while a request is served. Between
-//! two requests it waits in a pool here, with the keep-alive connections that it watches.
+//! What serves a request behind a program's FCGX_Request. The structure is the program's memory,
+//! which it may abandon between two requests. So an engine belongs to it only while a request is
+//! served. Between two requests it waits in a pool here, with the keep-alive connections that it
+//! watches.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -41,7 +42,8 @@ pub(crate) struct StreamFunctions {
 pub(crate) struct Engine {
     purpose: Purpose,
     pub(crate) core: server::Request,
-    /// The current request's and the previous one's: a stale pointer of the program still finds its string.
+    /// The current request's and the previous one's: a stale pointer of the program still finds its
+    /// string.
     strings: [Strings; 2],
     params: Params,
     input: Channel,
@@ -141,7 +143,8 @@ impl Channel {
 pub(crate) enum Environment {
     /// An array that the program reads (FCGX_GetParam).
     Array,
-    /// The process environment: without HTTP_PROXY (httpoxy), and saved pointers into it stay valid.
+    /// The process environment: without HTTP_PROXY (httpoxy), and saved pointers into it stay
+    /// valid.
     Process,
 }
 
@@ -167,7 +170,8 @@ impl Engine {
                 cur: ptr::null_mut(),
                 engine: ptr::null_mut(),
             },
-            // Input lies in the receive buffer of `core`; this is only for a stream that has read nothing.
+            // Input is in the receive buffer of `core`; this memory is for a stream that has read
+            // nothing.
             input: Channel::new(STDIN, HEADER, functions),
             output: Channel::new(STDOUT, OUTPUT, functions),
             error: Channel::new(STDERR, MESSAGES, functions),
@@ -213,8 +217,8 @@ impl Engine {
         request.detached = 0;
     }
 
-    /// Takes the engine out of a program's request. Afterwards the structure looks unused, except for the
-    /// connection's descriptor and, as with libfcgi, the mark that a request was served.
+    /// Takes the engine out of a program's request. Afterwards the structure looks unused, except
+    /// for the connection's descriptor and, as with libfcgi, the mark that a request was served.
     pub(crate) unsafe fn end(request: &mut Request) -> Option<Box<Self>> {
         let engine = Self::of(request)?;
         // SAFETY: `begin` leaked it, and it is taken back here, once.
@@ -244,8 +248,8 @@ impl Engine {
     }
 }
 
-/// Engines that serve no request. The one that was used last is used next: its memory is in the cache, and
-/// it watches connections.
+/// Engines that serve no request. The one that was used last is used next: its memory is in the
+/// cache, and it watches connections.
 // In boxes, because an engine contains pointers into itself.
 #[allow(clippy::vec_box)]
 struct IdleEngines(Vec<Box<Engine>>);
@@ -280,9 +284,9 @@ pub(crate) fn take(
     Engine::new(purpose, functions)
 }
 
-/// Returns an engine to the pool. If another thread waits, and the program has a lock around accept, this
-/// engine will not be used until that thread returns. So that thread is woken to watch the connections
-/// that are parked here.
+/// Returns an engine to the pool. If another thread waits, and the program has a lock around
+/// accept, this engine will not be used until that thread returns. So that thread is woken to watch
+/// the connections that are parked here.
 pub(crate) fn put_back(engine: Box<Engine>) {
     let is_unwatched = one_waits_at_a_time() && engine.core.has_adoptable();
     if let Some(mut idle_engines) = idle_engines() {
@@ -315,8 +319,8 @@ impl Engine {
     }
 }
 
-/// If the program may have a lock around accept: watches the connections that are parked in idle engines.
-/// Threads that wait at the same time return to their own.
+/// If the program may have a lock around accept: watches the connections that are parked in idle
+/// engines. Threads that wait at the same time return to their own.
 fn adopt_idle_behind_lock(core: &mut server::Request) {
     if one_waits_at_a_time() {
         adopt_idle(core);

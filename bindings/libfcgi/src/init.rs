@@ -1,4 +1,5 @@
-//! FCGX_Init, FCGX_IsCGI, and the request that they initialise: the one of FCGX_Accept and fcgi_stdio.
+//! FCGX_Init, FCGX_IsCGI, and the request that they initialise: the one of FCGX_Accept and
+//! fcgi_stdio.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_int;

@@ -1,6 +1,7 @@
-//! libfcgi's structures and constants. Programs allocate some of the structures, read most of them, and
-//! have the offsets compiled in, so no field may move. A test compares them with stock's headers.
-//! [`StreamData`] and [`Params`] are private there, but some programs have copied them (QGIS Server).
+//! libfcgi's structures and constants. Programs allocate some of the structures, read most of them,
+//! and have the offsets compiled in, so no field may move. A test compares them with stock's
+//! headers. [`StreamData`] and [`Params`] are private there, but some programs have copied them
+//! (QGIS Server).
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -38,9 +39,9 @@ pub const FILTER: c_int = 3;
 /// `EOF` of stdio.h.
 pub const EOF: c_int = -1;
 
-/// FCGX_Stream. A reader has `rd_next..stop` to read, and `stop_unget..rd_next` for bytes that are pushed
-/// back. A writer has `wr_next..stop` to fill. The other direction is empty: a reader's `wr_next` and a
-/// writer's `rd_next` equal `stop`.
+/// FCGX_Stream. A reader has `rd_next..stop` to read, and `stop_unget..rd_next` for bytes that are
+/// pushed back. A writer has `wr_next..stop` to fill. The other direction is empty: a reader's
+/// `wr_next` and a writer's `rd_next` equal `stop`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Stream {
@@ -115,8 +116,8 @@ pub struct StreamData {
     pub(crate) engine: *mut c_void,
 }
 
-/// FCGX_Request. It is the program's memory: it is never moved, and the program may overwrite all of it by
-/// FCGX_InitRequest.
+/// FCGX_Request. It is the program's memory: it is never moved, and the program may overwrite all
+/// of it by FCGX_InitRequest.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Request {

@@ -17,8 +17,8 @@
 //! | [`stdio`] | fcgi_stdio: files of stdio or of a request |
 //! | [`os`] | fcgios: for cgi-fcgi and programs with event loops of their own |
 //!
-//! Where libfcgi returns a result, so does this; where libfcgi crashes on an argument, this returns an
-//! error. Functions with `...` are in `variadic.c`, because Rust cannot define them.
+//! Where libfcgi returns a result, so does this; where libfcgi crashes on an argument, this returns
+//! an error. Functions with `...` are in `variadic.c`, because Rust cannot define them.
 
 #![allow(unsafe_op_in_unsafe_fn)]
 #![allow(clippy::missing_safety_doc)]

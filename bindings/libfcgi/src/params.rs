@@ -1,4 +1,5 @@
-//! A request's parameters as the program gets them in `envp`: `NAME=value` strings, and pointers to them.
+//! A request's parameters as the program gets them in `envp`: `NAME=value` strings, and pointers to
+//! them.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -13,7 +14,8 @@ pub(crate) struct Strings {
     own: Vec<u8>,
     /// The strings of the process environment.
     lasting: Vec<u8>,
-    /// Earlier memory of `lasting`, which must stay readable. Each is at most half as long as the next.
+    /// Earlier memory of `lasting`, which must stay readable. Each is at most half as long as the
+    /// next.
     outgrown: Vec<Vec<u8>>,
 }
 
@@ -32,8 +34,8 @@ impl Strings {
         point_to(&mut self.pointers, &mut self.own, params, scope);
     }
 
-    /// The same for the process environment: a pointer to a string stays valid forever, though it may point
-    /// to another string later. Programs save what getenv(3) returned.
+    /// The same for the process environment: a pointer to a string stays valid forever, though it
+    /// may point to another string later. Programs save what getenv(3) returned.
     pub(crate) fn fill_lasting(&mut self, params: &mut Params, scope: Scope) {
         let (needed, _) = params.strings_len(scope);
         if self.lasting.len() < needed {
@@ -41,7 +43,8 @@ impl Strings {
             self.outgrown
                 .push(std::mem::replace(&mut self.lasting, larger));
         }
-        // A saved pointer behind them finds the NUL of an earlier string, or the one at the end of the memory.
+        // After a saved pointer there is the NUL of some string, or the one at the end of the
+        // memory.
         point_to(&mut self.pointers, &mut self.lasting, params, scope);
     }
 

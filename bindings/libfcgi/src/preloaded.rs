@@ -1,9 +1,10 @@
 //! Removes this library from LD_PRELOAD once it is loaded.
 //!
-//! `fcgipm run` puts this library first in LD_PRELOAD. Programs that the program starts, above all CGI
-//! scripts, would load it for nothing. So it removes itself again, and keeps what the operator had there.
-//! But a shell or env(1) that only executes the program has to pass it on. So in a program that is linked
-//! with libfcgi it is removed at load; in one that loads a module with libfcgi later, with the first call.
+//! `fcgipm run` puts this library first in LD_PRELOAD. Programs that the program starts, above all
+//! CGI scripts, would load it for nothing. So it removes itself again, and keeps what the operator
+//! had there. But a shell or env(1) that only executes the program has to pass it on. So in a
+//! program that is linked with libfcgi it is removed at load; in one that loads a module with
+//! libfcgi later, with the first call.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -35,8 +36,8 @@ extern "C" fn at_load() {
     }
 }
 
-/// Called with the program's first call, before the variable that names the manager is removed. Does
-/// nothing if another thread might be reading the environment.
+/// Called with the program's first call, before the variable that names the manager is removed.
+/// Does nothing if another thread might be reading the environment.
 pub(crate) fn before_adoption() {
     // SAFETY: no other thread changes the environment during the first call.
     if REMOVED.load(Ordering::Relaxed) || !unsafe { is_worker() } {

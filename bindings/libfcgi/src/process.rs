@@ -28,9 +28,9 @@ extern "C" fn on_end(_: c_int) {
     worker::retire();
 }
 
-/// As libfcgi does for a program without handlers of its own, even where it ignores the signals: TERM
-/// and USR1 end it after the request, and a write without a reader does not. Under a manager its
-/// handlers are already installed.
+/// As libfcgi does for a program without handlers of its own, even where it ignores the signals:
+/// TERM and USR1 end it after the request, and a write without a reader does not. Under a manager
+/// its handlers are already installed.
 fn handle_signals() {
     set_if_unhandled(libc::SIGPIPE, on_pipe);
     set_if_unhandled(libc::SIGUSR1, on_end);

@@ -1,5 +1,5 @@
-//! FCGX_CreateWriter: a stream that frames what the program writes, on a connection of the program's own,
-//! without a request. cgi-fcgi uses it to talk to applications.
+//! FCGX_CreateWriter: a stream that frames what the program writes, on a connection of the
+//! program's own, without a request. cgi-fcgi uses it to talk to applications.
 
 use std::ffi::c_int;
 use std::ptr;

@@ -45,8 +45,8 @@ pub unsafe extern "C" fn fill(stream: *mut Stream) {
     });
 }
 
-/// The engine may have moved the bytes that were read. So an empty reader points behind a few bytes of its
-/// own, into which characters can be pushed back; by a filter also before its data.
+/// The engine may have moved the bytes that were read. So an empty reader points behind a few bytes
+/// of its own, into which characters can be pushed back; by a filter also before its data.
 unsafe fn make_empty(stream: &mut Stream, data: &StreamData) {
     stream.stop_unget = data.m_buff;
     stream.rd_next = data.m_buff.wrapping_add(HEADER);
@@ -54,7 +54,8 @@ unsafe fn make_empty(stream: &mut Stream, data: &StreamData) {
     stream.wr_next = stream.rd_next;
 }
 
-/// Whether an empty reader gets its bytes from the engine, and not from a function of the program's.
+/// Whether an empty reader gets its bytes from the engine, and not from a function of the
+/// program's.
 fn is_fed_by_engine(stream: &Stream) -> bool {
     let ours: unsafe extern "C" fn(*mut Stream) = fill;
     stream.fill.is_some_and(|fill| ptr::fn_addr_eq(fill, ours))
@@ -80,7 +81,8 @@ unsafe fn read_directly(stream: &mut Stream, into: &mut [u8]) -> usize {
                 if count == 0 {
                     stream.is_closed = 1;
                 }
-                // The last bytes read come before it, as in a buffer, so that they can be pushed back.
+                // The last bytes read come before it, as in a buffer, so that they can be pushed
+                // back.
                 let last = count.min(HEADER);
                 let end = into.as_ptr().add(count - last);
                 ptr::copy_nonoverlapping(end, stream.rd_next.sub(last), last);

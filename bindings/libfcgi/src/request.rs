@@ -52,8 +52,8 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
             Ok(engine) => engine,
             Err(error) => return refused(&error),
         };
-        // A program that calls accept(2) itself stores its connection here, like a keep-alive connection.
-        // In zeroed memory there is none.
+        // A program that calls accept(2) itself stores its connection here, like a keep-alive
+        // connection. In zeroed memory there is none.
         if request.ipc_fd > 0 || request.ipc_fd == 0 && request.listen_sock != 0 {
             engine.core.serve(OwnedFd::from_raw_fd(request.ipc_fd));
             request.ipc_fd = -1;
@@ -69,11 +69,12 @@ pub(crate) unsafe fn accept(request: *mut Request, environment: Environment) -> 
             Err(error) => {
                 engine::put_back(engine);
                 if error.code() == Code::Retired {
-                    // The program may not return: the connections that OS_Accept watches go to other workers.
+                    // The program may not return: the connections that OS_Accept watches go to
+                    // other workers.
                     acceptors::forget(request.listen_sock);
                 }
-                // If the process was asked to exit before this call, libfcgi leaves errno alone. Under a
-                // manager it is always set.
+                // If the process was asked to exit before this call, libfcgi leaves errno alone.
+                // Under a manager it is always set.
                 set_errno(if was_asked { number } else { libc::EINTR });
                 refused(&error)
             }
@@ -137,8 +138,9 @@ pub unsafe extern "C" fn FCGX_Finish_r(request: *mut Request) {
     });
 }
 
-/// Abandons the request without a response. With `close` its connection is closed, otherwise it becomes the
-/// program's. After FCGX_Detach another process continues to use it, so it is not shut down.
+/// Abandons the request without a response. With `close` its connection is closed, otherwise it
+/// becomes the program's. After FCGX_Detach another process continues to use it, so it is not shut
+/// down.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_Free(request: *mut Request, close: c_int) {
     guard((), || {

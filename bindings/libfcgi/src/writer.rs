@@ -20,7 +20,8 @@ fn stream_of(kind: c_int) -> server::Stream {
     }
 }
 
-/// Writes what is in a stream's buffer to its engine. False after an error, which the stream records.
+/// Writes what is in a stream's buffer to its engine. False after an error, which the stream
+/// records.
 unsafe fn write_buffer(stream: &mut Stream, data: &mut StreamData, engine: &mut Engine) -> bool {
     let start = data.buff.wrapping_add(HEADER);
     let length = usize::try_from(stream.wr_next.offset_from(start)).unwrap_or(0);

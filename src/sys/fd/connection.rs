@@ -8,10 +8,10 @@ use nix::sys::socket::{Shutdown, shutdown};
 use crate::sys::process;
 use crate::sys::process::forks::Mark;
 
-const NOBODY: i32 = 0;
+const NONE: i32 = 0;
 
-/// The descriptor of a connection. When its owner drops it, the peer sees the end immediately, even if other
-/// processes have copies. In a child of the owner, dropping only closes the copy.
+/// The descriptor of a connection. When its owner drops it, the peer sees the end immediately, even
+/// if other processes have copies. In a child of the owner, dropping only closes the copy.
 #[derive(Debug)]
 pub(crate) struct Connection {
     fd: ManuallyDrop<OwnedFd>,
@@ -46,7 +46,7 @@ impl Connection {
 
     /// Makes another process the owner.
     pub(crate) fn leave(&mut self) {
-        self.owner = NOBODY;
+        self.owner = NONE;
     }
 
     /// The descriptor, for another owner: the connection does not end.

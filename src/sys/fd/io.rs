@@ -102,7 +102,8 @@ fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
     if found == 1 { polled.revents } else { 0 }
 }
 
-/// On TCP: delays the last small segment, so that it carries the connection's end (tcp(7), TCP_CORK).
+/// On TCP: delays the last small segment, so that it carries the connection's end (tcp(7),
+/// TCP_CORK).
 pub(crate) fn hold_for_end(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: a live local of the stated size. (nix does not define this option.)
@@ -170,8 +171,8 @@ pub(crate) fn wait_unless(
     }
 }
 
-/// A timeout for poll(2) and epoll_wait(2), rounded up to milliseconds: rounded down, a wait would end
-/// just before its deadline, and be repeated without pause.
+/// A timeout for poll(2) and epoll_wait(2), rounded up to milliseconds: rounded down, a wait would
+/// end just before its deadline, and be repeated without pause.
 pub(crate) fn timeout(left: Option<Duration>) -> PollTimeout {
     let Some(left) = left else {
         return PollTimeout::NONE;
@@ -189,9 +190,9 @@ pub(crate) enum SendError {
     Failed(Errno),
 }
 
-/// Sends all parts. Each wait for progress lasts `patience` at most. Raises no SIGPIPE. Before each wait
-/// it calls `stuck` with the number of bytes sent so far. `widen`: it may enlarge the buffer of a unix
-/// socket if that helps.
+/// Sends all parts. Each wait for progress lasts `patience` at most. Raises no SIGPIPE. Before each
+/// wait it calls `stuck` with the number of bytes sent so far. `widen`: it may enlarge the buffer
+/// of a unix socket if that helps.
 pub(crate) fn send_all(
     fd: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],
@@ -242,8 +243,8 @@ pub(crate) fn send_all(
 /// Somewhat more than the default buffer of a unix socket (net.core.wmem_default).
 const USUAL_BUFFER: usize = 256 * 1024;
 
-/// Doubles the buffer of a unix socket, once, so that a large response wakes its sender half as often. (A
-/// TCP socket adapts its buffer, but only until a size is set.)
+/// Doubles the buffer of a unix socket, once, so that a large response wakes its sender half as
+/// often. (A TCP socket adapts its buffer, but only until a size is set.)
 fn widen_unix(fd: BorrowedFd<'_>) -> bool {
     use nix::sys::socket::sockopt::SndBuf;
     use nix::sys::socket::{getsockopt, setsockopt};

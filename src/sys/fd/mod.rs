@@ -16,8 +16,8 @@ pub(crate) fn errno(error: nix::errno::Errno) -> i32 {
 
 /// Moves a descriptor above the standard ones.
 ///
-/// A host may run with 1 or 2 closed. A socket with one of these numbers would receive everything that is
-/// printed. The descriptor is close-on-exec afterwards.
+/// A host may run with 1 or 2 closed. A socket with one of these numbers would receive everything
+/// that is printed. The descriptor is close-on-exec afterwards.
 pub(crate) fn above_standard(fd: OwnedFd) -> nix::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);

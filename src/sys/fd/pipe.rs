@@ -46,8 +46,8 @@ pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
     .map_err(|e| failed(what, "socketpair", e))
 }
 
-/// Writes a byte, which wakes the process at the other end. A full pipe has the same effect, and a pipe
-/// without a reader needs none.
+/// Writes a byte, which wakes the process at the other end. A full pipe has the same effect, and a
+/// pipe without a reader needs none.
 pub(crate) fn notify(fd: impl AsFd) {
     crate::sys::log::attempt::without_signals(|| {
         let _ = nix::unistd::write(fd, &[0]);

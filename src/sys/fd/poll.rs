@@ -41,8 +41,8 @@ pub(crate) fn wait<'fd>(
             Waited::Done
         }
         Err(Errno::EINTR) => Waited::Interrupted,
-        // No memory, or more descriptors than the process may have (EINVAL, after the limit was lowered).
-        // So all of them are checked at intervals.
+        // No memory, or more descriptors than the process may have (EINVAL, after the limit was
+        // lowered). So all of them are checked at intervals.
         Err(_) => {
             let pause = timeout.map_or(BLIND, |timeout| timeout.min(BLIND));
             let _ = poll(&mut [], io::timeout(Some(pause)));

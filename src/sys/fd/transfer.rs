@@ -1,8 +1,8 @@
 //! Connections are transferred between processes over a socket pair, the hand-over queue (unix(7),
 //! SCM_RIGHTS).
 //!
-//! Every worker has both ends, and one of them may be hostile: it can send descriptors of any kind, and
-//! many of them in one message. What is not a connection of the pool is closed.
+//! Every worker has both ends, and one of them may be hostile: it can send descriptors of any kind,
+//! and many of them in one message. What is not a connection of the pool is closed.
 
 use std::fs;
 use std::io::IoSlice;
@@ -21,8 +21,8 @@ use crate::sys::fd::above_standard;
 use crate::sys::process::disposable;
 use crate::sys::socket::listeners;
 
-/// The maximum number of descriptors in a message (SCM_MAX_FD). With a smaller buffer the kernel would
-/// close the others here, and the last close of a socket may block.
+/// The maximum number of descriptors in a message (SCM_MAX_FD). With a smaller buffer the kernel
+/// would close the others here, and the last close of a socket may block.
 const DESCRIPTORS_MAX: usize = 253;
 
 /// Bytes for these, and for other control messages, if a hostile worker has set socket options.
@@ -71,8 +71,8 @@ pub(crate) fn pass(over: BorrowedFd<'_>, fd: BorrowedFd<'_>, byte: u8) -> nix::R
     }
 }
 
-/// Receives the next descriptor. EPIPE: the queue is closed. EMFILE, ENFILE: no descriptor is free, and
-/// the message stays in the queue.
+/// Receives the next descriptor. EPIPE: the queue is closed. EMFILE, ENFILE: no descriptor is free,
+/// and the message stays in the queue.
 pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
     let peek = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
     match recv(from.as_raw_fd(), &mut [0], peek) {
@@ -125,8 +125,8 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
         Err(error) => return Err(error),
     }
     let mut fds = Vec::new();
-    // SAFETY: the kernel has filled the control buffer up to the length in the message, also if it was
-    // truncated; the macros stay within it. Nothing else owns the descriptors in it.
+    // SAFETY: the kernel has filled the control buffer up to the length in the message, also if it
+    // was truncated; the macros stay within it. Nothing else owns the descriptors in it.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(one) = header.as_ref() {
@@ -148,8 +148,8 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
 }
 
 impl QueuedFd {
-    /// The connection, if this listening socket or another one of this process accepted it. Anything else is
-    /// closed.
+    /// The connection, if this listening socket or another one of this process accepted it.
+    /// Anything else is closed.
     pub(crate) fn check(self, listener: BorrowedFd<'_>) -> Option<OwnedFd> {
         static ADDRESSES: OnceCell<Vec<SockaddrStorage>> = OnceCell::new();
         let fd = self.0.as_fd();
@@ -175,8 +175,8 @@ pub(crate) fn is_flooded() -> bool {
 
 static LEFT_OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Closes what a hostile worker sent, without blocking. A file stays open: closing it calls its file
-/// system, which may be the worker's own.
+/// Closes what a hostile worker sent, without blocking. A file stays open: closing it calls its
+/// file system, which may be the worker's own.
 fn close_all(fds: Vec<OwnedFd>) {
     let mut sockets = Vec::new();
     for fd in fds {

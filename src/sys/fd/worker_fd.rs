@@ -1,7 +1,7 @@
 //! Copies of descriptors that a worker named, by how far they can be trusted.
 //!
-//! A worker can keep a socket that it shares locked, and then any call on it blocks. So the manager only
-//! takes the copies and passes them to a disposable process
+//! A worker can keep a socket that it shares locked, and then any call on it blocks. So the manager
+//! only takes the copies and passes them to a disposable process
 //! ([`disposable`](crate::sys::process::disposable)), which examines and closes them.
 
 use std::fs;
@@ -29,8 +29,8 @@ pub(crate) enum Taken {
     Socket(WorkerFd),
     /// There is no such socket, or it must not be taken.
     Nothing,
-    /// The worker replaced it by something else meanwhile. Closing that could call its file system, so the
-    /// copy stays open, and nothing must be taken from this worker again.
+    /// The worker replaced it by something else meanwhile. Closing that could call its file system,
+    /// so the copy stays open, and nothing must be taken from this worker again.
     Exchanged,
 }
 
@@ -42,8 +42,8 @@ fn close_without_linger(socket: OwnedFd) {
     let _ = setsockopt(&socket, sockopt::Linger, &off);
 }
 
-/// The kernel's name for a socket, `socket:[INODE]`, if a link in /proc has such a target. The file itself
-/// is not accessed.
+/// The kernel's name for a socket, `socket:[INODE]`, if a link in /proc has such a target. The file
+/// itself is not accessed.
 fn socket_behind(link: &str) -> Option<String> {
     let target = fs::read_link(link).ok()?.into_os_string();
     let target = target.into_string().ok()?;
@@ -61,8 +61,8 @@ impl WorkerFd {
         let Some(wanted) = socket_behind(&format!("/proc/{}/fd/{number}", child.pid())) else {
             return Taken::Nothing;
         };
-        // SAFETY: integers only; the descriptor it returns (close-on-exec by definition) is owned by
-        // nobody else.
+        // SAFETY: integers only; nothing else owns the descriptor that it returns (close-on-exec by
+        // definition).
         let fd = unsafe {
             let fd = libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0);
             match i32::try_from(fd) {
@@ -83,8 +83,8 @@ impl WorkerFd {
         self.0.as_raw_fd()
     }
 
-    /// Closes it in this process, if there is no disposable one. This does not wait for the peer, unless another
-    /// process with a copy sets SO_LINGER again and closes its copy first.
+    /// Closes it in this process, if there is no disposable one. This does not wait for the peer,
+    /// unless another process with a copy sets SO_LINGER again and closes its copy first.
     pub(crate) fn close_here(self) {
         close_without_linger(self.0);
     }
@@ -116,7 +116,8 @@ impl HeldFd {
         send(self.0.as_raw_fd(), bytes, flags) == Ok(bytes.len())
     }
 
-    /// Closes it without waiting for the peer. (It has inherited SO_LINGER from the listening socket.)
+    /// Closes it without waiting for the peer. (It has inherited SO_LINGER from the listening
+    /// socket.)
     pub(crate) fn close(self) {
         close_without_linger(self.0);
     }

@@ -16,8 +16,8 @@ pub(crate) enum Lock {
     Unsupported,
 }
 
-/// Tries flock(2). Not by nix's guard: its drop unlocks, and in a forked child that would release the
-/// parent's lock.
+/// Tries flock(2). Not by nix's guard: its drop unlocks, and in a forked child that would release
+/// the parent's lock.
 pub(crate) fn try_exclusive(file: &File) -> Lock {
     // SAFETY: an open descriptor and a constant.
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {

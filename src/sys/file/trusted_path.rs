@@ -1,6 +1,6 @@
-//! The directory of a file that must be written exactly where its path says: only this process's user and
-//! root can change the directories of the path. In such directories a name refers to the same file from
-//! one system call to the next.
+//! The directory of a file that must be written exactly where its path says: only this process's
+//! user and root can change the directories of the path. In such directories a name refers to the
+//! same file from one system call to the next.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -81,7 +81,8 @@ pub(crate) fn directory_of(path: &Path) -> Result<TrustedDirectory, Distrust> {
     let mut fd = root
         .and_then(above_standard)
         .map_err(|errno| failed(&here, errno))?;
-    // In a user namespace root's files may belong to an unmapped user: the one of the root directory.
+    // In a user namespace root's files may belong to an unmapped user: the one of the root
+    // directory.
     let root_uid = fstat(&fd).map_err(|errno| failed(&here, errno))?.st_uid;
     let is_trusted = |uid: u32| uid == 0 || uid == root_uid || uid == geteuid().as_raw();
     let mut ahead = names(path.parent().unwrap_or(Path::new("/")));

@@ -1,10 +1,10 @@
 //! Writing to a descriptor that other processes share, without blocking and without a signal.
 //!
-//! O_NONBLOCK is a property of the shared file description, so it must not be set: it would affect the
-//! other processes. Sockets have a flag for a single call. Pipes and terminals are reopened, which creates
-//! a file description of their own. If that fails (another user's pipe or terminal, no /proc, no free
-//! descriptor), the kernel gets the bytes as a page (pipe), or a child makes the call (terminal). A write
-//! to a file blocks only in its file system.
+//! O_NONBLOCK is a property of the shared file description, so it must not be set: it would affect
+//! the other processes. Sockets have a flag for a single call. Pipes and terminals are reopened,
+//! which creates a file description of their own. If that fails (another user's pipe or terminal,
+//! no /proc, no free descriptor), the kernel gets the bytes as a page (pipe), or a child makes the
+//! call (terminal). A write to a file blocks only in its file system.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::ptr;
@@ -91,12 +91,12 @@ fn reopen(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     nix::fcntl::open(name.as_str(), flags, Mode::empty())
 }
 
-/// Puts a page with the bytes into the pipe (vmsplice(2)). A page takes one of the pipe's 16 places, so this
-/// is the last resort.
+/// Puts a page with the bytes into the pipe (vmsplice(2)). A page takes one of the pipe's 16
+/// places, so this is the last resort.
 fn give_page(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     let length = bytes.len().min(WHOLE);
-    // SAFETY: a mapping of its own, at least as long as what is copied into it; nothing refers to it when
-    // it is unmapped. The pipe keeps the page, which is not written to any more.
+    // SAFETY: a mapping of its own, at least as long as what is copied into it; nothing refers to
+    // it when it is unmapped. The pipe keeps the page, which is not written to any more.
     unsafe {
         let page = libc::mmap(
             ptr::null_mut(),
@@ -121,8 +121,8 @@ fn give_page(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     }
 }
 
-/// Makes a child write the bytes, which may block. There is one child at a time; while it waits, nothing
-/// else is written.
+/// Makes a child write the bytes, which may block. There is one child at a time; while it waits,
+/// nothing else is written.
 fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     static LAST: Mutex<Option<HiddenChild>> = Mutex::new(None);
     let Some(mut last) = LAST.try_lock() else {
@@ -156,8 +156,9 @@ fn by_child(fd: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
     }
 }
 
-/// Runs code that may raise SIGPIPE, or SIGXFSZ (a file that reaches RLIMIT_FSIZE), and consumes that signal.
-/// SIGTTOU is not raised while it is blocked, so a background process can write to its terminal.
+/// Runs code that may raise SIGPIPE, or SIGXFSZ (a file that reaches RLIMIT_FSIZE), and consumes
+/// that signal. SIGTTOU is not raised while it is blocked, so a background process can write to its
+/// terminal.
 pub(crate) fn without_signals(run: impl FnOnce()) {
     const RAISED: [Signal; 2] = [Signal::SIGPIPE, Signal::SIGXFSZ];
     let before = RAISED.map(pending);

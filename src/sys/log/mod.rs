@@ -1,7 +1,7 @@
 //! The log, which is standard error: shared by the library, the command and the drop-in.
 //!
-//! A line is written or dropped, and never blocks: a manager that waited for the reader of its log would
-//! not look after its workers. Dropped lines are counted, and reported before the next line.
+//! A line is written or dropped, and never blocks: a manager that waited for the reader of its log
+//! would not look after its workers. Dropped lines are counted, and reported before the next line.
 
 pub(crate) mod attempt;
 pub(crate) mod stderr;
@@ -39,8 +39,8 @@ pub fn line(level: Level, text: &str) {
     put(Some(level), text, true);
 }
 
-/// Writes a line with this process's prefix. Peers may cause any number of such lines, so only the first 20 in
-/// a second are written, and then the number of the others.
+/// Writes a line with this process's prefix. Peers may cause any number of such lines, so only the
+/// first 20 in a second are written, and then the number of the others.
 pub fn limited(level: Level, text: &str) {
     const PER_SECOND: u64 = 20;
     static BUDGET: Mutex<(u64, u64)> = Mutex::new((0, 0));

@@ -47,7 +47,8 @@ pub(in crate::sys) fn stderr() -> BorrowedFd<'static> {
 #[derive(Debug)]
 pub(crate) struct Redirected {
     before: OwnedFd,
-    /// The read end. It stays open here, too: the reader may die, and then writers must not get SIGPIPE.
+    /// The read end. It stays open here, too: the reader may die, and then writers must not get
+    /// SIGPIPE.
     read: OwnedFd,
 }
 

@@ -1,5 +1,5 @@
-//! Children that this process did not fork: if it is PID 1 or a subreaper, the orphans of its descendants
-//! become its children, and stay zombies until it waits for them.
+//! Children that this process did not fork: if it is PID 1 or a subreaper, the orphans of its
+//! descendants become its children, and stay zombies until it waits for them.
 
 use std::mem;
 
@@ -13,12 +13,12 @@ pub(crate) fn is_reaper() -> bool {
     process::pid() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
 }
 
-/// Reaps exited children that are not known; the statuses of known ones are needed elsewhere. Returns
-/// `false` if there may be more after a known one, which must be reaped first.
+/// Reaps exited children that are not known; the statuses of known ones are needed elsewhere.
+/// Returns `false` if there may be more after a known one, which must be reaped first.
 pub(crate) fn reap(is_known: impl Fn(i32) -> bool) -> bool {
     for _ in 0..BOUND {
-        // SAFETY: zeroed is a valid siginfo, and the pointers are to live locals. waitpid is called for a
-        // child that has exited, and for which no other code waits.
+        // SAFETY: zeroed is a valid siginfo, and the pointers are to live locals. waitpid is called
+        // for a child that has exited, and for which no other code waits.
         unsafe {
             let mut info: libc::siginfo_t = mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;

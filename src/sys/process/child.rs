@@ -1,7 +1,7 @@
 //! Children: forked, signalled and reaped, without ever affecting another process.
 //!
-//! A pid belongs to a child until it is reaped. It is reaped only here. So as long as a [`Child`] exists,
-//! the kernel cannot have given its pid to another process.
+//! A pid belongs to a child until it is reaped. It is reaped only here. So as long as a [`Child`]
+//! exists, the kernel cannot have given its pid to another process.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr;
@@ -79,7 +79,8 @@ impl Child {
         }
     }
 
-    /// A child that other code in this process has forked. `None`: it is not a child, or was reaped.
+    /// A child that other code in this process has forked. `None`: it is not a child, or was
+    /// reaped.
     pub(crate) fn of_this_process(pid: i32) -> Option<Self> {
         // Checked before anything is opened: the number may be any process's.
         let ours = Self { pid, pidfd: None }.is_ours();
@@ -96,8 +97,8 @@ impl Child {
 
     /// Sends a signal. There is no error: a child that has exited needs none.
     pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that has not
-        // been reaped.
+        // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that has
+        // not been reaped.
         unsafe {
             let pidfd = self.pidfd.as_ref();
             let sent = match pidfd.filter(|_| filtered::PIDFD_SEND_SIGNAL.is_allowed()) {
@@ -110,8 +111,8 @@ impl Child {
                 ),
                 None => libc::c_long::from(libc::kill(self.pid, signal)),
             };
-            // Not if the child no longer exists: other code may have reaped it, and its pid may belong to
-            // another process.
+            // Not if the child no longer exists: other code may have reaped it, and its pid may
+            // belong to another process.
             if sent != 0 && matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM) {
                 libc::kill(self.pid, signal);
             }
@@ -120,8 +121,8 @@ impl Child {
 
     /// Kills the child and the process group that it leads.
     pub(crate) fn kill_group(&self) {
-        // While the pid is this child's, so is the process group with this number: only the child, or this
-        // process for it, can have created one.
+        // While the pid is this child's, so is the process group with this number: only the child,
+        // or this process for it, can have created one.
         if self.pid > 1 && self.is_ours() {
             // SAFETY: integers only.
             unsafe { libc::kill(-self.pid, libc::SIGKILL) };
@@ -135,7 +136,8 @@ impl Child {
         let Ok(pid) = libc::id_t::try_from(self.pid) else {
             return false;
         };
-        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT does not reap.
+        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT does not
+        // reap.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;

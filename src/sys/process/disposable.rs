@@ -1,9 +1,9 @@
 //! Short-lived copies of this process for system calls that another process can make block.
 //!
-//! A process that shares a socket can set SO_LINGER, lock the socket, or leave descriptors in its receive
-//! queue whose close takes long. Only the last close blocks, but which one is the last cannot be chosen.
-//! So this process closes the socket while a disposable process still has a copy. Then that process ends,
-//! and a process that ends does not linger.
+//! A process that shares a socket can set SO_LINGER, lock the socket, or leave descriptors in its
+//! receive queue whose close takes long. Only the last close blocks, but which one is the last
+//! cannot be chosen. So this process closes the socket while a disposable process still has a copy.
+//! Then that process ends, and a process that ends does not linger.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,10 +42,10 @@ impl Prepared {
         Ok(Self { ours, its })
     }
 
-    /// Starts the process. Once it is released, it does this work on its copy of a subject, with only these
-    /// descriptors, and ends; at the latest after this time, if the kernel allows it. This process drops its
-    /// own copy of the subject immediately, or gets it back if no process can be started. The caller ensures
-    /// that this process has one thread.
+    /// Starts the process. Once it is released, it does this work on its copy of a subject, with
+    /// only these descriptors, and ends; at the latest after this time, if the kernel allows it.
+    /// This process drops its own copy of the subject immediately, or gets it back if no process
+    /// can be started. The caller ensures that this process has one thread.
     ///
     /// The host does not notice the end of the process.
     pub(crate) fn start<T>(
@@ -87,8 +87,8 @@ impl Disposable {
     }
 }
 
-/// Closes sockets that other processes may have changed, without blocking. This process may have threads.
-/// False: no process could be started, and they were closed here.
+/// Closes sockets that other processes may have changed, without blocking. This process may have
+/// threads. False: no process could be started, and they were closed here.
 pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
     /// How long to wait before reaping it; if that is too short, the next call reaps it.
     const MOMENT: u16 = 50;
@@ -119,8 +119,9 @@ fn run(channel: &OwnedFd, limit: Duration, kept: &[RawFd], work: impl FnOnce()) 
     work();
 }
 
-/// In a disposable process: does this work, and interrupts calls that last longer than this time; they fail
-/// with EINTR if they can be interrupted. The process ends if the work takes longer than the limit.
+/// In a disposable process: does this work, and interrupts calls that last longer than this time;
+/// they fail with EINTR if they can be interrupted. The process ends if the work takes longer than
+/// the limit.
 pub(crate) fn interrupting(time: Duration, limit: Duration, work: impl FnOnce()) {
     static TICKS: AtomicU64 = AtomicU64::new(0);
     extern "C" fn interrupt(_signal: libc::c_int) {
@@ -142,7 +143,8 @@ pub(crate) fn interrupting(time: Duration, limit: Duration, work: impl FnOnce())
     }
 }
 
-/// In a disposable process: does this work even if the time limit passes meanwhile. It must not block.
+/// In a disposable process: does this work even if the time limit passes meanwhile. It must not
+/// block.
 pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
     let alarm = alarm();
     let _ = alarm.thread_block();
@@ -157,7 +159,8 @@ fn alarm() -> SigSet {
 
 /// In a disposable process: the kernel will end it after this time.
 pub(crate) fn end_after(limit: Duration) {
-    // The timer first: the previous one may still run, and the default action would end the process.
+    // The timer first: the previous one may still run, and the default action would end the
+    // process.
     set_timer(limit);
     // SAFETY: the default action is a valid one.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
@@ -178,8 +181,8 @@ fn set_timer(time: Duration) {
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
-/// In a disposable process: makes the standard descriptors copies of this one, so that nothing else gets
-/// their numbers.
+/// In a disposable process: makes the standard descriptors copies of this one, so that nothing else
+/// gets their numbers.
 pub(crate) fn occupy_standard(fd: BorrowedFd<'_>) {
     for number in 0..3 {
         // SAFETY: integers only. Nothing uses these numbers in this process.
@@ -195,8 +198,8 @@ pub(crate) fn close_given(given: &[RawFd]) {
     }
 }
 
-/// Makes system calls that may block in a disposable process, and returns their result. `None`: they did not
-/// return within this time. This process may have threads.
+/// Makes system calls that may block in a disposable process, and returns their result. `None`:
+/// they did not return within this time. This process may have threads.
 ///
 /// # Errors
 /// No process could be started.
@@ -240,8 +243,8 @@ pub(in crate::sys) fn sorted(
     kept
 }
 
-/// In a disposable process: closes its copies of all other descriptors, which would keep open what the
-/// original process closes. `kept` is sorted.
+/// In a disposable process: closes its copies of all other descriptors, which would keep open what
+/// the original process closes. `kept` is sorted.
 pub(in crate::sys) fn close_all_but(kept: &[RawFd]) {
     if close_gaps(kept).is_ok() {
         return;

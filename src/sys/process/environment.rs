@@ -1,20 +1,22 @@
-//! The environment, if it is the operator's. A program with more privileges than its caller (set-user-ID,
-//! set-group-ID, file capabilities) got its environment from that caller, so it is ignored there.
+//! The environment, if it is the operator's. A program with more privileges than its caller
+//! (set-user-ID, set-group-ID, file capabilities) got its environment from that caller, so it is
+//! ignored there.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Once;
 
 use crate::sys::log::{self, Level};
 
-/// Whether the caller that set the environment may have fewer privileges than this process (getauxval(3),
-/// AT_SECURE).
+/// Whether the caller that set the environment may have fewer privileges than this process
+/// (getauxval(3), AT_SECURE).
 #[must_use]
 pub fn is_untrusted() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// The environment, or nothing if it is not trusted. That is logged once, if it contains any option.
+/// The environment, or nothing if it is not trusted. That is logged once, if it contains any
+/// option.
 pub fn trusted_vars() -> impl Iterator<Item = (OsString, OsString)> {
     let is_trusted = !is_untrusted();
     if !is_trusted {

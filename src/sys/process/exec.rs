@@ -28,8 +28,9 @@ pub(crate) enum Sort {
     Any,
 }
 
-/// execvpe(3): a name without a slash is searched for in this process's PATH. Returns only on failure, with
-/// errno. Unlike execvpe, it does not pass a binary file that the kernel cannot execute to sh(1).
+/// execvpe(3): a name without a slash is searched for in this process's PATH. Returns only on
+/// failure, with errno. Unlike execvpe, it does not pass a binary file that the kernel cannot
+/// execute to sh(1).
 pub(crate) fn execute(arguments: &[CString], environment: &[CString]) -> Errno {
     let Some(program) = arguments.first() else {
         return Errno::EINVAL;
@@ -84,8 +85,8 @@ impl Drop for ExitOnDrop {
     }
 }
 
-/// Makes a descriptor number 0, which stays open when another program is executed. The old number is
-/// closed then.
+/// Makes a descriptor number 0, which stays open when another program is executed. The old number
+/// is closed then.
 pub(crate) fn make_standard_input(number: i32) -> nix::Result<()> {
     let fd = crate::sys::socket::listen::borrow(number).ok_or(Errno::EBADF)?;
     if number == 0 {
@@ -101,9 +102,9 @@ pub(crate) fn keep_across_exec(fd: impl AsFd) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
 }
 
-/// Becomes the owner of a descriptor that the program before this one kept open for it, if it is of the
-/// expected sort. From here on no other program gets it. `None`: another copy of this library has claimed
-/// it.
+/// Becomes the owner of a descriptor that the program before this one kept open for it, if it is of
+/// the expected sort. From here on no other program gets it. `None`: another copy of this library
+/// has claimed it.
 ///
 /// # Errors
 /// The reason for which it is not of the expected sort.
@@ -127,8 +128,8 @@ pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> 
         return Ok(None);
     }
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(errno)?;
-    // SAFETY: the program before this one left it to this process, by this number. An owned descriptor
-    // is marked by close-on-exec, which was checked.
+    // SAFETY: the program before this one left it to this process, by this number. An owned
+    // descriptor is marked by close-on-exec, which was checked.
     Ok(Some(unsafe { OwnedFd::from_raw_fd(number) }))
 }
 

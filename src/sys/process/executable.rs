@@ -1,5 +1,5 @@
-//! Whether a program can be executed, and if not, why. execve(2) does not say: it returns ENOENT for a
-//! script that exists if its interpreter does not.
+//! Whether a program can be executed, and if not, why. execve(2) does not say: it returns ENOENT
+//! for a script that exists if its interpreter does not.
 //!
 //! The result is a prediction and an explanation; the kernel decides.
 
@@ -86,8 +86,8 @@ pub(crate) fn candidates(program: &OsStr) -> Vec<CString> {
     joined.collect()
 }
 
-/// Whether a file that the kernel cannot execute is a script for sh(1). execvp(3) assumes it of every file,
-/// and then sh prints a misleading message.
+/// Whether a file that the kernel cannot execute is a script for sh(1). execvp(3) assumes it of
+/// every file, and then sh prints a misleading message.
 pub(crate) fn is_text(path: &Path) -> bool {
     head_of(path).is_some_and(|(_, head)| !head.is_empty() && !head.contains(&0))
 }

@@ -1,4 +1,5 @@
-//! System calls that the library can do without, if a filter (seccomp(2)) refuses them, or kills the process.
+//! System calls that the library can do without, if a filter (seccomp(2)) refuses them, or kills
+//! the process.
 //!
 //! Each is tried in a process of its own when a manager starts under a filter.
 

@@ -1,8 +1,9 @@
-//! Whether this process has forked: its children have copies of its descriptors, and while a child has one,
-//! a close here does not end the connection.
+//! Whether this process has forked: its children have copies of its descriptors, and while a child
+//! has one, a close here does not end the connection.
 //!
-//! Only forks that run the handlers of pthread_atfork(3) are counted, that is, fork(3) and what is built on
-//! it. A child of vfork(2) or posix_spawn(3) executes a program, and close-on-exec closes the descriptors.
+//! Only forks that run the handlers of pthread_atfork(3) are counted, that is, fork(3) and what is
+//! built on it. A child of vfork(2) or posix_spawn(3) executes a program, and close-on-exec closes
+//! the descriptors.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

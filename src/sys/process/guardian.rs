@@ -1,7 +1,7 @@
 //! A process that outlives this one, and does some work then.
 //!
-//! It is a copy of this process, in a process group of its own, so that signals to this group do not reach
-//! it, and with every signal blocked. The host does not notice its end.
+//! It is a copy of this process, in a process group of its own, so that signals to this group do
+//! not reach it, and with every signal blocked. The host does not notice its end.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    /// Starts a process that does this work when this process has ended, with only these descriptors. The
-    /// caller ensures that this process has one thread.
+    /// Starts a process that does this work when this process has ended, with only these
+    /// descriptors. The caller ensures that this process has one thread.
     ///
     /// # Errors
     /// The socket pair or the process cannot be created.
@@ -43,8 +43,8 @@ impl Guardian {
         work: impl FnOnce(),
     ) -> Result<Self> {
         let (ours, its) = pipe::pair("channel of the guardian")?;
-        // A child that the host forked may keep the channel open. Without a pidfd, only the channel shows
-        // the end of this process.
+        // A child that the host forked may keep the channel open. Without a pidfd, only the channel
+        // shows the end of this process.
         let manager = process::pid();
         let pidfd = open_pidfd(manager);
         let keep = keep.into_iter();
@@ -72,8 +72,8 @@ impl Guardian {
         self.channel.as_fd()
     }
 
-    /// Whether the guardian has closed everything: it has ended, or is about to. (If poll(2) fails, the
-    /// channel may be reported as ready although it is not.)
+    /// Whether the guardian has closed everything: it has ended, or is about to. (If poll(2) fails,
+    /// the channel may be reported as ready although it is not.)
     pub(crate) fn has_ended(&self) -> bool {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
         let peeked = recv(self.channel.as_raw_fd(), &mut [0], flags);

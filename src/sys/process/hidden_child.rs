@@ -1,5 +1,5 @@
-//! Children that the host does not notice: their end sends no SIGCHLD, and wait(2) does not find them
-//! (clone(2), `__WCLONE`).
+//! Children that the host does not notice: their end sends no SIGCHLD, and wait(2) does not find
+//! them (clone(2), `__WCLONE`).
 
 use nix::errno::Errno;
 
@@ -18,18 +18,19 @@ impl HiddenChild {
         Self::start_with((), |()| work()).map_err(|(errno, ())| errno)
     }
 
-    /// Starts a copy of this process. It does this work on its copy of a subject and ends, even if the work
-    /// panics. All signals are blocked in it, and the host's atfork handlers do not run. This process drops
-    /// its own copy of the subject, or gets it back if no child can be started.
+    /// Starts a copy of this process. It does this work on its copy of a subject and ends, even if
+    /// the work panics. All signals are blocked in it, and the host's atfork handlers do not run.
+    /// This process drops its own copy of the subject, or gets it back if no child can be started.
     ///
-    /// If this process may have threads, the work must make only system calls: another thread may have held
-    /// a lock.
+    /// If this process may have threads, the work must make only system calls: another thread may
+    /// have held a lock.
     pub(in crate::sys) fn start_with<T>(
         subject: T,
         work: impl FnOnce(T),
     ) -> Result<Self, (Errno, T)> {
         let mask = Signals::hold();
-        // SAFETY: as fork(2), without a signal at its end. The caller respects the rule about locks above.
+        // SAFETY: as fork(2), without a signal at its end. The caller respects the rule about locks
+        // above.
         let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
         if pid == 0 {
             let _end = exec::ExitOnDrop;

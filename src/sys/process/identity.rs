@@ -1,5 +1,5 @@
-//! The steps that change the user, groups, root and limits of a process. Each is verified by reading it
-//! back.
+//! The steps that change the user, groups, root and limits of a process. Each is verified by
+//! reading it back.
 //!
 //! `what` is the option and its value, for error messages.
 
@@ -45,8 +45,9 @@ impl Account {
         }))
     }
 
-    /// The groups that initgroups(3) would set: this one, and those that list the user. They are queried
-    /// once, not by each worker: that may use a directory service, and has another result below a new root.
+    /// The groups that initgroups(3) would set: this one, and those that list the user. They are
+    /// queried once, not by each worker: that may use a directory service, and has another result
+    /// below a new root.
     pub(crate) fn groups(&self, gid: u32) -> Result<Vec<u32>> {
         let groups = nix::unistd::getgrouplist(&self.name, Gid::from_raw(gid)).map_err(|e| {
             let name = self.name.to_string_lossy();
@@ -199,7 +200,8 @@ pub(crate) fn check_supplementary_groups(what: &str, groups: &[u32]) -> Result<(
     require(now == groups, what, "setgroups", format_args!("{now:?}"))
 }
 
-/// Makes a directory the root and the working directory: a working directory outside would be a way out.
+/// Makes a directory the root and the working directory: a working directory outside would be a way
+/// out.
 pub(crate) fn change_root(what: &str, path: &Path) -> Result<()> {
     let failed = |call: &'static str| {
         move |e: Errno| Error::system(format_args!("{what}: {call}"), errno(e))
@@ -287,8 +289,8 @@ pub(crate) fn allow_core_files(what: &str) -> Result<()> {
     require(now, what, "prctl", now)
 }
 
-/// Tries the steps in a child that does nothing else: only the kernel knows what it will allow. The process
-/// must have one thread.
+/// Tries the steps in a child that does nothing else: only the kernel knows what it will allow. The
+/// process must have one thread.
 ///
 /// If no process can be started, the result is `Ok`: the workers check each step, too.
 pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result<()> {

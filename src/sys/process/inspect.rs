@@ -2,8 +2,8 @@
 
 use std::fs;
 
-/// Memory of a process in bytes, shared and private, including what is swapped out (proc(5), status). This
-/// takes some ten microseconds, while [`private_memory`] walks through all pages.
+/// Memory of a process in bytes, shared and private, including what is swapped out (proc(5),
+/// status). This takes some ten microseconds, while [`private_memory`] walks through all pages.
 pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kilobytes = |label: &str| {
@@ -14,8 +14,8 @@ pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     Some(kilobytes("VmRSS:")?.saturating_add(swapped) << 10)
 }
 
-/// Private memory of a process in bytes, including what is swapped out: what its end would free (proc(5),
-/// smaps_rollup). `None` if the kernel does not provide it.
+/// Private memory of a process in bytes, including what is swapped out: what its end would free
+/// (proc(5), smaps_rollup). `None` if the kernel does not provide it.
 pub(crate) fn private_memory(pid: i32) -> Option<u64> {
     const COUNTED: [&str; 4] = [
         "Private_Clean:",

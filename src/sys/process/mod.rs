@@ -62,12 +62,12 @@ static UNKNOWN: AtomicI32 = AtomicI32::new(0);
 /// Where this process's id is stored; 0 until the first call of [`pid`].
 static KNOWN: AtomicPtr<AtomicI32> = AtomicPtr::new((&raw const UNKNOWN).cast_mut());
 
-/// This process's id, also in a child of a fork. Every call of the library needs it: two loads and a
-/// comparison, where getpid(2) is a system call.
+/// This process's id, also in a child of a fork. Every call of the library needs it: two loads and
+/// a comparison, where getpid(2) is a system call.
 #[inline]
 pub(crate) fn pid() -> i32 {
-    // SAFETY: a static, or the page, which is mapped for the life of the process, aligned, and set to zero
-    // (a valid value) on fork.
+    // SAFETY: a static, or the page, which is mapped for the life of the process, aligned, and set
+    // to zero (a valid value) on fork.
     let known = unsafe { &*KNOWN.load(Ordering::Acquire) };
     match known.load(Ordering::Relaxed) {
         0 => query_pid(),
@@ -86,7 +86,8 @@ fn query_pid() -> i32 {
     pid
 }
 
-/// The calling thread's id. A system call is made only the first time in each thread, and after a fork.
+/// The calling thread's id. A system call is made only the first time in each thread, and after a
+/// fork.
 pub(crate) fn thread_id() -> i32 {
     thread_local! {
         static KNOWN: Cell<(i32, i32)> = const { Cell::new((0, 0)) };

@@ -1,9 +1,9 @@
-//! Which process ends a request: a word in memory that the process that accepted it shares with the children
-//! that it has forked since.
+//! Which process ends a request: a word in memory that the process that accepted it shares with the
+//! children that it has forked since.
 //!
-//! The process that ends the request is its *keeper*, at first the one that accepted it. The keeper may leave
-//! the request to its children; then the first child that takes it becomes the keeper. The others may add to
-//! the response until the keeper has ended it.
+//! The process that ends the request is its *keeper*, at first the one that accepted it. The keeper
+//! may leave the request to its children; then the first child that takes it becomes the keeper.
+//! The others may add to the response until the keeper has ended it.
 //!
 //! | state | event | next state |
 //! |---|---|---|
@@ -55,8 +55,8 @@ pub(crate) enum Entry {
     Refused,
 }
 
-/// The word of the current request. After a request in which the process forked, the next request gets
-/// another word, because the children keep this one.
+/// The word of the current request. After a request in which the process forked, the next request
+/// gets another word, because the children keep this one.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     page: *mut AtomicU32,
@@ -73,8 +73,8 @@ unsafe impl Sync for Ownership {}
 
 impl Ownership {
     pub(crate) fn new() -> Self {
-        // SAFETY: an anonymous mapping at an address of the kernel's choice. It uses no memory until it is
-        // written to.
+        // SAFETY: an anonymous mapping at an address of the kernel's choice. It uses no memory
+        // until it is written to.
         let page = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -102,12 +102,13 @@ impl Ownership {
         if self.page.is_null() {
             return None;
         }
-        // SAFETY: `place` stays within the page, which is mapped for as long as this lives; all bits are valid.
+        // SAFETY: `place` stays within the page, which is mapped for as long as this lives; all
+        // bits are valid.
         Some(unsafe { &*self.page.add(self.place) })
     }
 
-    /// Changes the word by `next`, which is called again if another process was faster; if it returns `None`,
-    /// nothing is changed. Returns the old value.
+    /// Changes the word by `next`, which is called again if another process was faster; if it
+    /// returns `None`, nothing is changed. Returns the old value.
     fn change(&self, next: impl Fn(u32) -> Option<u32>) -> Result<u32, u32> {
         let Some(word) = self.word() else {
             return Err(ENDED);
@@ -126,7 +127,8 @@ impl Ownership {
             .map_or(ENDED, |word| word.load(Ordering::SeqCst) & STATE)
     }
 
-    /// The keeper ends the response: from here on no process adds to it. `left`: it left the request before.
+    /// The keeper ends the response: from here on no process adds to it. `left`: it left the
+    /// request before.
     pub(crate) fn end(&self, left: bool) -> Ending {
         let expected = if left { LEFT } else { KEPT };
         if self.word().is_none() {
@@ -151,7 +153,8 @@ impl Ownership {
             .is_ok()
     }
 
-    /// Takes a request that was left, or takes it back. False: it was not left, or another process was faster.
+    /// Takes a request that was left, or takes it back. False: it was not left, or another process
+    /// was faster.
     pub(crate) fn take(&self) -> bool {
         self.change(|word| (word & STATE == LEFT).then_some(word & !STATE | KEPT))
             .is_ok()
@@ -173,7 +176,8 @@ impl Ownership {
         let _ = self.change(|word| Some(word.saturating_sub(WRITER)));
     }
 
-    /// A process other than the keeper wants to read from the connection. False: the request has ended.
+    /// A process other than the keeper wants to read from the connection. False: the request has
+    /// ended.
     pub(crate) fn share_input(&self) -> bool {
         self.change(|word| (word & STATE != ENDED).then_some(word | SHARED_INPUT))
             .is_ok()
@@ -214,7 +218,8 @@ impl Ownership {
 impl Drop for Ownership {
     fn drop(&mut self) {
         if !self.page.is_null() {
-            // SAFETY: `new` mapped it, and nothing refers to it any more. Other processes keep their mappings.
+            // SAFETY: `new` mapped it, and nothing refers to it any more. Other processes keep
+            // their mappings.
             unsafe { libc::munmap(self.page.cast(), process::page_size()) };
         }
     }

@@ -2,20 +2,20 @@
 
 use std::ffi::CString;
 
-/// Sets it: in the memory that the kernel shows as the command line, truncated to its size, and as the
-/// thread's name (15 bytes).
+/// Sets it: in the memory that the kernel shows as the command line, truncated to its size, and as
+/// the thread's name (15 bytes).
 pub(crate) fn set(title: &str) {
     if let Some((start, end)) = arguments() {
-        let room = end - start;
+        let size = end - start;
         // The last byte stays NUL: otherwise the kernel continues into the environment.
-        let length = title.len().min(room.saturating_sub(1));
-        // SAFETY: the kernel reports that it stored this process's arguments at start..end, in its writable
-        // stack; nothing in this library refers to them. A host that reads its argv later reads the title,
-        // as after any setproctitle.
+        let length = title.len().min(size.saturating_sub(1));
+        // SAFETY: the kernel reports that it stored this process's arguments at start..end, in its
+        // writable stack; nothing in this library refers to them. A host that reads its argv later
+        // reads the title, as after any setproctitle.
         unsafe {
             let area = std::ptr::with_exposed_provenance_mut::<u8>(start);
             std::ptr::copy_nonoverlapping(title.as_ptr(), area, length);
-            std::ptr::write_bytes(area.add(length), 0, room - length);
+            std::ptr::write_bytes(area.add(length), 0, size - length);
         }
     }
     if let Ok(name) = CString::new(title) {

@@ -20,9 +20,10 @@ static MEMFDS: Lazy<nix::Result<(u32, u32)>> =
 
 /// Opens another process's descriptor, named as `/proc/PID/fd/N`, if it is a memfd. Never blocks.
 ///
-/// The kernel's name for it (`/memfd:…`) proves nothing: in a mount namespace of its own another user
-/// can give that name to a FIFO, or to a file of a file system in user space. Then open(2) or even
-/// fstat(2) may block forever. So the device number is checked first, which the kernel has cached.
+/// The kernel's name for it (`/memfd:…`) proves nothing: in a mount namespace of its own another
+/// user can give that name to a FIFO, or to a file of a file system in user space. Then open(2) or
+/// even fstat(2) may block forever. So the device number is checked first, which the kernel has
+/// cached.
 ///
 /// # Errors
 /// It no longer exists, access is denied, or it is not a memfd ([`ViewError::Foreign`]).

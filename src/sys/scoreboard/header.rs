@@ -1,5 +1,5 @@
-//! The manager's own state, and its table of slots. Only the manager writes here; no worker has this
-//! memory.
+//! The manager's own state, and its table of slots. Only the manager writes here; no worker has
+//! this memory.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;

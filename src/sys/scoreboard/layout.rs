@@ -1,4 +1,4 @@
-//! Names and places: how the memfds are called, and what stands where in them.
+//! The names of the memfds, and the offsets in them.
 
 use super::header::SlotLine;
 use super::page::Page;

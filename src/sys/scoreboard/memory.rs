@@ -66,8 +66,8 @@ impl Scoreboard {
     /// The manager's own state.
     #[must_use]
     pub fn header(&self) -> &Header {
-        // SAFETY: at the start of the mapping, which is aligned to a page and longer than that; made
-        // of atomics, for which any bytes are valid; alive as long as self.
+        // SAFETY: at the start of the mapping, which is aligned to a page and longer than that;
+        // made of atomics, for which any bytes are valid; alive as long as self.
         unsafe { self.base.cast::<Header>().as_ref() }
     }
 
@@ -94,10 +94,11 @@ impl Scoreboard {
         unsafe { self.at(self.shape.region(slot)).cast::<Page>().as_ref() }
     }
 
-    /// Gives a slot a fresh region for a new worker, because processes that the last worker left behind
-    /// may still write to the old one. Each region is a memfd of its own: a process that maps a part of
-    /// a file can map the rest of it, too (mremap(2), remap_file_pages(2)). Without a memfd, the region
-    /// is memory without a file: `fcgipm status` does not see it, and it cannot be passed to a program.
+    /// Gives a slot a fresh region for a new worker, because processes that the last worker left
+    /// behind may still write to the old one. Each region is a memfd of its own: a process that
+    /// maps a part of a file can map the rest of it, too (mremap(2), remap_file_pages(2)). Without
+    /// a memfd, the region is memory without a file: `fcgipm status` does not see it, and it cannot
+    /// be passed to a program.
     ///
     /// # Panics
     /// As [`slot`](Self::slot).
@@ -113,16 +114,16 @@ impl Scoreboard {
             .filter(|file| map(Some(at), stride, Some(file)).is_ok());
         if self.regions[slot].is_none() && map(Some(at), stride, None).is_err() {
             // The kernel is out of memory. At least clear the old region.
-            // SAFETY: the region lies inside the mapping and is only reached through atomics, for which
-            // zeroes are valid.
+            // SAFETY: the region lies inside the mapping and is only reached through atomics, for
+            // which zeroes are valid.
             unsafe { at.write_bytes(0, size_of::<Page>()) };
         }
         self.header().mark_used(slot);
         self.page(slot).begin(pool_size, request_limit);
     }
 
-    /// The worker of a slot has its region. Keeps the memfd open for `fcgipm status`, unless descriptors
-    /// are short.
+    /// The worker of a slot has its region. Keeps the memfd open for `fcgipm status`, unless
+    /// descriptors are short.
     pub(crate) fn keep_visible(&mut self, slot: usize) {
         let is_scarce = |file: &OwnedFd| {
             let number = usize::try_from(file.as_raw_fd()).unwrap_or(usize::MAX);
@@ -133,7 +134,8 @@ impl Scoreboard {
         }
     }
 
-    /// The worker of a slot has exited. The manager can still read its region, `fcgipm status` cannot.
+    /// The worker of a slot has exited. The manager can still read its region, `fcgipm status`
+    /// cannot.
     pub(crate) fn hide(&mut self, slot: usize) {
         if let Some(region) = self.regions.get_mut(slot) {
             *region = None;
@@ -158,8 +160,9 @@ impl Scoreboard {
         let base = this.base.as_ptr();
         let before = this.shape.region(slot);
         let (after, length) = (before + this.shape.stride, this.shape.length());
-        // SAFETY: both ranges lie inside the mapping, which is no longer used; no reference to their
-        // pages outlives self. A failure only leaves memory mapped. The region is valid as in `page`.
+        // SAFETY: both ranges lie inside the mapping, which is no longer used; no reference to
+        // their pages outlives self. A failure only leaves memory mapped. The region is valid as in
+        // `page`.
         unsafe {
             libc::munmap(base.cast(), before);
             if after < length {
@@ -255,8 +258,9 @@ fn map(at: Option<NonNull<u8>>, length: usize, file: Option<&OwnedFd>) -> nix::R
         Some(at) => (at.as_ptr().cast(), libc::MAP_FIXED),
         None => (std::ptr::null_mut(), 0),
     };
-    // SAFETY: a shared mapping at an address of the kernel's choice, or in place of a slot's region:
-    // whole pages of a mapping that is only reached through atomics, for which any bytes are valid.
+    // SAFETY: a shared mapping at an address of the kernel's choice, or in place of a slot's
+    // region: whole pages of a mapping that is only reached through atomics, for which any bytes
+    // are valid.
     let base = unsafe {
         libc::mmap(
             address,

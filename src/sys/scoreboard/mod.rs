@@ -10,14 +10,15 @@
 //! | one [`SlotLine`] of 64 bytes per slot | at 4,096 | the manager |
 //! | one [`Page`] per slot, a region of at least 20 KiB | from the next whole page on | see below |
 //!
-//! The region of each worker is a fresh memfd of its own, mapped in this place. The scoreboard's own
-//! file is empty there. A worker keeps only its own region mapped: a first line that the manager
-//! writes for it, and [`RECORDS`] records, one per request loop, which the worker writes. Only memory
-//! that was touched costs anything, so a reader stops at the first record that was never used.
+//! The region of each worker is a fresh memfd of its own, mapped in this place. The scoreboard's
+//! own file is empty there. A worker keeps only its own region mapped: a first line that the
+//! manager writes for it, and [`RECORDS`] records, one per request loop, which the worker writes.
+//! Only memory that was touched costs anything, so a reader stops at the first record that was
+//! never used.
 //!
 //! Everything consists of atomic words, which are zero until they are written. What a worker writes
-//! may be arbitrary: no number from there is ever used as an index, a length or a process id, and it
-//! counts only if the seal of its line matches ([`record`]). Any change of the layout changes
+//! may be arbitrary: no number from there is ever used as an index, a length or a process id, and
+//! it counts only if the seal of its line matches ([`record`]). Any change of the layout changes
 //! [`VERSION`].
 
 mod foreign;

@@ -1,8 +1,8 @@
-//! The parked connections of a worker that runs the application. The manager may claim copies of them
-//! for workers that are idle.
+//! The parked connections of a worker that runs the application. The manager may claim copies of
+//! them for workers that are idle.
 //!
-//! The worker offers them, and reclaims them before it uses any of them again. In between, the manager
-//! may take them. One word decides who has them:
+//! The worker offers them, and reclaims them before it uses any of them again. In between, the
+//! manager may take them. One word decides who has them:
 //!
 //! | state | offer | begin taking | end taking | reclaim |
 //! |---|---|---|---|---|
@@ -52,8 +52,8 @@ pub struct Offered {
 
 /// The worker's side.
 impl OfferList {
-    /// Offers connections: their descriptors, and whether no data has arrived on them. False: there are
-    /// none.
+    /// Offers connections: their descriptors, and whether no data has arrived on them. False: there
+    /// are none.
     pub fn offer(&self, connections: impl Iterator<Item = (i32, bool)>) -> bool {
         let mut count = 0;
         for (place, (fd, silent)) in self.places.iter().zip(connections) {
@@ -70,9 +70,9 @@ impl OfferList {
         true
     }
 
-    /// Takes back what was offered. While the manager is taking, `wait` is called; it returns whether the
-    /// taker still exists. The result is, in the order of the offer, whether another worker has each
-    /// connection; `None`: all are still this worker's.
+    /// Takes back what was offered. While the manager is taking, `wait` is called; it returns
+    /// whether the taker still exists. The result is, in the order of the offer, whether another
+    /// worker has each connection; `None`: all are still this worker's.
     pub fn reclaim(
         &self,
         mut wait: impl FnMut() -> bool,
@@ -112,8 +112,8 @@ impl OfferList {
         self.made.load(Ordering::SeqCst)
     }
 
-    /// Keeps the worker from reclaiming what it offered, until [`end_taking`](Self::end_taking). False:
-    /// nothing is offered any more.
+    /// Keeps the worker from reclaiming what it offered, until [`end_taking`](Self::end_taking).
+    /// False: nothing is offered any more.
     #[must_use]
     pub fn begin_taking(&self) -> bool {
         self.state

@@ -1,8 +1,8 @@
 //! A request loop's record on its worker's page.
 //!
-//! A record has two lines, written alternately, each with its version and a seal, a hash over all of
-//! it. So a reader in the middle of a write, or of a worker that was stopped or killed in one, finds
-//! the previous line; and a line that was not written by this code does not count.
+//! A record has two lines, written alternately, each with its version and a seal, a hash over all
+//! of it. So a reader in the middle of a write, or of a worker that was stopped or killed in one,
+//! finds the previous line; and a line that was not written by this code does not count.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
@@ -96,8 +96,8 @@ impl Record {
         match (one.seal() == sealed, two.seal() == sealed_too) {
             (true, true) if one.version > two.version => Found::Entry(one),
             (_, true) => Found::Entry(two),
-            // The second is being written. If the first is unchanged, it is the previous line. If not,
-            // it is older than lines that a reader may have found before.
+            // The second is being written. If the first is unchanged, it is the previous line. If
+            // not, it is older than lines that a reader may have found before.
             (true, false) => {
                 fence(Ordering::Acquire);
                 if first.load() == (one, sealed) {

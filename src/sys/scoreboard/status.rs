@@ -1,4 +1,4 @@
-//! What the scoreboard says, as plain values. The numbers of the enums are part of the layout.
+//! The content of the scoreboard as plain values. The numbers of the enums are part of the layout.
 
 use std::time::Duration;
 
@@ -64,7 +64,8 @@ pub enum Total {
     ReloadsDone = 4,
     /// Reloads that failed.
     ReloadsFailed = 5,
-    /// Requests that workers which no longer exist did not run, because their clients had disconnected.
+    /// Requests that workers which no longer exist did not run, because their clients had
+    /// disconnected.
     Disconnected = 6,
     /// Requests that the manager refused, because they had waited too long.
     Overloaded = 7,

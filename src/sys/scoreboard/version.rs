@@ -1,4 +1,4 @@
-//! What tells this layout from anything else.
+//! Numbers that identify the layout.
 
 /// The first word: "fcgipm" and two bytes that do not occur in text.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"fcgipm\x1a\xfe");

@@ -99,8 +99,8 @@ impl View {
     /// A slot, if there is one with this number.
     #[must_use]
     pub fn slot(&self, slot: usize) -> Option<SlotStatus> {
-        // SAFETY: inside the mapping, whose length was compared with its shape, and aligned; made of
-        // atomics, for which any bytes are valid; alive as long as self; only read.
+        // SAFETY: inside the mapping, whose length was compared with its shape, and aligned; made
+        // of atomics, for which any bytes are valid; alive as long as self; only read.
         let line = (slot < self.shape.slots)
             .then(|| unsafe { self.main.at::<SlotLine>(self.shape.line(slot)) });
         line.map(SlotLine::status)
@@ -173,7 +173,7 @@ impl Mapping {
     }
 
     /// # Safety
-    /// A `T` that is made of atomics lies there inside the mapping, aligned.
+    /// At this offset there is a `T` that is made of atomics, inside the mapping and aligned.
     unsafe fn at<T>(&self, offset: usize) -> &T {
         // SAFETY: the caller's promise.
         unsafe { self.base.add(offset).cast::<T>().as_ref() }

@@ -1,6 +1,6 @@
 //! A handler that ends the waits and then calls the host's own, for hosts with one handler for all
-//! signals: an interpreter installs the same function for every signal. That function only notes the
-//! signal, and the program's handler runs later.
+//! signals: an interpreter installs the same function for every signal. That function only notes
+//! the signal, and the program's handler runs later.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -18,14 +18,14 @@ static HOSTS: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
 /// It was called since the last [`has_called`].
 static HAS_CALLED: AtomicBool = AtomicBool::new(false);
 
-/// Replaces the handler that `slot` points to by one that ends the waits and calls it; also where it is
-/// already installed.
+/// Replaces the handler that `slot` points to by one that ends the waits and calls it; also where
+/// it is already installed.
 ///
 /// # Errors
 /// [`Code::State`]: another handler was chained before.
 ///
-/// The host promises that `slot` is NULL, or valid for reads and writes and contains NULL or a function
-/// that can be a handler with three arguments.
+/// The host promises that `slot` is NULL, or valid for reads and writes and contains NULL or a
+/// function that can be a handler with three arguments.
 pub(crate) fn chain(slot: *mut *mut libc::c_void) -> Result<()> {
     let null = || Error::new(Code::Argument, "chaining a handler: NULL");
     if slot.is_null() {
@@ -55,8 +55,8 @@ pub(crate) fn chain(slot: *mut *mut libc::c_void) -> Result<()> {
     Ok(())
 }
 
-/// Whether the host's handler was called since the last call. The program's handlers may not have run
-/// yet.
+/// Whether the host's handler was called since the last call. The program's handlers may not have
+/// run yet.
 pub(crate) fn has_called() -> bool {
     HAS_CALLED.swap(false, Ordering::SeqCst)
 }
@@ -80,7 +80,8 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     let errno = Errno::last_raw();
     // First, because the host's handler may not return.
     let is_for_host = if signal == wakeup::WAKE_SIGNAL {
-        // The host has replaced the handler of the wake-up. Reinstalling it fails for no valid signal.
+        // The host has replaced the handler of the wake-up. Reinstalling it fails for no valid
+        // signal.
         let _ = wakeup::restore(wakeup::WAKE_SIGNAL);
         hosts_handler::is_wanted()
     } else {

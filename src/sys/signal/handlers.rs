@@ -45,8 +45,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From here on this process's signals are written into the pipe: with `handlers`, those that the
-    /// kernel delivers; in any case, those that are passed to [`arrive`].
+    /// From here on this process's signals are written into the pipe: with `handlers`, those that
+    /// the kernel delivers; in any case, those that are passed to [`arrive`].
     ///
     /// # Errors
     /// This process already has a manager, or a system call failed.
@@ -69,7 +69,8 @@ impl Signals {
             before: Vec::with_capacity(MANAGED.len() + 2),
             mask,
         };
-        // With SIGCHLD ignored the kernel would reap the workers, and their exit statuses would be lost.
+        // With SIGCHLD ignored the kernel would reap the workers, and their exit statuses would be
+        // lost.
         if disposition(libc::SIGCHLD)? == libc::SIG_IGN {
             this.set(libc::SIGCHLD, libc::SIG_DFL)?;
         }
@@ -88,8 +89,8 @@ impl Signals {
         Ok(this)
     }
 
-    /// Makes the death of any child wake the manager, for children without a pidfd. If that failed (it
-    /// cannot, for SIGCHLD), the manager would learn of a death at its next wake-up.
+    /// Makes the death of any child wake the manager, for children without a pidfd. If that failed
+    /// (it cannot, for SIGCHLD), the manager would learn of a death at its next wake-up.
     pub(crate) fn watch_children(&mut self) {
         let handler = on_signal as *const () as usize;
         if disposition(libc::SIGCHLD).is_ok_and(|now| now == handler) {
@@ -110,7 +111,8 @@ impl Signals {
             let mut action: libc::sigaction = std::mem::zeroed();
             let mut before: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler;
-            // SA_RESTART: the host's own calls between two events are not interrupted. poll(2) always is.
+            // SA_RESTART: the host's own calls between two events are not interrupted. poll(2)
+            // always is.
             action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
             if signal == libc::SIGCHLD {
                 action.sa_flags |= libc::SA_NOCLDSTOP;
@@ -161,9 +163,9 @@ impl Signals {
         self.restore_dispositions();
     }
 
-    /// In a worker that is about to execute a program: the same. A signal that was ignored stays ignored
-    /// (nohup(1) relies on it), except the one that asks the program to exit, and SIGPIPE, which the
-    /// runtime of Rust ignores. The program would inherit both.
+    /// In a worker that is about to execute a program: the same. A signal that was ignored stays
+    /// ignored (nohup(1) relies on it), except the one that asks the program to exit, and SIGPIPE,
+    /// which the runtime of Rust ignores. The program would inherit both.
     pub(crate) fn restore_for_program(&mut self, stop_signal: i32) {
         self.restore_dispositions();
         for signal in [stop_signal, libc::SIGPIPE] {
@@ -177,15 +179,16 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // In a child that the host forked, the handlers are up to the host, but they must not write to a
-        // descriptor that is about to be another file.
+        // In a child that the host forked, the handlers are up to the host, but they must not write
+        // to a descriptor that is about to be another file.
         WAKE.store(-1, Ordering::SeqCst);
         let is_owner = OWNER.swap(0, Ordering::SeqCst) == crate::sys::process::pid();
         if is_owner {
             self.restore_dispositions();
             let _ = self.mask.thread_set_mask();
         }
-        // A handler in another thread may have read the number before. A child has no other threads.
+        // A handler in another thread may have read the number before. A child has no other
+        // threads.
         if !is_owner || none_is_running() {
             // SAFETY: it is no longer used, and dropped nowhere else.
             unsafe { ManuallyDrop::drop(&mut self.wake) };
@@ -207,8 +210,8 @@ fn none_is_running() -> bool {
 
 /// Handles a signal as if the kernel had delivered it. Async-signal-safe.
 pub(crate) fn arrive(signal: i32) {
-    // SAFETY: getpid has no preconditions, and the thread's errno is restored below. The cached pid is
-    // not used: its first use in a child would have to write.
+    // SAFETY: getpid has no preconditions, and the thread's errno is restored below. The cached pid
+    // is not used: its first use in a child would have to write.
     let (errno, pid) = unsafe { (*libc::__errno_location(), libc::getpid()) };
     if OWNER.load(Ordering::SeqCst) == pid
         && let Some(count) = usize::try_from(signal)
@@ -218,8 +221,8 @@ pub(crate) fn arrive(signal: i32) {
         count.fetch_add(1, Ordering::SeqCst);
         RUNNING.fetch_add(1, Ordering::SeqCst);
         let wake = WAKE.load(Ordering::SeqCst);
-        // SAFETY: one byte from a static, to a non-blocking descriptor that stays open as long as it is
-        // in WAKE, and this call is counted. A full pipe wakes as well as another byte.
+        // SAFETY: one byte from a static, to a non-blocking descriptor that stays open as long as
+        // it is in WAKE, and this call is counted. A full pipe wakes as well as another byte.
         unsafe { libc::write(wake, (&raw const BYTE).cast(), 1) };
         RUNNING.fetch_sub(1, Ordering::SeqCst);
     }

@@ -1,5 +1,5 @@
-//! The host's own handler of the wake-up signal. The kernel also reports out-of-band data by URG. So when
-//! the library's handler replaces the host's, it calls it afterwards.
+//! The host's own handler of the wake-up signal. The kernel also reports out-of-band data by URG.
+//! So when the library's handler replaces the host's, it calls it afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,8 +8,8 @@ static HANDLER: AtomicUsize = AtomicUsize::new(0);
 /// A function that also takes a siginfo (SA_SIGINFO), or 0.
 static INFO_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether it is called. A runtime may have one function for all signals, which must only get signals
-/// that its program handles: perl exits when this function gets a signal without a handler.
+/// Whether it is called. A runtime may have one function for all signals, which must only get
+/// signals that its program handles: perl exits when this function gets a signal without a handler.
 static IS_WANTED: AtomicBool = AtomicBool::new(true);
 
 /// Whether the host wants the signal.
@@ -45,11 +45,13 @@ pub(in crate::sys) fn call(signal: i32, info: *mut libc::siginfo_t, context: *mu
     let alone = HANDLER.load(Ordering::SeqCst);
     let with_info = INFO_HANDLER.load(Ordering::SeqCst);
     if alone != 0 {
-        // SAFETY: the host installed this address as a handler without SA_SIGINFO, so it is such a function.
+        // SAFETY: the host installed this address as a handler without SA_SIGINFO, so it is such a
+        // function.
         let handler: extern "C" fn(i32) = unsafe { std::mem::transmute(alone) };
         handler(signal);
     } else if with_info != 0 {
-        // SAFETY: the host installed this address as a handler with SA_SIGINFO, so it is such a function.
+        // SAFETY: the host installed this address as a handler with SA_SIGINFO, so it is such a
+        // function.
         let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
             unsafe { std::mem::transmute(with_info) };
         handler(signal, info, context);

@@ -1,13 +1,14 @@
 //! Stopping arrivals at a listening socket, without affecting the connections in its queue.
 //!
-//! Closing the socket would reset the connections in its queue; so would shutdown(2) on TCP. The harmless
-//! way depends on the family. In both cases it affects every process that shares the socket.
+//! Closing the socket would reset the connections in its queue; so would shutdown(2) on TCP. The
+//! harmless way depends on the family. In both cases it affects every process that shares the
+//! socket.
 //!
-//! - unix(7): after shutdown(2) with `SHUT_RD`, connect(2) is refused, and accept(2) continues until the
-//!   queue is empty.
-//! - tcp(7): a socket filter drops SYN segments. Handshakes that have begun complete, and connections that
-//!   inherit the filter never get such a segment. A new client retries after a second. Then it is refused,
-//!   or finds a successor.
+//! - unix(7): after shutdown(2) with `SHUT_RD`, connect(2) is refused, and accept(2) continues
+//!   until the queue is empty.
+//! - tcp(7): a socket filter drops SYN segments. Handshakes that have begun complete, and
+//!   connections that inherit the filter never get such a segment. A new client retries after a
+//!   second. Then it is refused, or finds a successor.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
@@ -88,13 +89,14 @@ fn has_filter(listener: BorrowedFd<'_>) -> bool {
         && found.iter().map(parts).eq(WITHOUT_SYN.iter().map(parts))
 }
 
-/// How many connections wait in the queue of a listening socket; `None` if the kernel does not provide it.
+/// How many connections wait in the queue of a listening socket; `None` if the kernel does not
+/// provide it.
 pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
     waiting_at(listener, listen::is_unix(listener).ok()?)
 }
 
-/// The same for a socket whose family is known. This does not block on a lock that another process with the
-/// socket holds; querying the family would (getsockname(2)).
+/// The same for a socket whose family is known. This does not block on a lock that another process
+/// with the socket holds; querying the family would (getsockname(2)).
 pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Option<usize> {
     if is_unix {
         waiting_unix(listener)
@@ -103,7 +105,8 @@ pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Opt
     }
 }
 
-/// On a listening socket tcp_info describes the queue instead of segments (tcp_get_info() in the kernel).
+/// On a listening socket tcp_info describes the queue instead of segments (tcp_get_info() in the
+/// kernel).
 fn waiting_inet(listener: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: zeroed is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -137,8 +140,8 @@ fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
         SockProtocol::NetlinkSockDiag,
     )
     .ok()?;
-    // nlmsghdr: length, type, flags, sequence number, port; unix_diag_req: family, protocol, padding,
-    // states (all), inode, what to show, cookie (none).
+    // nlmsghdr: length, type, flags, sequence number, port; unix_diag_req: family, protocol,
+    // padding, states (all), inode, what to show, cookie (none).
     let mut query = Vec::with_capacity(HEADER + 24);
     query.extend_from_slice(&(HEADER as u32 + 24).to_ne_bytes());
     query.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
@@ -225,8 +228,8 @@ mod tests {
             let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50));
             assert_eq!(unheard.unwrap_err().kind(), ErrorKind::TimedOut);
             assert_eq!(waiting(listener.as_fd()), Some(3));
-            // Data passes in both directions, over several segments, also on connections that were in the
-            // queue before the filter was set.
+            // Data passes in both directions, over several segments, also on connections that were
+            // in the queue before the filter was set.
             let mut pairs = vec![];
             for peer in queued.drain(..) {
                 pairs.push((peer, listener.accept().unwrap().0));

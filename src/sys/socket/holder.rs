@@ -64,9 +64,9 @@ fn inet(text: &str) -> Option<(IpAddr, u16)> {
     Some((ip.to_canonical(), u16::from_str_radix(port, 16).ok()?))
 }
 
-/// The process that listens on a unix address: a path, or an abstract name after `@`. `maker` is the process
-/// that called listen(2), according to the socket (unix(7), `SO_PEERCRED`). It may have exited and left the
-/// socket to a child.
+/// The process that listens on a unix address: a path, or an abstract name after `@`. `maker` is
+/// the process that called listen(2), according to the socket (unix(7), `SO_PEERCRED`). It may have
+/// exited and left the socket to a child.
 pub(crate) fn of_unix(name: &Path, maker: Option<i32>) -> Option<Holder> {
     const LISTENING: u32 = 0x1_0000;
     let names: Vec<_> = [Some(name.to_owned()), std::path::absolute(name).ok()]

@@ -52,7 +52,8 @@ fn start(fd: &OwnedFd, address: &dyn SockaddrLike, backlog: i32) -> nix::Result<
     listen(fd, backlog)
 }
 
-/// listen(2) with any length. The kernel limits it to net.core.somaxconn, which may be above nix's limit.
+/// listen(2) with any length. The kernel limits it to net.core.somaxconn, which may be above nix's
+/// limit.
 pub(in crate::sys) fn listen(fd: &OwnedFd, backlog: i32) -> nix::Result<()> {
     // SAFETY: no pointers.
     Errno::result(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
@@ -102,8 +103,9 @@ pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> nix::Result<bool> {
     nix::sys::socket::getsockopt(&fd, sockopt::AcceptConn)
 }
 
-/// Sets options that accepted TCP connections inherit (tcp(7), socket(7)): the last small segment of a response
-/// does not wait for an acknowledgement, and an unreachable peer is noticed. No effect on other sockets.
+/// Sets options that accepted TCP connections inherit (tcp(7), socket(7)): the last small segment
+/// of a response does not wait for an acknowledgement, and an unreachable peer is noticed. No
+/// effect on other sockets.
 pub(crate) fn tune_inherited(fd: BorrowedFd<'_>) {
     let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
@@ -124,8 +126,8 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     Ok(())
 }
 
-/// Makes signals interrupt accept(2) on the socket, even if their handlers have SA_RESTART: a call with a
-/// timeout is not restarted (signal(7)).
+/// Makes signals interrupt accept(2) on the socket, even if their handlers have SA_RESTART: a call
+/// with a timeout is not restarted (signal(7)).
 pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let limit = getsockopt(&fd, sockopt::ReceiveTimeout)?;
     if limit.tv_sec() == 0 && limit.tv_usec() == 0 {
@@ -134,8 +136,8 @@ pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
     Ok(())
 }
 
-/// Eleven days, in seconds: for some 32-bit kernels a longer timeout is none. After it accept(2) returns
-/// EAGAIN, and the wait continues in another way.
+/// Eleven days, in seconds: for some 32-bit kernels a longer timeout is none. After it accept(2)
+/// returns EAGAIN, and the wait continues in another way.
 const DAYS: i64 = 1_000_000;
 
 /// Whether a socket is of the unix family.
@@ -189,8 +191,8 @@ pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Peer {
 
 /// Borrows a descriptor that a host passed by its number.
 pub(crate) fn borrow(fd: i32) -> Option<BorrowedFd<'static>> {
-    // SAFETY: it is not -1, the only value that is never valid. The host owns it and may close it at any
-    // time; then system calls fail.
+    // SAFETY: it is not -1, the only value that is never valid. The host owns it and may close it
+    // at any time; then system calls fail.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 

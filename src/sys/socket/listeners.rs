@@ -108,8 +108,8 @@ pub(in crate::sys) fn addresses() -> Vec<SockaddrStorage> {
         .collect()
 }
 
-/// Whether a connection was accepted by a socket that listens at this address: then it has this local address.
-/// A client's socket has none, or a port of its own.
+/// Whether a connection was accepted by a socket that listens at this address: then it has this
+/// local address. A client's socket has none, or a port of its own.
 pub(in crate::sys) fn is_accepted_at(
     address: &SockaddrStorage,
     connection: BorrowedFd<'_>,

@@ -1,8 +1,9 @@
-//! The file of a listening unix socket: which process has it, and creating it with its owner and mode.
+//! The file of a listening unix socket: which process has it, and creating it with its owner and
+//! mode.
 //!
-//! The directory may belong to another user, who can replace the file at any moment. So owner and mode are
-//! not set by the file's name: the file is opened, recognised as the one that bind(2) created, and changed
-//! through the descriptor.
+//! The directory may belong to another user, who can replace the file at any moment. So owner and
+//! mode are not set by the file's name: the file is opened, recognised as the one that bind(2)
+//! created, and changed through the descriptor.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -47,10 +48,11 @@ impl From<Errno> for MakeError {
 
 /// Listens on a socket file of this name, which must not exist. Returns the file's identity, too.
 ///
-/// The file is never more accessible than requested. Linux creates it with the mode of the socket's own inode
-/// & ~umask (unix(7)). If it needs an owner or a mode, that inode has no permissions when bind(2) is called.
-/// This also makes the file recognisable: another user cannot replace it by a socket of this process's user
-/// that has no permissions and one link. The umask belongs to the host and is not changed.
+/// The file is never more accessible than requested. Linux creates it with the mode of the socket's
+/// own inode & ~umask (unix(7)). If it needs an owner or a mode, that inode has no permissions when
+/// bind(2) is called. This also makes the file recognisable: another user cannot replace it by a
+/// socket of this process's user that has no permissions and one link. The umask belongs to the
+/// host and is not changed.
 pub(crate) fn listen_path(
     path: &Path,
     ownership: Ownership,
@@ -118,8 +120,8 @@ fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
     }
 }
 
-/// Used without /proc. It is not tried first: it exists since Linux 6.6, and a system call filter that does
-/// not know it may kill the process.
+/// Used without /proc. It is not tried first: it exists since Linux 6.6, and a system call filter
+/// that does not know it may kill the process.
 fn fchmodat2(file: BorrowedFd<'_>, mode: Mode) -> nix::Result<()> {
     // SAFETY: an open descriptor, an empty string, and integers.
     Errno::result(unsafe {
@@ -148,8 +150,8 @@ pub(crate) fn identity_of(fd: BorrowedFd<'_>) -> Option<FileId> {
     fstat(fd).ok().map(|stat| identity(&stat))
 }
 
-/// The default permissions of a socket file. umask(2) can only be read by setting it, which other threads
-/// would see; /proc shows it.
+/// The default permissions of a socket file. umask(2) can only be read by setting it, which other
+/// threads would see; /proc shows it.
 fn mode_under_umask() -> nix::Result<u32> {
     let status = fs::read_to_string("/proc/self/status").map_err(|_| Errno::ENOSYS)?;
     let umask = status

@@ -6,8 +6,9 @@ use std::ptr;
 use crate::guard::{errno, set_errno};
 use crate::layout::LISTENSOCK;
 
-/// Starts a program with this socket as descriptor 0, without standard output and standard error, and
-/// with all other descriptors of the process. Whether the program could be executed is not reported.
+/// Starts a program with this socket as descriptor 0, without standard output and standard error,
+/// and with all other descriptors of the process. Whether the program could be executed is not
+/// reported.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_SpawnChild(program: *mut c_char, listener: c_int) -> c_int {
     if program.is_null() {

@@ -94,8 +94,8 @@ fn give_to_program(descriptor: OwnedFd) -> c_int {
     descriptor
 }
 
-/// Waits for a connection and returns its descriptor, which is the program's. -1 with errno set if there
-/// is none: EINTR with `fail_on_interruption`, 0 when the process has to exit.
+/// Waits for a connection and returns its descriptor, which is the program's. -1 with errno set if
+/// there is none: EINTR with `fail_on_interruption`, 0 when the process has to exit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_Accept(
     listener: c_int,

@@ -1,6 +1,6 @@
-//! OS_AsyncRead, OS_AsyncWrite and OS_DoIo, which performs these operations when their descriptors are
-//! ready. It uses poll(2), which has no largest descriptor. Callbacks run without the lock, because they
-//! begin the next operations.
+//! OS_AsyncRead, OS_AsyncWrite and OS_DoIo, which performs these operations when their descriptors
+//! are ready. It uses poll(2), which has no largest descriptor. Callbacks run without the lock,
+//! because they begin the next operations.
 
 use std::ffi::{c_int, c_void};
 use std::time::{Duration, Instant};
@@ -117,9 +117,9 @@ pub extern "C" fn OS_AsyncWrite(
     )
 }
 
-/// Performs the operations that are ready. If none is, waits up to `timeout`, NULL: forever; and stores
-/// the remaining time there, as select(2) does on Linux. An interruption ends the wait and is not an
-/// error.
+/// Performs the operations that are ready. If none is, waits up to `timeout`, NULL: forever; and
+/// stores the remaining time there, as select(2) does on Linux. An interruption ends the wait and
+/// is not an error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
     let waited = guard(-1, || {
@@ -155,8 +155,8 @@ pub unsafe extern "C" fn OS_DoIo(timeout: *mut libc::timeval) -> c_int {
     0
 }
 
-/// Waits, and marks those that are ready. A closed descriptor counts as ready: its operation reports
-/// the error.
+/// Waits, and marks those that are ready. A closed descriptor counts as ready: its operation
+/// reports the error.
 unsafe fn wait(keys: &[Key], timeout: *mut libc::timeval) -> c_int {
     let mut polled: Vec<libc::pollfd> = keys
         .iter()

@@ -1,5 +1,5 @@
-//! The reads and writes that a program has asked for and that are still pending: at most one of each
-//! per descriptor.
+//! The reads and writes that a program has asked for and that are still pending: at most one of
+//! each per descriptor.
 
 use std::ffi::{c_int, c_void};
 
@@ -87,8 +87,8 @@ impl Operations {
         }
     }
 
-    /// Takes the first one after this key that is ready. A callback may have begun or forgotten any of
-    /// them meanwhile.
+    /// Takes the first one after this key that is ready. A callback may have begun or forgotten any
+    /// of them meanwhile.
     pub(super) fn take_ready(&mut self, after: Option<Key>) -> Option<Operation> {
         let place = self
             .pending

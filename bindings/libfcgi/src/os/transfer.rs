@@ -21,9 +21,9 @@ pub unsafe extern "C" fn OS_Write(descriptor: c_int, from: *mut c_char, size: us
     libc::write(descriptor, from.cast(), size) as c_int
 }
 
-/// Forgets the descriptor's operations and closes it. With `shutdown` it first waits for the peer to
-/// close, because data that arrives after the close would reset the connection, and the peer would
-/// lose the response.
+/// Forgets the descriptor's operations and closes it. With `shutdown` it first waits for the peer
+/// to close, because data that arrives after the close would reset the connection, and the peer
+/// would lose the response.
 #[unsafe(no_mangle)]
 pub extern "C" fn OS_Close(descriptor: c_int, shutdown: c_int) -> c_int {
     guard(-1, || {

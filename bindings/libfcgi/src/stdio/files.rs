@@ -1,4 +1,5 @@
-//! Opening and closing files. A FCGI_FILE is allocated with malloc(3), so that any code can free it.
+//! Opening and closing files. A FCGI_FILE is allocated with malloc(3), so that any code can free
+//! it.
 
 use std::ffi::{c_char, c_int};
 use std::ptr;

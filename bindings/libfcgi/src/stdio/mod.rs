@@ -1,5 +1,5 @@
-//! fcgi_stdio: a CGI program that uses stdio's names gets these functions instead. Each forwards the call:
-//! to stdio for a file of the program's own, to FCGX for a stream of a request.
+//! fcgi_stdio: a CGI program that uses stdio's names gets these functions instead. Each forwards
+//! the call: to stdio for a file of the program's own, to FCGX for a stream of a request.
 //!
 //! | module | content |
 //! |---|---|
@@ -42,8 +42,8 @@ impl File {
 #[allow(non_upper_case_globals)]
 pub static mut _fcgi_sF: [File; 3] = [File::NONE, File::NONE, File::NONE];
 
-/// The standard files. A program may have its own copy of the variable (a copy relocation), so it is
-/// accessed only by its name.
+/// The standard files. A program may have its own copy of the variable (a copy relocation), so it
+/// is accessed only by its name.
 fn standard(index: usize) -> *mut File {
     (&raw mut _fcgi_sF).cast::<File>().wrapping_add(index)
 }

@@ -43,8 +43,8 @@ pub unsafe extern "C" fn FCGI_puts(text: *const c_char) -> c_int {
     }
 }
 
-/// The number of whole elements written. As in libfcgi, it is SIZE_MAX for a closed file, and the elements
-/// in SIZE_MAX bytes after an error.
+/// The number of whole elements written. As in libfcgi, it is SIZE_MAX for a closed file, and the
+/// elements in SIZE_MAX bytes after an error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_fwrite(
     from: *mut c_void,

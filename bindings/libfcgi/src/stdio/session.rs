@@ -29,16 +29,17 @@ extern "C" fn finish_at_exit() {
     unsafe { FCGI_Finish() };
 }
 
-/// Begins the next request. Its parameters become the environment, and its streams the standard files. A
-/// CGI program has one request, with the environment and the standard files of the process.
+/// Begins the next request. Its parameters become the environment, and its streams the standard
+/// files. A CGI program has one request, with the environment and the standard files of the
+/// process.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_Accept() -> c_int {
     guard(EOF, || {
         if !CALLED.swap(true, Ordering::AcqRel) {
             IS_CGI.store(FCGX_IsCGI() != 0, Ordering::Release);
             INITIAL.store(environ, Ordering::Release);
-            // A program may call exit(3) in the middle of a request, as a CGI program does. If atexit(3)
-            // fails, such a request ends without END_REQUEST.
+            // A program may call exit(3) in the middle of a request, as a CGI program does. If
+            // atexit(3) fails, such a request ends without END_REQUEST.
             libc::atexit(finish_at_exit);
         } else if is_cgi() {
             return EOF;
@@ -58,7 +59,8 @@ pub unsafe extern "C" fn FCGI_Accept() -> c_int {
         }
         let code = accept(THE_REQUEST.get(), Environment::Process);
         if code < 0 {
-            // The last request's environment may be freed from here on. libfcgi has freed it already.
+            // The last request's environment may be freed from here on. libfcgi has freed it
+            // already.
             environ = INITIAL.load(Ordering::Acquire);
             return code;
         }

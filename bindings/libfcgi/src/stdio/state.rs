@@ -24,7 +24,8 @@ pub unsafe extern "C" fn FCGI_fseek(file: *mut File, offset: c_long, whence: c_i
     seekable(file).map_or(EOF, |stream| libc::fseek(stream, offset, whence))
 }
 
-/// Returns an int, as libfcgi declares it. A larger position is an error, where libfcgi truncates it.
+/// Returns an int, as libfcgi declares it. A larger position is an error, where libfcgi truncates
+/// it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGI_ftell(file: *mut File) -> c_int {
     let Some(stream) = seekable(file) else {

@@ -25,7 +25,8 @@ impl Page {
         self.manager.handover.store(1, Ordering::Release);
     }
 
-    /// Makes the worker hand over a keep-alive connection before it accepts again, if it has several.
+    /// Makes the worker hand over a keep-alive connection before it accepts again, if it has
+    /// several.
     pub fn request_rebalance(&self) {
         self.manager.rebalance.store(1, Ordering::Release);
     }
@@ -72,18 +73,19 @@ impl Page {
     /// Gives an order. The worker sees it at its next check, so a wake-up must follow.
     pub fn give_order(&self, order: Order) {
         self.manager.order.store(order as u32, Ordering::Release);
-        // Either the worker sees it before it waits, or `only_serves` sees that it is about to wait.
+        // Either the worker sees it before it waits, or `only_serves` sees that it is about to
+        // wait.
         fence(Ordering::SeqCst);
     }
 
-    /// Tells the worker whether a guardian will notify it of the manager's end.
+    /// Publishes whether a guardian will notify the worker of the manager's end.
     pub fn set_guarded(&self, is_guarded: bool) {
         self.manager
             .guarded
             .store(u32::from(is_guarded), Ordering::Release);
     }
 
-    /// Tells the worker that the manager has ended. A wake-up must follow, as with an order.
+    /// Publishes that the manager has ended. A wake-up must follow, as with an order.
     pub fn orphan(&self) {
         self.manager.orphaned.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
@@ -95,19 +97,19 @@ impl Page {
         &self.offers
     }
 
-    /// Tells the worker whether the manager polls its offers.
+    /// Publishes whether the manager polls the worker's offers.
     pub fn set_polled(&self, polled: bool) {
         self.manager
             .polled
             .store(u32::from(polled), Ordering::SeqCst);
     }
 
-    /// Tells the worker how many workers there are.
+    /// Publishes how many workers there are.
     pub fn set_pool_size(&self, pool_size: u32) {
         self.manager.pool_size.store(pool_size, Ordering::Relaxed);
     }
 
-    /// Tells the worker that this request ([`Snapshot::request`]) has run for too long.
+    /// Gives notice that this request ([`Snapshot::request`]) has run for too long.
     pub fn give_notice(&self, request: u64) {
         self.manager.notice.store(request, Ordering::Release);
     }

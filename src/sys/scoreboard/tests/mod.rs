@@ -1,5 +1,5 @@
-//! What a reader of the scoreboard finds, whatever was written: [`reports`] of workers, and [`views`]
-//! of the whole.
+//! What a reader of the scoreboard finds, whatever was written: [`reports`] of workers, and
+//! [`views`] of the whole.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;

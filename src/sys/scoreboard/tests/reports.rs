@@ -223,8 +223,8 @@ fn a_delayed_reader_does_not_find_an_older_line() {
     assert_eq!(found, Found::Unreadable);
 }
 
-/// Each request has its own time and text; a reader finds one of them while they are written, and never
-/// a mixture.
+/// Each request has its own time and text; a reader finds one of them while they are written, and
+/// never a mixture.
 #[test]
 fn no_reader_sees_half_of_one_request_and_half_of_another() {
     let board = board();

@@ -1,5 +1,5 @@
-//! The table of waiting threads. A request handle claims a place in it ([`Waiter`]) and occupies the
-//! place while it waits ([`Waiting`]); what has woken it is checked in between.
+//! The table of waiting threads. A request handle claims a place in it ([`Waiter`]) and occupies
+//! the place while it waits ([`Waiting`]); what has woken it is checked in between.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering, fence};
 
@@ -37,8 +37,8 @@ pub(crate) struct Waiter {
     seen: u32,
 }
 
-/// While it lives, a wake-up repeats until the thread has noticed it. Flags are checked after it was
-/// made and before the wait.
+/// While it lives, a wake-up repeats until the thread has noticed it. Flags are checked after it
+/// was made and before the wait.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Waiting {
@@ -46,9 +46,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiter {
-    /// Claims a place. If all 64 are taken, the thread notices a wake-up only with its next request.
+    /// Claims a place. If all 64 are taken, the thread notices a wake-up only with its next
+    /// request.
     pub(crate) fn claim() -> Self {
-        // A handler cannot create it. Without it a wake-up is still noticed, except in a tiny window.
+        // A handler cannot create it. Without it a wake-up is still noticed, except in a tiny
+        // window.
         let _ = timer::ensure(WAKE_SIGNAL);
         let place = CLAIMED
             .iter()
@@ -156,8 +158,8 @@ pub(super) fn mark_interrupted(only: Option<i32>) {
     }
 }
 
-/// The host has run its handlers for the signals that came so far: they do not interrupt a [`Waiter`]
-/// that is claimed later.
+/// The host has run its handlers for the signals that came so far: they do not interrupt a
+/// [`Waiter`] that is claimed later.
 pub(crate) fn forget_interrupts() {
     FORGOTTEN.store(INTERRUPTS.load(Ordering::SeqCst), Ordering::SeqCst);
 }
@@ -193,8 +195,8 @@ pub(super) fn wake_all(origin: Origin) {
         NEWS.fetch_add(1, Ordering::SeqCst);
     }
     SIGNALS.fetch_add(1, Ordering::SeqCst);
-    // SAFETY: gettid and getpid have no preconditions. The cached ids are not used: a handler must not
-    // be the first to touch a thread's data.
+    // SAFETY: gettid and getpid have no preconditions. The cached ids are not used: a handler must
+    // not be the first to touch a thread's data.
     let (this, process) = unsafe { (libc::gettid(), libc::getpid()) };
     let mut any = false;
     for thread in &WAITING {

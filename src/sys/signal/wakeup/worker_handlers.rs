@@ -1,4 +1,5 @@
-//! The handlers of a worker: the one of [`WAKE_SIGNAL`], and those of the signals that ask it to exit.
+//! The handlers of a worker: the one of [`WAKE_SIGNAL`], and those of the signals that ask it to
+//! exit.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +26,8 @@ static RETIREMENT: AtomicBool = AtomicBool::new(false);
 /// sigaction(2) failed.
 pub(crate) fn install_wake_handler() -> Result<()> {
     handle(WAKE_SIGNAL)?;
-    // Timers count as queued signals (RLIMIT_SIGPENDING). Without one a wake-up is still noticed, except
-    // in a tiny window.
+    // Timers count as queued signals (RLIMIT_SIGPENDING). Without one a wake-up is still noticed,
+    // except in a tiny window.
     let _ = timer::ensure(WAKE_SIGNAL);
     Ok(())
 }
@@ -59,7 +60,8 @@ pub(crate) fn restore(signal: i32) -> Result<bool> {
     Ok(is_displaced)
 }
 
-/// The same. For [`WAKE_SIGNAL`], `calls_host` is whether the host's own handler is called after it.
+/// The same. For [`WAKE_SIGNAL`], `calls_host` is whether the host's own handler is called after
+/// it.
 ///
 /// # Errors
 /// As [`restore`].
@@ -106,9 +108,11 @@ pub(crate) fn install_where_default() -> Result<()> {
     })
 }
 
-/// What the process does with a signal: [`libc::SIG_DFL`], [`libc::SIG_IGN`] or a handler's address.
+/// What the process does with a signal: [`libc::SIG_DFL`], [`libc::SIG_IGN`] or a handler's
+/// address.
 fn disposition(signal: i32) -> usize {
-    // SAFETY: zeroed is a valid sigaction; a NULL action only queries. It fails for no valid signal.
+    // SAFETY: zeroed is a valid sigaction; a NULL action only queries. It fails for no valid
+    // signal.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, ptr::null(), &raw mut action);
@@ -116,9 +120,9 @@ fn disposition(signal: i32) -> usize {
     }
 }
 
-/// From here on the handlers interrupt every call that waits. This is for hosts that want to see each
-/// interrupted accept(2). An interruptible socket would also show them signals without a handler
-/// (SIGCONT, a debugger), which they could not distinguish from others.
+/// From here on the handlers interrupt every call that waits. This is for hosts that want to see
+/// each interrupted accept(2). An interruptible socket would also show them signals without a
+/// handler (SIGCONT, a debugger), which they could not distinguish from others.
 pub(crate) fn interrupt_calls() {
     if INTERRUPTING.swap(true, Ordering::Relaxed) {
         return;
@@ -137,8 +141,8 @@ pub(crate) fn reset() {
     waiter::reset();
 }
 
-/// Asks this process to retire at the host's request: there may be no handler yet, and without one the
-/// wake-up would reach no waiting thread. Async-signal-safe.
+/// Asks this process to retire at the host's request: there may be no handler yet, and without one
+/// the wake-up would reach no waiting thread. Async-signal-safe.
 pub(crate) fn request_retirement_from_host() {
     handle_wake_signal_where_default();
     request_retirement();
@@ -158,9 +162,9 @@ pub(crate) enum Scope {
     AllThreads,
 }
 
-/// Called by a handler of the host: the wait returns to the host, even if it has not begun. A handler
-/// that only sets a variable may run after the host has checked the variable and before the system
-/// call that waits; nothing would end that call. Async-signal-safe.
+/// Called by a handler of the host: the wait returns to the host, even if it has not begun. A
+/// handler that only sets a variable may run after the host has checked the variable and before the
+/// system call that waits; nothing would end that call. Async-signal-safe.
 pub(crate) fn interrupt(scope: Scope) {
     // SAFETY: gettid has no preconditions.
     let this = unsafe { libc::gettid() };
@@ -200,7 +204,8 @@ fn handle(signal: i32) -> Result<()> {
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     if !INTERRUPTING.load(Ordering::Relaxed) {
         // The application's own calls are restarted. The library's waits end nevertheless:
-        // epoll_wait(2) always does, and accept(2) on a listening socket that was made interruptible.
+        // epoll_wait(2) always does, and accept(2) on a listening socket that was made
+        // interruptible.
         action.sa_flags |= libc::SA_RESTART;
     }
     // SAFETY: zeroed is a valid sigaction.
