@@ -467,7 +467,7 @@ fn a_broken_reload_takes_nothing_down() {
     assert_eq!(
         failed.message,
         format!(
-            "reload failed: worker (pid {}) exited with status 255 before it was ready",
+            "reload failed, the old workers continue: worker (pid {}) exited with status 255 before it was ready",
             failed.pid
         )
     );
@@ -501,7 +501,9 @@ fn a_new_worker_that_hangs_ends_the_reload() {
     host.send(Signal::SIGHUP);
     let failed = host.until_kind("ReloadFailed");
     assert!(
-        failed.message.ends_with("was not ready within 300ms"),
+        failed
+            .message
+            .ends_with("was not ready within start_timeout = 300ms"),
         "{}",
         failed.message
     );
@@ -552,7 +554,11 @@ fn a_worker_that_does_not_leave_is_killed_in_time() {
     host.until_ready(1);
     host.send(Signal::SIGTERM);
     let killing = host.until_kind("Killing");
-    assert!(killing.message.contains("did not leave within 200ms"));
+    assert!(
+        killing
+            .message
+            .contains("did not exit within die_timeout = 200ms")
+    );
     assert_eq!(host.until_kind("WorkerExited").status, libc::SIGKILL);
     host.until_kind("Stopped");
     assert_eq!(host.end(), 0);

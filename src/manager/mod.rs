@@ -1,24 +1,33 @@
-//! The process manager: `sys` and [`pool`](crate::pool) joined.
+//! The process manager: joins `sys` and [`pool`](crate::pool).
 //!
-//! A host makes a [`Manager`] and calls [`Manager::next`] until it finds itself in a worker or the
-//! manager has stopped. There is one thread and one loop: wait, tell the pool what was observed,
-//! perform what it answers. Whatever decides stands in the pool.
+//! A host creates a [`Manager`] and calls [`Manager::next`] until it is in a worker, or the manager has
+//! stopped. There is one thread and one loop: wait, report to the pool what was observed, and perform
+//! the actions that it returns. All decisions are made in the pool.
 
 mod child_start;
 mod children;
+mod command;
 mod connections;
+mod descriptors;
 mod event;
 mod event_loop;
+mod host_fork;
+mod identity;
+mod pid_file;
+mod pool_clock;
+mod settings;
 mod setup;
+mod watch;
 
 use std::time::Duration;
 
-use child_start::identity::Identity;
-pub use child_start::program::Program;
-use connections::shedding::Shedding;
+use children::Newborn;
+pub use command::Program;
+use connections::Shedding;
 pub use event::{Event, EventKind};
 use event_loop::{EventLoop, Turn};
-use setup::Settings;
+use identity::Identity;
+use settings::{Settings, SignalHandlers};
 
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
@@ -38,25 +47,25 @@ enum State {
     New,
     Running(Box<EventLoop>),
     Stopped,
-    /// In a worker: there is nothing left to manage.
+    /// In a worker, which has nothing to manage.
     Spent,
 }
 
 /// Writes a host's line to standard error as the manager writes its own: without waiting for a reader.
-/// Whether it was written.
+/// Returns whether it was written.
 pub fn write_line(bytes: &[u8]) -> bool {
     sys::log::pass_on(bytes)
 }
 
-/// Whether the kernel gives this process the orphans of its descendants (PID 1, or a subreaper): then
-/// somebody must wait for them. A manager of programs does it itself.
+/// Whether the orphans of its descendants become children of this process (PID 1, or a subreaper). Then
+/// it must reap them. A manager of programs does so itself.
 #[must_use]
 pub fn is_reaper() -> bool {
     sys::process::adopted::is_reaper()
 }
 
-/// Reaps the children of this process that have ended and that `is_known` does not claim. `false`: there may be
-/// more of them, behind a known one that is to be waited for first.
+/// Reaps the children of this process that have exited and that `is_known` does not claim. `false`: there
+/// may be more, behind a known one that has to be reaped first.
 pub fn reap_adopted(is_known: impl Fn(i32) -> bool) -> bool {
     sys::process::adopted::reap(is_known)
 }
@@ -74,19 +83,19 @@ impl Manager {
         })
     }
 
-    /// A manager whose workers become another program, so that [`next`](Self::next) returns in none of
+    /// A manager whose workers execute another program, so that [`next`](Self::next) does not return in
     /// them.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and for options that make no sense here.
+    /// As [`new`](Self::new), and for options that do not apply here.
     pub fn of_program(options: &Options, program: Program) -> Result<Self> {
         let settings = Settings::new(options, Some(program))?;
         let bad = |what: &'static str| Err(Error::new(Code::Value, what));
         if settings.pool.processes == 0 {
-            return bad("option n_processes: a program needs one worker at least");
+            return bad("option n_processes: a program needs at least one worker");
         }
-        if !settings.handles_signals {
-            return bad("option no_signals: it is for hosts that hand signals in");
+        if settings.signal_handlers == SignalHandlers::Host {
+            return bad("option no_signals: is for hosts that pass signals on to the manager");
         }
         Ok(Self {
             settings,
@@ -95,22 +104,21 @@ impl Manager {
         })
     }
 
-    /// Waits for the next thing that happens, and returns it. The first call starts the manager.
+    /// Waits for the next event, and returns it. The first call starts the manager.
     ///
-    /// With `n_processes` 0 there is nothing to manage: the caller is its own only worker, at once. So is
-    /// one that `fcgipm run` started as a worker, whatever its options say.
+    /// With `n_processes` 0 there is nothing to manage: the caller is its own only worker immediately. So
+    /// is a process that `fcgipm run` started as a worker, whatever its options are.
     ///
     /// # Errors
     /// [`Code::Threads`], [`Code::Value`], [`Code::PidFile`], [`Code::Running`],
-    /// [`Code::Descriptors`] or [`Code::System`] when the manager cannot start; it may be tried again.
-    /// [`Code::System`] in a worker that could not become who the options say: it must end.
-    /// [`Code::Value`] with errno when no worker could become the program, and the pool has stopped
-    /// ([`Program::exit_status`]).
-    /// [`Code::Interrupted`] when a signal that is none of the manager's ended the wait, so that the
-    /// host can act on it: call again. [`Code::State`] after
-    /// the end, and while it waits for what came of the host's fork ([`fork_begins`](Self::fork_begins)). [`Code::Forked`] in another process than the one that made the manager, a worker
-    /// included.
-    #[allow(clippy::should_implement_trait)] // It is the name in the C ABI, and it never ends.
+    /// [`Code::Descriptors`] or [`Code::System`] when the manager cannot start; the call may be repeated.
+    /// [`Code::System`] in a worker that could not assume its identity: it must exit.
+    /// [`Code::Value`] with errno when no worker could execute the program, and the pool has stopped
+    /// ([`Program::exit_status`]). [`Code::Interrupted`] when a signal of the host's ended the wait, so
+    /// that the host can act on it: call again. [`Code::State`] after the end, and while the manager
+    /// waits for the result of the host's fork ([`fork_begins`](Self::fork_begins)). [`Code::Forked`] in
+    /// another process than the one that created the manager, workers included.
+    #[allow(clippy::should_implement_trait)] // It is the name in the C ABI.
     pub fn next(&mut self) -> Result<Event> {
         loop {
             if let Some(event) = self.advance(None)? {
@@ -119,7 +127,7 @@ impl Manager {
         }
     }
 
-    /// As [`next`](Self::next), but waits no longer than this, and returns nothing when nothing happened.
+    /// As [`next`](Self::next), but waits no longer than this. `None`: nothing happened.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -127,7 +135,7 @@ impl Manager {
         self.advance(Some(sys::clock::now() + limit))
     }
 
-    /// The next event, or nothing if there is none until then.
+    /// The next event; `None`: there is none until then.
     fn advance(&mut self, until: Option<Duration>) -> Result<Option<Event>> {
         check_owner(self.owner)?;
         loop {
@@ -145,34 +153,25 @@ impl Manager {
                 State::New => {
                     self.state = State::Running(Box::new(setup::start(&self.settings)?));
                 }
-                State::Running(shell) if shell.forking.is_some() => return Err(fork_is_awaited()),
-                State::Running(shell) => {
-                    if let Some(event) = shell.next_event() {
+                State::Running(running) if running.is_fork_begun() => {
+                    return Err(fork_is_awaited());
+                }
+                State::Running(running) => {
+                    if let Some(event) = running.next_event() {
                         return Ok(Some(event));
                     }
-                    if shell.fork_due.is_some() {
+                    if running.is_fork_due() {
                         return Ok(Some(Event::fork()));
                     }
-                    match shell.turn(until) {
+                    match running.turn(until) {
                         Turn::Again => {}
-                        Turn::Late => return Ok(None),
-                        Turn::InWorker { slot } => return self.become_worker(slot).map(Some),
+                        Turn::TimedOut => return Ok(None),
+                        Turn::InWorker(newborn) => return self.become_worker(newborn).map(Some),
                         Turn::HostForks => return Ok(Some(Event::fork())),
                         Turn::Interrupted => {
                             return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
                         }
-                        Turn::Stopped => {
-                            let fatal = shell.fatal.take();
-                            let queue = shell.keep_queue();
-                            shell.guarding.end();
-                            self.state = State::Stopped;
-                            drop(queue);
-                            if let Some(error) = fatal {
-                                return Err(error);
-                            }
-                            let stopped = event::logged(self.settings.log, Event::stopped());
-                            return Ok(Some(stopped));
-                        }
+                        Turn::Stopped => return self.stopped().map(Some),
                     }
                 }
                 State::Stopped => {
@@ -188,38 +187,57 @@ impl Manager {
         }
     }
 
-    /// Asks for another number of workers, at least one.
+    /// Requests another number of workers, at least one.
     ///
     /// # Errors
-    /// [`Code::State`] when no manager runs here, or it waits for what came of the host's fork; [`Code::Forked`] in another process.
+    /// [`Code::State`] when the manager is not running, or waits for the result of the host's fork;
+    /// [`Code::Forked`] in another process.
     pub fn resize(&mut self, workers: usize) -> Result<()> {
         match &mut self.state {
-            State::Running(shell) => {
+            State::Running(running) => {
                 check_owner(self.owner)?;
-                if shell.forking.is_some() {
+                if running.is_fork_begun() {
                     return Err(fork_is_awaited());
                 }
-                shell.resize(workers);
+                running.resize(workers);
                 Ok(())
             }
             State::New | State::Stopped | State::Spent => {
-                Err(Error::new(Code::State, "this manager does not run"))
+                Err(Error::new(Code::State, "this manager is not running"))
             }
         }
     }
 
-    fn become_worker(&mut self, slot: usize) -> Result<Event> {
+    fn become_worker(&mut self, newborn: Newborn) -> Result<Event> {
         match std::mem::replace(&mut self.state, State::Spent) {
-            State::Running(shell) => {
-                child_start::worker::become_worker(*shell, slot, self.owner, &self.settings)?;
+            State::Running(running) => {
+                child_start::start(running.into_child(newborn), &self.settings)?;
             }
             State::New | State::Stopped | State::Spent => {}
         }
         Ok(Event::in_worker())
     }
+
+    /// The pool has stopped: everything is restored before the host hears of it.
+    fn stopped(&mut self) -> Result<Event> {
+        let before = std::mem::replace(&mut self.state, State::Stopped);
+        if let State::Running(mut running) = before {
+            let fatal = running.take_fatal();
+            let queue = running.keep_queue_open();
+            running.end_guard();
+            drop(running);
+            drop(queue);
+            if let Some(error) = fatal {
+                return Err(error);
+            }
+        }
+        let stopped = Event::stopped();
+        self.settings.log.write(&stopped);
+        Ok(stopped)
+    }
 }
 
-/// Whether this is the process that made the manager.
+/// Whether this is the process that created the manager.
 fn check_owner(owner: i32) -> Result<()> {
     if owner == sys::process::pid() {
         return Ok(());
@@ -233,27 +251,27 @@ fn check_owner(owner: i32) -> Result<()> {
 fn fork_is_awaited() -> Error {
     Error::new(
         Code::State,
-        "the manager waits for what came of the fork that was begun (fcgipm_manager_forked)",
+        "the manager waits for the result of the fork that was begun (fcgipm_manager_forked)",
     )
 }
 
 impl Drop for Manager {
-    /// Tells the workers of a manager that was running to leave; does not wait for them. Does nothing
-    /// of the kind in another process.
+    /// Asks the workers of a running manager to exit, and does not wait for them. In another process it
+    /// does not ask them.
     fn drop(&mut self) {
-        if let State::Running(shell) = &mut self.state
+        if let State::Running(running) = &mut self.state
             && self.owner == sys::process::pid()
         {
-            shell.abandon();
-            let queue = shell.keep_queue();
+            running.abandon();
+            let queue = running.keep_queue_open();
             self.state = State::Spent;
             drop(queue);
         }
     }
 }
 
-/// Hands in a signal that the host caught, as if the manager of this process had. Nothing happens
-/// where none is running. Async-signal-safe.
+/// Passes on a signal that the host caught, as if the manager of this process had caught it. Does nothing
+/// if none is running. Async-signal-safe.
 pub fn signal(signal: i32) {
     sys::signal::handlers::arrive(signal);
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-#[cfg(doc)]
-use super::config::Config;
 use super::event::Exit;
 
 /// Something to perform.
@@ -31,7 +29,7 @@ pub enum Action {
         /// The slot.
         slot: usize,
     },
-    /// Notify the worker that its request has exceeded [`Config::request_timeout`].
+    /// Notify the worker that its request has exceeded [`Config::request_timeout`](super::Config::request_timeout).
     GiveNotice {
         /// The slot.
         slot: usize,
@@ -140,14 +138,14 @@ pub enum Notice {
         /// It is more than before.
         up: bool,
     },
-    /// A request has exceeded [`Config::slow_request`].
+    /// A request has exceeded [`Config::slow_request`](super::Config::slow_request).
     Slow {
         /// The worker that serves it.
         slot: usize,
         /// How long it has taken so far.
         age: Duration,
     },
-    /// A request has exceeded [`Config::request_timeout`], and its worker was notified.
+    /// A request has exceeded [`Config::request_timeout`](super::Config::request_timeout), and its worker was notified.
     Overdue {
         /// The worker that serves it.
         slot: usize,
@@ -188,11 +186,11 @@ pub enum Cause {
 /// A deadline that a worker missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// [`Config::start_timeout`].
+    /// [`Config::start_timeout`](super::Config::start_timeout).
     Start,
-    /// [`Config::die_timeout`].
+    /// [`Config::die_timeout`](super::Config::die_timeout).
     Exit,
-    /// [`Config::request_timeout`] and the grace period after it.
+    /// [`Config::request_timeout`](super::Config::request_timeout) and the grace period after it.
     Request,
 }
 
@@ -201,9 +199,9 @@ pub enum Overdue {
 pub enum Recycle {
     /// [`Pool::request_limit`](super::Pool::request_limit).
     Requests,
-    /// [`Config::max_memory`].
+    /// [`Config::max_memory`](super::Config::max_memory).
     Memory,
-    /// [`Config::max_lifetime`].
+    /// [`Config::max_lifetime`](super::Config::max_lifetime).
     Lifetime,
 }
 

@@ -7,7 +7,7 @@ use super::answer::{Action, Cause, Notice};
 use super::backoff::{Departures, MATURE};
 use super::config::Sizing;
 use super::machine::Pool;
-use super::phase::{Phase, Reload};
+use super::phase::{LastWorker, Phase, Reload};
 use super::slot::{Reason, Slot};
 
 /// The workers that count towards the pool, by generation and readiness.
@@ -288,8 +288,8 @@ impl Pool {
     }
 
     pub(super) fn fork(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if std::mem::take(&mut self.drain) {
-            self.has_drained = true;
+        if self.last_worker == LastWorker::Due {
+            self.last_worker = LastWorker::Forked;
             // It is asked to exit at once, and answers what waits before it exits.
             self.ask_for_fork(Reason::Free, true, actions);
             return;

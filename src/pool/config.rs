@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-#[cfg(doc)]
-use super::event::{Event, WorkerEvent};
-
 /// What does not change during the life of a pool.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The number of workers, or the maximum that [`Sizing`] may choose; at least 1.
     pub processes: usize,
-    /// The maximum that [`Event::Resize`] can request.
+    /// The maximum that [`Event::Resize`](super::Event::Resize) can request.
     pub max_processes: usize,
     /// The number of slots. Every worker has one, retiring workers included.
     pub slots: usize,
@@ -20,7 +17,7 @@ pub struct Config {
     pub start_delay: Duration,
     /// Maximum time from the fork to the first Accept.
     pub start_timeout: Option<Duration>,
-    /// A program that was executed ([`WorkerEvent::Executed`]) and reports nothing counts as ready
+    /// A program that was executed ([`WorkerEvent::Executed`](super::WorkerEvent::Executed)) and reports nothing counts as ready
     /// after this time; `None`: only its first Accept counts.
     pub ready_delay: Option<Duration>,
     /// Maximum time from the request to exit to the exit.

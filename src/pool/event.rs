@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-#[cfg(doc)]
-use super::answer::Action;
-
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -46,7 +43,7 @@ pub enum Resize {
 /// What was observed of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerEvent {
-    /// The fork that [`Action::Fork`] requested succeeded.
+    /// The fork that [`Action::Fork`](super::Action::Fork) requested succeeded.
     Forked,
     /// It did not.
     ForkFailed {
@@ -63,7 +60,7 @@ pub enum WorkerEvent {
     Observed(Observation),
     /// By its page, it has received a request. Reported before [`Exited`](Self::Exited).
     Served,
-    /// The result of [`Action::Measure`].
+    /// The result of [`Action::Measure`](super::Action::Measure).
     Memory {
         /// Its private memory.
         bytes: u64,

@@ -7,9 +7,9 @@ use super::backoff::{Backoff, Departures};
 use super::config::{Config, Sizing};
 use super::event::{Activity, Event, Resize};
 use super::load::Load;
-use super::phase::{Phase, Reload, Rolled};
+use super::phase::{Emergency, LastWorker, Phase, Reload, Rolled};
 use super::round::Round;
-use super::slot::{Retirement, Slot, SlotState};
+use super::slot::{Retirement, Slot, SlotState, Successor};
 use super::watch::Watch;
 
 /// A tick that comes later than this after the deadline shows that the manager did not run: it was
@@ -41,10 +41,7 @@ pub struct Pool {
     pub(super) owed: usize,
     /// Replacements, still to be made, for young workers that had served and exited on their own.
     pub(super) departed: usize,
-    /// A stop left no worker that could answer what waits in the listen queue: one more is forked.
-    pub(super) drain: bool,
-    /// That worker was forked. There is only one.
-    pub(super) has_drained: bool,
+    pub(super) last_worker: LastWorker,
     /// Nothing is forked before this time.
     pub(super) fork_gate: Duration,
     /// Every fork since this time has failed.
@@ -71,7 +68,7 @@ pub struct Pool {
     pub(super) had_ready: bool,
     /// Every start since a worker last became ready has failed.
     pub(super) failing: bool,
-    emptied: bool,
+    emergency: Emergency,
     last_event: Duration,
     /// The value of [`deadline`](Self::deadline).
     next_tick: Option<Duration>,
@@ -95,8 +92,7 @@ impl Pool {
             grown: 0,
             owed: 0,
             departed: 0,
-            drain: false,
-            has_drained: false,
+            last_worker: LastWorker::NotNeeded,
             fork_gate: Duration::ZERO,
             forks_fail_since: None,
             backoff: Backoff::default(),
@@ -113,7 +109,7 @@ impl Pool {
             failed_reloads: 0,
             had_ready: false,
             failing: false,
-            emptied: false,
+            emergency: Emergency::None,
             last_event: Duration::ZERO,
             next_tick: None,
             config,
@@ -193,11 +189,15 @@ impl Pool {
             Event::Resize(resize) => self.resize(resize, actions),
             Event::Worker { slot, event } => self.worker_event(now, slot, event, actions),
             Event::Connection => self.connection(now),
-            Event::Unanswered => self.drain = self.phase == Phase::Stopping && !self.has_drained,
+            Event::Unanswered => {
+                if self.phase == Phase::Stopping && self.last_worker == LastWorker::NotNeeded {
+                    self.last_worker = LastWorker::Due;
+                }
+            }
             Event::Tick => self.tick(now, actions),
         }
         if self.phase == Phase::Stopping
-            && !self.drain
+            && self.last_worker != LastWorker::Due
             && self.slots.iter().all(|slot| matches!(slot, Slot::Empty))
         {
             self.phase = Phase::Stopped;
@@ -289,7 +289,9 @@ impl Pool {
         self.reload = Reload::None;
         self.rolled = Rolled::default();
         actions.push(Action::Notice(Notice::Stopping));
-        self.drain = self.load.connection_waits() && self.census().alive() == 0;
+        if self.load.connection_waits() && self.census().alive() == 0 {
+            self.last_worker = LastWorker::Due;
+        }
         for slot in 0..self.slots.len() {
             self.retire(now, slot, true, actions);
         }
@@ -330,18 +332,20 @@ impl Pool {
                 !self.failing && (!self.had_ready || now < self.calm_until)
             }
         };
-        if empty && self.wanted > 0 && !expected && !self.emptied {
-            self.emptied = true;
+        if empty && self.wanted > 0 && !expected && self.emergency == Emergency::None {
+            self.emergency = Emergency::Reported;
             actions.push(Action::Notice(Notice::Emptied));
-        } else if !empty && self.emptied {
-            self.emptied = false;
+        } else if !empty && self.emergency == Emergency::Reported {
+            self.emergency = Emergency::None;
             actions.push(Action::Notice(Notice::Recovered));
         }
     }
 
     /// When it becomes an emergency that no worker is ready.
     fn alarm_at(&self, now: Duration) -> Option<Duration> {
-        let is_near = self.phase == Phase::Running && !self.emptied && now < self.calm_until;
+        let is_near = self.phase == Phase::Running
+            && self.emergency == Emergency::None
+            && now < self.calm_until;
         (is_near && self.is_empty()).then_some(self.calm_until)
     }
 
@@ -386,8 +390,8 @@ impl Pool {
                 actions.push(Action::Retire { slot, last });
                 actions.push(ask);
             }
-            Slot::Retiring(retirement) if last && !retirement.last => {
-                retirement.last = true;
+            Slot::Retiring(retirement) if last && retirement.successor != Successor::None => {
+                retirement.successor = Successor::None;
                 actions.push(Action::Retire { slot, last });
             }
             Slot::Retiring(_) | Slot::Empty | Slot::Killed { .. } => {}

@@ -32,6 +32,23 @@ pub(super) enum Reload {
     },
 }
 
+/// The worker that answers what waits in the listen queue when a stop finds, or leaves, no worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastWorker {
+    NotNeeded,
+    /// It is to be forked.
+    Due,
+    /// It was forked. There is no second one.
+    Forked,
+}
+
+/// That no worker is ready although some are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emergency {
+    None,
+    Reported,
+}
+
 /// Reloads whose new workers are all ready, and that wait for the old ones to be gone.
 #[derive(Debug, Default)]
 pub(super) struct Rolled {

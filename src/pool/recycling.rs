@@ -6,7 +6,7 @@ use super::answer::{Action, Notice, Recycle};
 use super::machine::Pool;
 use super::phase::Phase;
 use super::round::{Round, whole_second};
-use super::slot::Slot;
+use super::slot::{Slot, Successor};
 
 /// The memory of workers is measured at each full second, together with other work that is not
 /// urgent. The kernel may have to walk through a worker's page tables: a thousand of them in one turn
@@ -58,7 +58,7 @@ impl Pool {
     /// How many more workers may retire because of a limit.
     pub(super) fn recycling_room(&self) -> usize {
         let retiring = self.slots.iter().filter(|slot| match slot {
-            Slot::Retiring(retirement) => retirement.recycled,
+            Slot::Retiring(retirement) => retirement.successor == Successor::Replacement,
             Slot::Empty
             | Slot::Forking { .. }
             | Slot::Starting { .. }
@@ -83,7 +83,7 @@ impl Pool {
         for (_, slot, why) in due.into_iter().take(count) {
             self.retire_for_limit(now, slot, why, actions);
             if let Some(Slot::Retiring(retirement)) = self.slots.get_mut(slot) {
-                retirement.recycled = true;
+                retirement.successor = Successor::Replacement;
             }
         }
     }

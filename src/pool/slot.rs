@@ -88,16 +88,24 @@ pub(super) struct Serving {
     pub(super) watch: Watch,
 }
 
+/// What serves in place of a retiring worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Successor {
+    /// No other worker will be left.
+    None,
+    /// The other workers.
+    Pool,
+    /// A replacement: it reached a limit.
+    Replacement,
+}
+
 /// The state of a retiring worker.
 #[derive(Clone, Debug)]
 pub(super) struct Retirement {
     pub(super) generation: u64,
-    /// No other worker will be left.
-    pub(super) last: bool,
+    pub(super) successor: Successor,
     /// It waits for a request, so a wake-up reaches it.
     pub(super) idle: bool,
-    /// It reached a limit, and has a replacement.
-    pub(super) recycled: bool,
     pub(super) watch: Watch,
     /// When to wake it again.
     pub(super) wake_at: Duration,
@@ -119,9 +127,12 @@ impl Retirement {
     ) -> Self {
         Self {
             generation,
-            last,
+            successor: if last {
+                Successor::None
+            } else {
+                Successor::Pool
+            },
             idle: false,
-            recycled: false,
             watch,
             wake_at: now + WAKE_PAUSE,
             pause: WAKE_PAUSE,

@@ -118,7 +118,7 @@ fn new_workers_that_are_not_ready_in_time_end_the_reload() {
     pool.program.signal(Signal::SIGHUP);
     let line = pool.program.line("reload failed");
     for part in [
-        "was not ready within 300ms",
+        "was not ready within start_timeout = 300ms",
         "last lines on standard error: waiting for the database",
     ] {
         assert!(line.contains(part), "{line}");

@@ -205,7 +205,7 @@ fn a_host_whose_limit_is_low_for_its_workers_is_told_and_keeps_it() {
     }
     let mut program = Program::start(command, TRANSPORTS[0]);
     let line = program.line("the manager of 8 workers may need ");
-    let told = format!("open files, and its limit (RLIMIT_NOFILE) is {LIMIT}");
+    let told = format!("open files, but its limit (RLIMIT_NOFILE) is {LIMIT}");
     assert!(line.ends_with(&told), "{line}");
     for _ in 0..8 {
         program.line(") ready");

@@ -154,7 +154,7 @@ static void leave(fcgipm_manager *manager, int how)
 {
     EXPECT(fcgipm_manager_event_pid(manager), getpid(), NULL);
     EXPECT(blocked(), NONE, NULL);
-    EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_ESTATE, "no fork was asked for");
+    EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_ESTATE, "no fork was requested");
     EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
     fcgipm_request *request = fcgipm_request_new(0, 0, NULL);
     EXPECT(fcgipm_request_accept(request), how, NULL);
@@ -166,7 +166,7 @@ static void leave(fcgipm_manager *manager, int how)
 
 static int wrong(void)
 {
-    static const char waits[] = "waits for what came of the fork";
+    static const char waits[] = "waits for the result of the fork";
     static const char not_begun[] = "the fork was not begun";
     fcgipm_options *options = fcgipm_options_new();
     fcgipm_options_set(options, "n_processes", "2");
@@ -175,12 +175,12 @@ static int wrong(void)
     EXPECT(fcgipm_manager_host_forks(NULL, 1), FCGIPM_EHANDLE, "manager handle: NULL");
     EXPECT(fcgipm_manager_fork_begins(NULL), FCGIPM_EHANDLE, "manager handle: NULL");
     EXPECT(fcgipm_manager_forked(NULL, 0, 0), FCGIPM_EHANDLE, "manager handle: NULL");
-    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was asked for");
-    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_ESTATE, "no fork was asked for");
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was requested");
+    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_ESTATE, "no fork was requested");
     EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
     EXPECT(fcgipm_manager_host_forks(manager, 0), 0, NULL);
     EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
-    EXPECT(fcgipm_manager_run(manager), FCGIPM_ESTATE, "the host of this manager forks");
+    EXPECT(fcgipm_manager_run(manager), FCGIPM_ESTATE, "the host forks the workers of this manager");
     EXPECT(blocked(), NONE, NULL);
 
     /* A child that there was before is of this process, and no worker: only a pid that is neither is refused. */
@@ -207,29 +207,29 @@ static int wrong(void)
     EXPECT(fcgipm_manager_next(manager), FCGIPM_ESTATE, waits);
     EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_ESTATE, waits);
     EXPECT(fcgipm_manager_resize(manager, 3), FCGIPM_ESTATE, waits);
-    EXPECT(fcgipm_manager_host_forks(manager, 0), FCGIPM_ESTATE, "before the manager is started");
+    EXPECT(fcgipm_manager_host_forks(manager, 0), FCGIPM_ESTATE, "after the manager was started");
     EXPECT(fcgipm_manager_signal(manager, SIGUSR1), 0, NULL);
     EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EARGUMENT, "argument pid: 0 in the manager");
     EXPECT(fcgipm_manager_forked(manager, -1, 0), FCGIPM_EARGUMENT, "argument error: 0");
     errno = 0;
-    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_EARGUMENT, "argument pid: 1 is no child of this process");
+    EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_EARGUMENT, "argument pid: 1 is not a child of this process");
     EXPECT(errno, ECHILD, NULL);
-    EXPECT(fcgipm_manager_forked(manager, getpid(), 0), FCGIPM_EARGUMENT, "is no child of this process");
+    EXPECT(fcgipm_manager_forked(manager, getpid(), 0), FCGIPM_EARGUMENT, "is not a child of this process");
     EXPECT(blocked(), ALL, NULL);
     pid_t first = fork();
     if (first == 0) {
         is_wrong = 0;
         EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
         EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_EFORKED, "before the fork");
-        EXPECT(fcgipm_manager_forked(manager, getppid(), 0), FCGIPM_EFORKED, "in a child of the manager: it says 0");
-        EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), FCGIPM_EFORKED, "in a child of the manager: it says 0");
+        EXPECT(fcgipm_manager_forked(manager, getppid(), 0), FCGIPM_EFORKED, "in a child of the manager, which has to pass 0");
+        EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), FCGIPM_EFORKED, "in a child of the manager, which has to pass 0");
         EXPECT(blocked(), ALL, NULL);
         EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
         leave(manager, FCGIPM_ERETIRED);
     }
     EXPECT(fcgipm_manager_forked(manager, first, 0), 0, NULL);
     EXPECT(blocked(), NONE, NULL);
-    EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_ESTATE, "no fork was asked for");
+    EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_ESTATE, "no fork was requested");
 
     /* A fork that has failed, as the host says, and a child that there is nevertheless. */
     until_fork(manager, "4 ");
@@ -254,7 +254,7 @@ static int wrong(void)
     /* A host that does not fork at all. */
     until_fork(manager, "");
     EXPECT(fcgipm_manager_forked(manager, -1, ECANCELED), 0, NULL);
-    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was asked for");
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was requested");
     while ((event = fcgipm_manager_next(manager)) == FCGIPM_EVENT_WORKER_READY || event == FCGIPM_EVENT_SIGNAL)
         continue;
     EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);

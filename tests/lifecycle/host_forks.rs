@@ -98,7 +98,7 @@ fn a_fork_that_the_host_cannot_make_is_tried_again_as_one_of_the_managers_own() 
     for _ in 0..2 {
         let line = program.line("fork of a worker");
         let told =
-            "fork of a worker: Resource temporarily unavailable (os error 11); tried again in 1s";
+            "fork of a worker: Resource temporarily unavailable (os error 11); trying again in 1s";
         assert!(line.ends_with(told), "{line}");
     }
     assert!(

@@ -132,7 +132,7 @@ fn a_queue_that_is_shut_down_ends_max_queue_age_and_loses_nothing_after_that() {
     let mut begun = pool.program.connect();
     begun.send(&call("/").bytes()[..3]);
     pool.program
-        .line("max_queue_age has no effect any more: a worker has shut down");
+        .line("max_queue_age no longer has an effect: a worker has shut down");
     begun.assert_closed();
     let mut others: Vec<_> = (0..5).map(|_| pool.program.connect()).collect();
     for other in &mut others {

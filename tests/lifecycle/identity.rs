@@ -323,23 +323,23 @@ fn what_cannot_be_is_refused_at_the_start() {
     let cases: &[(&[(&str, &str)], String)] = &[
         (
             &[("FCGIPM_USER", "no-such-user")],
-            "option user: 'no-such-user' is no user of this system".to_owned(),
+            "option user: 'no-such-user' is not a user of this system".to_owned(),
         ),
         (
             &[("FCGIPM_USER", "nobody"), ("FCGIPM_GROUP", "no-such-group")],
-            "option group: 'no-such-group' is no group of this system".to_owned(),
+            "option group: 'no-such-group' is not a group of this system".to_owned(),
         ),
         (
             &[("FCGIPM_USER", "4294967295"), ("FCGIPM_GROUP", "1")],
-            "option user: '4294967295' is no user's number".to_owned(),
+            "option user: '4294967295' is not a valid user number".to_owned(),
         ),
         (
             &[("FCGIPM_GROUP", "4294967295")],
-            "option group: '4294967295' is no group's number".to_owned(),
+            "option group: '4294967295' is not a valid group number".to_owned(),
         ),
         (
             &[("FCGIPM_USER", "4000000000")],
-            "option user: '4000000000' is a number without a group of its own: set option group, too"
+            "option user: '4000000000' is a number without a group: set option group, too"
                 .to_owned(),
         ),
         (
@@ -373,7 +373,7 @@ fn what_cannot_be_is_refused_at_the_start() {
         ),
         (
             &[("FCGIPM_N_PROCESSES", "0"), ("FCGIPM_USER", "nobody")],
-            "option user: 'nobody' is for the workers of a manager, and n_processes is 0"
+            "option user: 'nobody' is for the workers of a manager, but n_processes is 0"
                 .to_owned(),
         ),
     ];

@@ -48,7 +48,7 @@ fn what_waits_too_long_is_refused_and_nothing_before() {
             assert!(held.response().text().contains("waited"));
             pool.program.call(&call("/"));
             pool.program
-                .line("refused, after longer than max_queue_age = 0.4 s");
+                .line("that had waited longer than max_queue_age = 0.4 s in the listen queue");
             assert_eq!(pool.status()["overloaded"], 100);
             pool.stop();
         }
@@ -181,7 +181,7 @@ fn silent_connections_are_closed_when_they_are_too_old() {
         assert!(most < before + 100, "{before}, then {most}");
         drop(gate);
         assert!(held.response().text().contains("waited"));
-        pool.program.line("connections closed that sent nothing");
+        pool.program.line("that sent nothing within max_queue_age");
         pool.program.call(&call("/"));
         pool.program.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(pool.program.wait().code(), Some(0));

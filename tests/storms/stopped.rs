@@ -78,7 +78,10 @@ pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
         }
         // The deadlines are only put off: whoever does not come up at all is killed.
         let line = pool.program.line("killing worker");
-        assert!(line.contains("was not ready within 5s"), "{line}");
+        assert!(
+            line.contains("was not ready within start_timeout = 5s"),
+            "{line}"
+        );
         let after = back.elapsed();
         println!(
             "measured: {transport:?}: away for {AWAY:?} with limits of {LIMIT:?}: nobody killed; {before:.1?} before and \

@@ -19,7 +19,28 @@ const FLAGS: usize = 2;
 /// Types that others use only by their methods.
 const COMPONENTS: [&str; 4] = ["Acceptor", "Exchange", "EventLoop", "Children"];
 /// Files outside of `src/sys` that may name `OwnedFd`, and why.
-const OWNED_FD: [(&str, &str); 0] = [];
+const OWNED_FD: [(&str, &str); 8] = [
+    ("src/manager/child_start/kit.rs", "the manager's pipes"),
+    ("src/manager/children/fork.rs", "a new worker's pipes"),
+    ("src/manager/children/mod.rs", "a new worker's pipes"),
+    (
+        "src/manager/children/startup_output.rs",
+        "a new worker's pipe",
+    ),
+    (
+        "src/manager/connections/handover.rs",
+        "the manager's socket pair",
+    ),
+    (
+        "src/manager/connections/shedding/refuser.rs",
+        "the manager's socket pair",
+    ),
+    (
+        "src/manager/connections/shedding/work.rs",
+        "the manager's socket pair",
+    ),
+    ("src/manager/event_loop/mod.rs", "the manager's pipes"),
+];
 
 /// Types whose `impl` blocks are in too many files, or outside of the type's folder.
 fn scattered_impls(sources: &[Source]) -> Vec<Finding> {

@@ -71,7 +71,7 @@ for (
     ok($response->{ended}, "$name: the response ends");
     like($response->{stdout}, qr/\AStatus: 504 Gateway Timeout\r\n/, 'with a 504 from the manager');
     is($response->{app_status}, 137, 'with the status of a killed program');
-    $daemon->wait_for(qr{killing worker \(pid $worker\): it did not end its request within 200ms of the notice: GET /stubborn});
+    $daemon->wait_for(qr{killing worker \(pid $worker\): it did not finish its request within 200ms of the notice: GET /stubborn});
     $daemon->wait_for(qr/server \(pid $worker\) exited with status 9/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
     $daemon->signal($option =~ /no_signals/ ? 'KILL' : 'TERM');

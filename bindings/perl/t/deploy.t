@@ -83,7 +83,7 @@ is_deeply(versions($daemon), { one => 1 }, 'another daemon');
 all_are_ready($daemon);
 deploy('warn "waiting for the database\n"; sleep 60;');
 $daemon->signal('HUP');
-like($daemon->wait_for(qr/(reload failed.*)/), qr/was not ready within 500ms; its last lines on standard error: .*waiting for the database\z/,
+like($daemon->wait_for(qr/(reload failed.*)/), qr/was not ready within start_timeout = 500ms; its last lines on standard error: .*waiting for the database\z/,
     'a version that hangs ends the reload');
 is_deeply(versions($daemon), { one => 1 }, 'the first version continues to serve');
 deploy('sub version { "two" }');

@@ -37,7 +37,7 @@ LOOP
     $daemon->ask(@asked);
     $daemon->wait_for(qr{^WARN slow request: worker \(pid $worker\) for \S+: GET /loop$});
     $daemon->wait_for(qr{^WARN request timed out: worker \(pid $worker\) after \S+: GET /loop$});
-    $daemon->wait_for(qr{^WARN killing worker \(pid $worker\): it did not end its request within 100ms of the notice: GET /loop$});
+    $daemon->wait_for(qr{^WARN killing worker \(pid $worker\): it did not finish its request within 100ms of the notice: GET /loop$});
     $daemon->wait_for(qr/^WARN emergency: no worker is ready$/);
     $daemon->wait_for(qr/^NOTIFY a worker is ready again$/);
     pass('a request that exceeds request_timeout');
@@ -53,7 +53,7 @@ LOOP
     $daemon->signal('HUP');
     $daemon->wait_for(qr/^SIGNAL HUP$/);
     $daemon->wait_for(qr/^NOTIFY reload begun$/);
-    $daemon->wait_for(qr/^WARN reload failed: worker .* last lines on standard error: .*broken on purpose$/);
+    $daemon->wait_for(qr/^WARN reload failed, the old workers continue: worker .* last lines on standard error: .*broken on purpose$/);
     unlink "$dir/broken" or die $!;
     pass('a reload that fails');
     $daemon->signal('HUP');

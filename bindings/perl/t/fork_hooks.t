@@ -197,10 +197,10 @@ sub lives {
 }
 
 for my $case (
-    [ 'fork returns undef', '$! = Errno::EAGAIN(); return', qr/^FastCGI: manager \(pid \d+\): fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
-    [ 'it sets no errno', '$! = 0; return', qr/: fork of a worker: Resource temporarily unavailable \(os error 11\); tried again in 1s$/ ],
-    [ 'it dies', 'die "broken\n"', qr/: fork died: broken$/, qr/: fork of a worker: Operation canceled \(os error 125\); tried again in 1s$/ ],
-    [ 'it returns the pid of another process', 'return getppid', qr/: fork: argument pid: \d+ is no child of this process/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
+    [ 'fork returns undef', '$! = Errno::EAGAIN(); return', qr/^FastCGI: manager \(pid \d+\): fork of a worker: Resource temporarily unavailable \(os error 11\); trying again in 1s$/ ],
+    [ 'it sets no errno', '$! = 0; return', qr/: fork of a worker: Resource temporarily unavailable \(os error 11\); trying again in 1s$/ ],
+    [ 'it dies', 'die "broken\n"', qr/: fork died: broken$/, qr/: fork of a worker: Operation canceled \(os error 125\); trying again in 1s$/ ],
+    [ 'it returns the pid of another process', 'return getppid', qr/: fork: argument pid: \d+ is not a child of this process/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
     [ 'it returns 0 in the manager', 'return 0', qr/: fork: argument pid: 0 in the manager/, qr/: fork of a worker: No child processes \(os error 10\)/ ],
     [ 'it returns text', 'return "later"', qr/: fork: argument pid: 0 in the manager/ ],
     )

@@ -72,11 +72,11 @@ my $priority = getpriority(0, 0) + 3;
     is($daemon->stop('KILL'), 9, 'a worker of another user exits when the manager is killed');
 }
 for (
-    [ "user => 'no-such-user'", qr/option user: 'no-such-user' is no user of this system/ ],
-    [ "group => 'no-such-group'", qr/option group: 'no-such-group' is no group of this system/ ],
+    [ "user => 'no-such-user'", qr/option user: 'no-such-user' is not a user of this system/ ],
+    [ "group => 'no-such-group'", qr/option group: 'no-such-group' is not a group of this system/ ],
     [ "chroot => 'here'", qr/option chroot: 'here' is not an absolute path/ ],
     [ "chdir => '/nonexistent'", qr/option chdir: '\/nonexistent': stat: No such file or directory/ ],
-    [ "user => 'nobody', n_processes => 0", qr/option user: 'nobody' is for the workers of a manager, and n_processes is 0/ ],
+    [ "user => 'nobody', n_processes => 0", qr/option user: 'nobody' is for the workers of a manager, but n_processes is 0/ ],
 ) {
     my ($options, $message) = @$_;
     my $daemon = daemon($options);

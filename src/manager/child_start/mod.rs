@@ -1,5 +1,21 @@
 //! From a copy of the manager to a worker, or to the program that it executes.
 
-pub(in crate::manager) mod identity;
-pub(in crate::manager) mod program;
-pub(in crate::manager) mod worker;
+mod exec;
+mod kit;
+mod worker;
+
+pub(super) use kit::ChildKit;
+
+use crate::error::Result;
+use crate::manager::settings::Settings;
+
+/// In the child: becomes a worker, or executes the program and does not return.
+///
+/// # Errors
+/// It could not assume its identity, or it is a worker already.
+pub(super) fn start(kit: ChildKit, settings: &Settings) -> Result<()> {
+    match &settings.program {
+        Some(program) => exec::become_program(kit, program, settings),
+        None => worker::become_worker(kit, settings),
+    }
+}

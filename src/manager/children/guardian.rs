@@ -1,158 +1,167 @@
-//! Who tells the workers that the manager has ended.
+//! Notifies the workers when the manager has ended.
 //!
-//! The kernel would send each of them a signal (PR_SET_PDEATHSIG), and in one that serves a request that signal ends
-//! the application's own poll(2) or sleep(3) with EINTR, whatever its handler was installed with (signal(7)). So a
-//! guardian does it, which sees in their pages who waits: it sets a flag in each page, and wake_ups only those. It knows
-//! the workers that there were when it was started, so another one takes over when there are new ones. Until a worker
-//! knows that it has a guardian, and if none can be had, the kernel tells.
+//! The kernel could send each of them a signal (PR_SET_PDEATHSIG). But in a worker that serves a
+//! request, a signal ends the application's own poll(2) or sleep(3) with EINTR, whatever the flags of
+//! its handler (signal(7)). So a guardian does it. It sees in their pages which workers wait, sets a
+//! flag in each page, and wakes only those. It knows the workers that existed when it was started, so
+//! a new guardian replaces it when there are new workers. Until a worker knows that it has a guardian,
+//! and where none can be started, the kernel sends the signal.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::time::Duration;
 
+use super::Children;
 use crate::manager::event::Event;
-use crate::manager::event_loop::{EventLoop, Source};
+use crate::manager::pool_clock::PoolClock;
+use crate::manager::watch::{REAP_INTERVAL, Source, Watch};
 use crate::sys::clock;
 use crate::sys::fd::poll;
 use crate::sys::process::child::Child;
 use crate::sys::process::guardian::Guardian;
 use crate::sys::signal::wakeup;
-use crate::worker::{Activity, Page};
+use crate::worker::{Activity, Page, Scoreboard};
 
-/// Workers that start at nearly the same time get one guardian.
+/// Workers that start within this time get one guardian.
 const GATHERING: Duration = Duration::from_millis(5);
 
-/// The least time between two guardians.
+/// The minimum time between two guardians.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a guardian is looked for that has nothing open, and has not ended.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// A guardian's wake_ups: the first pause, the longest one, and how long it goes on. What waits for so long cannot be
-/// reached.
+/// Wake-ups by a guardian: the first pause, the longest one, and the time after which it ends. A worker
+/// that still waits then cannot be reached.
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(640);
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The guardian, and what it knows.
+/// The guardian of the workers.
 #[derive(Debug, Default)]
-pub(in crate::manager) struct Guarding {
+pub(crate) struct Guard {
     guardian: Option<Guardian>,
     /// The workers that it knows, by slot and pid.
     known: Vec<(usize, i32)>,
-    /// Others have taken over from these.
+    /// Others have replaced these, which have not been reaped.
     dismissed: Vec<Guardian>,
     /// When the next one is to be started.
     due: Option<Duration>,
     /// None is started before this time.
-    gate: Duration,
-    /// None could be started the last time.
+    not_before: Duration,
+    /// The last attempt to start one failed.
     has_failed: bool,
 }
 
-impl Guarding {
-    /// What becomes readable when a guardian has ended.
-    pub(in crate::manager) fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.guardian.iter().map(Guardian::channel)
-    }
-
-    /// When there is something to do.
-    pub(in crate::manager) fn deadline(&self, now: Duration) -> Option<Duration> {
-        let look = (!self.dismissed.is_empty()).then(|| now + LOOK);
-        self.due.into_iter().chain(look).min()
+impl Guard {
+    pub(crate) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+        if let Some(guardian) = &self.guardian {
+            watch.add(Source::Guardian, guardian.channel());
+        }
+        if !self.dismissed.is_empty() {
+            watch.until(Some(watch.now() + REAP_INTERVAL));
+        }
+        watch.until(self.due);
     }
 
     /// The manager has stopped, and there are no workers.
-    pub(in crate::manager) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let guardians = self.guardian.take().into_iter();
         guardians
             .chain(self.dismissed.drain(..))
             .for_each(Guardian::end);
     }
-}
 
-impl EventLoop {
-    /// Sees to it that there is a guardian, which knows all workers.
-    pub(in crate::manager) fn guard(&mut self, ready: &[Source]) {
-        self.guarding.dismissed.retain(|one| !one.is_reaped());
-        if ready.contains(&Source::Guardian)
-            && let Some(ended) = self.guarding.guardian.take_if(|one| one.has_ended())
-        {
-            // Somebody has killed it.
-            self.guarding.dismissed.push(ended);
-            self.guarding.known.clear();
-            self.set_guarded(false);
+    /// Reaps dismissed guardians, and one that another process has killed.
+    pub(crate) fn reap(&mut self, is_ready: bool, children: &Children, scoreboard: &Scoreboard) {
+        self.dismissed.retain(|one| !one.is_reaped());
+        if is_ready && let Some(ended) = self.guardian.take_if(|one| one.has_ended()) {
+            self.dismissed.push(ended);
+            self.known.clear();
+            self.set_guarded(children, scoreboard, false);
         }
-        let known = &self.guarding.known;
-        let all_are_known = self
-            .guardable()
-            .all(|(slot, child)| known.contains(&(slot, child.pid())));
-        if all_are_known || self.stopped {
-            self.guarding.due = None;
-            return;
+    }
+
+    /// Ensures that there is a guardian, or will be, that knows all workers. Returns a line for the
+    /// log if none can be started.
+    pub(crate) fn ensure(
+        &mut self,
+        clock: PoolClock,
+        children: &Children,
+        scoreboard: &Scoreboard,
+    ) -> Option<Event> {
+        if guardable(children).all(|(slot, child)| self.knows(slot, child)) {
+            self.due = None;
+            return None;
         }
-        let now = self.now();
+        let now = clock.now();
         let due = *self
-            .guarding
             .due
-            .get_or_insert((now + GATHERING).max(self.guarding.gate));
-        if due <= now {
-            self.start_guardian();
-            self.guarding.due = None;
-            self.guarding.gate = self.now() + PAUSE;
+            .get_or_insert((now + GATHERING).max(self.not_before));
+        if due > now {
+            return None;
         }
+        let failure = self.start(children, scoreboard);
+        self.due = None;
+        self.not_before = clock.now() + PAUSE;
+        failure
     }
 
-    /// The workers that a guardian could reach when this process is gone: only a descriptor names them for certain
-    /// then.
-    fn guardable(&self) -> impl Iterator<Item = (usize, &Child)> {
-        self.children().filter(|(_, child)| child.pidfd().is_some())
+    /// The pool has stopped: no guardian is needed.
+    pub(crate) fn cancel(&mut self) {
+        self.due = None;
     }
 
-    fn start_guardian(&mut self) {
-        let workers: Vec<Orphan<'_>> = self
-            .guardable()
+    fn start(&mut self, children: &Children, scoreboard: &Scoreboard) -> Option<Event> {
+        let workers: Vec<Orphan<'_>> = guardable(children)
             .filter_map(|(slot, child)| {
                 Some(Orphan {
                     child,
                     pidfd: child.pidfd()?,
-                    page: self.page(slot),
+                    page: scoreboard.page(slot),
                 })
             })
             .collect();
         let keep: Vec<RawFd> = workers.iter().map(|one| one.pidfd.as_raw_fd()).collect();
-        let known = self
-            .guardable()
-            .map(|(slot, child)| (slot, child.pid()))
-            .collect();
-        match Guardian::start(keep, || tell(workers)) {
+        let known = guardable(children).map(|(slot, child)| (slot, child.pid()));
+        let known = known.collect();
+        match Guardian::start(keep, || notify(workers)) {
             Ok(guardian) => {
-                let before = self.guarding.guardian.replace(guardian);
-                self.guarding.known = known;
-                self.guarding.has_failed = false;
-                self.set_guarded(true);
+                let before = self.guardian.replace(guardian);
+                self.known = known;
+                self.has_failed = false;
+                self.set_guarded(children, scoreboard, true);
                 if let Some(before) = before {
                     before.dismiss();
-                    self.guarding.dismissed.push(before);
+                    self.dismissed.push(before);
                 }
+                None
             }
             Err(error) => {
-                if !self.guarding.has_failed {
-                    self.publish(Event::notice(format!(
-                        "{error}; if the manager dies, requests may be interrupted; tried again when a worker is started"
-                    )));
-                }
-                self.guarding.has_failed = true;
+                let is_first = !std::mem::replace(&mut self.has_failed, true);
+                is_first.then(|| {
+                    Event::notice(format!(
+                        "{error}; if the manager dies, requests may be interrupted; \
+                         trying again when a worker starts"
+                    ))
+                })
             }
         }
     }
 
-    /// Tells the workers whom the guardian knows whether it is there.
-    fn set_guarded(&self, is_guarded: bool) {
-        for (slot, child) in self.guardable() {
-            let is_known = self.guarding.known.contains(&(slot, child.pid()));
-            self.page(slot).set_guarded(is_guarded && is_known);
+    fn knows(&self, slot: usize, child: &Child) -> bool {
+        self.known.contains(&(slot, child.pid()))
+    }
+
+    /// Tells the workers whether the guardian exists and knows them.
+    fn set_guarded(&self, children: &Children, scoreboard: &Scoreboard, is_guarded: bool) {
+        for (slot, child) in guardable(children) {
+            let is_guarded = is_guarded && self.knows(slot, child);
+            scoreboard.page(slot).set_guarded(is_guarded);
         }
     }
+}
+
+/// The workers that a guardian can reach after the end of this process: only a pidfd names a process
+/// for certain then.
+fn guardable(children: &Children) -> impl Iterator<Item = (usize, &Child)> {
+    children.iter().filter(|(_, child)| child.pidfd().is_some())
 }
 
 /// A worker, as the guardian knows it.
@@ -163,7 +172,7 @@ struct Orphan<'a> {
 }
 
 impl Orphan<'_> {
-    /// Whether a request loop waits. The others look at their page before they do.
+    /// Whether a request loop may be waiting. The others read their page before they wait.
     fn may_wait(&self) -> bool {
         match self.page.activity() {
             Some(Activity::Starting | Activity::Finished | Activity::Leaving) => false,
@@ -174,14 +183,14 @@ impl Orphan<'_> {
     }
 }
 
-/// In the guardian, when the manager has ended: tells the workers, until nobody waits.
-fn tell(mut workers: Vec<Orphan<'_>>) {
+/// In the guardian, when the manager has ended: wakes the workers until none of them waits.
+fn notify(mut workers: Vec<Orphan<'_>>) {
     for worker in &workers {
         worker.page.orphan();
     }
     let begin = clock::now();
     let mut pause = FIRST;
-    // Who was between two states at the last look is looked at once more.
+    // A worker that was between two states is checked once more.
     let mut quiet = 0;
     while quiet < 2 && clock::now().saturating_sub(begin) < LIMIT {
         let mut ended = Vec::new();

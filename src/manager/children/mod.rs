@@ -1,5 +1,285 @@
-//! The processes that the manager has.
+//! The worker processes of the manager, by slot: their pidfds, and what they report by pipes.
 
-pub(in crate::manager) mod forking;
-pub(in crate::manager) mod guardian;
-pub(in crate::manager) mod startup_output;
+mod exec_status;
+mod fork;
+pub(super) mod guardian;
+mod memory;
+mod startup_output;
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+pub(super) use exec_status::{ExecFailure, ExecStatus};
+pub(super) use fork::{Forking, Newborn};
+
+use self::memory::Measured;
+use self::startup_output::{Forwarded, StartupOutput};
+use crate::manager::watch::{Ready, Source, Watch};
+use crate::sys::fd::io;
+use crate::sys::fd::worker_fd::{Taken, WorkerFd};
+use crate::sys::process::child::{Child, Ended};
+use crate::worker::Snapshot;
+
+/// How often children are checked of whose exit neither a pidfd nor a signal notifies the manager.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long output is left alone when standard error does not accept more.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The maximum number of descriptors that workers exchanged while they were copied: each stays open.
+const EXCHANGED_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Children {
+    slots: Vec<Worker>,
+    /// Output of former workers: a child of theirs may still write.
+    detached: Vec<StartupOutput>,
+    /// No output is forwarded before this time.
+    output_paused_until: Duration,
+    /// Descriptors that workers exchanged while they were copied.
+    exchanged: usize,
+    /// SIGCHLD wakes the manager for a worker without a pidfd.
+    has_sigchld: bool,
+}
+
+/// The worker in a slot, or the last one that was there.
+#[derive(Debug, Default)]
+struct Worker {
+    pid: i32,
+    /// `None` after its exit.
+    child: Option<Child>,
+    /// The wait status of the last one.
+    status: i32,
+    output: Option<StartupOutput>,
+    /// Closed when the worker has executed its program.
+    exec_status: Option<OwnedFd>,
+    /// Why it could not.
+    exec_failure: Option<String>,
+    /// Its page when it was last reported to the pool.
+    snapshot: Option<Snapshot>,
+    /// Its count of offered connections when it was last polled.
+    offers: u32,
+    measured: Option<Measured>,
+    /// No descriptor can, or may, be copied from it.
+    fd_access_denied: bool,
+}
+
+impl Children {
+    pub(super) const fn new(has_sigchld: bool) -> Self {
+        Self {
+            slots: Vec::new(),
+            detached: Vec::new(),
+            output_paused_until: Duration::ZERO,
+            exchanged: 0,
+            has_sigchld,
+        }
+    }
+
+    pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+        if self.output_paused_until <= watch.now() {
+            for (slot, worker) in self.slots.iter().enumerate() {
+                if let Some(pipe) = worker.output.as_ref().and_then(StartupOutput::pipe) {
+                    watch.add(Source::Output(slot), pipe);
+                }
+            }
+            for pipe in self.detached.iter().filter_map(StartupOutput::pipe) {
+                watch.add(Source::DetachedOutput, pipe);
+            }
+        } else {
+            watch.until(Some(self.output_paused_until));
+        }
+        for (slot, worker) in self.slots.iter().enumerate() {
+            if let Some(pipe) = &worker.exec_status {
+                watch.add(Source::ExecStatus(slot), pipe.as_fd());
+            }
+        }
+        for (slot, child) in self.iter() {
+            match child.pidfd() {
+                Some(pidfd) => watch.add(Source::Child(slot), pidfd),
+                None if self.has_sigchld => {}
+                None => watch.until(Some(watch.now() + CHECK_INTERVAL)),
+            }
+        }
+    }
+
+    /// The workers that have not been reaped.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Child)> {
+        let children = self.slots.iter().enumerate();
+        children.filter_map(|(slot, worker)| Some((slot, worker.child.as_ref()?)))
+    }
+
+    /// The number of slots that have had a worker.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The pid of the worker in a slot, or of the last one; 0: there was none.
+    pub(super) fn pid(&self, slot: usize) -> i32 {
+        self.slots.get(slot).map_or(0, |worker| worker.pid)
+    }
+
+    /// The wait status of the last worker in a slot.
+    pub(super) fn status(&self, slot: usize) -> i32 {
+        self.slots.get(slot).map_or(0, |worker| worker.status)
+    }
+
+    fn child(&self, slot: usize) -> Option<&Child> {
+        self.slots.get(slot)?.child.as_ref()
+    }
+
+    pub(super) fn signal(&self, slot: usize, signal: i32) {
+        if let Some(child) = self.child(slot) {
+            child.signal(signal);
+        }
+    }
+
+    /// Kills a worker, and with `group` all of its process group.
+    pub(super) fn kill(&self, slot: usize, group: bool) {
+        match self.child(slot) {
+            Some(child) if group => child.kill_group(),
+            Some(child) => child.signal(libc::SIGKILL),
+            None => {}
+        }
+    }
+
+    /// Forwards what workers wrote to standard error before they were ready.
+    pub(super) fn forward_output(&mut self, ready: &Ready, now: Duration) {
+        let mut is_blocked = false;
+        for source in ready.sources() {
+            if let Source::Output(slot) = source
+                && let Some(output) = self.slots.get_mut(slot).and_then(|w| w.output.as_mut())
+            {
+                is_blocked |= output.forward() == Forwarded::Blocked;
+            }
+        }
+        if ready.has(Source::DetachedOutput) {
+            self.detached.retain_mut(|output| {
+                let forwarded = output.forward();
+                is_blocked |= forwarded == Forwarded::Blocked;
+                forwarded != Forwarded::End
+            });
+        }
+        if is_blocked {
+            self.output_paused_until = now + BLOCKED_PAUSE;
+        }
+    }
+
+    /// Reads what a worker reports of its program.
+    pub(super) fn read_exec_status(&mut self, slot: usize) -> ExecStatus {
+        let mut bytes = [0; 1_024];
+        let Some(worker) = self.slots.get_mut(slot) else {
+            return ExecStatus::Pending;
+        };
+        let Some(pipe) = &worker.exec_status else {
+            return ExecStatus::Pending;
+        };
+        match io::read(pipe.as_fd(), &mut bytes) {
+            Ok(io::Received::Nothing) => ExecStatus::Pending,
+            Ok(io::Received::Bytes(count)) => {
+                let failure = ExecFailure::decode(&bytes[..count]);
+                worker.exec_status = None;
+                worker.exec_failure = Some(failure.0.to_string());
+                ExecStatus::Failed(failure)
+            }
+            Ok(io::Received::End) | Err(_) => {
+                worker.exec_status = None;
+                ExecStatus::Executed
+            }
+        }
+    }
+
+    /// Reaps the workers that have exited: those whose pidfd is ready, and those without one.
+    pub(super) fn reap(&self, ready: &Ready) -> Vec<(usize, Ended)> {
+        // Both iterators ascend by slot.
+        let mut exited = ready.sources().filter_map(|source| match source {
+            Source::Child(slot) => Some(slot),
+            _ => None,
+        });
+        let mut next = exited.next();
+        let mut reaped = Vec::new();
+        for (slot, child) in self.iter() {
+            let is_ready = next == Some(slot);
+            if is_ready {
+                next = exited.next();
+            }
+            if (is_ready || child.pidfd().is_none())
+                && let Some(ended) = child.try_wait()
+            {
+                reaped.push((slot, ended));
+            }
+        }
+        reaped
+    }
+
+    /// A worker was reaped.
+    pub(super) fn remove(&mut self, slot: usize, status: i32) {
+        let worker = &mut self.slots[slot];
+        worker.child = None;
+        worker.status = status;
+        worker.exec_status = None;
+        if let Some(output) = &mut worker.output {
+            output.forward_rest();
+        }
+    }
+
+    /// Why a worker could not execute its program, or else the last lines that it wrote.
+    pub(super) fn stderr_tail(&self, slot: usize) -> Option<String> {
+        let worker = self.slots.get(slot)?;
+        let lines = || {
+            let lines = worker.output.as_ref()?.last_lines()?;
+            Some(format!("its last lines on standard error: {lines}"))
+        };
+        worker.exec_failure.clone().or_else(lines)
+    }
+
+    /// Its page when it was last reported to the pool.
+    pub(super) fn snapshot(&self, slot: usize) -> Option<&Snapshot> {
+        self.slots.get(slot)?.snapshot.as_ref()
+    }
+
+    pub(super) fn set_snapshot(&mut self, slot: usize, snapshot: Option<Snapshot>) {
+        self.slots[slot].snapshot = snapshot;
+    }
+
+    /// Its count of offered connections when it was last polled.
+    pub(super) fn offers(&self, slot: usize) -> u32 {
+        self.slots[slot].offers
+    }
+
+    pub(super) fn set_offers(&mut self, slot: usize, offers: u32) {
+        self.slots[slot].offers = offers;
+    }
+
+    /// The private memory of a worker, or an upper bound that is below the limit.
+    pub(super) fn private_memory(&mut self, slot: usize, now: Duration, limit: u64) -> Option<u64> {
+        let worker = &mut self.slots[slot];
+        memory::private_memory(worker.pid, now, limit, &mut worker.measured)
+    }
+
+    pub(super) fn is_fd_access_denied(&self, slot: usize) -> bool {
+        self.slots[slot].fd_access_denied
+    }
+
+    /// No descriptor is copied from this worker any more.
+    pub(super) fn deny_fd_access(&mut self, slot: usize) {
+        self.slots[slot].fd_access_denied = true;
+    }
+
+    /// A copy of a worker's socket. From a worker that exchanges the descriptor meanwhile, nothing is
+    /// copied any more.
+    pub(super) fn take_socket(&mut self, slot: usize, number: i32) -> Option<WorkerFd> {
+        let worker = self.slots.get_mut(slot)?;
+        if worker.fd_access_denied || self.exchanged >= EXCHANGED_MAX {
+            return None;
+        }
+        match WorkerFd::take(worker.child.as_ref()?, number) {
+            Taken::Socket(socket) => Some(socket),
+            Taken::Nothing => None,
+            Taken::Exchanged => {
+                worker.fd_access_denied = true;
+                self.exchanged += 1;
+                None
+            }
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! What a worker writes to standard error before it is ready: it passes through the manager, which
-//! can then say why a start failed.
+//! What a worker writes to standard error before it is ready. It passes through the manager, which can
+//! then report why a start failed.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -9,38 +9,38 @@ use crate::sys::log::attempt::Attempt;
 use crate::sys::log::stderr::{self, Room};
 use crate::sys::process;
 
-/// What is remembered of it.
+/// How many bytes of the end are kept.
 const TAIL: usize = 2_048;
 
-/// What of that a line of the log gets.
+/// How much of that a line of the log gets.
 const LINES: usize = 5;
 const LENGTH: usize = 600;
 
-/// Descriptors that are left for other things.
+/// Descriptors that are left for other purposes.
 const RESERVE: usize = 64;
 
-/// The end of a worker's pipe that is read.
+/// The read end of the pipe that is a worker's standard error.
 #[derive(Debug)]
-pub(in crate::manager) struct Output {
+pub(crate) struct StartupOutput {
     pipe: Option<OwnedFd>,
-    /// What was read, and standard error has not taken yet.
+    /// What was read, and not written to standard error yet.
     unsent: Vec<u8>,
     tail: Vec<u8>,
 }
 
-/// How passing on went.
+/// The result of forwarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::manager) enum Passed {
-    /// There is nothing more for now.
+pub(crate) enum Forwarded {
+    /// There is no more at present.
     Everything,
-    /// Standard error takes nothing at present.
-    Held,
-    /// There is nothing more, and will not be.
+    /// Standard error accepts nothing at present.
+    Blocked,
+    /// All writers have closed the pipe.
     End,
 }
 
-impl Output {
-    pub(in crate::manager) const fn new(pipe: OwnedFd) -> Self {
+impl StartupOutput {
+    pub(crate) const fn new(pipe: OwnedFd) -> Self {
         Self {
             pipe: Some(pipe),
             unsent: Vec::new(),
@@ -48,20 +48,21 @@ impl Output {
         }
     }
 
-    /// To be waited for; `None` after the end.
-    pub(in crate::manager) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+    /// The pipe to wait for; `None` after its end.
+    pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(|pipe| pipe.as_fd())
     }
 
-    /// Passes on what is there. Bounded, since a writer that never stops must not hold the manager.
-    pub(in crate::manager) fn pass_on(&mut self) -> Passed {
+    /// Forwards what is available. The amount is limited: a writer that never stops must not hold up
+    /// the manager.
+    pub(crate) fn forward(&mut self) -> Forwarded {
         let mut buffer = [0; 4_096];
         for _ in 0..16 {
             if stderr::room() == Room::None || !self.send() {
-                return Passed::Held;
+                return Forwarded::Blocked;
             }
             let Some(pipe) = &self.pipe else {
-                return Passed::End;
+                return Forwarded::End;
             };
             match io::read(pipe.as_fd(), &mut buffer) {
                 Ok(io::Received::Bytes(count)) => {
@@ -69,23 +70,23 @@ impl Output {
                     self.unsent.extend_from_slice(bytes);
                     self.remember(bytes);
                     if !self.send() {
-                        return Passed::Held;
+                        return Forwarded::Blocked;
                     }
                 }
-                Ok(io::Received::Nothing) => return Passed::Everything,
+                Ok(io::Received::Nothing) => return Forwarded::Everything,
                 Ok(io::Received::End) | Err(_) => self.pipe = None,
             }
         }
-        Passed::Everything
+        Forwarded::Everything
     }
 
-    /// Its worker has ended: what it wrote last is remembered, also where standard error takes nothing.
-    pub(in crate::manager) fn pass_on_rest(&mut self) {
+    /// Its worker has exited: keeps the end of its output even if standard error accepts nothing.
+    pub(crate) fn forward_rest(&mut self) {
         let mut buffer = [0; 4_096];
-        if self.pass_on() != Passed::Held {
+        if self.forward() != Forwarded::Blocked {
             return;
         }
-        // A pipe holds so much.
+        // The size of a pipe.
         for _ in 0..16 {
             match self
                 .pipe
@@ -102,7 +103,7 @@ impl Output {
         self.send();
     }
 
-    /// Whether standard error has taken everything, or takes nothing any more.
+    /// Whether nothing is left to send. If standard error is closed, the output is dropped.
     fn send(&mut self) -> bool {
         if self.unsent.is_empty() {
             return true;
@@ -121,8 +122,8 @@ impl Output {
         self.tail.drain(..excess);
     }
 
-    /// The last lines, as one.
-    pub(in crate::manager) fn last_lines(&self) -> Option<String> {
+    /// The last lines, joined to one.
+    pub(crate) fn last_lines(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.tail);
         let lines: Vec<_> = text
             .lines()
@@ -136,8 +137,8 @@ impl Output {
     }
 }
 
-/// Whether this pipe leaves descriptors enough for other things.
-pub(in crate::manager) fn affordable(pipe: &Pipe) -> bool {
+/// Whether this pipe leaves enough descriptors for other purposes.
+pub(crate) fn is_affordable(pipe: &Pipe) -> bool {
     let number = pipe.read.as_raw_fd().max(pipe.write.as_raw_fd());
     usize::try_from(number).is_ok_and(|number| number + RESERVE < process::descriptor_limit())
 }
@@ -148,9 +149,9 @@ mod tests {
     use crate::sys::fd::pipe;
 
     #[test]
-    fn the_last_lines_are_told_and_no_more() {
+    fn only_the_last_lines_are_reported() {
         let pipe = pipe::pipe("test", true).unwrap();
-        let mut output = Output::new(pipe.read);
+        let mut output = StartupOutput::new(pipe.read);
         assert_eq!(output.last_lines(), None);
         for line in [
             "one\n",
@@ -169,17 +170,17 @@ mod tests {
         );
         output.remember(&[0xc3; 10_000]);
         assert!(output.tail.len() <= TAIL);
-        let told = output.last_lines().unwrap();
-        assert!(told.len() <= LENGTH && told.chars().all(|c| c == '\u{fffd}'));
+        let reported = output.last_lines().unwrap();
+        assert!(reported.len() <= LENGTH && reported.chars().all(|c| c == '\u{fffd}'));
     }
 
     #[test]
-    fn the_end_is_noticed() {
+    fn the_end_of_the_pipe_is_noticed() {
         let pipe = pipe::pipe("test", true).unwrap();
-        let mut output = Output::new(pipe.read);
-        assert_eq!(output.pass_on(), Passed::Everything);
+        let mut output = StartupOutput::new(pipe.read);
+        assert_eq!(output.forward(), Forwarded::Everything);
         drop(pipe.write);
-        assert_eq!(output.pass_on(), Passed::End);
+        assert_eq!(output.forward(), Forwarded::End);
         assert!(output.pipe().is_none());
     }
 }

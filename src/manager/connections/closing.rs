@@ -1,28 +1,24 @@
-//! Connections that others may have in their hands, closed by disposable processes: a last close can wait for
-//! the peer, and so can any call on a socket that a worker has as well.
+//! Connections that other processes have, or had, closed by disposable processes: a last close may have
+//! to wait for the peer, and so may any call on a socket that a worker shares.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::manager::event_loop::{EventLoop, Source};
-use crate::sys::fd::poll;
+use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
 use crate::sys::fd::worker_fd::{HeldFd, WorkerFd};
 use crate::sys::process::disposable::{Disposable, Prepared};
 use crate::sys::socket::listeners::Listener;
 
 /// How long peers may take to read the end of their responses.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READ_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long anything else may take.
-const QUICK: Duration = Duration::from_secs(1);
+/// How long a process may take to close connections.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Disposable processes at once, at most.
+/// The maximum number of disposable processes at a time.
 const PROCESSES_MAX: usize = 32;
-
-/// How often one is looked for that has nothing open, and has not ended.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A connection with the last records of its response.
 #[derive(Debug)]
@@ -31,168 +27,134 @@ struct Ending {
     records: Vec<u8>,
 }
 
-/// What is to be closed, and who is at it.
+/// The worker in this slot, with this pid, waits for a disposable process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claimant {
+    pub(crate) slot: usize,
+    pub(crate) pid: i32,
+}
+
+/// Connections to be closed, and the processes that do it.
 #[derive(Debug, Default)]
-pub(in crate::manager) struct Closing {
+pub(crate) struct ClosingSet {
     endings: Vec<Ending>,
     plain: Vec<WorkerFd>,
     processes: Vec<Running>,
 }
 
-/// A disposable process.
+/// A disposable process that has not been reaped.
 #[derive(Debug)]
 struct Running {
     process: Disposable,
-    /// The worker of this slot and pid waits for it.
-    passes_for: Option<(usize, i32)>,
+    claimant: Option<Claimant>,
     /// It has closed everything.
     has_ended: bool,
 }
 
-impl Closing {
-    /// Has a connection closed.
-    pub(in crate::manager) fn close(&mut self, connection: impl Into<WorkerFd>) {
-        self.plain.push(connection.into());
+impl ClosingSet {
+    /// Closes a connection.
+    pub(crate) fn close(&mut self, connection: WorkerFd) {
+        self.plain.push(connection);
     }
 
-    /// Has these last records sent on a connection, and has it closed when its peer has read them: with something
-    /// unread, a close would reset what was sent.
-    pub(in crate::manager) fn end(&mut self, connection: impl Into<WorkerFd>, records: Vec<u8>) {
+    /// Sends these last records on a connection, and closes it when its peer has read them: a close
+    /// with unread data would reset the connection, and lose what was sent.
+    pub(crate) fn end(&mut self, connection: WorkerFd, records: Vec<u8>) {
         self.endings.push(Ending {
-            connection: connection.into(),
+            connection,
             records,
         });
     }
 
     /// What another process needs, if there may be one.
-    pub(in crate::manager) fn prepare(&self) -> Option<Prepared> {
+    pub(crate) fn prepare(&self) -> Option<Prepared> {
         self.has_room().then(|| Prepared::new().ok()).flatten()
     }
 
     /// Whether there may be another process.
-    pub(in crate::manager) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.processes.len() < PROCESSES_MAX
     }
 
-    /// A disposable process has begun.
-    pub(in crate::manager) fn add(
-        &mut self,
-        process: Disposable,
-        passes_for: Option<(usize, i32)>,
-    ) {
+    /// Releases a disposable process, and watches it.
+    pub(crate) fn add(&mut self, process: Disposable, claimant: Option<Claimant>) {
         process.release();
         self.processes.push(Running {
             process,
-            passes_for,
+            claimant,
             has_ended: false,
         });
     }
 
-    /// What becomes readable when a process has ended.
-    pub(in crate::manager) fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let running = self.processes.iter().filter(|one| !one.has_ended);
-        running.map(|one| one.process.channel())
-    }
-
-    /// How long a wait may last until a process is to be looked for.
-    pub(in crate::manager) fn look_within(&self) -> Option<Duration> {
-        let is_ending = self.processes.iter().any(|one| one.has_ended);
-        is_ending.then_some(LOOK)
-    }
-}
-
-impl EventLoop {
-    /// Looks for disposable processes that have ended.
-    pub(in crate::manager) fn reap_disposable(&mut self, ready: &[Source]) {
-        if self.closing.processes.is_empty() {
-            return;
+    pub(crate) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+        for running in &self.processes {
+            if running.has_ended {
+                watch.until(Some(watch.now() + REAP_INTERVAL));
+            } else {
+                watch.add(Source::Disposable, running.process.channel());
+            }
         }
-        let told = ready.contains(&Source::Disposable);
-        let mut ended = Vec::new();
-        self.closing.processes.retain_mut(|one| {
-            let is_gone = one.process.has_ended();
-            if is_gone || (told && is_at_its_end(one.process.channel())) {
+    }
+
+    /// Reaps the processes that have ended. Returns the workers that waited for them.
+    pub(crate) fn reap(&mut self, ready: &Ready) -> Vec<Claimant> {
+        let mut claimants = Vec::new();
+        let is_ready = ready.has(Source::Disposable);
+        self.processes.retain_mut(|one| {
+            let is_reaped = one.process.has_ended();
+            if is_reaped || (is_ready && is_closed(one.process.channel())) {
                 one.has_ended = true;
-                ended.extend(one.passes_for.take());
+                claimants.extend(one.claimant.take());
             }
-            !is_gone
+            !is_reaped
         });
-        for (slot, pid) in ended {
-            // It may have been ended in the middle.
-            if self.workers.get(slot).is_some_and(|one| one.pid == pid) {
-                self.page(slot).offers().abort_taking();
-            }
-            self.handed_over = true;
-        }
+        claimants
     }
 
-    /// Has everything closed that is to be.
-    pub(in crate::manager) fn close_apart(&mut self) {
-        let plain = std::mem::take(&mut self.closing.plain);
+    /// Starts the processes that close everything that is to be closed.
+    pub(crate) fn close_all(&mut self, listeners: &[Listener]) {
+        let plain = std::mem::take(&mut self.plain);
         if !plain.is_empty() {
             let keep: Vec<_> = plain.iter().map(WorkerFd::number).collect();
-            let started = self.apart(QUICK, keep, plain, |_| ());
-            if let Err(plain) = started {
+            if let Err(plain) = self.start(CLOSE_LIMIT, keep, plain, |_| ()) {
                 plain.into_iter().for_each(WorkerFd::close_here);
             }
         }
-        let endings = std::mem::take(&mut self.closing.endings);
+        let endings = std::mem::take(&mut self.endings);
         if !endings.is_empty() {
             let keep: Vec<_> = endings.iter().map(|one| one.connection.number()).collect();
-            let listeners = std::mem::take(&mut self.parts.listeners);
-            let started = self.apart(PATIENCE, keep, endings, |endings| {
-                end_all(endings, &listeners);
-            });
-            self.parts.listeners = listeners;
-            if let Err(endings) = started {
+            let work = |endings| end_all(endings, listeners);
+            if let Err(endings) = self.start(READ_LIMIT, keep, endings, work) {
                 let connections = endings.into_iter().map(|one| one.connection);
                 connections.for_each(WorkerFd::close_here);
             }
         }
     }
 
-    /// Has a disposable process keep the hand-over queue open until the result is dropped: this process must not be
-    /// the last to close it where something is in it.
-    pub(in crate::manager) fn keep_queue(&self) -> Option<Disposable> {
-        let (send, receive) = &self.parts.handover;
-        let mut queued = Vec::new();
-        poll::wait(
-            std::iter::once(receive.as_fd()),
-            Some(Duration::ZERO),
-            &mut queued,
-        );
-        if queued.is_empty() {
-            return None;
-        }
-        let keep = [send.as_raw_fd(), receive.as_raw_fd()];
-        let prepared = Prepared::new().ok()?;
-        prepared.start(PATIENCE, keep, (), |()| ()).ok()
-    }
-
-    /// Has a disposable process do this. Where none can be had, what it was to work on comes back.
-    fn apart<T>(
+    /// Starts a disposable process for this work. Returns its subject where none can be started.
+    fn start<T>(
         &mut self,
         limit: Duration,
         keep: Vec<RawFd>,
         subject: T,
         work: impl FnOnce(T),
     ) -> Result<(), T> {
-        let Some(prepared) = self.closing.prepare() else {
+        let Some(prepared) = self.prepare() else {
             return Err(subject);
         };
         let process = prepared.start(limit, keep, subject, work)?;
-        self.closing.add(process, None);
+        self.add(process, None);
         Ok(())
     }
 }
 
-fn is_at_its_end(channel: BorrowedFd<'_>) -> bool {
+fn is_closed(channel: BorrowedFd<'_>) -> bool {
     let mut watched = [PollFd::new(channel, PollFlags::POLLIN)];
     poll(&mut watched, PollTimeout::ZERO) == Ok(1)
 }
 
-/// In a disposable process: sends what is left to send, and waits until the peers have read it. It does not close:
-/// when it ends, everything is closed at once, and nothing waits.
+/// In a disposable process: sends the last records, and waits until the peers have read them. It does
+/// not close: when the process ends, everything is closed, and nothing waits.
 fn end_all(endings: Vec<Ending>, listeners: &[Listener]) {
     let (mut open, mut done) = (Vec::new(), Vec::new());
     for Ending {
@@ -213,16 +175,19 @@ fn end_all(endings: Vec<Ending>, listeners: &[Listener]) {
 }
 
 /// In a disposable process: waits until the peers of these have read everything, and have closed.
-pub(in crate::manager) fn wait_for_ends(mut open: Vec<HeldFd>) {
+pub(crate) fn wait_for_ends(mut open: Vec<HeldFd>) {
     let mut done = Vec::new();
     while !open.is_empty() {
         let mut watched: Vec<_> = open
             .iter()
             .map(|held| PollFd::new(held.as_fd(), PollFlags::POLLIN))
             .collect();
-        // Its time is limited from outside.
+        // A timer limits the life of this process.
         let waited = poll(&mut watched, PollTimeout::NONE);
-        debug_assert!(waited.is_ok(), "no signal but the last one comes");
+        debug_assert!(
+            waited.is_ok(),
+            "only the signal of the timer is not blocked"
+        );
         let readable: Vec<_> = watched.iter().map(|one| one.any() == Some(true)).collect();
         for (position, _) in readable.iter().enumerate().rev().filter(|(_, is)| **is) {
             if open[position].discard() {

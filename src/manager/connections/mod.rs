@@ -1,7 +1,8 @@
 //! Connections that pass through the manager's hands.
 
-pub(in crate::manager) mod closing;
-pub(in crate::manager) mod handover;
-pub(in crate::manager) mod refusing;
-pub(in crate::manager) mod rescue;
-pub(in crate::manager) mod shedding;
+pub(super) mod closing;
+pub(super) mod handover;
+pub(super) mod rescue;
+mod shedding;
+
+pub(super) use shedding::{PoolView, Shed, Shedding};

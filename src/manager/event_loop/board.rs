@@ -1,61 +1,97 @@
-//! What the manager shows of itself and its workers on the scoreboard.
+//! What the manager publishes of itself and its workers on the scoreboard.
 
+use crate::manager::children::Children;
 use crate::manager::event::Event;
-use crate::manager::event_loop::EventLoop;
-use crate::pool::{Exit, Notice, SlotState};
-use crate::worker::{Figures, Reload, Stage, Total};
+use crate::pool::{Exit, Notice, Pool, SlotState};
+use crate::sys::socket::listeners::Listener;
+use crate::worker::{Figures, Header, Page, Reload, Scoreboard, Stage, Total};
 
-impl EventLoop {
-    /// What does not change.
-    pub(in crate::manager) fn publish_start(&self) {
-        let header = self.parts.scoreboard.header();
-        header.set_pm(self.settings.pm);
-        let inodes: Vec<_> = self.parts.listeners.iter().map(|one| one.inode).collect();
+#[derive(Debug)]
+pub(super) struct Board {
+    scoreboard: Scoreboard,
+    /// Reloads that have begun.
+    generation: u64,
+    /// The latest reload has failed.
+    has_reload_failed: bool,
+}
+
+impl Board {
+    /// Publishes what does not change.
+    pub(super) fn new(scoreboard: Scoreboard, pm: &str, listeners: &[Listener]) -> Self {
+        let header = scoreboard.header();
+        header.set_pm(pm);
+        let inodes: Vec<_> = listeners.iter().map(|one| one.inode).collect();
         header.set_listeners(&inodes);
+        Self {
+            scoreboard,
+            generation: 0,
+            has_reload_failed: false,
+        }
     }
 
-    /// Something that is counted, or remembered, has happened.
-    pub(in crate::manager) fn publish_notice(&mut self, notice: Notice, event: &Event) {
-        self.generation += u64::from(notice == Notice::ReloadBegun);
-        self.reload_failed = match notice {
-            Notice::ReloadBegun => false,
-            Notice::ReloadFailed { .. } => true,
-            _ => self.reload_failed,
-        };
-        let header = self.parts.scoreboard.header();
+    pub(super) const fn scoreboard(&self) -> &Scoreboard {
+        &self.scoreboard
+    }
+
+    pub(super) fn page(&self, slot: usize) -> &Page {
+        self.scoreboard.page(slot)
+    }
+
+    /// In a new worker.
+    pub(super) fn into_scoreboard(self) -> Scoreboard {
+        self.scoreboard
+    }
+
+    /// To begin and end the region of a worker.
+    pub(super) const fn scoreboard_mut(&mut self) -> &mut Scoreboard {
+        &mut self.scoreboard
+    }
+
+    fn header(&self) -> &Header {
+        self.scoreboard.header()
+    }
+
+    /// Counts a notice, or publishes its effect.
+    pub(super) fn publish_notice(&mut self, notice: Notice, event: &Event, children: &Children) {
         match notice {
             Notice::Started { slot } => {
-                header.add(Total::Forks, 1);
-                let line = self.parts.scoreboard.slot(slot);
-                line.set_worker(self.workers[slot].pid, self.generation);
+                self.header().add(Total::Forks, 1);
+                let line = self.scoreboard.slot(slot);
+                line.set_worker(children.pid(slot), self.generation);
             }
             Notice::Exited { slot, exit } => {
-                let worker = &self.workers[slot];
-                let status = if exit == Exit::Unknown {
-                    -1
-                } else {
-                    worker.status
+                let status = match exit {
+                    Exit::Unknown => -1,
+                    Exit::Code(_) | Exit::Signal(_) => children.status(slot),
                 };
+                let header = self.header();
                 header.add(Total::Deaths, 1);
-                // What it says of itself is only shown.
-                let requests = self.page(slot).snapshot().map_or(0, |look| look.requests);
+                // The worker's own counts are only shown.
+                let page = self.page(slot);
+                let requests = page.snapshot().map_or(0, |snapshot| snapshot.requests);
                 header.add(Total::Requests, requests);
-                header.add(Total::Disconnected, self.page(slot).disconnected());
-                self.parts
-                    .scoreboard
-                    .slot(slot)
-                    .set_exit(worker.pid, status);
-                self.inherit_counts(slot, matches!(exit, Exit::Signal(_) | Exit::Unknown));
+                header.add(Total::Disconnected, page.disconnected());
+                let line = self.scoreboard.slot(slot);
+                line.set_exit(children.pid(slot), status);
             }
-            Notice::ReloadBegun => header.set_reload(Reload::Running, ""),
-            // The old workers of an earlier one are gone: how the latest ended is what is shown.
-            Notice::ReloadDone if self.reload_failed => header.add(Total::ReloadsDone, 1),
-            Notice::ReloadDone => header.set_reload(Reload::Done, ""),
-            Notice::ReloadFailed { .. } => header.set_reload(Reload::Failed, &event.message),
-            Notice::Recycling { .. } => header.add(Total::Recycled, 1),
-            Notice::Stopping => header.set_stopping(),
-            // Whoever reads in the log that it is ready finds it so.
-            Notice::Ready { slot } => self.parts.scoreboard.slot(slot).set_stage(Stage::Ready),
+            Notice::ReloadBegun => {
+                self.generation += 1;
+                self.has_reload_failed = false;
+                self.header().set_reload(Reload::Running, "");
+            }
+            // The old workers of an earlier reload have exited. The result of the latest is shown.
+            Notice::ReloadDone if self.has_reload_failed => {
+                self.header().add(Total::ReloadsDone, 1);
+            }
+            Notice::ReloadDone => self.header().set_reload(Reload::Done, ""),
+            Notice::ReloadFailed { .. } => {
+                self.has_reload_failed = true;
+                self.header().set_reload(Reload::Failed, &event.message);
+            }
+            Notice::Recycling { .. } => self.header().add(Total::Recycled, 1),
+            Notice::Stopping => self.header().set_stopping(),
+            // A program that reads in the log that it is ready must find it so.
+            Notice::Ready { slot } => self.scoreboard.slot(slot).set_stage(Stage::Ready),
             Notice::ReloadQueued
             | Notice::ReloadRolled { .. }
             | Notice::Killing { .. }
@@ -71,10 +107,10 @@ impl EventLoop {
         }
     }
 
-    /// How many workers there are, and where each of them stands.
-    pub(in crate::manager) fn publish_status(&self) {
-        let counts = self.pool.counts();
-        self.parts.scoreboard.header().set_figures(&Figures {
+    /// Publishes the number of workers, and the stage of each.
+    pub(super) fn publish_status(&self, pool: &Pool, slots: usize) {
+        let counts = pool.counts();
+        self.header().set_figures(&Figures {
             wanted: counts.wanted as u64,
             processes: counts.processes as u64,
             starting: counts.starting as u64,
@@ -83,15 +119,15 @@ impl EventLoop {
             idle: counts.idle as u64,
             busy: counts.busy as u64,
         });
-        for slot in 0..self.workers.len() {
-            let stage = match self.pool.state(slot) {
+        for slot in 0..slots {
+            let stage = match pool.state(slot) {
                 SlotState::Empty => Stage::Empty,
                 SlotState::Starting => Stage::Starting,
                 SlotState::Ready => Stage::Ready,
                 SlotState::Retiring => Stage::Retiring,
                 SlotState::Gone => Stage::Gone,
             };
-            self.parts.scoreboard.slot(slot).set_stage(stage);
+            self.scoreboard.slot(slot).set_stage(stage);
         }
     }
 }

@@ -1,278 +1,350 @@
 //! What the manager performs of what the pool decides.
 
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use crate::error::Error;
+use super::{Decided, EventLoop, Forked, HostFork};
+use crate::error::{Code, Error, Result};
+use crate::manager::children::{Forking, Newborn};
+use crate::manager::connections::{PoolView, Shed, Shedding};
 use crate::manager::event::Event;
-use crate::manager::event_loop::{EventLoop, Measured, Worker};
-use crate::pool::{self, Action, Notice, Overdue, SlotState, WorkerEvent};
+use crate::manager::settings::{ForkedBy, SignalHandlers};
+use crate::pool::{self, Action, Exit, Notice, WorkerEvent};
 use crate::server::listen;
-use crate::sys::fd::poll;
+use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::process::inspect;
+use crate::sys::signal::handlers::Held;
 use crate::sys::signal::wakeup;
-use crate::worker::{Activity, Order};
-
-/// Pages that were shared with other processes become private without a sign: then all is measured again.
-const MEASURED_AGAIN: Duration = Duration::from_secs(10);
-
-/// A reload of many workers must not wake all for each that leaves.
-pub(in crate::manager) const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
-
-/// As long as nobody takes what waits there, all are woken again, more and more seldom.
-const HANDOVER_PAUSE_MAX: Duration = Duration::from_secs(1);
+use crate::worker::{Activity, Order, QUEUES};
 
 impl EventLoop {
-    pub(in crate::manager) fn report(&mut self, slot: usize, event: WorkerEvent) {
+    pub(super) fn report(&mut self, slot: usize, event: WorkerEvent) {
         self.settle(pool::Event::Worker { slot, event });
     }
 
-    /// Tells the pool, performs what it answers, and returns the slot it wants a worker in.
-    pub(in crate::manager) fn settle(&mut self, event: pool::Event) -> Option<usize> {
+    /// Reports an event to the pool, and performs its actions. Returns the slot in which it wants a new
+    /// worker.
+    pub(super) fn settle(&mut self, event: pool::Event) -> Option<usize> {
         if event == pool::Event::Stop && !self.pool.is_stopping() {
-            self.settle_for_stop();
+            self.with_shedding(|shedding, _| shedding.stop());
         }
-        let mut actions = std::mem::take(&mut self.actions);
-        self.pool.handle(self.now(), event, &mut actions);
         let mut fork = None;
-        let mut measured = Vec::new();
-        for action in actions.drain(..) {
-            match action {
-                Action::Fork { slot } => fork = Some(slot),
-                Action::Retire { slot, last } => {
-                    let order = if last {
-                        Order::RetireLast
-                    } else {
-                        Order::Retire
-                    };
-                    self.page(slot).give_order(order);
-                    self.workers[slot].snapshot = None;
+        self.inbox.push_back(event);
+        while let Some(event) = self.inbox.pop_front() {
+            self.actions.clear();
+            self.pool.handle(self.clock.now(), event, &mut self.actions);
+            for index in 0..self.actions.len() {
+                if let Some(&action) = self.actions.get(index) {
+                    fork = self.perform(action).or(fork);
                 }
-                Action::Wake { slot } => self.wake(slot),
-                // Its first Accept may have come since the pool was told.
-                Action::Terminate { slot } => match self.page(slot).activity() {
-                    Some(
-                        Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished,
-                    ) => {
-                        self.wake(slot);
-                    }
-                    Some(Activity::Starting | Activity::Leaving) | None => {
-                        self.signal(slot, self.settings.stop_signal);
-                    }
-                },
-                Action::GiveNotice { slot } => self.give_notice(slot),
-                Action::Kill { slot, rescue } => {
-                    if rescue {
-                        self.claim_offers(slot);
-                        self.begin_rescue(slot);
-                    }
-                    self.kill(slot);
-                }
-                Action::ClaimOffers { slot } => self.claim_offers(slot),
-                Action::Rebalance { slot } => {
-                    self.page(slot).request_rebalance();
-                    self.asked_to_share = true;
-                }
-                Action::Measure { slot } => measured.push(slot),
-                Action::Notice(notice) => {
-                    // Before anybody is told: a worker that leaves has seen the queue's end.
-                    if notice == Notice::Stopping {
-                        self.has_stopped_arrivals |= listen::stop_arrivals();
-                    }
-                    self.notice(notice);
-                }
-                Action::Stopped => self.stopped = true,
-            }
-        }
-        self.actions = actions;
-        for slot in measured {
-            if let Some(bytes) = self.private_memory(slot) {
-                self.report(slot, WorkerEvent::Memory { bytes });
             }
         }
         fork
     }
 
-    fn kill(&self, slot: usize) {
-        match &self.workers[slot].child {
-            Some(child) if self.settings.process_group => child.kill_group(),
-            Some(child) => child.signal(libc::SIGKILL),
-            None => {}
-        }
-    }
-
-    /// A worker's private memory, or what it is at most if that is below the limit: to measure takes a walk through all of
-    /// its pages, and what it may have grown by is known without.
-    fn private_memory(&mut self, slot: usize) -> Option<u64> {
-        let (now, limit) = (self.now(), self.settings.pool.max_memory);
-        let worker = &mut self.workers[slot];
-        let resident = inspect::resident_memory(worker.pid)?;
-        if resident <= limit {
-            return Some(resident);
-        }
-        if let Some(measured) = &worker.measured
-            && now < measured.at + MEASURED_AGAIN
-        {
-            let grown = resident.saturating_sub(measured.resident);
-            let most = measured.private.saturating_add(grown);
-            if most <= limit {
-                return Some(most);
+    fn perform(&mut self, action: Action) -> Option<usize> {
+        match action {
+            Action::Fork { slot } => return Some(slot),
+            Action::Retire { slot, last } => {
+                let order = if last {
+                    Order::RetireLast
+                } else {
+                    Order::Retire
+                };
+                self.board.page(slot).give_order(order);
+                self.children.set_snapshot(slot, None);
             }
+            Action::Wake { slot } => self.wake(slot),
+            // It may have entered its first Accept since the pool was notified.
+            Action::Terminate { slot } => match self.board.page(slot).activity() {
+                Some(Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished) => {
+                    self.wake(slot);
+                }
+                Some(Activity::Starting | Activity::Leaving) | None => {
+                    self.children.signal(slot, self.settings.stop_signal);
+                }
+            },
+            Action::GiveNotice { slot } => self.give_notice(slot),
+            Action::Kill { slot, rescue } => {
+                if rescue {
+                    self.claim_offers(slot);
+                    let page = self.board.page(slot);
+                    let (children, closing) = (&mut self.children, &mut self.closing);
+                    self.rescues.begin(slot, children, page, closing);
+                }
+                self.children.kill(slot, self.settings.process_group);
+            }
+            Action::ClaimOffers { slot } => self.claim_offers(slot),
+            Action::Rebalance { slot } => {
+                self.handover.request_rebalance(self.board.page(slot));
+            }
+            Action::Measure { slot } => {
+                let (now, limit) = (self.clock.now(), self.settings.pool.max_memory);
+                let memory = self.children.private_memory(slot, now, limit);
+                self.inbox.extend(memory.map(|bytes| pool::Event::Worker {
+                    slot,
+                    event: WorkerEvent::Memory { bytes },
+                }));
+            }
+            Action::Notice(notice) => {
+                // Before a worker is asked to exit: one that exits has seen the end of the queue.
+                if notice == Notice::Stopping {
+                    self.has_stopped_arrivals |= listen::stop_arrivals();
+                }
+                self.notice(notice);
+            }
+            Action::Stopped => self.stopped = true,
         }
-        let private = inspect::private_memory(worker.pid)?;
-        worker.measured = Some(Measured {
-            at: now,
-            private,
-            resident,
-        });
-        Some(private)
+        None
     }
 
-    fn signal(&self, slot: usize, signal: i32) {
-        if let Some(child) = &self.workers[slot].child {
-            child.signal(signal);
-        }
+    fn claim_offers(&mut self, slot: usize) {
+        self.handover.claim_offers(
+            slot,
+            &mut self.children,
+            self.board.page(slot),
+            &self.listeners,
+            &mut self.closing,
+        );
     }
 
-    /// Interrupts a worker's wait. One that only serves requests looks at its order behind each of them, and a signal
-    /// would end the application's own select(2), which is never restarted (signal(7)).
+    /// Interrupts a worker's wait. A worker that only serves requests reads its order after each of
+    /// them, and a signal would end the application's own select(2), which is never restarted
+    /// (signal(7)).
     fn wake(&self, slot: usize) {
-        if !self.page(slot).only_serves() {
-            self.signal(slot, wakeup::WAKE_SIGNAL);
+        if !self.board.page(slot).only_serves() {
+            self.children.signal(slot, wakeup::WAKE_SIGNAL);
         }
     }
 
-    /// Tells a worker that its request has been running for too long. Only one that handles the signal
-    /// gets it: by default it would kill.
+    /// Notifies a worker that its request has exceeded `request_timeout`. It gets the signal only if it
+    /// handles it: by default the signal would kill it.
     fn give_notice(&self, slot: usize) {
-        let worker = &self.workers[slot];
-        if let Some(look) = &worker.snapshot {
-            self.page(slot).give_notice(look.request);
+        if let Some(snapshot) = self.children.snapshot(slot) {
+            self.board.page(slot).give_notice(snapshot.request);
         }
         if let Some(signal) = self.settings.notice_signal
-            && inspect::catches(worker.pid, signal)
+            && inspect::catches(self.children.pid(slot), signal)
         {
-            self.signal(slot, signal);
+            self.children.signal(slot, signal);
         }
     }
 
-    /// Has every worker look at the hand-over queue, those that wait at once, if something is in it. Not when a
-    /// worker is told to leave: only when it has looked at that order can anything be there.
-    pub(in crate::manager) fn wake_for_handover(&mut self) {
-        if !self.handed_over || self.now() < self.handover_gate {
-            return;
-        }
-        self.handed_over = false;
-        let mut queued = Vec::new();
-        let queue = std::iter::once(self.parts.handover.1.as_fd());
-        poll::wait(queue, Some(Duration::ZERO), &mut queued);
-        if queued.is_empty() {
-            self.handover_pause = HANDOVER_PAUSE;
-            return;
-        }
-        // A worker without a free descriptor leaves it to the others.
-        self.handed_over = true;
-        self.handover_gate = self.now() + self.handover_pause;
-        self.handover_pause = HANDOVER_PAUSE_MAX.min(self.handover_pause * 2);
-        let mut is_anybody_idle = false;
-        for (slot, child) in self.children() {
-            if self.pool.state(slot) == SlotState::Ready
-                && self.page(slot).activity() == Some(Activity::Idle)
-            {
-                child.signal(wakeup::WAKE_SIGNAL);
-                is_anybody_idle = true;
-            }
-        }
-        // Under load nobody may be, nor ever find the listen queue empty and look elsewhere.
-        if !is_anybody_idle {
-            for (slot, _) in self.children() {
-                self.page(slot).set_handover_hint();
-            }
-        }
-    }
-
+    /// Logs a notice, publishes its effect, and keeps it for the host.
     fn notice(&mut self, notice: Notice) {
+        let (children, board) = (&self.children, &mut self.board);
         let config = &self.settings.pool;
-        let pid = |slot: usize| self.workers[slot].pid;
-        let event = match notice {
-            Notice::Started { slot } => Event::started(pid(slot)),
-            Notice::Ready { slot } => Event::ready(pid(slot)),
-            Notice::Exited { slot, exit } => {
-                Event::exited(pid(slot), self.workers[slot].status, exit)
+        let event = super::notices::event_of(notice, config, children, board.scoreboard());
+        if let Notice::Resized { wanted } | Notice::Sized { wanted, .. } = notice {
+            // Workers report to FastCGI clients how many there are.
+            let size = u32::try_from(wanted).unwrap_or(u32::MAX);
+            for (slot, _) in children.iter() {
+                board.page(slot).set_pool_size(size);
             }
-            Notice::ReloadBegun => Event::reload_begun(),
-            Notice::ReloadQueued => Event::notice("a reload is going on; another one follows"),
-            Notice::ReloadRolled { old } => Event::reload_rolled(old),
-            Notice::ReloadDone => Event::reload_done(),
-            Notice::ReloadFailed { slot, cause } => {
-                // Where none could be forked, there is nobody in the slot.
-                let worker = self.workers.get(slot);
-                Event::reload_failed(
-                    worker.map_or(0, |worker| worker.pid),
-                    cause,
-                    config.start_timeout,
-                    worker.and_then(Worker::stderr_tail),
-                )
-            }
-            Notice::Killing { slot, overdue } => {
-                let limit = match overdue {
-                    Overdue::Start => config.start_timeout,
-                    Overdue::Exit => config.die_timeout,
-                    Overdue::Request => Some(config.request_timeout_grace),
-                };
-                Event::killing(pid(slot), overdue, limit, &self.request_of(slot))
-            }
-            Notice::Slow { slot, age } => Event::slow(pid(slot), age, &self.request_of(slot)),
-            Notice::Overdue { slot, age } => {
-                Event::timed_out(pid(slot), age, &self.request_of(slot))
-            }
-            Notice::Recycling { slot, why } => Event::recycling(pid(slot), why),
-            Notice::BackingOff { pause } => Event::notice(format!(
-                "workers die soon after their start; the next one is started in {:.1} s",
-                pause.as_secs_f64()
-            )),
-            Notice::DeparturesLimited { limit } => Event::notice(format!(
-                "workers exit with status 0 soon after their start, more than {limit} a second; \
-                 their replacements are limited to {limit} a second"
-            )),
-            Notice::ForkFailed { errno, pause } => {
-                let error = Error::system("fork of a worker", errno);
-                Event::notice(format!("{error}; tried again in {pause:?}"))
-            }
-            Notice::Resized { wanted } => {
-                self.tell_size(wanted);
-                Event::resized(wanted)
-            }
-            Notice::Sized { wanted, up: _ } => {
-                self.tell_size(wanted);
-                Event::sized()
-            }
-            Notice::Emptied => Event::emergency(),
-            Notice::Recovered => Event::recovered(),
-            Notice::Stopping => Event::stopping(self.children().count()),
-        };
-        self.publish_notice(notice, &event);
-        self.publish(event);
-    }
-
-    /// Workers tell their peers how many there are.
-    fn tell_size(&self, wanted: usize) {
-        let size = u32::try_from(wanted).unwrap_or(u32::MAX);
-        self.children()
-            .for_each(|(slot, _)| self.page(slot).set_pool_size(size));
-    }
-
-    /// What a worker's request is, for a line of the log.
-    fn request_of(&self, slot: usize) -> String {
-        let Some((_, details)) = self.request_in(slot) else {
-            return match self.page(slot).activity() {
-                Some(Activity::Reading) => ": its parameters have not arrived".to_owned(),
-                _ => String::new(),
-            };
-        };
-        match (details.method.as_str(), details.uri.as_str()) {
-            ("", "") => String::new(),
-            (method, uri) => format!(": {method} {uri}"),
         }
+        board.publish_notice(notice, &event, children);
+        if let (Notice::Exited { slot, exit }, Some(shedding)) = (notice, &mut self.shedding) {
+            let was_killed = matches!(exit, Exit::Signal(_) | Exit::Unknown);
+            shedding.inherit_counts(board.page(slot), was_killed);
+        }
+        self.outbox.push(event);
+    }
+
+    /// When the listen queues are to be sampled. A pool that stops answers what waits.
+    pub(super) fn shedding_at(&self) -> Option<Duration> {
+        let at = self.shedding.as_ref()?.sample_at();
+        at.filter(|_| !self.pool.is_stopping())
+    }
+
+    /// Samples the listen queues when it is time, and starts a process for what has waited too long.
+    pub(super) fn shed(&mut self) {
+        let now = self.clock.now();
+        let is_due = self.shedding_at().is_some_and(|at| at <= now);
+        let may_wait = self.closing.has_room();
+        self.with_shedding(|shedding, pool| shedding.step(pool, now, is_due, may_wait));
+    }
+
+    fn with_shedding(&mut self, step: impl FnOnce(&mut Shedding, PoolView<'_>) -> Shed) {
+        let Some(shedding) = &mut self.shedding else {
+            return;
+        };
+        let pool = PoolView {
+            clock: self.clock,
+            pool: &self.pool,
+            children: &self.children,
+            scoreboard: self.board.scoreboard(),
+            listeners: &self.listeners,
+            handover: self.handover.sender(),
+            are_programs: self.settings.program.is_some(),
+        };
+        let shed = step(shedding, pool);
+        shed.events
+            .into_iter()
+            .for_each(|event| self.outbox.push(event));
+        if shed.has_handed_over {
+            self.handover.mark_pending();
+        }
+        if let Some(process) = shed.finished {
+            self.closing.add(process, None);
+        }
+    }
+
+    /// The listening sockets at which a worker is to count.
+    fn counted_queues(&self) -> [u64; QUEUES] {
+        let mut inodes = [0; QUEUES];
+        if self.shedding.is_some() {
+            for (inode, listener) in inodes.iter_mut().zip(&self.listeners) {
+                *inode = listener.inode;
+            }
+        }
+        inodes
+    }
+
+    /// Whether there are enough descriptors for this many workers. If not, that is logged.
+    pub(super) fn may_grow_to(&mut self, workers: usize) -> bool {
+        let grown = self.descriptors.check_growth(workers, &self.settings.pool);
+        let Err(shortage) = grown else {
+            return true;
+        };
+        let stays = match shortage.is_fatal {
+            true => format!(": the number of workers stays at {}", self.pool.most()),
+            false => String::new(),
+        };
+        self.outbox.push(Event::notice(shortage.line + &stays));
+        !shortage.is_fatal
+    }
+
+    pub(super) fn fork(&mut self, decided: Decided) -> Forked {
+        let Some(slot) = decided.fork else {
+            return Forked::Parent(decided.observed);
+        };
+        match self.settings.forked_by {
+            ForkedBy::Host => {
+                self.host_fork = HostFork::Due { slot };
+                Forked::ByHost
+            }
+            ForkedBy::Manager => match self.fork_here(slot) {
+                Some(newborn) => Forked::Child(newborn),
+                None => Forked::Parent(decided.observed),
+            },
+        }
+    }
+
+    /// `Some` in the child, in which all signals stay blocked.
+    fn fork_here(&mut self, slot: usize) -> Option<Newborn> {
+        // A failure was reported.
+        let forking = self.prepare_fork(slot).ok()?;
+        let held = Held::begin();
+        let forked = child::fork();
+        self.complete_fork(forking, held, forked)
+    }
+
+    /// Everything before a fork that can fail. The error is errno, and was reported to the pool.
+    fn prepare_fork(&mut self, slot: usize) -> std::result::Result<Forking, i32> {
+        self.children.vacate(slot);
+        if let Some(shedding) = &self.shedding {
+            shedding.worker_starts();
+        }
+        let size = u32::try_from(self.pool.counts().wanted).unwrap_or(u32::MAX);
+        let limit = self.pool.request_limit(slot);
+        self.board.scoreboard_mut().begin(slot, size, limit);
+        self.board.page(slot).set_queues(self.counted_queues());
+        Forking::prepare(slot, &self.settings).map_err(|error| {
+            let errno = error.errno();
+            self.report(slot, WorkerEvent::ForkFailed { errno });
+            errno
+        })
+    }
+
+    /// `Some` in the child, in which all signals stay blocked.
+    fn complete_fork(
+        &mut self,
+        forking: Forking,
+        held: Held,
+        forked: std::result::Result<Fork, i32>,
+    ) -> Option<Newborn> {
+        let slot = forking.slot();
+        if matches!(forked, Ok(Fork::Child)) {
+            held.keep();
+            return Some(forking.into_newborn());
+        }
+        drop(held);
+        self.board.scoreboard_mut().keep_visible(slot);
+        match forked {
+            Ok(Fork::Parent(child)) => {
+                let has_sigchld = self.settings.signal_handlers == SignalHandlers::Manager;
+                if child.pidfd().is_none() && has_sigchld {
+                    self.channels.signals.watch_children();
+                }
+                self.children.add(forking, child);
+                self.report(slot, WorkerEvent::Forked);
+            }
+            Ok(Fork::Child) => {}
+            Err(errno) => self.report(slot, WorkerEvent::ForkFailed { errno }),
+        }
+        None
+    }
+
+    pub(crate) const fn is_fork_due(&self) -> bool {
+        matches!(self.host_fork, HostFork::Due { .. })
+    }
+
+    pub(crate) const fn is_fork_begun(&self) -> bool {
+        matches!(self.host_fork, HostFork::Begun { .. })
+    }
+
+    /// The host forks now, with all signals blocked. The error is errno, and was reported to the pool.
+    pub(crate) fn begin_host_fork(&mut self, held: Held) -> std::result::Result<(), i32> {
+        let HostFork::Due { slot } = std::mem::replace(&mut self.host_fork, HostFork::None) else {
+            return Ok(());
+        };
+        let begun = self.prepare_fork(slot).and_then(|mut forking| {
+            if let Err(error) = forking.prepare_known() {
+                let errno = error.errno();
+                self.complete_fork(forking, held, Err(errno));
+                return Err(errno);
+            }
+            self.host_fork = HostFork::Begun { forking, held };
+            Ok(())
+        });
+        begun.inspect_err(|_| self.end_turn(false))
+    }
+
+    /// The result of the host's fork. `Some` in the child, in which all signals stay blocked.
+    pub(crate) fn complete_host_fork(
+        &mut self,
+        forked: std::result::Result<Fork, i32>,
+    ) -> Option<Newborn> {
+        match std::mem::replace(&mut self.host_fork, HostFork::None) {
+            HostFork::Begun { forking, held } => {
+                let newborn = self.complete_fork(forking, held, forked);
+                if newborn.is_none() {
+                    self.end_turn(false);
+                }
+                newborn
+            }
+            HostFork::Due { slot } => {
+                if let Err(errno) = forked {
+                    self.report(slot, WorkerEvent::ForkFailed { errno });
+                    self.end_turn(false);
+                }
+                None
+            }
+            HostFork::None => None,
+        }
+    }
+
+    /// The child of this process that the host has forked.
+    ///
+    /// # Errors
+    /// [`Code::Argument`]: it is a worker already, or not a child.
+    pub(crate) fn child_of_host(&self, pid: i32) -> Result<Child> {
+        let wrong = |what: &str| {
+            let message = format!("argument pid: {pid} is {what}");
+            Err(Error::caused(Code::Argument, message, libc::ECHILD))
+        };
+        if self.children.iter().any(|(_, worker)| worker.pid() == pid) {
+            return wrong("a worker already");
+        }
+        Child::of_this_process(pid).map_or_else(|| wrong("not a child of this process"), Ok)
     }
 }

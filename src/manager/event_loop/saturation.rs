@@ -1,85 +1,89 @@
-//! A warning when every worker is busy and connections wait, and no more workers may be started.
+//! A warning when every worker is busy, connections wait, and no more workers may be started.
 //!
-//! The listening socket tells: it is watched, but after each look not for a while, so that traffic wakes the manager
-//! seldom, and a pool that nobody uses never.
+//! The manager watches the listening socket, but pauses after each check. So traffic seldom wakes it,
+//! and an unused pool never does.
 
 use std::time::Duration;
 
+use crate::manager::children::Children;
 use crate::manager::event::Event;
-use crate::manager::event_loop::EventLoop;
-use crate::pool::SlotState;
-use crate::worker::Activity;
+use crate::pool::{Pool, SlotState};
+use crate::sys::socket::listeners::Listener;
+use crate::worker::{Activity, Scoreboard};
 
-/// The listening socket is left alone for this long after a look.
+/// The listening socket is not watched for this long after a check.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// So many looks in a row must find it so: one burst is no lack of workers.
-const LOOKS: u32 = 3;
+/// The number of checks in a row that must find the pool saturated: a single burst does not count.
+const CHECKS: u32 = 3;
 
-/// How often there is a line in the log at most.
-const SAID: Duration = Duration::from_secs(60);
+/// The minimum time between two warnings.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was seen.
 #[derive(Debug, Default)]
-pub(in crate::manager) struct Saturation {
-    /// From when on the listening socket is worth a look.
-    look_at: Duration,
-    /// Looks in a row that found every worker busy.
-    looks: u32,
-    /// Nothing is said before this time.
+pub(super) struct Saturation {
+    check_at: Duration,
+    /// Checks in a row that found every worker busy.
+    checks: u32,
+    /// There is no warning before this time.
     quiet_until: Duration,
 }
 
-impl EventLoop {
-    /// From when on the listening socket is to be watched for this: not while the pool may still grow.
-    pub(in crate::manager) fn saturation_at(&self) -> Option<Duration> {
-        let is_at_most = self.pool.watch_listener().is_none() && !self.pool.is_stopping();
-        is_at_most.then_some(self.saturation.look_at)
+impl Saturation {
+    /// From when on the listening socket is to be watched. Not while the pool may still grow.
+    pub(super) fn check_at(&self, pool: &Pool) -> Option<Duration> {
+        let is_at_limit = pool.watch_listener().is_none() && !pool.is_stopping();
+        is_at_limit.then_some(self.check_at)
     }
 
-    /// A connection waits to be accepted.
-    pub(in crate::manager) fn look_at_saturation(&mut self) {
-        let now = self.now();
-        // The looks before were not just before.
-        if now > self.saturation.look_at + PAUSE {
-            self.saturation.looks = 0;
+    /// A connection waits to be accepted. Returns a warning if the pool is saturated.
+    pub(super) fn check(
+        &mut self,
+        now: Duration,
+        pool: &Pool,
+        children: &Children,
+        scoreboard: &Scoreboard,
+        listeners: &[Listener],
+    ) -> Option<Event> {
+        // The last check was too long ago.
+        if now > self.check_at + PAUSE {
+            self.checks = 0;
         }
-        self.saturation.look_at = now + PAUSE;
-        let busy = self.all_busy();
+        self.check_at = now + PAUSE;
+        let busy = all_busy(pool, children, scoreboard);
         if busy == 0 {
-            self.saturation.looks = 0;
-            return;
+            self.checks = 0;
+            return None;
         }
-        self.saturation.looks += 1;
-        if self.saturation.looks < LOOKS || now < self.saturation.quiet_until {
-            return;
+        self.checks += 1;
+        if self.checks < CHECKS || now < self.quiet_until {
+            return None;
         }
-        let listeners = self.parts.listeners.iter();
-        let waiting = listeners.filter_map(|one| one.waiting());
+        let waiting = listeners.iter().filter_map(Listener::waiting);
         let waiting: usize = waiting.sum();
         if waiting == 0 {
-            return;
+            return None;
         }
-        self.saturation.quiet_until = now + SAID;
-        self.publish(Event::saturated(busy, waiting));
+        self.quiet_until = now + WARNING_INTERVAL;
+        Some(Event::saturated(busy, waiting))
     }
+}
 
-    /// How many workers are ready, if each of them says that it serves a request; else 0.
-    fn all_busy(&self) -> usize {
-        let mut busy = 0;
-        for (slot, _) in self.children() {
-            match self.pool.state(slot) {
-                SlotState::Ready => {}
-                // It is about to serve.
-                SlotState::Starting => return 0,
-                SlotState::Empty | SlotState::Retiring | SlotState::Gone => continue,
-            }
-            match self.page(slot).activity() {
-                Some(Activity::Reading | Activity::Busy | Activity::Finished) => busy += 1,
-                // One that says nothing of itself may wait for a request.
-                Some(Activity::Idle | Activity::Starting | Activity::Leaving) | None => return 0,
-            }
+/// The number of ready workers if each of them reports that it serves a request; otherwise 0.
+fn all_busy(pool: &Pool, children: &Children, scoreboard: &Scoreboard) -> usize {
+    let mut busy = 0;
+    for (slot, _) in children.iter() {
+        match pool.state(slot) {
+            SlotState::Ready => {}
+            // It will serve soon.
+            SlotState::Starting => return 0,
+            SlotState::Empty | SlotState::Retiring | SlotState::Gone => continue,
         }
-        busy
+        match scoreboard.page(slot).activity() {
+            Some(Activity::Reading | Activity::Busy | Activity::Finished) => busy += 1,
+            // A worker that reports nothing may be waiting for a request.
+            Some(Activity::Idle | Activity::Starting | Activity::Leaving) | None => return 0,
+        }
     }
+    busy
 }

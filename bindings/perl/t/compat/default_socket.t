@@ -122,7 +122,7 @@ END
     for my $option (qw(FCGIPM_USER FCGIPM_GROUP FCGIPM_CHROOT)) {
         $daemon = compat(text => $PLAIN, address => '', environment => { $option => '/' });
         isnt($daemon->ended, 0, "$option without workers is refused");
-        like($daemon->log, qr/\b\Q@{[ lc $option =~ s{FCGIPM_}{}r ]}\E\b.*for the workers of a manager, and n_processes is 0/, 'in words');
+        like($daemon->log, qr/\b\Q@{[ lc $option =~ s{FCGIPM_}{}r ]}\E\b.*for the workers of a manager, but n_processes is 0/, 'in words');
     }
 }
 

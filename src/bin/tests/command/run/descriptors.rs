@@ -69,7 +69,7 @@ fn with_too_low_a_hard_limit_it_does_not_start_and_both_numbers_are_told() {
         let wanted = "fcgipm run: the manager of 60 workers may need ";
         assert!(lines[0].starts_with(wanted), "{lines:#?}");
         assert!(number_behind(&lines[0], wanted) > 240, "{lines:#?}");
-        let behind = "open files, and its hard limit (RLIMIT_NOFILE) is 64";
+        let behind = "open files, but its hard limit (RLIMIT_NOFILE) is 64";
         assert!(lines[0].ends_with(behind), "{lines:#?}");
         let address = run.address();
         assert!(!fs::exists(address).unwrap());

@@ -66,7 +66,7 @@ fn one_that_does_not_leave_is_killed_after_the_time_for_it() {
     let first = run.ready();
     run.signal("HUP");
     run.line(&format!(
-        "killing worker (pid {first}): it did not leave within 300ms"
+        "killing worker (pid {first}): it did not exit within die_timeout = 300ms"
     ));
     run.line(&format!("worker (pid {first}) killed by SIGKILL"));
     run.signal("TERM");

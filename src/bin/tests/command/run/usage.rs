@@ -54,7 +54,7 @@ fn what_cannot_work_is_told_at_once() {
     for (options, reason) in [
         (
             &["--workers", "0", "--", "true"][..],
-            "option n_processes: a program needs one worker",
+            "option n_processes: a program needs at least one worker",
         ),
         (&["--no-signals", "--", "true"], "option no_signals"),
         (

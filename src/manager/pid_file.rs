@@ -1,8 +1,8 @@
-//! The pid file: says where the manager is, and that there is one.
+//! The pid file: the manager's pid, and a lock that shows that the manager runs.
 //!
-//! The manager holds a lock on the file for as long as it lives, so a file whose manager was killed
-//! is known to be stale although its pid may be in use again. It is written in place, since its
-//! directory (/run, say) need not be writable for the one who may write the file.
+//! The manager locks the file for its whole life. So the file of a killed manager is known to be
+//! stale, even if its pid is in use again. It is written in place, because its directory (such as
+//! /run) need not be writable for a user who may write the file.
 //!
 //! A path that another user could redirect is refused: root would write wherever that user likes.
 
@@ -21,15 +21,15 @@ use crate::sys;
 use crate::sys::file::lock::{Lock, process_exists, try_exclusive};
 use crate::sys::file::trusted_path::{self, Distrust, TrustedDirectory};
 
-/// A pid has at most 10 digits; more than this is no pid file.
+/// A pid has at most 10 digits; a longer file is not a pid file.
 const LENGTH_MAX: usize = 32;
 
-/// How often a file may be removed under our hands before we give up.
+/// How often other processes may replace the file before an attempt to write it fails.
 const ATTEMPTS: usize = 100;
 
 /// A pid file that names this process.
 #[derive(Debug)]
-pub(in crate::manager) struct PidFile {
+pub(super) struct PidFile {
     path: PathBuf,
     file: File,
     owner: i32,
@@ -42,8 +42,8 @@ enum Content {
 }
 
 impl PidFile {
-    /// Writes the file, unless a live manager has it.
-    pub(in crate::manager) fn acquire(path: &Path) -> Result<Self> {
+    /// Writes the file, unless a running manager has it.
+    pub(super) fn acquire(path: &Path) -> Result<Self> {
         // The host may change its directory while it runs.
         let path = std::path::absolute(path).map_err(|e| failed(path, "", &e))?;
         for _ in 0..ATTEMPTS {
@@ -61,7 +61,7 @@ impl PidFile {
     fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let name = path
             .file_name()
-            .ok_or_else(|| refused(path, "names no file"))?;
+            .ok_or_else(|| refused(path, "is not the path of a file"))?;
         let directory = trusted_path::directory_of(path).map_err(|distrust| match distrust {
             Distrust::System(_, errno) => failed(path, "open: ", &errno.into()),
             Distrust::Owner { .. } | Distrust::Writable { .. } | Distrust::Entry { .. } => {
@@ -85,17 +85,17 @@ impl PidFile {
             Content::Pid(pid) if lock == Lock::Refused && process_exists(pid) => {
                 return Err(running(path, &format!("a manager is running (pid {pid})")));
             }
-            // A manager that takes no lock, as FCGI::ProcManager, may have written it. The pid alone
-            // proves nothing: after a reboot it may be anybody's.
+            // A manager that takes no lock, such as FCGI::ProcManager, may have written it. The pid
+            // alone proves nothing: after a reboot any process may have it.
             Content::Pid(pid) if pid != owner && runs_our_program(pid) => {
                 return Err(running(path, &format!("a manager is running (pid {pid})")));
             }
-            // A lock on a file whose manager is gone is held by a child that the host forked.
+            // If the manager has exited and the lock is held, a child that the host forked holds it.
             Content::Empty | Content::Pid(_) => {}
             Content::Other => {
                 return Err(refused(
                     path,
-                    "it holds something else than a pid, and is left alone",
+                    "contains something other than a pid, and is left unchanged",
                 ));
             }
         }
@@ -103,8 +103,8 @@ impl PidFile {
         file.write_all_at(line.as_bytes(), 0)
             .and_then(|()| file.set_len(line.len() as u64))
             .map_err(|e| {
-                // A full disk: nothing of ours stays. In a directory that is not ours to write in,
-                // the file stays, and empty.
+                // A full disk: remove the file. In a directory that this process may not write to, the
+                // file stays, and is empty.
                 let _ = file.set_len(0);
                 let _ = std::fs::remove_file(path);
                 failed(path, "write: ", &e)
@@ -129,14 +129,14 @@ impl Drop for PidFile {
             .is_ok_and(|opened| is_at(&self.path, &opened))
             && matches!(read(&self.file), Ok(Content::Pid(pid)) if pid == self.owner);
         if ours && std::fs::remove_file(&self.path).is_err() {
-            // The directory is not ours to write in: at least name nobody who is gone.
+            // This process may not write to the directory: at least the file names no old pid.
             let _ = self.file.set_len(0);
         }
     }
 }
 
-/// Opens the file, or makes it. What is there already is looked at before it is opened for writing: of a
-/// device even that may have an effect. `None`: another process was faster.
+/// Opens or creates the file. An existing one is checked before it is opened for writing, because to
+/// open a device may have an effect. `None`: another process replaced it meanwhile.
 fn open(path: &Path, name: &OsStr, directory: &TrustedDirectory) -> Result<Option<File>> {
     let found = directory
         .stat(name)
@@ -162,12 +162,12 @@ fn open(path: &Path, name: &OsStr, directory: &TrustedDirectory) -> Result<Optio
     Ok(is_the_one.then_some(file))
 }
 
-/// Whether a file that is there may be written.
+/// Whether an existing file may be written.
 fn check(path: &Path, stat: &FileStat, directory: &TrustedDirectory) -> Result<()> {
     match trusted_path::kind(stat) {
         SFlag::S_IFREG => {}
         SFlag::S_IFLNK => return Err(refused(path, "is a symbolic link")),
-        _ => return Err(refused(path, "not a regular file")),
+        _ => return Err(refused(path, "is not a regular file")),
     }
     if directory.is_shared {
         let uid = stat.st_uid;
@@ -181,7 +181,7 @@ fn check(path: &Path, stat: &FileStat, directory: &TrustedDirectory) -> Result<(
         if stat.st_nlink != 1 {
             return Err(refused(
                 path,
-                "is another file's hard link, in a directory that other users may write to",
+                "is a hard link to another file, in a directory that other users may write to",
             ));
         }
     }
@@ -207,19 +207,19 @@ fn is_at(path: &Path, opened: &Metadata) -> bool {
         .is_ok_and(|there| there.dev() == opened.dev() && there.ino() == opened.ino())
 }
 
-/// Whether a process runs the program that this one runs, with the same arguments: of an interpreter's many
-/// programs, the same one. One that we may not look at does not: it is another user's.
+/// Whether a process runs the same program as this one, with the same arguments: of the many programs
+/// of an interpreter, the same one. A process that may not be inspected does not: it is another user's.
 fn runs_our_program(pid: i32) -> bool {
     let program = |process: &str| {
         let path = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
         let path = path.into_os_string().into_string().ok()?;
         let arguments = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
-        // So it reads after an update of the program.
+        // The link reads like this after an update of the program.
         Some((path.trim_end_matches(" (deleted)").to_owned(), arguments))
     };
     match (program("self"), program(&pid.to_string())) {
         (Some(ours), Some(theirs)) => ours == theirs,
-        // Without /proc, only its existence can be asked for.
+        // Without /proc, only its existence can be checked.
         (None, _) => process_exists(pid),
         (Some(_), None) => false,
     }

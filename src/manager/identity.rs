@@ -1,18 +1,18 @@
-//! Who the workers are: user, groups, root, directory, priority and limits.
+//! The identity of workers: user, groups, root, directory, priority and limits.
 //!
-//! The manager stays who it is: it must be able to signal its workers, and to remove its pid file and
-//! its socket. Each worker takes these steps before the host sees it:
+//! The manager keeps its own identity: it must be able to signal its workers, and to remove its pid
+//! file and its socket. Each worker takes these steps before the host sees it:
 //!
-//! 1. Limits and priority: to raise one takes root, or the hard limits of root.
-//! 2. Supplementary groups: to set them takes root. They were looked up when the manager started, in
+//! 1. Limits and priority: to raise them needs root, or the hard limits of root.
+//! 2. Supplementary groups: to set them needs root. They were looked up when the manager started, in
 //!    the files and services that it sees.
-//! 3. The root, then the directory below it: to change the root takes root.
-//! 4. The group, and then the user: after it, no group could be given up.
-//! 5. All of it is read back once more, and the way back to root is tried: it must fail.
-//! 6. No new privileges, for good.
+//! 3. The root, then the directory below it: to change the root needs root.
+//! 4. The group, and then the user: after that, no group could be dropped.
+//! 5. All of it is read back, and the worker tries to become root again: that must fail.
+//! 6. No new privileges, permanently.
 //!
-//! The umask stays. The kernel forgets meanwhile whom to tell of the manager's death, so the caller
-//! sets that afterwards.
+//! The umask does not change. A change of credentials cancels the signal on the manager's death, so
+//! the caller requests that signal afterwards.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,16 @@ use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::sys::process::identity::{self, Account, Ids, Limit};
 
-/// With fewer descriptors than this a worker cannot serve: standard ones, its ties to the manager,
-/// the listening socket, and a few connections.
+/// The minimum for a worker: standard descriptors, those of its link to the manager, the listening
+/// socket, and a few connections.
 const FILES_MIN: u64 = 32;
 
-/// To setresuid(2) and its kin this number means "as it is".
+/// For setresuid(2) and similar calls this number means "unchanged".
 const NOBODY_AT_ALL: u32 = u32::MAX;
 
-/// What a fresh worker becomes.
+/// The identity that a new worker assumes.
 #[derive(Clone, Debug)]
-pub(in crate::manager) struct Identity {
+pub(super) struct Identity {
     credentials: Option<Credentials>,
     chroot: Option<PathBuf>,
     chdir: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub(in crate::manager) struct Identity {
     no_new_privs: bool,
 }
 
-/// Users and groups by number; names may mean something else below a new root.
+/// Users and groups by number: names may have another meaning below a new root.
 #[derive(Clone, Debug)]
 struct Credentials {
     /// The options and their values, for errors.
@@ -53,37 +53,38 @@ struct Credentials {
 }
 
 impl Identity {
-    /// What the options say, if it is anything at all. It has been tried, in a process of its own
-    /// that is gone by now: what cannot work is refused here, not in every worker.
+    /// The identity that the options request, if any. It has been tried in a separate process, so
+    /// that errors are found here and not in every worker.
     ///
     /// # Errors
-    /// [`Code::Value`] for a user, a group or a path that cannot be; [`Code::System`] for what this
-    /// process may not do.
-    pub(in crate::manager) fn check(options: &Options) -> Result<Option<Self>> {
+    /// [`Code::Value`] for an invalid user, group or path; [`Code::System`] for what this process may
+    /// not do.
+    pub(super) fn check(options: &Options) -> Result<Option<Self>> {
         Self::check_and(options, || Ok(()))
     }
 
-    /// The same, and behind it a look at what only such a process sees as it is.
+    /// The same, and then another check in a process with that identity.
     ///
     /// # Errors
-    /// As [`check`](Self::check), and what the look found.
-    pub(in crate::manager) fn check_and(
+    /// As [`check`](Self::check), and those of the other check.
+    pub(super) fn check_and(
         options: &Options,
-        look: impl FnOnce() -> Result<()>,
+        check: impl FnOnce() -> Result<()>,
     ) -> Result<Option<Self>> {
         let Some(this) = Self::new(options)? else {
-            return look().map(|()| None);
+            return check().map(|()| None);
         };
         let what = this.credentials.as_ref().map_or("workers", |c| &c.what);
-        identity::rehearse(what, || this.assume().and_then(|()| look()))?;
+        identity::rehearse(what, || this.assume().and_then(|()| check()))?;
         Ok(Some(this))
     }
 
-    /// Where the caller is its own only worker, there is nobody who could become another.
+    /// Refuses these options where the caller is its own only worker.
     ///
     /// # Errors
-    /// [`Code::Value`]: such an option is set. To serve as who one is would not be what was asked.
-    pub(in crate::manager) fn refuse(options: &Options) -> Result<()> {
+    /// [`Code::Value`]: such an option is set. To serve with the caller's identity would not be what
+    /// was requested.
+    pub(super) fn refuse(options: &Options) -> Result<()> {
         let set = OPTIONS.into_iter().find(|(opt, _)| is_set(options, *opt));
         let Some((_, name)) = set else {
             return Ok(());
@@ -92,7 +93,7 @@ impl Identity {
         Err(Error::new(
             Code::Value,
             format!(
-                "option {name}: '{value}' is for the workers of a manager, and n_processes is 0"
+                "option {name}: '{value}' is for the workers of a manager, but n_processes is 0"
             ),
         ))
     }
@@ -128,19 +129,19 @@ impl Identity {
         }))
     }
 
-    /// Whose files are, if that changes: a user, perhaps, and a group.
-    pub(in crate::manager) fn owner(&self) -> Option<(Option<u32>, u32)> {
+    /// The owner of the workers' files, if it changes: possibly a user, and a group.
+    pub(super) fn owner(&self) -> Option<(Option<u32>, u32)> {
         let who = self.credentials.as_ref()?;
         Some((who.uid, who.gid))
     }
 
-    /// Lets the kernel write a core file of this process, which has changed its user, if the options want one. From here
-    /// on other processes of that user may read its memory as well, so nothing of the manager's must be left in it. A
-    /// program that is executed needs no such step.
+    /// Lets the kernel write a core file of this process, which has changed its user, if the options
+    /// request one. From then on other processes of that user may read its memory, so nothing of the
+    /// manager's may be left in it. A program that is executed does not need this.
     ///
     /// # Errors
     /// [`Code::System`], naming the step.
-    pub(in crate::manager) fn allow_core_files(&self) -> Result<()> {
+    pub(super) fn allow_core_files(&self) -> Result<()> {
         match (
             &self.credentials,
             self.rlimit_core.filter(|limit| *limit > 0),
@@ -150,12 +151,11 @@ impl Identity {
         }
     }
 
-    /// In a fresh worker: becomes it.
+    /// In a new worker: assumes the identity.
     ///
     /// # Errors
-    /// [`Code::System`], naming the step. Some may have been taken, and others not: the process must
-    /// not go on.
-    pub(in crate::manager) fn assume(&self) -> Result<()> {
+    /// [`Code::System`], naming the step. Earlier steps have been taken, so the process must exit.
+    pub(super) fn assume(&self) -> Result<()> {
         if let Some(limit) = self.rlimit_core {
             identity::set_limit(&of_limit("rlimit_core", limit), Limit::Core, limit)?;
         }
@@ -185,7 +185,7 @@ impl Identity {
 }
 
 impl Credentials {
-    /// What `user` and `group` say, unless this process is that already.
+    /// The credentials of `user` and `group`, unless this process has them already.
     fn new(options: &Options) -> Result<Option<Self>> {
         let (user, group) = (options.text(Opt::User), options.text(Opt::Group));
         let (what, uid, gid, groups) = match (&user, &group) {
@@ -200,7 +200,7 @@ impl Credentials {
                     (of("user", user), Some(account.uid), account.gid, groups)
                 }
                 Found::Number(_) => {
-                    let why = "is a number without a group of its own: set option group, too";
+                    let why = "is a number without a group: set option group, too";
                     return Err(bad("user", user, why));
                 }
             },
@@ -267,34 +267,34 @@ fn is_set(options: &Options, opt: Opt) -> bool {
         || options.flag(opt)
 }
 
-/// What stands behind the option `user`.
+/// The value of the option `user`.
 enum Found {
     Account(Account),
-    /// A number that no account has.
+    /// A number without an account.
     Number(u32),
 }
 
 fn found(user: &str) -> Result<Found> {
     let number = number_of(user);
     if number == Some(NOBODY_AT_ALL) {
-        return Err(bad("user", user, "is no user's number"));
+        return Err(bad("user", user, "is not a valid user number"));
     }
     let account = Account::find(user)
         .map_err(|e| Error::system(format_args!("{}: getpwnam", of("user", user)), e))?;
     match (account, number) {
         (Some(account), _) => Ok(Found::Account(account)),
         (None, Some(number)) => Ok(Found::Number(number)),
-        (None, None) => Err(bad("user", user, "is no user of this system")),
+        (None, None) => Err(bad("user", user, "is not a user of this system")),
     }
 }
 
 fn group_of(group: &str) -> Result<u32> {
     if number_of(group) == Some(NOBODY_AT_ALL) {
-        return Err(bad("group", group, "is no group's number"));
+        return Err(bad("group", group, "is not a valid group number"));
     }
     identity::find_group(group)
         .map_err(|e| Error::system(format_args!("{}: getgrnam", of("group", group)), e))?
-        .ok_or_else(|| bad("group", group, "is no group of this system"))
+        .ok_or_else(|| bad("group", group, "is not a group of this system"))
 }
 
 fn number_of(text: &str) -> Option<u32> {

@@ -1,0 +1,112 @@
+//! The two halves of a fork. The manager's call of fork(2), or its host's, is made between them.
+//!
+//! All signals are blocked from the first half to the second: one that reaches the child is for the
+//! handlers that it installs as a worker.
+
+use std::os::fd::OwnedFd;
+
+use super::startup_output::{self, StartupOutput};
+use super::{Children, Worker};
+use crate::error::Result;
+use crate::manager::settings::Settings;
+use crate::sys::fd::pipe::{self, Pipe};
+use crate::sys::log::stderr;
+use crate::sys::process::child::Child;
+
+/// A fork that was prepared and is not completed: the pipes of the new worker.
+#[derive(Debug)]
+pub(crate) struct Forking {
+    slot: usize,
+    /// Its standard error until it is ready.
+    stderr: Option<Pipe>,
+    /// Reports why it could not execute the program; closed when it has.
+    exec_status: Option<Pipe>,
+    /// Tells a child that the host forked that the manager knows it. At its end without a byte it is
+    /// unknown.
+    known: Option<Pipe>,
+}
+
+/// What a new worker has of that.
+#[derive(Debug)]
+pub(crate) struct Newborn {
+    pub(crate) slot: usize,
+    pub(crate) stderr: Option<Pipe>,
+    pub(crate) exec_status: Option<OwnedFd>,
+    pub(crate) known: Option<OwnedFd>,
+}
+
+impl Forking {
+    /// # Errors
+    /// There is no pipe for the result of exec: how the program starts would stay unknown.
+    pub(crate) fn prepare(slot: usize, settings: &Settings) -> Result<Self> {
+        let stderr = stderr_pipe(settings);
+        let is_program = settings.program.is_some();
+        let exec_status = is_program.then(|| pipe::pipe("pipe of a program", true));
+        Ok(Self {
+            slot,
+            stderr,
+            exec_status: exec_status.transpose()?,
+            known: None,
+        })
+    }
+
+    /// The host makes the call of fork(2).
+    ///
+    /// # Errors
+    /// There is no pipe.
+    pub(crate) fn prepare_known(&mut self) -> Result<()> {
+        let pipe = pipe::pipe("pipe of a worker that the host forks", true)?;
+        self.known = Some(pipe);
+        Ok(())
+    }
+
+    pub(crate) const fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// In the child. It must not hold the other ends of these pipes: it would not see their end.
+    pub(crate) fn into_newborn(self) -> Newborn {
+        Newborn {
+            slot: self.slot,
+            stderr: self.stderr,
+            exec_status: self.exec_status.map(|pipe| pipe.write),
+            known: self.known.map(|pipe| pipe.read),
+        }
+    }
+}
+
+impl Children {
+    /// Makes room for a new worker in this slot. The output of the previous one stays watched.
+    pub(crate) fn vacate(&mut self, slot: usize) {
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Worker::default);
+        }
+        let output = self.slots[slot].output.take();
+        let open = output.filter(|output| output.pipe().is_some());
+        self.detached.extend(open);
+    }
+
+    /// In the parent: the worker exists, and learns that it is known.
+    pub(crate) fn add(&mut self, forking: Forking, child: Child) {
+        let exec_status = forking.exec_status.map(|pipe| pipe.read);
+        self.slots[forking.slot] = Worker {
+            pid: child.pid(),
+            child: Some(child),
+            output: forking.stderr.map(|pipe| StartupOutput::new(pipe.read)),
+            exec_status,
+            ..Worker::default()
+        };
+        if let Some(pipe) = &forking.known {
+            pipe::notify(&pipe.write);
+        }
+    }
+}
+
+/// A pipe for a new worker's standard error, if it is to be caught and there are descriptors.
+fn stderr_pipe(settings: &Settings) -> Option<Pipe> {
+    if !settings.catches_stderr || stderr::room() == stderr::Room::Gone {
+        return None;
+    }
+    let pipe = pipe::pipe_to_read("standard error of a worker").ok()?;
+    startup_output::is_affordable(&pipe).then_some(pipe)
+}

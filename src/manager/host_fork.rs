@@ -1,0 +1,135 @@
+//! Workers that the host forks.
+//!
+//! If a host's language hooks fork(2) (Perl's profilers, its `CORE::GLOBAL::fork`), the host has to make
+//! the call itself, because such a hook does not see a call that is made here. The host first receives
+//! an event that a worker is due, while no signal is blocked: what its language runs between two steps
+//! (perl's signal handlers) may do anything then. It reports when it begins to fork, and the result.
+
+use super::event_loop::EventLoop;
+use super::settings::ForkedBy;
+use super::{Event, Manager, State, check_owner, fork_is_awaited};
+use crate::error::{Code, Error, Result};
+use crate::sys::fd::pipe;
+use crate::sys::process::child::Fork;
+use crate::sys::signal::handlers::Held;
+use crate::sys::signal::{chain, wakeup};
+
+impl Manager {
+    /// Chooses whether the host forks the workers. If so, [`next`](Self::next) returns
+    /// [`EventKind::Fork`](crate::manager::EventKind::Fork) when one is to be forked.
+    ///
+    /// # Errors
+    /// [`Code::State`] when the manager was started, or its workers execute a program.
+    pub fn set_host_forks(&mut self, host_forks: bool) -> Result<()> {
+        if !matches!(self.state, State::New) {
+            return Err(Error::new(
+                Code::State,
+                "the host cannot choose how to fork after the manager was started",
+            ));
+        }
+        if self.settings.program.is_some() {
+            return Err(Error::new(
+                Code::State,
+                "workers that execute a program are forked by the manager",
+            ));
+        }
+        self.settings.forked_by = match host_forks {
+            true => ForkedBy::Host,
+            false => ForkedBy::Manager,
+        };
+        Ok(())
+    }
+
+    /// Whether the host forks the workers.
+    #[must_use]
+    pub fn host_forks(&self) -> bool {
+        self.settings.forked_by == ForkedBy::Host
+    }
+
+    /// After [`EventKind::Fork`](crate::manager::EventKind::Fork): the host forks now, and reports the
+    /// result with [`forked`](Self::forked). All signals are blocked from here to there.
+    ///
+    /// # Errors
+    /// [`Code::State`] when no fork was requested, or it was begun already; [`Code::Forked`] in another
+    /// process. [`Code::Interrupted`] when a chained handler (`fcgipm_signal_chain`) has noted a signal
+    /// since this was last called: no signal is blocked, the host runs its handlers, and calls again.
+    /// [`Code::System`] when a descriptor that the worker needs cannot be opened; that counts as a fork
+    /// that has failed.
+    pub fn fork_begins(&mut self) -> Result<()> {
+        check_owner(self.owner)?;
+        let event_loop = match &mut self.state {
+            State::Running(running) if running.is_fork_begun() => return Err(fork_is_awaited()),
+            State::Running(running) if running.is_fork_due() => running,
+            _ => return Err(no_fork_is_due()),
+        };
+        let held = Held::begin();
+        // Checked while signals are blocked: from here on no signal is noted for whose handler an
+        // interpreter could still run.
+        if chain::has_called() {
+            return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
+        }
+        let begun = event_loop.begin_host_fork(held);
+        begun.map_err(|errno| Error::system("fork of a worker", errno))
+    }
+
+    /// After [`fork_begins`](Self::fork_begins), in both processes: what fork(2) returned, and its errno
+    /// if it failed. In the child the event is that of [`next`](Self::next) in a worker.
+    ///
+    /// # Errors
+    /// [`Code::State`] when no fork was requested, its result was already reported, or a fork has
+    /// succeeded that was not begun. [`Code::Argument`] for an impossible result; the manager still
+    /// waits for the right one. [`Code::Forked`] for anything but 0 in a child. In a worker as
+    /// [`next`](Self::next).
+    pub fn forked(&mut self, pid: i32, errno: i32) -> Result<Option<Event>> {
+        let is_manager = check_owner(self.owner).is_ok();
+        let event_loop = match &mut self.state {
+            State::Running(running) if running.is_fork_begun() || running.is_fork_due() => running,
+            _ => return Err(no_fork_is_due()),
+        };
+        let forked = result_of(event_loop, is_manager, pid, errno)?;
+        let Some(mut newborn) = event_loop.complete_host_fork(forked) else {
+            return Ok(None);
+        };
+        let known = newborn.known.take();
+        let event = self.become_worker(newborn)?;
+        // If something failed in the parent after the fork, this child may be unknown. It exits before
+        // it accepts anything.
+        if known.is_some_and(|pipe| !pipe::await_byte(pipe)) {
+            wakeup::request_retirement();
+        }
+        Ok(Some(event))
+    }
+}
+
+/// What the host reports, if it is possible.
+fn result_of(
+    event_loop: &EventLoop,
+    is_manager: bool,
+    pid: i32,
+    errno: i32,
+) -> Result<std::result::Result<Fork, i32>> {
+    let argument = |message: String| Err(Error::new(Code::Argument, message));
+    match pid {
+        0.. if !event_loop.is_fork_begun() => Err(Error::new(
+            Code::State,
+            "the fork was not begun (fcgipm_manager_fork_begins)",
+        )),
+        0 if is_manager => {
+            argument("argument pid: 0 in the manager: only the child passes 0".into())
+        }
+        0 => Ok(Ok(Fork::Child)),
+        _ if !is_manager => Err(Error::new(
+            Code::Forked,
+            format!("argument pid: {pid} in a child of the manager, which has to pass 0"),
+        )),
+        1.. => Ok(Ok(Fork::Parent(event_loop.child_of_host(pid)?))),
+        _ if errno <= 0 => argument(format!(
+            "argument error: {errno} for a fork that has failed"
+        )),
+        _ => Ok(Err(errno)),
+    }
+}
+
+fn no_fork_is_due() -> Error {
+    Error::new(Code::State, "no fork was requested")
+}

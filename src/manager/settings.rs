@@ -1,0 +1,170 @@
+//! The options in the manager's terms.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::manager::command::Program;
+use crate::manager::event::LogTarget;
+use crate::options::{MAX_PROCESSES, Opt, Options};
+use crate::pool::{self, Sizing};
+use crate::sys::{clock, process};
+
+/// All workers twice, during a reload, and the surge of a pool of the maximum size.
+pub(super) const SLOTS: usize = 2 * MAX_PROCESSES as usize + MAX_PROCESSES as usize / 4;
+
+/// Which process forks the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ForkedBy {
+    Manager,
+    Host,
+}
+
+/// Which handlers the signals of the manager have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SignalHandlers {
+    Manager,
+    /// The host passes signals on.
+    Host,
+}
+
+/// What the options say.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) pool: pool::Config,
+    /// The value of option `pm`.
+    pub(super) pm: &'static str,
+    pub(super) notice_signal: Option<i32>,
+    /// Asks a worker to exit that does not use Accept.
+    pub(super) stop_signal: i32,
+    /// What the workers execute.
+    pub(super) program: Option<Program>,
+    pub(super) catches_stderr: bool,
+    /// Each worker leads its own process group.
+    pub(super) process_group: bool,
+    pub(super) pid_file: Option<PathBuf>,
+    title: Option<String>,
+    pub(super) signal_handlers: SignalHandlers,
+    pub(super) forked_by: ForkedBy,
+    pub(super) log: LogTarget,
+    /// One line for each option of the program that the environment overrides.
+    pub(super) overridden: Vec<String>,
+    pub(super) options: Options,
+}
+
+impl Settings {
+    pub(super) fn new(options: &Options, program: Option<Program>) -> Result<Self> {
+        Ok(Self {
+            pool: pool_config(options, program.is_some())?,
+            pm: options.word(Opt::Pm),
+            notice_signal: signal_of(options.word(Opt::RequestTimeoutSignal)),
+            stop_signal: signal_of(options.word(Opt::StopSignal)).unwrap_or(libc::SIGTERM),
+            catches_stderr: options.flag(Opt::CatchStartStderr),
+            process_group: options.flag(Opt::ProcessGroup),
+            program,
+            pid_file: options.text(Opt::PidFname).map(PathBuf::from),
+            title: options.text(Opt::PmTitle),
+            signal_handlers: match options.flag(Opt::NoSignals) {
+                true => SignalHandlers::Host,
+                false => SignalHandlers::Manager,
+            },
+            forked_by: ForkedBy::Manager,
+            log: match options.word(Opt::Log) {
+                "stderr" => LogTarget::Stderr,
+                _ => LogTarget::Nowhere,
+            },
+            overridden: options.overridden().to_vec(),
+            options: options.clone(),
+        })
+    }
+
+    /// The title of the manager's process.
+    pub(super) fn manager_title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
+    /// The title of a worker's process.
+    pub(super) fn worker_title(&self) -> Option<String> {
+        self.title.as_ref().map(|title| format!("{title} worker"))
+    }
+}
+
+fn pool_config(options: &Options, is_program: bool) -> Result<pool::Config> {
+    let processes = options.number(Opt::NProcesses);
+    let (min_spare, max_spare) = (options.number(Opt::MinSpare), options.number(Opt::MaxSpare));
+    let start = match options.number(Opt::StartServers) {
+        0 => min_spare,
+        start => start,
+    };
+    let sizing = match options.word(Opt::Pm) {
+        "dynamic" if processes > 0 => {
+            for (name, value) in [("start_servers", start), ("min_spare", min_spare)] {
+                if value > processes {
+                    return Err(Error::new(
+                        Code::Value,
+                        format!("option {name}: {value} is more than n_processes = {processes}"),
+                    ));
+                }
+            }
+            if max_spare < min_spare {
+                return Err(Error::new(
+                    Code::Value,
+                    format!("option max_spare: {max_spare} is less than min_spare = {min_spare}"),
+                ));
+            }
+            Sizing::Dynamic {
+                start,
+                min_spare,
+                max_spare,
+            }
+        }
+        "ondemand" => Sizing::OnDemand {
+            idle_timeout: options.seconds(Opt::ProcessIdleTimeout),
+        },
+        _ => Sizing::Static,
+    };
+    let request_timeout = options.seconds(Opt::RequestTimeout);
+    if let Some(limit) = request_timeout.filter(|limit| *limit < SHORTEST) {
+        return Err(Error::new(
+            Code::Value,
+            format!(
+                "option request_timeout: {} s is less than {} s, the shortest limit that can be enforced",
+                limit.as_secs_f64(),
+                SHORTEST.as_secs_f64()
+            ),
+        ));
+    }
+    let number = |opt| options.number(opt) as u64;
+    Ok(pool::Config {
+        processes,
+        max_processes: MAX_PROCESSES as usize,
+        slots: SLOTS,
+        reload_surge: options.number(Opt::ReloadSurge),
+        start_delay: options.seconds(Opt::StartDelay).unwrap_or_default(),
+        start_timeout: options.seconds(Opt::StartTimeout),
+        ready_delay: options.seconds(Opt::ReadyDelay).filter(|_| is_program),
+        die_timeout: options.seconds(Opt::DieTimeout),
+        sizing,
+        max_requests: number(Opt::MaxRequests),
+        max_requests_jitter: number(Opt::MaxRequestsJitter),
+        max_memory: number(Opt::MaxMemory),
+        max_lifetime: options.seconds(Opt::MaxLifetime),
+        request_timeout,
+        request_timeout_grace: options
+            .seconds(Opt::RequestTimeoutGrace)
+            .unwrap_or_default(),
+        slow_request: options.seconds(Opt::SlowRequest),
+        // The workers of different managers must not reach their limits together.
+        seed: process::pid() as u64 ^ clock::now().as_nanos() as u64,
+    })
+}
+
+/// The shortest limit for a request.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// The signal that an option names; `None` for `none`.
+fn signal_of(word: &str) -> Option<i32> {
+    let name = format!("SIG{word}");
+    Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32)
+}

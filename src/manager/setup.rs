@@ -1,0 +1,103 @@
+//! Everything before the first fork.
+
+use crate::error::{Code, Error, Result};
+use crate::manager::connections::Shedding;
+use crate::manager::connections::handover::Handover;
+use crate::manager::descriptors::Descriptors;
+use crate::manager::event::Event;
+use crate::manager::event_loop::{Channels, EventLoop, Parts};
+use crate::manager::identity::Identity;
+use crate::manager::pid_file::PidFile;
+use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
+use crate::pool::Sizing;
+use crate::sys::fd::pipe;
+use crate::sys::process::{self, adopted, filtered, title};
+use crate::sys::signal::handlers::Signals;
+use crate::sys::socket::listeners;
+use crate::worker::{self, Scoreboard};
+
+pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
+    if worker::is_inherited() {
+        return Err(Error::new(
+            Code::State,
+            "this process is a worker of another manager, or a child of one",
+        ));
+    }
+    check_threads()?;
+    // Before any other use of these calls.
+    let refused = filtered::probe();
+    let (descriptors, shortage) = Descriptors::reserve(settings)?;
+    let identity = Identity::check(&settings.options)?;
+    let signal_pipe = pipe::pipe("signal pipe of the manager", true)?;
+    let wake = pipe::pipe("wake pipe of the manager", true)?;
+    let life = pipe::pipe("life pipe of the manager", false)?;
+    let handover = Handover::new()?;
+    let scoreboard = Scoreboard::new(SLOTS)?;
+    let listeners = listeners::own()?;
+    if settings.pool.sizing != Sizing::Static && listeners.is_empty() {
+        return Err(Error::new(
+            Code::State,
+            "option pm: workers by load need a listening socket that is open before the manager starts",
+        ));
+    }
+    let shedding = Shedding::new(&settings.options, &listeners)?;
+    let has_handlers = settings.signal_handlers == SignalHandlers::Manager;
+    let signals = Signals::install(signal_pipe.write, has_handlers)?;
+    // After the handlers: a process that reads the pid may send a signal immediately.
+    let pid_file = settings
+        .pid_file
+        .as_deref()
+        .map(PidFile::acquire)
+        .transpose()?;
+    if let Some(title) = settings.manager_title() {
+        title::set(title);
+    }
+    let mut event_loop = EventLoop::new(
+        settings.clone(),
+        Parts {
+            scoreboard,
+            pid_file,
+            channels: Channels {
+                signals,
+                signal_pipe: signal_pipe.read,
+                wake,
+                life,
+            },
+            handover,
+            listeners,
+            identity,
+            descriptors,
+            shedding,
+        },
+    );
+    // In a host, orphans are the host's.
+    if settings.program.is_some() && adopted::is_reaper() {
+        event_loop.reap_orphans();
+    }
+    event_loop.push(Event::managing(settings.pool.processes));
+    for call in refused {
+        let (name, loss) = (call.name, call.loss);
+        event_loop.push(Event::notice(format!(
+            "a seccomp filter refuses {name}(2): {loss}"
+        )));
+    }
+    for line in settings.overridden.iter().chain(&shortage) {
+        event_loop.push(Event::notice(line.as_str()));
+    }
+    Ok(event_loop)
+}
+
+/// A fork copies one thread. Locks that other threads hold would stay locked in the worker.
+fn check_threads() -> Result<()> {
+    // Without /proc the number is unknown.
+    let threads = process::threads().unwrap_or(1);
+    if threads > 1 {
+        return Err(Error::new(
+            Code::Threads,
+            format!(
+                "the process has {threads} threads; a manager can only fork a process with one"
+            ),
+        ));
+    }
+    Ok(())
+}
