@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::conn::Suspended;
-use crate::sys::fd::connection::Connection as PeerFd;
+use crate::sys::fd::peer::PeerFd;
 use crate::sys::socket::listen::Peer;
 
 /// An open connection.
@@ -44,8 +44,8 @@ impl Connection {
     }
 
     /// One that came from another process.
-    pub(super) fn received(fd: OwnedFd, peer: Peer) -> Self {
-        Self::new(PeerFd::received(fd), peer)
+    pub(super) fn received(fd: PeerFd, peer: Peer) -> Self {
+        Self::new(fd, peer)
     }
 
     const fn new(fd: PeerFd, peer: Peer) -> Self {

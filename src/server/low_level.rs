@@ -7,6 +7,7 @@ use super::connection::{Connection, Incoming, WhenQuiet};
 use super::request::{Request, closed};
 use crate::conn::Stream;
 use crate::error::{Code, Error, Result};
+use crate::sys::fd::peer::PeerFd;
 use crate::sys::socket::listen;
 use crate::worker;
 
@@ -53,7 +54,7 @@ impl Request {
     /// Serves this connection next, which another program accepted.
     pub fn serve(&mut self, connection: OwnedFd) {
         let peer = listen::peer_of(connection.as_fd());
-        let connection = Connection::received(connection, peer);
+        let connection = Connection::received(PeerFd::received(connection), peer);
         self.exchange
             .attach(Incoming::unread(connection, WhenQuiet::AwaitFirst));
     }

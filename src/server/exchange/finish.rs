@@ -175,7 +175,7 @@ impl Exchange {
             return false;
         };
         let fd = current.connection.as_fd();
-        io::is_silent(fd) && io::hold_for_end(fd).is_ok()
+        io::has_nothing_to_read(fd) && io::cork(fd).is_ok()
     }
 
     /// Ends a connection behind its last response.

@@ -245,7 +245,7 @@ impl<'e> Reader<'e> {
         match io::wait_unless(fd, Direction::Read, *deadline, give_up) {
             Ok(Waited::Ready) => {}
             Ok(Waited::TimedOut) => self.fail_late(),
-            Ok(Waited::GivenUp) => self.fail(Error::new(
+            Ok(Waited::Abandoned) => self.fail(Error::new(
                 Code::TimedOut,
                 "request body: the request has run for longer than request_timeout",
             )),

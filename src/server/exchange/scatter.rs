@@ -118,7 +118,7 @@ impl Reader<'_> {
         let plan = ScatterPlan::new(coming, caller.len(), before, guesses);
         let received = {
             let (mut places, used) = plan.places(caller, self.buffer.memory());
-            io::receive_apart(self.writer.connection.as_fd(), &mut places[..used])?
+            io::receive_scattered(self.writer.connection.as_fd(), &mut places[..used])?
         };
         Ok(match received {
             Received::Bytes(count) => {

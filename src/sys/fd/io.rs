@@ -26,7 +26,7 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Rece
 }
 
 /// The same into several buffers, one after the other.
-pub(crate) fn receive_apart(
+pub(crate) fn receive_scattered(
     fd: BorrowedFd<'_>,
     parts: &mut [IoSliceMut<'_>],
 ) -> nix::Result<Received> {
@@ -52,7 +52,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Receive
 }
 
 /// Whether there is neither data to read nor the end, at this moment.
-pub(crate) fn is_silent(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn has_nothing_to_read(fd: BorrowedFd<'_>) -> bool {
     peek(fd, &mut [0]) == Err(Errno::EAGAIN)
 }
 
@@ -104,7 +104,7 @@ fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
 
 /// On TCP: delays the last small segment, so that it carries the connection's end (tcp(7),
 /// TCP_CORK).
-pub(crate) fn hold_for_end(fd: BorrowedFd<'_>) -> nix::Result<()> {
+pub(crate) fn cork(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: a live local of the stated size. (nix does not define this option.)
     Errno::result(unsafe {
@@ -136,7 +136,7 @@ pub(crate) enum Waited {
     /// The deadline passed first.
     TimedOut,
     /// A signal arrived, and the caller abandoned the wait.
-    GivenUp,
+    Abandoned,
 }
 
 /// Waits for a descriptor, and retries after signals. False: the deadline passed first.
@@ -163,7 +163,7 @@ pub(crate) fn wait_unless(
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match poll(&mut [PollFd::new(fd, flags)], timeout(left)) {
             Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(Waited::TimedOut),
-            Err(Errno::EINTR) if abandon() => return Ok(Waited::GivenUp),
+            Err(Errno::EINTR) if abandon() => return Ok(Waited::Abandoned),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(Waited::Ready),
             Err(error) => return Err(error),

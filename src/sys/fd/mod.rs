@@ -1,7 +1,7 @@
 //! Descriptors: reading, waiting, transfer between processes. None that is made here is 0, 1 or 2.
 
-pub(crate) mod connection;
 pub(crate) mod io;
+pub(crate) mod peer;
 pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod transfer;

@@ -13,13 +13,13 @@ const NONE: i32 = 0;
 /// The descriptor of a connection. When its owner drops it, the peer sees the end immediately, even
 /// if other processes have copies. In a child of the owner, dropping only closes the copy.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct PeerFd {
     fd: ManuallyDrop<OwnedFd>,
     owner: i32,
     accepted: Mark,
 }
 
-impl Connection {
+impl PeerFd {
     /// A connection that this process has just accepted.
     pub(crate) fn accepted(fd: OwnedFd) -> Self {
         Self::since(Mark::now(), fd)
@@ -66,7 +66,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for PeerFd {
     #[inline]
     fn drop(&mut self) {
         if self.accepted.has_forked_since() {
@@ -77,13 +77,13 @@ impl Drop for Connection {
     }
 }
 
-impl AsFd for Connection {
+impl AsFd for PeerFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-impl AsRawFd for Connection {
+impl AsRawFd for PeerFd {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
