@@ -43,7 +43,7 @@ cat <<END
 $line
 
     curl -i http://$http/                a worker answers
-    curl -i http://$http/env             what it is told about the request
+    curl -i http://$http/env             the parameters of the request
     curl -s --data-binary @README.md http://$http/hash
     kill -HUP $daemon                    reload: new workers first, no request is lost
     kill -TERM $daemon                   stop: what was accepted is answered

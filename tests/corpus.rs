@@ -121,7 +121,7 @@ fn wire_seeds() -> Seeds {
 }
 
 fn conn_seeds() -> Seeds {
-    // Reads all, ends at once, the widest limits but for the size of all parameters.
+    // Reads all, finishes immediately, the widest limits except for the total size of parameters.
     const PLAIN: [u8; 5] = [0, 255, 255, 19, 3];
     const LINGERS: [u8; 5] = [1, 255, 255, 19, 3];
     const PARKS: [u8; 5] = [2, 255, 255, 19, 3];

@@ -115,7 +115,7 @@ fn an_abstract_name_listens_and_leaves_no_file() {
 }
 
 #[test]
-fn a_socket_file_whose_owner_is_gone_is_replaced() {
+fn a_socket_file_whose_owner_has_exited_is_replaced() {
     let folder = Folder::new("dead");
     let path = folder.path("socket");
     drop(UnixListener::bind(&path).unwrap());
@@ -171,7 +171,7 @@ fn of_two_that_start_on_a_dead_socket_one_wins() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_left_alone() {
     let folder = Folder::new("file");
     let path = folder.path("data");
     fs::write(&path, "precious").unwrap();
@@ -233,7 +233,7 @@ fn an_owner_who_does_not_exist_is_named() {
     assert!(!Path::new(&path).exists());
 }
 
-/// The file is looked at while bind(2) is held up on its way out: then whoever is fast enough in
+/// The file is examined while bind(2) is delayed on its way out: then a process that is fast enough in
 /// real life would see it.
 #[test]
 fn a_socket_file_is_never_more_open_than_asked() {

@@ -2,7 +2,7 @@
 # Every test of every layer and binding; ends with a summary. The exit status tells.
 set -u
 cd "$(dirname "$0")/.."
-# Whoever starts this in the background may have it ignore signals that programs are to be sent.
+# Started in the background, this may ignore signals that the tests send to programs.
 [ "${1:-}" = signals-reset ] || exec env --default-signal=HUP,INT,QUIT,PIPE "$0" signals-reset
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -32,7 +32,7 @@ awk '
     /^Files=/ { split($0, part, /[=,]/); printf "%-34s %5d passed\n", "Perl (" part[2] " files)", part[4]; passed += part[4] }
     /Failed [0-9]+\/[0-9]+ subtests/ { split($0, part, /Failed |\//); bad += part[2]; passed -= part[2] }
     /Result: FAIL/ && !bad { bad = 1 }
-    /^exit 124$/ { print "ended, since it did not end by itself: " FILENAME }
+    /^exit 124$/ { print "timed out: " FILENAME }
     END {
         printf "\n%d passed, %d failed, %d skipped\n", passed, bad, left_out
     }

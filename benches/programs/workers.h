@@ -35,7 +35,7 @@ static inline void leave(int signal)
     _exit(signal == SIGTERM ? 0 : 1);
 }
 
-/* Runs `serve` in so many processes; returns when one of them has ended. SIGTERM ends all. The workers leave by
+/* Runs `serve` in `workers` processes; returns when one of them has ended. SIGTERM ends all. The workers end by
  * _exit, in a handler, so that valgrind writes what it has counted. */
 static inline int fork_workers(int listener, int workers, void (*serve)(int listener))
 {

@@ -1,12 +1,10 @@
 //! What must come out. The table is the one place where a bound is written.
 
-use serde::Serialize;
-
 use crate::peer::Peer;
-use crate::results::{Measured, Results};
+use crate::results::{Measure, Measured, Outlay, Results, Verdict};
 use crate::statistics::{Ratio, ratio};
 
-/// A subject serves at least so many times the requests of another per second, and needs at most as
+/// A subject serves at least N times the requests of another per second, and needs at most as
 /// small a part of its processor time per request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
@@ -52,7 +50,7 @@ const fn bound(case: &'static str, subject: Peer, against: Peer, least: f64) -> 
     }
 }
 
-/// A request of a subject costs at most so many instructions outside the kernel: 8 % more than were measured when this was
+/// A request of a subject costs at most this number of instructions outside the kernel: 8 % more than were measured when this was
 /// written. They hardly vary, so that a change that costs little shows here long before it shows in times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -76,16 +74,6 @@ const fn budget(case: &'static str, subject: Peer, most: f64) -> Budget {
         subject,
         most,
     }
-}
-
-/// A budget beside what was counted.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Outlay {
-    pub(crate) case: String,
-    pub(crate) subject: Peer,
-    pub(crate) most: f64,
-    pub(crate) instructions: f64,
-    pub(crate) met: bool,
 }
 
 /// The outlays of what was counted.
@@ -113,32 +101,6 @@ fn outlay(case: &str, measured: &Measured) -> Option<Outlay> {
         instructions,
         met: instructions <= budget.most,
     })
-}
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum Measure {
-    #[serde(rename = "requests/s")]
-    Rate,
-    #[serde(rename = "cpu/request")]
-    Cpu,
-}
-
-/// A bound beside what was measured.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Verdict {
-    pub(crate) case: String,
-    pub(crate) subject: Peer,
-    pub(crate) against: Peer,
-    pub(crate) measure: Measure,
-    pub(crate) least: f64,
-    /// How many times better the subject is; of the processor time it is the inverse.
-    pub(crate) ratio: f64,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
-    pub(crate) met: bool,
-    /// What the floor of the subject's language reaches in the subject's place.
-    pub(crate) floor: Option<f64>,
 }
 
 /// Whether there is a bound for a case.

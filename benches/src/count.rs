@@ -1,11 +1,12 @@
 //! What is counted instead of measured, on runs of their own: system calls and instructions. Each is the
-//! difference between twice as many requests and so many, so that what comes once cancels out.
+//! difference between 2N and N requests, so that what happens once cancels out.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::launch;
 use crate::load::{self, Length};
 use crate::peer::{Peer, Places};
 use crate::results::Syscalls;
@@ -66,9 +67,9 @@ fn traced(
         .arg(&file);
     wrap(
         &mut command,
-        &peer.command(places, case, case.workers, &socket)?,
+        &launch::command(peer, places, case, case.workers, &socket)?,
     );
-    // Under strace requests take ticks of the kernel's clock, and behind such a request clients are looked at.
+    // Under strace requests take ticks of the kernel's clock, and after such a request the clients are checked.
     command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut server = Server::start_below(command, 1, &socket, case.workers)?;
     server.stop_signal = peer.stop_signal();
@@ -155,7 +156,10 @@ fn counted(
         "--callgrind-out-file={}/out.%p",
         directory.display()
     ));
-    wrap(&mut command, &peer.command(places, &case, 1, &socket)?);
+    wrap(
+        &mut command,
+        &launch::command(peer, places, &case, 1, &socket)?,
+    );
     let mut server = Server::start(command, &socket, 1)?;
     server.stop_signal = peer.stop_signal();
     load::round(

@@ -1,22 +1,23 @@
-//! `fcgipm-bench`: the same requests to fcgipm and to its peers, in turns, and what they cost.
+//! `fcgipm-bench`: sends the same requests to fcgipm and to its peers, in turns, and measures the cost.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `scenario` | what is asked, case by case |
-//! | `bounds` | what must come out, as one table, and whether it does |
-//! | `peer` | who is asked, and how each is started |
-//! | `server` | one of them, running |
+//! | `scenario` | the requests, case by case |
+//! | `bounds` | the required results, as one table, and whether they are met |
+//! | `peer`, `launch` | the programs, and how each is started |
+//! | `server` | a running peer |
 //! | `load` | one round of `fcgipm load` |
-//! | `procfs` | processor time and memory, as /proc tells them |
+//! | `procfs` | processor time and memory, from /proc |
 //! | `count` | system calls by strace, instructions by callgrind |
 //! | `run` | the rounds |
 //! | `statistics` | medians and ratios |
-//! | `results`, `table`, `plot` | what is told: JSON, text, SVG |
+//! | `results`, `table`, `plot` | what is printed and written: JSON, text, SVG |
 //!
 //! How to read the numbers is on the page docs/BENCHMARKS.md.
 
 mod bounds;
 mod count;
+mod launch;
 mod load;
 mod machine;
 mod peer;

@@ -1,13 +1,10 @@
-//! Who is measured, and how each is started.
+//! What is measured, and where its programs are.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs};
 
 use clap::ValueEnum;
 use serde::Serialize;
-
-use crate::scenario::Case;
 
 /// The programs. Those of one language do the same work for the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -91,7 +88,7 @@ impl Peer {
         }
     }
 
-    /// The signal by which it stops gently. php-fpm kills its workers on TERM.
+    /// The signal for a graceful stop. php-fpm kills its workers on TERM.
     pub(crate) const fn stop_signal(self) -> nix::sys::signal::Signal {
         use nix::sys::signal::Signal::{SIGQUIT, SIGTERM};
         match self {
@@ -106,86 +103,6 @@ impl Peer {
             | Self::FcgiHash
             | Self::CompatHash => SIGTERM,
         }
-    }
-
-    /// How it is started for a case, listening on a socket in a directory of its own.
-    pub(crate) fn command(
-        self,
-        places: &Places,
-        case: &Case,
-        workers: usize,
-        socket: &Path,
-    ) -> Result<Command, String> {
-        let workers = workers.to_string();
-        let programs = places.root.join("benches/programs");
-        let mut command = match self {
-            Self::Floor | Self::FloorPerl => {
-                let mut command = if self == Self::Floor {
-                    Command::new(places.products.join("bench/floor"))
-                } else {
-                    let mut command = Command::new("/usr/bin/perl");
-                    command.arg(programs.join("floor.pl"));
-                    command
-                };
-                let way = if case.keep { "kept" } else { "closed" };
-                command.arg(socket).args([
-                    &workers,
-                    way,
-                    &case.floor.filler.to_string(),
-                    &case.floor.text,
-                ]);
-                command
-            }
-            Self::Libfcgi | Self::Dropin => {
-                let mut command = Command::new(places.products.join("bench/fcgx"));
-                command.arg(socket).arg(&workers);
-                if self == Self::Dropin {
-                    command.env("LD_LIBRARY_PATH", &places.dropin);
-                }
-                command
-            }
-            Self::Fcgipm => {
-                let mut command = Command::new(places.products.join("bench/native"));
-                command.arg(socket).arg(&workers);
-                command
-            }
-            Self::FcgiEnv | Self::CompatEnv | Self::FcgiHash | Self::CompatHash => {
-                let mut command = Command::new("/usr/bin/perl");
-                let is_env = matches!(self, Self::FcgiEnv | Self::CompatEnv);
-                command
-                    .arg(programs.join("perl.pl"))
-                    .arg(socket)
-                    .arg(&workers)
-                    .arg(if is_env { "env" } else { "hash" });
-                if matches!(self, Self::CompatEnv | Self::CompatHash) {
-                    command
-                        .env("PERL5LIB", places.root.join("bindings/perl/lib"))
-                        .env("PERL5OPT", "-MFCGIPM::Compat")
-                        .env("FCGIPM_LIB", places.products.join("libfcgipm.so"));
-                }
-                command
-            }
-            Self::PhpFpm => {
-                let configuration = socket.with_extension("conf");
-                let text = format!(
-                    "[global]\nerror_log = {log}\ndaemonize = no\n[bench]\nuser = root\nlisten = {socket}\nlisten.backlog = 1024\n\
-                     pm = static\npm.max_children = {workers}\n",
-                    log = socket.with_extension("php-log").display(),
-                    socket = socket.display(),
-                );
-                fs::write(&configuration, text)
-                    .map_err(|error| format!("{}: {error}", configuration.display()))?;
-                let mut command = Command::new(&places.php_fpm);
-                command
-                    .args(["--nodaemonize", "--allow-to-run-as-root", "--fpm-config"])
-                    .arg(configuration);
-                command
-            }
-        };
-        command
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C");
-        Ok(command)
     }
 }
 

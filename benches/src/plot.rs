@@ -55,7 +55,7 @@ fn panels(results: &Results) -> Vec<Panel<'_>> {
     };
     for (id, title) in [
         ("small", "small, new connection each"),
-        ("kept", "small, kept connections"),
+        ("kept", "small, keep-alive"),
     ] {
         if let Some(case) = case(id) {
             panels.push(Panel::Bars {

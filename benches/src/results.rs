@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::bounds::{Outlay, Verdict};
 use crate::machine::Machine;
 use crate::peer::Peer;
 use crate::statistics::median;
@@ -117,6 +116,42 @@ impl Measured {
         self.median = median;
         self.lost = self.rounds.iter().map(|round| round.lost).sum();
     }
+}
+
+/// A budget beside what was counted.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Outlay {
+    pub(crate) case: String,
+    pub(crate) subject: Peer,
+    pub(crate) most: f64,
+    pub(crate) instructions: f64,
+    pub(crate) met: bool,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Measure {
+    #[serde(rename = "requests/s")]
+    Rate,
+    #[serde(rename = "cpu/request")]
+    Cpu,
+}
+
+/// A bound beside what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) case: String,
+    pub(crate) subject: Peer,
+    pub(crate) against: Peer,
+    pub(crate) measure: Measure,
+    pub(crate) least: f64,
+    /// How many times better the subject is; of the processor time it is the inverse.
+    pub(crate) ratio: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) met: bool,
+    /// What the floor of the subject's language reaches in the subject's place.
+    pub(crate) floor: Option<f64>,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::results::{CaseResults, Measured, Results};
 use crate::scenario::Case;
 use crate::server::Server;
 use crate::statistics::median;
-use crate::{bounds, count, procfs, table};
+use crate::{bounds, count, launch, procfs, table};
 
 /// How it is measured.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
 
 fn start(peer: Peer, case: &Case, places: &Places, directory: &Path) -> Result<Server, String> {
     let socket = directory.join(peer.name());
-    let command = peer.command(places, case, case.workers, &socket)?;
+    let command = launch::command(peer, places, case, case.workers, &socket)?;
     let mut server = Server::start(command, &socket, case.workers)?;
     server.reload_signal = peer.reload_signal();
     server.stop_signal = peer.stop_signal();
@@ -209,10 +209,10 @@ fn count_all(
                     let peer = measured.peer;
                     let directory = directory.join(format!("{}-counts", peer.name()));
                     let calls = count::syscalls(places, case, peer, &directory, requests);
-                    measured.syscalls = told(peer, calls);
+                    measured.syscalls = or_warned(peer, calls);
                     let instructions =
                         count::instructions(places, case, peer, &directory, requests);
-                    measured.instructions = told(peer, instructions);
+                    measured.instructions = or_warned(peer, instructions);
                 }
             });
         }
@@ -220,7 +220,7 @@ fn count_all(
 }
 
 /// A count that is not to be had, for example without ptrace, is no reason to give up the rest.
-fn told<T>(peer: Peer, counted: Result<T, String>) -> Option<T> {
+fn or_warned<T>(peer: Peer, counted: Result<T, String>) -> Option<T> {
     counted
         .map_err(|reason| eprintln!("{}: not counted: {reason}", peer.name()))
         .ok()

@@ -40,7 +40,7 @@ impl Server {
         Self::start_below(command, 0, socket, workers)
     }
 
-    /// The same with a program that starts it, and stays: so many processes stand above it.
+    /// The same with a program that starts it and stays: the number of processes above it.
     pub(crate) fn start_below(
         mut command: Command,
         above: usize,
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Ends it gently and waits, so that valgrind can write what it has counted.
+    /// Stops it gracefully and waits, so that valgrind can write what it has counted.
     pub(crate) fn stop(mut self) {
         let group = procfs::tree(self.group().as_raw());
         let _ = self.signal(self.stop_signal);

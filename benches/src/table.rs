@@ -1,10 +1,10 @@
-//! What is told on the terminal.
+//! What is printed on the terminal.
 
 use std::fmt::Write as _;
 
-use crate::bounds::{Measure, compare};
+use crate::bounds::compare;
 use crate::peer::Peer;
-use crate::results::{CaseResults, Measured, Results};
+use crate::results::{CaseResults, Measure, Measured, Results};
 use crate::statistics::line;
 
 /// Who is compared with whom in a case's table.
@@ -16,7 +16,7 @@ const BESIDE: [(Peer, Peer); 5] = [
     (Peer::Fcgipm, Peer::Floor),
 ];
 
-/// The scenarios that are curves, what one unit is, and how many of them a cost is told for.
+/// The scenarios that are curves, what one unit is, and for how many of them a cost is printed.
 pub(crate) const CURVES: [(&str, &str, f64); 5] = [
     ("params", "parameter", 1.0),
     ("response", "KiB of response", 1024.0),

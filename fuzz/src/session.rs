@@ -11,11 +11,11 @@ pub const CAPACITY: u32 = 12_345;
 /// How the application and the server around it behave.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
-    /// Finishes a request when so many bytes of its input were read.
+    /// Finishes a request after this number of bytes of its input.
     pub reads: usize,
     /// Does not finish at the end of the input, but when the next request begins.
     pub lingers: bool,
-    /// Sets the connection aside whenever that is possible, and goes on with it in another worker.
+    /// Parks the connection whenever that is possible, and continues with it in another worker.
     pub parks: bool,
     pub limits: PairLimits,
 }
@@ -89,7 +89,7 @@ impl Session {
         while !bytes.is_empty() && !self.over {
             if self.inbound.begins_next(bytes) {
                 if bytes.len() == 1 {
-                    // It cannot be told yet whether the next request begins.
+                    // It is not known yet whether the next request begins.
                     return 1;
                 }
                 self.finish();

@@ -254,7 +254,7 @@ static void forked(void)
         _exit(wrong);
     }
     EXPECT(waitpid(child, &status, 0) == child && status == 0, 1, NULL);
-    /* Nothing was sent, and the parent goes on. */
+    /* Nothing was sent, and the parent continues. */
     char response[64];
     EXPECT(recv(peer, response, sizeof response, MSG_DONTWAIT), -1, NULL);
     EXPECT(fcgipm_request_finish(request), 0, NULL);

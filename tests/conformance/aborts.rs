@@ -77,7 +77,7 @@ fn an_abort_while_the_application_reads_is_seen_by_it() {
 }
 
 #[test]
-fn an_abort_is_told_to_who_asks_also_when_the_input_is_at_its_end() {
+fn an_abort_is_reported_even_after_the_end_of_the_input() {
     every_way(|program, piece| {
         for body in [None, Some("")] {
             let request = request("/await-abort").keep(true);

@@ -1,7 +1,7 @@
 /* An application that does what a test asks for: PATH_INFO is the command, QUERY_STRING its argument.
  *
  *     app ADDRESS            one loop
- *     app ADDRESS THREADS    so many loops on one listening socket; SIGUSR1 retires them all
+ *     app ADDRESS THREADS    that many loops on one listening socket; SIGUSR1 retires them all
  *
  * What it learns it tells in the response; errors go by their names. */
 #define _POSIX_C_SOURCE 200809L
@@ -267,7 +267,7 @@ static void retire(void)
 
 int main(int argc, char **argv)
 {
-    /* So many descriptors in front of everything that follows. */
+    /* Occupies this number of descriptors before anything else is opened. */
     const char *crowd = getenv("APP_CROWD");
     for (int i = crowd != NULL ? atoi(crowd) : 0; i > 0; i--)
         if (dup(2) < 0)

@@ -1,7 +1,7 @@
 /* The application of app.c on FCGX, for the drop-in for libfcgi: the same commands, as far as FCGX can do them.
  *
  *     app_fcgx fd:N            one loop on a listening socket that was handed in
- *     app_fcgx PATH THREADS    so many loops on one listening socket; SIGUSR1 retires them all
+ *     app_fcgx PATH THREADS    that many loops on one listening socket; SIGUSR1 retires them all
  *
  * APP_LOCK=1 has one thread at a time accept. Errors go by their names in fcgiapp.h, ends by what FCGX_HasSeenEOF says
  * where there is no error. */
@@ -254,7 +254,7 @@ static void *serve(void *unused)
 
 int main(int argc, char **argv)
 {
-    /* So many descriptors in front of everything that follows. */
+    /* Occupies this number of descriptors before anything else is opened. */
     const char *crowd = getenv("APP_CROWD");
     for (int i = crowd != NULL ? atoi(crowd) : 0; i > 0; i--)
         if (dup(2) < 0)

@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* So many of them serve; SIGUSR1 retires them all. serve returns NULL where it ended well. */
+/* This number of threads serve; SIGUSR1 retires them all. serve returns NULL on success. */
 static int serve_in_threads(int count, void *(*serve)(void *), void (*retire)(void))
 {
     pthread_t threads[64];

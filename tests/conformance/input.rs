@@ -31,7 +31,7 @@ fn the_input_ends_with_its_empty_record_whatever_the_length_said() {
 }
 
 #[test]
-fn reads_stop_where_they_were_told_to() {
+fn reads_stop_where_they_are_asked_to() {
     every_way(|program, piece| {
         let body = b"one\ntwo\n\nfour, which is longer than the buffer\nno newline";
         let text = exchange(program, &request("/lines?20").body(body).bytes(), piece).text();

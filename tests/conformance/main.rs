@@ -24,7 +24,7 @@ use application::{Application, ways};
 use peer::program::Program;
 use peer::records::{Request, Response};
 
-/// Does the same on both interfaces over both transports, with the bytes sent at once and one at a time.
+/// Does the same on both interfaces over both transports, with the bytes sent together and one at a time.
 fn every_way(test: impl Fn(&Application, usize)) {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);

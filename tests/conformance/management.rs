@@ -29,7 +29,7 @@ fn assert_everything(connection: &mut Connection) {
 }
 
 #[test]
-fn get_values_is_answered_at_once_in_every_phase() {
+fn get_values_is_answered_immediately_in_every_phase() {
     every_way(|program, piece| {
         let request = request("/read?4").body("body").keep(true);
         let mut connection = program.connect();
@@ -92,7 +92,7 @@ fn get_values_leaves_out_unknown_names_and_answers_repeated_ones_once() {
                 question(&[MPXS_CONNS.0, b"X", MPXS_CONNS.0]),
                 pairs(&[MPXS_CONNS]),
             ),
-            // A value is no name, and a pair that is cut off ends the list.
+            // A value is not a name, and an incomplete pair ends the list.
             (
                 record(GET_VALUES, 0, &pairs(&[(b"A", MAX_REQS.0)])),
                 pairs(&[]),

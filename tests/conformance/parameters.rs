@@ -134,7 +134,7 @@ fn three_hundred_and_ten_thousand_parameters_arrive_and_a_million_do_not() {
 
 /// `app.c` asks for the list of them twice, and says so where it has moved meanwhile.
 #[test]
-fn what_a_host_was_told_of_stays_in_its_place_whatever_requests_before_had() {
+fn parameters_given_to_a_host_stay_in_place_whatever_earlier_requests_had() {
     let program = Application::start(Api::Native, Transport::Unix, &[]);
     for count in [10, 1_200, 1_500, 2_000, 3_000, 10, 9_000, 1_500, 10] {
         let full = (0..count).fold(request(ENVIRONMENT), |r, i| {
@@ -241,7 +241,7 @@ fn nothing_of_one_request_shows_in_the_next() {
             .keep(true);
         let named = match program.api {
             Api::Native => 6,
-            // A=B is no name there.
+            // A=B is not a name there.
             Api::Fcgx => 5,
         };
         assert_eq!(connection.call(&first).params().len(), named);

@@ -10,7 +10,7 @@ use super::peer::program::{Program, Transport};
 use super::peer::records::request;
 
 #[test]
-fn a_tcp_peer_that_is_not_listed_is_closed_at_once() {
+fn a_tcp_peer_that_is_not_listed_is_closed_immediately() {
     for api in APIS {
         let mut program = Application::start(
             api,

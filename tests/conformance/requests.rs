@@ -31,7 +31,7 @@ fn an_unknown_role_is_refused_and_the_connection_kept_if_asked() {
 }
 
 #[test]
-fn a_second_request_on_the_connection_is_refused_and_the_first_goes_on() {
+fn a_second_request_on_the_connection_is_refused_and_the_first_continues() {
     every_way(|program, piece| {
         let refused = |connection: &mut super::peer::connection::Connection, id| {
             let end = connection.response_to(id);

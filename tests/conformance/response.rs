@@ -129,7 +129,7 @@ fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
 }
 
 #[test]
-fn a_peer_that_is_gone_ends_no_program() {
+fn a_peer_that_has_disconnected_ends_no_program() {
     every_way(|program, _| {
         for _ in 0..5 {
             let mut connection = program.connect();

@@ -4,7 +4,7 @@ use super::application::Api;
 use super::peer::records::*;
 use super::{every_way, exchange};
 
-/// FCGX cannot ask early and go on: with libfcgi, too, that closes the input.
+/// FCGX cannot ask early and continue: with libfcgi, too, that closes the input.
 fn went_well(api: Api) -> &'static str {
     match api {
         Api::Native => NATIVE_WENT_WELL,
@@ -122,7 +122,7 @@ fn other_roles_have_no_data() {
 }
 
 #[test]
-fn an_authorizers_input_is_at_its_end_at_once() {
+fn an_authorizer_has_no_input() {
     every_way(|program, piece| {
         for keep in [true, false] {
             let head = request("/echo").role(AUTHORIZER).keep(keep).head();
@@ -142,7 +142,7 @@ fn an_authorizers_input_is_at_its_end_at_once() {
 }
 
 #[test]
-fn the_role_and_the_peer_are_told() {
+fn the_role_and_the_peer_are_reported() {
     every_way(|program, piece| {
         for role in [RESPONDER, AUTHORIZER, FILTER] {
             for keep in [true, false] {

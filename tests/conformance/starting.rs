@@ -24,7 +24,7 @@ fn a_listener_as_descriptor_0_works_with_1_and_2_closed_and_nothing_lands_there(
         let program = Program::start(command, transport);
         let mut kept = program.connect();
         for round in 0..3 {
-            // A kept connection, so that whatever watches it is there, too.
+            // A keep-alive connection, so that what watches it exists, too.
             let text = kept.call(&request("/descriptors").keep(true)).text();
             let standard = |line: &&str| {
                 ["0 ", "1 ", "2 "]
@@ -70,7 +70,7 @@ fn descriptors_above_1024_work() {
 }
 
 #[test]
-fn what_is_no_listener_is_told_from_one() {
+fn other_descriptors_are_not_taken_for_a_listener() {
     for api in APIS {
         let mut program = Program::start(api.command("fd:2"), Transport::Unix);
         let line = program.line(match api {

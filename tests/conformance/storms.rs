@@ -97,7 +97,7 @@ fn connections_that_say_nothing_hold_nobody_up() {
 }
 
 #[test]
-fn a_kept_connection_with_half_a_record_holds_nobody_up() {
+fn an_idle_connection_with_half_a_record_delays_no_other() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
         let mut half = program.connect();
@@ -114,7 +114,7 @@ fn a_kept_connection_with_half_a_record_holds_nobody_up() {
 }
 
 #[test]
-fn a_peer_that_never_stops_sending_what_nobody_wants_is_given_up() {
+fn a_peer_that_never_stops_sending_unread_input_times_out() {
     for (api, transport) in ways() {
         let timeouts = [
             ("FCGIPM_PARAMS_TIMEOUT", "0.3"),

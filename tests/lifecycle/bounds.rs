@@ -66,7 +66,7 @@ fn five_hundred_workers_start_serve_reload_and_stop_in_little_memory() {
 }
 
 #[test]
-fn a_worker_with_a_hundred_kept_connections_takes_little_memory() {
+fn a_worker_with_a_hundred_keep_alive_connections_takes_little_memory() {
     let pool = Pool::start(Transport::Unix, 1, &[]);
     let mut kept: Vec<_> = (0..100).map(|_| pool.program.connect()).collect();
     kept.iter_mut()
@@ -74,7 +74,9 @@ fn a_worker_with_a_hundred_kept_connections_takes_little_memory() {
     kept.iter_mut()
         .for_each(|connection| ask_on_kept(connection).unwrap());
     let (now, baseline) = (private(pool.workers[0]), bare_fork());
-    println!("measured: 100 kept connections: {now} KiB private, a bare fork has {baseline} KiB");
+    println!(
+        "measured: 100 keep-alive connections: {now} KiB private, a bare fork has {baseline} KiB"
+    );
     assert!(
         now - baseline.min(now) < 256,
         "{now} KiB, a bare fork has {baseline} KiB"

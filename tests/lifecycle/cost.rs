@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::hung_up::hold_for_long;
+use super::disconnected::hold_for_long;
 use super::peer::pool::followed_by;
 use super::peer::program::{
     Program, TRANSPORTS, Transport, compiled, context_switches, folder, guardian_of,
@@ -17,7 +17,7 @@ use super::{Pool, ask_on_kept, call, command};
 /// A path of the example that makes no system call of its own.
 pub(super) const PLAIN: &str = "/headers?n=1";
 
-/// Without the look whether a client hung up, which comes behind a request that takes long.
+/// Without the check whether a client has disconnected, which follows a request that takes long.
 const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_DISCONNECTED", "no")];
 
 /// The pool's system calls, all processes', are written to a file.
@@ -83,7 +83,7 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// The calls of a traced worker for so many of a request, which queue up whole behind one that is held, so that
+/// The calls of a traced worker for N requests, which queue up whole behind one that is held, so that
 /// nothing has to be waited for; and of what comes after.
 fn calls_for_queued(
     (pool, trace): (Pool, std::path::PathBuf),
@@ -135,9 +135,9 @@ fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
     assert_costs(&NO_LOOK, |_| (), &each);
 }
 
-/// Whoever has seen one waits in epoll, but not for those who are in the queue already.
+/// A worker that has seen one waits in epoll, but not for connections that are in the queue already.
 #[test]
-fn it_costs_no_more_when_the_last_kept_connection_is_gone() {
+fn it_costs_no_more_after_the_last_keep_alive_connection_has_closed() {
     let each = ["accept4", "recvfrom", "sendto", "close"];
     let before = |pool: &Pool| {
         let mut kept = pool.program.connect();
@@ -172,7 +172,7 @@ fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
     }
 }
 
-/// Whoever waited behind it may be gone.
+/// A client that waited behind it may have disconnected.
 #[test]
 fn behind_a_request_that_took_long_it_costs_one_more() {
     let each = ["accept4", "poll", "recvfrom", "sendto", "close"];
@@ -180,7 +180,7 @@ fn behind_a_request_that_took_long_it_costs_one_more() {
 }
 
 #[test]
-fn a_small_request_on_a_kept_connection_costs_three_system_calls() {
+fn a_small_request_on_a_keep_alive_connection_costs_three_system_calls() {
     const REQUESTS: usize = 50;
     for transport in TRANSPORTS {
         let (pool, trace) = traced(transport, 1, &[]);
@@ -256,7 +256,7 @@ fn in_the_steady_state_nothing_is_allocated() {
     const BEGINNING: usize = 4096;
     for transport in TRANSPORTS {
         let pool = counting(transport);
-        // Each is accepted when it has spoken, and none stands aside however slowly this process goes: they wait
+        // Each is accepted when it has spoken, and none is parked however slowly this process goes: they wait
         // behind one that is held.
         let mut held = pool.paused(false);
         let gate = pool.gate();
@@ -280,9 +280,9 @@ fn in_the_steady_state_nothing_is_allocated() {
     }
 }
 
-/// There each of those that come stands aside, too, if it has not spoken when it is accepted.
+/// There each new connection is parked, too, if it has sent nothing when it is accepted.
 #[test]
-fn in_the_steady_state_nothing_is_allocated_beside_kept_connections() {
+fn in_the_steady_state_nothing_is_allocated_beside_keep_alive_connections() {
     for transport in TRANSPORTS {
         let pool = counting(transport);
         let mut kept: Vec<_> = (0..3).map(|_| pool.program.connect()).collect();

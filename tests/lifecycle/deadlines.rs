@@ -135,7 +135,7 @@ fn questions_whose_answers_nobody_takes_end_the_wait_for_the_body_once() {
 }
 
 #[test]
-fn a_kept_connection_without_a_request_is_closed_after_idle_timeout_and_never_without() {
+fn a_keep_alive_connection_without_a_request_is_closed_after_idle_timeout_and_never_without() {
     let settings = [("FCGIPM_IDLE_TIMEOUT", "0.4")];
     for transport in TRANSPORTS {
         let program = Program::app(transport, &settings);

@@ -12,7 +12,7 @@ use super::{Pool, ask_on_kept, call};
 const A_SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn without_a_manager_idle_workers_are_gone_within_a_second_and_busy_ones_finish_first() {
+fn without_a_manager_idle_workers_exit_within_a_second_and_busy_ones_finish_first() {
     for transport in TRANSPORTS {
         for watched in [false, true] {
             let mut pool = Pool::start(transport, 4, &[]);
@@ -36,7 +36,7 @@ fn without_a_manager_idle_workers_are_gone_within_a_second_and_busy_ones_finish_
             half.send(&rest);
             assert!(half.response_to(ID).text().contains("Hello"));
             for pid in &pool.workers {
-                assert!(ended_within(*pid, A_SECOND), "{pid} goes on");
+                assert!(ended_within(*pid, A_SECOND), "{pid} still runs");
             }
         }
     }
@@ -56,7 +56,7 @@ fn a_retired_worker_whose_peer_stays_in_the_middle_of_a_record_notices_the_manag
         pool.program.wait();
         assert!(
             ended_within(pool.workers[0], A_SECOND),
-            "the old worker goes on"
+            "the old worker still runs"
         );
     }
 }
@@ -72,13 +72,13 @@ fn a_retired_worker_does_not_wait_for_a_peer_in_the_middle_of_a_record_of_no_req
         pool.program.signal(Signal::SIGHUP);
         pool.program.line("all new workers are ready");
         let patience = 5 * A_SECOND;
-        assert!(ended_within(pool.workers[0], patience), "it goes on");
+        assert!(ended_within(pool.workers[0], patience), "it still runs");
         pool.stop();
     }
 }
 
 #[test]
-fn a_signal_to_a_worker_from_outside_retires_it_gently() {
+fn a_signal_to_a_worker_from_outside_retires_it_gracefully() {
     for signal in [
         Signal::SIGTERM,
         Signal::SIGHUP,
@@ -95,7 +95,7 @@ fn a_signal_to_a_worker_from_outside_retires_it_gently() {
         let successor = pool.next_ready();
         assert_ne!(successor, worker);
         assert!(ended_within(worker, Duration::from_secs(5)));
-        // The kept connection was handed on.
+        // The keep-alive connection was handed over.
         ask_on_kept(&mut paused).unwrap();
         // And while nothing is to do.
         kill(Pid::from_raw(successor), signal).unwrap();

@@ -1,4 +1,4 @@
-//! Deploys that fail: the old workers go on, and the log says why.
+//! Deploys that fail: the old workers continue, and the log has the reason.
 
 use std::fs;
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ fn assert_recovers(mut pool: Pool, code: &Code) {
 }
 
 #[test]
-fn new_workers_that_exit_end_the_reload_and_the_log_has_their_last_words() {
+fn new_workers_that_exit_end_the_reload_and_the_log_has_their_last_lines() {
     let code = Code::new("true");
     let mut pool = start(&code, &[]);
     for _ in 0..3 {
@@ -143,7 +143,7 @@ fn what_workers_say_while_they_start_reaches_the_log_as_it_is() {
 }
 
 #[test]
-fn a_child_that_a_worker_leaves_behind_can_write_while_the_worker_lives_and_after() {
+fn a_child_that_outlives_its_worker_can_write_before_and_after() {
     let gate = folder().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let script = format!(

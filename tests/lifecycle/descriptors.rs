@@ -53,7 +53,7 @@ fn accept_without_a_descriptor_is_a_named_error() {
 }
 
 #[test]
-fn kept_connections_make_room_for_new_ones() {
+fn keep_alive_connections_make_room_for_new_ones() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &[]);
         let mut kept: Vec<_> = (0..20).map(|_| program.connect()).collect();
@@ -69,9 +69,9 @@ fn kept_connections_make_room_for_new_ones() {
     }
 }
 
-/// Limited before the first connection stands aside: the bound is taken from the limit then.
+/// Limited before the first connection is parked: the bound is taken from the limit then.
 #[test]
-fn connections_that_say_nothing_leave_room_for_the_application_and_for_kept_ones() {
+fn silent_connections_leave_descriptors_for_the_application_and_for_idle_ones() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &[]);
         limit(program.pid(), 60);
@@ -144,7 +144,7 @@ fn a_manager_without_descriptors_says_which_it_lacks() {
     let mut named = std::collections::BTreeSet::new();
     for descriptors in 3..64 {
         let (mut command, gate) = command(2, &[]);
-        // SAFETY: close_range and setrlimit are async-signal-safe; whoever runs the tests may have left
+        // SAFETY: close_range and setrlimit are async-signal-safe; the parent of the tests may have left
         // descriptors open, and std has nothing but standard streams here: its own pipe is closed on exec.
         unsafe {
             command.pre_exec(move || {
@@ -185,7 +185,7 @@ fn a_manager_without_descriptors_says_which_it_lacks() {
 
 /// The limit is the host's, which may use select(2).
 #[test]
-fn a_host_whose_limit_is_low_for_its_workers_is_told_and_keeps_it() {
+fn a_limit_that_is_low_for_the_workers_is_logged_and_kept() {
     const LIMIT: u64 = 60;
     let (mut command, gate) = command(8, &[]);
     // SAFETY: setrlimit is async-signal-safe, and the pointer is to a live local.
@@ -205,8 +205,8 @@ fn a_host_whose_limit_is_low_for_its_workers_is_told_and_keeps_it() {
     }
     let mut program = Program::start(command, TRANSPORTS[0]);
     let line = program.line("the manager of 8 workers may need ");
-    let told = format!("open files, but its limit (RLIMIT_NOFILE) is {LIMIT}");
-    assert!(line.ends_with(&told), "{line}");
+    let expected = format!("open files, but its limit (RLIMIT_NOFILE) is {LIMIT}");
+    assert!(line.ends_with(&expected), "{line}");
     for _ in 0..8 {
         program.line(") ready");
     }
@@ -220,7 +220,7 @@ fn a_host_whose_limit_is_low_for_its_workers_is_told_and_keeps_it() {
 }
 
 #[test]
-fn a_listener_that_is_gone_is_named() {
+fn a_closed_listener_is_named() {
     let mut command = Command::new(compiled("conformance/app.c"));
     command.arg("fd:77");
     let mut program = Program::start(command, TRANSPORTS[0]);

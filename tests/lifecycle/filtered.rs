@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::peer::pool::{Pool, call, command};
 use super::peer::program::{Program, TRANSPORTS};
 
-/// Has these calls refused, or whoever makes them killed.
+/// Has these calls refused, or the process that makes them killed.
 fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], action: u32) {
     let filter = move || {
         let statement = |code: u32, jump_true, k| libc::sock_filter {
@@ -48,7 +48,7 @@ fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], a
 }
 
 /// A request takes too long, and a reload follows.
-fn assert_goes_on(mut pool: Pool) {
+fn assert_still_serves(mut pool: Pool) {
     let mut stubborn = pool.program.connect();
     stubborn.send(&call("/stubborn").bytes());
     pool.program.line("killing worker");
@@ -83,10 +83,10 @@ fn a_manager_lives_under_a_filter_that_refuses_calls_or_kills() {
                 forbid(&mut command, calls, action);
                 let mut pool = Pool::ready(Program::start(command, transport), gate, 1);
                 let lines = pool.program.lines();
-                let told = |name: &str| lines.iter().any(|line| line.contains(name));
-                assert!(told("refuses pidfd_getfd(2)"), "{lines:#?}");
-                assert_eq!(told("refuses memfd_create(2)"), calls.len() > 1);
-                assert_goes_on(pool);
+                let logs = |name: &str| lines.iter().any(|line| line.contains(name));
+                assert!(logs("refuses pidfd_getfd(2)"), "{lines:#?}");
+                assert_eq!(logs("refuses memfd_create(2)"), calls.len() > 1);
+                assert_still_serves(pool);
             }
         }
     }

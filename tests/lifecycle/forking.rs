@@ -41,7 +41,7 @@ impl Forking {
     fn let_go(&self, child: i32) {
         assert!(
             kill(Pid::from_raw(child), None).is_ok(),
-            "the child is gone"
+            "the child has exited"
         );
         drop(File::options().write(true).open(&self.gate).unwrap());
     }
@@ -186,8 +186,8 @@ fn what_a_child_writes_after_its_request_is_dropped_and_logged_once() {
         let second = connection.call(&call("/nothing").keep(true));
         assert_eq!((second.text(), second.stderr.len()), (String::new(), 0));
         let lines = forking.program.lines();
-        let told = lines.iter().filter(|line| line.contains("is dropped"));
-        assert_eq!(told.count(), 1, "{lines:?}");
+        let dropped = lines.iter().filter(|line| line.contains("is dropped"));
+        assert_eq!(dropped.count(), 1, "{lines:?}");
     }
 }
 

@@ -52,7 +52,7 @@ fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager()
 }
 
 #[test]
-fn another_takes_over_when_there_are_new_workers() {
+fn another_replaces_it_when_there_are_new_workers() {
     let mut pool = Pool::start(TRANSPORTS[0], 2, &[]);
     let manager = pool.program.pid();
     let first = guardian_of(manager, 2, &[]);
@@ -64,7 +64,7 @@ fn another_takes_over_when_there_are_new_workers() {
 }
 
 #[test]
-fn one_that_is_killed_is_replaced_and_the_manager_s_end_is_told_nevertheless() {
+fn one_that_is_killed_is_replaced_and_the_workers_notice_the_managers_end_nevertheless() {
     for round in 0..4 {
         let mut pool = Pool::start(TRANSPORTS[round % 2], 3, &[]);
         let manager = pool.program.pid();

@@ -110,7 +110,7 @@ static int serve(void)
     return 0;
 }
 
-/* Until the manager asks for a fork. Other events are told by their numbers, but for those that come when they like: a
+/* Until the manager asks for a fork. Other events are printed by their numbers, but for those that come when they like: a
  * worker that is ready, a signal. */
 static void until_fork(fcgipm_manager *manager, const char *events)
 {
@@ -260,7 +260,7 @@ static int wrong(void)
     EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);
     EXPECT(strstr(fcgipm_manager_event_message(manager), "fork of a worker: Operation canceled") != NULL, 1, NULL);
 
-    /* Both free the manager instead. The child is none of its workers; the other one leaves. */
+    /* Both free the manager instead. The child is not one of its workers; the other one exits. */
     until_fork(manager, "");
     begin_fork(manager);
     pid_t silent = fork();
@@ -276,7 +276,7 @@ static int wrong(void)
     EXPECT(exit_status(silent), 0, NULL);
     EXPECT(exit_status(first), 0, NULL);
 
-    /* A child that becomes a worker of one that is gone. */
+    /* A child that becomes a worker of a manager that has exited. */
     manager = fcgipm_manager_new(options);
     EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
     until_fork(manager, "3 ");

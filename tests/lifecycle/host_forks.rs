@@ -79,13 +79,16 @@ fn they_are_reloaded_under_load_replaced_and_stopped_like_others() {
 }
 
 #[test]
-fn without_the_manager_they_are_gone_within_a_second() {
+fn without_the_manager_they_exit_within_a_second() {
     let mut pool = pool(Transport::Unix);
     guardian_of(pool.program.pid(), WORKERS, &pool.workers);
     pool.program.signal(Signal::SIGKILL);
     pool.program.wait();
     for pid in &pool.workers {
-        assert!(ended_within(*pid, Duration::from_secs(1)), "{pid} goes on");
+        assert!(
+            ended_within(*pid, Duration::from_secs(1)),
+            "{pid} still runs"
+        );
     }
 }
 
@@ -97,9 +100,9 @@ fn a_fork_that_the_host_cannot_make_is_tried_again_as_one_of_the_managers_own() 
     );
     for _ in 0..2 {
         let line = program.line("fork of a worker");
-        let told =
+        let expected =
             "fork of a worker: Resource temporarily unavailable (os error 11); trying again in 1s";
-        assert!(line.ends_with(told), "{line}");
+        assert!(line.ends_with(expected), "{line}");
     }
     assert!(
         program

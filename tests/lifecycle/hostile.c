@@ -70,7 +70,7 @@ static char *region(void)
     return found;
 }
 
-static void wake_manager(void)
+static void notify_manager(void)
 {
     for (int fd = 3; fd < 64; fd++) {
         int flags = fcntl(fd, F_GETFL);
@@ -86,7 +86,7 @@ static void on_alarm(int signal)
     (void)signal;
 }
 
-enum { PLACES = 1000, SHELF = 16384, OFFERED = 1 };
+enum { PLACES = 1000, OFFERS = 16384, OFFERED = 1 };
 
 /* A connection whose close lasts. */
 static int lingering(int listener, struct sockaddr_in *address)
@@ -115,7 +115,7 @@ static int offer(void)
     if (page == NULL || bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 100) != 0)
         return -1;
     getsockname(listener, (struct sockaddr *)&address, &length);
-    _Atomic uint32_t *state = (_Atomic uint32_t *)(page + SHELF), *offers = state + 1, *count = state + 2, *places = state + 3;
+    _Atomic uint32_t *state = (_Atomic uint32_t *)(page + OFFERS), *offers = state + 1, *count = state + 2, *places = state + 3;
     _Atomic uint64_t *has_offered = (_Atomic uint64_t *)(page + 264);
     /* Its own closes are not to last. */
     sigaction(SIGALRM, &action, NULL);
@@ -131,7 +131,7 @@ static int offer(void)
         ++*offers;
         for (long look = 0; *state == OFFERED && look < 100000000; look++)
             if (look % 10000 == 0)
-                wake_manager();
+                notify_manager();
         taken += *state != OFFERED;
         /* Not before the first copy was taken: who has none is not asked again. */
         for (volatile int spin = 0; spin < 3000 + 4000 * round; spin++)
@@ -145,15 +145,15 @@ static int offer(void)
 /* Where the order to retire stands, in each worker's part. */
 enum { ORDER_RETIRE = 1, PART = 20480 };
 
-/* Leaves a child behind that gives orders to whoever comes after this worker. */
+/* Leaves a child behind that gives orders to the successor of this worker. */
 static void give_orders(void)
 {
-    int told[2];
+    int ready[2];
     char byte;
     _Atomic uint32_t *order = (_Atomic uint32_t *)region();
-    if (order == NULL || pipe(told) != 0 || fork() != 0) {
+    if (order == NULL || pipe(ready) != 0 || fork() != 0) {
         /* The worker ends when the child is at it. */
-        if (read(told[0], &byte, 1) != 1)
+        if (read(ready[0], &byte, 1) != 1)
             abort();
         return;
     }
@@ -161,7 +161,7 @@ static void give_orders(void)
     alarm(5);
     for (long count = 0;; count++) {
         *order = ORDER_RETIRE;
-        if (count == 1000 && write(told[1], "", 1) != 1)
+        if (count == 1000 && write(ready[1], "", 1) != 1)
             _exit(1);
     }
 }
@@ -260,7 +260,7 @@ static void on_bus_error(int signal)
     siglongjmp(beyond, 1);
 }
 
-/* Has a look behind its own part, and gives an order there. Whether there was anything. */
+/* Reads beyond its own part, and gives an order there. Whether there was anything. */
 static int reach(void)
 {
     char *page = region();

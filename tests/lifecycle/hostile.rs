@@ -84,7 +84,7 @@ fn an_offer_that_is_withdrawn_meanwhile_does_not_hold_the_manager() {
 }
 
 #[test]
-fn what_a_worker_leaves_behind_gives_no_orders_to_its_successor() {
+fn a_child_of_a_worker_gives_no_orders_to_its_successor() {
     let mut pool = pool(Transport::Unix, 1, &[]);
     let (worker, _) = asked(&pool, "/orders");
     assert_eq!(worker, pool.workers[0]);
@@ -94,12 +94,12 @@ fn what_a_worker_leaves_behind_gives_no_orders_to_its_successor() {
     while begin.elapsed() < Duration::from_secs(1) {
         assert_eq!(asked(&pool, "/"), (successor, 0));
     }
-    assert_ends_promptly(pool, "orders by a child of a worker that is gone");
+    assert_ends_promptly(pool, "orders by a child of a worker that has exited");
 }
 
-/// What it cannot hand over, a worker that is to leave answers and closes, instead of trying until it is killed.
+/// What it cannot hand over, a retiring worker answers and closes, instead of trying until it is killed.
 #[test]
-fn a_queue_that_is_shut_down_holds_no_worker_that_is_to_leave() {
+fn a_queue_that_is_shut_down_delays_no_retiring_worker() {
     let mut pool = pool(Transport::Tcp, 2, &[]);
     let mut kept: Vec<_> = (0..6).map(|_| pool.program.connect()).collect();
     for connection in &mut kept {
@@ -238,11 +238,16 @@ fn what_is_no_connection_and_is_handed_over_stays_with_nobody() {
     let other = usize::from(worker == pool.workers[0]);
     let neighbour = pool.workers[other];
     let successor = pool.next_ready();
-    let told = "not a connection of this pool";
-    if !pool.program.lines().iter().any(|line| line.contains(told)) {
-        pool.program.line(told);
+    let warning = "not a connection of this pool";
+    if !pool
+        .program
+        .lines()
+        .iter()
+        .any(|line| line.contains(warning))
+    {
+        pool.program.line(warning);
     }
-    // Whoever is asked looks at the queue before: in the end nothing is in it.
+    // The worker that is asked checks the queue before: in the end nothing is in it.
     let begin = Instant::now();
     let (mut seen, mut asked_neighbour) = (Vec::new(), false);
     while open_files(neighbour) != before[other] || !asked_neighbour {

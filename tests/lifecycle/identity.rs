@@ -73,7 +73,7 @@ impl Copy {
         Self(copy)
     }
 
-    /// As nobody, whoever runs the test.
+    /// As nobody, also when root runs the test.
     fn command(&self, environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(self.0.join("examples/hello"));
         command.arg("fd:0").current_dir("/");
@@ -110,7 +110,7 @@ impl Drop for Folder {
     }
 }
 
-/// The program ends at once, with this error and without a trace.
+/// The program exits immediately, with this error and without a trace.
 fn assert_refused(mut command: Command, wanted: &str) {
     let place = Folder::new();
     let pid_file = place.0.join("pid");
@@ -269,7 +269,7 @@ fn workers_of_another_user_notice_the_managers_death() {
         assert_eq!(left.len(), 1, "the one that has a request");
         drop(gate);
         assert!(paused.response_to(ID).text().contains("waited"));
-        assert!(ended_within(left[0], second), "{} goes on", left[0]);
+        assert!(ended_within(left[0], second), "{} still runs", left[0]);
     }
 }
 
@@ -300,7 +300,7 @@ fn workers_below_another_root_serve_and_reload() {
 }
 
 #[test]
-fn a_worker_with_the_fewest_descriptors_serves_kept_connections_through_reloads() {
+fn a_worker_with_the_fewest_descriptors_serves_keep_alive_connections_through_reloads() {
     let mut pool = Pool::start(Transport::Unix, 2, &[("FCGIPM_RLIMIT_FILES", "32")]);
     let address = pool.program.address.clone();
     let load = Load::start(4, || address.connect(), ask_on_kept);
@@ -452,7 +452,7 @@ fn a_manager_without_root_does_what_takes_none() {
 }
 
 #[test]
-fn a_worker_in_which_a_step_fails_ends_and_the_old_ones_go_on() {
+fn a_worker_in_which_a_step_fails_ends_and_the_old_ones_continue() {
     let here = Folder::new();
     let mut pool = Pool::start(Transport::Unix, 1, &[("FCGIPM_CHDIR", here.path())]);
     fs::remove_dir(&here.0).unwrap();

@@ -1,4 +1,4 @@
-//! The manager's whole process group is killed at once, soon after the start. The workers lead groups of their own; the
+//! The manager's whole process group is killed together, soon after the start. The workers lead groups of their own; the
 //! guardian must be in one of its own before any worker relies on it.
 
 use std::fs;
@@ -78,7 +78,7 @@ impl Grouped {
     }
 
     fn ask(&self) {
-        // On a connection of its own: a worker with kept ones sees the manager's end without being told.
+        // On a connection of its own: a worker with idle ones sees the manager's end without a notification.
         let text = self.pool.program.call(&call("/")).text();
         assert!(text.contains("Hello from worker"), "{text}");
     }

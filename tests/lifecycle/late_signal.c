@@ -56,7 +56,7 @@ int main(int count, char **arguments)
         fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)"Hello from worker\n", 18);
         fcgipm_request_finish(request);
         if (late_at && strcmp(late_at, "check") == 0) {
-            /* As if it had come behind the look at the variable; the next call tells. */
+            /* As if it had come after the variable was checked; the next call returns. */
             stop = 0;
             if (fcgipm_request_accept(request) == FCGIPM_EINTERRUPTED)
                 return 0;

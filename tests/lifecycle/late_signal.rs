@@ -1,4 +1,4 @@
-//! A signal that comes between the host's last look and the system call that waits.
+//! A signal that comes between the host's last check and the system call that waits.
 
 use std::process::Command;
 

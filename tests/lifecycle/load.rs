@@ -49,7 +49,7 @@ fn load_in_two_segments_over_reloads_counts_nothing_lost() {
 }
 
 #[test]
-fn load_on_kept_connections_over_reloads_counts_nothing_lost() {
+fn load_on_keep_alive_connections_over_reloads_counts_nothing_lost() {
     two_hundred_reloads(&["--keep"]);
 }
 

@@ -1,27 +1,28 @@
 //! Real processes: the C example under its manager, and what becomes of requests meanwhile.
 //!
-//! Whoever loses no request proves it by counting: a client notes each request that it began and each
+//! That no request is lost is proved by counting: a client notes each request that it began and each
 //! answer that it got.
 
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod all_busy;
 mod bounds;
 mod cost;
 mod deadlines;
 mod deaths;
-mod departures;
 mod deploy;
+mod descriptor_shortage;
 mod descriptors;
+mod disconnected;
 mod filtered;
 mod forking;
 mod golden;
 mod guardian;
 mod host_forks;
 mod hostile;
-mod hung_up;
 mod identity;
-mod kept;
+mod keep_alive;
 mod killed_group;
 mod late_signal;
 mod load;
@@ -32,12 +33,11 @@ mod own_handlers;
 mod queue;
 mod recycling;
 mod reload;
-mod room;
-mod saturated;
 mod sizing;
 mod stop;
 mod threads;
 mod turn;
+mod voluntary_exits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +47,7 @@ use peer::connection::{Address, Connection};
 use peer::pool::{Pool, call, command};
 use peer::records::ID;
 
-/// Clients that ask until they are told to stop.
+/// Clients that send requests until they are stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<(u32, Vec<String>)>>,
@@ -113,7 +113,7 @@ fn ask_in_two_segments(address: &Address) -> Result<(), String> {
     answered(&mut connection)
 }
 
-/// One request on a connection that is kept.
+/// One request on a keep-alive connection.
 fn ask_on_kept(connection: &mut Connection) -> Result<(), String> {
     connection
         .try_send(&call("/").keep(true).bytes())

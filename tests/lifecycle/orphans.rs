@@ -13,7 +13,7 @@ use super::{Pool, answered, ask_on_kept, call, command};
 
 pub(super) const A_SECOND: Duration = Duration::from_secs(1);
 
-/// Whoever a killed manager leaves behind becomes this process's child, to be waited for.
+/// What a killed manager leaves behind becomes this process's child, to be waited for.
 pub(super) fn adopt_orphans() {
     nix::sys::prctl::set_child_subreaper(true).unwrap();
 }
@@ -34,7 +34,7 @@ fn members(group: i32) -> Vec<i32> {
     .collect()
 }
 
-/// Reaps all of a group that its manager left behind, and asserts that they end in time: by themselves, but for
+/// Reaps all of a group that its manager left behind, and asserts that they end in time: on their own, except for
 /// those that were starting.
 fn assert_gone(group: i32, since: Instant, may_start: bool, what: &str) {
     loop {
@@ -43,7 +43,7 @@ fn assert_gone(group: i32, since: Instant, may_start: bool, what: &str) {
             Ok(WaitStatus::StillAlive) => {
                 for pid in members(group) {
                     let left = A_SECOND.saturating_sub(since.elapsed());
-                    assert!(ended_within(pid, left), "{what}: {pid} goes on");
+                    assert!(ended_within(pid, left), "{what}: {pid} still runs");
                 }
             }
             Ok(WaitStatus::Exited(pid, status)) => {
@@ -184,7 +184,7 @@ fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
         begun.recv().unwrap();
         pool.program.signal(Signal::SIGKILL);
         pool.program.wait();
-        assert!(ended_within(pool.workers[0], A_SECOND), "it goes on");
+        assert!(ended_within(pool.workers[0], A_SECOND), "it still runs");
         feeder.join().unwrap();
     }
 }
@@ -242,7 +242,7 @@ fn a_worker_whose_application_is_deaf_to_signals_hears_its_manager() {
 
 /// The life line tells of the manager's end also where the signal does not.
 #[test]
-fn a_worker_that_is_stopped_when_its_manager_dies_leaves_when_it_goes_on() {
+fn a_worker_that_is_stopped_when_its_manager_dies_exits_when_it_continues() {
     for watched in [false, true] {
         let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
         if watched {

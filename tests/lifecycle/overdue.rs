@@ -19,7 +19,7 @@ fn begun(pool: &Pool, path: &str, keep: bool) -> Connection {
 }
 
 #[test]
-fn a_slow_request_is_logged_once_and_goes_on() {
+fn a_slow_request_is_logged_once_and_continues() {
     let mut pool = Pool::start(Transport::Unix, 2, &[("FCGIPM_SLOW_REQUEST", "0.2")]);
     let mut slow = begun(&pool, "/pause?n=0", false);
     let gate = pool.gate();
@@ -45,7 +45,7 @@ fn a_slow_request_is_logged_once_and_goes_on() {
 }
 
 #[test]
-fn a_worker_that_takes_notice_answers_by_itself() {
+fn a_worker_that_heeds_the_notice_answers_in_time() {
     for transport in TRANSPORTS {
         let limits = [("FCGIPM_REQUEST_TIMEOUT", "0.2")];
         let mut pool = Pool::start(transport, 1, &limits);
@@ -59,7 +59,7 @@ fn a_worker_that_takes_notice_answers_by_itself() {
         }
         let text = connection.response_to(ID).text();
         assert!(text.contains("503") && text.contains("timed out"), "{text}");
-        // It is the same worker that goes on, on the same connection.
+        // The same worker continues, on the same connection.
         ask_on_kept(&mut connection).unwrap();
         pool.stop();
     }
@@ -147,7 +147,7 @@ fn parameters_that_never_come_are_a_request_that_takes_too_long() {
 }
 
 #[test]
-fn kept_connections_are_never_timed() {
+fn keep_alive_connections_are_never_timed() {
     let limits = [
         ("FCGIPM_REQUEST_TIMEOUT", "0.2"),
         ("FCGIPM_REQUEST_TIMEOUT_GRACE", "0.1"),

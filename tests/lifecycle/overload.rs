@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::peer::connection::{Address, Connection};
 use super::peer::program::{Program, TRANSPORTS, Transport, product, unused};
 use super::peer::records::{END, GET_VALUES, GET_VALUES_RESULT, ID, record};
-use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call, room};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call, descriptor_shortage};
 
 const OVERLOADED: u8 = 2;
 
@@ -43,7 +43,7 @@ fn what_waits_too_long_is_refused_and_nothing_before() {
                 "measured: {transport:?}: with max_queue_age 0.4 s all were refused after {:.2?}",
                 begin.elapsed()
             );
-            // The worker was never asked, and goes on; so does whoever comes when it is free again.
+            // The worker was never asked, and continues; so does a client that comes when it is free again.
             drop(gate);
             assert!(held.response().text().contains("waited"));
             pool.program.call(&call("/"));
@@ -56,7 +56,7 @@ fn what_waits_too_long_is_refused_and_nothing_before() {
 }
 
 #[test]
-fn whoever_is_young_enough_is_answered() {
+fn a_client_that_has_not_waited_too_long_is_answered() {
     for transport in TRANSPORTS {
         let pool = limited(transport, 1, "1.5");
         let mut held = pool.paused(false);
@@ -76,7 +76,7 @@ fn whoever_is_young_enough_is_answered() {
     }
 }
 
-/// As [`ask_in_two_segments`], in a pool with this limit: whoever is refused has waited for as long.
+/// As [`ask_in_two_segments`], in a pool with this limit: a client that is refused has waited for that long.
 fn ask_within(address: &Address, limit: Duration) -> Result<(), String> {
     let begin = Instant::now();
     match ask_in_two_segments(address) {
@@ -89,7 +89,7 @@ fn ask_within(address: &Address, limit: Duration) -> Result<(), String> {
 
 /// On a machine that is busy otherwise a request may wait for that long, but none is refused that did not.
 #[test]
-fn whoever_is_refused_has_waited_for_as_long() {
+fn a_client_that_is_refused_has_waited_for_the_limit() {
     for transport in TRANSPORTS {
         let mut pool = limited(transport, 2, "0.2");
         let address = pool.program.address.clone();
@@ -115,7 +115,7 @@ fn whoever_is_refused_has_waited_for_as_long() {
 
 /// It is not known to be a request: the workers have it, when they are free.
 #[test]
-fn what_is_no_request_yet_is_left_to_the_workers() {
+fn an_incomplete_request_is_left_to_the_workers() {
     for transport in TRANSPORTS {
         let pool = limited(transport, 1, "0.3");
         let mut held = pool.paused(false);
@@ -288,7 +288,7 @@ fn who_was_refused_and_does_not_read_keeps_no_port() {
 #[test]
 fn at_the_limit_of_descriptors_no_connection_is_accepted_and_dropped() {
     let options = [("FCGIPM_MAX_QUEUE_AGE", "0.2")];
-    let pool = room::limited(Transport::Tcp, 40, 1, &options);
+    let pool = descriptor_shortage::limited(Transport::Tcp, 40, 1, &options);
     pool.program.call(&call("/"));
     let mut held = pool.paused(false);
     let gate = pool.gate();

@@ -19,7 +19,7 @@ use super::{Pool, answered, ask_on_kept, call};
 
 const WAITING: usize = 50;
 
-fn file_is_gone(address: &Address) -> bool {
+fn file_is_removed(address: &Address) -> bool {
     match address {
         Address::Unix(path) => !path.exists(),
         Address::Tcp(_) => true,
@@ -40,7 +40,7 @@ fn what_waits_in_the_queue_is_answered_and_nothing_new_arrives() {
         pool.program.signal(Signal::SIGTERM);
         pool.program.line("stopping 2 workers");
         assert!(address.is_closed());
-        assert!(file_is_gone(&address));
+        assert!(file_is_removed(&address));
         waiting[WAITING / 2..].iter_mut().for_each(ask);
         gate.write_all(b"xx").unwrap();
         for connection in &mut paused {
@@ -104,7 +104,7 @@ fn peers_in_the_queue_that_say_nothing_hold_nobody_up() {
 }
 
 #[test]
-fn with_nothing_to_do_a_pool_stops_at_once() {
+fn an_idle_pool_stops_immediately() {
     for transport in TRANSPORTS {
         for watched in [false, true] {
             let address = unused(transport);
@@ -132,11 +132,11 @@ fn with_nothing_to_do_a_pool_stops_at_once() {
 #[derive(Default)]
 struct Tally {
     answered: AtomicU32,
-    /// On a kept connection of TCP a request may cross the close.
+    /// On a keep-alive connection of TCP a request may cross the close.
     crossed: AtomicU32,
 }
 
-/// Asks until the address is closed. Whoever could connect must be answered.
+/// Asks until the address is closed. A client that could connect must be answered.
 fn ask_until_closed(address: &Address, tally: &Tally) -> Result<(), String> {
     while let Ok(mut connection) = address.try_connect() {
         connection
@@ -214,7 +214,7 @@ fn a_stop_under_load_loses_nobody_who_could_connect() {
 }
 
 #[test]
-fn a_stop_under_load_on_kept_connections_loses_nothing_that_was_taken() {
+fn a_stop_under_load_on_keep_alive_connections_loses_nothing_that_was_taken() {
     stop_under_load(6, term, ask_until_ended);
 }
 
@@ -275,7 +275,7 @@ fn a_server_without_a_manager_answers_what_waits_too() {
         }
         program.line("app: accept: FCGIPM_ERETIRED");
         assert!(program.wait().success());
-        assert!(file_is_gone(&address));
+        assert!(file_is_removed(&address));
         address.remove();
     }
 }
@@ -298,7 +298,7 @@ fn threads_without_a_manager_leave_together() {
         program.signal(Signal::SIGUSR1);
         (0..THREADS).for_each(|_| drop(program.line("app: accept: FCGIPM_ERETIRED")));
         assert!(program.wait().success());
-        assert!(file_is_gone(&address));
+        assert!(file_is_removed(&address));
         address.remove();
     }
 }
@@ -315,7 +315,7 @@ fn second(address: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_second_manager_on_the_same_address_is_refused_and_told_by_whom() {
+fn a_second_manager_on_the_same_address_is_refused_with_the_name_of_the_other() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let pool = Pool::start_opening(&address, 3, &[]);
@@ -332,13 +332,13 @@ fn a_second_manager_on_the_same_address_is_refused_and_told_by_whom() {
             assert!(pool.program.call(&call("/")).text().contains("Hello"));
         }
         pool.stop();
-        assert!(file_is_gone(&address));
+        assert!(file_is_removed(&address));
         address.remove();
     }
 }
 
 #[test]
-fn a_second_manager_on_the_same_abstract_name_is_refused_and_told_by_whom() {
+fn a_second_manager_on_the_same_abstract_name_is_refused_with_the_name_of_the_other() {
     let name = format!("@fcgipm-second-{}", std::process::id());
     let (mut command, gate) = super::command(1, &[]);
     command = {
@@ -358,7 +358,7 @@ fn a_second_manager_on_the_same_abstract_name_is_refused_and_told_by_whom() {
 }
 
 #[test]
-fn a_second_manager_on_the_same_pid_file_is_refused_and_told_by_whom() {
+fn a_second_manager_on_the_same_pid_file_is_refused_with_the_name_of_the_other() {
     let (one, two) = (unused(Transport::Unix), unused(Transport::Unix));
     let Address::Unix(path) = &one else { panic!() };
     let pid_file = path.with_file_name("pid");
@@ -400,11 +400,11 @@ fn the_file_of_a_manager_that_was_killed_is_replaced() {
     pool.program.wait();
     // Its standard error ends with the last worker.
     pool.program.all_lines();
-    assert!(!file_is_gone(&address));
+    assert!(!file_is_removed(&address));
     let successor = Pool::start_opening(&address, 2, &[]);
     assert!(successor.program.call(&call("/")).text().contains("Hello"));
     successor.stop();
-    assert!(file_is_gone(&address));
+    assert!(file_is_removed(&address));
     address.remove();
 }
 
@@ -418,6 +418,6 @@ fn a_file_that_is_somebody_elses_by_now_stays() {
     std::fs::remove_file(path).unwrap();
     let _other = std::os::unix::net::UnixListener::bind(path).unwrap();
     pool.stop();
-    assert!(!file_is_gone(&address));
+    assert!(!file_is_removed(&address));
     address.remove();
 }

@@ -58,7 +58,7 @@ fn workers_that_have_served_enough_are_replaced_and_nothing_is_lost() {
 }
 
 #[test]
-fn one_kept_connection_lives_through_the_recycling_of_its_workers() {
+fn one_keep_alive_connection_lives_through_the_recycling_of_its_workers() {
     let limits = [("FCGIPM_MAX_REQUESTS", "5")];
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &limits);

@@ -51,7 +51,7 @@ fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_tcp() {
 }
 
 #[test]
-fn thirty_reloads_lose_nothing_on_kept_connections() {
+fn thirty_reloads_lose_nothing_on_keep_alive_connections() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &[]);
         let address = pool.program.address.clone();
@@ -75,8 +75,10 @@ fn thirty_reloads_lose_nothing_on_kept_connections() {
     }
 }
 
-/// One worker, a kept connection that stands aside in it, the request that it is held in, and the gate for that.
-fn held_beside_a_kept_connection(transport: Transport) -> (Pool, Connection, Connection, File) {
+/// One worker, a keep-alive connection that is parked in it, the request that it is held in, and the gate for that.
+fn held_beside_a_keep_alive_connection(
+    transport: Transport,
+) -> (Pool, Connection, Connection, File) {
     let pool = Pool::start(transport, 1, &[]);
     let mut kept = pool.program.connect();
     ask_on_kept(&mut kept).unwrap();
@@ -86,10 +88,10 @@ fn held_beside_a_kept_connection(transport: Transport) -> (Pool, Connection, Con
 }
 
 #[test]
-fn a_kept_connection_outlives_a_reload_while_every_worker_is_busy() {
+fn a_keep_alive_connection_outlives_a_reload_while_every_worker_is_busy() {
     for transport in TRANSPORTS {
-        // The only worker is busy, and so is its successor when the connection is handed on.
-        let (mut pool, mut kept, mut first, gate) = held_beside_a_kept_connection(transport);
+        // The only worker is busy, and so is its successor when the connection is handed over.
+        let (mut pool, mut kept, mut first, gate) = held_beside_a_keep_alive_connection(transport);
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
         // No peer's buffers hold as much.
@@ -106,15 +108,15 @@ fn a_kept_connection_outlives_a_reload_while_every_worker_is_busy() {
     }
 }
 
-/// The worker that has to take it over is busy, and never finds the listen queue empty.
+/// The worker that has to receive it is busy, and never finds the listen queue empty.
 #[test]
-fn a_kept_connection_that_was_handed_on_waits_for_no_end_of_the_queue() {
+fn a_keep_alive_connection_that_was_handed_over_waits_for_no_end_of_the_queue() {
     for transport in TRANSPORTS {
-        let (mut pool, mut kept, mut first, gate) = held_beside_a_kept_connection(transport);
+        let (mut pool, mut kept, mut first, gate) = held_beside_a_keep_alive_connection(transport);
         let queue: Vec<_> = (0..50).map(|_| pool.paused(false)).collect();
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
-        // The one that leaves knows, and takes nothing of the queue.
+        // The retiring worker knows, and accepts nothing from the queue.
         pool.program.line("all new workers are ready");
         drop(gate);
         assert!(first.response().text().contains("waited"));
@@ -143,7 +145,7 @@ fn a_request_that_is_being_read_is_answered_by_the_worker_that_was_retired() {
             text.contains(&format!("worker {},", pool.workers[0])),
             "{text}"
         );
-        // And the connection goes on with another.
+        // And the connection continues in another.
         ask_on_kept(&mut half).unwrap();
         pool.stop();
     }
@@ -174,7 +176,7 @@ fn said(pool: &mut Pool, text: &str) -> bool {
 }
 
 #[test]
-fn a_reload_is_done_when_the_old_workers_are_gone_and_shown_as_running_until_then() {
+fn a_reload_is_done_when_the_old_workers_have_exited_and_shown_as_running_until_then() {
     let mut pool = Pool::start(Transport::Unix, 1, &[]);
     let old = pool.workers[0];
     let mut paused = pool.paused(false);

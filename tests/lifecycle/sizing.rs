@@ -108,7 +108,7 @@ fn on_demand_there_is_no_worker_until_a_request_comes_and_none_after() {
 }
 
 #[test]
-fn a_reload_of_a_pool_that_is_sized_by_load_replaces_whoever_is_there() {
+fn a_reload_of_a_pool_that_is_sized_by_load_replaces_all_workers() {
     let mut pool = dynamic(Transport::Unix, 2, 10, ("1", "10"));
     let mut slow: Vec<_> = (0..6).map(|_| pool.paused(false)).collect();
     for _ in 2..6 {

@@ -36,7 +36,7 @@ fn what_was_accepted_is_answered_and_what_was_not_waits_for_the_next_manager() {
 }
 
 #[test]
-fn also_while_silent_and_kept_connections_are_watched() {
+fn while_silent_and_keep_alive_connections_are_watched() {
     for transport in TRANSPORTS {
         let (listener, address) = listen(transport);
         let mut pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 2, &[]);
@@ -81,7 +81,7 @@ fn a_request_whose_parameters_are_still_arriving_is_answered() {
 
 /// The worker finds the order to leave and the begun request at the same time.
 #[test]
-fn a_request_that_had_begun_on_a_kept_connection_is_answered() {
+fn a_request_that_had_begun_on_a_keep_alive_connection_is_answered() {
     for transport in TRANSPORTS {
         for parameters_complete in [false, true] {
             let mut pool = Pool::start(transport, 1, &[]);
@@ -151,7 +151,7 @@ fn a_peer_that_sends_ahead_without_end_holds_up_neither_stop_nor_reload() {
             pool.program.signal(signal);
             assert!(
                 ended_within(pool.workers[0], Duration::from_secs(5)),
-                "the worker goes on"
+                "the worker still runs"
             );
             if signal == Signal::SIGHUP {
                 pool.program.signal(Signal::SIGTERM);
@@ -163,7 +163,7 @@ fn a_peer_that_sends_ahead_without_end_holds_up_neither_stop_nor_reload() {
 }
 
 #[test]
-fn idle_kept_connections_do_not_hold_up_the_stop() {
+fn idle_keep_alive_connections_do_not_hold_up_the_stop() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 2, &[]);
         let mut kept: Vec<_> = (0..50).map(|_| pool.program.connect()).collect();
@@ -195,7 +195,7 @@ fn a_worker_that_does_not_leave_is_killed_after_die_timeout() {
         "{elapsed:?}"
     );
     assert_eq!(pool.program.wait().code(), Some(0));
-    // Its client is told so.
+    // Its client gets that answer.
     let response = paused.response_to(ID);
     assert!(response.text().starts_with("Status: 504 "), "{response:?}");
     assert_eq!(response.app_status, 137);

@@ -41,7 +41,7 @@ fn requests_on_a_thread_each_are_independent() {
                 format!("{body}|ok ok ok end=1")
             );
         }
-        // A kept connection stays with its thread, and new ones find any.
+        // A keep-alive connection stays with its thread, and new ones find any.
         for _ in 0..50 {
             for connection in &mut open {
                 assert_eq!(

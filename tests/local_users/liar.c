@@ -54,7 +54,7 @@ static void fifo(void)
     check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0, "private mounts");
     check(mount("none", "/mnt", "tmpfs", 0, NULL) < 0, "tmpfs");
     check(mkfifo(path, 0600) < 0, path);
-    /* Whoever opens it for reading waits for a writer. */
+    /* A process that opens it for reading waits for a writer. */
     check(open(path, O_RDONLY | O_NONBLOCK) < 0, path);
     check(umount2("/mnt", MNT_DETACH) < 0, "umount");
 }

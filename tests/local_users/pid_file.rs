@@ -26,7 +26,7 @@ fn manager(pid_file: &Path) -> (Program, PathBuf) {
     (Program::start_opening(command, Address::Unix(socket)), own)
 }
 
-/// The manager ends at once, and says why.
+/// The manager exits immediately and logs the reason.
 fn assert_refused(pid_file: &Path, why: &str) {
     let (mut manager, own) = manager(pid_file);
     let line = manager.line("pid file");
@@ -143,7 +143,7 @@ fn a_directory_that_others_may_write_to_is_refused_unless_it_is_sticky_and_the_f
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_even_opened() {
+fn only_a_regular_file_is_opened() {
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
     let ours = folder();
     let pid_file = ours.join("fifo");

@@ -15,7 +15,7 @@ const PROGRAM: Program = Program {
     path: "/usr/sbin/apache2",
     package: "apache2",
     // At a SIGTERM its threads and their memory go at the same time, and it may crash.
-    gentle_stop: Signal::SIGWINCH,
+    graceful_stop: Signal::SIGWINCH,
     // Configured, command line, caught SIGWINCH.
     harmless: &["AH00489", "AH00094", "AH00492"],
 };

@@ -11,7 +11,7 @@ use crate::process::LIMIT;
 const HEADERS_MAX: usize = 512;
 
 /// Up to here a body fits into the socket's buffers, whether the server reads it or not.
-const SENT_AT_ONCE: usize = 16 * 1024;
+const SENT_FIRST: usize = 16 * 1024;
 
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
@@ -82,7 +82,7 @@ impl Client {
         assert!(self.kept, "the server has closed this connection");
         let mut sending = self.stream.get_ref().try_clone()?;
         let mut message = head(method, path, body.len());
-        if body.len() <= SENT_AT_ONCE {
+        if body.len() <= SENT_FIRST {
             message.extend_from_slice(body);
             sending.write_all(&message)?;
             return self.answer(method);

@@ -11,7 +11,7 @@ use crate::server::{Program, Server};
 const PROGRAM: Program = Program {
     path: "/usr/sbin/lighttpd",
     package: "lighttpd",
-    gentle_stop: Signal::SIGINT,
+    graceful_stop: Signal::SIGINT,
     // What it says at its start and its end.
     harmless: &["server started", "server stopped", "graceful shutdown"],
 };

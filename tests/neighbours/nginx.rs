@@ -1,4 +1,4 @@
-//! nginx: TCP and unix sockets, kept connections, with and without buffering.
+//! nginx: TCP and unix sockets, keep-alive connections, with and without buffering.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::server::{Program, Server};
 const PROGRAM: Program = Program {
     path: "/usr/sbin/nginx",
     package: "nginx-light",
-    gentle_stop: Signal::SIGTERM,
+    graceful_stop: Signal::SIGTERM,
     // At level warn it tells when it uses a temporary file, which is what buffering is.
     harmless: &[
         "a client request body is buffered to a temporary file",
@@ -21,7 +21,7 @@ const PROGRAM: Program = Program {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Nginx {
-    /// fastcgi_keep_conn, and a pool of kept connections.
+    /// fastcgi_keep_conn, and a pool of keep-alive connections.
     pub(crate) keeps: bool,
     /// fastcgi_buffering and fastcgi_request_buffering.
     pub(crate) buffers: bool,

@@ -42,13 +42,13 @@ pub(crate) fn what_is_said_on_stderr_stands_in_the_error_log(stack: Stack) {
     stack.close(&[said]);
 }
 
-pub(crate) fn a_client_that_hangs_up_harms_nobody_else(stack: Stack) {
-    hang_up(&stack);
+pub(crate) fn a_client_that_disconnects_harms_no_other(stack: Stack) {
+    disconnect(&stack);
     assert_eq!(stack.application.workers_gone(), 0);
     stack.close(HANG_UPS);
 }
 
-pub(crate) fn a_thousand_requests_on_kept_connections_are_answered(stack: Stack) {
+pub(crate) fn a_thousand_requests_on_keep_alive_connections_are_answered(stack: Stack) {
     send_many(&stack);
     if stack.keeps {
         let kept = stack.application.address.connections();
@@ -66,7 +66,7 @@ pub(crate) fn nothing_is_lost_during_reloads(stack: Stack) {
         fetch_heads(&stack);
         ignore_bodies(&stack);
         said = write_to_error_log(&stack);
-        hang_up(&stack);
+        disconnect(&stack);
         send_many(&stack);
     });
     assert!(reloads >= 3, "only {reloads} reloads");
@@ -160,9 +160,9 @@ fn write_to_error_log(stack: &Stack) -> &'static str {
     line
 }
 
-/// More clients than there are workers leave in the middle, of a response and of a body; those who
+/// More clients than there are workers disconnect in the middle, of a response and of a body; those who
 /// come after them are served.
-fn hang_up(stack: &Stack) {
+fn disconnect(stack: &Stack) {
     for _ in 0..6 {
         stack.client().get_part("/bytes?n=67108864", 100 * KIB);
         stack.client().send_part("/hash", 4 * MIB, body(MIB));

@@ -22,7 +22,7 @@ pub(crate) struct Program {
     pub(crate) path: &'static str,
     pub(crate) package: &'static str,
     /// Has it end once it has answered.
-    pub(crate) gentle_stop: Signal,
+    pub(crate) graceful_stop: Signal,
     /// Lines of its error log that every run may have.
     pub(crate) harmless: &'static [&'static str],
 }
@@ -70,7 +70,7 @@ impl Server {
 
     /// Stops it, and fails if it had anything to complain about.
     pub(crate) fn stop(&mut self, harmless: &[&str]) {
-        self.process.stop(self.program.gentle_stop);
+        self.process.stop(self.program.graceful_stop);
         let log = self.log();
         let is_complaint = |line: &&str| {
             let mut all = self.program.harmless.iter().chain(harmless);

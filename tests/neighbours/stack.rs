@@ -157,13 +157,13 @@ macro_rules! promises {
         }
 
         #[test]
-        fn a_client_that_hangs_up_harms_nobody_else() {
-            $crate::promises::a_client_that_hangs_up_harms_nobody_else(stack());
+        fn a_client_that_disconnects_harms_no_other() {
+            $crate::promises::a_client_that_disconnects_harms_no_other(stack());
         }
 
         #[test]
-        fn a_thousand_requests_on_kept_connections_are_answered() {
-            $crate::promises::a_thousand_requests_on_kept_connections_are_answered(stack());
+        fn a_thousand_requests_on_keep_alive_connections_are_answered() {
+            $crate::promises::a_thousand_requests_on_keep_alive_connections_are_answered(stack());
         }
 
         #[test]

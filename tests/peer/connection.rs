@@ -39,7 +39,7 @@ impl Address {
         }
     }
 
-    /// Whether nobody can connect any more: refused at once, or not heard.
+    /// Whether connecting fails: it is refused immediately, or not answered.
     pub(crate) fn is_closed(&self) -> bool {
         match self {
             Self::Unix(path) => UnixStream::connect(path).is_err(),
@@ -145,7 +145,7 @@ impl Connection {
                 Socket::Tcp(socket) => socket.read(&mut buffer),
             };
             match count {
-                // With a time limit a read also ends when this process was stopped and goes on (signal(7)).
+                // With a time limit a read also ends when this process was stopped and continues (signal(7)).
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 count => break count?,
             }

@@ -34,7 +34,7 @@ pub(crate) fn command(workers: usize, environment: &[(&str, &str)]) -> (Command,
     (command, gate)
 }
 
-/// A command that goes on as another one: its arguments are followed by that one's, and it has its environment.
+/// A command that becomes another one: its arguments are followed by that one's, and it has its environment.
 pub(crate) fn followed_by(mut first: Command, then: &Command) -> Command {
     first.arg(then.get_program()).args(then.get_args());
     for (name, value) in then.get_envs() {
@@ -43,7 +43,7 @@ pub(crate) fn followed_by(mut first: Command, then: &Command) -> Command {
     first
 }
 
-/// A shell that does this and goes on as another command.
+/// A shell that does this and becomes another command.
 pub(crate) fn shell(script: &str, then: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{script} && exec \"$0\" \"$@\"")]);
@@ -113,7 +113,7 @@ impl Pool {
         connection
     }
 
-    /// Waits until a worker stands at the gate; it goes on when this writes or is dropped.
+    /// Waits until a worker is at the gate. It continues when this writes or is dropped.
     pub(crate) fn gate(&self) -> File {
         let gate = self.gate.clone();
         let (opened, wait) = mpsc::channel();
@@ -123,7 +123,7 @@ impl Pool {
         found.expect("a worker stands at the gate").unwrap()
     }
 
-    /// Lets so many go through the gate, those that come later too, as long as this lives.
+    /// Lets this number of workers through the gate, later ones too, as long as this lives.
     pub(crate) fn let_through(&self, count: usize) -> File {
         let both = File::options().read(true).write(true).open(&self.gate);
         let mut gate = both.unwrap();
@@ -157,7 +157,7 @@ impl Pool {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Stops the manager gently, and checks that it never had to be otherwise.
+    /// Stops the manager gracefully, and checks that it never had to kill.
     pub(crate) fn stop(mut self) {
         self.program.signal(nix::sys::signal::Signal::SIGTERM);
         self.assert_stopped();

@@ -244,7 +244,7 @@ impl Program {
         self.address.call(request)
     }
 
-    /// Waits for a line on standard error that contains the text. Lines are looked at once.
+    /// Waits for a line on standard error that contains the text. Each line is read once.
     pub(crate) fn line(&mut self, text: &str) -> String {
         self.line_within(text, LIMIT)
     }
@@ -270,7 +270,7 @@ impl Program {
         }
     }
 
-    /// Everything on standard error so far, in the order in which it was looked at.
+    /// Everything on standard error so far, in the order in which it was read.
     pub(crate) fn lines(&mut self) -> &[String] {
         self.seen.extend(self.errors.try_iter());
         &self.seen
@@ -292,7 +292,7 @@ impl Program {
     pub(crate) fn wait_for(&mut self, limit: Duration) -> ExitStatus {
         assert!(
             ended_within(self.pid(), limit),
-            "pid {} goes on; there was {:#?}",
+            "pid {} continues; there was {:#?}",
             self.pid(),
             self.lines()
         );
@@ -343,7 +343,7 @@ pub(crate) fn descriptors_of(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// Waits for the guardian of a manager that knows so many workers, and is none of these.
+/// Waits for the guardian of a manager that knows this number of workers, and is not one of these.
 pub(crate) fn guardian_of(manager: i32, workers: usize, not: &[i32]) -> i32 {
     let until = Instant::now() + LIMIT;
     loop {

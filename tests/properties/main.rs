@@ -42,7 +42,7 @@ proptest! {
     fn damaged_sessions_in_any_pieces_give_the_same_events_and_replies(
         mut session in sessions(),
         damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-        cut_off: prop::sample::Index,
+        truncated_at: prop::sample::Index,
         host in hosts(),
         seed: u64,
     ) {
@@ -51,7 +51,7 @@ proptest! {
                 let at = at.index(session.len());
                 session[at] = byte;
             }
-            session.truncate(1 + cut_off.index(session.len()));
+            session.truncate(1 + truncated_at.index(session.len()));
         }
         conn::check_splits(host, &session, seed);
     }

@@ -17,7 +17,7 @@ fn small() -> Request {
     request("/small").param("REQUEST_METHOD", "GET")
 }
 
-/// The calls that serve so many requests which all wait when the first is let through.
+/// The calls that serve this number of requests, all of which wait when the first is let through.
 fn calls(side: Side, flags: &[&str]) -> Vec<String> {
     let folder = place::folder();
     let trace = folder.path().join("trace");
@@ -25,7 +25,7 @@ fn calls(side: Side, flags: &[&str]) -> Vec<String> {
     // The tracer is a grandchild, so that the program's pid is the one we know.
     command.args(["-D", "-f", "-qq", "-o"]).arg(&trace);
     command.arg(built("small.c", flags));
-    // The look comes behind whatever takes long, and here strace sees to that.
+    // The check follows anything that takes long, and under strace everything does.
     command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut program = side.start(command, &folder.path().join("socket"));
     // The first one's input has no end yet.

@@ -156,7 +156,7 @@ fn same(
     stock
 }
 
-/// An idle program on the drop-in leaves when it is told to, as one that has nothing to do.
+/// An idle program on the drop-in exits when it is asked to.
 fn leaves(running: &mut Program) {
     running.signal(Signal::SIGTERM);
     let status = running.wait();
@@ -241,9 +241,9 @@ pub(crate) fn the_xs_module_of_perl_serves() {
     script("/usr/bin/perl", "libfcgi-perl", "page.pl", BOTH, None);
 }
 
-/// Debian 12's extension needs functions that Ruby has had no more since 3.0, so that by itself it is not loaded, and
+/// Debian 12's extension needs functions that Ruby has had no more since 3.0, so that it is not loaded without help, and
 /// the package's pure Ruby serves. With the functions it is what it was. It waits for the listening socket itself, by
-/// select(2), and never comes back to a kept connection, on either library.
+/// select(2), and never comes back to a keep-alive connection, on either library.
 pub(crate) fn the_extension_of_ruby_fcgi_serves() {
     let levels = built("ruby_levels.c", &["-shared", "-fPIC"]);
     script(

@@ -22,7 +22,7 @@ mod server;
 
 mod cost;
 mod debian;
-mod leaving;
+mod exit_requests;
 #[allow(dead_code)]
 #[path = "../storms/load.rs"]
 mod load;
@@ -40,7 +40,7 @@ tests! {
     debian::lua_wsapi_serves
     debian::iipsrv_serves_pictures
     debian::cgi_fcgi_connects_to_a_program
-    leaving::ten_thousand_programs_told_to_leave_at_random_answer_what_they_have
+    exit_requests::ten_thousand_programs_asked_to_exit_at_random_answer_what_they_have
     recipes::the_environment_reaches_what_the_page_says
     recipes::every_recipe_of_the_page_is_run
     recipes::the_recipe_of_fcgiwrap

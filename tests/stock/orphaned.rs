@@ -20,7 +20,7 @@ use crate::place;
 use crate::supervised::{next_ready, run};
 
 /// fcgiwrap under `fcgipm run` with two workers, one of which waits for its script in poll(2), which no signal handler
-/// lets go on.
+/// lets continue.
 struct Waiting {
     pool: Program,
     workers: [i32; 2],
@@ -77,7 +77,7 @@ impl Waiting {
         }
     }
 
-    /// Lets the script go on, whether it reads or is about to.
+    /// Lets the script continue, whether it reads or is about to.
     fn release(&self) -> File {
         let both = File::options().read(true).write(true).open(&self.gate);
         let mut gate = both.unwrap();
@@ -91,7 +91,7 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
         let mut waiting = Waiting::start(asked_before);
         waiting.pool.signal(Signal::SIGKILL);
         waiting.pool.wait();
-        // By then it has told everybody whom it tells.
+        // By then it has notified every worker.
         assert!(ended_within(waiting.guardian, Duration::from_secs(5)));
         let left: Vec<_> = waiting
             .workers
@@ -112,16 +112,16 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_only_the_manager_gets_term() {
     for asked_before in [false, true] {
         for (to_all, expected) in [(false, "the script has ended"), (true, "502")] {
             let mut waiting = Waiting::start(asked_before);
-            let mut told = vec![waiting.pool.pid()];
+            let mut family = vec![waiting.pool.pid()];
             if to_all {
-                told.extend(waiting.workers);
-                told.push(waiting.guardian);
+                family.extend(waiting.workers);
+                family.push(waiting.guardian);
             }
-            for pid in told {
+            for pid in family {
                 // One that has nothing to do may have left by then.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
-            // That of the idle one, or of either: everybody has been told by then.
+            // That of the idle one, or of either: every worker has been notified by then.
             waiting.pool.line("exited with status 0");
             // The answer of one that is interrupted does not wait for the script.
             let gate = (!to_all).then(|| waiting.release());
@@ -162,7 +162,7 @@ pub(crate) fn a_request_that_times_out_takes_the_script_with_it() {
     fifo.read_exact(&mut said).unwrap();
     assert_eq!(&said, b"begun\n");
     pool.line("killing worker");
-    assert!(readable_within(&fifo, LIMIT), "the script goes on");
+    assert!(readable_within(&fifo, LIMIT), "the script continues");
     assert_eq!(fifo.read(&mut said).unwrap(), 0);
     assert!(connection.response().text().contains("took too long"));
     pool.signal(Signal::SIGTERM);

@@ -199,7 +199,7 @@ fn runs_program(
         let program = machine.start(command, environment);
         before = ask(&program);
         let address = program.address.clone();
-        // KILL: at TERM some go on waiting on stock libfcgi. Of several processes the last one closes the socket.
+        // KILL: at TERM some continue to wait on stock libfcgi. Of several processes the last one closes the socket.
         drop(program);
         until(|| address.try_connect().is_err(), "it still listens");
     }

@@ -71,7 +71,7 @@ fn stop(mut program: Program) {
     assert!(!killed, "{:#?}", program.lines());
 }
 
-/// Nothing is lost, also on kept connections.
+/// Nothing is lost, also on keep-alive connections.
 fn storms(name: &str, program: &[&str], how: &[&str]) {
     let folder = place::folder();
     let mut pool = run(folder.path(), &["--workers", "2"], program);
@@ -250,7 +250,7 @@ cat /proc/self/maps | sed -n 's,.*/\\(lib[a-z]*\\.so\\).*,loaded \\1,p' | sort -
             says == preload.is_some() && !expected.contains("libfcgi"),
             "{expected}"
         );
-        // A shell and env(1) hand it on to what they execute.
+        // A shell and env(1) pass it to what they execute.
         for wrapper in [&[][..], &["env"], &["sh", "-c", "exec \"$0\""]] {
             let sets = preload.map(|list| format!("LD_PRELOAD={list}"));
             let mut options = vec!["--ready-delay", "0"];

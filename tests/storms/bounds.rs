@@ -12,7 +12,7 @@ use super::peer::program::{Transport, context_switches};
 /// The longest pause in the manager's loop.
 const BOUND: Duration = Duration::from_millis(100);
 
-/// How often a process was woken: whoever wakes up goes to sleep again.
+/// How often a process was woken: each wake-up is followed by another sleep.
 fn sleeps(pid: i32) -> u64 {
     context_switches(pid).into_iter().sum()
 }
@@ -64,7 +64,7 @@ pub(crate) fn an_idle_manager_sleeps() {
         host::start(language, Transport::Unix, 4, environment)
     });
     pools.iter_mut().for_each(settle);
-    // What the start leaves to be looked at is due within a second.
+    // Checks that remain from the start are due within a second.
     std::thread::sleep(Duration::from_secs(1));
     let start = Instant::now();
     let before: Vec<_> = pools.iter().map(|p| sleeps(p.program.pid())).collect();

@@ -58,7 +58,7 @@ impl Region {
         }
     }
 
-    /// Writes from this byte on until told to stop; returns how many words. `small` puts numbers among
+    /// Writes from this byte on until it is stopped; returns how many words. `small` puts numbers among
     /// them that mean something in some places.
     fn fill(&self, from: usize, small: bool, chance: &mut Chance, stop: &AtomicBool) -> u64 {
         let mut written = 0;
@@ -206,7 +206,7 @@ pub(crate) fn random_bytes_in_a_whole_region_harm_that_worker_alone() {
         tally.requests(),
         tally.lost()
     );
-    // Its orders were garbage, too: told to leave and to stay in turns, that worker may leave with the request it was
+    // Its orders were garbage, too: asked to exit and to stay in turns, that worker may exit with the request it was
     // about to read.
     assert!(
         tally.lost() <= exits,

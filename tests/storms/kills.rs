@@ -134,7 +134,7 @@ fn under_load(language: Language, transport: Transport, how: &[&str], chance: &m
     }
     let tally = load.stop();
     println!(
-        "measured: {kills} kills, {language:?} {transport:?} {how:?}: {} requests, lost {}: {} before, {} on a kept connection, \
+        "measured: {kills} kills, {language:?} {transport:?} {how:?}: {} requests, lost {}: {} before, {} on a keep-alive connection, \
          {} within",
         tally.requests(),
         tally.lost(),
@@ -145,7 +145,7 @@ fn under_load(language: Language, transport: Transport, how: &[&str], chance: &m
     assert_eq!(tally.ok() + tally.lost(), tally.requests());
     let cut = tally.lost_as("before") + tally.lost_as("within");
     if how.contains(&"--keep") {
-        // A worker has its kept connections with it, too: each of them costs one request at most.
+        // The keep-alive connections of a worker end with it, too: each of them costs one request at most.
         assert_eq!(
             tally.lost(),
             cut + tally.lost_as("before_reused"),

@@ -91,7 +91,7 @@ impl Tally {
         self.count("/connections")
     }
 
-    /// The longest time without an answer, in seconds.
+    /// The maximum time without an answer, in seconds.
     pub(crate) fn silence(&self) -> f64 {
         self.number("/longest_silence/length")
     }

@@ -31,7 +31,7 @@ tests! {
     kills::kills_under_load_lose_no_more_than_one_request_each
     terms::ten_thousand_terms_at_random_phases_lose_nothing
     terms::terms_at_random_phases_lose_nothing_in_perl
-    terms::an_idle_worker_is_gone_within_a_tenth_of_a_second
+    terms::an_idle_worker_exits_within_a_tenth_of_a_second
     stopped::a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
     garbage::random_bytes_in_a_workers_records_change_no_decision
     garbage::random_bytes_in_a_whole_region_harm_that_worker_alone

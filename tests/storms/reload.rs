@@ -14,7 +14,7 @@ struct Storm {
     reloads: u64,
 }
 
-/// At least so many requests, and reloads that were done while they were made.
+/// The minimum number of requests, and reloads that were done while they were made.
 fn storm(
     language: Language,
     transport: Transport,

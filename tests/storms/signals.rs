@@ -28,7 +28,7 @@ const SIGNALS: [Signal; 4] = [
 enum Rate {
     /// As fast as the kernel takes them.
     Full,
-    /// So many of each for each round of exchanges: Perl dies of 120 signals that it had no time to
+    /// The number of each for each round of exchanges: Perl dies of 120 signals that it had no time to
     /// handle, and it handles none inside a call of the library that serves a request.
     Each(usize),
 }

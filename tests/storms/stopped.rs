@@ -41,10 +41,10 @@ pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
         ];
         let mut pool = Pool::start(transport, 3, &limits);
         let began = Instant::now();
-        // One in a worker that is told to leave, one in a worker that stays.
+        // One in a worker that is retired, one in a worker that stays.
         let mut leaving = stubborn(&pool);
         pool.program.signal(Signal::SIGHUP);
-        // The reload is done when the worker that leaves has exited.
+        // The reload is done when the retired worker has exited.
         pool.program.line("all new workers are ready");
         let mut staying = stubborn(&pool);
         let gate = pool.gate();
@@ -76,7 +76,7 @@ pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
             let end = connection.response_to(ID);
             assert_eq!((end.app_status, end.protocol_status), (0, 0));
         }
-        // The deadlines are only put off: whoever does not come up at all is killed.
+        // The deadlines are only put off: a worker that never becomes ready is killed.
         let line = pool.program.line("killing worker");
         assert!(
             line.contains("was not ready within start_timeout = 5s"),

@@ -60,7 +60,7 @@ impl Work {
         }
     }
 
-    fn go_on(&mut self) {
+    fn proceed(&mut self) {
         if self.load.is_done() {
             let next = Load::start(&self.address, &self.how);
             let before = std::mem::replace(&mut self.load, next);
@@ -132,11 +132,11 @@ fn storm(
             while left > 0 {
                 let limit = EpollTimeout::try_from(LIMIT).unwrap();
                 let count = match epoll.wait(&mut events, limit) {
-                    // This process was stopped, or traced, and goes on (signal(7)).
+                    // This process was stopped, or traced, and continues (signal(7)).
                     Err(nix::errno::Errno::EINTR) => continue,
                     waited => waited.unwrap(),
                 };
-                assert!(count > 0, "{left} of {workers} workers go on");
+                assert!(count > 0, "{left} of {workers} workers continue");
                 let now = Instant::now();
                 for event in &events[..count] {
                     gone[event.data() as usize] = Some(now);
@@ -146,7 +146,7 @@ fn storm(
             gone
         });
         for (slot, pid) in &targets {
-            work.iter_mut().for_each(Work::go_on);
+            work.iter_mut().for_each(Work::proceed);
             let phase = phase(board.activity(*slot));
             sent.push((Instant::now(), phase));
             kill(Pid::from_raw(*pid), Signal::SIGTERM).unwrap();
@@ -223,7 +223,7 @@ fn waited_for_processor() -> f64 {
     total.parse::<f64>().unwrap() / 1e6
 }
 
-pub(crate) fn an_idle_worker_is_gone_within_a_tenth_of_a_second() {
+pub(crate) fn an_idle_worker_exits_within_a_tenth_of_a_second() {
     for language in [Language::C, Language::Perl] {
         let workers = match language {
             Language::C => 300,
@@ -236,7 +236,10 @@ pub(crate) fn an_idle_worker_is_gone_within_a_tenth_of_a_second() {
             let descriptor = pidfd(*pid);
             let start = Instant::now();
             kill(Pid::from_raw(*pid), Signal::SIGTERM).unwrap();
-            assert!(readable_within(descriptor.as_fd(), LIMIT), "{pid} goes on");
+            assert!(
+                readable_within(descriptor.as_fd(), LIMIT),
+                "{pid} continues"
+            );
             took.push(start.elapsed());
         }
         // On a machine that has other things to do some wait for a processor: no larger a share than

@@ -192,6 +192,7 @@ const BENCHES: Table = &[
     ("procfs", &[]),
     ("peer", &[]),
     ("scenario", &["peer"]),
+    ("launch", &["peer", "scenario"]),
     ("machine", &["peer"]),
     ("results", &["machine", "peer", "statistics"]),
     ("bounds", &["peer", "results", "statistics"]),
@@ -199,12 +200,16 @@ const BENCHES: Table = &[
     ("plot", &["peer", "results", "table"]),
     ("server", &["procfs"]),
     ("load", &["peer", "procfs", "results", "scenario", "server"]),
-    ("count", &["load", "peer", "results", "scenario", "server"]),
+    (
+        "count",
+        &["launch", "load", "peer", "results", "scenario", "server"],
+    ),
     (
         "run",
         &[
             "bounds",
             "count",
+            "launch",
             "load",
             "machine",
             "peer",

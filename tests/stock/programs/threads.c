@@ -1,5 +1,5 @@
-/* So many threads accept on descriptor 0, each with a FCGX_Request of its own; with a second argument one at a time, as
-   libfcgi's example does. Each answers with its parameters, the sum of its body, and so many bytes as QUERY_STRING says. */
+/* N threads accept on descriptor 0, each with a FCGX_Request of its own; with a second argument one at a time, as
+   libfcgi's example does. Each answers with its parameters, the sum of its body, and as many bytes as QUERY_STRING asks for. */
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* So many servers, one after another, each told to leave at a random moment: by its own handler that calls
+/* A number of servers, one after another, each asked to exit at a random moment: by its own handler that calls
    FCGX_ShutdownPending, with and without SA_RESTART, or by a plain TERM. Arguments: how many, and how many microseconds
    are late for an idle one. One line for each kind: how many, how many answers were not whole, how many were late, the
-   longest time in microseconds, and the longest of the calmest tenth of the run. */
+   maximum time in microseconds, and the longest of the calmest tenth of the run. */
 
 #include <poll.h>
 #include <signal.h>
@@ -74,7 +74,7 @@ static void serve(int listener, int ready, int handler, int length)
     FCGX_Init();
     FCGX_InitRequest(&request, listener, 0);
     memset(body, 'x', sizeof body);
-    /* From here on it can be told to leave. */
+    /* From here on it can be asked to exit. */
     if (write(ready, "", 1) != 1)
         _exit(2);
     while (FCGX_Accept_r(&request) == 0)
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
     alarm(100);
     for (number = 0; number < total; number++) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
-        /* A name of the kernel's choice, which is no file. */
+        /* A name that the kernel chooses, without a file. */
         socklen_t size = sizeof name.sun_family;
         int listener = socket(AF_UNIX, SOCK_STREAM, 0), ready[2], status, client = -1;
         int64_t until, began;

@@ -9,7 +9,7 @@ use super::peer::pool::{Pool, command, shell};
 use super::peer::program::{Program, TRANSPORTS, Transport, product};
 use super::{ask_on_kept, call};
 
-/// A pool that may have so many descriptors in each process.
+/// A pool that may have this number of descriptors in each process.
 pub(super) fn limited(
     transport: Transport,
     descriptors: usize,
@@ -21,7 +21,7 @@ pub(super) fn limited(
     Pool::ready(Program::start(command, transport), gate, workers)
 }
 
-/// So many clients on keep-alive connections for three seconds.
+/// This number of clients on keep-alive connections for three seconds.
 fn load(pool: &Pool, clients: usize) -> std::thread::JoinHandle<String> {
     let load = format!(
         "ulimit -n {}; exec {} load -c {clients} -t 3 --keep {}",

@@ -1,4 +1,4 @@
-//! Workers that exit by themselves with status 0 after a request, as gitweb's do behind an error page.
+//! Workers that exit on their own with status 0 after a request, as gitweb's do behind an error page.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn assert_not_throttled(pool: &mut Pool) {
 }
 
 #[test]
-fn eight_requests_a_second_are_answered_at_once_though_four_of_five_end_their_worker() {
+fn eight_requests_a_second_are_answered_immediately_though_four_of_five_end_their_worker() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 4, &[]);
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Clients that hung up while their request waited.
+//! Clients that disconnected while their request waited.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn hold_for_long() {
 
 const CLIENTS: usize = 40;
 
-/// One worker is held while so many clients ask, of whom every second one leaves; how many requests of
+/// One worker is held while N clients ask, of whom every second one disconnects; how many requests of
 /// those that left were run, and the pool. All others must be answered.
 fn run_for_gone(transport: Transport, option: Option<&str>, leaves: Leaves) -> (usize, Pool) {
     let option = option.map(|word| ("FCGIPM_SKIP_DISCONNECTED", word));
@@ -65,14 +65,14 @@ fn run_for_gone(transport: Transport, option: Option<&str>, leaves: Leaves) -> (
 }
 
 #[test]
-fn who_certainly_hung_up_is_not_run() {
+fn no_request_is_run_whose_client_has_certainly_disconnected() {
     for (transport, leaves) in [
         (Transport::Unix, Leaves::Closed),
         (Transport::Tcp, Leaves::Reset),
     ] {
         let (run, mut pool) = run_for_gone(transport, None, leaves);
         assert_eq!(run, 0, "{transport:?}, {leaves:?}");
-        // Whoever asks behind them is answered, and with that the last of them has been passed.
+        // A client that asks after them is answered, and with that the last of them has been passed.
         pool.program.call(&call("/"));
         pool.program
             .line(" had disconnected (option skip_disconnected)");
@@ -125,7 +125,7 @@ fn without_the_option_everything_is_run() {
 }
 
 #[test]
-fn a_request_on_a_kept_connection_is_not_run_when_its_client_hung_up() {
+fn a_request_on_a_keep_alive_connection_is_not_run_when_its_client_has_disconnected() {
     let mut pool = Pool::start(Transport::Unix, 1, &[]);
     let mut kept: Vec<Connection> = (0..8).map(|_| pool.program.connect()).collect();
     for client in &mut kept {
@@ -170,7 +170,7 @@ fn who_asked_for_nothing_is_not_counted() {
 
 /// Nobody could accept before: the worker's start is held by a fifo.
 #[test]
-fn who_hung_up_while_the_worker_started_is_not_run() {
+fn no_request_is_run_whose_client_disconnected_while_the_worker_started() {
     for transport in TRANSPORTS {
         let folder = super::peer::program::folder();
         let starts = folder.join("starts");

@@ -26,7 +26,7 @@ fn a_pool_that_may_not_grow_warns_once_when_connections_wait_for_busy_workers() 
             let mut waiting: Vec<_> = (0..3).map(|_| pool.paused(false)).collect();
             let line = pool.program.line("overload: all");
             assert!(line.contains(WARNING), "{line}");
-            // The manager goes on to look, and says it no more.
+            // The manager continues to check, and does not repeat the warning.
             pool.program.signal(nix::sys::signal::Signal::SIGUSR1);
             pool.program.line("received SIGUSR1");
             let gate = pool.let_through(5);

@@ -1,4 +1,4 @@
-//! Programs of their own, without a manager, that are told to leave at any moment. libfcgi looks whether it is to leave,
+//! Programs of their own, without a manager, that are asked to exit at any moment. libfcgi checks whether it should exit,
 //! and then waits in accept(2): a signal between the two is seen only when the next connection comes.
 
 use std::process::Command;
@@ -20,10 +20,10 @@ fn waited_for_processor() -> f64 {
     total.map_or(0.0, |total| total.parse::<f64>().unwrap() / 1e6)
 }
 
-pub(crate) fn ten_thousand_programs_told_to_leave_at_random_answer_what_they_have() {
+pub(crate) fn ten_thousand_programs_asked_to_exit_at_random_answer_what_they_have() {
     const TOTAL: u64 = 10_000;
     let (begun, before) = (Instant::now(), waited_for_processor());
-    let mut command = Side::DropIn.on(Command::new(built("leaving.c", &[])));
+    let mut command = Side::DropIn.on(Command::new(built("exit_requests.c", &[])));
     command.args([TOTAL, BOUND].map(|number| number.to_string()));
     let out = command.output().unwrap();
     let share = (waited_for_processor() - before) / begun.elapsed().as_secs_f64();
@@ -60,7 +60,7 @@ pub(crate) fn ten_thousand_programs_told_to_leave_at_random_answer_what_they_hav
         "{share}: {text}"
     );
     println!(
-        "measured: {total} programs on the drop-in told to leave: {answered} answers whole, lost=0; {idle} idle ones gone \
+        "measured: {total} programs on the drop-in asked to exit: {answered} answers whole, lost=0; {idle} idle ones gone \
          after at most {:.1} ms, {late} of them after 100 ms",
         longest as f64 / 1000.0
     );

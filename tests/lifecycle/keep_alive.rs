@@ -1,4 +1,4 @@
-//! Kept connections keep nobody waiting, and wait for nobody who is busy.
+//! Keep-alive connections delay no other client, and wait for no busy worker.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ fn kept(pool: &Pool, count: usize) -> Vec<Connection> {
     connections
 }
 
-/// The worker that answers on a kept connection.
+/// The worker that answers on a keep-alive connection.
 fn server_of(connection: &mut Connection) -> i32 {
     worker_of(&connection.call(&call("/").keep(true)).text()).0
 }
@@ -32,7 +32,7 @@ fn server_of(connection: &mut Connection) -> i32 {
 fn kept_clients_that_come_one_after_another_go_to_the_workers_in_turn() {
     const WORKERS: usize = 4;
     const EACH: usize = 8;
-    // A client that pauses before it speaks is accepted, and stands aside, first.
+    // A client that pauses before it speaks is accepted and parked first.
     for (transport, pauses) in TRANSPORTS
         .into_iter()
         .flat_map(|transport| [(transport, false), (transport, true)])
@@ -142,13 +142,13 @@ fn a_new_client_does_not_wait_for_sixty_four_that_are_kept() {
         assert!(pool.program.call(&call("/")).text().contains("Hello"));
         let took = begun.elapsed();
         assert!(took < Duration::from_millis(100), "{transport:?}: {took:?}");
-        println!("measured: a new client beside 64 kept ones, {transport:?}: {took:?}");
+        println!("measured: a new client beside 64 idle ones, {transport:?}: {took:?}");
         ask_all(&mut clients, "after the new one");
         pool.stop();
     }
 }
 
-/// What waits on the kept connections of a worker that is killed for its request is not lost with it.
+/// What waits on the keep-alive connections of a worker that is killed for its request is not lost with it.
 #[test]
 fn a_worker_that_is_killed_for_one_request_loses_no_other() {
     let limits = [
@@ -175,7 +175,7 @@ fn a_worker_that_is_killed_for_one_request_loses_no_other() {
 }
 
 #[test]
-fn kept_connections_that_are_in_use_are_shared_with_a_worker_that_has_nothing_to_do() {
+fn keep_alive_connections_that_are_in_use_are_shared_with_a_worker_that_has_nothing_to_do() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 2, &[]);
         // While one worker is held, both connections come to the other one.
@@ -197,7 +197,7 @@ fn kept_connections_that_are_in_use_are_shared_with_a_worker_that_has_nothing_to
             assert!(start.elapsed() < LIMIT, "{requests} requests");
         }
         println!(
-            "measured: {transport:?}: two kept connections of one worker had one each after {:.0?} and {requests} requests",
+            "measured: {transport:?}: two keep-alive connections of one worker had one each after {:.0?} and {requests} requests",
             start.elapsed()
         );
         pool.stop();
