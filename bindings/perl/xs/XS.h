@@ -28,7 +28,7 @@
 
 /* Constants of the Perl modules; t/xs.t compares them.
  * FCGIPM::Stream::Output: fields, the first byte of what is gathered, and the limit of it. */
-enum { GATHERED = 0, OUTPUT_CLOSED = 3, HELD = 11, OPEN_BYTE = 0xFF, SHUT_BYTE = 0, ENOUGH = 32 * 1024 };
+enum { GATHERED = 0, OUTPUT_CLOSED = 3, HELD = 11, OPEN_BYTE = 0xFF, CLOSED_BYTE = 0, GATHER_LIMIT = 32 * 1024 };
 
 /* FCGIPM::Stream::Input: fields, and the lengths that are read directly. */
 enum { HANDLE = 1, BUFFER = 4, AT_END = 5, FAILURE = 6, INPUT_CLOSED = 8, DIRECT_FROM = 4 * 1024, DIRECT_TO = 1024 * 1024 };

@@ -76,7 +76,7 @@ static void set_bytes(pTHX_ SV *stream, SSize_t number, const char *bytes, STRLE
 
 static void set_streams(pTHX_ const struct ties *ties, bool closed)
 {
-    const char first[] = { (char)(closed ? SHUT_BYTE : OPEN_BYTE), '\0' };
+    const char first[] = { (char)(closed ? CLOSED_BYTE : OPEN_BYTE), '\0' };
     set_bytes(aTHX_ ties->stream[0], BUFFER, "", 0);
     set_field(aTHX_ ties->stream[0], AT_END, closed);
     set_field(aTHX_ ties->stream[0], INPUT_CLOSED, closed);

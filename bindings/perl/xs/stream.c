@@ -30,7 +30,7 @@ static bool gather(pTHX_ SV *gathered, SV **items, I32 count)
     for (I32 i = 0; i < count; i++) {
         STRLEN length = 0;
         const char *bytes = is_bytes(items[i]) ? SvPV_nomg_const(items[i], length) : NULL;
-        if (!bytes || SvUTF8(items[i]) || length >= ENOUGH || SvCUR(gathered) + length > ENOUGH) {
+        if (!bytes || SvUTF8(items[i]) || length >= GATHER_LIMIT || SvCUR(gathered) + length > GATHER_LIMIT) {
             SvCUR_set(gathered, before);
             *SvEND(gathered) = '\0';
             return false;

@@ -215,10 +215,10 @@ sub _end {
         FCGIPM::Stream::Output::release_held($out, $held->[0]);
         FCGIPM::Stream::Output::release_held($err, $held->[1]);
         if (length $$err > 1) {
-            my $bytes = FCGIPM::Stream::Output::taken($err);
+            my $bytes = FCGIPM::Stream::Output::take_gathered($err);
             FCGIPM::FFI::request_write($$handle, FCGIPM::FFI::STREAM_STDERR, $bytes, length $bytes);
         }
-        my $bytes = FCGIPM::Stream::Output::taken($out);
+        my $bytes = FCGIPM::Stream::Output::take_gathered($out);
         FCGIPM::FFI::request_finish_with($$handle, $bytes, length $bytes);
     }
     else {

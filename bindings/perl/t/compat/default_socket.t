@@ -107,27 +107,27 @@ END
     like($daemon->ask->{stdout}, qr/\Arequest $_, 0, worker/, "request $_, of two objects in turn; descriptor 0 by name is CGI") for 0 .. 2;
     is($daemon->ask->{stdout}, 'closing', 'OpenSocket of the same address is the same socket');
     $daemon->wait_for(qr/^anew 1$/);
-    is($daemon->ended, 0, 'closed, it can be opened anew');
+    is($daemon->ended, 0, 'after CloseSocket, a new socket can be opened there');
 }
 
-# What cannot be is said at once, and not by workers that die.
+# Errors are reported before workers are started.
 {
     my $daemon = compat(text => $PLAIN, address => '/no/such/folder/socket');
-    isnt($daemon->ended, 0, 'an address that cannot be opened ends the program');
-    like($daemon->log, qr{\Asocket is not a descriptor: '-1' \(listen address '/no/such/folder/socket': No such file}, 'with a reason');
+    isnt($daemon->ended, 0, 'an address that cannot be opened: the program exits');
+    like($daemon->log, qr{\Asocket is not a descriptor: '-1' \(listen address '/no/such/folder/socket': No such file}, 'with the reason');
     $daemon = compat(text => $ORDER{'pm_manage, then the request'}, address => '/no/such/folder/socket');
-    isnt($daemon->ended, 0, 'also in pm_manage');
-    like($daemon->log, qr{\Alisten address '/no/such/folder/socket': No such file}, 'which says it');
-    unlike($daemon->log, qr/started/, 'before it makes workers');
+    isnt($daemon->ended, 0, 'the same in pm_manage');
+    like($daemon->log, qr{\Alisten address '/no/such/folder/socket': No such file}, 'with the reason');
+    unlike($daemon->log, qr/started/, 'before a worker is started');
     for my $option (qw(FCGIPM_USER FCGIPM_GROUP FCGIPM_CHROOT)) {
         $daemon = compat(text => $PLAIN, address => '', environment => { $option => '/' });
         isnt($daemon->ended, 0, "$option without workers is refused");
-        like($daemon->log, qr/\b\Q@{[ lc $option =~ s{FCGIPM_}{}r ]}\E\b.*for the workers of a manager, but n_processes is 0/, 'in words');
+        like($daemon->log, qr/\b\Q@{[ lc $option =~ s{FCGIPM_}{}r ]}\E\b.*for the workers of a manager, but n_processes is 0/, 'with a message');
     }
 }
 
-# What stays CGI: all of it without the variable, as on the original; and a program that a web
-# server has started so.
+# Still CGI: without the variable, as on the original, and in a program that a web server has
+# started as CGI.
 {
     my $ask = 'use strict; use warnings; use FCGI; close STDIN; open STDIN, "<", "/dev/null"; my $r = FCGI::Request();'
         . ' print $r->IsFastCGI, " ", $r->Accept, " ", $r->Accept, "\n";';
@@ -135,7 +135,7 @@ END
         my $outcomes = SameProgram::outcomes(ways => ['compat'], text => $ask, requests => [], environment => $environment);
         my $name = join ', ', 'CGI', map { "$_=$environment->{$_}" } sort keys %$environment;
         is_deeply($outcomes->{compat}, $outcomes->{original}, "$name: as on the original");
-        is($outcomes->{original}{stdout}, "0 0 -1\n", "$name: once");
+        is($outcomes->{original}{stdout}, "0 0 -1\n", "$name: one request");
     }
 }
 

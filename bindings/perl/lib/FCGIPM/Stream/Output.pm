@@ -21,16 +21,16 @@ our $VERSION = '0.1.0';
 # (Fields 4 to 10 belong to other streams.)
 use constant { GATHERED => 0, HANDLE => 1, NUMBER => 2, CLOSED => 3, HELD => 11 };
 
-use constant ENOUGH => 32 * 1024;
+use constant GATHER_LIMIT => 32 * 1024;
 
 # The gathered bytes begin with a mark, which is not sent. Perl stores this byte as two once a
 # string stored as UTF-8 was appended, and it is another byte while the stream is closed. So for
 # print, one comparison of the first byte covers both unusual cases.
-use constant { MARK => 0xFF, MARKED => "\xFF", SHUT => "\0" };
+use constant { MARK => 0xFF, OPEN_MARK => "\xFF", CLOSED_MARK => "\0" };
 
 sub new {
     my ($class, $gathered, $handle, $number, $held) = @_;
-    $$gathered = SHUT;
+    $$gathered = CLOSED_MARK;
     $$held = '';
     my $stream = bless [ $gathered, $handle, $number, 1 ], $class;
     $stream->[HELD] = $held;
@@ -41,7 +41,7 @@ sub new {
 
 sub begin {
     my ($stream) = @_;
-    ${ $stream->[GATHERED] } = MARKED;
+    ${ $stream->[GATHERED] } = OPEN_MARK;
     $stream->[CLOSED] = 0;
     return;
 }
@@ -49,7 +49,7 @@ sub begin {
 sub end {
     my ($stream) = @_;
     $stream->[CLOSED] = 1;
-    ${ $stream->[GATHERED] } = SHUT;
+    ${ $stream->[GATHERED] } = CLOSED_MARK;
     ${ $stream->[HELD] } = '';
     return;
 }
@@ -75,10 +75,10 @@ sub release_held {
 sub at_end { return $_[0][CLOSED] }
 
 # Returns the gathered bytes, without the mark, at the end of a request.
-sub taken {
+sub take_gathered {
     my ($gathered) = @_;
     my $bytes = $$gathered;
-    $$gathered = SHUT;
+    $$gathered = CLOSED_MARK;
     substr $bytes, 0, 1, '';
     return $bytes;
 }
@@ -91,9 +91,9 @@ sub pass {
     # Emptied first: if a signal handler dies while the write waits for the peer, nothing is sent
     # twice.
     my $bytes = $$gathered;
-    $$gathered = MARKED;
+    $$gathered = OPEN_MARK;
     substr $bytes, 0, 1, '';
-    return _cross($stream, $bytes);
+    return _pass_in_order($stream, $bytes);
 }
 
 sub flush {
@@ -120,11 +120,11 @@ sub flush {
 # and reads few of perl's special variables: each of these costs as much as the append. That a
 # string was stored as UTF-8 shows afterwards, by the mark.
 sub print_in_perl {
-    return &_print_items if @_ != 2 || ref $_[1] || (length $_[1] || ENOUGH) >= ENOUGH || defined $\;
+    return &_print_items if @_ != 2 || ref $_[1] || (length $_[1] || GATHER_LIMIT) >= GATHER_LIMIT || defined $\;
     ${ $_[0][GATHERED] } .= $_[1];
     use bytes;
     return &_print_unusual if ord ${ $_[0][GATHERED] } != MARK;
-    return $_[0]->pass && ($| ? $_[0]->flush : 1) if $| || length ${ $_[0][GATHERED] } > ENOUGH;
+    return $_[0]->pass && ($| ? $_[0]->flush : 1) if $| || length ${ $_[0][GATHERED] } > GATHER_LIMIT;
     1;
 }
 
@@ -134,7 +134,7 @@ BEGIN { FCGIPM::Alias::alias('FCGIPM::Stream::Output::PRINT', $FCGIPM::XS::is_lo
 sub _print_unusual {
     my ($stream) = @_;
     my $gathered = $stream->[GATHERED];
-    if ($stream->[CLOSED]) { $$gathered = SHUT }
+    if ($stream->[CLOSED]) { $$gathered = CLOSED_MARK }
     else {
         substr($$gathered, -length $_[1]) = '';
         utf8::downgrade($$gathered);
@@ -153,7 +153,7 @@ sub _print_items {
     }
     my $gathered = $stream->[GATHERED];
     $$gathered .= !defined || ref || utf8::is_utf8($_) ? _item($_) : $_ for @_;
-    return undef if length $$gathered > ENOUGH && !$stream->pass;
+    return undef if length $$gathered > GATHER_LIMIT && !$stream->pass;
     return $| ? $stream->flush : 1;
 }
 
@@ -209,18 +209,18 @@ sub _put {
     my $length = length $_[1];
     return $length ? undef : 1 if $stream->[CLOSED];
     my $gathered = $stream->[GATHERED];
-    if (length($$gathered) + $length <= ENOUGH) {
+    if (length($$gathered) + $length <= GATHER_LIMIT) {
         $$gathered .= $_[1];
     }
     else {
-        return undef if !$stream->pass || !_cross($stream, $_[1]);
+        return undef if !$stream->pass || !_pass_in_order($stream, $_[1]);
     }
     return $| ? $stream->flush : 1;
 }
 
-# A successful print leaves $! unchanged, so that a program may print before it reports another
-# error.
-sub _cross {
+# Passes the bytes to the library, after those that are held. A successful print leaves $!
+# unchanged, so that a program may print before it reports another error.
+sub _pass_in_order {
     my ($stream) = @_;
     my $held = $stream->[HELD];
     if (length $$held) {
