@@ -47,7 +47,7 @@ impl LoopStatus {
 
     /// It retires.
     pub fn leaving(&mut self) {
-        self.set_activity(Activity::Leaving);
+        self.set_activity(Activity::Exiting);
     }
 
     /// It runs the application for a request, which came on this descriptor with this FastCGI id.
@@ -163,7 +163,7 @@ impl Drop for Claimed {
         if process::pid() != self.owner {
             return;
         }
-        if self.entry.activity() != Some(Activity::Leaving) {
+        if self.entry.activity() != Some(Activity::Exiting) {
             self.set_activity(Activity::Starting);
         }
         CLAIMED[self.place].store(false, Ordering::Release);

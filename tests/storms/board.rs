@@ -43,7 +43,7 @@ impl Board {
         let slots = slots.filter_map(|slot| Some((slot, self.view.slot(slot)?)));
         let held = slots.filter(|(_, status)| match status.stage {
             Stage::Starting | Stage::Ready | Stage::Retiring => true,
-            Stage::Empty | Stage::Gone => false,
+            Stage::Empty | Stage::Killed => false,
         });
         held.map(|(slot, status)| (slot, status.pid)).collect()
     }

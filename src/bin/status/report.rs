@@ -91,7 +91,7 @@ impl Report {
             exits.extend(status.last_exit);
             match status.stage {
                 Stage::Empty => {}
-                Stage::Starting | Stage::Ready | Stage::Retiring | Stage::Gone => {
+                Stage::Starting | Stage::Ready | Stage::Retiring | Stage::Killed => {
                     workers.push((worker(found, slot, &status), status.stage));
                 }
             }
@@ -169,7 +169,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
 
 fn state(stage: Stage, look: Option<Snapshot>) -> &'static str {
     match (stage, look) {
-        (Stage::Empty | Stage::Gone, _) => "killed",
+        (Stage::Empty | Stage::Killed, _) => "killed",
         (Stage::Starting, _) => "starting",
         (Stage::Retiring, _) => "retiring",
         // Nothing was ever written: the program does not report its state.
@@ -185,7 +185,7 @@ const fn word(activity: Activity) -> &'static str {
         Activity::Idle => "idle",
         Activity::Reading => "reading",
         Activity::Busy => "busy",
-        Activity::Leaving => "exiting",
+        Activity::Exiting => "exiting",
         Activity::Finished => "finishing",
     }
 }

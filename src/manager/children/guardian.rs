@@ -175,7 +175,7 @@ impl Orphan<'_> {
     /// Whether a request loop may be waiting. The others read their page before they wait.
     fn may_wait(&self) -> bool {
         match self.page.activity() {
-            Some(Activity::Starting | Activity::Finished | Activity::Leaving) => false,
+            Some(Activity::Starting | Activity::Finished | Activity::Exiting) => false,
             Some(Activity::Idle | Activity::Reading | Activity::Busy) | None => {
                 !self.page.only_serves()
             }

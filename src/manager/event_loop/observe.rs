@@ -223,7 +223,7 @@ impl EventLoop {
                 continue;
             };
             // It may have handed over its idle connections, or be about to.
-            if is_woken && (state == SlotState::Retiring || snapshot.activity == Activity::Leaving)
+            if is_woken && (state == SlotState::Retiring || snapshot.activity == Activity::Exiting)
             {
                 self.handover.mark_pending();
             }
@@ -247,7 +247,7 @@ impl EventLoop {
                     return;
                 }
                 // A worker that exits before it ever waited is no capacity.
-                Activity::Leaving => return,
+                Activity::Exiting => return,
             }
         }
         let offers = handover::offers_of(slot, &mut self.children, self.board.page(slot));
@@ -265,7 +265,7 @@ impl EventLoop {
                 Activity::Idle | Activity::Finished => pool::Activity::Idle,
                 Activity::Reading => pool::Activity::Reading,
                 Activity::Busy => pool::Activity::Busy,
-                Activity::Leaving => pool::Activity::Leaving,
+                Activity::Exiting => pool::Activity::Leaving,
             },
             request: snapshot.request,
             requests: snapshot.requests,

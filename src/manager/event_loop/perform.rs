@@ -59,7 +59,7 @@ impl EventLoop {
                 Some(Activity::Idle | Activity::Reading | Activity::Busy | Activity::Finished) => {
                     self.wake(slot);
                 }
-                Some(Activity::Starting | Activity::Leaving) | None => {
+                Some(Activity::Starting | Activity::Exiting) | None => {
                     self.children.signal(slot, self.settings.stop_signal);
                 }
             },

@@ -82,7 +82,7 @@ fn all_busy(pool: &Pool, children: &Children, scoreboard: &Scoreboard) -> usize 
         match scoreboard.page(slot).activity() {
             Some(Activity::Reading | Activity::Busy | Activity::Finished) => busy += 1,
             // A worker that reports nothing may be waiting for a request.
-            Some(Activity::Idle | Activity::Starting | Activity::Leaving) | None => return 0,
+            Some(Activity::Idle | Activity::Starting | Activity::Exiting) | None => return 0,
         }
     }
     busy

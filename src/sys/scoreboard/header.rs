@@ -211,7 +211,7 @@ impl SlotLine {
                     1 => Stage::Starting,
                     2 => Stage::Ready,
                     3 => Stage::Retiring,
-                    4 => Stage::Gone,
+                    4 => Stage::Killed,
                     _ => Stage::Empty,
                 },
                 pid: self.pid.load(Ordering::Relaxed),

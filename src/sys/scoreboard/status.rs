@@ -17,7 +17,7 @@ pub enum Activity {
     /// Runs the application.
     Busy = 3,
     /// Knows that it has to exit, and accepts no more.
-    Leaving = 4,
+    Exiting = 4,
     /// Has finished a request and has not returned to Accept yet.
     Finished = 5,
 }
@@ -29,7 +29,7 @@ impl Activity {
             1 => Some(Self::Idle),
             2 => Some(Self::Reading),
             3 => Some(Self::Busy),
-            4 => Some(Self::Leaving),
+            4 => Some(Self::Exiting),
             5 => Some(Self::Finished),
             _ => None,
         }
@@ -147,7 +147,7 @@ pub enum Stage {
     /// It was asked to exit.
     Retiring = 3,
     /// It was killed, and is about to be reaped.
-    Gone = 4,
+    Killed = 4,
 }
 
 /// The pool as a whole.
@@ -236,7 +236,7 @@ impl Snapshot {
     pub(super) fn shows_more_than(&self, other: &Self) -> bool {
         let rank = |activity| match activity {
             Activity::Starting => 0,
-            Activity::Leaving => 1,
+            Activity::Exiting => 1,
             Activity::Idle => 2,
             Activity::Finished => 3,
             Activity::Reading => 4,
@@ -247,7 +247,7 @@ impl Snapshot {
             std::cmp::Ordering::Greater => true,
             // The worker has been idle only since the last of its loops became idle.
             std::cmp::Ordering::Equal => match self.activity {
-                Activity::Idle | Activity::Leaving | Activity::Starting => self.since > other.since,
+                Activity::Idle | Activity::Exiting | Activity::Starting => self.since > other.since,
                 Activity::Finished | Activity::Reading | Activity::Busy => self.since < other.since,
             },
         }

@@ -60,7 +60,7 @@ impl Page {
                 Found::Entry(entry) => entry.activity(),
             };
             count += match activity {
-                Some(Activity::Idle | Activity::Leaving) | None => 1,
+                Some(Activity::Idle | Activity::Exiting) | None => 1,
                 // A loop that has not begun, or has ended, reports that it waits before it accepts.
                 Some(
                     Activity::Reading | Activity::Busy | Activity::Finished | Activity::Starting,
@@ -145,7 +145,7 @@ impl Page {
             };
             match activity {
                 Some(Activity::Busy) => serves = true,
-                Some(Activity::Finished | Activity::Leaving | Activity::Starting) => {}
+                Some(Activity::Finished | Activity::Exiting | Activity::Starting) => {}
                 Some(Activity::Idle | Activity::Reading) | None => return false,
             }
         }
