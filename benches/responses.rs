@@ -60,7 +60,7 @@ fn small(criterion: &mut Criterion) {
         let mut outbound = Outbound::new();
         bencher.iter(|| {
             outbound.begin(1);
-            let direct = black_box(outbound.direct(Stream::Stdout, 64 * 1024));
+            let direct = black_box(outbound.frame(Stream::Stdout, 64 * 1024));
             outbound.end(0);
             let length = outbound.pending().len() + direct.content;
             outbound.sent();

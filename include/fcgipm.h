@@ -563,7 +563,7 @@ int32_t fcgipm_request_aborted(fcgipm_request *request);
  * Returns 0; FCGIPM_EHANDLE. It does nothing in the process that made the handle, nor in a child
  * that was not made by fork(3), where all other calls still return FCGIPM_EFORKED.
  */
-int32_t fcgipm_request_go_on_in_child(fcgipm_request *request);
+int32_t fcgipm_request_continue_in_child(fcgipm_request *request);
 
 /**
  * In a child of the process that accepted the current request: enables fcgipm_request_read() and
@@ -577,9 +577,9 @@ int32_t fcgipm_request_read_in_child(fcgipm_request *request);
 /**
  * Leaves the current request to a child, which may be forked before or after this call.
  *
- * The first child that writes to it, or calls fcgipm_request_go_on_in_child(), answers it. In this
- * process the request then ends with fcgipm_request_abandon(), or with the next accept or free.
- * That sends nothing and closes only this process's copy of the connection.
+ * The first child that writes to it, or calls fcgipm_request_continue_in_child(), answers it. In
+ * this process the request then ends with fcgipm_request_abandon(), or with the next accept or
+ * free. That sends nothing and closes only this process's copy of the connection.
  *
  * Returns 0; FCGIPM_ESTATE if there is no current request, FCGIPM_EFORKED in a child that does not
  * answer the request, FCGIPM_EHANDLE.

@@ -132,7 +132,7 @@ fn serve(inbound: &mut Inbound, outbound: &mut Outbound, bytes: &[u8], piece: us
             }
         }
     }
-    outbound.direct(Stream::Stdout, 100_000);
+    outbound.frame(Stream::Stdout, 100_000);
     outbound.sent();
     outbound.end(0);
     assert!(!outbound.pending().is_empty());

@@ -74,7 +74,7 @@ fn acts(data: &[u8]) -> Vec<Act> {
         };
         match what % 6 {
             0 | 1 => Act::Gather(stream, bytes()),
-            2 => Act::Direct(stream, bytes()),
+            2 => Act::Framed(stream, bytes()),
             3 => Act::Answer(bytes()),
             4 => Act::Flush,
             _ => Act::End(u32::from(low)),

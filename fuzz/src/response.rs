@@ -10,7 +10,7 @@ pub enum Act {
     /// A small write, which is gathered; when there is no room, what is pending is sent.
     Gather(Stream, Vec<u8>),
     /// A large write, framed in place.
-    Direct(Stream, Vec<u8>),
+    Framed(Stream, Vec<u8>),
     /// An answer of the protocol's own, of a type that no application has.
     Answer(Vec<u8>),
     Flush,
@@ -47,10 +47,10 @@ pub fn check(acts: &[Act]) {
                 }
                 expect_written(&mut expected, *stream, data);
             }
-            Act::Direct(stream, data) => {
+            Act::Framed(stream, data) => {
                 let mut left = &data[..];
                 while !left.is_empty() {
-                    let direct = outbound.direct(*stream, left.len());
+                    let direct = outbound.frame(*stream, left.len());
                     flush(&mut outbound, &mut wire);
                     wire.extend(direct.header);
                     let (content, rest) = left.split_at(direct.content);

@@ -48,7 +48,8 @@ Exit status:
   28  --timeout expired
   56  the response is invalid or incomplete, or the application refused the request")]
 pub(crate) struct Options {
-    /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME (abstract)
+    /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME
+    /// (abstract)
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use fcgipm::log::{self, Level};
 
-/// The maximum length of a line. Longer lines are split, so that a pipe accepts each with its label in
-/// one write.
+/// The maximum length of a line. Longer lines are split, so that a pipe accepts each with its label
+/// in one write.
 const MAX_LINE: usize = 3 * 1024;
 
 /// Logs an error. The line is dropped and counted if writing it would block.
@@ -13,8 +13,8 @@ pub(crate) fn error(line: &str) {
     log::line(Level::Error, line);
 }
 
-/// Writes bytes of an application to standard error, and blocks until they are written: for a command
-/// that makes a single request. Errors are ignored, because the response matters more.
+/// Writes bytes of an application to standard error, and blocks until they are written: for a
+/// command that makes a single request. Errors are ignored, because the response matters more.
 pub(crate) fn write(bytes: &[u8]) {
     let _ = std::io::stderr().lock().write_all(bytes);
 }

@@ -1,4 +1,4 @@
-//! The records with which the protocol itself answers.
+//! Records that the protocol itself requires as answers.
 
 use crate::wire::{
     EndRequest, Header, NULL_REQUEST_ID, Pairs, ProtocolStatus, RecordType, encode_pair,
@@ -19,14 +19,14 @@ pub(super) fn put_end_request(
     put(out, RecordType::EndRequest, request_id, &end.encode());
 }
 
-/// A management record was of a type that nobody knows (section 4.2).
+/// The answer to a management record of an unknown type (section 4.2).
 pub(super) fn put_unknown_type(out: &mut Vec<u8>, kind: RecordType) {
     let body = unknown_type_body(kind.to_byte());
     put(out, RecordType::UnknownType, NULL_REQUEST_ID, &body);
 }
 
-/// The variables asked for that are known, each once, so that the answer fits one record whatever
-/// was asked (section 4.1). What follows a truncated pair is not looked at.
+/// The values of the queried variables that are known, each once, so that the answer always fits
+/// one record (section 4.1). Anything after a truncated pair is ignored.
 pub(super) fn put_values(out: &mut Vec<u8>, asked: &[u8], capacity: u32) {
     let capacity = capacity.to_string();
     let known = [
@@ -46,7 +46,7 @@ pub(super) fn put_values(out: &mut Vec<u8>, asked: &[u8], capacity: u32) {
     put(out, RecordType::GetValuesResult, NULL_REQUEST_ID, &body);
 }
 
-/// A whole record; no content here comes near what one can carry.
+/// Appends a record. The contents here are far below the maximum.
 fn put(out: &mut Vec<u8>, kind: RecordType, request_id: u16, content: &[u8]) {
     let header = Header::new(kind, request_id, content.len() as u16);
     out.extend_from_slice(&header.encode());

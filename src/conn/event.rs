@@ -1,43 +1,43 @@
-//! What [`Inbound`](super::Inbound) tells of its input.
+//! The events of [`Inbound`](super::Inbound).
 
 use std::fmt;
 
 use crate::wire::{PairError, RecordType, VERSION};
 
-/// What happened.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'i> {
     /// A request's parameters are complete: the application may run.
     Request,
-    /// Bytes of the standard input.
+    /// Bytes of STDIN.
     Stdin(&'i [u8]),
-    /// The standard input is at its end.
+    /// The end of STDIN.
     StdinEnd,
-    /// Bytes of a filter's data.
+    /// Bytes of DATA of a filter.
     Data(&'i [u8]),
-    /// The filter's data is at its end.
+    /// The end of DATA.
     DataEnd,
     /// The web server aborted the running request (section 5.4).
     Aborted,
-    /// A request ended before the application ran: its role is unknown, or it was aborted. The
-    /// answer is among the replies; with `close`, the connection ends after it.
+    /// A request ended before the application ran, because its role is unknown or it was aborted.
+    /// The answer is among the replies. With `close`, the connection is closed after it.
     Declined {
-        /// The peer did not ask to keep the connection.
+        /// The peer did not ask for a keep-alive connection.
         close: bool,
     },
 }
 
-/// What [`Inbound::handle`](super::Inbound::handle) did with its input.
+/// The result of [`Inbound::handle`](super::Inbound::handle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<'i> {
-    /// So many bytes of the input are done with.
+    /// The number of input bytes that were consumed.
     pub consumed: usize,
-    /// What they led to. `None`: nothing happened, and either all input was consumed or what is
-    /// left [begins the next request](super::Inbound::begins_next).
+    /// The event, if any. If `None`, either all input was consumed, or the rest
+    /// [begins the next request](super::Inbound::begins_next).
     pub event: Option<Event<'i>>,
 }
 
-/// Why the rest of a connection cannot be understood.
+/// Why the rest of a connection cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// A record of another protocol version.
@@ -48,7 +48,7 @@ pub enum ProtocolError {
     OutOfOrder(RecordType),
     /// PARAMS was closed in the middle of a pair.
     TruncatedParams,
-    /// The parameters go over a limit.
+    /// The parameters exceed a limit.
     Limit(PairError),
 }
 

@@ -1,22 +1,21 @@
-//! The forms in which hosts take parameters over, each written from the bytes that arrived in one pass.
+//! The formats in which hosts receive parameters, each written in one pass from the received bytes.
 
 use crate::wire::Pair;
 
-/// A copy of up to so many bytes takes more with it rather than look how many it takes: a call of memcpy(3) for each name
-/// and value would be half of what a request costs outside the kernel.
+/// A name or value of up to this length is copied with a fixed length, including bytes after it. A
+/// call of memcpy(3) for each would be half of the cost of a request outside the kernel.
 const SHORT: usize = 32;
 
-/// So many bytes stand behind the last value, and have room behind the last of what is written: short copies of a
-/// name and a value go that far.
+/// Spare bytes after the last value, and after the end of the output, for copies of fixed length.
 pub(super) const SLACK: usize = 2 * SHORT;
 
-/// What so many pairs with so many bytes of names and values take in the flat form: the lengths of each, 32 bits, and
-/// a NUL behind each.
+/// The size of the flat format of `pairs` pairs with `text` bytes of names and values: each has a
+/// length of 32 bits and a NUL.
 pub(super) const fn flat_len(pairs: usize, text: usize) -> usize {
     text + pairs * 2 * (4 + 1)
 }
 
-/// The flat form. There is room for it, and [`SLACK`].
+/// Writes the flat format. `out` has its size and [`SLACK`].
 pub(super) fn write_flat(pairs: &[Pair], bytes: &[u8], mut out: &mut [u8]) {
     const ROOM: usize = flat_len(1, 2 * SHORT);
     for pair in pairs {
@@ -27,7 +26,7 @@ pub(super) fn write_flat(pairs: &[Pair], bytes: &[u8], mut out: &mut [u8]) {
             && let Some(text) = from.first_chunk::<{ 2 * SHORT }>()
             && let Some(field) = out.first_chunk_mut::<ROOM>()
         {
-            // Both at once, without a look at each bound.
+            // Both names and values without a bounds check for each.
             field[..4].copy_from_slice(&pair.name_len.to_be_bytes());
             field[4..4 + SHORT].copy_from_slice(&text[..SHORT]);
             field[4 + name_len] = 0;
@@ -43,14 +42,14 @@ pub(super) fn write_flat(pairs: &[Pair], bytes: &[u8], mut out: &mut [u8]) {
     }
 }
 
-/// The length of what `from` begins with, its bytes, and a NUL. Returns what is behind them.
+/// Writes the length, the first `length` bytes of `from`, and a NUL. Returns the rest of `out`.
 fn put_counted<'o>(out: &'o mut [u8], from: &[u8], length: usize) -> &'o mut [u8] {
     let (count, out) = out.split_at_mut(4);
     count.copy_from_slice(&(length as u32).to_be_bytes());
     put(out, from, length, 0)
 }
 
-/// What `from` begins with, and one byte. Returns what is behind them.
+/// Writes the first `length` bytes of `from`, and the byte `end`. Returns the rest of `out`.
 #[inline]
 fn put<'o>(out: &'o mut [u8], from: &[u8], length: usize, end: u8) -> &'o mut [u8] {
     if length <= SHORT
@@ -72,13 +71,13 @@ fn put_long<'o>(out: &'o mut [u8], from: &[u8], length: usize, end: u8) -> &'o m
     &mut out[1..]
 }
 
-/// What the pairs take as strings, with [`SLACK`].
+/// The size of the strings, with [`SLACK`].
 pub(super) const fn strings_len(pairs: usize, text: usize) -> usize {
     text + pairs * 2 + SLACK
 }
 
-/// `NAME=VALUE` with a NUL behind it for each, handed over one by one. There is room for them; behind them stand
-/// zeroes.
+/// Writes each pair as `NAME=VALUE` and a NUL, and calls `each` with it. `out` has room for them;
+/// the rest is filled with zeroes.
 pub(super) fn write_strings<'o>(
     pairs: &[Pair],
     bytes: &[u8],
@@ -110,8 +109,8 @@ pub(super) fn write_strings<'o>(
     out[..SLACK].fill(0);
 }
 
-/// The names, a NUL behind each, one more NUL, and the values, likewise. Returns the length; without room nothing
-/// is written.
+/// Writes all names, each with a NUL, one more NUL, and all values, each with a NUL. Returns the
+/// length. If it does not fit, nothing is written.
 pub(super) fn copy_columns(pairs: &[Pair], text: usize, bytes: &[u8], into: &mut [u8]) -> usize {
     let needed = text + pairs.len() * 2 + 1;
     if let Some(mut out) = into.get_mut(..needed) {
@@ -136,8 +135,8 @@ pub(super) fn copy_columns(pairs: &[Pair], text: usize, bytes: &[u8], into: &mut
     needed
 }
 
-/// A NUL, and each pair whose value is not the one in `held`, or empty: the name, a NUL, the value, a NUL. None if
-/// `held` has not just the names of these pairs, in the form of [`copy_columns`].
+/// Writes a NUL, and name, NUL, value, NUL for each pair whose value differs from that in `held`,
+/// or is empty. `None` if `held`, in the format of [`copy_columns`], does not have the same names.
 pub(super) fn copy_changes(
     pairs: &[Pair],
     bytes: &[u8],
@@ -183,6 +182,6 @@ fn values_if_same_names<'h>(
     }
     let values = rest.strip_prefix(b"\0")?.strip_suffix(b"\0")?;
     let values = values.split(|&byte| byte == 0);
-    // A value with a NUL in it would shift those behind it.
+    // A value with a NUL in it would shift the values after it.
     (values.clone().count() == pairs.len()).then_some(values)
 }

@@ -1,11 +1,11 @@
-//! Where in a record a connection stands.
+//! The position of a connection within a record.
 
 use crate::wire::{BeginRequest, HEADER_LEN};
 
-/// Where in a record the input stands.
+/// The position of the input within a record.
 #[derive(Clone, Debug)]
 pub(super) enum Framing {
-    /// In a header, of which so many bytes are there.
+    /// In a header, of which `have` bytes have arrived.
     Header {
         have: usize,
         bytes: [u8; HEADER_LEN],
@@ -13,7 +13,7 @@ pub(super) enum Framing {
     Content {
         kind: Content,
         left: usize,
-        /// Of the whole record.
+        /// Length of the whole content.
         length: u16,
         padding: u8,
     },
@@ -27,7 +27,7 @@ pub(super) const BETWEEN_RECORDS: Framing = Framing::Header {
     bytes: [0; HEADER_LEN],
 };
 
-/// What the content of the record is.
+/// How the content of a record is used.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Skipped,
@@ -39,22 +39,35 @@ pub(super) enum Content {
     Params,
     Stdin,
     Data,
-    /// Collected as it arrives, never ahead of it; a record bounds it to 65,535 bytes.
+    /// Grows as bytes arrive, never ahead of them. A record limits it to 65,535 bytes.
     GetValues(Vec<u8>),
 }
 
-/// The record of the application's input whose content is arriving.
+/// A record of the application's input whose content is arriving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coming {
-    /// So much of the content is still to come, at least one byte.
+    /// The remaining content, at least one byte.
     pub left: usize,
-    /// The length of all of it.
+    /// The length of the whole content.
     pub length: usize,
-    /// How far it is from its end to the next record's content: padding, and a header.
+    /// The distance from its end to the content of the next record: padding and a header.
     pub gap: usize,
 }
 
 impl Framing {
+    pub(super) const fn is_between_records(&self) -> bool {
+        matches!(self, Self::Header { have: 0, .. })
+    }
+
+    /// Whether no record that matters has begun.
+    pub(super) const fn has_nothing_begun(&self) -> bool {
+        match self {
+            Self::Header { have, .. } => *have == 0,
+            Self::Content { kind, .. } => matches!(kind, Content::Skipped),
+            Self::Padding { .. } => true,
+        }
+    }
+
     pub(super) const fn coming(&self) -> Option<Coming> {
         match *self {
             Self::Content {
@@ -81,7 +94,7 @@ impl Framing {
     }
 }
 
-/// The state of a connection without an active request: small, so that many can be kept.
+/// The state of a connection without an active request. It is small, because many may be parked.
 #[derive(Clone, Debug)]
 pub struct Suspended(pub(super) Framing);
 
@@ -92,14 +105,14 @@ impl Suspended {
         Self(BETWEEN_RECORDS)
     }
 
-    /// Whether the connection stands between two records, so that anybody can go on with it.
+    /// Whether the connection is between two records, so that another process can continue with it.
     #[must_use]
     pub const fn is_between_records(&self) -> bool {
-        matches!(self.0, Framing::Header { have: 0, .. })
+        self.0.is_between_records()
     }
 }
 
-/// What follows the last byte of a record's content.
+/// The position after the last byte of the content.
 pub(super) const fn after_content(padding: u8) -> Framing {
     match padding {
         0 => BETWEEN_RECORDS,

@@ -1,52 +1,19 @@
-//! What a peer sends, as events of at most one request at a time.
+//! Decodes what a peer sends into events of at most one request at a time.
 
 use super::answers;
 use super::event::{Event, ProtocolError, Step};
 use super::framing::{BETWEEN_RECORDS, Coming, Content, Framing, Suspended, after_content};
 use super::params::Params;
+use super::phase::{Active, Effect, Phase};
 use crate::wire::{
     BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, PairLimits, ProtocolStatus, RecordType,
     Role, VERSION,
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Active {
-    id: u16,
-    role: Role,
-    keep_connection: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// No request.
-    Idle,
-    /// PARAMS is open.
-    Params(Active),
-    /// The application runs, STDIN is open.
-    Stdin(Active),
-    /// A filter's STDIN has ended, DATA is open.
-    Data(Active),
-    /// The application runs, and all input has arrived or was aborted.
-    Ended(Active),
-}
-
-impl Phase {
-    const fn active(self) -> Option<Active> {
-        match self {
-            Self::Idle => None,
-            Self::Params(active)
-            | Self::Stdin(active)
-            | Self::Data(active)
-            | Self::Ended(active) => Some(active),
-        }
-    }
-}
-
 /// Decodes what a peer sends.
 ///
-/// Getters first; [`handle`](Self::handle) takes input; [`finish`](Self::finish) ends the
-/// application's side of a request; [`replies`](Self::replies) is output. After an error
-/// the connection is of no further use.
+/// [`handle`](Self::handle) takes input, [`finish`](Self::finish) ends the response to a request, and
+/// [`replies`](Self::replies) is output. After an error the connection cannot be used further.
 #[derive(Debug)]
 pub struct Inbound {
     capacity: u32,
@@ -57,7 +24,7 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// A connection of which nothing has arrived.
+    /// A new connection.
     #[must_use]
     pub fn new(limits: PairLimits) -> Self {
         Self {
@@ -75,18 +42,18 @@ impl Inbound {
         &self.params
     }
 
-    /// The same, to be looked up and handed over.
+    /// The parameters of the active request, for lookups and conversions.
     pub const fn params_mut(&mut self) -> &mut Params {
         &mut self.params
     }
 
-    /// The active request's id.
+    /// The id of the active request.
     #[must_use]
     pub fn request_id(&self) -> Option<u16> {
         self.phase.active().map(|active| active.id)
     }
 
-    /// The active request's role.
+    /// The role of the active request.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         self.phase.active().map(|active| active.role)
@@ -100,45 +67,36 @@ impl Inbound {
             .is_some_and(|active| active.keep_connection)
     }
 
-    /// Whether nothing of a request has arrived that would be lost with the connection: at most the
-    /// rest of what a finished one did not read.
+    /// Whether closing the connection would lose no request: at most unread input of a finished
+    /// request has arrived.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
-        let nothing_begun = matches!(
-            self.framing,
-            Framing::Header { have: 0, .. }
-                | Framing::Content {
-                    kind: Content::Skipped,
-                    ..
-                }
-                | Framing::Padding { .. }
-        );
-        matches!(self.phase, Phase::Idle) && nothing_begun
+        matches!(self.phase, Phase::Idle) && self.framing.has_nothing_begun()
     }
 
-    /// Whether the peer has nothing more to send for the active request, as far as can be known: a
-    /// web server may or may not send an empty STDIN to an authorizer.
+    /// Whether the peer has certainly sent all input of the active request. A web server may or may
+    /// not send an empty STDIN to an authorizer.
     #[must_use]
     pub fn input_is_complete(&self) -> bool {
-        let between_records = matches!(self.framing, Framing::Header { have: 0, .. });
         match self.phase {
-            Phase::Ended(active) => between_records && active.role != Role::Authorizer,
+            Phase::Ended(active) => {
+                self.framing.is_between_records() && active.role != Role::Authorizer
+            }
             Phase::Idle | Phase::Params(_) | Phase::Stdin(_) | Phase::Data(_) => false,
         }
     }
 
-    /// Whether a filter's standard input has ended and its data has not.
+    /// Whether STDIN of a filter has ended and DATA has not.
     #[must_use]
     pub const fn data_is_open(&self) -> bool {
         matches!(self.phase, Phase::Data(_))
     }
 
-    /// Whether these next bytes begin another request, which is to be left alone while the active
-    /// one, of which all input has arrived, is served. Too few bytes to tell count as yes.
+    /// Whether these bytes begin the next request, which must wait while the active one, whose
+    /// input is complete, is served. Also true if there are too few bytes to decide.
     #[must_use]
     pub fn begins_next(&self, bytes: &[u8]) -> bool {
-        let between_records = matches!(self.framing, Framing::Header { have: 0, .. });
-        if !between_records || !matches!(self.phase, Phase::Ended(_)) {
+        if !self.framing.is_between_records() || !matches!(self.phase, Phase::Ended(_)) {
             return false;
         }
         match bytes {
@@ -148,12 +106,13 @@ impl Inbound {
         }
     }
 
-    /// How many requests this application serves at once, the answer to GET_VALUES.
+    /// Sets the number of requests that the application serves concurrently, the answer to
+    /// GET_VALUES.
     pub fn set_capacity(&mut self, capacity: u32) {
         self.capacity = capacity.max(1);
     }
 
-    /// Goes on with a connection that was set aside, or a [fresh](Suspended::fresh) one.
+    /// Continues with a connection that was parked, or a [new](Suspended::fresh) one.
     pub fn resume(&mut self, suspended: Suspended) {
         self.framing = suspended.0;
         self.phase = Phase::Idle;
@@ -161,13 +120,13 @@ impl Inbound {
         self.replies.clear();
     }
 
-    /// The connection's state, to be set aside between requests.
+    /// The state of the connection, to be parked between requests.
     #[must_use]
     pub fn suspend(&mut self) -> Suspended {
         Suspended(std::mem::replace(&mut self.framing, BETWEEN_RECORDS))
     }
 
-    /// The response is complete: what still arrives for the request is skipped, as input.
+    /// The response is complete: further input of the request is skipped.
     pub fn finish(&mut self) {
         self.phase = Phase::Idle;
         if let Framing::Content {
@@ -179,11 +138,11 @@ impl Inbound {
         }
     }
 
-    /// Takes input, up to the next event, to its end, or to where the
+    /// Decodes input up to the next event, to its end, or to where the
     /// [next request begins](Self::begins_next).
     ///
     /// # Errors
-    /// The rest of the connection cannot be understood.
+    /// The rest of the connection cannot be decoded.
     pub fn handle<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, ProtocolError> {
         let mut rest = input;
         while !rest.is_empty() {
@@ -195,7 +154,7 @@ impl Inbound {
                     event,
                 });
             }
-            // Padding or an answered question may stand in front of it.
+            // Padding or an answered query may precede it.
             if self.begins_next(rest) {
                 break;
             }
@@ -206,31 +165,32 @@ impl Inbound {
         })
     }
 
-    /// The record of the active request's input, if the next byte is of its content. Its bytes may go to
-    /// the application without passing here, if this is [told](Self::pass).
+    /// The record of the active request's input, if the next byte is part of its content. The
+    /// caller may pass these bytes to the application directly, if it calls [`pass`](Self::pass).
     #[must_use]
     pub const fn coming(&self) -> Option<Coming> {
         self.framing.coming()
     }
 
-    /// So many bytes of what is [coming](Self::coming), at most all of them, have gone to the application.
+    /// Notes that `count` bytes of what is [coming](Self::coming) were passed to the application
+    /// directly.
     pub fn pass(&mut self, count: usize) {
         self.framing.pass(count);
     }
 
-    /// Whole records to send to the peer, in front of anything the application writes later.
+    /// Whole records to send to the peer, before anything that the application writes later.
     #[must_use]
     pub fn replies(&self) -> &[u8] {
         &self.replies
     }
 
-    /// The replies were taken over.
+    /// Removes the replies, once they are queued for sending.
     pub fn clear_replies(&mut self) {
         self.replies.clear();
         self.replies.shrink_to(1024);
     }
 
-    /// Takes at least one byte of a non-empty input.
+    /// Decodes at least one byte of a non-empty input.
     fn step<'i>(
         &mut self,
         input: &'i [u8],
@@ -347,9 +307,9 @@ impl Inbound {
                 Content::Skipped
             }
             RecordType::GetValues => Content::GetValues(Vec::new()),
-            // Answers, not questions; to answer them could go on for ever.
+            // These are answers. To answer them could cause an endless exchange.
             RecordType::GetValuesResult | RecordType::UnknownType => Content::Skipped,
-            // Application types are none of management's either.
+            // Application types are not valid in management records either.
             RecordType::BeginRequest
             | RecordType::AbortRequest
             | RecordType::EndRequest
@@ -370,82 +330,39 @@ impl Inbound {
         &mut self,
         header: Header,
     ) -> Result<(Content, Option<Event<'i>>), ProtocolError> {
-        let nothing = Ok((Content::Skipped, None));
         let Some(active) = self
             .phase
             .active()
             .filter(|active| active.id == header.request_id)
         else {
-            return nothing;
+            return Ok((Content::Skipped, None));
         };
-        let empty = header.content_length == 0;
-        match (header.kind, self.phase) {
-            (_, Phase::Idle) => nothing,
-            (RecordType::Params, Phase::Params(_)) if empty => {
-                Ok((Content::Skipped, Some(self.params_end(active)?)))
-            }
-            (RecordType::Params, Phase::Params(_)) => Ok((Content::Params, None)),
-            (RecordType::Params, Phase::Stdin(_) | Phase::Data(_) | Phase::Ended(_))
-            | (RecordType::Stdin | RecordType::Data, Phase::Params(_))
-            | (
-                RecordType::Data,
-                Phase::Stdin(Active {
-                    role: Role::Filter, ..
-                }),
-            ) => Err(ProtocolError::OutOfOrder(header.kind)),
-            (RecordType::Stdin, Phase::Stdin(_)) if empty => {
-                self.phase = match active.role {
-                    Role::Filter => Phase::Data(active),
-                    Role::Responder | Role::Authorizer => Phase::Ended(active),
-                };
-                Ok((Content::Skipped, Some(Event::StdinEnd)))
-            }
-            (RecordType::Stdin, Phase::Stdin(_)) => Ok((Content::Stdin, None)),
-            (RecordType::Data, Phase::Data(_)) if empty => {
-                self.phase = Phase::Ended(active);
-                Ok((Content::Skipped, Some(Event::DataEnd)))
-            }
-            (RecordType::Data, Phase::Data(_)) => Ok((Content::Data, None)),
-            // Streams that have ended, or that the role does not have.
-            (RecordType::Stdin, Phase::Data(_) | Phase::Ended(_))
-            | (RecordType::Data, Phase::Stdin(_) | Phase::Ended(_)) => nothing,
-            (RecordType::AbortRequest, Phase::Params(_)) => {
+        let effect = self
+            .phase
+            .receive(active, header.kind, header.content_length == 0)?;
+        let event = match effect {
+            Effect::Ignore => None,
+            Effect::Read(content) => return Ok((content, None)),
+            Effect::Report(event) => Some(event),
+            Effect::EndParams => Some(self.params_end(active)?),
+            Effect::Decline => {
                 answers::put_end_request(
                     &mut self.replies,
                     active.id,
                     0,
                     ProtocolStatus::RequestComplete,
                 );
-                self.phase = Phase::Idle;
-                Ok((
-                    Content::Skipped,
-                    Some(Event::Declined {
-                        close: !active.keep_connection,
-                    }),
-                ))
+                Some(Event::Declined {
+                    close: !active.keep_connection,
+                })
             }
-            (RecordType::AbortRequest, Phase::Stdin(_) | Phase::Data(_) | Phase::Ended(_)) => {
-                self.phase = Phase::Ended(active);
-                Ok((Content::Skipped, Some(Event::Aborted)))
-            }
-            // Not for an application to receive, or of a type that version 1 does not know.
-            (
-                RecordType::BeginRequest
-                | RecordType::EndRequest
-                | RecordType::Stdout
-                | RecordType::Stderr
-                | RecordType::GetValues
-                | RecordType::GetValuesResult
-                | RecordType::UnknownType
-                | RecordType::Other(_),
-                Phase::Params(_) | Phase::Stdin(_) | Phase::Data(_) | Phase::Ended(_),
-            ) => nothing,
-        }
+        };
+        Ok((Content::Skipped, event))
     }
 
     fn begin<'i>(&mut self, id: u16, begin: BeginRequest) -> Option<Event<'i>> {
         if let Some(active) = self.phase.active() {
-            // The same id again cannot be refused without ending the request that has it.
+            // A request with the same id cannot be refused without ending the active one.
             if active.id != id {
                 answers::put_end_request(&mut self.replies, id, 0, ProtocolStatus::CantMultiplex);
             }
@@ -471,11 +388,7 @@ impl Inbound {
             return Err(ProtocolError::TruncatedParams);
         }
         self.params.complete(active.role);
-        self.phase = match active.role {
-            Role::Responder | Role::Filter => Phase::Stdin(active),
-            // An authorizer receives no body (section 6.3).
-            Role::Authorizer => Phase::Ended(active),
-        };
+        self.phase = Phase::after_params(active);
         Ok(Event::Request)
     }
 }

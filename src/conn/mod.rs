@@ -1,10 +1,10 @@
-//! One connection without its socket: bytes in to request events, response to bytes out.
+//! One connection without its socket: decodes received bytes into events, and encodes responses.
 //!
 //! Pure: no descriptor, clock, environment or global.
 //!
-//! [`Inbound`] is fed what was received and tells what happened; [`Outbound`] collects what is to
-//! be sent. Answers that the protocol itself owes (GET_VALUES, UNKNOWN_TYPE, refusals) come out of
-//! [`Inbound::replies`] as whole records, to be sent between the application's.
+//! [`Inbound`] decodes received bytes; [`Outbound`] buffers what is to be sent. The protocol's own
+//! answers (GET_VALUES, UNKNOWN_TYPE, refusals) are whole records in [`Inbound::replies`], to be
+//! sent between those of the application.
 
 mod answers;
 mod event;
@@ -13,6 +13,7 @@ mod framing;
 mod inbound;
 mod outbound;
 mod params;
+mod phase;
 mod refusal;
 mod scope;
 pub mod timeout_response;
@@ -20,10 +21,10 @@ pub mod timeout_response;
 pub use event::{Event, ProtocolError, Step};
 pub use framing::{Coming, Suspended};
 pub use inbound::Inbound;
-pub use outbound::{Direct, Outbound, Stream};
+pub use outbound::{FramedChunk, Outbound, Stream};
 pub use params::Params;
 pub use refusal::{OPENING, opening, overloaded};
 pub use scope::Scope;
 
-// Of the wire format, what a user of connections names.
+// The types of the wire format that users of this module need.
 pub use crate::wire::{PairLimits, Role};

@@ -1,4 +1,4 @@
-//! A response as bytes: small writes gathered into records, large ones framed in place.
+//! Encodes a response: small writes are gathered into records, large ones are framed in place.
 
 use super::answers::put_end_request;
 use crate::wire::{
@@ -30,44 +30,43 @@ impl Stream {
     }
 }
 
-/// How the caller's own bytes leave as a record without a copy: header, content, padding.
+/// A record whose content is sent from the caller's memory, without a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Direct {
-    /// Goes in front of the content.
+pub struct FramedChunk {
+    /// Precedes the content.
     pub header: [u8; HEADER_LEN],
-    /// How much of the caller's bytes is the content.
+    /// The number of the caller's bytes that are the content.
     pub content: usize,
-    /// Zero bytes that go behind it.
+    /// The number of zero bytes that follow it.
     pub padding: usize,
 }
 
-/// Bytes that are gathered before they are sent.
+/// The size of the buffer for small writes.
 const GATHERED: usize = 32 * 1024;
 
-/// Room for the records that end a response: two empty ones and END_REQUEST.
+/// Space for the records that end a response: two empty ones and END_REQUEST.
 const END_ROOM: usize = 2 * HEADER_LEN + HEADER_LEN + EndRequest::LEN;
 
-/// The bytes of a connection that are to be sent.
+/// The bytes that are to be sent on a connection.
 ///
 /// Calling order: [`begin`](Self::begin), any number of [`gather`](Self::gather) and
-/// [`direct`](Self::direct), [`end`](Self::end); [`pending`](Self::pending) is what is to be sent
-/// now, [`sent`](Self::sent) that it was. Records of the protocol's own
-/// ([`append_records`](Self::append_records)) fit between any two calls.
+/// [`frame`](Self::frame), [`end`](Self::end). Send what [`pending`](Self::pending) returns, then
+/// call [`sent`](Self::sent). The protocol's own answers ([`append_records`](Self::append_records))
+/// may be added between any two calls.
 #[derive(Debug)]
 pub struct Outbound {
     buffer: Vec<u8>,
-    /// The record at the buffer's end that still takes content: its stream, and where its header
-    /// will go.
+    /// The open record at the end of the buffer: its stream, and the position of its header.
     open: Option<(Stream, usize)>,
     request_id: u16,
     stderr_used: bool,
-    /// The streams whose end was put among the records: STDOUT, STDERR.
+    /// Whether STDOUT and STDERR were ended.
     stream_ended: [bool; 2],
-    /// END_REQUEST was.
+    /// END_REQUEST was added.
     ended: bool,
-    /// Some of STDOUT is pending.
+    /// Part of STDOUT is pending.
     stdout_pending: bool,
-    /// Some of STDOUT was sent.
+    /// Part of STDOUT was sent.
     begun: bool,
 }
 
@@ -78,7 +77,7 @@ impl Default for Outbound {
 }
 
 impl Outbound {
-    /// Nothing to send.
+    /// An empty buffer.
     #[must_use]
     pub fn new() -> Self {
         let buffer = Vec::with_capacity(GATHERED + 2 * HEADER_LEN + END_ROOM);
@@ -94,7 +93,7 @@ impl Outbound {
         }
     }
 
-    /// Forgets everything: the connection is another one.
+    /// Resets the state for another connection.
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.buffer.shrink_to(2 * GATHERED);
@@ -104,7 +103,7 @@ impl Outbound {
         self.begun = false;
     }
 
-    /// A response starts.
+    /// Starts a response.
     pub fn begin(&mut self, request_id: u16) {
         self.request_id = request_id;
         self.open = None;
@@ -115,8 +114,8 @@ impl Outbound {
         self.begun = false;
     }
 
-    /// Takes as much of `data` as the buffer has room for, and says how much. None left means: send
-    /// what is pending first.
+    /// Copies as much of `data` as fits, and returns how much. If it returns 0, send what is
+    /// pending first.
     pub fn gather(&mut self, stream: Stream, data: &[u8]) -> usize {
         let room = GATHERED.saturating_sub(self.buffer.len());
         let taken = data.len().min(room);
@@ -133,21 +132,21 @@ impl Outbound {
         taken
     }
 
-    /// Frames the caller's bytes in place. What is pending goes out before the header.
-    pub fn direct(&mut self, stream: Stream, length: usize) -> Direct {
+    /// Frames the caller's bytes in place. Send what is pending before the header.
+    pub fn frame(&mut self, stream: Stream, length: usize) -> FramedChunk {
         self.close_record();
         self.note_use(stream);
         let content = length.min(MAX_ALIGNED_CONTENT);
         let header = Header::new(stream.record_type(), self.request_id, content as u16);
-        Direct {
+        FramedChunk {
             header: header.encode(),
             content,
             padding: usize::from(header.padding_length),
         }
     }
 
-    /// One stream ends before the response does: an empty record closes it, where it was used (STDOUT
-    /// always).
+    /// Ends a stream before the response: adds an empty record, except for STDERR if it was not
+    /// used.
     pub fn end_stream(&mut self, stream: Stream) {
         if std::mem::replace(&mut self.stream_ended[stream.index()], true) {
             return;
@@ -162,7 +161,7 @@ impl Outbound {
         self.buffer.extend_from_slice(&empty.encode());
     }
 
-    /// The response ends: both streams do, and then comes END_REQUEST (section 5.5). Once.
+    /// Ends both streams, then adds END_REQUEST (section 5.5). Further calls do nothing.
     pub fn end(&mut self, app_status: u32) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -178,13 +177,13 @@ impl Outbound {
         );
     }
 
-    /// Appends whole records of the protocol's own.
+    /// Appends whole records: the protocol's own answers.
     pub fn append_records(&mut self, records: &[u8]) {
         self.close_record();
         self.buffer.extend_from_slice(records);
     }
 
-    /// What is to be sent: whole records.
+    /// The whole records to send.
     pub fn pending(&mut self) -> &[u8] {
         self.close_record();
         &self.buffer
@@ -196,32 +195,32 @@ impl Outbound {
         self.buffer.is_empty()
     }
 
-    /// All that was pending has been sent.
+    /// Notes that everything pending was sent.
     pub fn sent(&mut self) {
         self.buffer.clear();
         self.open = None;
         self.begun |= std::mem::take(&mut self.stdout_pending);
     }
 
-    /// Whether a stream takes no more: it was ended, or the response was.
+    /// Whether a stream, or the response, was ended.
     #[must_use]
     pub fn has_ended(&self, stream: Stream) -> bool {
         self.ended || self.stream_ended[stream.index()]
     }
 
-    /// Whether some of the response's STDOUT was sent.
+    /// Whether part of STDOUT was sent.
     #[must_use]
     pub const fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether some of it will have been, with what is pending.
+    /// Whether part of STDOUT was sent or is pending.
     #[must_use]
     pub const fn begins(&self) -> bool {
         self.begun || self.stdout_pending
     }
 
-    /// Whether the first `sent` bytes of whole records end in the middle of one.
+    /// Whether the first `sent` bytes of whole records end within a record.
     #[must_use]
     pub fn is_cut(records: &[u8], sent: usize) -> bool {
         let mut end = 0;
@@ -248,7 +247,7 @@ impl Outbound {
         let Some((stream, start)) = self.open.take() else {
             return;
         };
-        // GATHERED bounds the content below what a record can carry.
+        // GATHERED is below the maximum content of a record.
         let content = (self.buffer.len() - start - HEADER_LEN) as u16;
         let header = Header::new(stream.record_type(), self.request_id, content);
         self.buffer[start..start + HEADER_LEN].copy_from_slice(&header.encode());
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_ended_before_is_not_ended_again() {
+    fn a_stream_is_ended_once() {
         let whole = |early: &[Stream]| {
             let mut outbound = Outbound::new();
             outbound.begin(1);

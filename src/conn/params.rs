@@ -1,4 +1,4 @@
-//! A request's parameters: the bytes as they arrived, and where in them each stands.
+//! The parameters of a request: the received bytes, and an index of the pairs in them.
 
 use super::forms;
 use super::scope::{Belongs, Scope, count_zeroes, has_nul, is_plain};
@@ -7,11 +7,10 @@ use crate::wire::{Pair, PairDecoder, PairError, PairLimits, Role};
 #[cfg(test)]
 mod tests;
 
-/// Memory for parameters that is kept from request to request; what an unusual request needed
-/// beyond it is given back.
+/// Memory that is kept from request to request. Memory beyond it, for an unusual request, is freed.
 const RETAINED: usize = 64 * 1024;
 
-/// How much a scope has in it.
+/// The size of a scope.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent {
     pairs: usize,
@@ -31,32 +30,31 @@ impl Extent {
 
 /// The parameters of one request.
 ///
-/// While they arrive they are only found. What stands in which scope is looked at when somebody asks for a scope,
-/// and each form that hosts want is made from the bytes when somebody asks for it. Behind each value
-/// there is a NUL, so that it can be handed to C where it lies.
+/// While they arrive, they are only indexed. Scopes, and the formats for hosts, are computed when
+/// they are first needed. Each value is followed by a NUL, so that C can use it in place.
 #[derive(Debug)]
 pub struct Params {
     limits: PairLimits,
     decoder: PairDecoder,
-    /// Names and values, zeroes where their lengths stood, and, once all are there, the role and
-    /// [`forms::SLACK`] zeroes more.
+    /// Names and values, with zeroes in place of their lengths. Once complete, also the role and
+    /// [`forms::SLACK`] zeroes.
     bytes: Vec<u8>,
-    /// In the order in which they arrived; once the scopes are known, one scope behind the other.
+    /// In the order of arrival; once the scopes are known, sorted by scope.
     pairs: Vec<Pair>,
     /// All of them, once they are complete.
     whole: Extent,
-    /// Each scope with those before it, where they are known.
+    /// The cumulative size of each scope, once they are known.
     scopes: Option<[Extent; 3]>,
-    /// Pairs that are not part of the environment, while the scopes are put in their order.
+    /// Pairs outside the environment scope, while the pairs are sorted.
     proxies: Vec<Pair>,
     malformed: Vec<Pair>,
     known: Known,
-    /// See [`flat`](Self::flat), and what earlier requests left.
+    /// The result of [`flat`](Self::flat), or memory of an earlier request.
     flat: Vec<u8>,
     has_flat: bool,
 }
 
-/// The parameters that the server itself wants to know. Those that are not there are empty.
+/// The parameters that the server itself needs. Missing ones are empty.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     method: Pair,
@@ -65,9 +63,9 @@ struct Known {
 }
 
 impl Known {
-    /// Takes note of a pair, if it is one of them. As others it does not count with a NUL in it.
+    /// Stores a pair if it is one of them. Values with a NUL are ignored.
     fn note(&mut self, bytes: &[u8], pair: Pair) {
-        // By the last byte first: a match would look at each from the front, where most are alike.
+        // Compares the last byte first, because many names begin alike.
         let name = pair.name(bytes);
         let place = match name.last() {
             Some(b'D') if name == b"REQUEST_METHOD" => &mut self.method,
@@ -98,7 +96,7 @@ impl Params {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all parameters.
     pub(super) fn clear(&mut self) {
         self.decoder = PairDecoder::new(self.limits);
         forget(&mut self.bytes, RETAINED);
@@ -120,7 +118,7 @@ impl Params {
         let before = self.pairs.len();
         self.decoder.push(&mut self.bytes, &mut self.pairs)?;
         for pair in &self.pairs[before..] {
-            // Most lengths are others.
+            // Few names have these lengths.
             if matches!(pair.name_len, 11 | 14) {
                 self.known.note(&self.bytes, *pair);
             }
@@ -128,12 +126,12 @@ impl Params {
         Ok(())
     }
 
-    /// Whether no pair is half-way through.
+    /// Whether no pair is incomplete.
     pub(super) fn at_boundary(&self) -> bool {
         self.decoder.at_boundary(&self.bytes)
     }
 
-    /// The stream has ended: adds the role.
+    /// Ends the stream: adds the role.
     pub(super) fn complete(&mut self, role: Role) {
         let (name, value) = (b"FCGI_ROLE", role.name().as_bytes());
         self.bytes.extend_from_slice(b"\0\0FCGI_ROLE");
@@ -151,26 +149,26 @@ impl Params {
         self.scopes = None;
     }
 
-    /// The bytes that are remembered.
+    /// The memory used by bytes and index.
     #[must_use]
     pub const fn memory(&self) -> usize {
         self.bytes.len() + self.pairs.len() * size_of::<Pair>()
     }
 
-    /// A parameter's value, of all that were sent. Of several with one name the last of
-    /// [`Scope::All`] counts, as it does when they are stored in a hash. Behind it there is a NUL.
+    /// The value of a parameter, among all that were sent. If several have this name, it is the
+    /// last in [`Scope::All`], as when they are stored in a hash. It is followed by a NUL.
     #[must_use]
     pub fn get(&mut self, name: &[u8]) -> Option<&[u8]> {
         let (mut found, mut count) = (None, 0);
         for pair in &self.pairs {
-            // Most are told apart by their lengths alone.
+            // Most names differ in their lengths.
             if pair.name_len as usize == name.len() && is_called(*pair, &self.bytes, name) {
                 found = Some(*pair);
                 count += 1;
             }
         }
         if count > 1 {
-            // The last to arrive need not be the last of all.
+            // The last to arrive may not be the last after sorting.
             self.scopes();
             let is_called = |pair: &&Pair| is_called(**pair, &self.bytes, name);
             found = self.pairs.iter().rfind(is_called).copied();
@@ -178,13 +176,13 @@ impl Params {
         found.map(|pair| pair.value(&self.bytes))
     }
 
-    /// REQUEST_METHOD, or nothing. Costs no search, as little as the next one.
+    /// REQUEST_METHOD, or an empty value. Needs no search.
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.known.method.value(&self.bytes)
     }
 
-    /// REQUEST_URI, or else SCRIPT_NAME, or nothing.
+    /// REQUEST_URI, otherwise SCRIPT_NAME, or an empty value. Needs no search.
     #[must_use]
     pub fn uri(&self) -> &[u8] {
         match self.known.request_uri.value(&self.bytes) {
@@ -201,8 +199,8 @@ impl Params {
         self.pairs[..count].iter().map(pair)
     }
 
-    /// The parameters in the form that the C ABI documents, made at the first call: of each name and value
-    /// the length (32 bits, big-endian), the bytes, and a NUL.
+    /// The parameters in the flat format of the C ABI, which is written by the first call: the
+    /// length of each name and value (32 bits, big-endian), its bytes, and a NUL.
     pub fn flat(&mut self, scope: Scope) -> &[u8] {
         let all = self.extent(Scope::All);
         if !self.has_flat {
@@ -215,14 +213,15 @@ impl Params {
         &self.flat[..forms::flat_len(pairs, text)]
     }
 
-    /// How many bytes [`write_strings`](Self::write_strings) needs, and how many strings there are.
+    /// The number of bytes that [`write_strings`](Self::write_strings) needs, and the number of
+    /// strings.
     pub fn strings_len(&mut self, scope: Scope) -> (usize, usize) {
         let Extent { pairs, text } = self.extent(scope);
         (forms::strings_len(pairs, text), pairs)
     }
 
-    /// Writes each pair as `NAME=VALUE` with a NUL behind it, and hands each string over. In front of what was in
-    /// `into` behind them there is another NUL. Without room, nothing happens.
+    /// Writes each pair as `NAME=VALUE` and a NUL to `into`, and calls `each` with it. Another NUL
+    /// follows the last. If `into` is too small, it does nothing.
     pub fn write_strings<'i>(
         &mut self,
         scope: Scope,
@@ -235,10 +234,10 @@ impl Params {
         }
     }
 
-    /// Copies the names, a NUL behind each, one more NUL, and the values, likewise. Where `held` is
-    /// such a copy and has the same names, it is instead a NUL, and each name whose value differs
-    /// or is empty with its value behind it: a host that lost a parameter has nothing there, which
-    /// looks empty. Returns the length; when there is no room, nothing is copied.
+    /// Copies all names, each with a NUL, one more NUL, and all values, each with a NUL. If `held`
+    /// is such a copy with the same names, it instead copies a NUL, and then name and value of each
+    /// parameter whose value differs or is empty: a host that has lost a parameter cannot tell it
+    /// from an empty one. Returns the length. If it does not fit, nothing is copied.
     #[must_use]
     pub fn copy_columns(&mut self, scope: Scope, held: &[u8], into: &mut [u8]) -> usize {
         let Extent { pairs, text } = self.extent(scope);
@@ -269,7 +268,7 @@ impl Params {
         }
     }
 
-    /// Looks at what may stand in which scope, and puts the scopes one behind the other.
+    /// Sorts the pairs by scope.
     fn arrange(&mut self) -> [Extent; 3] {
         let all = self.whole;
         if all.pairs == 0 {
@@ -277,7 +276,7 @@ impl Params {
         }
         let bytes = &self.bytes[..];
         let text = &bytes[..bytes.len() - forms::SLACK];
-        // Where lengths stood there are zeroes. Any other is part of a name or a value.
+        // Lengths were replaced by zeroes. Any other zero is part of a name or a value.
         let is_clean = count_zeroes(text) == text.len() - all.text;
         let Some(first) = first_apart(&self.pairs, bytes, is_clean) else {
             return [all; 3];
@@ -302,7 +301,7 @@ impl Params {
     }
 }
 
-/// The first pair that is not of the environment. `is_clean`: there is no NUL in any of them.
+/// The first pair outside the environment scope. `is_clean`: no pair contains a NUL.
 fn first_apart(pairs: &[Pair], bytes: &[u8], is_clean: bool) -> Option<usize> {
     let mut index = 0;
     loop {
@@ -317,7 +316,8 @@ fn first_apart(pairs: &[Pair], bytes: &[u8], is_clean: bool) -> Option<usize> {
     }
 }
 
-/// How many pairs in front need no second look. A loop of its own, which keeps to registers.
+/// The number of plain pairs at the front. It is a function of its own so that the loop uses
+/// registers only.
 #[inline(never)]
 fn count_plain(pairs: &[Pair], bytes: &[u8]) -> usize {
     let is_plain = |pair: &&Pair| is_plain(&bytes[pair.start as usize..], pair.name_len as usize);
@@ -326,7 +326,7 @@ fn count_plain(pairs: &[Pair], bytes: &[u8]) -> usize {
 
 #[inline]
 fn is_called(pair: Pair, bytes: &[u8], name: &[u8]) -> bool {
-    // The last byte tells most names of one length apart.
+    // Most names of the same length differ in the last byte.
     let own = pair.name(bytes);
     own.last() == name.last() && own == name
 }
@@ -338,7 +338,7 @@ fn forget<T>(list: &mut Vec<T>, retained: usize) {
     list.clear();
 }
 
-/// Sees to it that there are so many bytes, whatever they are.
+/// Ensures that the buffer has at least `needed` bytes, with any content.
 fn make_room(buffer: &mut Vec<u8>, needed: usize) {
     if buffer.len() < needed {
         let size = match needed {

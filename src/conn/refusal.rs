@@ -1,15 +1,15 @@
-//! Refusing a request of which nothing was read yet.
+//! Refuses a request before it is read.
 
 use super::answers;
 use crate::wire::{
     BeginRequest, HEADER_LEN, Header, NULL_REQUEST_ID, ProtocolStatus, RecordType, VERSION,
 };
 
-/// Bytes that [`opening`] wants to see.
+/// The number of bytes that [`opening`] needs.
 pub const OPENING: usize = HEADER_LEN + BeginRequest::LEN;
 
-/// The id of the request that these first bytes of a connection begin. `None`: they are too few, or something
-/// else.
+/// The id of the request that these first bytes of a connection begin. `None` if they are too few
+/// or do not begin a request.
 #[must_use]
 pub fn opening(bytes: &[u8]) -> Option<u16> {
     if bytes.len() < OPENING {
@@ -23,7 +23,7 @@ pub fn opening(bytes: &[u8]) -> Option<u16> {
     begins.then_some(header.request_id)
 }
 
-/// The record that refuses a request because too much waits (section 5.5, FCGI_OVERLOADED).
+/// The record that refuses a request because of overload (section 5.5, FCGI_OVERLOADED).
 #[must_use]
 pub fn overloaded(request_id: u16) -> Vec<u8> {
     let mut out = Vec::new();
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_begin_of_a_request_is_one() {
+    fn only_a_complete_begin_request_record_is_accepted() {
         let begin = b"\x01\x01\x12\x34\x00\x08\x00\x00\x00\x01\x01\0\0\0\0\0and more";
         assert_eq!(opening(begin), Some(0x1234));
         for length in 0..OPENING {

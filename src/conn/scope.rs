@@ -1,11 +1,11 @@
-//! Which parameters may reach what: a process environment, or a host that looks at each.
+//! The scopes of parameters: which may be exported into a process environment.
 
-/// Which parameters a host asks for. Each scope contains the one before.
+/// A set of parameters. Each scope contains the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// What may be exported into a process environment: no `HTTP_PROXY` (httpoxy, CVE-2016-5385: a
-    /// client's `Proxy:` header would become the proxy of outgoing requests), no empty name, no `=`
-    /// in a name, no NUL.
+    /// Parameters that may be exported into a process environment: no `HTTP_PROXY` (httpoxy,
+    /// CVE-2016-5385: the `Proxy:` header of a client would become the proxy of outgoing requests),
+    /// no empty name, no `=` in a name, no NUL.
     Environment,
     /// The above and `HTTP_PROXY`.
     WellFormed,
@@ -13,7 +13,7 @@ pub enum Scope {
     All,
 }
 
-/// The narrowest scope that a pair is part of.
+/// The narrowest scope that contains a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Belongs {
     Environment,
@@ -34,11 +34,12 @@ impl Belongs {
     }
 }
 
-/// Whether a name is fit for an environment for certain, whatever its value is. `bytes` begin with it and go on, and
-/// it has no NUL. Of the others most are fit, too: this looks at 16 bytes even if the name is shorter.
+/// Whether a name without a NUL is certainly valid in an environment. `bytes` begin with the name
+/// and continue after it. Some valid names are not recognised: always 16 bytes are checked, even if
+/// the name is shorter.
 #[inline]
 pub(super) fn is_plain(bytes: &[u8], name_len: usize) -> bool {
-    /// A bit for each length of up to 16 that needs no second look.
+    /// A bit for each length up to 16, except that of HTTP_PROXY.
     const USUAL: u32 = 0x1_fffe & !(1 << PROXY.len());
     let Some(head) = bytes.first_chunk::<16>() else {
         return false;
@@ -60,9 +61,9 @@ pub(super) fn has_nul(bytes: &[u8]) -> bool {
     has_either(bytes, 0)
 }
 
-/// How many of the bytes are zero.
+/// The number of zero bytes.
 pub(super) fn count_zeroes(bytes: &[u8]) -> usize {
-    // Few enough to be counted in a byte, so that many are compared and counted at once.
+    // The count of a chunk fits a byte, so that the compiler can vectorise it.
     let counts = bytes.chunks(192).map(|chunk| {
         let zeroes = chunk.iter().map(|&byte| u8::from(byte == 0));
         usize::from(zeroes.sum::<u8>())
@@ -70,12 +71,12 @@ pub(super) fn count_zeroes(bytes: &[u8]) -> usize {
     counts.sum()
 }
 
-/// Whether there is a NUL or this byte. Looks at 16 of them at a time: most names and values are shorter than what
-/// a search made for long ones needs to get going.
+/// Whether the bytes contain a NUL or `other`. Compares 16 at a time: most names and values are too
+/// short for a search that is made for long ones.
 #[inline]
 fn has_either(bytes: &[u8], other: u8) -> bool {
     if let Some(last) = bytes.last_chunk::<16>() {
-        // The last ones may have been looked at already, in part.
+        // The last chunk may overlap the one before.
         let chunks = bytes.as_chunks::<16>().0;
         return chunks.iter().any(|chunk| any_is_either(chunk, other))
             || any_is_either(last, other);
@@ -86,7 +87,7 @@ fn has_either(bytes: &[u8], other: u8) -> bool {
     bytes.iter().any(|&byte| byte == 0 || byte == other)
 }
 
-/// Without a way out in the middle, so that it becomes a comparison of all of them at once.
+/// Without an early exit, so that it compiles to one vector comparison.
 #[inline]
 fn any_is<const N: usize>(bytes: &[u8; N], other: u8) -> bool {
     bytes
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_is_found_wherever_it_stands() {
+    fn a_byte_is_found_at_any_position() {
         for length in 0..40 {
             let clean = vec![b'<'; length];
             assert!(!has_either(&clean, b'='));
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_is_fit_for_an_environment() {
+    fn a_plain_name_is_valid_in_an_environment() {
         for length in 0..40 {
             for behind in [&b""[..], b"a value", &[b'='; 40], &[b'v'; 40]] {
                 let name = vec![b'N'; length];

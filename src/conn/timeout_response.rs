@@ -1,15 +1,15 @@
-//! The end of a response whose worker was killed, for whoever has the connection then.
+//! The end of a response whose worker was killed.
 
 use crate::conn::{Outbound, Stream};
 
-/// What a client gets that has not had a byte of its response.
+/// The response for a client that has not received a byte of one.
 const TIMEOUT: &[u8] = b"Status: 504 Gateway Timeout\r\nContent-Type: text/plain\r\n\r\n\
     The application took too long to answer.\n";
 
-/// The records that end a response: `begun` says whether some of it has left. The web server learns
-/// from the application's status that it is not whole.
+/// The records that end a response. `begun`: some of it was sent. The application status tells the
+/// web server that the response is incomplete.
 #[must_use]
-pub fn ending(request_id: u16, begun: bool, app_status: u32) -> Vec<u8> {
+pub fn records(request_id: u16, begun: bool, app_status: u32) -> Vec<u8> {
     let mut outbound = Outbound::new();
     outbound.begin(request_id);
     if !begun {

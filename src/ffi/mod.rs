@@ -1,8 +1,8 @@
 //! The exports of `libfcgipm.so`, and the only ones.
 //!
-//! Every export calls `boundary::enter` or `boundary::enter_quietly`: no panic crosses the boundary,
-//! errors become numbers with a message, and errno is restored. cbindgen copies the doc comments of
-//! the exports to `include/fcgipm.h`; they are written for its readers.
+//! Every export calls `boundary::enter` or `boundary::enter_quietly`: no panic crosses the
+//! boundary, errors become numbers with a message, and errno is restored. cbindgen copies the doc
+//! comments of the exports to `include/fcgipm.h`; they are written for its readers.
 
 #![allow(
     rustdoc::broken_intra_doc_links,

@@ -1,18 +1,18 @@
 //! The fixed-size contents: BEGIN_REQUEST, END_REQUEST and UNKNOWN_TYPE (sections 4.2, 5.1, 5.5).
 
-/// What the web server asks the application to be (section 6).
+/// The role of a request (section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Receives what a CGI program receives and answers like one.
+    /// Receives the input of a CGI program and responds like one.
     Responder,
     /// Decides about a request and receives no body.
     Authorizer,
-    /// Receives a second stream with a file's content.
+    /// Receives a second stream with the content of a file.
     Filter,
 }
 
 impl Role {
-    /// The role behind a number, if the specification knows one.
+    /// The role with this number, if the specification defines one.
     #[must_use]
     pub const fn from_number(number: u16) -> Option<Self> {
         match number {
@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// The value of `FCGI_ROLE` in the application's environment.
+    /// The value of `FCGI_ROLE` in the environment of the application.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Role {
 /// Content of a BEGIN_REQUEST record (section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeginRequest {
-    /// The role as a number; [`Role::from_number`] tells whether it is known.
+    /// The number of the role, which may be unknown; see [`Role::from_number`].
     pub role: u16,
     /// `FCGI_KEEP_CONN`: the connection outlives the request.
     pub keep_connection: bool,
@@ -58,7 +58,7 @@ impl BeginRequest {
     pub const LEN: usize = 8;
     const KEEP_CONN: u8 = 1;
 
-    /// Reads the content; reserved bytes and flags are not looked at.
+    /// Decodes the content; reserved bytes and flags are ignored.
     #[must_use]
     pub const fn decode(bytes: [u8; Self::LEN]) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl BeginRequest {
         }
     }
 
-    /// Writes the content.
+    /// Encodes the content.
     #[must_use]
     pub const fn encode(self) -> [u8; Self::LEN] {
         let [role1, role0] = self.role.to_be_bytes();
@@ -84,7 +84,7 @@ pub enum ProtocolStatus {
     CantMultiplex,
     /// Refused: no resources.
     Overloaded,
-    /// Refused: the role is not known here.
+    /// Refused: the role is unknown.
     UnknownRole,
 }
 

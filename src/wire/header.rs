@@ -1,12 +1,12 @@
-//! The eight bytes in front of every record (section 3.3).
+//! The header of a record, eight bytes (section 3.3).
 
 use super::VERSION;
 
 /// Size of a record header in bytes.
 pub const HEADER_LEN: usize = 8;
 
-/// Record types (section 8). A byte that names none of them is kept as it came, because both
-/// management and application records of unknown types have an answer of their own.
+/// Record types (section 8). The byte of an unknown type is preserved, because the answer to it
+/// contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum RecordType {
@@ -68,11 +68,11 @@ impl RecordType {
 /// A record header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Protocol version; anything but [`VERSION`] makes the rest of the stream unreadable.
+    /// Protocol version. After any other than [`VERSION`], the stream cannot be decoded.
     pub version: u8,
-    /// What the content is.
+    /// The type of the content.
     pub kind: RecordType,
-    /// The request it belongs to; 0 for management records.
+    /// The id of the request; 0 for management records.
     pub request_id: u16,
     /// Bytes of content that follow.
     pub content_length: u16,
@@ -93,8 +93,7 @@ impl Header {
         }
     }
 
-    /// Reads a header. Every combination of eight bytes is one; what it says is for the caller to
-    /// judge.
+    /// Decodes a header. Any eight bytes are accepted; the caller checks the values.
     #[must_use]
     pub const fn decode(bytes: [u8; HEADER_LEN]) -> Self {
         Self {
@@ -106,7 +105,7 @@ impl Header {
         }
     }
 
-    /// Writes a header; the reserved byte is zero.
+    /// Encodes a header; the reserved byte is zero.
     #[must_use]
     pub const fn encode(self) -> [u8; HEADER_LEN] {
         let [id1, id0] = self.request_id.to_be_bytes();

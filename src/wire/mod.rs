@@ -1,4 +1,4 @@
-//! Bytes to records and back: the FastCGI 1.0 wire format, and nothing that remembers a request.
+//! Encodes and decodes the FastCGI 1.0 wire format, without the state of a request.
 //!
 //! Pure: no descriptor, clock, environment or global. Section numbers are those of the FastCGI 1.0
 //! specification.
@@ -11,7 +11,7 @@ pub use body::{BeginRequest, EndRequest, ProtocolStatus, Role, unknown_type_body
 pub use header::{HEADER_LEN, Header, RecordType, padding_for};
 pub use pairs::{Pair, PairDecoder, PairError, PairLimits, Pairs, PairsTruncated, encode_pair};
 
-/// The only protocol version there is (section 8, `FCGI_VERSION_1`).
+/// The protocol version (section 8, `FCGI_VERSION_1`); there is no other.
 pub const VERSION: u8 = 1;
 
 /// The id of management records (section 3.3, `FCGI_NULL_REQUEST_ID`).
@@ -21,9 +21,9 @@ pub const NULL_REQUEST_ID: u16 = 0;
 /// (section 2.2, `FCGI_LISTENSOCK_FILENO`).
 pub const LISTEN_FILENO: i32 = 0;
 
-/// The most content that one record can carry.
+/// The maximum content of a record.
 pub const MAX_CONTENT: usize = 65_535;
 
-/// The most content this library puts into one record: the largest multiple of 8 that fits, so
+/// The maximum content that this library sends in a record: the largest multiple of 8 that fits, so
 /// that a full record needs no padding.
 pub const MAX_ALIGNED_CONTENT: usize = 65_528;

@@ -1,9 +1,9 @@
-//! Name-value pairs (section 3.4): a decoder that finds them while the bytes arrive, an iterator over
-//! bytes that are all there, and the encoder.
+//! Name-value pairs (section 3.4): an incremental decoder, an iterator over complete bytes, and the
+//! encoder.
 
 use std::fmt;
 
-/// Where a pair stands in the bytes that it was found in: its name, and right behind it its value.
+/// The position of a pair in its buffer: the name, followed immediately by the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pair {
     /// Where the name starts.
@@ -15,14 +15,14 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The pair's name, of the bytes that it was found in.
+    /// The name of the pair in its buffer.
     #[must_use]
     pub fn name(self, bytes: &[u8]) -> &[u8] {
         let start = self.start as usize;
         &bytes[start..start + self.name_len as usize]
     }
 
-    /// The pair's value, likewise.
+    /// The value of the pair in its buffer.
     #[must_use]
     pub fn value(self, bytes: &[u8]) -> &[u8] {
         let start = self.value_start();
@@ -36,33 +36,33 @@ impl Pair {
     }
 }
 
-/// What a stream of pairs may contain at most.
+/// The limits of a stream of pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairLimits {
-    /// Pairs in the stream.
+    /// Maximum number of pairs.
     pub count: usize,
-    /// Bytes of one name and its value together.
+    /// Maximum size of a name and its value together, in bytes.
     pub pair: usize,
-    /// Bytes of all names and values together.
+    /// Maximum size of all names and values together, in bytes.
     pub total: usize,
 }
 
-/// A limit that the stream went over.
+/// A limit that the stream exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairError {
-    /// More pairs than the limit.
+    /// Too many pairs.
     TooMany {
         /// The limit, in pairs.
         limit: usize,
     },
-    /// A pair that claims more bytes than the limit.
+    /// The lengths of a pair exceed the limit.
     PairTooLong {
-        /// What its lengths claim, in bytes.
+        /// The sum of its lengths, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// More bytes in all than the limit.
+    /// All pairs together exceed the limit.
     TotalTooLong {
         /// The limit, in bytes.
         limit: usize,
@@ -86,22 +86,22 @@ impl fmt::Display for PairError {
     }
 }
 
-/// The most bytes in which a [`Pair`] can tell where it stands. Their limit is far below.
-const MOST: usize = u32::MAX as usize - 1024;
+/// The maximum size of a buffer, so that positions fit a [`Pair`]. `max_params_size` is far below.
+const BUFFER_MAX: usize = u32::MAX as usize - 1024;
 
-/// Finds the pairs of a stream in bytes that arrive in pieces of any size and are gathered in one buffer.
+/// Finds the pairs of a stream that arrives in pieces of any size and is collected in one buffer.
 ///
-/// Append each piece to the buffer and call [`push`](Self::push) with all of it, then
-/// [`at_boundary`](Self::at_boundary) once the stream has ended. After an error the decoder is of no
-/// further use.
+/// Append each piece to the buffer and call [`push`](Self::push) with the whole buffer. At the end
+/// of the stream, call [`at_boundary`](Self::at_boundary). After an error the decoder cannot be
+/// used further.
 #[derive(Debug)]
 pub struct PairDecoder {
     limits: PairLimits,
-    /// Bytes of names and values that were found or are arriving.
+    /// The size of names and values found or arriving.
     total: usize,
-    /// What stands in front of it was dealt with.
+    /// The buffer is decoded up to here.
     at: usize,
-    /// The lengths of the name and the value that start there, where they are known.
+    /// The lengths of the name and value that start there, if they are known.
     arriving: Option<(usize, usize)>,
 }
 
@@ -117,30 +117,29 @@ impl PairDecoder {
         }
     }
 
-    /// Whether no pair is half-way through at the end of these bytes, which were pushed.
+    /// Whether no pair is incomplete at the end of the buffer.
     #[must_use]
     pub const fn at_boundary(&self, bytes: &[u8]) -> bool {
         self.at == bytes.len() && self.arriving.is_none()
     }
 
-    /// The bytes of all names and values that were found or are arriving.
+    /// The size of all names and values found or arriving.
     #[must_use]
     pub const fn total(&self) -> usize {
         self.total
     }
 
-    /// Goes on with a buffer that has grown, and appends each pair that is whole now to those that were found before,
-    /// none at first.
+    /// Continues with a buffer that has grown, and appends each pair that is now complete to
+    /// `found`, which has the earlier ones.
     ///
-    /// Zeroes take the place of the lengths, so that behind each value there is a NUL once the next pair's
-    /// lengths are there, and of the bytes in front of the last value's end just those that are part of no name
-    /// or value are zero for certain.
+    /// The lengths are overwritten with zeroes. So each value is followed by a NUL once the lengths
+    /// of the next pair have arrived, and any further zero is part of a name or value.
     ///
     /// # Errors
-    /// The limit that a pair goes over, found as soon as its lengths are known.
+    /// A pair exceeds a limit. This is detected as soon as its lengths are known.
     pub fn push(&mut self, bytes: &mut [u8], found: &mut Vec<Pair>) -> Result<(), PairError> {
-        if bytes.len() > MOST {
-            return Err(PairError::TotalTooLong { limit: MOST });
+        if bytes.len() > BUFFER_MAX {
+            return Err(PairError::TotalTooLong { limit: BUFFER_MAX });
         }
         loop {
             if self.arriving.is_none() {
@@ -165,7 +164,7 @@ impl PairDecoder {
         }
     }
 
-    /// As far as pairs are usual: whole, with short lengths, and in few enough bytes for the limits.
+    /// The fast path for complete pairs with short lengths that are certainly within the limits.
     #[inline]
     fn push_short(&mut self, bytes: &mut [u8], found: &mut Vec<Pair>) {
         const LONGEST: usize = 2 * 0x7f;
@@ -195,8 +194,8 @@ impl PairDecoder {
         self.at = at;
     }
 
-    /// The lengths of the next pair, which follows so many others. Zeroes take their place. Nothing happens to lengths
-    /// that are not all there.
+    /// The lengths of the next pair, which is number `count`, overwritten with zeroes. `None`, with
+    /// nothing overwritten, if they have not arrived completely.
     fn take_lengths(
         &mut self,
         bytes: &mut [u8],
@@ -250,7 +249,7 @@ fn split_lengths(input: &[u8]) -> Option<(usize, usize, &[u8])> {
     Some((name_len, value_len, rest))
 }
 
-/// The bytes end in the middle of a pair.
+/// The bytes end within a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairsTruncated;
 
@@ -260,8 +259,7 @@ impl fmt::Display for PairsTruncated {
     }
 }
 
-/// Iterates over the pairs of bytes that are all there. A truncated last pair is an error, and the
-/// last item.
+/// Iterates over the pairs in complete bytes. A truncated pair is an error, and the last item.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a>(&'a [u8]);
 
@@ -297,7 +295,7 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// Appends a pair. A length of up to 127 takes one byte, a longer one four.
 ///
-/// A name or value of 2^31 bytes or more does not fit the format; the caller bounds them.
+/// The caller ensures that name and value are shorter than 2^31 bytes, the maximum of the format.
 pub fn encode_pair(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     encode_length(name.len(), out);
     encode_length(value.len(), out);

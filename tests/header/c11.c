@@ -52,7 +52,7 @@ int main(void) {
     CHECK(fcgipm_manager_host_forks(NULL, 1) == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_fork_begins(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_manager_forked(NULL, 0, 0) == FCGIPM_EHANDLE);
-    CHECK(fcgipm_request_go_on_in_child(NULL) == FCGIPM_EHANDLE);
+    CHECK(fcgipm_request_continue_in_child(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_read_in_child(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_detach(NULL) == FCGIPM_EHANDLE);
     CHECK(fcgipm_request_attach(NULL) == FCGIPM_EHANDLE);

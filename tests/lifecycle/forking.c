@@ -80,7 +80,7 @@ static void answer_in_child(fcgipm_request *request)
 {
     (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)"begun ", 6);
     if (fork() == 0) {
-        (void)fcgipm_request_go_on_in_child(request);
+        (void)fcgipm_request_continue_in_child(request);
         (void)copy_input(request, 1);
         (void)fcgipm_request_finish(request);
         _exit(0);
@@ -92,7 +92,7 @@ static void write_late(fcgipm_request *request)
 {
     put(request, FCGIPM_STDOUT, "first");
     if (fork() == 0) {
-        (void)fcgipm_request_go_on_in_child(request);
+        (void)fcgipm_request_continue_in_child(request);
         wait_at_gate();
         put(request, FCGIPM_STDOUT, "late");
         put(request, FCGIPM_STDERR, "late");
@@ -121,7 +121,7 @@ static void write_in_raw_child(fcgipm_request *request)
     put(request, FCGIPM_STDOUT, "parent");
     pid_t child = (pid_t)syscall(SYS_fork);
     if (child == 0) {
-        (void)fcgipm_request_go_on_in_child(request);
+        (void)fcgipm_request_continue_in_child(request);
         wait_at_gate();
         put(request, FCGIPM_STDOUT, "raw");
         _exit(0);
@@ -132,7 +132,7 @@ static void end_in_child(fcgipm_request *request)
 {
     pid_t child = fork();
     if (child == 0) {
-        (void)fcgipm_request_go_on_in_child(request);
+        (void)fcgipm_request_continue_in_child(request);
         (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)"child", 5);
         (void)fcgipm_request_finish(request);
         _exit(0);

@@ -176,7 +176,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (stream(), bytes(0..200)).prop_map(|(stream, data)| Act::Gather(stream, data)),
         2 => (stream(), bytes(0..40_000)).prop_map(|(stream, data)| Act::Gather(stream, data)),
-        2 => (stream(), bytes(1..200_000)).prop_map(|(stream, data)| Act::Direct(stream, data)),
+        2 => (stream(), bytes(1..200_000)).prop_map(|(stream, data)| Act::Framed(stream, data)),
         2 => bytes(0..64).prop_map(Act::Answer),
         1 => Just(Act::Flush),
         1 => any::<u32>().prop_map(Act::End),

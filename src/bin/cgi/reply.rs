@@ -1,4 +1,5 @@
-//! Parses the header of a CGI response (RFC 3875, section 6) from bytes that arrive in pieces. Pure.
+//! Parses the header of a CGI response (RFC 3875, section 6) from bytes that arrive in pieces.
+//! Pure.
 
 use std::fmt;
 
@@ -24,8 +25,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The target of a local redirect (section 6.2.2): the path and query of another resource of this
-    /// server, whose response replaces this one.
+    /// The target of a local redirect (section 6.2.2): the path and query of another resource of
+    /// this server, whose response replaces this one.
     pub(crate) fn local_redirect(&self) -> Option<&str> {
         if self.explicit_status {
             return None;

@@ -19,7 +19,8 @@ pub(crate) struct Mapping {
 
     /// Set DOCUMENT_ROOT, and derive SCRIPT_FILENAME and PATH_TRANSLATED from it
     ///
-    /// SCRIPT_FILENAME is DIR followed by --script-name, or without --script-name by the whole path.
+    /// SCRIPT_FILENAME is DIR followed by --script-name, or without --script-name by the whole
+    /// path.
     #[arg(long, value_name = "DIR")]
     document_root: Option<String>,
 
@@ -204,8 +205,8 @@ fn set_headers(list: &mut List, headers: &HeaderMap) {
 }
 
 /// `HTTP_` and the name of a header. `None` for a header that must not become a variable: `Proxy`,
-/// which programs read as their own configuration (httpoxy), and any name that could be mistaken for
-/// another (`X_Real_IP` for `X-Real-IP`).
+/// which programs read as their own configuration (httpoxy), and any name that could be mistaken
+/// for another (`X_Real_IP` for `X-Real-IP`).
 fn variable_name(header: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if header.eq_ignore_ascii_case("proxy") || !header.bytes().all(is_plain) {

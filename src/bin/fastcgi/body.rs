@@ -133,8 +133,8 @@ impl RequestBody {
         }
     }
 
-    /// Discards what the HTTP client still sends, within limits. A client that is still sending could
-    /// lose an early response if its connection were reset.
+    /// Discards what the HTTP client still sends, within limits. A client that is still sending
+    /// could lose an early response if its connection were reset.
     pub(crate) async fn linger(mut self) {
         if !self.is_from_client() {
             return;

@@ -2,8 +2,8 @@
 //!
 //! [`start`] runs a request in a task of its own and returns a receiver of [`Event`]s. The last event
 //! is `Done` or `Failed`. Dropping the receiver aborts the request. Memory is bounded in both
-//! directions: the task reads from the application only as fast as the events are received, and from
-//! the body only as fast as the application reads.
+//! directions: the task reads from the application only as fast as the events are received, and
+//! from the body only as fast as the application reads.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Records from the web server's side: encodes requests, and decodes what the application sends. Pure.
-//! The application is not trusted.
+//! Records from the web server's side: encodes requests, and decodes what the application sends.
+//! Pure. The application is not trusted.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use fcgipm::wire::{
 /// The id of every request: a connection carries one request at a time.
 pub(crate) const REQUEST_ID: u16 = 1;
 
-/// The maximum content of a record of a body: large compared with the header, and small enough for the
-/// buffer of any application.
+/// The maximum content of a record of a body: large compared with the header, and small enough for
+/// the buffer of any application.
 pub(crate) const MAX_BODY_RECORD: usize = 32 * 1024;
 
 /// BEGIN_REQUEST and the whole PARAMS stream.

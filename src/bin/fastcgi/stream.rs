@@ -9,8 +9,8 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use crate::args::address::{Address, Place};
 
-/// The pause before connect is tried again on a unix socket with a full backlog: it fails immediately
-/// instead of waiting, and no event reports free space.
+/// The pause before connect is tried again on a unix socket with a full backlog: it fails
+/// immediately instead of waiting, and no event reports free space.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// A connected socket.

@@ -1,4 +1,5 @@
-//! One HTTP request: sends its variables and body to the application, and receives the response header.
+//! One HTTP request: sends its variables and body to the application, and receives the response
+//! header.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -193,7 +194,8 @@ impl Asked {
         )
     }
 
-    /// Sends the request to the application; a second time if a reused connection turns out to be closed.
+    /// Sends the request to the application; a second time if a reused connection turns out to be
+    /// closed.
     async fn ask(
         &self,
         method: &Method,

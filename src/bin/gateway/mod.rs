@@ -61,7 +61,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     http: HttpAddress,
 
-    /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME (abstract)
+    /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME
+    /// (abstract)
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
 

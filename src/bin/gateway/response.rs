@@ -187,8 +187,8 @@ impl Tail {
     }
 
     /// Lets the application finish without the client: what it still writes is discarded, and its
-    /// connection is reused. Aborting would break a program that writes unneeded output, such as the
-    /// body of a response to HEAD.
+    /// connection is reused. Aborting would break a program that writes unneeded output, such as
+    /// the body of a response to HEAD.
     pub(super) fn settle(mut self) {
         tokio::spawn(async move {
             let limit = self.gateway.timeout;

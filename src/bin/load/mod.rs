@@ -52,7 +52,8 @@ const OWN_DESCRIPTORS: u64 = 24;
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Options {
-    /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME (abstract)
+    /// The application: HOST:PORT, [IPV6]:PORT, :PORT (loopback), /PATH, unix:/PATH or @NAME
+    /// (abstract)
     #[arg(value_name = "ADDRESS")]
     to: Address,
 

@@ -70,7 +70,8 @@ impl Request {
     pub(crate) fn new(question: &Question<'_>) -> Result<Self, String> {
         let variables = question.variables()?;
         let mut bytes = records::request_head(Role::Responder, question.keep, &variables);
-        // Inside the content of the first PARAMS record, so that the reader has to wait for the rest.
+        // Inside the content of the first PARAMS record, so that the reader has to wait for the
+        // rest.
         let content = HEADER_LEN + BeginRequest::LEN + HEADER_LEN;
         let middle = content + (bytes.len() - content) / 2;
         append_body(question.body, &mut bytes);

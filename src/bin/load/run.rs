@@ -1,8 +1,8 @@
-//! The part of one thread in a run: each of its clients sends a request, reads the response and sends
-//! the next. One epoll waits for all of them.
+//! The part of one thread in a run: each of its clients sends a request, reads the response and
+//! sends the next. One epoll waits for all of them.
 //!
-//! System calls dominate the cost of a request: send, epoll_wait and recv on a keep-alive connection;
-//! on a new one also socket, connect, epoll_ctl and close.
+//! System calls dominate the cost of a request: send, epoll_wait and recv on a keep-alive
+//! connection; on a new one also socket, connect, epoll_ctl and close.
 
 use std::collections::VecDeque;
 use std::io::PipeReader;
@@ -18,8 +18,8 @@ use super::shared::Shared;
 use super::tally::Tally;
 use super::target::Target;
 
-/// The pause of a client after a failed connect, so that it does not retry a hundred thousand times a
-/// second.
+/// The pause of a client after a failed connect, so that it does not retry a hundred thousand times
+/// a second.
 const REFUSED_PAUSE: Duration = Duration::from_millis(10);
 
 /// The maximum time for requests in progress when a signal has ended the run.
@@ -230,8 +230,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the requests that take too long. All have the same timeout, so the oldest of the rest is due
-    /// first.
+    /// Ends the requests that take too long. All have the same timeout, so the oldest of the rest
+    /// is due first.
     fn end_stuck(&mut self, now: Instant) {
         self.check = now + self.plan.timeout;
         for number in 0..self.clients.len() {

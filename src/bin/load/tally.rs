@@ -127,7 +127,7 @@ impl Tally {
             .map_err(|error| format!("latencies: {error}"))?;
         self.finish(other.silence);
         self.first.extend(other.first);
-        self.first.sort_by_key(|told| told.at);
+        self.first.sort_by_key(|loss| loss.at);
         self.first.truncate(FIRST);
         Ok(())
     }

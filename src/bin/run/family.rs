@@ -1,8 +1,9 @@
 //! Several pools: a manager for each, and a parent process that forwards signals.
 //!
 //! Each manager is a process with one thread and one pool, so that a failure in one pool does not
-//! affect the others. The parent makes no decisions: it kills and restarts nothing, logs what happens,
-//! and exits when the last manager has exited. If it dies, the kernel sends TERM to each manager.
+//! affect the others. The parent makes no decisions: it kills and restarts nothing, logs what
+//! happens, and exits when the last manager has exited. If it dies, the kernel sends TERM to each
+//! manager.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -86,8 +87,8 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                         .iter()
                         .any(|member| i32::try_from(member.child.id()) == Ok(pid))
                 };
-                // As PID 1, this process inherits orphans of the programs. A manager that has exited
-                // meanwhile is reaped first.
+                // As PID 1, this process inherits orphans of the programs. A manager that has
+                // exited meanwhile is reaped first.
                 if !adopts || manager::reap_adopted(is_known) {
                     break;
                 }

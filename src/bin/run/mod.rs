@@ -1,7 +1,7 @@
 //! `fcgipm run`: a manager for any program that accepts FastCGI on descriptor 0.
 //!
-//! For one pool, this process is the manager ([`pool`]). For several ([`config`]), it starts itself once
-//! for each pool and forwards signals ([`family`]).
+//! For one pool, this process is the manager ([`pool`]). For several ([`config`]), it starts itself
+//! once for each pool and forwards signals ([`family`]).
 //!
 //! A manager forks, so the process must have a single thread.
 
@@ -27,10 +27,10 @@ use crate::console;
 
 /// Run a FastCGI program in a pool of workers
 ///
-/// Opens the listening socket and starts N copies of the program with it as descriptor 0. TERM stops
-/// the pool gracefully, HUP reloads it: every worker is replaced. A worker that exits is replaced.
-/// Programs that use libfcgi or libfcgipm lose no request in any of this. For other programs, see
-/// docs/PROGRAMS.md.
+/// Opens the listening socket and starts N copies of the program with it as descriptor 0. TERM
+/// stops the pool gracefully, HUP reloads it: every worker is replaced. A worker that exits is
+/// replaced. Programs that use libfcgi or libfcgipm lose no request in any of this. For other
+/// programs, see docs/PROGRAMS.md.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Environment variables override the manager options: FCGIPM_MAX_REQUESTS overrides --max-requests.

@@ -7,8 +7,8 @@ use std::path::Path;
 use fcgipm::manager::Program;
 use fcgipm::options::{Opt, Options};
 
-/// Rejects an address that is only a name: it is usually a mistyped port or host, and would create a
-/// socket file in the current directory.
+/// Rejects an address that is only a name: it is usually a mistyped port or host, and would create
+/// a socket file in the current directory.
 pub(super) fn plain_name(address: &str) -> Option<String> {
     let is_plain = !address.is_empty() && !address.contains(['/', ':', '@']);
     is_plain.then(|| {
@@ -29,8 +29,8 @@ pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String>
     if Program::exit_status(&error).is_some() {
         return whole;
     }
-    // The check stops at the first mistake. Checking each option alone finds the others, except those
-    // that are wrong only in combination.
+    // The check stops at the first mistake. Checking each option alone finds the others, except
+    // those that are wrong only in combination.
     let mut all = Vec::new();
     for (opt, name) in [
         (Opt::User, "user"),

@@ -92,8 +92,8 @@ fn holder(inodes: &[u64]) -> Result<Found, String> {
     if found.iter().any(own) {
         found.retain(own);
     }
-    // A hostile worker also has the socket, and may claim to be the manager. It is a descendant of the
-    // real one.
+    // A hostile worker also has the socket, and may claim to be the manager. It is a descendant of
+    // the real one.
     let claim: Vec<i32> = found.iter().map(|manager| manager.pid).collect();
     found.retain(|manager| !ancestors(manager.pid).any(|pid| claim.contains(&pid)));
     let pids: Vec<String> = found.iter().map(|found| found.pid.to_string()).collect();

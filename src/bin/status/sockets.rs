@@ -33,7 +33,8 @@ pub(super) enum Bound {
     Unix(String),
 }
 
-/// The inode numbers of the sockets that listen on an address, in the network namespace of this process.
+/// The inode numbers of the sockets that listen on an address, in the network namespace of this
+/// process.
 pub(super) fn listening_on(place: &Place) -> io::Result<Vec<u64>> {
     let all = listeners(None);
     let loopback = |port| {
@@ -86,8 +87,8 @@ fn named(all: &[Listener], name: &str, path: Option<&Path>) -> Vec<u64> {
     found.map(|listener| listener.inode).collect()
 }
 
-/// All listening sockets in the network namespace of a process, or of this one. What cannot be read is
-/// omitted.
+/// All listening sockets in the network namespace of a process, or of this one. What cannot be read
+/// is omitted.
 pub(super) fn listeners(pid: Option<i32>) -> Vec<Listener> {
     let network = pid.map_or("/proc/self/net".to_owned(), |pid| {
         format!("/proc/{pid}/net")
@@ -156,8 +157,8 @@ fn unix_line(line: &str) -> Option<Listener> {
     })
 }
 
-/// The length of the listen queue of a unix socket in the network namespace of this process. `None`:
-/// the kernel does not report it.
+/// The length of the listen queue of a unix socket in the network namespace of this process.
+/// `None`: the kernel does not report it.
 pub(super) fn waiting_on_unix(inode: u64) -> Option<u32> {
     let request = UnixRequest {
         state_flags: StateFlags::LISTEN,

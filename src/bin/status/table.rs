@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn ages_have_two_units_at_most() {
-        let told: Vec<_> = [0.04, 9.96, 59.9, 61.0, 3_661.0, 90_000.0]
+        let ages: Vec<_> = [0.04, 9.96, 59.9, 61.0, 3_661.0, 90_000.0]
             .map(age)
             .to_vec();
-        assert_eq!(told, ["0.0s", "10.0s", "59s", "1m01s", "1h01m", "1d01h"]);
+        assert_eq!(ages, ["0.0s", "10.0s", "59s", "1m01s", "1h01m", "1d01h"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What each scope holds, whatever was asked for before.
+//! Scopes and formats, in any order of calls.
 
 use super::*;
 use crate::wire::encode_pair;
@@ -22,7 +22,7 @@ fn decoded(pairs: &[(&[u8], &[u8])]) -> Params {
 }
 
 #[test]
-fn what_must_not_reach_an_environment_is_only_in_the_wider_scopes() {
+fn unsafe_parameters_are_only_in_the_wider_scopes() {
     let long = vec![b'v'; 300];
     let mut params = decoded(&[
         (b"A", b"1"),
@@ -78,12 +78,12 @@ fn columns_have_the_names_first() {
 }
 
 #[test]
-fn only_what_differs_from_the_columns_that_are_held_is_told() {
+fn only_differences_from_the_held_columns_are_copied() {
     let scope = Scope::Environment;
     let mut params = decoded(&[(b"A", b"1"), (b"B", b""), (b"C", b"3")]);
     let whole = columns(&mut params, scope, b"");
     assert_eq!(columns(&mut params, scope, &whole), b"\0B\0\0");
-    for (held, told) in [
+    for (held, copied) in [
         (
             &b"A\0B\0C\0FCGI_ROLE\0\x001\0x\x002\0RESPONDER\0"[..],
             &b"\0B\0\0C\x003\0"[..],
@@ -92,7 +92,7 @@ fn only_what_differs_from_the_columns_that_are_held_is_told() {
             b"A\0B\0C\0FCGI_ROLE\0\0\0\x003\0RESPONDER\0",
             b"\0A\x001\0B\0\0",
         ),
-        // Other names, another order, a value too many or too few, no end, no copy at all.
+        // Other names, another order, a value too many or too few, no final NUL, not a copy.
         (b"A\0B\0D\0FCGI_ROLE\0\x001\0\x003\0RESPONDER\0", &whole),
         (b"B\0A\0C\0FCGI_ROLE\0\x001\0\x003\0RESPONDER\0", &whole),
         (
@@ -106,12 +106,12 @@ fn only_what_differs_from_the_columns_that_are_held_is_told() {
         (b"A\0B", &whole),
         (b"\0", &whole),
     ] {
-        assert_eq!(columns(&mut params, scope, held), told, "{held:?}");
+        assert_eq!(columns(&mut params, scope, held), copied, "{held:?}");
     }
 }
 
 #[test]
-fn a_pair_comes_out_the_same_whole_or_in_pieces() {
+fn a_pair_is_decoded_the_same_whole_or_in_pieces() {
     let pairs: [(&[u8], &[u8]); 9] = [
         (b"A", b""),
         (b"REQUEST_METHOD", b"GET"),
@@ -152,7 +152,7 @@ fn a_pair_comes_out_the_same_whole_or_in_pieces() {
 }
 
 #[test]
-fn the_method_and_the_uri_are_at_hand() {
+fn the_method_and_the_uri_are_found() {
     let long = vec![b'v'; 300];
     let params = decoded(&[
         (b"SCRIPT_NAME", b"/script"),
@@ -174,12 +174,12 @@ fn the_method_and_the_uri_are_at_hand() {
 }
 
 #[test]
-fn of_several_parameters_with_one_name_the_last_counts() {
+fn the_last_of_several_parameters_with_one_name_is_used() {
     assert_eq!(
         decoded(&[(b"A", b"1"), (b"A", b"2")]).get(b"A"),
         Some(&b"2"[..])
     );
-    // What no environment may have stands behind the others.
+    // Parameters outside the environment scope are sorted last.
     let mut params = decoded(&[
         (b"A", b"1\0"),
         (b"A", b"2"),
@@ -196,7 +196,7 @@ fn of_several_parameters_with_one_name_the_last_counts() {
 }
 
 #[test]
-fn behind_each_value_there_is_a_nul_where_it_lies() {
+fn each_value_is_followed_by_a_nul_in_place() {
     let long = vec![b'v'; 300];
     let pairs: [(&[u8], &[u8]); 6] = [
         (b"A", b"1"),
@@ -223,7 +223,7 @@ fn behind_each_value_there_is_a_nul_where_it_lies() {
 }
 
 #[test]
-fn nothing_is_left_of_the_request_before() {
+fn nothing_remains_of_the_previous_request() {
     let mut params = decoded(&[(b"SECRET", b"s"), (b"HTTP_PROXY", b"p"), (b"N", b"\0")]);
     assert_eq!(params.iter(Scope::All).count(), 4);
     assert_eq!(params.flat(Scope::All).len(), params.whole.text + 40);
@@ -239,7 +239,7 @@ fn nothing_is_left_of_the_request_before() {
 }
 
 #[test]
-fn what_an_unusual_request_needed_is_given_back() {
+fn the_memory_of_an_unusual_request_is_freed() {
     let most = usize::MAX;
     let mut params = Params::new(PairLimits {
         count: most,

@@ -58,7 +58,7 @@ impl Rescues {
             Some((snapshot, details))
                 if snapshot.request == rescue.request && !details.mid_record =>
             {
-                let records = timeout_response::ending(details.id, details.begun, APP_STATUS);
+                let records = timeout_response::records(details.id, details.begun, APP_STATUS);
                 closing.end(rescue.connection, records);
             }
             // The request may have ended before the kill.

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use crate::conn::{Direct, Inbound, Outbound, Stream};
+use crate::conn::{FramedChunk, Inbound, Outbound, Stream};
 use crate::error::{Code, Error, Result};
 use crate::server::connection::Connection;
 use crate::server::exchange::sharing::Sharing;
@@ -137,7 +137,7 @@ impl Writer<'_> {
             if framed == data.len() {
                 break;
             }
-            let direct = self.outbound.direct(stream, data.len() - framed);
+            let direct = self.outbound.frame(stream, data.len() - framed);
             framed += direct.content;
             *record = Some(direct);
         }
@@ -265,7 +265,7 @@ fn failure(error: SendError, timeout: Option<Duration>) -> Error {
 }
 
 /// Whether this many bytes of these records end in the middle of one.
-fn ends_within<'r>(records: impl Iterator<Item = &'r Direct>, mut sent: usize) -> bool {
+fn ends_within<'r>(records: impl Iterator<Item = &'r FramedChunk>, mut sent: usize) -> bool {
     for record in records {
         match sent.checked_sub(record.header.len() + record.content + record.padding) {
             Some(left) => sent = left,
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_cut_among_records_that_were_framed_in_place_is_seen() {
-        let record = |content, padding| Direct {
+        let record = |content, padding| FramedChunk {
             header: [0; 8],
             content,
             padding,

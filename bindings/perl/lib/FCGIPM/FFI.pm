@@ -97,7 +97,7 @@ my @FUNCTIONS = (
     request_forget_signals  => ['opaque']                                 => 'sint32',
     request_finish_with     => [ 'opaque', 'string', 'size_t' ]           => 'sint32',
     request_abandon         => ['opaque']                                 => 'sint32',
-    request_go_on_in_child  => ['opaque']                                 => 'sint32',
+    request_continue_in_child  => ['opaque']                                 => 'sint32',
     request_read_in_child   => ['opaque']                                 => 'sint32',
     request_detach          => ['opaque']                                 => 'sint32',
     request_attach          => ['opaque']                                 => 'sint32',

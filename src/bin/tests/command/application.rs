@@ -13,17 +13,17 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, gets
 
 /// A connected socket of either family.
 trait Socket: Read + Write + Send {
-    fn hang_up(&self);
+    fn disconnect(&self);
 }
 
 impl Socket for TcpStream {
-    fn hang_up(&self) {
+    fn disconnect(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
 }
 
 impl Socket for UnixStream {
-    fn hang_up(&self) {
+    fn disconnect(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
 }
@@ -210,14 +210,14 @@ impl Conversation {
         self.write(RecordType::EndRequest, &end.encode());
     }
 
-    /// Sends any bytes; a peer that has gone is for the test to notice.
+    /// Sends any bytes, and ignores errors.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
 
     /// Ends what is sent, so that the peer sees the end and no reset.
-    pub(crate) fn hang_up(&self) {
-        self.stream.hang_up();
+    pub(crate) fn disconnect(&self) {
+        self.stream.disconnect();
     }
 
     /// Reads until the peer closes or resets; whether an ABORT_REQUEST came first.

@@ -76,10 +76,10 @@ fn the_exit_status_tells_what_went_wrong() {
     assert_eq!(called.status, 28, "{}", called.err);
 
     let broken: [fn(&mut Conversation); 6] = [
-        |conversation| conversation.hang_up(),
+        |conversation| conversation.disconnect(),
         |conversation| {
             conversation.stdout(b"X: 1\n\nhalf");
-            conversation.hang_up();
+            conversation.disconnect();
         },
         |conversation| conversation.raw(b"garbage garbage"),
         |conversation| conversation.refuse(0, 3),

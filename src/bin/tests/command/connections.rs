@@ -13,7 +13,7 @@ use crate::process::{Gateway, drain};
 use crate::web;
 
 /// Answers each request with the number of its connection and its number on that connection, and
-/// lets `then` decide whether the connection goes on.
+/// lets `then` decide whether the connection continues.
 fn counting(then: impl Fn(usize, usize) -> bool + Send + Sync + 'static) -> Application {
     let connections = AtomicUsize::new(0);
     Application::start(move |mut conversation| {
@@ -24,7 +24,7 @@ fn counting(then: impl Fn(usize, usize) -> bool + Send + Sync + 'static) -> Appl
             };
             conversation.stdin();
             if !then(connection, number) {
-                conversation.hang_up();
+                conversation.disconnect();
                 return;
             }
             let text = format!("{connection}.{number} {}", request.keep);
@@ -132,7 +132,7 @@ fn a_request_that_fails_on_a_fresh_connection_is_not_repeated() {
 
 /// An application that tells when a request is there, and then whether it saw an abort.
 fn telling(start: &'static [u8]) -> (Application, Receiver<&'static str>) {
-    let (sender, told) = channel();
+    let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let application = Application::start(move |mut conversation: Conversation| {
         let sender: Sender<_> = sender.lock().unwrap().clone();
@@ -143,28 +143,28 @@ fn telling(start: &'static [u8]) -> (Application, Receiver<&'static str>) {
         let aborted = conversation.wait_for_end();
         let _ = sender.send(if aborted { "aborted" } else { "closed" });
     });
-    (application, told)
+    (application, events)
 }
 
 #[test]
 fn a_client_that_hangs_up_aborts_its_request() {
     for start in [&b""[..], b"X: 1\n\nsome"] {
-        let (application, told) = telling(start);
+        let (application, events) = telling(start);
         let gateway = Gateway::to(&application.address, &[]);
         let mut client = web::connect(&gateway.http);
         client
             .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             .unwrap();
-        assert_eq!(told.recv().unwrap(), "started");
+        assert_eq!(events.recv().unwrap(), "started");
         client.shutdown(Shutdown::Both).unwrap();
         drop(client);
-        assert_eq!(told.recv().unwrap(), "aborted");
+        assert_eq!(events.recv().unwrap(), "aborted");
     }
 }
 
 #[test]
 fn a_client_that_breaks_off_its_body_aborts_the_request() {
-    let (sender, told) = channel();
+    let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let application = Application::start(move |mut conversation| {
         conversation.request();
@@ -178,9 +178,9 @@ fn a_client_that_breaks_off_its_body_aborts_the_request() {
     client
         .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfive!")
         .unwrap();
-    assert!(told.recv().unwrap());
+    assert!(events.recv().unwrap());
     drop(client);
-    assert!(told.recv().unwrap(), "no ABORT_REQUEST");
+    assert!(events.recv().unwrap(), "no ABORT_REQUEST");
 }
 
 #[test]

@@ -50,11 +50,11 @@ fn an_unreachable_application_is_a_502() {
 #[test]
 fn an_application_that_dies_before_or_in_its_header_is_a_502() {
     let closed = "closed the connection, before the end of the response header";
-    refused(|conversation| conversation.hang_up(), 502, closed);
+    refused(|conversation| conversation.disconnect(), 502, closed);
     refused(
         |conversation| {
             conversation.stdout(b"Content-Ty");
-            conversation.hang_up();
+            conversation.disconnect();
         },
         502,
         closed,
@@ -142,7 +142,7 @@ fn a_response_that_breaks_off_in_its_body_never_looks_complete() {
                 if ends && header.starts_with('C') {
                     conversation.end(0);
                 }
-                conversation.hang_up();
+                conversation.disconnect();
             });
             assert_eq!(response.status, 200);
             assert_eq!(response.text(), "half");
@@ -178,7 +178,7 @@ fn no_bytes_of_an_application_end_the_gateway() {
         let mut bytes = vec![1, kind, 0, 1, 0, noise() % 64, noise(), noise()];
         bytes.extend((0..300).map(|_| noise()));
         conversation.raw(&bytes);
-        conversation.hang_up();
+        conversation.disconnect();
     });
     let gateway = Gateway::to(&application.address, &["--keep-conn"]);
     for _ in 0..200 {

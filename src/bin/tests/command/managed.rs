@@ -117,7 +117,7 @@ impl Pool {
                 .unwrap()
                 .contains("State:\tT")
             {
-                assert!(Instant::now() < until, "{pid} goes on");
+                assert!(Instant::now() < until, "{pid} is still running");
                 thread::yield_now();
             }
         }

@@ -79,7 +79,8 @@ impl Run {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Command {
-        // What is ignored stays ignored, as after nohup(1): whether the tests run under one must not matter.
+        // What is ignored stays ignored, as after nohup(1): whether the tests run under one must
+        // not matter.
         let mut command = Command::new("env");
         command
             .arg("--default-signal=HUP,INT,QUIT,TERM")
@@ -125,7 +126,7 @@ impl Run {
         self.child.id()
     }
 
-    /// Waits for a line that contains the text. Lines are looked at once.
+    /// Waits for a line that contains the text. Each line is checked once.
     pub(crate) fn line(&mut self, text: &str) -> String {
         loop {
             match self.lines.recv_timeout(LIMIT) {
@@ -140,7 +141,7 @@ impl Run {
         }
     }
 
-    /// Waits until so many lines contain the text, those that were looked at already included.
+    /// Waits until `count` lines contain the text, including lines that were checked before.
     pub(crate) fn lines_with(&mut self, text: &str, count: usize) -> Vec<String> {
         loop {
             let found = self.seen.iter().filter(|line| line.contains(text));
@@ -215,7 +216,7 @@ pub(crate) fn pid_in(line: &str) -> u32 {
     rest.split_once(')').unwrap().0.parse().unwrap()
 }
 
-/// The C example of this library, which becomes a worker of whoever started it.
+/// The C example of this library, which becomes a worker of the manager that starts it.
 pub(crate) fn hello() -> String {
     let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/examples/hello");
     assert!(hello.exists(), "run `make build` first");
@@ -267,13 +268,13 @@ pub(crate) fn fifo(folder: &TempDir) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Waits until a process that is not this one's child is gone; one that nobody reaps counts.
-pub(crate) fn wait_until_gone(pid: u32) {
+/// Waits until a process that is not a child of this one has exited; a zombie counts as exited.
+pub(crate) fn wait_until_exited(pid: u32) {
     let until = Instant::now() + LIMIT;
     while fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.starts_with(" Z"))
     {
-        assert!(Instant::now() < until, "{pid} goes on");
+        assert!(Instant::now() < until, "{pid} is still running");
         thread::yield_now();
     }
 }

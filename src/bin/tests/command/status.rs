@@ -180,11 +180,11 @@ fn a_uri_of_control_characters_reaches_no_terminal() {
         .write(true)
         .open(pool.folder.path().join("gate"));
     let table = shown(&[&pool.pid_file()]);
-    let told = r"G\u{7}T /pause\u{1b}[2J\u{d}\u{a}\x9b\xff";
-    assert!(table.contains(told), "{table:?}");
+    let shown_text = r"G\u{7}T /pause\u{1b}[2J\u{d}\u{a}\x9b\xff";
+    assert!(table.contains(shown_text), "{table:?}");
     assert_eq!(
         worker(&json(&[&pool.pid_file()]), pool.workers[0])["uri"],
-        &told[8..]
+        &shown_text[8..]
     );
     drop(gate);
 }
@@ -206,8 +206,8 @@ fn how_a_worker_ended_stays_in_sight() {
         (&report["forks"], &report["deaths"]),
         (&2.into(), &1.into())
     );
-    let told = format!("pid {}, signal 9, ", pool.workers[0]);
-    assert_eq!(shown(&[&pool.pid_file()]).matches(&told).count(), 2);
+    let shown_text = format!("pid {}, signal 9, ", pool.workers[0]);
+    assert_eq!(shown(&[&pool.pid_file()]).matches(&shown_text).count(), 2);
     signal("HUP", pool.pid());
     let new = pool.ready();
     pool.line("reload done");
@@ -296,8 +296,8 @@ fn what_is_no_manager_is_refused_with_the_reason() {
         &["nothing"],
         "is not a pid, an existing pid file or an address",
     );
-    let gone = folder.path().join("gone");
-    assert_refused(&[gone.to_str().unwrap()], "nothing listens on");
+    let missing = folder.path().join("gone");
+    assert_refused(&[missing.to_str().unwrap()], "nothing listens on");
     assert_refused(&["127.0.0.1:99999"], "out of range");
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
@@ -312,15 +312,15 @@ fn what_is_no_manager_is_refused_with_the_reason() {
 }
 
 #[test]
-fn other_users_are_told_that_they_may_not_look() {
+fn other_users_get_permission_denied() {
     let (pool, _socket, path) = Pool::on_unix(1);
     let folder = tempfile::tempdir().unwrap();
     let mut command: PathBuf = env!("CARGO_BIN_EXE_fcgipm").into();
     let mut target = "1".to_owned();
     let root = fs::metadata(folder.path()).unwrap().uid() == 0;
     if root {
-        // Where anybody can run it. Not written by this process: what one test has open for writing,
-        // a child of another has, too, for a moment, and then it cannot be run (ETXTBSY).
+        // Where anybody can run it. Not written by this process: what one test has open for
+        // writing, a child of another has, too, for a moment, and then it cannot be run (ETXTBSY).
         let copy = folder.path().join("fcgipm");
         let copied = Command::new("cp").args([&command, &copy]).status();
         assert!(copied.unwrap().success());

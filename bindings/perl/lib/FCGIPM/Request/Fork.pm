@@ -18,7 +18,7 @@ use constant CHILD_WAIT => 1000;
 # From now on the request is the child's.
 sub continue_in_child {
     my ($request) = @_;
-    FCGIPM::FFI::request_go_on_in_child(${ $request->{handle} });
+    FCGIPM::FFI::request_continue_in_child(${ $request->{handle} });
     return;
 }
 

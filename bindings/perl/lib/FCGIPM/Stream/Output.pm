@@ -104,7 +104,7 @@ sub flush {
         local $! = 0;
         $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
         if ($result == FCGIPM::FFI::EFORKED) {
-            FCGIPM::FFI::request_go_on_in_child($continued = ${ $stream->[HANDLE] });
+            FCGIPM::FFI::request_continue_in_child($continued = ${ $stream->[HANDLE] });
             release_held(@$stream[ GATHERED, HELD ]);
             $result = $stream->pass ? FCGIPM::FFI::request_flush(${ $stream->[HANDLE] }) : 0;
         }

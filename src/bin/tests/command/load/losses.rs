@@ -21,7 +21,7 @@ type Misbehaviour = (&'static str, fn(&mut Conversation));
 const MISBEHAVIOURS: [Misbehaviour; 19] = [
     ("", good),
     ("before", |_| {}),
-    ("before", |conversation| conversation.hang_up()),
+    ("before", |conversation| conversation.disconnect()),
     ("within", |conversation| conversation.raw(&[1])),
     ("within", |conversation| conversation.stdout(GOOD)),
     ("within", |conversation| {
@@ -108,7 +108,7 @@ fn a_refusal_by_the_application_is_named() {
 }
 
 #[test]
-fn who_refuses_the_connection_is_told_by_the_systems_error() {
+fn a_refused_connection_is_reported_with_the_system_error() {
     let refused = |address: &str| {
         let loaded = load(address, &["-n", "3"]);
         assert_eq!(loaded.counts(), (0, lost(&[("refused", 3)])));
@@ -193,19 +193,19 @@ fn a_reset_behind_the_response_is_noticed_while_the_next_request_runs() {
 fn a_kept_connection_that_ends_before_a_response_is_counted_apart() {
     let (application, _) = numbered(|number, conversation| match number % 3 {
         0 | 1 => good(conversation),
-        _ => conversation.hang_up(),
+        _ => conversation.disconnect(),
     });
     let loaded = load(&application.address, &["-n", "9", "--keep"]);
     assert_eq!(loaded.counts(), (6, lost(&[("before_reused", 3)])));
     assert_eq!(loaded.json()["connections"], 3);
 
-    let (application, _) = numbered(|_, conversation| conversation.hang_up());
+    let (application, _) = numbered(|_, conversation| conversation.disconnect());
     let loaded = load(&application.address, &["-n", "2", "--keep"]);
     assert_eq!(loaded.counts(), (0, lost(&[("before", 2)])));
 }
 
 #[test]
-fn a_lost_response_that_ended_leaves_its_kept_connection_in_use() {
+fn the_connection_of_a_complete_but_lost_response_is_reused() {
     let (application, _) = numbered(|number, conversation| match number {
         1 => {
             conversation.stdout(b"Status: 503 Busy\n\n");

@@ -108,7 +108,7 @@ fn a_body_is_what_a_file_holds() {
 
 #[test]
 fn a_body_that_nobody_reads_does_not_hide_the_response() {
-    // More than any socket buffer takes; the client goes on to a connection of its own.
+    // More than any socket buffer holds; the client continues on a connection of its own.
     let application = Application::start(|mut conversation| {
         conversation.request();
         good(&mut conversation);

@@ -15,8 +15,8 @@ fn signal(child: &Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Waits until a process has taken the signals that were sent to it and all its threads sleep again: by then it
-/// has done what it does about a signal.
+/// Waits until a process has taken the signals that were sent to it and all its threads sleep
+/// again: by then it has done what it does about a signal.
 fn until_signal_is_handled(child: &Child) {
     let threads = format!("/proc/{}/task", child.id());
     let is_idle = |status: &str| {
@@ -30,7 +30,7 @@ fn until_signal_is_handled(child: &Child) {
     loop {
         let threads = std::fs::read_dir(&threads).unwrap().flatten();
         let statuses = threads.map(|thread| std::fs::read_to_string(thread.path().join("status")));
-        // A thread that is gone by now does nothing any more.
+        // A thread that has exited by now has no CPU time.
         if statuses.flatten().all(|status| is_idle(&status)) {
             return;
         }
@@ -75,7 +75,7 @@ fn a_run_of_some_time_stops_and_answers_for_each_request_that_began() {
 }
 
 #[test]
-fn a_signal_ends_the_run_and_what_was_counted_is_told() {
+fn a_signal_ends_the_run_and_the_counts_are_printed() {
     for name in ["-INT", "-TERM"] {
         let (sender, eleventh) = channel();
         let sender = Mutex::new(sender);
@@ -121,7 +121,7 @@ fn a_request_that_is_under_way_when_a_signal_comes_may_end() {
 #[test]
 fn the_text_begins_with_a_line_for_scripts() {
     let (application, _) = numbered(|number, conversation| match number {
-        3 => conversation.hang_up(),
+        3 => conversation.disconnect(),
         _ => good(conversation),
     });
     let output = fcgipm(&["load", "-n", "10", &application.address], b"");

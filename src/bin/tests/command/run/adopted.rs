@@ -46,7 +46,7 @@ fn wait_for_orphans(pid: u32) {
     }
 }
 
-/// A program that leaves ten orphans behind, whose end is near, before it serves.
+/// A program that creates ten short-lived orphans before it serves.
 fn littering() -> String {
     let orphan = "sh -c 'sleep 0.02 & :'\n";
     format!(
@@ -131,7 +131,8 @@ impl Reaper {
             Self::Subreaper => {
                 let mut command = Run::command(&[], arguments, environment);
                 let adopt = || Ok(nix::sys::prctl::set_child_subreaper(true)?);
-                // SAFETY: it makes one system call and allocates nothing. What it sets outlives exec(2).
+                // SAFETY: it makes one system call and allocates nothing. What it sets outlives
+                // exec(2).
                 unsafe { command.pre_exec(adopt) };
                 Run::spawn(folder, command)
             }
@@ -147,7 +148,7 @@ impl Reaper {
 
 /// The processes below one, those included that have ended and were not reaped.
 fn below(pid: u32) -> Vec<u32> {
-    // It may be gone.
+    // It may have exited.
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
     let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
@@ -164,7 +165,8 @@ fn wait_until_reaped(pid: u32) {
     }
 }
 
-/// Waits until there are the four processes of [`with_family`] below the command: the worker is the first.
+/// Waits until there are the four processes of [`with_family`] below the command: the worker is the
+/// first.
 fn family_below(command: u32) -> [u32; 4] {
     let until = Instant::now() + LIMIT;
     loop {
@@ -182,8 +184,8 @@ fn family_below(command: u32) -> [u32; 4] {
     }
 }
 
-/// A program that, when it is first started, has a child, which has a child, and one more process in its group whose
-/// parent has ended.
+/// A program that, when it is first started, has a child, which has a child, and one more process
+/// in its group whose parent has ended.
 fn with_family(folder: &tempfile::TempDir) -> String {
     let begun = folder.path().join("begun");
     let text = format!(

@@ -36,7 +36,7 @@ fn pools(folder: &TempDir, pools: &[(&str, &str)]) -> String {
 fn good(folder: &TempDir, socket: &str) -> String {
     let socket = folder.path().join(socket);
     format!(
-        "listen = \"{}\"\ncommand = [\"{}\", \"gentle\"]",
+        "listen = \"{}\"\ncommand = [\"{}\", \"graceful\"]",
         socket.display(),
         plain()
     )

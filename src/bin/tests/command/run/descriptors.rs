@@ -58,7 +58,7 @@ fn the_manager_raises_its_soft_limit_and_the_workers_have_the_old_one() {
 }
 
 #[test]
-fn with_too_low_a_hard_limit_it_does_not_start_and_both_numbers_are_told() {
+fn with_too_low_a_hard_limit_it_does_not_start_and_prints_both_numbers() {
     for options in [
         &["--workers", "60"][..],
         &["--workers", "60", "--pm", "dynamic"],

@@ -6,14 +6,14 @@ use std::process::Command;
 use std::time::Instant;
 use std::{fs, thread};
 
-use super::{Run, fifo, plain, script, status, wait_until_gone};
+use super::{Run, fifo, plain, script, status, wait_until_exited};
 use crate::process::{LIMIT, fcgipm};
 
 #[test]
-fn it_counts_as_ready_when_it_has_run_for_the_delay_and_leaves_by_the_signal() {
+fn it_is_ready_after_ready_delay_and_exits_by_stop_signal() {
     for (options, signal) in [(&[][..], 15), (&["--stop-signal", "USR1"][..], 10)] {
         let options = [&["--workers", "2", "--ready-delay", "0.1"], options].concat();
-        let mut run = Run::pool(&options, &[&plain(), "gentle"]);
+        let mut run = Run::pool(&options, &[&plain(), "graceful"]);
         let before = run.ready_ones(2);
         let report = status(&run.address());
         let counts = [&report["ready"], &report["idle"], &report["busy"]];
@@ -23,11 +23,11 @@ fn it_counts_as_ready_when_it_has_run_for_the_delay_and_leaves_by_the_signal() {
         run.signal("HUP");
         run.line("reload done");
         let lines = run.lines_with(&format!("exited with status {signal}"), 2);
-        let mut gone: Vec<_> = lines.iter().map(|line| super::pid_in(line)).collect();
-        gone.sort_unstable();
+        let mut exited: Vec<_> = lines.iter().map(|line| super::pid_in(line)).collect();
+        exited.sort_unstable();
         let mut before = before;
         before.sort_unstable();
-        assert_eq!(gone, before);
+        assert_eq!(exited, before);
         assert!(run.call().contains("plain "));
         let lines = run.stop();
         assert!(
@@ -43,7 +43,7 @@ fn one_that_finishes_its_request_loses_none() {
     let gate = fifo(&folder);
     let gate_is = format!("PLAIN_GATE={gate}");
     let options = ["--ready-delay", "0.1", "--env", &gate_is];
-    let mut run = Run::pool_in(folder, &options, &[&plain(), "gentle"]);
+    let mut run = Run::pool_in(folder, &options, &[&plain(), "graceful"]);
     let first = run.ready();
     let address = run.address();
     let client = thread::spawn(move || fcgipm(&["call", "--to", &address, "/"], b""));
@@ -60,7 +60,7 @@ fn one_that_finishes_its_request_loses_none() {
 }
 
 #[test]
-fn one_that_does_not_leave_is_killed_after_the_time_for_it() {
+fn one_that_does_not_exit_is_killed_after_die_timeout() {
     let options = ["--ready-delay", "0.1", "--die-timeout", "0.3"];
     let mut run = Run::pool(&options, &[&plain(), "deaf"]);
     let first = run.ready();
@@ -76,7 +76,7 @@ fn one_that_does_not_leave_is_killed_after_the_time_for_it() {
 #[test]
 fn one_that_ends_at_once_ends_the_reload() {
     let folder = tempfile::tempdir().unwrap();
-    let program = script(&folder, &format!("exec {} gentle", plain()));
+    let program = script(&folder, &format!("exec {} graceful", plain()));
     let options = ["--workers", "2", "--ready-delay", "0.5"];
     let mut run = Run::pool_in(folder, &options, &[&program]);
     run.ready_ones(2);
@@ -103,11 +103,11 @@ fn one_that_never_lives_does_not_keep_the_manager_from_leaving() {
 #[test]
 fn it_is_ended_when_the_manager_is_killed() {
     let options = ["--workers", "2", "--ready-delay", "0.1"];
-    for mode in ["gentle", ""] {
+    for mode in ["graceful", ""] {
         let mut run = Run::pool(&options, &[&plain(), mode]);
         let workers = run.ready_ones(2);
         run.signal("KILL");
-        workers.into_iter().for_each(wait_until_gone);
+        workers.into_iter().for_each(wait_until_exited);
     }
 }
 
@@ -152,7 +152,7 @@ fn what_it_accepts_is_not_counted_so_nothing_is_refused_and_the_log_says_so() {
         "--env",
         &gate_is,
     ];
-    let mut run = Run::pool_in(folder, &options, &[&plain(), "gentle"]);
+    let mut run = Run::pool_in(folder, &options, &[&plain(), "graceful"]);
     let first = run.ready();
     run.line(&format!(
         "max_queue_age has no effect: worker (pid {first}) does not use this library's Accept"

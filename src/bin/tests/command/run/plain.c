@@ -1,7 +1,7 @@
 /* A FastCGI program that knows nothing of any library: it accepts on descriptor 0 and answers each
  * connection once.
  *
- *     plain gentle   TERM and USR1 let it finish its request, and then it ends with the signal's number
+ *     plain graceful   TERM and USR1 let it finish its request, and then it ends with the signal's number
  *     plain deaf     it ignores TERM
  *     plain          signals do what they do by default
  *
@@ -88,7 +88,7 @@ static void answer(int fd, int id)
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
-    if (strcmp(mode, "gentle") == 0) {
+    if (strcmp(mode, "graceful") == 0) {
         handle(SIGTERM, on_signal);
         handle(SIGUSR1, on_signal);
     } else if (strcmp(mode, "deaf") == 0)

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use tempfile::TempDir;
 
-use super::{Run, call, hello, plain, wait_until_gone};
+use super::{Run, call, hello, plain, wait_until_exited};
 use crate::managed::signal;
 use crate::process::fcgipm;
 
@@ -30,7 +30,7 @@ impl Pools {
             "[[pool]]\nname = \"shop\"\nlisten = \"{shop}\"\nworkers = 2\n\
              command = [\"{}\", \"fd:0\"]\npreload = false\n\n\
              [[pool]]\nname = \"wiki\"\nlisten = \"{wiki}\"\nready_delay = 0.1\n\
-             command = [\"{}\", \"gentle\"]\npreload = false\n",
+             command = [\"{}\", \"graceful\"]\npreload = false\n",
             hello(),
             plain()
         );
@@ -94,7 +94,7 @@ fn nobody_is_left_when_the_process_above_is_killed() {
     let pools = Pools::start();
     let managers = ["shop", "wiki"].map(|name| pools.manager(name));
     pools.run.signal("KILL");
-    managers.into_iter().for_each(wait_until_gone);
+    managers.into_iter().for_each(wait_until_exited);
     assert!(!fs::exists(&pools.shop).unwrap());
 }
 
@@ -132,7 +132,7 @@ fn one_pool_of_the_file_can_be_run_alone() {
     let socket = folder.path().join("s").to_str().unwrap().to_owned();
     let plain = plain();
     let text = format!(
-        "[[pool]]\nname = \"one\"\nlisten = \"{socket}\"\ncommand = [\"{plain}\", \"gentle\"]\nready_delay = 0.1\n\
+        "[[pool]]\nname = \"one\"\nlisten = \"{socket}\"\ncommand = [\"{plain}\", \"graceful\"]\nready_delay = 0.1\n\
          preload = false\n\
          [[pool]]\nname = \"two\"\nlisten = \"/nowhere\"\ncommand = [\"x\"]\n"
     );
@@ -147,7 +147,7 @@ fn one_pool_of_the_file_can_be_run_alone() {
 }
 
 #[test]
-fn a_mistake_in_the_file_starts_nothing_and_is_told_with_its_place() {
+fn a_mistake_in_the_file_starts_nothing_and_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s").to_str().unwrap().to_owned();
     let text = format!(

@@ -1,10 +1,11 @@
-//! What becomes of a worker's children when it is killed, and when it leaves.
+//! The children of a worker, when it is killed and when it exits.
 
 use std::fs;
 
-use super::{Run, script, wait_until_gone};
+use super::{Run, script, wait_until_exited};
 
-/// A program whose child writes its pid to a file and then lives on: what it does first, and behind that.
+/// A program whose child writes its pid to a file and then lives on: what it does first, and behind
+/// that.
 fn with_child(folder: &tempfile::TempDir, first: &str, rest: &str) -> (String, String) {
     let file = folder.path().join("child").to_str().unwrap().to_owned();
     let start = format!("sleep 1000 </dev/null >/dev/null 2>&1 &\necho $! >{file}\necho begun >&2");
@@ -34,17 +35,17 @@ fn the_children_of_a_worker_that_is_killed_go_with_it() {
     assert!(lives(orphan));
     run.signal("TERM");
     run.line("killing worker");
-    wait_until_gone(orphan);
+    wait_until_exited(orphan);
     assert_eq!(run.end().0.code(), Some(0));
 }
 
 #[test]
-fn by_option_they_stay_and_those_of_a_worker_that_leaves_stay_always() {
+fn they_survive_with_process_group_0_or_if_the_worker_exits() {
     let killed = "trap '' TERM";
-    let leaves = "trap 'exit 0' TERM";
+    let exits = "trap 'exit 0' TERM";
     for (first, option, how) in [
         (killed, "--process-group=0", "killed by SIGKILL"),
-        (leaves, "--process-group=1", "exited with status 0"),
+        (exits, "--process-group=1", "exited with status 0"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let (program, file) = with_child(&folder, first, WAITS);

@@ -3,19 +3,19 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Run, fifo, hello, plain, script, status, wait_until_gone};
+use super::{Run, fifo, hello, plain, script, status, wait_until_exited};
 
 fn link(pid: u32, fd: u32) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap()
 }
 
 #[test]
-fn the_last_lines_of_a_program_that_cannot_start_are_told() {
+fn the_last_lines_of_a_program_that_cannot_start_are_logged() {
     // One that speaks, and one that does not.
     for (good, options) in [
         (format!("exec {} fd:0", hello()), &["--workers", "2"][..]),
         (
-            format!("exec {} gentle", plain()),
+            format!("exec {} graceful", plain()),
             &["--workers", "2", "--ready-delay", "0.2"],
         ),
     ] {
@@ -28,8 +28,8 @@ fn the_last_lines_of_a_program_that_cannot_start_are_told() {
         let line = run.line("reload failed");
         let wanted = "exited with status 78 before it was ready; its last lines on standard error: Fatal: no config";
         assert!(line.ends_with(wanted), "{line}");
-        let told = status(&run.address())["reload"]["message"].to_string();
-        assert!(told.contains(wanted), "{told}");
+        let message = status(&run.address())["reload"]["message"].to_string();
+        assert!(message.contains(wanted), "{message}");
         // What it wrote is passed on, too.
         run.lines_with("Fatal: no config", 2);
         run.call();
@@ -77,9 +77,9 @@ fn a_program_that_never_speaks_goes_on_when_the_manager_is_killed() {
     run.line("passed");
     assert_ne!(link(pid, 2), link(run.pid(), 2));
     run.signal("KILL");
-    wait_until_gone(run.pid());
+    wait_until_exited(run.pid());
     fs::write(&gate, "x\n").unwrap();
-    wait_until_gone(pid);
+    wait_until_exited(pid);
     assert_eq!(fs::read_to_string(result).unwrap(), "written\n");
 }
 

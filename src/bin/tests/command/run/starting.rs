@@ -1,4 +1,4 @@
-//! The first start of a program: one that cannot be executed is told of at once.
+//! The first start of a program: one that cannot be executed is reported immediately.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use super::{Run, address, hello, script, status};
 /// Runs the command to its end: its exit status, and what it wrote to standard error.
 fn refused(folder: &TempDir, options: &[&str], program: &[&str]) -> (Option<i32>, String) {
     let address = address(folder);
-    // One that goes on would do so for ever.
+    // A program that runs would do so for ever.
     let output = Command::new("timeout")
         .args(["--signal=KILL", "30", env!("CARGO_BIN_EXE_fcgipm"), "run"])
         .args(["--no-preload", "--listen", &address])
@@ -59,8 +59,8 @@ fn a_program_that_cannot_be_executed_ends_the_command_with_the_cause() {
         (&*plain, 126, "it is not executable (its mode is 0644)"),
         (&*empty, 126, "it is empty"),
     ] {
-        let told = refused(&folder, &["--workers", "3"], &[program]);
-        let (code, errors) = &told;
+        let outcome = refused(&folder, &["--workers", "3"], &[program]);
+        let (code, errors) = &outcome;
         assert_eq!(*code, Some(status), "{errors}");
         let wanted = format!("fcgipm run: cannot execute '{program}': {why}");
         assert!(errors.starts_with(&wanted), "{errors}");

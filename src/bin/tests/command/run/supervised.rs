@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Run, fifo, hello, pid_in, script, status, wait_until_gone};
+use super::{Run, fifo, hello, pid_in, script, status, wait_until_exited};
 use crate::load;
 use crate::managed::signal;
 
@@ -102,7 +102,7 @@ fn workers_by_load_come_and_go() {
 }
 
 #[test]
-fn workers_leave_when_the_manager_is_killed_and_the_busy_one_answers_first() {
+fn workers_exit_when_the_manager_is_killed_and_the_busy_one_responds_first() {
     let folder = tempfile::tempdir().unwrap();
     let gate = fifo(&folder);
     let mut run = Run::pool_in(
@@ -129,11 +129,11 @@ fn workers_leave_when_the_manager_is_killed_and_the_busy_one_answers_first() {
     };
     let (idle, busy): (Vec<u32>, Vec<u32>) = workers.into_iter().partition(idle);
     assert_eq!(busy.len(), 1);
-    idle.into_iter().for_each(wait_until_gone);
+    idle.into_iter().for_each(wait_until_exited);
     drop(open);
     let output = client.join().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("waited"));
-    wait_until_gone(busy[0]);
+    wait_until_exited(busy[0]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_broken_program_ends_the_reload_and_the_old_workers_go_on() {
 }
 
 #[test]
-fn a_signal_to_a_worker_retires_it_gently_whatever_the_shell_before_it_was() {
+fn a_signal_to_a_worker_retires_it_gracefully_with_any_shell_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(&folder, &format!("exec {} fd:0", hello()));
     let mut run = Run::pool_in(folder, &["--workers", "1"], &[&program]);
@@ -245,11 +245,13 @@ fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
         u64::from_str_radix(set.unwrap().trim(), 16).unwrap()
     };
     let pid = run.ready();
-    // It holds PIPE back for a moment, as it tells that it is ready. Once it has answered, that is over.
+    // It holds PIPE back for a moment, as it tells that it is ready. Once it has answered, that is
+    // over.
     run.call();
     assert_eq!(set(pid, "SigBlk:"), 0);
-    // PIPE, which the runtime of Rust ignores, is not inherited, and what the manager handles is not ignored any
-    // more. The C library keeps 32 and 33 to itself, and posix_spawn(3) has them ignored.
+    // PIPE, which the runtime of Rust ignores, is not inherited, and what the manager handles is
+    // not ignored any more. The C library keeps 32 and 33 to itself, and posix_spawn(3) has them
+    // ignored.
     let others = !(1 << 12 | 1 << 31 | 1 << 32 | set(run.pid(), "SigCgt:"));
     let (its, own) = (set(pid, "SigIgn:"), set(std::process::id(), "SigIgn:"));
     assert_eq!((its & others, its & 1 << 12), (own & others, 0));

@@ -48,7 +48,7 @@ fn what_cannot_be_meant_is_bad_usage() {
 }
 
 #[test]
-fn what_cannot_work_is_told_at_once() {
+fn usage_errors_are_reported_immediately() {
     let folder = tempfile::tempdir().unwrap();
     let address = address(&folder);
     for (options, reason) in [
@@ -105,7 +105,10 @@ fn what_is_preloaded_comes_before_what_was() {
         .canonicalize()
         .unwrap();
     let library = library.to_str().unwrap();
-    let script = format!("echo \"preload: $LD_PRELOAD\" >&2; exec {} gentle", plain());
+    let script = format!(
+        "echo \"preload: $LD_PRELOAD\" >&2; exec {} graceful",
+        plain()
+    );
     let arguments = ["--listen", &address, "--", "sh", "-c", &script];
     let environment = [("FCGIPM_DROPIN", library), ("LD_PRELOAD", library)];
     let mut run = Run::start(folder, &arguments, &environment);
