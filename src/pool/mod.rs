@@ -2,7 +2,7 @@
 //!
 //! Nothing here touches a process, a descriptor or a clock. The event loop in
 //! [`manager`](crate::manager) reports to a [`Pool`] what happened and when, and performs the
-//! actions that it returns. Time is a [`Duration`] since an origin that the caller chooses. It never
+//! actions that it returns. Time is a [`Duration`](std::time::Duration) since an origin that the caller chooses. It never
 //! goes back.
 //!
 //! The calling order: [`Pool::new`], then [`Event::Start`]. Whenever something was observed, or

@@ -30,6 +30,7 @@ mod orphans;
 mod overdue;
 mod overload;
 mod own_handlers;
+mod ownership;
 mod queue;
 mod recycling;
 mod reload;

@@ -1,0 +1,131 @@
+//! Which manager may have an address, and whose socket file is removed.
+
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::peer::connection::Address;
+use super::peer::program::{Program, TRANSPORTS, Transport, product, unused};
+use super::{Pool, call};
+
+use super::queue::file_is_removed;
+
+/// Runs a second manager on the same address to its end; returns what it logged.
+fn second(address: &str, environment: &[(&str, &str)]) -> String {
+    let output = Command::new(product("examples/hello"))
+        .arg(address)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_second_manager_on_the_same_address_is_refused_with_the_name_of_the_other() {
+    for transport in TRANSPORTS {
+        let address = unused(transport);
+        let pool = Pool::start_opening(&address, 3, &[]);
+        let mut names = vec![address.text()];
+        match &address {
+            Address::Unix(path) => names.push(format!("unix:{}", path.display())),
+            Address::Tcp(address) => names.push(format!(":{}", address.port())),
+        }
+        for name in names {
+            let said = second(&name, &[]);
+            let pid = pool.program.pid();
+            let wanted = format!("listen address '{name}': in use by process {pid} (hello)");
+            assert!(said.contains(&wanted), "{said}");
+            assert!(pool.program.call(&call("/")).text().contains("Hello"));
+        }
+        pool.stop();
+        assert!(file_is_removed(&address));
+        address.remove();
+    }
+}
+
+#[test]
+fn a_second_manager_on_the_same_abstract_name_is_refused_with_the_name_of_the_other() {
+    let name = format!("@fcgipm-second-{}", std::process::id());
+    let (mut command, gate) = super::command(1, &[]);
+    command = {
+        let mut named = Command::new(command.get_program());
+        named.arg(&name).env("FCGIPM_N_PROCESSES", "1");
+        named
+    };
+    let program = Program::start_opening(command, Address::Unix(Path::new(&name).to_owned()));
+    let pool = Pool::ready(program, gate, 1);
+    let said = second(&name, &[]);
+    let wanted = format!(
+        "listen address '{name}': in use by process {} (hello)",
+        pool.program.pid()
+    );
+    assert!(said.contains(&wanted), "{said}");
+    pool.stop();
+}
+
+#[test]
+fn a_second_manager_on_the_same_pid_file_is_refused_with_the_name_of_the_other() {
+    let (one, two) = (unused(Transport::Unix), unused(Transport::Unix));
+    let Address::Unix(path) = &one else { panic!() };
+    let pid_file = path.with_file_name("pid");
+    let environment = [("FCGIPM_PID_FNAME", pid_file.to_str().unwrap())];
+    let pool = Pool::start_opening(&one, 1, &environment);
+    let said = second(&two.text(), &environment);
+    let wanted = format!("a manager is running (pid {})", pool.program.pid());
+    assert!(said.contains(&wanted), "{said}");
+    assert!(pid_file.exists());
+    assert!(pool.program.call(&call("/")).text().contains("Hello"));
+    pool.stop();
+    assert!(!pid_file.exists());
+    one.remove();
+    two.remove();
+}
+
+#[test]
+fn a_successor_may_start_while_the_last_requests_are_answered_and_keeps_its_file() {
+    let address = unused(Transport::Unix);
+    let mut pool = Pool::start_opening(&address, 1, &[]);
+    let mut paused = pool.paused(false);
+    let gate = pool.gate();
+    pool.program.signal(Signal::SIGTERM);
+    pool.program.line("stopping 1 worker");
+    let successor = Pool::start_opening(&address, 1, &[]);
+    drop(gate);
+    assert!(paused.response().text().contains("waited"));
+    pool.assert_stopped();
+    assert!(successor.program.call(&call("/")).text().contains("Hello"));
+    successor.stop();
+    address.remove();
+}
+
+#[test]
+fn the_file_of_a_manager_that_was_killed_is_replaced() {
+    let address = unused(Transport::Unix);
+    let mut pool = Pool::start_opening(&address, 2, &[]);
+    pool.program.signal(Signal::SIGKILL);
+    pool.program.wait();
+    // Its standard error ends with the last worker.
+    pool.program.all_lines();
+    assert!(!file_is_removed(&address));
+    let successor = Pool::start_opening(&address, 2, &[]);
+    assert!(successor.program.call(&call("/")).text().contains("Hello"));
+    successor.stop();
+    assert!(file_is_removed(&address));
+    address.remove();
+}
+
+#[test]
+fn a_file_that_is_somebody_elses_by_now_stays() {
+    let address = unused(Transport::Unix);
+    let Address::Unix(path) = &address else {
+        panic!()
+    };
+    let pool = Pool::start_opening(&address, 1, &[]);
+    std::fs::remove_file(path).unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(path).unwrap();
+    pool.stop();
+    assert!(!file_is_removed(&address));
+    address.remove();
+}
