@@ -1,16 +1,22 @@
-//! The pool in virtual time: random events against a model of workers, with what must hold checked
-//! after every one. `POOL_SEED=N` replays one episode; `POOL_EVENTS=N` sets how many are made.
+//! The pool in virtual time: random events against a model of workers. Its invariants are checked after
+//! each event. `POOL_SEED=N` replays one episode; `POOL_EVENTS=N` sets the number of events.
 
 #[path = "pool_simulation/checks.rs"]
 mod checks;
+#[path = "pool_simulation/config.rs"]
+mod config;
 #[path = "pool_simulation/departures.rs"]
 mod departures;
 #[path = "pool_simulation/episode.rs"]
 mod episode;
 #[path = "pool_simulation/large.rs"]
 mod large;
+#[path = "pool_simulation/limits.rs"]
+mod limits;
 #[path = "pool_simulation/random.rs"]
 mod random;
+#[path = "pool_simulation/work.rs"]
+mod work;
 #[path = "pool_simulation/worker.rs"]
 mod worker;
 #[path = "pool_simulation/world.rs"]
@@ -22,7 +28,7 @@ use std::time::Duration;
 use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
-/// What a run of some length must have come to.
+/// What must have occurred in a run of some length.
 const KINDS: [&str; 18] = [
     "grown",
     "shrunk",
@@ -31,17 +37,17 @@ const KINDS: [&str; 18] = [
     "killed for its request",
     "forked for the queue of a stop",
     "killed as it started",
-    "killed as it left",
+    "killed as it exited",
     "recycled for requests",
     "recycled for memory",
     "recycled for age",
-    "shared",
+    "rebalanced",
     "departed",
     "rolled",
     "successors",
     "emptied",
     "silent ones ready",
-    "silent ones asked to leave",
+    "silent ones asked to exit",
 ];
 
 fn run(world: &mut World) {
@@ -111,7 +117,7 @@ fn invariants_hold_after_each_of_a_million_random_events() {
     }
 }
 
-/// What the pool answers to a world in which the page in slot 0 is garbage from `from` to `to`.
+/// What the pool returns in a world in which the page in slot 0 is garbage from `from` to `to`.
 fn trace(seed: u64, garbage: bool) -> Vec<(Duration, Action)> {
     let mut world = World::with(seed, |config| {
         config.sizing = Sizing::Static;
@@ -178,9 +184,9 @@ fn an_unused_pool_wakes_once_a_second_at_most_and_without_limits_never() {
         let timed = config.request_timeout.is_some()
             || config.slow_request.is_some()
             || config.max_memory > 0;
-        // Whoever says nothing is not seen to wait: it may begin to speak.
+        // A worker that reports nothing is not seen to be idle: it may begin to report.
         let silent = world.workers.values().any(|worker| worker.silent);
-        // A limit below a second is kept by looks that are no further apart.
+        // A limit below a second needs polls that are no further apart.
         let limits = config
             .request_timeout
             .into_iter()

@@ -55,7 +55,7 @@ impl Backoff {
         }
     }
 
-    /// Whether so many were replaced that growth and recycling are delayed, too: more workers that die
+    /// Whether enough were replaced that growth and recycling are delayed, too: more workers that die
     /// young are no capacity.
     pub(super) fn is_spent(&self) -> bool {
         self.spent >= BURST

@@ -290,7 +290,7 @@ impl Pool {
     pub(super) fn fork(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.last_worker == LastWorker::Due {
             self.last_worker = LastWorker::Forked;
-            // It is asked to exit at once, and answers what waits before it exits.
+            // It is asked to exit immediately, and answers what waits before it exits.
             self.ask_for_fork(Reason::Free, true, actions);
             return;
         }

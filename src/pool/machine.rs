@@ -378,8 +378,8 @@ impl Pool {
             Slot::Ready(serving) => {
                 let generation = serving.generation;
                 let mut retirement = Retirement::new(now, generation, last, serving.watch, limit);
-                // Until the next poll: a superfluous wake-up does nothing, and a missing one may leave
-                // it waiting. One that reports nothing does not know what a wake-up is.
+                // Until the next poll: a superfluous wake-up does nothing, and without one it may wait
+                // for ever. One that reports nothing does not know what a wake-up is.
                 retirement.idle = !serving.watch.is_silent();
                 let ask = if retirement.idle {
                     Action::Wake { slot }

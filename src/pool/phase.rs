@@ -49,7 +49,7 @@ pub(super) enum Emergency {
     Reported,
 }
 
-/// Reloads whose new workers are all ready, and that wait for the old ones to be gone.
+/// Reloads whose new workers are all ready, and that wait for the old ones to exit.
 #[derive(Debug, Default)]
 pub(super) struct Rolled {
     pub(super) count: usize,

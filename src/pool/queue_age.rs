@@ -144,14 +144,14 @@ mod tests {
         assert_eq!(
             age.overdue(0, 0),
             0,
-            "the first look does not count any more"
+            "the first sample does not count any more"
         );
         age.observe(ms(900), queue(0, 2));
         assert_eq!(age.overdue(0, 0), 2, "the second one does");
     }
 
-    /// A queue with a clock: whoever is taken for overdue is, and whoever is overdue by more than a part of the
-    /// limit is taken for it, once nobody is in the middle of accepting.
+    /// A queue with a clock. A connection that counts as overdue is overdue. One that is overdue by more
+    /// than a part of the limit counts as overdue, once no worker is in the middle of an accept.
     #[test]
     fn no_connection_is_refused_too_early_and_none_waits_much_longer() {
         let mut state = 88_172_645_463_325_252_u64;
@@ -181,7 +181,7 @@ mod tests {
                     }
                     _ => {}
                 }
-                // A crash of all workers, and then one of the manager that looks away.
+                // The manager is stopped for a while.
                 if random(500) == 0 {
                     now += ms(random(3_000));
                 }

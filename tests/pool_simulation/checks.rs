@@ -1,37 +1,35 @@
-//! What must hold, after every event.
+//! The invariants of the pool, checked after every event.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fcgipm::pool::{
-    Action, Activity, Config, Event, Notice, Observation, Offers, Overdue, Recycle, Resize, Sizing,
+    Action, Activity, Config, Event, Notice, Observation, Offers, Overdue, Resize, Sizing,
 };
 
-use crate::worker::Worker;
-use crate::world::{Code, SECOND, World};
+use crate::worker::{Worker, overdue, overdue_since};
+use crate::world::{SECOND, World};
 
-const WINDOW: Duration = Duration::from_secs(10);
-
-/// Deadlines are kept to this; each absence adds to it.
+/// Deadlines are accurate to this; each absence of the manager adds to it.
 const PUNCTUAL: Duration = Duration::from_secs(4);
 
 /// What the checks remember.
 #[derive(Default)]
 pub(crate) struct Books {
-    wanted: usize,
+    pub(crate) wanted: usize,
     most: usize,
     pub(crate) forks: Vec<Duration>,
     pub(crate) reloads: [usize; 3],
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
-    /// The stop found nobody: one more may be forked, for what waits in the queue.
+    /// The stop found no worker: one more may be forked, for what waits in the queue.
     nobody_left: bool,
     emptied: bool,
     /// The latest reload of which all new workers were ready.
     rolled: usize,
-    /// Retired for a limit, with a successor, and not gone.
+    /// Retired for a limit, with a replacement, and not yet exited.
     recycling: BTreeMap<usize, ()>,
-    /// What happened at all, so that a run that never comes to something is noticed.
+    /// What has occurred, so that a run in which something never occurs is noticed.
     pub(crate) seen: BTreeMap<&'static str, u64>,
     spins: u32,
     lateness: Duration,
@@ -74,12 +72,12 @@ impl Books {
         self.recycling.remove(&slot);
     }
 
-    /// A worker is about to be gone that served, and exits by itself.
+    /// A worker that served is about to exit on its own.
     pub(crate) fn departed(&mut self) {
         self.count("departed");
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub(crate) fn count(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
 
@@ -90,7 +88,7 @@ impl Books {
         }
     }
 
-    /// Enters an event and what the pool answered; the slot to fork into.
+    /// Enters an event and the actions of the pool; returns the slot to fork into.
     pub(crate) fn enter(
         &mut self,
         world: &mut World,
@@ -101,7 +99,7 @@ impl Books {
         self.expect(world, event);
         let mut retired_ready = 0;
         let mut forks = Vec::new();
-        // Workers that are sent away because fewer are wanted; why one is, otherwise.
+        // Workers that are retired because fewer are wanted, or the other reason.
         let mut shrinking = 0;
         let mut recycle = None;
         let mut killing = None;
@@ -129,10 +127,10 @@ impl Books {
                 Action::Retire { slot, last } => {
                     assert_eq!(last, self.stopping);
                     let worker = world.workers.get_mut(&slot).expect("retire nobody");
-                    assert!(worker.told.is_none() || last, "told twice");
-                    if worker.told.is_none() {
+                    assert!(worker.asked_at.is_none() || last, "asked twice");
+                    if worker.asked_at.is_none() {
                         retired_ready += usize::from(worker.ready);
-                        worker.told = Some(now);
+                        worker.asked_at = Some(now);
                     }
                     let recycled = recycle.take().is_some();
                     if shrinking > 0 && worker.ready {
@@ -150,7 +148,7 @@ impl Books {
                 }
                 Action::Wake { slot } => {
                     let worker = &world.workers[&slot];
-                    assert!(worker.told.is_some(), "wake-up of a worker that serves");
+                    assert!(worker.asked_at.is_some(), "wake-up of a worker that serves");
                     assert!(
                         !worker.silent || worker.said.is_some() || !worker.ready,
                         "wake-up of one that says nothing"
@@ -158,10 +156,10 @@ impl Books {
                 }
                 Action::Terminate { slot } => {
                     let worker = &world.workers[&slot];
-                    assert!(worker.told.is_some());
+                    assert!(worker.asked_at.is_some());
                     assert!(!worker.ready || worker.said.is_none() && worker.executed.is_some());
                     if worker.ready {
-                        self.count("silent ones asked to leave");
+                        self.count("silent ones asked to exit");
                     }
                 }
                 Action::GiveNotice { slot } => {
@@ -170,7 +168,7 @@ impl Books {
                     let timeout = config.request_timeout.expect("notice without a limit");
                     overdue(worker, now, timeout);
                     let request = worker.said.expect("heard").request;
-                    assert!(worker.noticed.is_none_or(|(told, _)| told != request));
+                    assert!(worker.noticed.is_none_or(|(noticed, _)| noticed != request));
                     worker.noticed = Some((request, now));
                 }
                 Action::Kill { slot, rescue } => {
@@ -185,13 +183,13 @@ impl Books {
                     let worker = world.workers.get(&slot).expect("passed on of nobody");
                     let said = worker.said.expect("a word of its");
                     assert_eq!(said.offers, Offers::Now);
-                    // One that has just become ready has said nothing yet.
+                    // A worker that has just become ready has reported nothing yet.
                     let is_idle = |said: &Observation| said.activity == Activity::Idle;
                     let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
                     assert!(world.workers.values().any(|w| w.serves() && waits(w)));
                 }
                 Action::Rebalance { slot } => {
-                    self.count("shared");
+                    self.count("rebalanced");
                     let worker = world.workers.get(&slot).expect("shared by nobody");
                     assert_ne!(worker.said.expect("a word of its").offers, Offers::None);
                     let is_idle = |said: &Observation| said.activity == Activity::Idle;
@@ -214,7 +212,7 @@ impl Books {
                 Action::Notice(notice) => {
                     match notice {
                         Notice::Sized { wanted, up: false } => {
-                            // On demand a lost worker is not missed.
+                            // With `ondemand` a lost worker is not replaced.
                             let gone = self.wanted - wanted;
                             shrinking = gone.min(world.ready().saturating_sub(wanted));
                         }
@@ -229,7 +227,7 @@ impl Books {
                             let limit = config.slow_request.expect("slow without a limit");
                             overdue_since(worker, now, limit);
                             let request = worker.said.map(|said| said.request);
-                            assert_ne!(worker.slow, request, "told of twice");
+                            assert_ne!(worker.slow, request, "reported twice");
                             worker.slow = request;
                         }
                         _ => {}
@@ -243,7 +241,7 @@ impl Books {
             }
         }
         self.check_wanted(world);
-        // P2: whoever is let go is covered.
+        // P2: a worker that is retired is covered by others.
         assert!(
             retired_ready == 0 || self.stopping || world.ready() >= self.wanted,
             "{} ready of {}",
@@ -276,7 +274,7 @@ impl Books {
             }
             Event::Stop => {
                 if !self.stopping {
-                    self.nobody_left = world.workers.values().all(|w| w.told.is_some());
+                    self.nobody_left = world.workers.values().all(|w| w.asked_at.is_some());
                 }
                 self.stopping = true;
                 return;
@@ -300,7 +298,7 @@ impl Books {
 
     fn check_tick(&mut self, world: &World, quiet: bool, forks: usize) {
         let due = world.pool.deadline();
-        // It came late, and another deadline has passed since the look was due: one look more.
+        // It came late, and another deadline has passed since the poll was due: one more poll.
         let looks = world.pool.poll_at() == Some(world.now);
         assert!(
             !quiet || looks || due.is_none_or(|due| due > world.now),
@@ -311,14 +309,19 @@ impl Books {
         }
         let ended = self.reloads[1] + self.reloads[2];
         assert!(world.pool.is_reloading() || self.reloads[0] == ended);
-        let alive = world.workers.values().filter(|w| w.told.is_none()).count() + forks;
+        let alive = world
+            .workers
+            .values()
+            .filter(|w| w.asked_at.is_none())
+            .count()
+            + forks;
         let room = self.wanted + self.surge(&world.config);
         assert!(alive <= room, "{alive} of {} wanted", self.wanted);
         if forks > 0 && !world.pool.is_reloading() && alive > self.wanted {
             self.count("successors");
             assert!(alive + self.recycling.len() <= room, "too many successors");
         }
-        // P6: no request for ever.
+        // P6: no request lasts for ever.
         let Some(timeout) = world.config.request_timeout else {
             return;
         };
@@ -337,65 +340,6 @@ impl Books {
                     age <= limit + work.away + self.lateness,
                     "{age:?} of {limit:?}"
                 );
-            }
-        }
-    }
-
-    /// It has said so, or it is silent, and has run for long enough.
-    fn ready(&mut self, world: &mut World, slot: usize) {
-        let (now, delay) = (world.now, world.config.ready_delay);
-        let worker = world.workers.get_mut(&slot).expect("nobody is ready");
-        if !worker.ready {
-            let (executed, delay) = (worker.executed.expect("a program"), delay.expect("a delay"));
-            assert!(worker.silent && now >= executed + delay, "ready too early");
-            worker.ready = true;
-            self.count("silent ones ready");
-        }
-    }
-
-    fn kill(&mut self, config: &Config, now: Duration, overdue: Overdue, worker: &mut Worker) {
-        let (since, limit) = match overdue {
-            Overdue::Start => {
-                self.count("killed as it started");
-                assert!(!worker.ready);
-                if worker.told.is_some() {
-                    self.count("killed as it started, though it was told to leave");
-                }
-                (worker.born, config.start_timeout)
-            }
-            Overdue::Exit => {
-                self.count("killed as it left");
-                (worker.told.expect("told"), config.die_timeout)
-            }
-            Overdue::Request => {
-                self.count("killed for its request");
-                let grace = config.request_timeout_grace;
-                let timeout = config.request_timeout.expect("a limit");
-                overdue_since(worker, now, timeout + grace);
-                let (request, noticed) = worker.noticed.expect("notice");
-                assert_eq!(Some(request), worker.said.map(|said| said.request));
-                (noticed, Some(grace))
-            }
-        };
-        let limit = limit.expect("kill without a limit");
-        let took = now - since;
-        assert!(took >= limit, "killed after {took:?} of {limit:?}");
-        worker.told.get_or_insert(now);
-    }
-
-    fn check_limit(&mut self, config: &Config, now: Duration, why: Recycle, worker: &Worker) {
-        match why {
-            Recycle::Requests => {
-                self.count("recycled for requests");
-                assert!(worker.limit > 0 && worker.heard_requests >= worker.limit);
-            }
-            Recycle::Memory => {
-                self.count("recycled for memory");
-                assert!(config.max_memory > 0 && worker.heard_memory > config.max_memory);
-            }
-            Recycle::Lifetime => {
-                self.count("recycled for age");
-                assert!(now >= worker.forked + config.max_lifetime.expect("a limit"));
             }
         }
     }
@@ -436,7 +380,7 @@ impl Books {
         assert!(self.reloads[0] >= self.reloads[1] + self.reloads[2]);
     }
 
-    /// Workers that were there before the latest reload whose new ones were all ready.
+    /// Workers that existed before the latest reload whose new ones were all ready.
     fn old_ones(&self, world: &World) -> usize {
         let old = world
             .workers
@@ -444,56 +388,4 @@ impl Books {
             .filter(|w| w.generation < self.rolled);
         old.count()
     }
-
-    /// P4, exactly.
-    pub(crate) fn check_crash_loop(&self, world: &World) {
-        assert_eq!(world.code, Code::CrashLoop);
-        let Some(&first) = self.forks.first() else {
-            return;
-        };
-        let spent_first = Self::new(&world.config).wanted;
-        let early = self.forks.iter().filter(|at| **at < first + WINDOW);
-        let early = early.count();
-        // The successors of those that reached a limit come on top, until the back-off begins.
-        let config = &world.config;
-        let is_limited =
-            config.max_lifetime.is_some() || config.max_requests > 0 || config.max_memory > 0;
-        if config.start_delay.is_zero() && !is_limited {
-            assert!(
-                early <= 10.max(spent_first + 1),
-                "{early} forks in 10 s, {spent_first} wanted: {:?}, {:?}",
-                self.forks,
-                world.config
-            );
-        }
-        let late: Vec<_> = self.forks[spent_first.min(self.forks.len())..]
-            .iter()
-            .filter(|at| **at >= first + WINDOW)
-            .collect();
-        assert!(
-            late.windows(2).all(|pair| *pair[1] >= *pair[0] + SECOND),
-            "more than one a second: {:?}, {:?}",
-            self.forks,
-            world.config
-        );
-    }
-}
-
-/// The request that the worker was last heard to serve has run for so long: by what was heard of
-/// any worker, and in truth, if the worker speaks the truth.
-fn overdue_since(worker: &Worker, now: Duration, limit: Duration) {
-    let heard = now.saturating_sub(worker.earliest());
-    assert!(heard >= limit, "{heard:?} of {limit:?} by what was heard");
-    if !worker.liar {
-        let work = worker.work.expect("a request");
-        let age = now.saturating_sub(work.began + work.credit);
-        assert!(
-            age >= limit,
-            "{age:?} of {limit:?} in truth: {now:?} {worker:?}"
-        );
-    }
-}
-
-fn overdue(worker: &Worker, now: Duration, limit: Duration) {
-    overdue_since(worker, now, limit);
 }

@@ -13,7 +13,7 @@ const WORKERS: usize = 4;
 const START: Duration = Duration::from_millis(50);
 const REQUEST: Duration = Duration::from_millis(10);
 
-/// A worker: ready then, and busy until then with the last request but for that.
+/// A worker, and what it does.
 struct Worker {
     ready_at: Duration,
     ready: bool,
@@ -21,14 +21,14 @@ struct Worker {
     exits: bool,
 }
 
-/// What ten minutes came to.
+/// The result of ten minutes.
 struct Tally {
     waits: Vec<Duration>,
     departures: usize,
-    told: Vec<Notice>,
+    notices: Vec<Notice>,
 }
 
-/// Requests come evenly, `apart`, and behind four of five of them the worker exits.
+/// Requests arrive evenly, `apart`, and after four of five of them the worker exits.
 fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
     let config = Config {
         processes: WORKERS,
@@ -56,7 +56,7 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
     let mut tally = Tally {
         waits: Vec::new(),
         departures: 0,
-        told: Vec::new(),
+        notices: Vec::new(),
     };
     let (mut now, mut next) = (Duration::ZERO, Duration::from_secs(1));
     let mut actions = Vec::new();
@@ -115,7 +115,7 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
                     let event = WorkerEvent::Forked;
                     pool.handle(now, Event::Worker { slot, event }, &mut actions);
                 }
-                Action::Notice(notice) => tally.told.push(notice),
+                Action::Notice(notice) => tally.notices.push(notice),
                 _ => {}
             }
         }
@@ -140,7 +140,7 @@ fn check(sizing: Sizing, apart: Duration, longest: Duration) {
         median <= longest / 2 && last <= longest,
         "{median:?}, {last:?}"
     );
-    for notice in &tally.told {
+    for notice in &tally.notices {
         assert!(
             !matches!(
                 notice,
@@ -170,6 +170,6 @@ fn eight_requests_a_second_do_not_wait_although_most_workers_exit_after_theirs()
 
 #[test]
 fn all_requests_are_served_at_the_rate_at_which_workers_can_start() {
-    // Four workers, each of which needs 60 ms for a request and its successor's start: 66 a second.
+    // Four workers, each of which needs 60 ms for a request and the start of its replacement: 66 a second.
     check(Sizing::Static, 20 * MS, 2 * START);
 }

@@ -1,4 +1,4 @@
-//! What is done to a world, and how it ends.
+//! Events of a world, and its end.
 
 use fcgipm::pool::{Event, Exit, Resize, SlotState, WorkerEvent};
 
@@ -6,7 +6,7 @@ use crate::worker::Worker;
 use crate::world::{Code, SECOND, World};
 
 impl World {
-    /// The manager is not there for a while, and perhaps nobody is.
+    /// The manager is stopped for a while, and possibly the workers, too.
     fn absence(&mut self) {
         let away = self.random.millis(120_000);
         let workers_too = self.random.one_in(2);
@@ -40,7 +40,7 @@ impl World {
                 }
             }
             6 => {
-                // A page turns to garbage, or makes sense again.
+                // A page becomes invalid, or valid again.
                 let now = self.now;
                 if let Some(worker) = self.victim() {
                     worker.turn_mute(now, !worker.mute);
@@ -58,7 +58,7 @@ impl World {
                 };
             }
             9 => {
-                // News of nobody, or of somebody to whom it means nothing.
+                // An event of an empty slot, or one that does not apply to the worker.
                 let slot = self.random.below(64) as usize;
                 match self.pool.state(slot) {
                     SlotState::Empty | SlotState::Gone => {
@@ -81,11 +81,11 @@ impl World {
         if self.random.one_in(2) {
             self.handle(Event::Connection);
         }
-        // P4: TERM acts at once, and always leads to the end.
+        // P4: TERM acts immediately, and always leads to the end.
         self.handle(Event::Stop);
         self.be_quiet();
         for worker in self.workers.values() {
-            assert!(worker.told.is_some(), "not told to leave");
+            assert!(worker.asked_at.is_some(), "not asked to exit");
         }
         let asked = self.now;
         while !self.books.stopped {
@@ -99,20 +99,20 @@ impl World {
         assert!(self.pool.deadline().is_none());
     }
 
-    /// Every worker is a good one, and as many requests come as before.
+    /// Every worker behaves well, and as many requests arrive as before.
     pub(crate) fn be_good(&mut self) {
         self.code = Code::Good;
         self.liars = false;
         self.queue.clear();
     }
 
-    /// Nobody comes any more.
+    /// No more requests arrive.
     pub(crate) fn be_quiet(&mut self) {
         self.gap = None;
         self.arrives = None;
     }
 
-    /// With good code and limits, every reload ends, the pool is full, and nobody waits.
+    /// With good code and limits, every reload ends, the pool is full, and no request waits.
     pub(crate) fn calm_down(&mut self) {
         if self.config.start_timeout.is_none() || self.config.die_timeout.is_none() {
             return;
@@ -125,7 +125,7 @@ impl World {
         }
         for worker in self.workers.values_mut() {
             worker.turn_mute(self.now, false);
-            // Who lies about a request is not held to it.
+            // A worker with false reports of a request has no deadline for it.
             if let Some(work) = worker.work.as_mut().filter(|_| worker.liar) {
                 work.ends = work.ends.min(self.now + SECOND);
             }

@@ -1,4 +1,4 @@
-//! A reload of a thousand workers, with every page looked at in every turn.
+//! A reload of a thousand workers, with every page polled in every turn.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use nix::sys::time::TimeValLike as _;
 const WORKERS: usize = 1_000;
 const MS: Duration = Duration::from_millis(1);
 
-/// Time that this thread has had a processor: others may want it meanwhile.
+/// The processor time of this thread: other processes may use the processor meanwhile.
 fn spent() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("getrusage");
     let (user, system) = (usage.user_time(), usage.system_time());

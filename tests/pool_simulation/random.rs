@@ -1,4 +1,4 @@
-//! Randomness that replays.
+//! Random numbers that can be replayed.
 
 use std::time::Duration;
 

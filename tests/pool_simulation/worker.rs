@@ -1,4 +1,4 @@
-//! A worker as it really is, and what it says of itself.
+//! A worker as it is, and what it reports.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use fcgipm::pool::{Activity, Exit, Observation, Offers};
 
 use crate::random::Random;
 
-/// A manager that was away for less than this may not notice.
+/// A manager that was stopped for less than this may not notice.
 pub(crate) const UNNOTICED: Duration = Duration::from_secs(2);
 
-/// A request that runs.
+/// A current request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
     pub(crate) began: Duration,
@@ -17,7 +17,7 @@ pub(crate) struct Work {
     reading: Reading,
     /// Time since then that does not count against it.
     pub(crate) credit: Duration,
-    /// Time since then in which the manager was away, or nothing was heard.
+    /// Time since then in which the manager was stopped, or had no valid report.
     pub(crate) away: Duration,
 }
 
@@ -26,25 +26,25 @@ pub(crate) struct Work {
 enum Reading {
     No,
     Shortly,
-    /// Until the client gives up: it never becomes a request.
+    /// Until the client closes the connection: it never becomes a request.
     Always,
 }
 
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Reloads that were begun before it was forked.
+    /// Reloads that began before it was forked.
     pub(crate) generation: usize,
     /// When it was forked.
     pub(crate) forked: Duration,
-    /// Start of the time that its start may take, without the time that it was stopped.
+    /// The beginning of its start timeout, without the time that it was stopped.
     pub(crate) born: Duration,
     pub(crate) ready: bool,
     pub(crate) ready_at: Option<Duration>,
     pub(crate) exit_at: Option<(Duration, Exit)>,
-    /// Start of the time that it may take to leave.
-    pub(crate) told: Option<Duration>,
+    /// The beginning of the time that it may take to exit: when it was asked to.
+    pub(crate) asked_at: Option<Duration>,
     pub(crate) stubborn: bool,
-    /// It exits by itself when it has finished a request.
+    /// It exits on its own when it has finished a request.
     pub(crate) departs: bool,
     pub(crate) work: Option<Work>,
     /// Requests accepted, and finished.
@@ -53,28 +53,28 @@ pub(crate) struct Worker {
     pub(crate) limit: u64,
     pub(crate) memory: u64,
     pub(crate) measured: Option<Duration>,
-    /// It says whatever it likes.
-    /// Connections stand aside in it.
+    /// Its reports are false.
+    /// It has parked connections.
     pub(crate) offers: bool,
     pub(crate) liar: bool,
-    /// Its page makes no sense.
+    /// Its page is invalid.
     pub(crate) mute: bool,
-    /// It is another program since then.
+    /// When it executed another program.
     pub(crate) executed: Option<Duration>,
-    /// A program that says nothing of itself, or nothing yet: asked by a signal, it leaves after its
+    /// A program that reports nothing, or nothing yet: when it is asked by a signal, it exits after its
     /// request.
     pub(crate) silent: bool,
-    /// What it was last heard to say.
+    /// Its last report that the manager has read.
     pub(crate) said: Option<Observation>,
-    /// Since when it has been heard to serve the same request.
+    /// Since when it has reported the same request.
     pub(crate) heard_since: Duration,
-    /// When it was last heard to do something else, and what does not count since.
+    /// When it last reported something else, and the time since then that does not count.
     pub(crate) heard_other: Duration,
     pub(crate) heard_credit: Duration,
-    /// The requests for which it was given notice, or told of as slow.
+    /// The requests for which it was notified, or which were reported as slow.
     pub(crate) noticed: Option<(u64, Duration)>,
     pub(crate) slow: Option<u64>,
-    /// The most that it was heard to have finished, and to use.
+    /// The maximum of its reported requests, and of its memory.
     pub(crate) heard_requests: u64,
     pub(crate) heard_memory: u64,
 }
@@ -88,7 +88,7 @@ impl Worker {
             ready: false,
             ready_at: None,
             exit_at: None,
-            told: None,
+            asked_at: None,
             stubborn: false,
             departs: false,
             work: None,
@@ -114,7 +114,7 @@ impl Worker {
     }
 
     pub(crate) fn serves(&self) -> bool {
-        self.ready && self.told.is_none()
+        self.ready && self.asked_at.is_none()
     }
 
     pub(crate) fn takes(&self, now: Duration) -> bool {
@@ -143,7 +143,7 @@ impl Worker {
         self.finished += u64::from(work.is_none_or(|work| work.reading != Reading::Always));
     }
 
-    /// What its page says, if that makes sense.
+    /// The content of its page, if that is valid.
     pub(crate) fn says(&mut self, now: Duration, random: &mut Random) -> Option<Observation> {
         if self.mute || self.silent {
             return None;
@@ -178,7 +178,7 @@ impl Worker {
                 },
             }
         } else {
-            // One that is being read has no number yet.
+            // A request that is being read has no number yet.
             let (activity, request) = match self.work {
                 None if self.exit_at.is_some() => (Activity::Leaving, self.number),
                 None => (Activity::Idle, self.number),
@@ -208,13 +208,13 @@ impl Worker {
 
     fn hear(&mut self, now: Duration, said: Observation) {
         let before = self.said.replace(said);
-        let same = before.is_some_and(|before| goes_on(before, said));
+        let same = before.is_some_and(|before| is_unchanged(before, said));
         if !runs(said) {
             self.heard_other = now;
             self.heard_since = now;
             self.heard_credit = Duration::ZERO;
         } else if !same {
-            // It began between the last time it was heard and now.
+            // It began between the last report and now.
             self.heard_other = self.heard_since;
             self.heard_credit = Duration::ZERO;
             self.slow = None;
@@ -238,13 +238,13 @@ impl Worker {
         self.mute = mute;
     }
 
-    /// The earliest time at which its request can have begun, by what was heard of it, without the
-    /// time that does not count.
+    /// The earliest time at which its request can have begun, by its reports, without the time that does
+    /// not count.
     pub(crate) fn earliest(&self) -> Duration {
         self.heard_other + self.heard_credit
     }
 
-    /// Time passes in which the manager is away, and this worker perhaps, too.
+    /// Time passes in which the manager is stopped, and possibly this worker, too.
     pub(crate) fn away(&mut self, away: Duration, stopped: bool) {
         let credit = away.saturating_sub(UNNOTICED);
         self.heard_credit += credit;
@@ -261,7 +261,7 @@ impl Worker {
         if stopped {
             self.born += credit;
             self.executed = self.executed.map(|executed| executed + credit);
-            self.told = self.told.map(|told| told + credit);
+            self.asked_at = self.asked_at.map(|at| at + credit);
             self.ready_at = self.ready_at.map(|at| at + away);
             self.exit_at = self.exit_at.map(|(at, exit)| (at + away, exit));
         }
@@ -272,11 +272,30 @@ fn runs(said: Observation) -> bool {
     matches!(said.activity, Activity::Reading | Activity::Busy)
 }
 
-fn goes_on(before: Observation, said: Observation) -> bool {
+fn is_unchanged(before: Observation, said: Observation) -> bool {
     let same = match (before.activity, said.activity) {
         (Activity::Reading, Activity::Reading) => before.since == said.since,
         (Activity::Busy, Activity::Reading) => false,
         _ => runs(before) && runs(said),
     };
     same && before.request == said.request
+}
+
+/// The request that the worker last reported has taken this long: by its reports, and in fact, if its
+/// reports are true.
+pub(crate) fn overdue_since(worker: &Worker, now: Duration, limit: Duration) {
+    let heard = now.saturating_sub(worker.earliest());
+    assert!(heard >= limit, "{heard:?} of {limit:?} by what was heard");
+    if !worker.liar {
+        let work = worker.work.expect("a request");
+        let age = now.saturating_sub(work.began + work.credit);
+        assert!(
+            age >= limit,
+            "{age:?} of {limit:?} in truth: {now:?} {worker:?}"
+        );
+    }
+}
+
+pub(crate) fn overdue(worker: &Worker, now: Duration, limit: Duration) {
+    overdue_since(worker, now, limit);
 }

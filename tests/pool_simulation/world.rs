@@ -6,6 +6,7 @@ use std::time::Duration;
 use fcgipm::pool::{Action, Config, Event, Exit, Pool, Sizing, SlotState, WorkerEvent};
 
 use crate::checks::Books;
+use crate::config::config;
 use crate::random::Random;
 use crate::worker::Worker;
 
@@ -17,7 +18,7 @@ pub(crate) enum Code {
     Good,
     Mixed,
     Broken,
-    /// Every worker dies young, and nobody asks for anything: the back-off can be counted exactly.
+    /// Every worker dies young, and there are no requests: the back-off can be counted exactly.
     CrashLoop,
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct World {
     pub(crate) workers: BTreeMap<usize, Worker>,
     pub(crate) books: Books,
     pub(crate) events: u64,
-    /// How long each connection that waits will take.
+    /// How long the request of each waiting connection will take.
     pub(crate) queue: VecDeque<Duration>,
     /// Mean time between connections.
     pub(crate) gap: Option<Duration>,
@@ -40,56 +41,8 @@ pub(crate) struct World {
     pub(crate) measured: Vec<usize>,
     /// No request takes longer than a second.
     pub(crate) short: bool,
-    /// What the pool has answered, if anybody wants to know.
+    /// The actions of the pool, if they are recorded.
     pub(crate) trace: Option<Vec<(Duration, Action)>>,
-}
-
-fn config(random: &mut Random) -> Config {
-    let size = if random.one_in(7) { 40 } else { 8 };
-    let processes = 1 + random.below(size) as usize;
-    let up_to = |random: &mut Random, most: usize| random.below(most as u64 + 1) as usize;
-    let sizing = match random.below(3) {
-        0 => Sizing::Static,
-        1 => {
-            let min_spare = 1 + up_to(random, processes);
-            Sizing::Dynamic {
-                start: up_to(random, processes),
-                min_spare,
-                max_spare: min_spare + up_to(random, 4),
-            }
-        }
-        _ => Sizing::OnDemand {
-            idle_timeout: (!random.one_in(4)).then(|| random.millis(20_000)),
-        },
-    };
-    let limit = |random: &mut Random, from, to| random.one_in(2).then(|| random.seconds(from, to));
-    Config {
-        processes,
-        max_processes: processes + 5,
-        slots: 2 * processes + 16,
-        reload_surge: random.below(4) as usize,
-        start_delay: if random.one_in(3) {
-            random.millis(500)
-        } else {
-            Duration::ZERO
-        },
-        start_timeout: (!random.one_in(4)).then(|| random.seconds(1, 61)),
-        ready_delay: random.one_in(3).then(|| random.millis(3_000)),
-        die_timeout: (!random.one_in(4)).then(|| random.seconds(1, 61)),
-        sizing,
-        max_requests: if random.one_in(3) {
-            1 + random.below(30)
-        } else {
-            0
-        },
-        max_requests_jitter: random.below(10),
-        max_memory: if random.one_in(3) { 6_000 } else { 0 },
-        max_lifetime: random.one_in(3).then(|| random.seconds(5, 120)),
-        request_timeout: limit(random, 0, 30),
-        request_timeout_grace: random.millis(6_000),
-        slow_request: limit(random, 0, 10),
-        seed: random.next(),
-    }
 }
 
 impl World {
@@ -108,7 +61,7 @@ impl World {
             _ => Code::CrashLoop,
         };
         if code == Code::CrashLoop {
-            // Who is killed for a request is replaced at once, and is not what is counted here.
+            // A worker that is killed for a request is replaced immediately, and does not count here.
             config.request_timeout = None;
         }
         let gap = match random.below(4) {
@@ -126,7 +79,7 @@ impl World {
             queue: VecDeque::new(),
             gap: gap.filter(|_| code != Code::CrashLoop),
             arrives: None,
-            // Who says that it is busy is not woken: only a limit ends it.
+            // A worker that reports to be busy is not woken: only a limit ends it.
             liars: config.die_timeout.is_some() && random.one_in(3),
             measured: Vec::new(),
             short: false,
@@ -136,7 +89,7 @@ impl World {
             code,
         };
         if code == Code::CrashLoop {
-            // Somebody waits all the time.
+            // A connection waits all the time.
             this.queue.push_back(SECOND);
         }
         this.arrives = this.gap;
@@ -150,7 +103,7 @@ impl World {
             .count()
     }
 
-    /// Hands in one event, performs the actions, checks what must hold.
+    /// Reports one event, performs the actions, and checks the invariants.
     pub(crate) fn handle(&mut self, event: Event) {
         self.events += 1;
         let mut actions = Vec::new();
@@ -163,8 +116,8 @@ impl World {
         self.books = books;
         for action in actions {
             match action {
-                Action::Wake { slot } => self.may_leave(slot, true),
-                Action::Terminate { slot } => self.may_leave(slot, false),
+                Action::Wake { slot } => self.may_exit(slot, true),
+                Action::Terminate { slot } => self.may_exit(slot, false),
                 Action::Kill { slot, .. } => {
                     let exit = (self.now + Duration::from_millis(1), Exit::Signal(9));
                     self.worker(slot).exit_at = Some(exit);
@@ -209,7 +162,7 @@ impl World {
             _ => Exit::Signal(11),
         };
         let hangs = !good && self.code != Code::CrashLoop && self.random.one_in(3);
-        // With a crash loop by load none is ready: the load would ask for more of those that were.
+        // With a crash loop by load none is ready: the load would require more of those that were.
         let never = self.code == Code::CrashLoop && self.config.sizing != Sizing::Static;
         let mut worker = Worker::new(now, self.pool.request_limit(slot));
         worker.ready_at = (good || (!hangs && !never && self.random.one_in(2))).then_some(ready_at);
@@ -218,7 +171,7 @@ impl World {
         worker.liar = self.liars && self.random.one_in(4);
         worker.generation = self.books.reloads[0];
         worker.departs = !self.short && self.random.one_in(8);
-        // Looks come more often then: a world that is compared with another has none.
+        // Polls are more frequent then: a world that is compared with another has none.
         worker.offers = !self.short && self.random.one_in(3);
         self.workers.insert(slot, worker);
         self.report(slot, WorkerEvent::Forked);
@@ -227,7 +180,7 @@ impl World {
         }
     }
 
-    /// The worker becomes a program that speaks, that never does, or that does so late.
+    /// The worker executes a program that reports, that never does, or that does so late.
     fn execute(&mut self, slot: usize) {
         let (kind, now) = (self.random.below(4), self.now);
         let Some(worker) = self.workers.get_mut(&slot) else {
@@ -258,10 +211,10 @@ impl World {
         self.handle(Event::Worker { slot, event });
     }
 
-    /// A worker was told to leave: it does, unless it has work, or will not.
-    fn may_leave(&mut self, slot: usize, woken: bool) {
+    /// A worker was asked to exit: it does, unless it serves a request or is stubborn.
+    fn may_exit(&mut self, slot: usize, woken: bool) {
         let soon = self.random.millis(20);
-        // One wake-up in four falls between a look at the flag and the wait. The signal that stops a program is never missed:
+        // One wake-up in four arrives between the check of the flag and the wait. The signal that stops a program is never missed:
         // in the worker a timer repeats it.
         let missed = self.random.one_in(4) && woken;
         let now = self.now;
@@ -271,7 +224,7 @@ impl World {
         } else if worker.ready {
             worker.work.is_none() && !missed
         } else {
-            // One that has just reached its first wait needs no wake-up: it looks at the flag.
+            // A worker that has just reached its first wait needs no wake-up: it checks the flag.
             !woken
         };
         if reached && !worker.stubborn && worker.exit_at.is_none() {
@@ -279,84 +232,7 @@ impl World {
         }
     }
 
-    /// What happens by itself: requests end, connections come and are taken.
-    fn work(&mut self) {
-        let now = self.now;
-        let mut reached = Vec::new();
-        for (slot, worker) in &mut self.workers {
-            if worker.work.is_some_and(|work| work.ends <= now) {
-                worker.finish();
-                if worker.told.is_some() && !worker.stubborn && worker.exit_at.is_none() {
-                    worker.exit_at = Some((now, Exit::Code(0)));
-                }
-                if worker.limit > 0 && worker.finished >= worker.limit {
-                    reached.push(*slot);
-                }
-                if worker.departs && worker.finished > 0 && worker.exit_at.is_none() {
-                    worker.exit_at = Some((now, Exit::Code(0)));
-                }
-            }
-        }
-        // Who has reached a limit wakes the manager.
-        for slot in reached {
-            self.look(slot);
-        }
-        while let (Some(at), Some(gap)) = (self.arrives, self.gap)
-            && at <= now
-        {
-            let crowd = if self.random.one_in(10) {
-                self.random.below(20)
-            } else {
-                0
-            };
-            for _ in 0..=crowd {
-                let takes = self.takes();
-                if self.queue.len() < 50 {
-                    self.queue.push_back(takes);
-                }
-            }
-            // Not the times of an absence all over again.
-            self.arrives = Some(now + self.random.millis(2 * gap.as_millis() as u64 + 1));
-        }
-        let waits = !self.queue.is_empty();
-        if waits && self.pool.watch_listener().is_some_and(|at| at <= now) && !self.random.one_in(4)
-        {
-            self.handle(Event::Connection);
-        }
-        if self.code == Code::CrashLoop {
-            return;
-        }
-        for worker in self.workers.values_mut() {
-            if worker.takes(now)
-                && let Some(takes) = self.queue.pop_front()
-            {
-                // Nobody would end it.
-                let takes = if worker.silent {
-                    takes.min(60 * SECOND)
-                } else {
-                    takes
-                };
-                worker.accept(now, takes, &mut self.random);
-            }
-        }
-    }
-
-    /// How long a request takes: for ever only if somebody will end it.
-    fn takes(&mut self) -> Duration {
-        if self.short {
-            return self.random.millis(900);
-        }
-        match self.random.below(12) {
-            0 if self.config.die_timeout.is_some() && self.config.request_timeout.is_some() => {
-                100_000 * SECOND
-            }
-            0 | 1 => self.random.millis(60_000),
-            2..=4 => self.random.millis(4_000),
-            _ => self.random.millis(60),
-        }
-    }
-
-    /// Looks at the page of a worker.
+    /// Polls the page of a worker.
     pub(crate) fn look(&mut self, slot: usize) {
         let now = self.now;
         match self.pool.state(slot) {
@@ -377,15 +253,15 @@ impl World {
         let slots: Vec<_> = self.workers.keys().copied().collect();
         for &slot in &slots {
             let worker = self.worker(slot);
-            let speaks = worker.ready_at.is_some_and(|at| at <= now);
-            if worker.ready && speaks && worker.silent && worker.told.is_none() {
+            let reports = worker.ready_at.is_some_and(|at| at <= now);
+            if worker.ready && reports && worker.silent && worker.asked_at.is_none() {
                 worker.ready_at = None;
                 worker.silent = false;
             }
-            if !worker.ready && speaks {
+            if !worker.ready && reports {
                 worker.ready_at = None;
                 worker.silent = false;
-                if worker.told.is_none() {
+                if worker.asked_at.is_none() {
                     worker.ready = true;
                     self.report(slot, WorkerEvent::Ready);
                 }
@@ -399,7 +275,7 @@ impl World {
                 let worker = &self.workers[&slot];
                 let has_served = worker.number > 0 && !worker.silent && !worker.mute;
                 let departs = worker.serves() && exit == Exit::Code(0);
-                // Its word is taken for it, which a test of its own is about.
+                // Its report is believed, which has a separate test.
                 let may_claim = worker.liar && self.code != Code::CrashLoop;
                 if has_served || may_claim && self.random.one_in(2) {
                     if departs {
@@ -419,7 +295,7 @@ impl World {
                 self.report(slot, WorkerEvent::Memory { bytes });
             }
         }
-        // Other things wake the manager, too.
+        // Other events wake the manager, too.
         let by_chance = !self.short && self.random.one_in(50);
         let due = self.pool.poll_at().is_some_and(|at| at <= now) || by_chance;
         for &slot in &slots {
@@ -430,14 +306,14 @@ impl World {
         self.handle(Event::Tick);
     }
 
-    /// When something happens by itself.
+    /// When something happens on its own.
     fn next(&self) -> Option<Duration> {
         let workers = self.workers.values();
         let waits = !self.queue.is_empty();
         workers
             .flat_map(|w| {
-                let speaks = (!w.ready || w.silent) && w.told.is_none();
-                let ready_at = w.ready_at.filter(|_| speaks);
+                let reports = (!w.ready || w.silent) && w.asked_at.is_none();
+                let ready_at = w.ready_at.filter(|_| reports);
                 let exit_at = w.exit_at.map(|(at, _)| at);
                 [ready_at, exit_at, w.work.map(|work| work.ends)]
             })
@@ -448,14 +324,14 @@ impl World {
             .min()
     }
 
-    /// A silent worker has become ready with the last tick, and takes what waits.
+    /// A silent worker has become ready with the last tick, and accepts what waits.
     fn served_now(&self) -> Option<Duration> {
         let mut workers = self.workers.values();
         let takes = |worker: &Worker| worker.silent && worker.takes(self.now);
         (self.code != Code::CrashLoop && workers.any(takes)).then_some(self.now)
     }
 
-    /// Goes to the next thing that happens by itself; `false` if nothing will.
+    /// Continues to the next thing that happens on its own; `false` if nothing will.
     pub(crate) fn advance(&mut self) -> bool {
         let next = self.next();
         if let Some(next) = next {
@@ -466,7 +342,7 @@ impl World {
         next.is_some()
     }
 
-    /// Goes on to this time.
+    /// Continues to this time.
     pub(crate) fn advance_to(&mut self, end: Duration) {
         while self.next().is_some_and(|next| next < end) {
             self.advance();

@@ -1,7 +1,7 @@
 //! What the manager observes, and reports to the pool.
 //!
-//! The order counts: signals, standard error, programs, deaths (what a worker leaves is handled before
-//! its death is reported), connections, pages.
+//! The order counts: signals, standard error, programs, deaths (each after everything else that the
+//! worker has reported or handed over), connections, pages.
 
 use std::time::Duration;
 

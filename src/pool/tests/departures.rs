@@ -33,7 +33,7 @@ fn a_young_worker_that_has_served_and_exits_with_0_is_replaced_immediately_howev
         driver.report(0, WorkerEvent::Ready);
         driver.settle();
     }
-    let told = |notice: &Notice| {
+    let reported = |notice: &Notice| {
         matches!(
             notice,
             Notice::BackingOff { .. }
@@ -42,8 +42,8 @@ fn a_young_worker_that_has_served_and_exits_with_0_is_replaced_immediately_howev
                 | Notice::Recovered
         )
     };
-    let told: Vec<_> = driver.notices().into_iter().filter(told).collect();
-    assert_eq!(told, []);
+    let reported: Vec<_> = driver.notices().into_iter().filter(reported).collect();
+    assert_eq!(reported, []);
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn workers_that_falsely_report_to_have_served_cause_at_most_a_hundred_forks_a_se
         let late = forks.split_off(150);
         assert!(late.windows(2).all(|pair| pair[1] - pair[0] >= 9 * MS));
         let limited = Notice::DeparturesLimited { limit: 100 };
-        let told = driver.notices();
-        let told = told.iter().filter(|notice| **notice == limited);
-        assert_eq!(told.count(), 1);
+        let reported = driver.notices();
+        let reported = reported.iter().filter(|notice| **notice == limited);
+        assert_eq!(reported.count(), 1);
     }
 }
 

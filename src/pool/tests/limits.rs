@@ -43,11 +43,11 @@ fn a_request_is_reported_as_slow_then_notified_then_killed_on_time() {
     let said = driver.busy_since(began);
     driver.report(0, WorkerEvent::Observed(said));
     driver.tell(Event::Tick);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while driver.now < began + 16 * SECOND {
         driver.next_poll(said);
         let now = driver.now - began;
-        told.extend(driver.taken().into_iter().map(|action| (now, action)));
+        reported.extend(driver.taken().into_iter().map(|action| (now, action)));
     }
     let age = 3 * SECOND;
     let slow = Action::Notice(Notice::Slow { slot: 0, age });
@@ -62,7 +62,7 @@ fn a_request_is_reported_as_slow_then_notified_then_killed_on_time() {
         rescue: true,
     };
     assert_eq!(
-        told,
+        reported,
         [
             (3 * SECOND, slow),
             (10 * SECOND, late),
@@ -255,12 +255,12 @@ fn requests_whose_parameters_arrive_slowly_do_not_add_up_to_one_long_request() {
         ..busy
     };
     let end = driver.now + 4 * SECOND;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while driver.now < end {
         driver.next_poll(said);
-        told.extend(driver.taken());
+        reported.extend(driver.taken());
     }
-    assert_eq!(told, [slow]);
+    assert_eq!(reported, [slow]);
 }
 
 /// Requests of 250 ms with this limit: how late each notice came.

@@ -92,9 +92,9 @@ impl Driver {
 fn a_reload_is_done_when_the_last_old_worker_has_exited() {
     let mut driver = Driver::serving(|config| config.processes = 2);
     driver.roll();
-    let told = driver.notices();
-    assert!(told.contains(&Notice::ReloadRolled { old: 2 }));
-    assert!(!told.contains(&Notice::ReloadDone));
+    let reported = driver.notices();
+    assert!(reported.contains(&Notice::ReloadRolled { old: 2 }));
+    assert!(!reported.contains(&Notice::ReloadDone));
     assert!(driver.pool.is_reloading());
     driver.exits(0, 0);
     assert!(!driver.is_done());
@@ -105,9 +105,9 @@ fn a_reload_is_done_when_the_last_old_worker_has_exited() {
         driver.settle();
     }
     let overdue = Overdue::Exit;
-    let told = driver.notices();
-    assert!(told.contains(&Notice::Killing { slot: 1, overdue }));
-    assert!(!told.contains(&Notice::ReloadDone));
+    let reported = driver.notices();
+    assert!(reported.contains(&Notice::Killing { slot: 1, overdue }));
+    assert!(!reported.contains(&Notice::ReloadDone));
     driver.report(1, WorkerEvent::Exited(Exit::Signal(9)));
     assert!(driver.is_done());
     assert!(!driver.pool.is_reloading());
@@ -122,9 +122,9 @@ fn a_reload_does_not_wait_for_the_old_workers_of_the_one_before() {
     driver.roll();
     driver.taken();
     driver.roll();
-    let told = driver.notices();
-    assert!(told.contains(&Notice::ReloadBegun));
-    assert!(told.contains(&Notice::ReloadRolled { old: 2 }));
+    let reported = driver.notices();
+    assert!(reported.contains(&Notice::ReloadBegun));
+    assert!(reported.contains(&Notice::ReloadRolled { old: 2 }));
     driver.exits(0, 0);
     assert!(!driver.is_done());
     driver.exits(1, 0);
