@@ -139,6 +139,7 @@ impl Parked {
         !self.is_lingering() && self.framing.is_between_records()
     }
 
+    #[inline]
     pub(super) fn into_incoming(self, when_quiet: WhenQuiet) -> Incoming {
         Incoming {
             connection: self.connection,
@@ -188,12 +189,13 @@ impl Incoming {
     }
 }
 
-/// What becomes of a connection behind a request, or without one.
-#[derive(Debug)]
+/// What becomes of the current connection behind a request, or without one. Only the decision: the
+/// connection is moved once, to where it goes.
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(super) enum Disposal {
     /// It stays the current one: its next request was sent ahead, or last reads follow.
     Keep,
-    Park(Parked),
-    Close(Connection),
+    Park(Idle),
+    Close,
 }

@@ -104,17 +104,11 @@ impl Request {
     }
 
     /// In a child, takes a request that was left.
-    #[inline]
-    pub(super) fn take_if_left(&mut self) {
-        if !self.is_of_this_process() {
-            self.take_left();
-        }
-    }
-
     #[cold]
-    fn take_left(&mut self) {
+    pub(super) fn take_left(&mut self) {
         let sharing = self.exchange.sharing();
-        if self.is_active() && sharing.has_forked() && sharing.take_left() {
+        let may_take = !self.is_of_this_process() && self.is_active();
+        if may_take && sharing.has_forked() && sharing.take_left() {
             self.enter_child();
             self.owner = OwnerPid::this_process();
             self.exchange.keep_in_child();

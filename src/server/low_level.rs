@@ -26,7 +26,7 @@ impl Request {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn end_stream(&mut self, stream: Stream) -> Result<()> {
-        self.writer("end of stream")?.end_stream(stream)
+        self.with_writer("end of stream", |writer| writer.end_stream(stream))
     }
 
     /// Ends the response, with the exit status as it is now. Input can still be read; nothing can be
@@ -36,7 +36,7 @@ impl Request {
     /// As [`write`](Self::write).
     pub fn end_response(&mut self) -> Result<()> {
         let exit_status = self.exchange.exit_status();
-        self.writer("end of response")?.end_response(exit_status)
+        self.with_writer("end of response", |writer| writer.end_response(exit_status))
     }
 
     /// Ends the request without an answer, and hands its connection to the host.
@@ -46,8 +46,9 @@ impl Request {
     pub fn release(&mut self) -> Result<OwnedFd> {
         self.check_active("release")?;
         self.acceptor.reclaim_offer(&self.status);
-        let connection = self.exchange.abandon(&mut self.status);
-        let connection = connection.ok_or_else(closed)?;
+        // Not closed: it goes to the host.
+        let _ = self.exchange.abandon(&mut self.status);
+        let connection = self.exchange.detach().ok_or_else(closed)?;
         Ok(self.acceptor.unwatch(connection).into_fd())
     }
 
@@ -117,6 +118,6 @@ impl Request {
     /// [`Code::State`] when there is no request.
     pub fn id(&self) -> Result<u16> {
         self.check_active_here("id")?;
-        Ok(self.exchange.request_id())
+        Ok(self.exchange.inbound().request_id().unwrap_or_default())
     }
 }

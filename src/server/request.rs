@@ -64,7 +64,7 @@ impl Request {
     /// [`Code::State`] when there is no request.
     pub fn params(&mut self) -> Result<&mut Params> {
         self.check_active_here("params")?;
-        Ok(self.exchange.params_mut())
+        Ok(self.exchange.inbound_mut().params_mut())
     }
 
     /// The active request's role.
@@ -73,9 +73,8 @@ impl Request {
     /// [`Code::State`] when there is no request.
     pub fn role(&self) -> Result<Role> {
         self.check_active_here("role")?;
-        self.exchange
-            .role()
-            .ok_or_else(|| self.owner.refuse("role"))
+        let role = self.exchange.inbound().role();
+        role.ok_or_else(|| self.owner.refuse("role"))
     }
 
     /// Whether the peer asked to keep the connection.
@@ -84,7 +83,7 @@ impl Request {
     /// [`Code::State`] when there is no request.
     pub fn keep_connection(&self) -> Result<bool> {
         self.check_active_here("keep connection")?;
-        Ok(self.exchange.keep_connection())
+        Ok(self.exchange.inbound().keep_connection())
     }
 
     /// The connection's descriptor and peer. The descriptor stays the library's.
@@ -128,12 +127,13 @@ impl Request {
             }
             if let Some(manager) = worker::current() {
                 self.status.reading();
-                self.exchange.set_capacity(manager.page.pool_size());
+                let inbound = self.exchange.inbound_mut();
+                inbound.set_capacity(manager.page.pool_size());
             }
             let nothing_parked = !self.acceptor.has_parked();
             match self.exchange.read_request(&mut self.status, nothing_parked) {
                 ControlFlow::Continue(()) => break,
-                ControlFlow::Break(disposal) => self.acceptor.dispose(disposal),
+                ControlFlow::Break(disposal) => self.dispose(disposal),
             }
         }
         worker::follow_guard();
@@ -235,7 +235,7 @@ impl Request {
     /// [`Code::Closed`] when the peer has closed the connection, [`Code::TimedOut`] when it takes
     /// nothing: again at each further call. [`Code::State`] when there is no request.
     pub fn write(&mut self, stream: Stream, data: &[u8]) -> Result<()> {
-        self.writer("write")?.write(stream, data)
+        self.with_writer("write", |writer| writer.write(stream, data))
     }
 
     /// Sends what was gathered.
@@ -243,7 +243,7 @@ impl Request {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn flush(&mut self) -> Result<()> {
-        self.writer("flush")?.flush()
+        self.with_writer("flush", |writer| writer.flush())
     }
 
     /// Ends the response. Afterwards there is no request, whatever is returned.
@@ -256,7 +256,7 @@ impl Request {
         let acceptor = &mut self.acceptor;
         let retirement = || acceptor.retirement();
         let (outcome, disposal) = self.exchange.finish(&mut self.status, retirement);
-        self.acceptor.dispose(disposal);
+        self.dispose(disposal);
         outcome
     }
 
@@ -267,9 +267,26 @@ impl Request {
     pub fn abandon(&mut self) -> Result<()> {
         self.check_active_here("abandon")?;
         self.acceptor.reclaim_offer(&self.status);
-        let connection = self.exchange.abandon(&mut self.status);
-        self.acceptor.dispose(Disposal::from(connection));
+        let disposal = self.exchange.abandon(&mut self.status);
+        self.dispose(disposal);
         Ok(())
+    }
+
+    #[inline]
+    fn dispose(&mut self, disposal: Disposal) {
+        match disposal {
+            Disposal::Keep => {}
+            Disposal::Park(idle) => {
+                if let Some(parked) = self.exchange.take_parked(idle) {
+                    self.acceptor.park(parked);
+                }
+            }
+            Disposal::Close => {
+                if let Some(connection) = self.exchange.detach() {
+                    self.acceptor.close(connection);
+                }
+            }
+        }
     }
 
     /// Ends a request that the host has not ended.
@@ -282,28 +299,40 @@ impl Request {
     }
 
     /// The active request's input.
+    #[inline]
     pub(super) fn reader(&mut self, what: &str) -> Result<Reader<'_>> {
-        let may_read = self.owner.is_this_process() || self.exchange.sharing().is_reader();
-        let owner = self.owner;
-        self.exchange
-            .reader(&mut self.status)
-            .filter(|_| may_read)
-            .ok_or_else(|| owner.refuse(what))
+        if !self.owner.is_this_process() && !self.exchange.sharing().is_reader() {
+            return Err(self.owner.refuse(what));
+        }
+        match self.exchange.reader(&mut self.status) {
+            Some(reader) => Ok(reader),
+            None => Err(self.owner.refuse(what)),
+        }
     }
 
-    /// The active request's response. A child that it was left to takes it.
-    pub(super) fn writer(&mut self, what: &str) -> Result<Writer<'_>> {
-        self.take_if_left();
-        let owner = self.owner;
-        self.exchange
-            .writer(&mut self.status)
-            .filter(|_| owner.is_this_process())
-            .ok_or_else(|| owner.refuse(what))
+    /// Calls this with the active request's response. A child that it was left to takes it.
+    #[inline]
+    pub(super) fn with_writer(
+        &mut self,
+        what: &str,
+        call: impl FnOnce(&mut Writer<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if !self.owner.is_this_process() {
+            self.take_left();
+            self.owner.check()?;
+        }
+        match self.exchange.writer(&mut self.status) {
+            Some(mut writer) => call(&mut writer),
+            None => Err(self.owner.refuse(what)),
+        }
     }
 
     /// Whether there is a request to write to. A child that it was left to takes it.
     pub(super) fn check_active(&mut self, what: &str) -> Result<()> {
-        self.take_if_left();
+        if self.owner.is_this_process() && self.is_active() {
+            return Ok(());
+        }
+        self.take_left();
         self.check_active_here(what)
     }
 
@@ -327,7 +356,7 @@ impl Drop for Request {
         if self.is_active() {
             let _ = self.finish_or_abandon();
         }
-        self.acceptor.close();
+        self.acceptor.end();
     }
 }
 

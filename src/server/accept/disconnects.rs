@@ -93,6 +93,7 @@ impl DisconnectCheck {
     }
 
     /// Whether the peer of a new connection has disconnected, if it is one of those that are checked.
+    #[inline]
     pub(super) fn skips(
         &mut self,
         connection: &Connection,

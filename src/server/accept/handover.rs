@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::idle_set::IdleSet;
 use crate::server::connection::{Connection, Parked, WhenQuiet};
-use crate::sys::fd::transfer;
+use crate::sys::fd::transfer::{self, Received};
 use crate::sys::log::{self, Level};
 use crate::sys::socket::listen;
 use crate::worker::{self, ManagerLink};
@@ -52,34 +52,26 @@ pub(super) fn send(idle: &IdleSet, parked: Parked, manager: &ManagerLink) -> Res
     }
 }
 
-/// What the queue had.
-#[derive(Debug)]
-pub(super) enum Received {
-    Connection(Connection, WhenQuiet),
-    /// Something that no worker of ours sends; it was closed and logged.
-    Rubbish,
-    Nothing,
-    /// Nothing more is to be taken from it.
-    Closed,
-    /// What waits there stays there.
-    Failed(Errno),
-}
-
-/// Receives one connection, if one waits.
-pub(super) fn receive(listener: Option<BorrowedFd<'_>>, manager: &ManagerLink) -> Received {
-    let (Some(listener), false) = (listener, transfer::is_flooded()) else {
-        return Received::Closed;
+/// Receives one connection. EAGAIN: none waits. EPIPE: nothing more is to be received. `None`: another
+/// worker sent something else, which was closed.
+pub(super) fn receive(
+    listener: Option<BorrowedFd<'_>>,
+    manager: &ManagerLink,
+) -> nix::Result<Option<(Connection, WhenQuiet)>> {
+    let listener = listener.filter(|_| !transfer::is_flooded());
+    let listener = listener.ok_or(Errno::EPIPE)?;
+    // EPIPE: a worker has shut it down. It would be readable for ever.
+    let checked = match transfer::take(manager.handover.1.as_fd())? {
+        Received::Queued(queued, kind) => queued.check(listener).map(|fd| (fd, kind)),
+        Received::Rubbish => None,
+        Received::Nothing => return Err(Errno::EAGAIN),
     };
-    let (queued, kind) = match transfer::take(manager.handover.1.as_fd()) {
-        Ok(transfer::Received::Queued(queued, kind)) => (queued, kind),
-        Ok(transfer::Received::Rubbish) => return rubbish(),
-        Ok(transfer::Received::Nothing) => return Received::Nothing,
-        // A worker has shut it down. It would be readable for ever.
-        Err(Errno::EPIPE) => return Received::Closed,
-        Err(errno) => return Received::Failed(errno),
-    };
-    let Some(fd) = queued.check(listener) else {
-        return rubbish();
+    let Some((fd, kind)) = checked else {
+        log::limited(
+            Level::Warning,
+            "received something from another worker that is not a connection of this pool; ignoring it",
+        );
+        return Ok(None);
     };
     let peer = listen::peer_of(fd.as_fd());
     let when_quiet = if kind == worker::SILENT {
@@ -87,13 +79,5 @@ pub(super) fn receive(listener: Option<BorrowedFd<'_>>, manager: &ManagerLink) -
     } else {
         WhenQuiet::Park
     };
-    Received::Connection(Connection::received(fd, peer), when_quiet)
-}
-
-fn rubbish() -> Received {
-    log::limited(
-        Level::Warning,
-        "received something from another worker that is not a connection of this pool; ignoring it",
-    );
-    Received::Rubbish
+    Ok(Some((Connection::received(fd, peer), when_quiet)))
 }

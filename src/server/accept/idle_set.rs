@@ -77,6 +77,7 @@ impl IdleSet {
     }
 
     /// Parks a connection. One that cannot be watched is handed back.
+    #[inline]
     pub(super) fn park(&mut self, mut parked: Parked) -> Result<(), Box<Parked>> {
         parked.since = clock::recently();
         if self.poller.watch(&mut parked.connection).is_err() {

@@ -51,7 +51,7 @@ use self::wake_ups::WakeUps;
 pub use self::wake_ups::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
-use crate::server::connection::{Connection, Disposal, Idle, Incoming, Parked, WhenQuiet};
+use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
 use crate::server::listen::check_listening;
 use crate::server::settings::Admission;
 use crate::sys::log::{self, Level};
@@ -188,12 +188,9 @@ impl Acceptor {
         self.disconnects.request_ended();
     }
 
-    /// Does with a connection what its last request, or the lack of one, led to.
-    pub(super) fn dispose(&mut self, disposal: Disposal) {
-        match disposal {
-            Disposal::Keep => {}
-            Disposal::Park(parked) => self.park(parked),
-            Disposal::Close(connection) => drop(self.unwatch(connection)),
+    pub(super) fn close(&self, mut connection: Connection) {
+        if let Some(idle) = &self.idle {
+            idle.poller.unwatch(&mut connection);
         }
     }
 
@@ -207,7 +204,8 @@ impl Acceptor {
 
     /// Parks a connection. Where that is impossible it is closed, which costs its peer no request:
     /// nothing of one has arrived.
-    fn park(&mut self, mut parked: Parked) {
+    #[inline]
+    pub(super) fn park(&mut self, mut parked: Parked) {
         let listener = self.borrow_listener();
         match self.open_idle_set(worker::current()) {
             Ok(idle) => {
@@ -282,7 +280,7 @@ impl Acceptor {
     }
 
     /// Logs what was not logged yet, and gives up what is parked: the loop ends.
-    pub(super) fn close(&mut self) {
+    pub(super) fn end(&mut self) {
         self.disconnects.log_pending();
         self.hand_over_at_end();
     }

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 
 use super::errors::{TRANSIENT_MAX, is_lack_of_descriptors, is_transient};
-use super::handover::{self, Received};
+use super::handover;
 use super::idle_set::{IdleSet, WaitOutcome};
 use super::poller::Ready;
 use super::{Acceptor, Next};
@@ -116,6 +116,7 @@ impl Acceptor {
     /// One wait. Before the first connection is parked it is accept(2) itself: the kernel wakes one
     /// worker for one connection, and nothing else costs a system call. Later it is epoll_wait(2), but
     /// while nothing is parked the listen queue may be tried first.
+    #[inline]
     fn wait_once(
         &mut self,
         manager: Option<&ManagerLink>,
@@ -157,6 +158,7 @@ impl Acceptor {
     }
 
     /// A parked connection is not parked any more. `None`: it was closed.
+    #[inline]
     pub(super) fn take_parked(
         &mut self,
         place: usize,
@@ -220,36 +222,36 @@ impl Acceptor {
         }
         for _ in 0..AT_ONCE {
             match handover::receive(self.borrow_listener(), manager) {
-                Received::Nothing => return None,
-                Received::Rubbish => {}
-                Received::Connection(connection, when_quiet) => {
-                    // The manager, which may have accepted it, does not know whom this worker admits.
+                // The manager, which may have accepted it, does not know whom this worker admits.
+                Ok(Some((connection, when_quiet)))
                     if self.admission.admits(connection.peer)
-                        && !self.disconnects.has_disconnected(&connection, status)
-                    {
-                        return Some(Incoming::unread(connection, when_quiet));
-                    }
+                        && !self.disconnects.has_disconnected(&connection, status) =>
+                {
+                    return Some(Incoming::unread(connection, when_quiet));
                 }
-                Received::Closed => {
-                    if let Some(idle) = &mut self.idle {
-                        idle.poller.ignore_handover(manager);
-                    }
-                    return None;
-                }
-                Received::Failed(errno) => {
-                    // A worker that has a descriptor left receives it.
-                    if let Some(idle) = &mut self.idle {
-                        idle.poller.pause_handover(manager);
-                    }
-                    log::limited(
-                        Level::Warning,
-                        &format!("receiving a handed-over connection: {}", errno.desc()),
-                    );
+                Ok(_) => {}
+                Err(errno) => {
+                    self.receive_failed(errno, manager);
                     return None;
                 }
             }
         }
         None
+    }
+
+    fn receive_failed(&mut self, errno: Errno, manager: &ManagerLink) {
+        let poller = self.idle.as_mut().map(|idle| &mut idle.poller);
+        match (errno, poller) {
+            (Errno::EAGAIN, _) | (Errno::EPIPE, None) => return,
+            (Errno::EPIPE, Some(poller)) => return poller.ignore_handover(manager),
+            // A worker that has a descriptor left receives it.
+            (_, Some(poller)) => poller.pause_handover(manager),
+            (_, None) => {}
+        }
+        log::limited(
+            Level::Warning,
+            &format!("receiving a handed-over connection: {}", errno.desc()),
+        );
     }
 
     /// accept(2) failed: the next attempt follows, unless the error does not pass.

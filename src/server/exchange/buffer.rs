@@ -31,11 +31,11 @@ pub(super) enum Progress {
 pub(super) struct ReceiveBuffer {
     memory: Box<[u8]>,
     /// Received, not decoded.
-    undecoded: Range<usize>,
+    pub(super) undecoded: Range<usize>,
     /// Decoded bytes of the input that the application has not read.
     body: Range<usize>,
     /// The last call received all that the peer had sent of a large input.
-    socket_drained: bool,
+    pub(super) socket_drained: bool,
 }
 
 impl ReceiveBuffer {
@@ -103,22 +103,12 @@ impl ReceiveBuffer {
         &mut self.memory
     }
 
-    /// These bytes of the memory were received and are to be decoded.
-    pub(super) fn set_undecoded(&mut self, range: Range<usize>) {
-        self.undecoded = range;
-    }
-
-    /// What is to be decoded ends here.
-    pub(super) fn extend_undecoded(&mut self, end: usize) {
-        self.undecoded.end = end;
-    }
-
     /// Whether all received bytes were decoded.
     pub(super) fn is_decoded(&self) -> bool {
         self.undecoded.is_empty()
     }
 
-    pub(super) fn undecoded(&self) -> &[u8] {
+    pub(super) fn undecoded_bytes(&self) -> &[u8] {
         &self.memory[self.undecoded.clone()]
     }
 
@@ -145,13 +135,5 @@ impl ReceiveBuffer {
     /// Nothing of the input is to be delivered any more.
     pub(super) fn drop_body(&mut self) {
         self.body = 0..0;
-    }
-
-    pub(super) fn set_socket_drained(&mut self, drained: bool) {
-        self.socket_drained = drained;
-    }
-
-    pub(super) fn take_socket_drained(&mut self) -> bool {
-        std::mem::take(&mut self.socket_drained)
     }
 }

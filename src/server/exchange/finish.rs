@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::Exchange;
 use super::buffer::Progress;
 use super::input::Input;
 use super::output;
-use super::{Exchange, Serving};
-use crate::error::{Code, Error, Result};
-use crate::server::connection::{Connection, Disposal, Idle, Parked, WhenQuiet};
+use crate::error::Result;
+use crate::server::connection::{Disposal, Idle, WhenQuiet};
 use crate::sys::fd::io;
 use crate::sys::process::request_owner::Ending;
 use crate::sys::socket::listen::Peer;
@@ -29,45 +29,43 @@ impl Exchange {
         status: &mut LoopStatus,
         retirement: impl FnOnce() -> Option<Retirement>,
     ) -> (Result<()>, Disposal) {
-        let current = self.current.as_mut();
-        let Some(serving) = current.and_then(|current| current.request.take()) else {
-            let error = Error::new(Code::State, "finish: no request is active");
-            return (Err(error), Disposal::Keep);
-        };
         let was_guest = self.sharing.is_guest();
         let ending = self.sharing.settle_end();
-        let ended = match ending {
-            Ending::Lost => self.lose(serving, status),
+        match ending {
+            Ending::Lost => self.lose(status),
             Ending::Whole | Ending::Shared => {
                 if was_guest {
                     self.keep_in_child();
                 }
-                self.end_response(serving, ending == Ending::Whole, status, retirement)
+                self.end_response(ending == Ending::Whole, status, retirement)
             }
-        };
+        }
+    }
+
+    /// The request is over.
+    #[inline]
+    fn end_request(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.request = None;
+        }
         self.sharing.end();
-        ended
     }
 
     fn end_response(
         &mut self,
-        mut serving: Serving,
         may_keep: bool,
         status: &mut LoopStatus,
         retirement: impl FnOnce() -> Option<Retirement>,
     ) -> (Result<()>, Disposal) {
         let is_last = may_keep && self.is_last_response(retirement);
-        let taken_in = is_last.then(|| self.take_in_rest(&mut serving));
+        let taken_in = is_last.then(|| self.take_in_rest());
         let is_corked = taken_in == Some(true) && self.cork();
-        let outcome = serving.output.check().and_then(|()| {
-            self.outbound.end(serving.exit_status);
-            self.send_end(status)
-        });
+        let outcome = self.send_end(status);
         // Before the connection's number can become another one's.
         status.finished();
         self.buffer.drop_body();
         // Questions that arrived behind the input are answered, too: nothing else will do it.
-        let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest(&mut serving));
+        let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest());
         let is_usable = taken_in && outcome.is_ok() && self.send_replies(status);
         let is_complete = self.inbound.input_is_complete() && self.buffer.is_decoded();
         let keep = may_keep && self.inbound.keep_connection();
@@ -80,7 +78,7 @@ impl Exchange {
             if !self.buffer.is_decoded() || self.is_closing() {
                 Disposal::Keep
             } else {
-                self.park(Idle::keep_alive(self.timeouts.idle))
+                Disposal::Park(Idle::keep_alive(self.timeouts.idle))
             }
         } else if outcome.is_ok() && !is_complete {
             // Also behind an input that broke off: its response was sent.
@@ -88,6 +86,7 @@ impl Exchange {
         } else {
             self.close()
         };
+        self.end_request();
         (outcome, disposal)
     }
 
@@ -95,52 +94,58 @@ impl Exchange {
         let Some(current) = &self.current else {
             return Ok(());
         };
+        if let Some(serving) = &current.request {
+            serving.output.check()?;
+            self.outbound.end(serving.exit_status);
+        }
         let timeout = self.timeouts.write;
         output::send_pending(&current.connection, &mut self.outbound, status, timeout)
     }
 
     /// Another process answers. The connection stays open there.
-    fn lose(&mut self, mut serving: Serving, status: &mut LoopStatus) -> (Result<()>, Disposal) {
-        let outcome = if self.sharing.is_left() {
-            Ok(())
-        } else {
+    #[cold]
+    fn lose(&mut self, status: &mut LoopStatus) -> (Result<()>, Disposal) {
+        let serving = self.current.as_mut().and_then(|c| c.request.as_mut());
+        let outcome = match serving.filter(|_| !self.sharing.is_left()) {
+            None => Ok(()),
             // Logged before, if anything was to be sent before.
-            serving.output.check().and_then(|()| {
+            Some(serving) => serving.output.check().and_then(|()| {
                 if self.outbound.is_empty() {
                     return Ok(());
                 }
                 Err(serving.output.refuse(&mut self.outbound))
-            })
+            }),
         };
-        (outcome, self.drop_request(false, status).into())
+        (outcome, self.drop_request(false, status))
     }
 
-    /// Ends the request without an answer. Its connection is to be closed.
-    pub(in crate::server) fn abandon(&mut self, status: &mut LoopStatus) -> Option<Connection> {
+    /// Ends the request without an answer.
+    pub(in crate::server) fn abandon(&mut self, status: &mut LoopStatus) -> Disposal {
         let is_ours = self.sharing.settle_abandon();
-        let connection = self.drop_request(is_ours, status);
-        self.sharing.end();
-        connection
+        self.drop_request(is_ours, status)
     }
 
-    fn drop_request(&mut self, is_ours: bool, status: &mut LoopStatus) -> Option<Connection> {
+    fn drop_request(&mut self, is_ours: bool, status: &mut LoopStatus) -> Disposal {
         status.abandoned();
         self.inbound.finish();
         self.outbound.clear();
-        self.buffer.clear();
-        let mut connection = self.detach()?;
-        if !is_ours {
+        self.end_request();
+        if let Some(current) = self.current.as_mut().filter(|_| !is_ours) {
             // It is closed here alone.
-            connection.fd.leave();
+            current.connection.fd.leave();
         }
-        Some(connection)
+        self.close()
     }
 
     /// Decodes what was received of the request's input and not read. What begins a next request stays.
     /// False: the connection is of no further use.
-    fn take_in_rest(&mut self, serving: &mut Serving) -> bool {
+    fn take_in_rest(&mut self) -> bool {
+        let current = self.current.as_mut();
+        let Some(serving) = current.and_then(|current| current.request.as_mut()) else {
+            return false;
+        };
         let buffer = &mut self.buffer;
-        while !buffer.is_decoded() && !self.inbound.begins_next(buffer.undecoded()) {
+        while !buffer.is_decoded() && !self.inbound.begins_next(buffer.undecoded_bytes()) {
             match buffer.decode(&mut self.inbound) {
                 Ok(Progress::Aborted) => serving.aborted = true,
                 Ok(_) => {}
@@ -190,14 +195,7 @@ impl Exchange {
 
     pub(super) fn close(&mut self) -> Disposal {
         self.buffer.clear();
-        self.detach().into()
-    }
-
-    pub(super) fn park(&mut self, idle: Idle) -> Disposal {
-        let Some(connection) = self.detach() else {
-            return Disposal::Keep;
-        };
-        Disposal::Park(Parked::new(connection, self.inbound.suspend(), idle))
+        Disposal::Close
     }
 
     /// Closes the connection so that the peer can read what was sent: when it may still be sending,
@@ -219,16 +217,10 @@ impl Exchange {
             io::discard(fd, scratch, DISCARD_AT_ONCE)
         };
         if has_ended {
-            return self.close();
+            return Disposal::Close;
         }
-        self.park(Idle::Lingering {
+        Disposal::Park(Idle::Lingering {
             until: Instant::now() + LINGER,
         })
-    }
-}
-
-impl From<Option<Connection>> for Disposal {
-    fn from(connection: Option<Connection>) -> Self {
-        connection.map_or(Self::Keep, Self::Close)
     }
 }

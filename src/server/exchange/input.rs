@@ -153,7 +153,7 @@ impl<'e> Reader<'e> {
     pub(in crate::server) fn aborted(&mut self) -> bool {
         let mut reads = 0;
         while !*self.aborted && !self.buffer.has_body() && reads < READS {
-            let undecoded = self.buffer.undecoded();
+            let undecoded = self.buffer.undecoded_bytes();
             let received = if undecoded.len() == 1 && self.inbound.begins_next(undecoded) {
                 // One byte does not distinguish an abort from a next request.
                 self.enter()
@@ -193,7 +193,7 @@ impl<'e> Reader<'e> {
                 continue;
             }
             // Another call would most likely find nothing.
-            if self.buffer.take_socket_drained() {
+            if std::mem::take(&mut self.buffer.socket_drained) {
                 self.wait(&mut deadline);
                 continue;
             }
@@ -299,7 +299,8 @@ impl<'e> Reader<'e> {
             Input::Open => true,
             Input::Failed(_) => false,
             Input::Ended => {
-                !self.inbound.data_is_open() && !self.inbound.begins_next(self.buffer.undecoded())
+                !self.inbound.data_is_open()
+                    && !self.inbound.begins_next(self.buffer.undecoded_bytes())
             }
         }
     }

@@ -25,10 +25,10 @@ pub(super) use self::input::Reader;
 use self::output::Output;
 pub(super) use self::output::Writer;
 use self::sharing::Sharing;
-use crate::conn::{Inbound, Outbound, Params, Role};
+use crate::conn::{Inbound, Outbound};
 use crate::error::Error;
 use crate::options::Options;
-use crate::server::connection::{Connection, Incoming, WhenQuiet};
+use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
 use crate::server::settings::{Timeouts, pair_limits};
 use crate::sys::socket::listen::Peer;
 use crate::worker::{LoopStatus, Retirement};
@@ -96,20 +96,13 @@ impl Exchange {
         Some((connection.number(), connection.peer))
     }
 
-    pub(super) const fn params_mut(&mut self) -> &mut Params {
-        self.inbound.params_mut()
+    /// What was decoded of the active request.
+    pub(super) const fn inbound(&self) -> &Inbound {
+        &self.inbound
     }
 
-    pub(super) fn role(&self) -> Option<Role> {
-        self.inbound.role()
-    }
-
-    pub(super) fn keep_connection(&self) -> bool {
-        self.inbound.keep_connection()
-    }
-
-    pub(super) fn request_id(&self) -> u16 {
-        self.inbound.request_id().unwrap_or_default()
+    pub(super) const fn inbound_mut(&mut self) -> &mut Inbound {
+        &mut self.inbound
     }
 
     pub(super) const fn sharing(&self) -> &Sharing {
@@ -134,11 +127,6 @@ impl Exchange {
             .is_none_or(|serving| !self.buffer.has_body() && matches!(serving.input, Input::Ended))
     }
 
-    /// How many requests the application serves at once, the answer to GET_VALUES.
-    pub(super) fn set_capacity(&mut self, capacity: u32) {
-        self.inbound.set_capacity(capacity);
-    }
-
     pub(super) fn set_exit_status(&mut self, status: u32) {
         if let Some(current) = &mut self.current
             && let Some(serving) = &mut current.request
@@ -148,6 +136,7 @@ impl Exchange {
     }
 
     /// Makes a connection the current one.
+    #[inline]
     pub(super) fn attach(&mut self, incoming: Incoming) {
         self.inbound.resume(incoming.framing);
         self.current = Some(Current {
@@ -160,6 +149,12 @@ impl Exchange {
     /// The current connection, for another owner.
     pub(super) fn detach(&mut self) -> Option<Connection> {
         self.current.take().map(|current| current.connection)
+    }
+
+    /// The current connection, to be parked.
+    pub(super) fn take_parked(&mut self, idle: Idle) -> Option<Parked> {
+        let connection = self.detach()?;
+        Some(Parked::new(connection, self.inbound.suspend(), idle))
     }
 
     /// A connection that was not parked has its next request at hand: then, too, the worker may be asked
@@ -222,8 +217,9 @@ impl Exchange {
     /// The application gets the request.
     pub(super) fn report_busy(&self, status: &mut LoopStatus) {
         let fd = self.connection().map_or(-1, |(fd, _)| fd);
+        let id = self.inbound.request_id().unwrap_or_default();
         let params = self.inbound.params();
-        status.busy(params.method(), params.uri(), fd, self.request_id());
+        status.busy(params.method(), params.uri(), fd, id);
     }
 
     /// In a child of the process that accepted the request: the connection stays the parent's. False:

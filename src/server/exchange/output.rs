@@ -69,6 +69,7 @@ pub(in crate::server) struct Writer<'e> {
 
 impl Writer<'_> {
     /// Writes all of the data, or gathers it to be sent with what follows.
+    #[inline]
     pub(in crate::server) fn write(&mut self, stream: Stream, mut data: &[u8]) -> Result<()> {
         self.output.check()?;
         if self.outbound.has_ended(stream) {
@@ -121,7 +122,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let is_writer = self.enter()?;
-        let outcome = send_pending(self.connection, self.outbound, self.status, self.timeout);
+        let outcome = transmit(self.connection, self.outbound, self.status, self.timeout);
         self.leave(is_writer);
         self.note(outcome)
     }
@@ -216,6 +217,7 @@ impl Writer<'_> {
 }
 
 /// The answers that the protocol itself owes are sent next.
+#[inline]
 pub(super) fn take_replies(outbound: &mut Outbound, inbound: &mut Inbound) {
     if !inbound.replies().is_empty() {
         outbound.append_records(inbound.replies());
@@ -224,6 +226,7 @@ pub(super) fn take_replies(outbound: &mut Outbound, inbound: &mut Inbound) {
 }
 
 /// Sends what is pending, also where no request is served.
+#[inline]
 pub(super) fn send_pending(
     connection: &Connection,
     outbound: &mut Outbound,
@@ -233,6 +236,15 @@ pub(super) fn send_pending(
     if outbound.is_empty() {
         return Ok(());
     }
+    transmit(connection, outbound, status, timeout)
+}
+
+fn transmit(
+    connection: &Connection,
+    outbound: &mut Outbound,
+    status: &mut LoopStatus,
+    timeout: Option<Duration>,
+) -> Result<()> {
     let (begun, begins) = (outbound.has_begun(), outbound.begins());
     status.respond(begins, true);
     let pending = outbound.pending();

@@ -84,8 +84,12 @@ impl Exchange {
     }
 
     /// Sends the answers that the protocol itself owes. False: the connection failed.
+    #[inline]
     pub(super) fn send_replies(&mut self, status: &mut LoopStatus) -> bool {
         output::take_replies(&mut self.outbound, &mut self.inbound);
+        if self.outbound.is_empty() {
+            return true;
+        }
         self.current.as_ref().is_some_and(|current| {
             let timeout = self.timeouts.write;
             output::send_pending(&current.connection, &mut self.outbound, status, timeout).is_ok()
@@ -106,7 +110,7 @@ impl Exchange {
         match &mut current.when_quiet {
             WhenQuiet::AwaitFirst | WhenQuiet::Park => {}
             WhenQuiet::HandOver => {
-                return ControlFlow::Break(self.park(Idle::KeepAlive { until: None }));
+                return ControlFlow::Break(Disposal::Park(Idle::KeepAlive { until: None }));
             }
             WhenQuiet::Close { last_reads } => {
                 match current.connection.peer {
@@ -166,7 +170,7 @@ impl Exchange {
             }
             WhenQuiet::Park | WhenQuiet::HandOver => Idle::keep_alive(self.timeouts.idle),
         };
-        ControlFlow::Break(self.park(idle))
+        ControlFlow::Break(Disposal::Park(idle))
     }
 
     /// The parameters took too long.

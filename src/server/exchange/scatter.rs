@@ -122,7 +122,7 @@ impl Reader<'_> {
         };
         Ok(match received {
             Received::Bytes(count) => {
-                self.buffer.set_socket_drained(count < plan.total());
+                self.buffer.socket_drained = count < plan.total();
                 Received::Bytes(self.take_apart(plan, caller, count))
             }
             none => none,
@@ -138,7 +138,7 @@ impl Reader<'_> {
         let mut at = 0;
         let mut guessed = plan.guessed;
         while guessed > 0 && rest > plan.gap {
-            self.buffer.set_undecoded(at..at + plan.gap);
+            self.buffer.undecoded = at..at + plan.gap;
             at += plan.gap;
             rest -= plan.gap;
             while !self.buffer.is_decoded() && matches!(self.input, Input::Open) {
@@ -149,7 +149,7 @@ impl Reader<'_> {
                 *self.wrong_guesses += 1;
                 let behind = &mut self.buffer.memory()[at..];
                 put_back(plan, &caller[taken..], behind, guessed, rest);
-                self.buffer.extend_undecoded(at + rest);
+                self.buffer.undecoded.end = at + rest;
                 return taken;
             }
             let arrived = content.min(rest);
@@ -160,7 +160,7 @@ impl Reader<'_> {
             guessed -= content;
         }
         // Here nothing is guessed any more, or not even a gap is full.
-        self.buffer.set_undecoded(at..at + rest);
+        self.buffer.undecoded = at..at + rest;
         taken
     }
 
