@@ -64,10 +64,17 @@ pub struct Outbound {
     stream_ended: [bool; 2],
     /// END_REQUEST was added.
     ended: bool,
-    /// Part of STDOUT is pending.
-    stdout_pending: bool,
-    /// Part of STDOUT was sent.
-    begun: bool,
+    stdout: Stdout,
+}
+
+/// How far the response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stdout {
+    Nothing,
+    /// Its first part is pending.
+    Pending,
+    /// Its first part was sent.
+    Begun,
 }
 
 impl Default for Outbound {
@@ -88,8 +95,7 @@ impl Outbound {
             stderr_used: false,
             stream_ended: [false; 2],
             ended: false,
-            stdout_pending: false,
-            begun: false,
+            stdout: Stdout::Nothing,
         }
     }
 
@@ -99,8 +105,13 @@ impl Outbound {
         self.buffer.shrink_to(2 * GATHERED);
         self.open = None;
         self.stderr_used = false;
-        self.stdout_pending = false;
-        self.begun = false;
+        self.stdout = Stdout::Nothing;
+    }
+
+    fn stdout_pends(&mut self) {
+        if self.stdout == Stdout::Nothing {
+            self.stdout = Stdout::Pending;
+        }
     }
 
     /// Starts a response.
@@ -110,8 +121,7 @@ impl Outbound {
         self.stderr_used = false;
         self.stream_ended = [false; 2];
         self.ended = false;
-        self.stdout_pending = false;
-        self.begun = false;
+        self.stdout = Stdout::Nothing;
     }
 
     /// Copies as much of `data` as fits, and returns how much. If it returns 0, send what is
@@ -152,7 +162,7 @@ impl Outbound {
             return;
         }
         match stream {
-            Stream::Stdout => self.stdout_pending = true,
+            Stream::Stdout => self.stdout_pends(),
             Stream::Stderr if self.stderr_used => {}
             Stream::Stderr => return,
         }
@@ -199,7 +209,9 @@ impl Outbound {
     pub fn sent(&mut self) {
         self.buffer.clear();
         self.open = None;
-        self.begun |= std::mem::take(&mut self.stdout_pending);
+        if self.stdout == Stdout::Pending {
+            self.stdout = Stdout::Begun;
+        }
     }
 
     /// Whether a stream, or the response, was ended.
@@ -211,13 +223,13 @@ impl Outbound {
     /// Whether part of STDOUT was sent.
     #[must_use]
     pub const fn has_begun(&self) -> bool {
-        self.begun
+        matches!(self.stdout, Stdout::Begun)
     }
 
     /// Whether part of STDOUT was sent or is pending.
     #[must_use]
     pub const fn begins(&self) -> bool {
-        self.begun || self.stdout_pending
+        !matches!(self.stdout, Stdout::Nothing)
     }
 
     /// Whether the first `sent` bytes of whole records end within a record.
@@ -238,7 +250,7 @@ impl Outbound {
 
     fn note_use(&mut self, stream: Stream) {
         match stream {
-            Stream::Stdout => self.stdout_pending = true,
+            Stream::Stdout => self.stdout_pends(),
             Stream::Stderr => self.stderr_used = true,
         }
     }

@@ -77,7 +77,7 @@ fn errors_that_end_the_process_in_libfcgi_are_returned() {
         "after shutdown: 1, 'f'",
         "not open: -1, ''",
         "OS_DoIo(&(struct timeval){ -1, 0 }) = -1, errno 22",
-        "goes on: 1, ''",
+        "continues: 1, ''",
     ];
     for report in ours("beyond") {
         for line in expected {

@@ -102,7 +102,7 @@ fn a_worker_without_descriptors_is_replaced_and_the_connection_is_served() {
 }
 
 /// By what the manager does from one fork to the next, however long it waits for a processor meanwhile; the longest
-/// time between two is the pause after the deaths.
+/// pause between two is the pause after the deaths.
 #[test]
 fn a_pool_without_descriptors_does_not_spin() {
     let (mut pool, trace) = traced(TRANSPORTS[0], 2, &[]);

@@ -27,9 +27,9 @@ fn from_last<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
     &calls[at.unwrap_or_else(|| panic!("no {name} in {calls:?}"))..]
 }
 
-/// What was asked for at once is answered without looking for more in between.
+/// Requests that arrive together are answered without another read in between.
 #[test]
-fn pipelined_requests_are_received_together_and_answered_each_by_itself() {
+fn pipelined_requests_are_received_together_and_answered_individually() {
     const ROUNDS: usize = 5;
     for transport in TRANSPORTS {
         let (pool, trace) = traced(transport, 1, &[]);
@@ -65,7 +65,7 @@ const WOKEN: [&str; 6] = [
     "timer_settime",
 ];
 
-/// The manager is told, and what the worker has is closed.
+/// The worker notifies the manager and closes its descriptors.
 const LEAVING: [&str; 17] = [
     "rt_sigpending",
     "rt_sigpending",
@@ -139,7 +139,7 @@ fn a_graceful_stop_ends_arrivals_then_the_queue_then_idle_connections() {
 }
 
 #[test]
-fn an_idle_connection_is_handed_over_before_the_worker_leaves() {
+fn an_idle_connection_is_handed_over_before_the_worker_exits() {
     for transport in TRANSPORTS {
         let (mut pool, trace) = traced(transport, 1, &[]);
         let old = pool.workers[0];

@@ -2,6 +2,8 @@
 //!
 //! To become another user takes root, so most of these tests do, too.
 
+mod refused;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -108,21 +110,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// The program exits immediately, with this error and without a trace.
-fn assert_refused(mut command: Command, wanted: &str) {
-    let place = Folder::new();
-    let pid_file = place.0.join("pid");
-    fs::set_permissions(&place.0, Permissions::from_mode(0o777)).unwrap();
-    command.env("FCGIPM_PID_FNAME", &pid_file);
-    let what = format!("{command:?}");
-    let mut program = Program::start(command, Transport::Unix);
-    let ended = program.wait();
-    let lines = program.all_lines().join("\n");
-    assert_eq!(ended.code(), Some(1), "{what}: {lines}");
-    assert_eq!(lines, format!("hello: manager: {wanted}"), "{what}");
-    assert!(!pid_file.exists(), "{what} left a pid file");
 }
 
 #[test]
@@ -309,145 +296,6 @@ fn a_worker_with_the_fewest_descriptors_serves_keep_alive_connections_through_re
         pool.program.line("reload done");
     }
     load.finish();
-    pool.stop();
-}
-
-#[test]
-fn what_cannot_be_is_refused_at_the_start() {
-    assert_root();
-    let place = Folder::new();
-    let here = place.path();
-    fs::write(place.0.join("file"), "").unwrap();
-    let file = format!("{here}/file");
-    let missing = format!("{here}/missing");
-    let cases: &[(&[(&str, &str)], String)] = &[
-        (
-            &[("FCGIPM_USER", "no-such-user")],
-            "option user: 'no-such-user' is not a user of this system".to_owned(),
-        ),
-        (
-            &[("FCGIPM_USER", "nobody"), ("FCGIPM_GROUP", "no-such-group")],
-            "option group: 'no-such-group' is not a group of this system".to_owned(),
-        ),
-        (
-            &[("FCGIPM_USER", "4294967295"), ("FCGIPM_GROUP", "1")],
-            "option user: '4294967295' is not a valid user number".to_owned(),
-        ),
-        (
-            &[("FCGIPM_GROUP", "4294967295")],
-            "option group: '4294967295' is not a valid group number".to_owned(),
-        ),
-        (
-            &[("FCGIPM_USER", "4000000000")],
-            "option user: '4000000000' is a number without a group: set option group, too"
-                .to_owned(),
-        ),
-        (
-            &[("FCGIPM_CHROOT", "tmp")],
-            "option chroot: 'tmp' is not an absolute path".to_owned(),
-        ),
-        (
-            &[("FCGIPM_CHROOT", &missing)],
-            format!("option chroot: '{missing}': stat: No such file or directory (os error 2)"),
-        ),
-        (
-            &[("FCGIPM_CHROOT", &file)],
-            format!("option chroot: '{file}': chroot: Not a directory (os error 20)"),
-        ),
-        (
-            &[("FCGIPM_CHDIR", &missing)],
-            format!("option chdir: '{missing}': stat: No such file or directory (os error 2)"),
-        ),
-        (
-            &[("FCGIPM_CHDIR", &file)],
-            format!("option chdir: '{file}': chdir: Not a directory (os error 20)"),
-        ),
-        (
-            // It is there, but not below the new root.
-            &[("FCGIPM_CHROOT", here), ("FCGIPM_CHDIR", here)],
-            format!("option chdir: '{here}': stat: No such file or directory (os error 2)"),
-        ),
-        (
-            &[("FCGIPM_RLIMIT_FILES", "31")],
-            "option rlimit_files: '31' is fewer than the 32 that a worker needs".to_owned(),
-        ),
-        (
-            &[("FCGIPM_N_PROCESSES", "0"), ("FCGIPM_USER", "nobody")],
-            "option user: 'nobody' is for the workers of a manager, but n_processes is 0"
-                .to_owned(),
-        ),
-    ];
-    for (environment, wanted) in cases {
-        let (command, gate) = command(1, environment);
-        assert_refused(command, wanted);
-        fs::remove_dir_all(gate.parent().unwrap()).unwrap();
-    }
-}
-
-#[test]
-fn what_takes_root_is_refused_at_the_start_of_a_manager_without() {
-    let copy = Copy::new();
-    let permitted = "Operation not permitted (os error 1)";
-    for (option, value, wanted) in [
-        ("USER", "root", "option user: 'root' needs root: "),
-        ("USER", "0", "option user: '0' needs root: "),
-        ("GROUP", "root", "option group: 'root' needs root: "),
-        ("CHROOT", "/", "option chroot: '/' needs root: "),
-    ] {
-        let command = copy.command(&[(&format!("FCGIPM_{option}"), value)]);
-        assert_refused(command, &format!("{wanted}{permitted}"));
-    }
-    let mut command = copy.command(&[("FCGIPM_PRIORITY", "-20")]);
-    command.env_remove("FCGIPM_USER");
-    let present = nice(std::process::id() as i32);
-    assert_refused(
-        command,
-        &format!(
-            "option priority: '-20': setpriority below the current {present}, which needs root: \
-             Permission denied (os error 13)"
-        ),
-    );
-    let hard = limit(std::process::id() as i32, "Max open files");
-    let (_, hard) = hard.split_once(' ').unwrap();
-    assert_refused(
-        copy.command(&[("FCGIPM_RLIMIT_FILES", "unlimited")]),
-        &format!(
-            "option rlimit_files: 'unlimited': setrlimit above the hard limit of {hard}, which \
-             needs root, or above fs.nr_open: {permitted}"
-        ),
-    );
-}
-
-#[test]
-fn a_manager_without_root_does_what_takes_none() {
-    let (copy, here) = (Copy::new(), Folder::new());
-    fs::set_permissions(&here.0, Permissions::from_mode(0o755)).unwrap();
-    let who = nix::unistd::geteuid();
-    let who = if who.is_root() { NOBODY } else { who.as_raw() };
-    let priority = nice(std::process::id() as i32) + 1;
-    let command = copy.command(&[
-        // It is that one already.
-        ("FCGIPM_USER", &who.to_string()),
-        ("FCGIPM_NO_NEW_PRIVS", "yes"),
-        ("FCGIPM_CHDIR", here.path()),
-        ("FCGIPM_PRIORITY", &priority.to_string()),
-        ("FCGIPM_RLIMIT_CORE", "0"),
-        ("FCGIPM_RLIMIT_FILES", "100"),
-        ("FCGIPM_N_PROCESSES", "2"),
-    ]);
-    let program = Program::start(command, Transport::Unix);
-    let gate = folder().join("gate");
-    let mut pool = Pool::ready(program, gate, 2);
-    for pid in &pool.workers {
-        assert_eq!(status(*pid, "Uid"), four(who));
-        assert_eq!(status(*pid, "NoNewPrivs"), "1");
-        assert_eq!(link(*pid, "cwd"), here.0);
-        assert_eq!(nice(*pid), priority);
-        assert_eq!(limit(*pid, "Max core file size"), "0 0");
-        assert_eq!(limit(*pid, "Max open files"), "100 100");
-    }
-    pool.program.signal(Signal::SIGHUP);
-    pool.program.line("reload done");
     pool.stop();
 }
 

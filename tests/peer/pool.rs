@@ -173,7 +173,7 @@ impl Pool {
                 "reload failed",
                 "exited with status 1",
                 "hello:",
-                "is given up",
+                "timed out",
             ] {
                 assert!(!line.contains(bad), "{line}");
             }

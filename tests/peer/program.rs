@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+#[allow(unused_imports)] // Each test target uses its part.
+pub(crate) use super::compiled::{compiled, compiled_on_dropin, dropin, folder, product};
 use super::connection::{Address, Connection, LIMIT};
 use super::records::{Request, Response};
 
@@ -25,84 +25,6 @@ pub(crate) enum Transport {
 }
 
 pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Unix, Transport::Tcp];
-
-/// A product of the build.
-pub(crate) fn product(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/release")
-        .join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `make build` first",
-        path.display()
-    );
-    path
-}
-
-/// Where the drop-in for libfcgi is, with its headers; as a process that has loaded it names it.
-pub(crate) fn dropin() -> PathBuf {
-    let library = product("../dropin/libfcgi.so.0").canonicalize().unwrap();
-    library.parent().unwrap().to_owned()
-}
-
-/// A fresh folder, short enough in name for a socket in it.
-pub(crate) fn folder() -> PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = nix::unistd::mkdtemp(&std::env::temp_dir().join("fcgipm-XXXXXX")).unwrap();
-    // Web servers, and workers, are other users.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
-/// Compiles a C program of the tests against the header and the shared library; once per process.
-pub(crate) fn compiled(source: &str) -> PathBuf {
-    let library = product("libfcgipm.so");
-    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
-    build(source, &["-pedantic"], &include, &library)
-}
-
-/// The same for one on FCGX: against the drop-in for libfcgi, and its headers.
-pub(crate) fn compiled_on_dropin(source: &str) -> PathBuf {
-    let dropin = dropin();
-    build(
-        source,
-        &[],
-        &dropin.join("include"),
-        &dropin.join("libfcgi.so"),
-    )
-}
-
-fn build(source: &str, flags: &[&str], include: &Path, library: &Path) -> PathBuf {
-    static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
-    // Who panics in here has not compiled; the others may still.
-    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, path)) = done.iter().find(|(name, _)| name == source) {
-        return path.clone();
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let stem = Path::new(source).file_stem().unwrap().to_str().unwrap();
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{stem}-{}", std::process::id()));
-    let status = Command::new("cc")
-        .args([
-            "-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread",
-        ])
-        .args(flags)
-        .arg("-I")
-        .arg(include)
-        .arg("-o")
-        .arg(&out)
-        .arg(root.join("tests").join(source))
-        .arg(library)
-        .arg(format!(
-            "-Wl,-rpath,{}",
-            library.parent().unwrap().display()
-        ))
-        .status()
-        .expect("cc, the C compiler");
-    assert!(status.success(), "tests/{source} does not compile");
-    done.push((source.to_owned(), out.clone()));
-    out
-}
 
 /// How often a process gave its processor up by waiting, and how often it lost it (proc(5)).
 pub(crate) fn context_switches(pid: i32) -> [u64; 2] {

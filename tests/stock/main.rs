@@ -27,6 +27,7 @@ mod exit_requests;
 #[path = "../storms/load.rs"]
 mod load;
 mod orphaned;
+mod recipe;
 mod recipes;
 mod side;
 mod supervised;

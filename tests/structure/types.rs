@@ -19,27 +19,30 @@ const FLAGS: usize = 2;
 /// Types that others use only by their methods.
 const COMPONENTS: [&str; 4] = ["Acceptor", "Exchange", "EventLoop", "Children"];
 /// Files outside of `src/sys` that may name `OwnedFd`, and why.
-const OWNED_FD: [(&str, &str); 8] = [
-    ("src/manager/child_start/kit.rs", "the manager's pipes"),
-    ("src/manager/children/fork.rs", "a new worker's pipes"),
-    ("src/manager/children/mod.rs", "a new worker's pipes"),
-    (
-        "src/manager/children/startup_output.rs",
-        "a new worker's pipe",
-    ),
-    (
-        "src/manager/connections/handover.rs",
-        "the manager's socket pair",
-    ),
+const OWNED_FD: [(&str, &str); 14] = [
+    ("src/manager/child_start/kit.rs", "pipes"),
+    ("src/manager/children/fork.rs", "pipes"),
+    ("src/manager/children/mod.rs", "pipes"),
+    ("src/manager/children/startup_output.rs", "a pipe"),
+    ("src/manager/connections/handover.rs", "a socket pair"),
     (
         "src/manager/connections/shedding/refuser.rs",
-        "the manager's socket pair",
+        "a socket pair",
+    ),
+    ("src/manager/connections/shedding/work.rs", "a socket pair"),
+    ("src/manager/event_loop/mod.rs", "pipes"),
+    ("src/server/connection.rs", "what the host gets or gives"),
+    (
+        "src/server/listen/mod.rs",
+        "what OpenSocket returns to the host",
     ),
     (
-        "src/manager/connections/shedding/work.rs",
-        "the manager's socket pair",
+        "src/server/listen/owned.rs",
+        "what OpenSocket returns to the host",
     ),
-    ("src/manager/event_loop/mod.rs", "the manager's pipes"),
+    ("src/server/low_level.rs", "what the host gets or gives"),
+    ("src/worker/exec_env.rs", "a worker's link to its manager"),
+    ("src/worker/mod.rs", "a worker's link to its manager"),
 ];
 
 /// Types whose `impl` blocks are in too many files, or outside of the type's folder.

@@ -93,7 +93,7 @@ my %SECTION = (
             Storable::nstore({ version => '2' }, "$folder/$_.storable") for qw(datafile limits);
         },
     ],
-    'Applications whose workers exit by themselves (gitweb)' => [
+    'Applications whose workers exit on their own (gitweb)' => [
         '/run/app/app.sock', 'root',
         environment => [ GITWEB_CONFIG => '/srv/app/gitweb.conf' ], answers => qr/gitweb.*No projects found/s,
     ],

@@ -25,7 +25,7 @@ pub(crate) struct Tally {
     /// Of ok requests, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
     pub(crate) silence: Silence,
-    pub(crate) first: Vec<Told>,
+    pub(crate) first: Vec<Reported>,
 }
 
 /// A period in which no request became ok, and when it began.
@@ -37,7 +37,7 @@ pub(crate) struct Silence {
 
 /// One loss.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     pub(crate) at: Duration,
     pub(crate) kind: Kind,
     pub(crate) reason: String,
@@ -85,7 +85,7 @@ impl Tally {
             }
         }
         if self.first.len() < FIRST {
-            self.first.push(Told {
+            self.first.push(Reported {
                 at: now.saturating_duration_since(self.started),
                 kind,
                 reason: loss.to_string(),

@@ -348,7 +348,7 @@ static void beyond(void)
     CALL(OS_AsyncRead(other[0], 0, buffer, sizeof buffer, on_end, (char *)"never"));
     CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end_closing, (char *)"closing"));
     CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncWrite(pair[0], 0, (char *)"c", 1, on_end, (char *)"goes on"));
+    CALL(OS_AsyncWrite(pair[0], 0, (char *)"c", 1, on_end, (char *)"continues"));
     CALL(OS_DoIo(NULL));
 }
 

@@ -1,4 +1,4 @@
-//! Kept connections, clients that hang up, and the end of the gateway.
+//! Keep-alive connections, clients that disconnect, and the end of the gateway.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -40,7 +40,7 @@ fn counting(then: impl Fn(usize, usize) -> bool + Send + Sync + 'static) -> Appl
 }
 
 #[test]
-fn a_kept_connection_carries_the_next_requests() {
+fn a_keep_alive_connection_carries_the_next_requests() {
     let application = counting(|_, _| true);
     let gateway = Gateway::to(&application.address, &["--keep-conn"]);
     for number in 0..100 {
@@ -64,7 +64,7 @@ fn a_connection_is_kept_though_the_client_was_served_before_the_request_ended() 
 }
 
 #[test]
-fn a_kept_connection_does_not_starve_a_request_that_waits_for_its_worker() {
+fn a_keep_alive_connection_does_not_starve_a_request_that_waits_for_its_worker() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.sock");
     let (sender, started) = channel();
@@ -107,7 +107,7 @@ fn without_keep_conn_every_request_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn a_request_that_meets_a_dead_kept_connection_is_tried_once_more() {
+fn a_request_that_meets_a_dead_keep_alive_connection_is_tried_once_more() {
     let application = counting(|connection, number| connection > 0 || number == 0);
     let gateway = Gateway::to(&application.address, &["--keep-conn"]);
     assert_eq!(web::get(&gateway.http, "/").text(), "0.0 true");
@@ -147,7 +147,7 @@ fn telling(start: &'static [u8]) -> (Application, Receiver<&'static str>) {
 }
 
 #[test]
-fn a_client_that_hangs_up_aborts_its_request() {
+fn a_client_that_disconnects_aborts_its_request() {
     for start in [&b""[..], b"X: 1\n\nsome"] {
         let (application, events) = telling(start);
         let gateway = Gateway::to(&application.address, &[]);

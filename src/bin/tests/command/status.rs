@@ -259,7 +259,7 @@ fn a_manager_is_found_by_whatever_names_it() {
 }
 
 #[test]
-fn what_is_no_manager_is_refused_with_the_reason() {
+fn what_is_not_a_manager_is_refused_with_the_reason() {
     let (pool, _socket, _) = Pool::on_unix(1);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

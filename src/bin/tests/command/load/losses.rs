@@ -190,7 +190,7 @@ fn a_reset_behind_the_response_is_noticed_while_the_next_request_runs() {
 }
 
 #[test]
-fn a_kept_connection_that_ends_before_a_response_is_counted_apart() {
+fn a_keep_alive_connection_that_ends_before_a_response_is_counted_separately() {
     let (application, _) = numbered(|number, conversation| match number % 3 {
         0 | 1 => good(conversation),
         _ => conversation.disconnect(),

@@ -165,7 +165,7 @@ fn parameters_arrive_in_two_segments_when_they_shall() {
 }
 
 #[test]
-fn kept_connections_are_used_again_and_others_are_not() {
+fn keep_alive_connections_are_used_again_and_others_are_not() {
     let (application, count) = numbered(|_, conversation| good(conversation));
     let loaded = load(&application.address, &["-c", "4", "-n", "400", "--keep"]);
     assert_eq!(loaded.counts(), (400, Vec::new()));

@@ -199,7 +199,7 @@ fn with_family(folder: &tempfile::TempDir) -> String {
 }
 
 #[test]
-fn all_that_a_killed_worker_started_is_reaped_and_the_pool_goes_on() {
+fn all_that_a_killed_worker_started_is_reaped_and_the_pool_continues() {
     // With the file alone the manager has a process above it, and that one reaps.
     for tail in [&["--pool", "one"][..], &[]] {
         for reaper in [Reaper::Pid1, Reaper::Subreaper] {

@@ -253,7 +253,7 @@ fn the_command_line_is_checked_as_a_whole() {
 }
 
 #[test]
-fn a_name_alone_is_no_address_and_creates_no_file() {
+fn a_name_alone_is_not_an_address_and_creates_no_file() {
     let plain = plain();
     for (listen, says) in [
         ("foo", "for a socket file write './foo', for a port ':9005'"),

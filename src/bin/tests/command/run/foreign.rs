@@ -74,7 +74,7 @@ fn one_that_does_not_exit_is_killed_after_die_timeout() {
 }
 
 #[test]
-fn one_that_ends_at_once_ends_the_reload() {
+fn a_program_that_exits_immediately_ends_the_reload() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(&folder, &format!("exec {} graceful", plain()));
     let options = ["--workers", "2", "--ready-delay", "0.5"];

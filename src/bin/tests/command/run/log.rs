@@ -117,7 +117,7 @@ fn full_pipe() -> (File, usize, OwnedFd) {
 }
 
 #[test]
-fn a_manager_whose_log_takes_nothing_goes_on() {
+fn a_manager_whose_log_is_full_continues() {
     let (_pipe, _, write) = full_pipe();
     assert_eq!(
         Pool::start(write.into(), "").works_and_stops().code(),
@@ -237,7 +237,7 @@ fn a_terminal_gets_every_line_also_of_a_background_process_that_it_would_stop() 
 }
 
 #[test]
-fn a_gateway_whose_log_is_full_goes_on() {
+fn a_gateway_whose_log_is_full_continues() {
     let application = Application::start(|mut conversation| {
         conversation.request();
         conversation.stdin();

@@ -76,7 +76,7 @@ fn each_pool_has_its_socket_and_its_program_and_signals_reach_all() {
 }
 
 #[test]
-fn a_manager_that_dies_is_named_and_the_other_pool_goes_on() {
+fn a_manager_that_dies_is_named_and_the_other_pool_continues() {
     let mut pools = Pools::start();
     signal("KILL", pools.manager("shop"));
     let line = pools.run.line("is not restarted");

@@ -60,7 +60,7 @@ fn a_program_that_speaks_gets_its_own_back_with_its_first_accept() {
 }
 
 #[test]
-fn a_program_that_never_speaks_goes_on_when_the_manager_is_killed() {
+fn a_program_that_never_reports_continues_when_the_manager_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let gate = fifo(&folder);
     let result = folder.path().join("result");

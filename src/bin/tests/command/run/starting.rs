@@ -69,7 +69,7 @@ fn a_program_that_cannot_be_executed_ends_the_command_with_the_cause() {
 }
 
 #[test]
-fn a_program_is_looked_at_as_its_worker_will_see_it() {
+fn a_program_is_checked_as_its_worker_will_see_it() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
     let own = file(&folder, "own", b"#!/bin/sh\n", 0o700);

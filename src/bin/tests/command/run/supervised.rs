@@ -137,7 +137,7 @@ fn workers_exit_when_the_manager_is_killed_and_the_busy_one_responds_first() {
 }
 
 #[test]
-fn a_broken_program_ends_the_reload_and_the_old_workers_go_on() {
+fn a_broken_program_ends_the_reload_and_the_old_workers_continue() {
     let folder = tempfile::tempdir().unwrap();
     let good = format!("exec {} fd:0", hello());
     let program = script(&folder, &good);
