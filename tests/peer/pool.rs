@@ -173,7 +173,7 @@ impl Pool {
                 "reload failed",
                 "exited with status 1",
                 "hello:",
-                "timed out",
+                "a request timed out",
             ] {
                 assert!(!line.contains(bad), "{line}");
             }
