@@ -2,17 +2,18 @@
 
 use crate::wire::{BeginRequest, HEADER_LEN};
 
-/// The position of the input within a record.
+/// The position of the input within a record. Small, since it is written twice per record and moves
+/// with each connection.
 #[derive(Clone, Debug)]
 pub(super) enum Framing {
     /// In a header, of which `have` bytes have arrived.
     Header {
-        have: usize,
+        have: u8,
         bytes: [u8; HEADER_LEN],
     },
     Content {
         kind: Content,
-        left: usize,
+        left: u32,
         /// Length of the whole content.
         length: u16,
         padding: u8,
@@ -33,15 +34,21 @@ pub(super) enum Content {
     Skipped,
     Begin {
         id: u16,
-        have: usize,
+        have: u8,
         bytes: [u8; BeginRequest::LEN],
     },
     Params,
     Stdin,
     Data,
-    /// Grows as bytes arrive, never ahead of them. A record limits it to 65,535 bytes.
-    GetValues(Vec<u8>),
+    GetValues(Box<Names>),
 }
+
+/// The content of a GET_VALUES record. It grows as bytes arrive, never ahead of them. A record limits it
+/// to 65,535 bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names(pub(super) Vec<u8>);
+
+const _: () = assert!(size_of::<Framing>() <= 24);
 
 /// A record of the application's input whose content is arriving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +83,7 @@ impl Framing {
                 length,
                 padding,
             } => Some(Coming {
-                left,
+                left: left as usize,
                 length: length as usize,
                 gap: padding as usize + HEADER_LEN,
             }),
@@ -86,7 +93,7 @@ impl Framing {
 
     pub(super) fn pass(&mut self, count: usize) {
         if let Self::Content { left, padding, .. } = self {
-            *left = left.saturating_sub(count);
+            *left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
             if *left == 0 {
                 *self = after_content(*padding);
             }

@@ -202,11 +202,11 @@ impl Inbound {
                 {
                     return Ok((self.header(Header::decode(*whole))?, rest));
                 }
-                let taken = (HEADER_LEN - *have).min(input.len());
-                let (piece, rest) = input.split_at(taken);
-                bytes[*have..*have + taken].copy_from_slice(piece);
-                *have += taken;
-                if *have < HEADER_LEN {
+                let start = usize::from(*have);
+                let (piece, rest) = input.split_at((HEADER_LEN - start).min(input.len()));
+                bytes[start..start + piece.len()].copy_from_slice(piece);
+                *have += piece.len() as u8;
+                if usize::from(*have) < HEADER_LEN {
                     return Ok((None, rest));
                 }
                 let header = Header::decode(*bytes);
@@ -218,8 +218,8 @@ impl Inbound {
                 padding,
                 ..
             } => {
-                let (piece, rest) = input.split_at((*left).min(input.len()));
-                *left -= piece.len();
+                let (piece, rest) = input.split_at((*left as usize).min(input.len()));
+                *left -= piece.len() as u32;
                 let complete = *left == 0;
                 let padding = *padding;
                 let event = match kind {
@@ -231,8 +231,9 @@ impl Inbound {
                         None
                     }
                     Content::Begin { id, have, bytes } => {
-                        bytes[*have..*have + piece.len()].copy_from_slice(piece);
-                        *have += piece.len();
+                        let start = usize::from(*have);
+                        bytes[start..start + piece.len()].copy_from_slice(piece);
+                        *have += piece.len() as u8;
                         let (id, begin) = (*id, BeginRequest::decode(*bytes));
                         if complete {
                             self.begin(id, begin)
@@ -241,10 +242,9 @@ impl Inbound {
                         }
                     }
                     Content::GetValues(collected) => {
-                        collected.extend_from_slice(piece);
+                        collected.0.extend_from_slice(piece);
                         if complete {
-                            let asked = std::mem::take(collected);
-                            answers::put_values(&mut self.replies, &asked, self.capacity);
+                            answers::put_values(&mut self.replies, &collected.0, self.capacity);
                         }
                         None
                     }
@@ -287,7 +287,7 @@ impl Inbound {
         } else {
             self.application(header)?
         };
-        self.framing = match usize::from(header.content_length) {
+        self.framing = match u32::from(header.content_length) {
             0 => after_content(header.padding_length),
             left => Framing::Content {
                 kind,
@@ -306,7 +306,7 @@ impl Inbound {
                 answers::put_values(&mut self.replies, &[], self.capacity);
                 Content::Skipped
             }
-            RecordType::GetValues => Content::GetValues(Vec::new()),
+            RecordType::GetValues => Content::GetValues(Box::default()),
             // These are answers. To answer them could cause an endless exchange.
             RecordType::GetValuesResult | RecordType::UnknownType => Content::Skipped,
             // Application types are not valid in management records either.
