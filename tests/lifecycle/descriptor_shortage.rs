@@ -6,8 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::peer::pool::{Pool, command, shell};
-use super::peer::program::{Program, TRANSPORTS, Transport, product};
-use super::{ask_on_kept, call};
+use super::peer::program::{Program, TRANSPORTS, Transport, product, readable_within};
+use super::{answered, ask_on_kept, call};
 
 /// A pool that may have this number of descriptors in each process.
 pub(super) fn limited(
@@ -121,10 +121,33 @@ fn a_worker_without_room_leaves_newcomers_to_another() {
             }
         }
         for connection in &mut kept {
-            assert!(!super::peer::program::readable_within(
-                &*connection,
-                Duration::ZERO
-            ));
+            assert!(!readable_within(&*connection, Duration::ZERO));
+        }
+        pool.stop();
+    }
+}
+
+/// A client that gets no processor for a while is not a silent one.
+#[test]
+fn a_connection_is_not_replaced_before_its_client_was_silent_for_a_second() {
+    const CAPACITY: usize = 64;
+    for transport in TRANSPORTS {
+        let pool = limited(transport, 2 * CAPACITY, 1, &[]);
+        let request = call("/").bytes();
+        let mut slow: Vec<_> = (0..CAPACITY).map(|_| pool.program.connect()).collect();
+        let mut waiting: Vec<_> = (0..4).map(|_| pool.program.connect()).collect();
+        for connection in &mut waiting {
+            connection.send(&request);
+        }
+        assert!(
+            !readable_within(&slow[0], Duration::from_millis(800)),
+            "{transport:?}"
+        );
+        for connection in &mut slow {
+            connection.send(&request);
+        }
+        for connection in slow.iter_mut().chain(&mut waiting) {
+            assert_eq!(answered(connection), Ok(()), "{transport:?}");
         }
         pool.stop();
     }

@@ -18,10 +18,6 @@ use crate::sys::clock;
 use crate::sys::fd::io::{self, Direction};
 use crate::worker::ManagerLink;
 
-/// Like [`LONG`], for a connection on which nothing has ever arrived: a client that is about to write
-/// has done so by then.
-const BRIEF: Duration = Duration::from_millis(500);
-
 /// Which parked connection can be closed for a new one.
 enum Replaceable {
     /// This one, by its place.
@@ -107,12 +103,12 @@ impl IdleSet {
     /// for longest. A keep-alive connection stays while another one can be closed later.
     fn replaceable(&self, now: Duration) -> Replaceable {
         let candidates = self.parked.iter().enumerate().map(|(position, parked)| {
-            let (rank, patience) = match parked.idle {
-                Idle::Lingering { .. } => (0, LONG),
-                Idle::NoData { .. } => (1, BRIEF),
-                Idle::KeepAlive { .. } => (2, LONG),
+            let rank = match parked.idle {
+                Idle::Lingering { .. } => 0,
+                Idle::NoData { .. } => 1,
+                Idle::KeepAlive { .. } => 2,
             };
-            (rank, parked.since + patience, position)
+            (rank, parked.since + LONG, position)
         });
         match candidates.min() {
             Some((_, at, position)) if at <= now => Replaceable::Now(position),
