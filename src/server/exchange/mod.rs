@@ -175,16 +175,7 @@ impl Exchange {
     /// The response of the request that is being served.
     #[inline]
     pub(super) fn writer<'e>(&'e mut self, status: &'e mut LoopStatus) -> Option<Writer<'e>> {
-        let current = self.current.as_mut()?;
-        let serving = current.request.as_mut()?;
-        Some(Writer {
-            connection: &mut current.connection,
-            output: &mut serving.output,
-            outbound: &mut self.outbound,
-            sharing: &mut self.sharing,
-            status,
-            timeout: self.timeouts.write,
-        })
+        self.reader(status).map(|reader| reader.writer)
     }
 
     /// The input of the request that is being served.
