@@ -1,12 +1,13 @@
 //! Connections that other processes have, or had, closed by disposable processes: a last close may have
 //! to wait for the peer, and so may any call on a socket that a worker shares.
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
+use crate::sys::fd::poll::readable_within;
 use crate::sys::fd::worker_fd::{HeldFd, WorkerFd};
 use crate::sys::process::disposable::{Disposable, Prepared};
 use crate::sys::socket::listeners::Listener;
@@ -102,7 +103,7 @@ impl ClosingSet {
         let is_ready = ready.has(Source::Disposable);
         self.processes.retain_mut(|one| {
             let is_reaped = one.process.has_ended();
-            if is_reaped || (is_ready && is_closed(one.process.channel())) {
+            if is_reaped || (is_ready && readable_within(one.process.channel(), Duration::ZERO)) {
                 one.has_ended = true;
                 claimants.extend(one.claimant.take());
             }
@@ -146,11 +147,6 @@ impl ClosingSet {
         self.add(process, None);
         Ok(())
     }
-}
-
-fn is_closed(channel: BorrowedFd<'_>) -> bool {
-    let mut watched = [PollFd::new(channel, PollFlags::POLLIN)];
-    poll(&mut watched, PollTimeout::ZERO) == Ok(1)
 }
 
 /// In a disposable process: sends the last records, and waits until the peers have read them. It does

@@ -20,6 +20,13 @@ pub(crate) enum Waited {
     Interrupted,
 }
 
+/// Waits until a descriptor is readable (or has ended), for this long at most. False: it is not, a signal
+/// arrived, or poll(2) failed.
+pub(crate) fn readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
+    let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut polled, io::timeout(Some(limit))) == Ok(1)
+}
+
 /// Waits until one of the descriptors is readable (or has ended), a signal arrives, or the time has
 /// passed; `None` waits forever. `ready` gets the position of each readable one.
 pub(crate) fn wait<'fd>(

@@ -16,7 +16,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
 use crate::error;
-use crate::sys::fd::{io, pipe};
+use crate::sys::fd::pipe;
+use crate::sys::fd::poll::readable_within;
 use crate::sys::process::exec;
 use crate::sys::process::hidden_child::HiddenChild;
 use crate::sys::socket::listeners::descriptors;
@@ -91,7 +92,7 @@ impl Disposable {
 /// threads. False: no process could be started, and they were closed here.
 pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
     /// How long to wait before reaping it; if that is too short, the next call reaps it.
-    const MOMENT: u16 = 50;
+    const MOMENT: Duration = Duration::from_millis(50);
     let Ok(Prepared { ours, its }) = Prepared::new() else {
         return false;
     };
@@ -105,8 +106,7 @@ pub(crate) fn close_sockets(sockets: Vec<OwnedFd>) -> bool {
         return false;
     };
     let _ = shutdown(ours.as_raw_fd(), Shutdown::Write);
-    let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
-    let _ = poll(&mut watched, PollTimeout::from(MOMENT));
+    readable_within(ours.as_fd(), MOMENT);
     reap_later(child);
     true
 }
@@ -216,8 +216,7 @@ pub(crate) fn ask(
     drop(its);
     let child = started
         .map_err(|errno| error::Error::system("fork of a disposable process", errno as i32))?;
-    let mut watched = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
-    let _ = poll(&mut watched, io::timeout(Some(patience)));
+    readable_within(ours.as_fd(), patience);
     let mut answer = [0; size_of::<i32>()];
     let length = nix::unistd::read(&ours, &mut answer);
     reap_later(child);

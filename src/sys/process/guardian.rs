@@ -12,6 +12,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::error::{Error, Result};
 use crate::sys::fd::pipe;
+use crate::sys::fd::poll::readable_within;
 use crate::sys::process;
 use crate::sys::process::child::open_pidfd;
 use crate::sys::process::disposable::{close_all_but, sorted};
@@ -21,8 +22,8 @@ use crate::sys::process::title;
 /// The message that a newer guardian has replaced it.
 const DISMISSED: u8 = b'D';
 
-/// How long to wait for a dismissed guardian to end, in milliseconds.
-const PATIENCE: u16 = 1000;
+/// How long to wait for a dismissed guardian to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A guardian that has not been reaped yet.
 #[derive(Debug)]
@@ -89,8 +90,7 @@ impl Guardian {
     pub(crate) fn end(self) {
         const TRIES: u32 = 100;
         self.dismiss();
-        let mut watched = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut watched, PollTimeout::from(PATIENCE));
+        readable_within(self.channel.as_fd(), PATIENCE);
         // Its channel ends a little earlier than the process.
         for _ in 0..TRIES {
             if self.is_reaped() {

@@ -11,14 +11,15 @@
 //!   second. Then it is refused, or finds a successor.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockProtocol, SockType, recv, shutdown, socket,
 };
 
 use crate::sys::fd::io;
+use crate::sys::fd::poll::readable_within;
 use crate::sys::socket::listen;
 
 const fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
@@ -152,9 +153,8 @@ fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
         query.extend_from_slice(&word.to_ne_bytes());
     }
     nix::unistd::write(&diag, &query).ok()?;
-    let mut polled = [PollFd::new(diag.as_fd(), PollFlags::POLLIN)];
     // The kernel replies within write(2), if at all.
-    if poll(&mut polled, PollTimeout::ZERO) != Ok(1) {
+    if !readable_within(diag.as_fd(), Duration::ZERO) {
         return None;
     }
     let mut answer = [0; 512];
