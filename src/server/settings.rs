@@ -66,7 +66,12 @@ impl Admission {
     }
 
     /// Whether this peer may connect; a refusal is logged. File permissions guard unix sockets.
+    #[inline]
     pub(super) fn admits(&self, peer: Peer) -> bool {
+        self.admits_all() || self.admits_listed(peer)
+    }
+
+    fn admits_listed(&self, peer: Peer) -> bool {
         let (Some(allowed), Peer::Inet(address)) = (&self.web_servers, peer) else {
             return true;
         };

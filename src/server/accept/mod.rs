@@ -179,6 +179,7 @@ impl Acceptor {
     }
 
     /// Behind the application, before anything else is done with what is parked here.
+    #[inline]
     pub(super) fn reclaim_offer(&mut self, status: &LoopStatus) {
         self.offer.reclaim(self.idle.as_mut(), status);
     }
@@ -265,9 +266,10 @@ impl Acceptor {
             counter.count();
         }
         let connection = Connection::accepted(fd, peer);
-        let is_served =
-            self.admission.admits(peer) && !self.disconnects.skips(&connection, status, listener);
-        Ok(is_served.then(|| Incoming::unread(connection, WhenQuiet::AwaitFirst)))
+        if self.admission.admits(peer) && !self.disconnects.skips(&connection, status, listener) {
+            return Ok(Some(Incoming::unread(connection, WhenQuiet::AwaitFirst)));
+        }
+        Ok(None)
     }
 
     /// In a child of the process that made this: everything here stays the parent's. Copies of

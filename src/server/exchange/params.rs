@@ -86,10 +86,13 @@ impl Exchange {
     /// Sends the answers that the protocol itself owes. False: the connection failed.
     #[inline]
     pub(super) fn send_replies(&mut self, status: &mut LoopStatus) -> bool {
+        let has_none = self.inbound.replies().is_empty() && self.outbound.is_empty();
+        has_none || self.send_some_replies(status)
+    }
+
+    #[cold]
+    fn send_some_replies(&mut self, status: &mut LoopStatus) -> bool {
         output::take_replies(&mut self.outbound, &mut self.inbound);
-        if self.outbound.is_empty() {
-            return true;
-        }
         self.current.as_ref().is_some_and(|current| {
             let timeout = self.timeouts.write;
             output::send_pending(&current.connection, &mut self.outbound, status, timeout).is_ok()
