@@ -88,8 +88,9 @@ FCGIPM - FastCGI for Perl programs, on libfcgipm
 =head1 DESCRIPTION
 
 The functions and methods of L<FCGI> 0.82 under another name. To port a program, change C<FCGI> to
-C<FCGIPM> and C<FCGI::ProcManager> to C<FCGIPM::ProcManager>; nothing else changes. The library
-libfcgipm does the work. L<FCGIPM::FFI> says where it is searched for.
+C<FCGIPM> and C<FCGI::ProcManager> to C<FCGIPM::ProcManager>, and check the result of C<OpenSocket>,
+which no longer ends the program when it fails. The library libfcgipm does the work; L<FCGIPM::FFI>
+describes where it is searched for.
 
 =head1 FUNCTIONS
 
@@ -121,8 +122,8 @@ The flag that makes Accept return when a signal arrives.
 
 =item FCGIPM::last_error()
 
-The message of the library's last error. It names the thing and its value: C<listen address
-':99999': port out of range 0..65535>.
+The message of the library's last error, with the value that caused it: C<listen address ':99999':
+port out of range 0..65535>.
 
 =back
 
@@ -147,9 +148,9 @@ option. It overrides the program.
 
 =head1 DIFFERENCES FROM FCGI 0.82
 
-The intended differences are listed in L<FCGIPM::Request> and L<FCGIPM::Stream>. For the functions
-on this page there is one: OpenSocket accepts more forms of address, refuses the path of a socket on
-which a process still answers, and never ends the process.
+The intended differences are listed in L<FCGIPM::Request> and L<FCGIPM::Stream>. On this page only
+OpenSocket differs: it accepts more forms of address, refuses the path of a socket on which a
+process still answers, and never ends the process.
 
 =head1 SEE ALSO
 
