@@ -63,7 +63,7 @@ $(XS): $(XS_SOURCES) bindings/perl/xs/XS.h $(wildcard $(PERL_HEADERS)/config.h) 
 # The drop-in for libfcgi: exactly the names of symbols.txt, without versions, as libfcgi has them. Its C++ side is all
 # in a header; libfcgi++.so is a line for the linker, since builds ask for it.
 LIBFCGI      := bindings/libfcgi
-LIBFCGI_SAYS := 2.4.2
+LIBFCGI_VERSION := 2.4.2
 
 $(DROPIN)/libfcgi.so.0: $(RELEASE)/.cargo $(LIBFCGI)/variadic.c $(LIBFCGI)/symbols.txt $(wildcard $(LIBFCGI)/include/*.h)
 	@mkdir -p $(DROPIN)/include
@@ -78,7 +78,7 @@ $(DROPIN)/libfcgi.so.0: $(RELEASE)/.cargo $(LIBFCGI)/variadic.c $(LIBFCGI)/symbo
 	ln -sf libfcgi.so.0 $(DROPIN)/libfcgi.so
 	echo 'INPUT(-lfcgi)' >$(DROPIN)/libfcgi++.so
 	for name in fcgi fcgi++; do printf '%s\n' 'libdir=$${pcfiledir}' 'includedir=$${pcfiledir}/include' '' "Name: $$name" \
-	  'Description: libfcgi on the engine of fcgipm' 'Version: $(LIBFCGI_SAYS)' 'Cflags: -I$${includedir}' \
+	  'Description: libfcgi on the engine of fcgipm' 'Version: $(LIBFCGI_VERSION)' 'Cflags: -I$${includedir}' \
 	  'Libs: -L$${libdir} -lfcgi' >$(DROPIN)/$$name.pc; done
 
 # What fails is written to fuzz/artifacts. Needs nightly Rust and cargo-fuzz.

@@ -114,8 +114,8 @@ options! {
         "Age at which a worker is replaced. 0: no limit.";
     RequestTimeout = "request_timeout", Kind::Seconds, "0",
         "Maximum time for a request. Then the worker is notified (request_timeout_signal) and, \
-         after another request_timeout_grace, killed. Minimum 0.01, accurate to 20 ms. With less \
-         than a second, the manager wakes up that often. 0: no limit.";
+         after another request_timeout_grace, killed. Minimum 0.01, accurate to 20 ms. If it is \
+         below a second, the manager wakes up that often. 0: no limit.";
     RequestTimeoutGrace = "request_timeout_grace", Kind::Seconds, "5",
         "Time between the notice of request_timeout and the kill. 0: kill immediately.";
     RequestTimeoutSignal = "request_timeout_signal",
@@ -123,7 +123,7 @@ options! {
         "Signal that notifies a worker of request_timeout. Only a worker with a handler for it \
          receives it.";
     SlowRequest = "slow_request", Kind::Seconds, "0",
-        "Time after which a running request is logged, once. Accurate to 10 ms. With less than a \
+        "Time after which a running request is logged, once. Accurate to 10 ms. If it is below a \
          second, the manager wakes up that often. 0: disabled.";
     IdleTimeout = "idle_timeout", Kind::Seconds, "0",
         "Time after which an idle keep-alive connection is closed. 0: never.";

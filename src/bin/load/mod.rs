@@ -93,7 +93,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "body")]
     body_file: Option<PathBuf>,
 
-    /// Number of parameters per request, filled up with typical ones of a web server [default: 28]
+    /// Number of parameters per request; typical ones of a web server are added to reach it [default: 28]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     params: Option<u16>,
 
@@ -129,10 +129,10 @@ Examples:
 
 The first line of the report is for scripts:
   requests=100000 ok=100000 lost=0 time=3.21s rate=31152/s
-Every request is counted once, as ok or lost. The rate is that of ok requests. The following lines
+Every request is counted once, as ok or lost. The rate counts ok requests only. The following lines
 have the lost requests by kind; the latencies of ok requests, from the connect (or on a reused
 connection from the first byte sent) to the end of the response; the longest period in which no
-request became ok, and when it began; the number of connections; and the first losses in detail.
+request succeeded, and when it began; the number of connections; and the first losses in detail.
 
 Kinds of loss:
   refused          The connection failed; the system error is reported: ECONNREFUSED, ENOENT (no
