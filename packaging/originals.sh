@@ -1,7 +1,8 @@
 #!/bin/sh
-# Fetches the sources of the modules that FCGIPM::Compat stands for, once: their own tests are run on it. They come
-# from where this machine's packages come from, which need not offer sources so far: the lists are apt's own,
-# asked for sources, in a folder beside. Nothing of the system is changed, and nothing is installed.
+# Fetches, once, the sources of the modules that FCGIPM::Compat replaces, because the tests run the
+# modules' own tests on it. The sources come from this machine's package mirrors. As apt's lists may
+# not include sources, a copy of them that asks for sources is used, in a folder of its own. The
+# system is not changed, and nothing is installed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,7 +20,7 @@ work=$(mktemp -d "$into/.apt.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
 
-# $1: a name; then a script for sed that is applied to the lists once they ask for sources.
+# $1: a name. $2: a sed script for the lists that ask for sources.
 configure() {
     mkdir -p "$work/$1/parts" "$work/$1/lists/partial" "$work/$1/cache/archives/partial"
     for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
@@ -28,12 +29,12 @@ configure() {
     done
     options="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$work/$1/parts -o Dir::State::lists=$work/$1/lists
         -o Dir::Cache=$work/$1/cache -o APT::Sandbox::User=root"
-    # Somebody else's list may have no sources; what matters is whether ours are found.
+    # Other repositories may have no sources; it only matters that these packages are found.
     # shellcheck disable=SC2086
     apt-get -q $options update >"$work/$1/log" 2>&1 || true
 }
 
-# The archive of upstream's, checked against the signed list. $1: folder, $2: package
+# The upstream archive, checked against the signed list. $1: folder, $2: package
 fetch() {
     # shellcheck disable=SC2086
     apt-get $options source --print-uris "$2" 2>/dev/null | tr -d "'" |
@@ -54,7 +55,7 @@ for each in $missing; do
 done
 [ -n "$left" ] || exit 0
 
-# A mirror may have lost what a release once had: any other version of a module will do for its tests.
+# A mirror may no longer have the version of a release; any other version has suitable tests.
 configure later 's/^\(deb-src .*\) [a-z]* main.*/\1 unstable main/; s/^Suites:.*/Suites: unstable/'
 code=0
 for each in $left; do

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The main job, to look at: the Perl example daemon with 5 workers on :9005, and an HTTP gateway in
-# front of it on 127.0.0.1:8080. Ends with Ctrl-C, or when the daemon ends.
+# `make run`: the Perl example daemon with 5 workers on :9005, and an HTTP gateway in front of it on
+# 127.0.0.1:8080. Ends with Ctrl-C, or when the daemon ends.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ FCGI_SOCKET_PATH=$address FCGIPM_N_PROCESSES=${FCGIPM_N_PROCESSES:-5} \
 daemon=$!
 target/release/fcgipm gateway --http "$http" --to "$address" >"$ready" &
 gateway=$!
-# The gateway's first line says that it listens; an end without one, that it does not.
+# The gateway prints a line when it listens; if it ends without one, it could not listen.
 if ! read -r line <"$ready"; then
     echo "the gateway did not start" >&2
     exit 1
@@ -45,8 +45,8 @@ $line
     curl -i http://$http/                a worker answers
     curl -i http://$http/env             the parameters of the request
     curl -s --data-binary @README.md http://$http/hash
-    kill -HUP $daemon                    reload: new workers first, no request is lost
-    kill -TERM $daemon                   stop: what was accepted is answered
+    kill -HUP $daemon                    reload; no request is lost
+    kill -TERM $daemon                   stop; accepted requests are answered
 
 Ctrl-C ends both.
 END

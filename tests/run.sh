@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every test of every layer and binding; ends with a summary. The exit status tells.
+# Runs every test of every layer and binding, and prints a summary. Exits with 0 if all have passed.
 set -u
 cd "$(dirname "$0")/.."
 # Started in the background, this may ignore signals that the tests send to programs.
@@ -9,7 +9,7 @@ trap 'rm -f "$log"' EXIT
 failed=0
 
 echo "== Rust: units, properties, simulation, processes, C and C++, neighbours"
-# What hangs is ended, so that the summary can say what had passed until then.
+# A run that hangs is ended, so that the summary can show what had passed until then.
 { timeout 2700 cargo test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo "exit $?"; } | tee "$log.rust"
 echo "== Perl"
 { (cd bindings/perl && timeout 1200 prove -Ilib -r t 2>&1); echo "exit $?"; } | tee "$log.perl"
