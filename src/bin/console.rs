@@ -55,7 +55,7 @@ impl ErrorLines {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if !text.is_empty() {
             // One write per line, so that lines of several processes do not mix.
-            log::pass_on(&[self.label.as_bytes(), b": ", text, b"\n"].concat());
+            log::forward(&[self.label.as_bytes(), b": ", text, b"\n"].concat());
         }
         self.line.clear();
     }

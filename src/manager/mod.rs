@@ -54,7 +54,7 @@ enum State {
 /// Writes a host's line to standard error as the manager writes its own: without waiting for a reader.
 /// Returns whether it was written.
 pub fn write_line(bytes: &[u8]) -> bool {
-    sys::log::pass_on(bytes)
+    sys::log::forward(bytes)
 }
 
 /// Whether the orphans of its descendants become children of this process (PID 1, or a subreaper). Then

@@ -107,7 +107,7 @@ pub enum Activity {
     /// It serves a request.
     Busy,
     /// It is about to exit.
-    Leaving,
+    Exiting,
     /// It reports nothing: whether it serves a request is unknown, and no wake-up reaches it.
     Silent,
 }

@@ -155,7 +155,7 @@ impl Pool {
                 SlotState::Empty => continue,
                 SlotState::Starting => counts.starting += 1,
                 SlotState::Ready => counts.ready += 1,
-                SlotState::Retiring | SlotState::Gone => counts.retiring += 1,
+                SlotState::Retiring | SlotState::Killed => counts.retiring += 1,
             }
             counts.processes += 1;
             if let Some(serving) = slot.serving() {
@@ -367,7 +367,7 @@ impl Pool {
             Slot::Forking { doomed, .. } => *doomed = true,
             held @ Slot::Starting { .. } => {
                 // It does not wait in Accept, so no wake-up would reach it.
-                let watch = Watch::new(now, Activity::Leaving);
+                let watch = Watch::new(now, Activity::Exiting);
                 let generation = held.generation().unwrap_or_default();
                 let mut retirement = Retirement::new(now, generation, last, watch, limit);
                 retirement.start_by = held.start_by();

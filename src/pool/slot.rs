@@ -21,7 +21,7 @@ pub enum SlotState {
     /// A worker that was asked to exit.
     Retiring,
     /// A worker that was killed, and is about to be reaped.
-    Gone,
+    Killed,
 }
 
 /// The reason for a fork, which decides when it may happen.
@@ -216,7 +216,7 @@ impl Slot {
             Self::Forking { .. } | Self::Starting { .. } => SlotState::Starting,
             Self::Ready(_) => SlotState::Ready,
             Self::Retiring(_) => SlotState::Retiring,
-            Self::Killed { .. } => SlotState::Gone,
+            Self::Killed { .. } => SlotState::Killed,
         }
     }
 

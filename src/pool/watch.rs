@@ -82,17 +82,17 @@ impl Watch {
             }
             (Activity::Busy, Activity::Reading) => false,
             (Activity::Reading | Activity::Busy, Activity::Busy)
-            | (Activity::Idle | Activity::Leaving, Activity::Idle | Activity::Leaving)
+            | (Activity::Idle | Activity::Exiting, Activity::Idle | Activity::Exiting)
             | (Activity::Silent, Activity::Silent) => same_request,
-            (Activity::Reading | Activity::Busy, Activity::Idle | Activity::Leaving)
-            | (Activity::Idle | Activity::Leaving, Activity::Reading | Activity::Busy) => false,
+            (Activity::Reading | Activity::Busy, Activity::Idle | Activity::Exiting)
+            | (Activity::Idle | Activity::Exiting, Activity::Reading | Activity::Busy) => false,
             // It has begun to report.
             (
                 Activity::Silent,
-                Activity::Idle | Activity::Reading | Activity::Busy | Activity::Leaving,
+                Activity::Idle | Activity::Reading | Activity::Busy | Activity::Exiting,
             )
             | (
-                Activity::Idle | Activity::Reading | Activity::Busy | Activity::Leaving,
+                Activity::Idle | Activity::Reading | Activity::Busy | Activity::Exiting,
                 Activity::Silent,
             ) => false,
         }
@@ -172,6 +172,6 @@ impl Watch {
 fn is_running(activity: Activity) -> bool {
     match activity {
         Activity::Reading | Activity::Busy => true,
-        Activity::Idle | Activity::Leaving | Activity::Silent => false,
+        Activity::Idle | Activity::Exiting | Activity::Silent => false,
     }
 }

@@ -46,7 +46,7 @@ impl LoopStatus {
     }
 
     /// It retires.
-    pub fn leaving(&mut self) {
+    pub fn exiting(&mut self) {
         self.set_activity(Activity::Exiting);
     }
 

@@ -124,7 +124,7 @@ fn worker(mut manager: Manager) -> ! {
             wait_for_life(Some(link_to_manager.page));
             if code == "handover" {
                 nix::unistd::write(&link_to_manager.handover.0, b"x").unwrap();
-                report.leaving();
+                report.exiting();
                 nix::unistd::write(&link_to_manager.wake, &[0]).unwrap();
             }
         }

@@ -61,7 +61,7 @@ impl World {
                 // An event of an empty slot, or one that does not apply to the worker.
                 let slot = self.random.below(64) as usize;
                 match self.pool.state(slot) {
-                    SlotState::Empty | SlotState::Gone => {
+                    SlotState::Empty | SlotState::Killed => {
                         self.report(slot, WorkerEvent::Memory { bytes: u64::MAX });
                         self.report(slot, WorkerEvent::Ready);
                     }

@@ -153,7 +153,7 @@ impl Worker {
                 activity: match random.below(8) {
                     0 => Activity::Idle,
                     1 => Activity::Reading,
-                    2 => Activity::Leaving,
+                    2 => Activity::Exiting,
                     _ => Activity::Busy,
                 },
                 request: match random.below(8) {
@@ -180,7 +180,7 @@ impl Worker {
         } else {
             // A request that is being read has no number yet.
             let (activity, request) = match self.work {
-                None if self.exit_at.is_some() => (Activity::Leaving, self.number),
+                None if self.exit_at.is_some() => (Activity::Exiting, self.number),
                 None => (Activity::Idle, self.number),
                 Some(work) => match work.reading {
                     Reading::Always => (Activity::Reading, self.number),

@@ -237,7 +237,7 @@ impl World {
         let now = self.now;
         match self.pool.state(slot) {
             SlotState::Ready | SlotState::Retiring => {}
-            SlotState::Empty | SlotState::Starting | SlotState::Gone => return,
+            SlotState::Empty | SlotState::Starting | SlotState::Killed => return,
         }
         let Some(worker) = self.workers.get_mut(&slot) else {
             return;

@@ -104,7 +104,7 @@ impl Children {
 
 /// A pipe for a new worker's standard error, if it is to be caught and there are descriptors.
 fn stderr_pipe(settings: &Settings) -> Option<Pipe> {
-    if !settings.catches_stderr || stderr::room() == stderr::Room::Gone {
+    if !settings.catches_stderr || stderr::capacity() == stderr::Capacity::Closed {
         return None;
     }
     let pipe = pipe::pipe_to_read("standard error of a worker").ok()?;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use crate::sys::fd::io;
 use crate::sys::fd::pipe::Pipe;
 use crate::sys::log::attempt::Attempt;
-use crate::sys::log::stderr::{self, Room};
+use crate::sys::log::stderr::{self, Capacity};
 use crate::sys::process;
 
 /// How many bytes of the end are kept.
@@ -58,7 +58,7 @@ impl StartupOutput {
     pub(crate) fn forward(&mut self) -> Forwarded {
         let mut buffer = [0; 4_096];
         for _ in 0..16 {
-            if stderr::room() == Room::None || !self.send() {
+            if stderr::capacity() == Capacity::None || !self.send() {
                 return Forwarded::Blocked;
             }
             let Some(pipe) = &self.pipe else {
@@ -108,7 +108,7 @@ impl StartupOutput {
         if self.unsent.is_empty() {
             return true;
         }
-        match stderr::pass_on(&self.unsent) {
+        match stderr::forward(&self.unsent) {
             Attempt::Wrote(count) => drop(self.unsent.drain(..count)),
             Attempt::Full => {}
             Attempt::Failed => self.unsent.clear(),

@@ -125,7 +125,7 @@ impl Board {
                 SlotState::Starting => Stage::Starting,
                 SlotState::Ready => Stage::Ready,
                 SlotState::Retiring => Stage::Retiring,
-                SlotState::Gone => Stage::Killed,
+                SlotState::Killed => Stage::Killed,
             };
             self.scoreboard.slot(slot).set_stage(stage);
         }

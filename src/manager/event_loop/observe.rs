@@ -216,7 +216,7 @@ impl EventLoop {
                 SlotState::Starting | SlotState::Ready => is_due,
                 // The progress of retiring workers is checked in each turn.
                 SlotState::Retiring => true,
-                SlotState::Empty | SlotState::Gone => false,
+                SlotState::Empty | SlotState::Killed => false,
             };
             let page = self.board.page(slot);
             let Some(snapshot) = is_polled.then(|| page.snapshot()).flatten() else {
@@ -265,7 +265,7 @@ impl EventLoop {
                 Activity::Idle | Activity::Finished => pool::Activity::Idle,
                 Activity::Reading => pool::Activity::Reading,
                 Activity::Busy => pool::Activity::Busy,
-                Activity::Exiting => pool::Activity::Leaving,
+                Activity::Exiting => pool::Activity::Exiting,
             },
             request: snapshot.request,
             requests: snapshot.requests,

@@ -77,7 +77,7 @@ fn all_busy(pool: &Pool, children: &Children, scoreboard: &Scoreboard) -> usize 
             SlotState::Ready => {}
             // It will serve soon.
             SlotState::Starting => return 0,
-            SlotState::Empty | SlotState::Retiring | SlotState::Gone => continue,
+            SlotState::Empty | SlotState::Retiring | SlotState::Killed => continue,
         }
         match scoreboard.page(slot).activity() {
             Some(Activity::Reading | Activity::Busy | Activity::Finished) => busy += 1,

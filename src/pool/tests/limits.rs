@@ -207,7 +207,7 @@ fn request_deadlines_apply_to_a_retiring_worker() {
         driver.report(0, WorkerEvent::Observed(said));
         driver.tell(Event::Tick);
     }
-    assert_eq!(driver.pool.state(0), SlotState::Gone);
+    assert_eq!(driver.pool.state(0), SlotState::Killed);
 }
 
 #[test]

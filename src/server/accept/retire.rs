@@ -51,7 +51,7 @@ impl Acceptor {
         }
         self.disconnects.log_pending();
         if let Some(manager) = manager {
-            status.leaving();
+            status.exiting();
             manager.notify_manager();
         }
         let listener = self.borrow_listener();
@@ -76,7 +76,7 @@ impl Acceptor {
         let Some(listener) = self.borrow_listener().filter(|_| self.idle.is_some()) else {
             return Ok(None);
         };
-        status.leaving();
+        status.exiting();
         let give_up = Instant::now() + PATIENCE;
         loop {
             let Some(idle) = &mut self.idle else {

@@ -67,7 +67,7 @@ pub fn limited(level: Level, text: &str) {
 }
 
 /// Writes another process's whole lines unchanged. Returns whether they were written.
-pub fn pass_on(bytes: &[u8]) -> bool {
+pub fn forward(bytes: &[u8]) -> bool {
     put(None, bytes.iter().copied(), false)
 }
 

@@ -11,30 +11,30 @@ use crate::sys::log::attempt::{Attempt, attempt};
 
 /// Whether standard error accepts output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Capacity {
     /// At least a line.
     Some,
     /// Not now: its reader does not keep up.
     None,
     /// It is closed, or has no reader.
-    Gone,
+    Closed,
 }
 
 /// Whether standard error accepts output now.
-pub(crate) fn room() -> Room {
+pub(crate) fn capacity() -> Capacity {
     let mut polled = [PollFd::new(stderr(), PollFlags::POLLOUT)];
     if poll(&mut polled, PollTimeout::ZERO).is_err() {
-        return Room::None;
+        return Capacity::None;
     }
     match polled[0].revents() {
-        Some(PollFlags::POLLOUT) => Room::Some,
-        Some(events) if events.is_empty() => Room::None,
-        Some(_) | None => Room::Gone,
+        Some(PollFlags::POLLOUT) => Capacity::Some,
+        Some(events) if events.is_empty() => Capacity::None,
+        Some(_) | None => Capacity::Closed,
     }
 }
 
 /// Writes as many of the bytes as possible without blocking.
-pub(crate) fn pass_on(bytes: &[u8]) -> Attempt {
+pub(crate) fn forward(bytes: &[u8]) -> Attempt {
     attempt(stderr(), bytes)
 }
 
