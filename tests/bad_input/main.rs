@@ -1,6 +1,6 @@
-//! Every wrong argument, handle, order and surrounding: an error number, and a message that names the
-//! thing. The calls are made by `wrong.c`, a group of them per process, so that an abort or a hang
-//! fails one test.
+//! Invalid arguments, handles, sequences of calls and environments return an error number, and a
+//! message that names the thing. The C programs make the calls, one group of them per process, so
+//! that an abort or a hang fails one test.
 
 #[path = "../peer/mod.rs"]
 mod peer;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use peer::program::{compiled, ended, ended_within, folder};
 
-/// Runs a group of calls; each that went otherwise than it should is a line of the output.
+/// Runs a group of calls. The program prints a line for each unexpected result.
 fn run(mut command: Command, group: &str) {
     let folder = folder();
     let mut child = command
@@ -22,7 +22,7 @@ fn run(mut command: Command, group: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // What it writes fits a pipe.
+    // Its output fits into a pipe, so it can be read after the exit.
     let ended_in_time = ended_within(child.id().try_into().unwrap(), Duration::from_secs(60));
     if !ended_in_time {
         child.kill().unwrap();
@@ -52,23 +52,23 @@ fn run(mut command: Command, group: &str) {
 }
 
 macro_rules! groups {
-    ($($name:ident = $group:literal;)*) => { $(
+    ($($name:ident = $source:literal $group:literal;)*) => { $(
         #[test]
         fn $name() {
-            run(Command::new(compiled("bad_input/wrong.c")), $group);
+            run(Command::new(compiled($source)), $group);
         }
     )*
 
         #[test]
-        fn valgrind_sees_no_access_to_what_was_freed_or_never_written() {
-            for group in [$($group),*] {
-                // It closes descriptors of its own there, and counts on some.
+        fn valgrind_finds_no_access_to_freed_or_uninitialised_memory() {
+            for (source, group) in [$(($source, $group)),*] {
+                // It closes and counts descriptors, and valgrind has some of its own.
                 if group == "descriptors" {
                     continue;
                 }
                 let mut command = Command::new("valgrind");
                 command.args(["--quiet", "--error-exitcode=99", "--child-silent-after-fork=yes"]);
-                command.arg(compiled("bad_input/wrong.c"));
+                command.arg(compiled(source));
                 run(command, group);
             }
         }
@@ -76,15 +76,15 @@ macro_rules! groups {
 }
 
 groups! {
-    null_is_an_error_everywhere_and_free_takes_it = "null";
-    freed_handles_are_recognised = "freed";
-    handles_of_another_kind_are_recognised = "foreign";
-    calls_out_of_order_are_refused = "order";
-    a_handle_in_a_forked_child_is_refused_and_sends_nothing = "forked";
-    wrong_addresses_are_named = "addresses";
-    wrong_options_are_named = "options";
-    wrong_descriptors_are_named = "sockets";
-    a_full_table_of_descriptors_is_named = "descriptors";
-    wrong_managers_are_refused = "managers";
-    wrong_arguments_of_a_request_are_named = "arguments";
+    null_handles_are_errors_except_for_free = "bad_input/handles.c" "null";
+    freed_handles_are_recognised = "bad_input/handles.c" "freed";
+    handles_of_another_kind_are_recognised = "bad_input/handles.c" "foreign";
+    a_handle_in_a_forked_child_is_refused_and_sends_nothing = "bad_input/handles.c" "forked";
+    calls_out_of_order_are_refused = "bad_input/requests.c" "order";
+    bad_arguments_of_request_calls_are_named = "bad_input/requests.c" "arguments";
+    bad_addresses_are_named = "bad_input/settings.c" "addresses";
+    bad_options_are_named = "bad_input/settings.c" "options";
+    bad_managers_are_refused = "bad_input/settings.c" "managers";
+    descriptors_that_do_not_listen_are_named = "bad_input/descriptors.c" "sockets";
+    a_full_descriptor_table_is_reported = "bad_input/descriptors.c" "descriptors";
 }

@@ -1,9 +1,9 @@
-/* An application that does what a test asks for: PATH_INFO is the command, QUERY_STRING its argument.
+/* An application that does what a test requests: PATH_INFO is the command, QUERY_STRING its argument.
  *
  *     app ADDRESS            one loop
- *     app ADDRESS THREADS    that many loops on one listening socket; SIGUSR1 retires them all
+ *     app ADDRESS THREADS    one loop per thread, on one listening socket; SIGUSR1 retires them all
  *
- * What it learns it tells in the response; errors go by their names. */
+ * The response contains what it has observed, and the names of errors. */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <poll.h>
@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../peer/request.h"
 #include "app_threads.h"
-#include "fcgipm.h"
 
 static int listener;
 static atomic_uint served;
@@ -25,15 +25,6 @@ static atomic_uint served;
 static const char *name_of(int64_t result)
 {
     return result < 0 ? fcgipm_error_name((int32_t)result) : "ok";
-}
-
-static const char *parameter(const fcgipm_request *request, const char *name)
-{
-    const uint8_t *value;
-    size_t length;
-    if (fcgipm_request_param(request, (const uint8_t *)name, strlen(name), &value, &length) != 1)
-        return "";
-    return (const char *)value;
 }
 
 static void put(fcgipm_request *request, const void *data, size_t length)
@@ -51,7 +42,7 @@ static void print(fcgipm_request *request, const char *format, ...)
     put(request, text, (size_t)length);
 }
 
-/* The input to its end; what ended it comes behind a '|'. */
+/* Returns the input, and after a '|' how it ended. */
 static void echo(fcgipm_request *request)
 {
     static _Thread_local uint8_t buffer[20000];
@@ -85,7 +76,7 @@ static void read_lines(fcgipm_request *request, size_t size)
     free(buffer);
 }
 
-/* N bytes to a stream in pieces: "STREAM N PIECE". */
+/* Writes bytes to a stream in pieces of one size: "STREAM-BYTES-SIZE". */
 static void write_bytes(fcgipm_request *request, const char *query)
 {
     unsigned stream = 1;
@@ -131,7 +122,7 @@ static void await_abort(fcgipm_request *request)
     print(request, "read=%s", name_of(fcgipm_request_read(request, &byte, 1)));
 }
 
-/* The open descriptors and what they are, a line each. */
+/* One line per open descriptor: its number, and what it refers to. */
 static void descriptors(fcgipm_request *request)
 {
     DIR *folder = opendir("/proc/self/fd");
@@ -156,7 +147,7 @@ static uint8_t *put_counted(uint8_t *out, const uint8_t *bytes, size_t length)
     return out + 4 + length;
 }
 
-/* The list, in the form of fcgipm_request_params(), is the same; and it stays where it is. */
+/* Checks that fcgipm_request_list_params() returns the same pairs, and the same array each time. */
 static int is_listed(fcgipm_request *request, unsigned scope, const uint8_t *data, size_t length)
 {
     const fcgipm_param *list, *again;
@@ -267,7 +258,7 @@ static void retire(void)
 
 int main(int argc, char **argv)
 {
-    /* Occupies this number of descriptors before anything else is opened. */
+    /* Opens this number of descriptors before any other. */
     const char *crowd = getenv("APP_CROWD");
     for (int i = crowd != NULL ? atoi(crowd) : 0; i > 0; i--)
         if (dup(2) < 0)

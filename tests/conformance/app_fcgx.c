@@ -1,10 +1,10 @@
-/* The application of app.c on FCGX, for the drop-in for libfcgi: the same commands, as far as FCGX can do them.
+/* The application of app.c on FCGX, for the drop-in for libfcgi, with the commands that FCGX allows.
  *
- *     app_fcgx fd:N            one loop on a listening socket that was handed in
- *     app_fcgx PATH THREADS    that many loops on one listening socket; SIGUSR1 retires them all
+ *     app_fcgx fd:N            one loop, on an inherited listening socket
+ *     app_fcgx PATH THREADS    one loop per thread, on one listening socket; SIGUSR1 retires them all
  *
- * APP_LOCK=1 has one thread at a time accept. Errors go by their names in fcgiapp.h, ends by what FCGX_HasSeenEOF says
- * where there is no error. */
+ * With APP_LOCK=1 only one thread at a time accepts. Errors have their names in fcgiapp.h. Without an error, `end` is
+ * what FCGX_HasSeenEOF returns. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -52,7 +52,7 @@ static int has_ended(FCGX_Request *request)
     return FCGX_GetError(request->in) == 0 && FCGX_HasSeenEOF(request->in) == EOF;
 }
 
-/* The input to its end; what ended it comes behind a '|'. */
+/* Returns the input, and after a '|' how it ended. */
 static void echo(FCGX_Request *request)
 {
     static _Thread_local char buffer[20000];
@@ -84,7 +84,7 @@ static void read_lines(FCGX_Request *request, int size)
     free(buffer);
 }
 
-/* N bytes to a stream in pieces: "STREAM N PIECE". */
+/* Writes bytes to a stream in pieces of one size: "STREAM-BYTES-SIZE". */
 static void write_bytes(FCGX_Request *request, const char *query)
 {
     unsigned kind = 1;
@@ -115,7 +115,7 @@ static void filter(FCGX_Request *request)
     FCGX_FPrintF(request->out, " late=%d %s", started, error_of(request->in));
 }
 
-/* With libfcgi such an error closes the input for good. */
+/* On its own, because the error closes the input. */
 static void filter_early(FCGX_Request *request)
 {
     int started = FCGX_StartFilterData(request->in);
@@ -123,7 +123,7 @@ static void filter_early(FCGX_Request *request)
     echo(request);
 }
 
-/* The open descriptors and what they are, a line each. */
+/* One line per open descriptor: its number, and what it refers to. */
 static void descriptors(FCGX_Request *request)
 {
     DIR *folder = opendir("/proc/self/fd");
@@ -157,13 +157,13 @@ static void parameters(FCGX_Request *request)
     }
 }
 
-/* FCGX tells nothing of the peer but its socket. */
+/* FCGX has no function for the peer's address. */
 static void about(FCGX_Request *request)
 {
     union {
         struct sockaddr any;
         struct sockaddr_in v4;
-        struct sockaddr_storage room;
+        struct sockaddr_storage storage;
     } peer;
     socklen_t length = sizeof peer;
     char text[INET_ADDRSTRLEN] = "";
@@ -207,7 +207,7 @@ static void answer(FCGX_Request *request)
     else if (strcmp(command, "/filter-early") == 0)
         filter_early(request);
     else if (strcmp(command, "/await-abort") == 0) {
-        /* Only who reads comes to know of it. */
+        /* Only a read notices the abort. */
         FCGX_PutS("reading ", request->out);
         FCGX_FFlush(request->out);
         int byte = FCGX_GetChar(request->in);
@@ -254,7 +254,7 @@ static void *serve(void *unused)
 
 int main(int argc, char **argv)
 {
-    /* Occupies this number of descriptors before anything else is opened. */
+    /* Opens this number of descriptors before any other. */
     const char *crowd = getenv("APP_CROWD");
     for (int i = crowd != NULL ? atoi(crowd) : 0; i > 0; i--)
         if (dup(2) < 0)

@@ -1,9 +1,9 @@
-/* Threads of the two applications, app.c and app_fcgx.c. */
+/* For the two applications, app.c and app_fcgx.c. */
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 
-/* This number of threads serve; SIGUSR1 retires them all. serve returns NULL on success. */
+/* Runs `serve` in each of `count` threads until SIGUSR1, and then `retire`. `serve` returns NULL on success. */
 static int serve_in_threads(int count, void *(*serve)(void *), void (*retire)(void))
 {
     pthread_t threads[64];

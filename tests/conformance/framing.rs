@@ -107,7 +107,7 @@ fn records_of_an_id_that_is_not_active_are_ignored_with_their_payload() {
             others,
         ]
         .concat();
-        connection.offer_in(&bytes, piece);
+        connection.try_send_in(&bytes, piece);
         let response = connection.response();
         assert_eq!((response.stdout, response.app_status), (echoed(b"body"), 0));
         connection.assert_closed();

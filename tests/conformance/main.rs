@@ -37,7 +37,7 @@ fn every_way(test: impl Fn(&Application, usize)) {
 /// Sends bytes on a new connection in pieces and takes the response of the usual request.
 fn exchange(program: &Program, bytes: &[u8], piece: usize) -> Response {
     let mut connection = program.connect();
-    connection.offer_in(bytes, piece);
+    connection.try_send_in(bytes, piece);
     connection.response()
 }
 
@@ -46,7 +46,7 @@ fn exchange(program: &Program, bytes: &[u8], piece: usize) -> Response {
 fn refused(program: &Program, bytes: &[u8]) {
     let before = program.served();
     let mut connection = program.connect();
-    connection.offer_in(bytes, usize::MAX);
+    connection.try_send_in(bytes, usize::MAX);
     connection.end();
     connection.assert_closed();
     assert_eq!(

@@ -148,7 +148,7 @@ fn a_peer_that_has_disconnected_ends_no_program() {
 fn an_abandoned_request_is_closed_without_an_answer() {
     every_way(|program, piece| {
         let mut connection = program.connect();
-        connection.offer_in(&request("/abandon").keep(true).bytes(), piece);
+        connection.try_send_in(&request("/abandon").keep(true).bytes(), piece);
         connection.assert_closed();
     });
 }

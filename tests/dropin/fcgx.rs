@@ -5,6 +5,25 @@ use crate::side_by_side::{Peer, Run, Side, asking, command, same, serve, serve_p
 
 const BODY: &[u8] = b"one\ntwo\n\nthe end of it.";
 
+pub(crate) const READING: [&str; 9] = [
+    "/characters",
+    "/pieces",
+    "/exactly",
+    "/lines",
+    "/back",
+    "/closing",
+    "/as-a-writer",
+    "/ended",
+    "/filter",
+];
+pub(crate) const WRITING: [&str; 5] = [
+    "/characters",
+    "/as-a-reader",
+    "/closing",
+    "/sizes",
+    "/formats",
+];
+
 fn both(program: &str, peers: &[Peer]) -> Run {
     let run = same(|side| {
         let mut command = command(program, side);
@@ -15,7 +34,8 @@ fn both(program: &str, peers: &[Peer]) -> Run {
     run
 }
 
-pub(crate) fn waits(groups: &[&str]) -> Vec<Peer> {
+/// One web server for each of these groups.
+pub(crate) fn peers(groups: &[&str]) -> Vec<Peer> {
     let bytes = groups.iter().map(|group| asking(group, BODY).bytes());
     bytes.map(Peer::Waits).collect()
 }
@@ -28,27 +48,16 @@ fn assert_groups(run: &Run, groups: &[&str]) {
 }
 
 #[test]
-fn accept_returns_the_errno_of_libfcgi_when_asked_to_exit() {
+fn accept_returns_the_same_errno_as_libfcgi_when_asked_to_exit() {
     let run = same(|side| serve_peers(command("exiting.c", side), &[]));
     let expected = "waiting: -4, errno 4\nagain: -4, errno 4\n";
     assert_eq!(run.report, expected);
 }
 
 #[test]
-fn readers_return_what_those_of_libfcgi_return() {
-    let groups = [
-        "/characters",
-        "/pieces",
-        "/exactly",
-        "/lines",
-        "/back",
-        "/closing",
-        "/as-a-writer",
-        "/ended",
-        "/filter",
-    ];
-    let run = both("reading.c", &waits(&groups));
-    assert_groups(&run, &groups);
+fn readers_return_the_same_results_as_in_libfcgi() {
+    let run = both("reading.c", &peers(&READING));
+    assert_groups(&run, &READING);
     assert!(run.report.contains("GetStr(90) = 0: ''"), "{}", run.report);
 }
 
@@ -82,8 +91,8 @@ fn large_bodies_are_read_completely() {
     assert!(run.report.contains("700000 bytes, "), "{}", run.report);
 }
 
-/// The head of a request and the beginning of its body.
-pub(crate) fn begun(more: &[u8]) -> Vec<u8> {
+/// A request with the beginning of its body, and then other bytes.
+pub(crate) fn partial_body(more: &[u8]) -> Vec<u8> {
     let request = request("/ended");
     [
         &request.head()[..],
@@ -97,10 +106,10 @@ pub(crate) fn begun(more: &[u8]) -> Vec<u8> {
 fn a_body_without_an_end_is_an_error() {
     let half = &record(STDIN, 1, b"half of a record")[..12];
     let peers = [
-        Peer::Ends(begun(b"")),
-        Peer::Ends(begun(half)),
-        Peer::Ends(begun(&half[..5])),
-        Peer::Ends(request("/ended").head()),
+        Peer::ShutsDown(partial_body(b"")),
+        Peer::ShutsDown(partial_body(half)),
+        Peer::ShutsDown(partial_body(&half[..5])),
+        Peer::ShutsDown(request("/ended").head()),
     ];
     let run = both("reading.c", &peers);
     assert_eq!(
@@ -116,8 +125,8 @@ fn unexpected_records_are_errors() {
     let run = both(
         "reading.c",
         &[
-            Peer::Waits(begun(&record(PARAMS, 1, b"params"))),
-            Peer::Waits(begun(&record(ABORT, 1, b""))),
+            Peer::Waits(partial_body(&record(PARAMS, 1, b"params"))),
+            Peer::Waits(partial_body(&record(ABORT, 1, b""))),
         ],
     );
     assert_eq!(
@@ -131,7 +140,7 @@ fn unexpected_records_are_errors() {
 #[test]
 fn records_of_other_requests_are_skipped() {
     let other = [record(STDIN, 2, b"of another"), record(STDIN, 1, b"")].concat();
-    let run = both("reading.c", &[Peer::Waits(begun(&other))]);
+    let run = both("reading.c", &[Peer::Waits(partial_body(&other))]);
     assert!(
         run.report.contains("13 bytes, error 0, end -1"),
         "{}",
@@ -152,27 +161,20 @@ fn a_filter_reads_its_data_after_its_input() {
 }
 
 #[test]
-fn writers_accept_what_those_of_libfcgi_accept() {
-    let groups = [
-        "/characters",
-        "/as-a-reader",
-        "/closing",
-        "/sizes",
-        "/formats",
-    ];
-    let run = both("writing.c", &waits(&groups));
-    assert_groups(&run, &groups);
-    // Stock's next request would have the same status.
+fn writers_return_the_same_results_as_in_libfcgi() {
+    let run = both("writing.c", &peers(&WRITING));
+    assert_groups(&run, &WRITING);
+    // Each in a run of its own: with stock the next request has the same status.
     for (group, status) in [("/closing-messages-first", 5), ("/status", -3_i32)] {
-        let run = both("writing.c", &waits(&[group]));
+        let run = both("writing.c", &peers(&[group]));
         assert_eq!(run.responses[0].app_status, status.cast_unsigned());
     }
 }
 
 #[test]
 fn writing_to_a_disconnected_web_server_is_an_error() {
-    let gone = asking("/gone", BODY).bytes();
-    let run = both("writing.c", &[Peer::Leaves(gone)]);
+    let bytes = asking("/disconnected", BODY).bytes();
+    let run = both("writing.c", &[Peer::Disconnects(bytes)]);
     assert!(run.report.contains("error 32"), "{}", run.report);
 }
 
@@ -206,12 +208,12 @@ fn same_group(name: &str, peers: &[Peer]) -> Run {
 }
 
 fn any(count: usize) -> Vec<Peer> {
-    waits(&["/any", "/other", "/third", "/fourth", "/fifth", "/sixth"][..count])
+    peers(&["/any", "/other", "/third", "/fourth", "/fifth", "/sixth"][..count])
 }
 
 #[test]
-fn functions_that_need_no_request_do_the_same() {
-    let run = same_group("before", &[]);
+fn functions_without_a_request_behave_as_in_libfcgi() {
+    let run = same_group("no-request", &[]);
     assert!(
         run.report.contains("FCGX_Accept_r(&request) = -9998"),
         "{}",
@@ -220,7 +222,7 @@ fn functions_that_need_no_request_do_the_same() {
 }
 
 #[test]
-fn parameters_are_found_as_with_libfcgi() {
+fn parameters_are_found_as_in_libfcgi() {
     let list: [(&str, &str); 7] = [
         ("A", "1"),
         ("AB", "a=b"),
@@ -238,28 +240,28 @@ fn parameters_are_found_as_with_libfcgi() {
 }
 
 #[test]
-fn requests_begin_and_end_as_with_libfcgi() {
+fn requests_begin_and_end_as_in_libfcgi() {
     let mut peers = any(6);
-    peers[4] = Peer::Takes(request("/fifth").bytes());
-    let run = same_group("lives", &peers);
+    peers[4] = Peer::ReadsAll(request("/fifth").bytes());
+    let run = same_group("lifecycle", &peers);
     assert_eq!(run.responses[4].stdout, b"");
     assert_eq!(run.responses[5].stdout, b"sixth");
 }
 
 #[test]
 fn a_connection_can_outlive_its_request() {
-    let run = same_group("kept-by-the-program", &any(1));
+    let run = same_group("connection-kept", &any(1));
     assert_eq!(run.responses[0].app_status, 7);
 }
 
 #[test]
-fn the_one_request_is_accepted_and_finished() {
-    let run = same_group("the-one-request", &waits(&["/any", "/other"]));
+fn the_global_request_is_accepted_and_finished() {
+    let run = same_group("global-request", &peers(&["/any", "/other"]));
     assert_eq!(run.responses[0].stdout, b"by FCGX_Accept");
 }
 
 #[test]
-fn an_interruption_ends_accept_with_fail_accept_on_intr() {
+fn a_signal_ends_accept_with_fail_accept_on_intr() {
     let run = same_group("interrupted", &[]);
     assert!(
         run.report.contains("FCGX_Accept_r(&request) = -4, errno 4"),
@@ -277,15 +279,15 @@ fn a_program_that_is_asked_to_exit_within_a_request_finishes_it() {
 }
 
 #[test]
-fn writers_on_a_connection_of_the_program_frame_as_in_libfcgi() {
+fn writers_of_the_program_send_the_same_records_as_in_libfcgi() {
     let run = same_group("writers", &[]);
     assert!(run.report.contains("01 06 01 02 "), "{}", run.report);
 }
 
 #[test]
-fn what_crashes_libfcgi_is_an_error() {
+fn arguments_that_crash_libfcgi_are_errors() {
     for side in [Side::Moved, Side::DropIn] {
-        let run = group("beyond", side, &any(1));
+        let run = group("bad-arguments", side, &any(1));
         assert!(
             run.report.contains("the socket is open: 1\n"),
             "{}",

@@ -1,4 +1,4 @@
-//! Programs that fork in a request: what their children can do with it.
+//! Programs that fork in a request, and what their children can do with it.
 
 use crate::peer::records::{Request, request};
 use crate::side_by_side::{Peer, Run, SIDES, Side, command, same, serve_all, serve_peers};
@@ -15,7 +15,7 @@ fn run(requests: Vec<Request>) -> Run {
 }
 
 #[test]
-fn a_child_responds_to_a_request_that_its_parent_left_to_it() {
+fn a_child_responds_to_a_request_that_its_parent_detached() {
     for (length, keep) in [(10, false), (10, true), (300_000, false), (300_000, true)] {
         let body: String = ('a'..='z').cycle().take(length).collect();
         let run = run(vec![request("/answer").body(&body).keep(keep)]);
@@ -32,13 +32,13 @@ fn a_finished_request_ends_for_the_client_while_a_child_holds_its_connection() {
 }
 
 #[test]
-fn a_child_adds_to_the_response_until_its_end() {
+fn a_child_can_add_to_the_response_before_it_ends() {
     let run = run(vec![request("/add")]);
     assert_eq!(run.responses[0].stdout, b"one two three");
 }
 
 #[test]
-fn what_a_child_writes_after_its_request_does_not_reach_another_one() {
+fn output_of_a_child_after_its_request_does_not_reach_the_next_request() {
     for side in SIDES {
         let mut command = command("forking.c", side);
         command.arg("2");

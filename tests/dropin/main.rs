@@ -1,5 +1,5 @@
-//! Unchanged programs on libfcgi: the same source built with stock libfcgi and with the drop-in,
-//! and the stock binary with the drop-in in the loader's path. All do the same.
+//! Unchanged libfcgi programs: built with stock libfcgi, the same binary with the drop-in in the
+//! loader's path, and built with the drop-in. All three behave the same.
 
 #[path = "../peer/mod.rs"]
 mod peer;

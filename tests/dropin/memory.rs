@@ -1,67 +1,41 @@
-//! The programs that call every function, on the drop-in, under AddressSanitizer and under
-//! valgrind's memcheck.
+//! The programs that call every function of the drop-in, under AddressSanitizer and valgrind's
+//! memcheck.
 
 use std::process::Command;
 
-use crate::fcgx::waits;
+use crate::fcgx::{READING, WRITING, peers};
 use crate::peer::records::request;
 use crate::side_by_side::{Peer, Run, Side, asking, built, built_with, run, serve_peers};
+use crate::{os, stdio};
 
-const READING: &[&str] = &[
-    "/characters",
-    "/pieces",
-    "/exactly",
-    "/lines",
-    "/back",
-    "/closing",
-    "/as-a-writer",
-    "/ended",
-    "/large",
-    "/filter",
-];
-const WRITING: &[&str] = &[
-    "/characters",
-    "/as-a-reader",
-    "/closing",
+const MORE_READING: [&str; 1] = ["/large"];
+const MORE_WRITING: [&str; 5] = [
     "/closing-messages-first",
-    "/sizes",
-    "/formats",
     "/more-formats",
     "/long-number",
     "/nul",
     "/status",
 ];
-const STDIO: &[&str] = &[
-    "/input",
-    "/output",
-    "/positions",
-    "/files",
-    "/parameters",
-    "/silence",
-    "/closing",
-    "/reopening",
-    "/large",
-    "/formats",
-    "/status",
-];
+const MORE_STDIO: [&str; 4] = ["/closing", "/reopening", "/formats", "/large"];
 const REQUESTS: [(&str, usize); 9] = [
-    ("before", 0),
+    ("no-request", 0),
     ("parameters", 1),
-    ("kept-by-the-program", 1),
-    ("the-one-request", 2),
+    ("connection-kept", 1),
+    ("global-request", 2),
     ("interrupted", 0),
     ("shutdown-within", 1),
     ("term-within", 1),
     ("writers", 0),
-    ("beyond", 1),
+    ("bad-arguments", 1),
 ];
-const OS: &[&str] = &[
-    "sockets",
-    "tcp",
-    "operations",
-    "children",
-    "signals",
-    "beyond",
+const OS: [(&str, &str); 7] = [
+    ("os_sockets.c", "sockets"),
+    ("os_sockets.c", "tcp"),
+    ("os_sockets.c", "children"),
+    ("os_sockets.c", "signals"),
+    ("os_sockets.c", "socket-errors"),
+    ("os_operations.c", "operations"),
+    ("os_operations.c", "operation-errors"),
 ];
 
 fn assert_clean(run: &Run, code: i32, what: &str) {
@@ -69,21 +43,22 @@ fn assert_clean(run: &Run, code: i32, what: &str) {
     assert_eq!(run.ended, ended, "{what}\n{}", run.report);
 }
 
-/// Runs all of them; `on` makes a command from a program's source.
+/// Runs all programs. `on` makes the command for a source file.
 fn all(on: impl Fn(&str) -> Command) {
     for (source, groups) in [
-        ("reading.c", READING),
-        ("writing.c", WRITING),
-        ("stdio.c", STDIO),
+        ("reading.c", [&READING[..], &MORE_READING].concat()),
+        ("writing.c", [&WRITING[..], &MORE_WRITING].concat()),
+        ("stdio.c", [&stdio::GROUPS[..], &MORE_STDIO].concat()),
     ] {
-        let mut peers = waits(groups);
+        let mut peers = peers(&groups);
         let body = vec![b'b'; 100_000];
-        peers.push(Peer::Waits(asking(groups[8], &body).bytes()));
+        let last = groups[groups.len() - 1];
+        peers.push(Peer::Waits(asking(last, &body).bytes()));
         let mut command = on(source);
         command.arg(peers.len().to_string());
         let run = serve_peers(command, &peers);
         assert_clean(&run, if source == "stdio.c" { 6 } else { 0 }, source);
-        for group in groups {
+        for group in &groups {
             assert!(
                 run.report.contains(&format!("-- {group}\n")),
                 "{source} {group}"
@@ -91,20 +66,20 @@ fn all(on: impl Fn(&str) -> Command) {
         }
     }
     for (group, count) in REQUESTS {
-        let peers = waits(&["/any", "/other"][..count]);
+        let peers = peers(&["/any", "/other"][..count]);
         let mut command = on("requests.c");
         command.arg(group);
         assert_clean(&serve_peers(command, &peers), 0, group);
     }
-    let mut peers = waits(&["/a", "/b", "/c", "/d", "/e", "/f"]);
-    peers[4] = Peer::Takes(request("/e").bytes());
+    let mut peers = peers(&["/a", "/b", "/c", "/d", "/e", "/f"]);
+    peers[4] = Peer::ReadsAll(request("/e").bytes());
     let mut command = on("requests.c");
-    command.arg("lives");
-    assert_clean(&serve_peers(command, &peers), 0, "lives");
-    for group in OS {
-        let mut command = on("os.c");
+    command.arg("lifecycle");
+    assert_clean(&serve_peers(command, &peers), 0, "lifecycle");
+    for (source, group) in OS {
+        let mut command = on(source);
         command.arg(group);
-        assert_clean(&run(command, b"first input, and the rest of it"), 0, group);
+        assert_clean(&run(command, os::INPUT), 0, group);
     }
 }
 

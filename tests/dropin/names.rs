@@ -1,4 +1,4 @@
-//! Names and layouts are the same for programs that were linked or compiled with stock.
+//! The drop-in exports the symbols of stock libfcgi, and its headers declare the same layouts.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,12 +29,12 @@ fn stock() -> String {
         .expect("ldconfig");
     let text = String::from_utf8(out.stdout).unwrap();
     let line = text.lines().find(|line| line.contains("libfcgi.so.0"));
-    let line = line.expect("libfcgi0ldbl is installed");
+    let line = line.expect("libfcgi0ldbl is not installed");
     line.split("=> ").nth(1).unwrap().trim().to_owned()
 }
 
 #[test]
-fn exported_names_are_those_of_the_list_and_of_stock() {
+fn exported_symbols_are_those_of_the_list_and_of_stock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = std::fs::read_to_string(root.join("bindings/libfcgi/symbols.txt")).unwrap();
     let list: Vec<_> = list.lines().map(str::to_owned).collect();
@@ -53,7 +53,6 @@ fn a_build_with_pkg_config_finds_the_dropin() {
     let text = std::fs::read_to_string(dropin().join("fcgi.pc")).unwrap();
     assert!(text.contains("\nVersion: 2.4.2\n"), "{text}");
     assert!(text.contains("-lfcgi"), "{text}");
-    // It loads and runs.
     let run = run(command("layout.c", Side::DropIn), b"");
     assert_eq!(run.ended, "code Some(0), signal None");
 }

@@ -1,4 +1,4 @@
-//! fcgios, and libfcgi's program cgi-fcgi.
+//! The functions of fcgios.h, and libfcgi's program cgi-fcgi.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,16 +7,16 @@ use crate::peer::connection::Address;
 use crate::peer::program::{Transport, dropin, unused};
 use crate::side_by_side::{Run, SIDES, Side, built, command, on, run, same};
 
-const INPUT: &[u8] = b"first input, and the rest of it";
+pub(crate) const INPUT: &[u8] = b"first input, and the rest of it";
 
-fn group(name: &str, side: Side) -> Run {
-    let mut command = command("os.c", side);
+fn group(source: &str, name: &str, side: Side) -> Run {
+    let mut command = command(source, side);
     command.arg(name);
     run(command, INPUT)
 }
 
-fn same_group(name: &str) {
-    let run = same(|side| group(name, side));
+fn same_group(source: &str, name: &str) {
+    let run = same(|side| group(source, name, side));
     assert!(
         run.report.ends_with(&format!("{name}: done\n")),
         "{}",
@@ -25,34 +25,35 @@ fn same_group(name: &str) {
 }
 
 #[test]
-fn sockets_are_opened_connected_and_closed_as_with_libfcgi() {
-    same_group("sockets");
+fn sockets_are_opened_connected_and_closed_as_in_libfcgi() {
+    same_group("os_sockets.c", "sockets");
 }
 
 #[test]
 fn connections_are_accepted_only_from_web_servers() {
-    same_group("tcp");
+    same_group("os_sockets.c", "tcp");
 }
 
 #[test]
-fn operations_are_performed_in_the_same_order() {
-    same_group("operations");
+fn asynchronous_operations_complete_in_the_same_order() {
+    same_group("os_operations.c", "operations");
 }
 
 #[test]
-fn children_are_started_on_the_socket() {
-    same_group("children");
+fn children_are_started_with_the_listening_socket() {
+    same_group("os_sockets.c", "children");
 }
 
 #[test]
 fn signals_interrupt_accept_and_end_it() {
-    same_group("signals");
+    same_group("os_sockets.c", "signals");
 }
 
-fn ours(name: &str) -> Vec<String> {
+/// The reports of a group that only the drop-in can run.
+fn dropin_reports(source: &str, name: &str) -> Vec<String> {
     [Side::Moved, Side::DropIn]
         .map(|side| {
-            let run = group(name, side);
+            let run = group(source, name, side);
             assert!(
                 run.report.ends_with(&format!("{name}: done\n")),
                 "{side:?}\n{}",
@@ -65,13 +66,15 @@ fn ours(name: &str) -> Vec<String> {
 
 #[test]
 fn errors_that_end_the_process_in_libfcgi_are_returned() {
-    let expected = [
+    let sockets = [
         "OS_FcgiConnect((char *)\"no-such-host.invalid:9000\") == -1 = 1",
         "OS_FcgiConnect((char *)\"localhost:99999\") = -1, errno 22",
         "OS_FcgiConnect(too_long) = -1, errno 22",
         "OS_CreateLocalIpcFd(\"/nonexistent/folder/socket\", 5) = -1, errno 2",
         "OS_SpawnChild(NULL, 0) = -1, errno 22",
         "OS_SetFlags(999, O_NONBLOCK), errno 9",
+    ];
+    let operations = [
         "OS_AsyncRead(-1, 0, buffer, 1, on_end, NULL) = -1, errno 9",
         "OS_AsyncRead(0, 0, buffer, 1, on_end, NULL) = -1, errno 16",
         "after shutdown: 1, 'f'",
@@ -79,24 +82,31 @@ fn errors_that_end_the_process_in_libfcgi_are_returned() {
         "OS_DoIo(&(struct timeval){ -1, 0 }) = -1, errno 22",
         "continues: 1, ''",
     ];
-    for report in ours("beyond") {
-        for line in expected {
-            assert!(report.contains(line), "'{line}' is not in\n{report}");
-        }
+    for report in dropin_reports("os_sockets.c", "socket-errors") {
+        assert_contains(&report, &sockets);
+    }
+    for report in dropin_reports("os_operations.c", "operation-errors") {
+        assert_contains(&report, &operations);
         assert!(!report.contains("never:"), "{report}");
     }
 }
 
+fn assert_contains(report: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(report.contains(line), "'{line}' is not in\n{report}");
+    }
+}
+
 #[test]
-fn descriptors_beyond_those_of_select_are_watched() {
-    for report in ours("many-descriptors") {
+fn descriptors_above_the_limit_of_select_are_watched() {
+    for report in dropin_reports("os_operations.c", "many-descriptors") {
         assert!(report.contains("high: 10, 'from below'\n"), "{report}");
     }
 }
 
 #[test]
-fn a_request_to_exit_ends_a_wait_immediately_for_any_handler_flags() {
-    for report in ours("woken") {
+fn a_request_to_exit_ends_a_wait_immediately_even_with_sa_restart() {
+    for report in dropin_reports("os_sockets.c", "woken") {
         assert!(
             report.contains("OS_Accept(listener, 0, NULL) = -1, errno 0\nalarms = 1,"),
             "{report}"
@@ -104,7 +114,7 @@ fn a_request_to_exit_ends_a_wait_immediately_for_any_handler_flags() {
     }
 }
 
-/// Debian's cgi-fcgi, on stock or on the drop-in; its application is on the same side.
+/// Runs Debian's cgi-fcgi, with stock or with the drop-in. Its application uses the same library.
 fn cgi_fcgi(side: Side, arguments: &[&str], body: &[u8]) -> Run {
     let mut command = on(Command::new("/usr/bin/cgi-fcgi"), side);
     command
@@ -120,7 +130,7 @@ fn cgi_fcgi(side: Side, arguments: &[&str], body: &[u8]) -> Run {
 }
 
 /// The installed cgi-fcgi was built with stock.
-const MOVES: [Side; 2] = [Side::Stock, Side::Moved];
+const BUILT_WITH_STOCK: [Side; 2] = [Side::Stock, Side::Moved];
 
 fn check(run: &Run, body: &[u8]) {
     let text = String::from_utf8_lossy(&run.stdout);
@@ -130,14 +140,14 @@ fn check(run: &Run, body: &[u8]) {
 }
 
 #[test]
-fn cgi_fcgi_starts_an_application_and_talks_to_it() {
+fn cgi_fcgi_starts_an_application_and_connects_to_it() {
     let bodies = [Vec::new(), b"small".to_vec(), vec![b'x'; 200_000]];
-    let runs = MOVES.map(|side| {
+    let runs = BUILT_WITH_STOCK.map(|side| {
         let address = unused(Transport::Unix);
         let app = built("answer.c", side);
         let arguments = ["-connect", &address.text(), app.to_str().unwrap()];
         let runs = bodies.clone().map(|body| {
-            // The first one starts it, and all connect.
+            // The first run starts the application, and each one connects to it.
             let run = cgi_fcgi(side, &arguments, &body);
             check(&run, &body);
             run
@@ -151,7 +161,7 @@ fn cgi_fcgi_starts_an_application_and_talks_to_it() {
 #[test]
 fn cgi_fcgi_only_starts_or_only_connects() {
     for transport in [Transport::Unix, Transport::Tcp] {
-        let runs = MOVES.map(|side| {
+        let runs = BUILT_WITH_STOCK.map(|side| {
             let address = unused(transport);
             let app = built("answer.c", side);
             let name = local(&address);
@@ -177,7 +187,7 @@ fn cgi_fcgi_only_starts_or_only_connects() {
     }
 }
 
-/// cgi-fcgi listens only on addresses without a host.
+/// The address without its host, as cgi-fcgi requires to listen.
 fn local(address: &Address) -> String {
     match address {
         Address::Unix(_) => address.text(),
@@ -187,7 +197,7 @@ fn local(address: &Address) -> String {
 
 #[test]
 fn cgi_fcgi_reports_that_no_process_listens() {
-    let runs = MOVES.map(|side| {
+    let runs = BUILT_WITH_STOCK.map(|side| {
         let address = unused(Transport::Unix);
         let run = cgi_fcgi(side, &["-bind", "-connect", &address.text()], b"");
         address.remove();
@@ -197,11 +207,11 @@ fn cgi_fcgi_reports_that_no_process_listens() {
     assert_ne!(runs[0].ended, "code Some(0), signal None");
 }
 
-/// Otherwise these tests would compare nothing.
+/// Otherwise these tests would compare a library with itself.
 #[test]
 fn each_side_runs_on_its_library() {
     for side in SIDES {
-        let library = library(&command("os.c", side));
+        let library = library(&command("os_sockets.c", side));
         assert_eq!(
             library.starts_with(dropin()),
             side != Side::Stock,

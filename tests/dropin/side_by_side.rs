@@ -1,5 +1,5 @@
-//! Runs a program three times: built with stock, the same binary on the drop-in, and built with the
-//! drop-in.
+//! Runs a program three times: built with stock, the same binary with the drop-in, and built with
+//! the drop-in.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use crate::peer::records::{Request, Response};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Stock,
-    /// Built on stock, run on the drop-in.
+    /// Built with stock, run with the drop-in.
     Moved,
     DropIn,
 }
 
 pub(crate) const SIDES: [Side; 3] = [Side::Stock, Side::Moved, Side::DropIn];
 
-/// Compiles one of `programs/`, once per process: for stock, and for the drop-in.
+/// Compiles one of `programs/`, once per process for each library.
 pub(crate) fn built(source: &str, side: Side) -> PathBuf {
     built_with(source, side, "")
 }
 
-/// The same, with one more flag.
+/// The same, with an additional flag.
 pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
     static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
     let ours = side == Side::DropIn;
@@ -45,7 +45,7 @@ pub(crate) fn built_with(source: &str, side: Side, flag: &str) -> PathBuf {
     ));
     let is_cpp = source.ends_with(".cpp");
     let mut compiler = Command::new(if is_cpp { "c++" } else { "cc" });
-    // Stock's headers declare functions that C has removed.
+    // Stock's headers declare functions that newer C standards have removed.
     compiler.args(["-O1", "-g", "-Wall", "-Wextra", "-pthread", "-D_GNU_SOURCE"]);
     if ours {
         // NULL is passed intentionally.
@@ -121,36 +121,40 @@ impl From<Response> for Seen {
     }
 }
 
-/// Runs a program without a socket: standard input is these bytes.
+/// Runs a program that reads these bytes on standard input, without a socket.
 pub(crate) fn run(command: Command, input: &[u8]) -> Run {
     let place = folder();
     let mut child = start(command, &place, Stdio::piped());
-    // It may end before it has read everything.
+    // The program may exit before it has read everything.
     let _ = child.stdin.take().unwrap().write_all(input);
     collect(child, &place, Vec::new())
 }
 
-/// What a web server sends on a connection, and what it does then.
+/// What a web server sends on a connection, and what it does after that.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
+    /// Reads the response.
     Waits(Vec<u8>),
-    /// Ends its output, and waits.
-    Ends(Vec<u8>),
-    /// Reads until the connection ends; this may not be a single response.
-    Takes(Vec<u8>),
-    Leaves(Vec<u8>),
+    /// Shuts down its sending side, and reads the response.
+    ShutsDown(Vec<u8>),
+    /// Reads everything until the connection is closed, which need not be one response.
+    ReadsAll(Vec<u8>),
+    Disconnects(Vec<u8>),
 }
 
-/// Runs a program on a listening socket, and sends it each of these on a connection of its own.
+/// Runs a program on a listening socket, and sends it each request on a new connection.
 pub(crate) fn serve(command: Command, requests: &[Vec<u8>]) -> Run {
     let peers: Vec<_> = requests.iter().cloned().map(Peer::Waits).collect();
     serve_peers(command, &peers)
 }
 
-/// The same, with what each web server does then.
+/// The same, for web servers that do more than wait for a response.
 pub(crate) fn serve_peers(mut command: Command, peers: &[Peer]) -> Run {
-    if peers.iter().any(|peer| matches!(peer, Peer::Leaves(_))) {
-        // It disconnects before the program accepts, and its request must be run nevertheless.
+    if peers
+        .iter()
+        .any(|peer| matches!(peer, Peer::Disconnects(_)))
+    {
+        // It disconnects before the program accepts. Its request must run all the same.
         command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     }
     serve_all(command, |address| {
@@ -159,7 +163,7 @@ pub(crate) fn serve_peers(mut command: Command, peers: &[Peer]) -> Run {
     })
 }
 
-/// The same, for web servers that depend on each other.
+/// The same, for web servers whose order matters.
 pub(crate) fn serve_all(command: Command, peers: impl FnOnce(&Address) -> Vec<Seen>) -> Run {
     let place = folder();
     let (listener, address) = listen(Transport::Unix);
@@ -172,12 +176,15 @@ pub(crate) fn serve_all(command: Command, peers: impl FnOnce(&Address) -> Vec<Se
 
 fn exchange(address: &Address, peer: &Peer) -> Option<Seen> {
     let mut connection = address.connect();
-    let (Peer::Waits(bytes) | Peer::Ends(bytes) | Peer::Takes(bytes) | Peer::Leaves(bytes)) = peer;
-    connection.offer_in(bytes, usize::MAX);
+    let (Peer::Waits(bytes)
+    | Peer::ShutsDown(bytes)
+    | Peer::ReadsAll(bytes)
+    | Peer::Disconnects(bytes)) = peer;
+    connection.try_send_in(bytes, usize::MAX);
     match peer {
         Peer::Waits(_) => {}
-        Peer::Ends(_) => connection.end(),
-        Peer::Takes(_) => {
+        Peer::ShutsDown(_) => connection.end(),
+        Peer::ReadsAll(_) => {
             return Some(Seen {
                 stdout: connection.rest(),
                 stderr: Vec::new(),
@@ -185,7 +192,7 @@ fn exchange(address: &Address, peer: &Peer) -> Option<Seen> {
                 protocol_status: 0,
             });
         }
-        Peer::Leaves(_) => return None,
+        Peer::Disconnects(_) => return None,
     }
     let response = connection.response();
     connection.assert_closed();

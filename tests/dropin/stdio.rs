@@ -1,18 +1,18 @@
-//! fcgi_stdio, as a FastCGI program and as a CGI program.
+//! The functions of fcgi_stdio.h, in a FastCGI program and in a CGI program.
 
 use crate::peer::records::{DATA, FILTER, Request, STDIN, request, stream};
 use crate::side_by_side::{Run, Side, asking, command, run, same, serve};
 
 const BODY: &[u8] = b"line one\nline two\n\nfourth line\nthe last one has no end";
 
-const GROUPS: [&str; 7] = [
+pub(crate) const GROUPS: [&str; 7] = [
     "/input",
     "/output",
     "/positions",
     "/files",
     "/parameters",
     "/silence",
-    // The last one: in stock the next request would have the same status.
+    // Last, because with stock the next request has the same status.
     "/status",
 ];
 
@@ -33,7 +33,7 @@ fn served_bytes(bytes: &[Vec<u8>], before: bool) -> Run {
 }
 
 #[test]
-fn every_function_does_for_a_request_what_libfcgi_does() {
+fn every_function_behaves_for_a_request_as_in_libfcgi() {
     let requests = GROUPS.map(|group| asking(group, BODY));
     let run = served(&requests, true);
     for group in GROUPS {
@@ -104,7 +104,7 @@ fn a_filter_reads_its_data_after_its_input() {
 }
 
 #[test]
-fn a_cgi_program_has_one_request_with_the_files_of_the_process() {
+fn a_cgi_program_has_one_request_on_the_files_of_the_process() {
     for group in [
         "/input",
         "/output",
@@ -150,7 +150,7 @@ fn every_format_of_printf_is_written_and_null_is_an_error() {
 
 /// Stock frees these strings.
 #[test]
-fn what_getenv_returned_stays_readable() {
+fn strings_returned_by_getenv_stay_readable() {
     for side in [Side::Moved, Side::DropIn] {
         let requests: Vec<_> = (0..40_usize)
             .map(|n| {

@@ -1,4 +1,4 @@
-//! C++ programs: fcgio.h.
+//! The C++ streams of fcgio.h.
 
 use crate::peer::records::Request;
 use crate::side_by_side::{asking, command, same, serve};
@@ -7,7 +7,7 @@ const BODY: &[u8] =
     b"words in a line\nanother line, which is longer than a buffer of sixteen\nthe end";
 
 #[test]
-fn c_plus_plus_streams_do_what_those_of_libfcgi_plus_plus_do() {
+fn cpp_streams_behave_as_in_libfcgi() {
     let groups = [
         "/unbuffered",
         "/buffered",

@@ -1,5 +1,5 @@
-/* A child that only waits, in a program with the same libraries as one that serves: what a fork costs
- * without any of this library's doing. Prints the child's pid; ends when its standard input does. */
+/* Forks a child that only waits: what the memory of a process costs without a request or a manager of the library, which
+ * is linked all the same. Prints the pid of the child, and exits at the end of its standard input. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <sys/wait.h>

@@ -1,4 +1,4 @@
-//! Large pools and large bodies: what they cost.
+//! The memory of large pools, and for large bodies.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 use super::peer::connection::Address;
 use super::peer::program::{TRANSPORTS, Transport, compiled};
 use super::peer::records::*;
-use super::{Pool, ask_on_kept, call};
+use super::{Pool, ask_keep_alive, call};
 
 const GIB: usize = 1 << 30;
 
-/// Memory that no other process has, in KiB.
+/// Memory that a process shares with no other, in KiB.
 fn private(pid: i32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let field = |name: &str| -> u64 {
@@ -23,7 +23,7 @@ fn private(pid: i32) -> u64 {
     field("Private_Clean:") + field("Private_Dirty:")
 }
 
-/// The private memory of a bare fork: a child of a program with the same libraries that only waits.
+/// The private memory of a forked child that only waits, in a program with the same libraries.
 fn bare_fork() -> u64 {
     let mut child = Command::new(compiled("lifecycle/bare_fork.c"))
         .stdin(Stdio::piped())
@@ -44,7 +44,7 @@ fn bare_fork() -> u64 {
 }
 
 #[test]
-fn five_hundred_workers_start_serve_reload_and_stop_in_little_memory() {
+fn five_hundred_workers_start_serve_reload_and_stop_with_little_memory() {
     let mut pool = Pool::start(Transport::Unix, 500, &[]);
     for _ in 0..2_000 {
         assert!(pool.program.call(&call("/")).text().contains("Hello"));
@@ -66,13 +66,13 @@ fn five_hundred_workers_start_serve_reload_and_stop_in_little_memory() {
 }
 
 #[test]
-fn a_worker_with_a_hundred_keep_alive_connections_takes_little_memory() {
+fn a_worker_with_a_hundred_keep_alive_connections_needs_little_memory() {
     let pool = Pool::start(Transport::Unix, 1, &[]);
     let mut kept: Vec<_> = (0..100).map(|_| pool.program.connect()).collect();
     kept.iter_mut()
-        .for_each(|connection| ask_on_kept(connection).unwrap());
+        .for_each(|connection| ask_keep_alive(connection).unwrap());
     kept.iter_mut()
-        .for_each(|connection| ask_on_kept(connection).unwrap());
+        .for_each(|connection| ask_keep_alive(connection).unwrap());
     let (now, baseline) = (private(pool.workers[0]), bare_fork());
     println!(
         "measured: 100 keep-alive connections: {now} KiB private, a bare fork has {baseline} KiB"
@@ -84,7 +84,7 @@ fn a_worker_with_a_hundred_keep_alive_connections_takes_little_memory() {
     pool.stop();
 }
 
-/// The most memory that a process ever had, in KiB.
+/// The maximum resident memory of a process so far, in KiB.
 fn peak(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
@@ -98,7 +98,7 @@ fn peak(pid: i32) -> u64 {
 fn a_body_of_a_gibibyte_grows_the_worker_by_less_than_a_mebibyte() {
     let pool = Pool::start(Transport::Unix, 1, &[]);
     let worker = pool.workers[0];
-    // Small ones first, so that what every request needs is there.
+    // Smaller ones first, to allocate what every request needs.
     let warm = vec![b'x'; 200_000];
     for _ in 0..3 {
         pool.program.call(&call("/hash").body(&warm));
@@ -131,7 +131,7 @@ fn a_response_of_a_gibibyte_grows_the_worker_by_less_than_a_mebibyte() {
     }
     let before = peak(worker);
     let Address::Unix(path) = &pool.program.address else {
-        panic!("a unix socket was asked for")
+        panic!("not a unix socket")
     };
     let mut socket = UnixStream::connect(path).unwrap();
     socket

@@ -1,4 +1,4 @@
-/* A host that does not look at what the manager returned, and serves. */
+/* A host that ignores an error of the manager, and serves. */
 #include <stdio.h>
 #include <unistd.h>
 

@@ -12,15 +12,15 @@ use super::peer::program::{
     wait_until_asleep,
 };
 use super::peer::records::Request;
-use super::{Pool, ask_on_kept, call, command};
+use super::{Pool, ask_keep_alive, call, command};
 
 /// A path of the example that makes no system call of its own.
 pub(super) const PLAIN: &str = "/headers?n=1";
 
-/// Without the check whether a client has disconnected, which follows a request that takes long.
-const NO_LOOK: [(&str, &str); 1] = [("FCGIPM_SKIP_DISCONNECTED", "no")];
+/// Without the check for disconnected clients, which follows a long request.
+const NO_DISCONNECT_CHECK: [(&str, &str); 1] = [("FCGIPM_SKIP_DISCONNECTED", "no")];
 
-/// The pool's system calls, all processes', are written to a file.
+/// A pool whose processes write their system calls to a file, and that file.
 pub(super) fn traced(
     transport: Transport,
     workers: usize,
@@ -29,32 +29,32 @@ pub(super) fn traced(
     let (plain, gate) = command(workers, options);
     let trace = folder().join("trace");
     let mut command = Command::new("strace");
-    // The tracer is a grandchild, so that the program's pid is the one we know.
+    // The tracer is a grandchild, so the child is the program itself.
     command.args(["-D", "-f", "-qq", "-o"]).arg(&trace);
     let command = followed_by(command, &plain);
     let pool = Pool::ready(Program::start(command, transport), gate, workers);
-    // With its next request a worker tells the kernel, once, that there is a guardian.
+    // Once it exists, the next request of each worker has one additional system call.
     guardian_of(pool.program.pid(), workers, &[]);
     (pool, trace)
 }
 
-/// Stops a pool; its trace.
+/// Stops a pool, and returns its trace.
 pub(super) fn stop_traced(mut pool: Pool, trace: &std::path::Path) -> String {
     pool.program.signal(Signal::SIGTERM);
     pool.program.wait();
-    // The tracer has the same standard error: its end is the tracer's.
+    // The tracer has the same standard error, which ends when the tracer exits.
     pool.program.all_lines();
     let text = std::fs::read_to_string(trace).unwrap();
     std::fs::remove_dir_all(trace.parent().unwrap()).unwrap();
     text
 }
 
-/// The calls of a process of a pool, which is stopped.
+/// Stops a pool, and returns the calls of one of its processes.
 pub(super) fn calls(pool: Pool, trace: &std::path::Path, pid: i32) -> Vec<String> {
     calls_of(&stop_traced(pool, trace), pid)
 }
 
-/// The calls of a process in a trace, in their order, as "name" or "name=-1" for those that failed.
+/// The calls of a process in a trace, in order: "name", or "name=-1" for a call that failed.
 pub(super) fn calls_of(text: &str, pid: i32) -> Vec<String> {
     let mut names = Vec::new();
     for line in text.lines() {
@@ -83,8 +83,8 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// The calls of a traced worker for N requests, which queue up whole behind one that is held, so that
-/// nothing has to be waited for; and of what comes after.
+/// The calls of a traced worker for N requests and after them. The requests are complete in the
+/// listen queue while the worker is held, so it never has to wait.
 fn calls_for_queued(
     (pool, trace): (Pool, std::path::PathBuf),
     request: &[u8],
@@ -106,19 +106,19 @@ fn calls_for_queued(
     }
     let worker = pool.workers[0];
     let calls = calls(pool, &trace, worker);
-    // From the first accept behind the gate: that of the gate's own descriptor is the read's.
-    let behind = calls.iter().rposition(|name| name == "read").unwrap();
-    let accept = calls[behind..].iter().position(|name| name == "accept4");
-    calls[behind + accept.unwrap()..].to_vec()
+    // The last read(2) is that of the gate.
+    let gate_read = calls.iter().rposition(|name| name == "read").unwrap();
+    let accept = calls[gate_read..].iter().position(|name| name == "accept4");
+    calls[gate_read + accept.unwrap()..].to_vec()
 }
 
-/// A small request must cost these calls, when this was done before.
-fn assert_costs(options: &[(&str, &str)], before: impl Fn(&Pool), each: &[&str]) {
+/// A small request costs these calls, after some preparation.
+fn assert_costs(options: &[(&str, &str)], prepare: impl Fn(&Pool), each: &[&str]) {
     const REQUESTS: usize = 50;
     let request = call(PLAIN).bytes();
     for transport in TRANSPORTS {
         let worker = traced(transport, 1, options);
-        before(&worker.0);
+        prepare(&worker.0);
         let calls = calls_for_queued(worker, &request, REQUESTS, "1 headers");
         let served = &calls[..each.len() * REQUESTS];
         assert!(
@@ -130,29 +130,30 @@ fn assert_costs(options: &[(&str, &str)], before: impl Fn(&Pool), each: &[&str])
 }
 
 #[test]
-fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
+fn a_small_request_on_a_new_connection_costs_four_system_calls() {
     let each = ["accept4", "recvfrom", "sendto", "close"];
-    assert_costs(&NO_LOOK, |_| (), &each);
+    assert_costs(&NO_DISCONNECT_CHECK, |_| (), &each);
 }
 
-/// A worker that has seen one waits in epoll, but not for connections that are in the queue already.
+/// A worker that has had a keep-alive connection waits in epoll, but not for connections that are
+/// already in the queue.
 #[test]
-fn it_costs_no_more_after_the_last_keep_alive_connection_has_closed() {
+fn a_small_request_costs_the_same_after_the_last_keep_alive_connection_has_closed() {
     let each = ["accept4", "recvfrom", "sendto", "close"];
-    let before = |pool: &Pool| {
+    let prepare = |pool: &Pool| {
         let mut kept = pool.program.connect();
-        ask_on_kept(&mut kept).unwrap();
+        ask_keep_alive(&mut kept).unwrap();
     };
-    assert_costs(&NO_LOOK, before, &each);
+    assert_costs(&NO_DISCONNECT_CHECK, prepare, &each);
 }
 
 #[test]
-fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
+fn a_connection_wakes_only_one_of_several_workers_in_epoll() {
     const WORKERS: usize = 4;
     const REQUESTS: u64 = 200;
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, WORKERS, &[]);
-        // Each of them has one, and from then on waits in epoll.
+        // A worker that has a keep-alive connection waits in epoll.
         let mut kept: Vec<_> = (0..WORKERS).map(|_| pool.paused(true)).collect();
         let gate = pool.let_through(WORKERS);
         kept.iter_mut()
@@ -164,7 +165,7 @@ fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
         for _ in 0..REQUESTS {
             pool.program.call(&call(PLAIN));
         }
-        // The one that serves may wait twice: for the connection, and for what comes on it.
+        // The worker that serves may wait twice: for the connection, and for its data.
         let each = (waits() - before) as f64 / REQUESTS as f64;
         println!("measured: waits for a connection, {WORKERS} workers, {transport:?}: {each}");
         assert!(each < 2.5, "{transport:?}: {each}");
@@ -172,9 +173,9 @@ fn a_connection_wakes_one_of_several_workers_that_wait_in_epoll() {
     }
 }
 
-/// A client that waited behind it may have disconnected.
+/// After a long request, the clients in the queue may have disconnected.
 #[test]
-fn behind_a_request_that_took_long_it_costs_one_more() {
+fn a_small_request_after_a_long_one_costs_one_more_system_call() {
     let each = ["accept4", "poll", "recvfrom", "sendto", "close"];
     assert_costs(&[], |_| (), &each);
 }
@@ -202,13 +203,13 @@ fn a_small_request_on_a_keep_alive_connection_costs_three_system_calls() {
 }
 
 #[test]
-fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
+fn a_large_body_that_has_arrived_costs_a_system_call_per_64_kib() {
     const REQUESTS: usize = 20;
-    // What a unix socket holds, so that all of it can wait behind a request that is held.
+    // It fits into the buffer of a unix socket, so all of it can wait in the queue.
     let request = call("/hash").body([b'x'; 150_000]).bytes();
-    let worker = traced(Transport::Unix, 1, &NO_LOOK);
+    let worker = traced(Transport::Unix, 1, &NO_DISCONNECT_CHECK);
     let calls = calls_for_queued(worker, &request, REQUESTS, "150000");
-    // The parameters come with the first, and the end with the last.
+    // The first read returns the parameters too, and the last one the end.
     let each = [
         "accept4", "recvfrom", "recvmsg", "recvmsg", "sendto", "close",
     ];
@@ -220,44 +221,41 @@ fn a_large_body_that_is_there_costs_a_system_call_for_64_kib() {
     );
 }
 
-/// How often a worker allocated for a request and behind the one before it.
+/// The number of allocations since the previous answer.
 fn allocations(answer: &str) -> u64 {
     let (count, _) = answer.split_once(" allocations since").unwrap();
     count.parse().unwrap()
 }
 
-/// One worker that counts.
+/// A pool of one worker that counts its allocations.
 fn counting(transport: Transport) -> Pool {
     let gate = folder().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut command = Command::new(compiled("lifecycle/counting.c"));
-    command
-        .env("FCGIPM_N_PROCESSES", "1")
-        .env("COUNTING_GATE", &gate);
+    command.env("FCGIPM_N_PROCESSES", "1").env("GATE", &gate);
     Pool::ready(Program::start(command, transport), gate, 1)
 }
 
-/// Twenty requests: some without a body, some with one that does not fit into the buffers of a socket.
+/// Twenty requests: without a body, and with a body that does not fit into the buffers of a socket.
 fn requests() -> impl Iterator<Item = Request> {
     let both = || [call(PLAIN), call(PLAIN).body(vec![b'x'; 200_000])];
     (0..10).flat_map(move |_| both())
 }
 
 fn assert_steady(counts: &[u64], what: &str) {
-    assert!(counts[..4].iter().sum::<u64>() > 0, "they are counted");
+    assert!(counts[..4].iter().sum::<u64>() > 0, "nothing was counted");
     let steady = &counts[counts.len() / 2..];
     assert!(steady.iter().all(|&count| count == 0), "{what}: {counts:?}");
 }
 
-/// Through the C ABI, in a worker: parameters in two forms, a body, an answer.
+/// For requests with parameters in two forms, a body and an answer, through the C ABI.
 #[test]
 fn in_the_steady_state_nothing_is_allocated() {
-    /// Each kind of socket has room for it.
+    /// It fits into the buffer of either kind of socket.
     const BEGINNING: usize = 4096;
     for transport in TRANSPORTS {
         let pool = counting(transport);
-        // Each is accepted when it has spoken, and none is parked however slowly this process goes: they wait
-        // behind one that is held.
+        // They have sent data before they are accepted, so none is parked, even on a slow machine.
         let mut held = pool.paused(false);
         let gate = pool.gate();
         let queued = requests().map(|request| {
@@ -280,7 +278,7 @@ fn in_the_steady_state_nothing_is_allocated() {
     }
 }
 
-/// There each new connection is parked, too, if it has sent nothing when it is accepted.
+/// With those, a new connection that has not sent anything when it is accepted is parked.
 #[test]
 fn in_the_steady_state_nothing_is_allocated_beside_keep_alive_connections() {
     for transport in TRANSPORTS {

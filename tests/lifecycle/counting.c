@@ -1,16 +1,11 @@
-/* A worker whose answer tells how often memory was allocated since the answer before: its own malloc stands in front of
- * the C library's, for the library that it is linked with, too.
+/* A worker that answers with the number of allocations since its previous answer. Its malloc replaces the C library's,
+ * for libfcgipm as well.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "fcgipm.h"
+#include "../peer/request.h"
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -50,25 +45,14 @@ int posix_memalign(void **memory, size_t alignment, size_t size)
     return *memory == NULL ? ENOMEM : 0;
 }
 
-/* Waits until somebody has opened and closed the fifo. */
-static void wait_at_gate(void)
-{
-    char byte;
-    int gate = open(getenv("COUNTING_GATE"), O_RDONLY | O_CLOEXEC);
-    while (read(gate, &byte, 1) > 0)
-        continue;
-    close(gate);
-}
-
-/* What a usual application does with a request. */
+/* Does what a typical application does with a request. */
 static void serve(fcgipm_request *request)
 {
     static uint8_t buffer[65536];
     const fcgipm_param *list;
     const uint8_t *data;
     size_t length;
-    if (fcgipm_request_param(request, (const uint8_t *)"PATH_INFO", 9, &data, &length) == 1
-        && strcmp((const char *)data, "/pause") == 0)
+    if (strcmp(parameter(request, "PATH_INFO"), "/pause") == 0)
         wait_at_gate();
     fcgipm_request_list_params(request, FCGIPM_PARAMS_ENVIRONMENT, &list, &length);
     fcgipm_request_params(request, FCGIPM_PARAMS_ENVIRONMENT, &data, &length);
@@ -78,7 +62,6 @@ static void serve(fcgipm_request *request)
 
 int main(void)
 {
-    /* The C library's own, for the format. */
     char text[100];
     unsigned long before = 0;
     fcgipm_options *options = fcgipm_options_new();

@@ -1,4 +1,4 @@
-//! No peer holds a worker for ever. The elapsed time is the scenario.
+//! No peer can block a worker forever. In these tests the elapsed time is the scenario.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn assert_in_time(start: Instant) {
 }
 
 #[test]
-fn parameters_that_do_not_arrive_end_the_connection() {
+fn a_connection_is_closed_when_its_parameters_do_not_arrive() {
     for transport in TRANSPORTS {
         let mut program = Program::app(transport, &ALL);
         let head = request("/echo").head();
@@ -32,7 +32,7 @@ fn parameters_that_do_not_arrive_end_the_connection() {
             assert_in_time(start);
             program.line("its parameters took longer than params_timeout = 0.4 s");
         }
-        // A byte now and then does not help.
+        // Single bytes do not extend the timeout.
         let start = Instant::now();
         let mut connection = program.connect();
         let mut bytes = head.iter();
@@ -49,7 +49,7 @@ fn parameters_that_do_not_arrive_end_the_connection() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed() {
+fn a_connection_without_data_is_closed() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &ALL);
         let start = Instant::now();
@@ -58,7 +58,7 @@ fn a_connection_that_says_nothing_is_closed() {
             .iter_mut()
             .for_each(|connection| connection.assert_closed());
         assert_in_time(start);
-        // One that was kept is not: between two requests a web server owes nothing.
+        // An idle connection is not closed: a web server may wait between two requests.
         let mut kept = program.connect();
         kept.call(&request("/status").keep(true));
         std::thread::sleep(Duration::from_millis(800));
@@ -67,7 +67,7 @@ fn a_connection_that_says_nothing_is_closed() {
 }
 
 #[test]
-fn a_body_that_does_not_arrive_ends_the_read_and_the_response_still_goes_out() {
+fn a_read_times_out_when_the_body_does_not_arrive_and_the_response_is_still_sent() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &ALL);
         let start = Instant::now();
@@ -100,7 +100,7 @@ fn a_body_that_arrives_slowly_but_steadily_is_read() {
 }
 
 #[test]
-fn a_peer_that_does_not_take_its_response_ends_the_write() {
+fn a_write_times_out_when_the_peer_does_not_read() {
     for transport in TRANSPORTS {
         let mut program = Program::app(transport, &ALL);
         let start = Instant::now();
@@ -115,14 +115,14 @@ fn a_peer_that_does_not_take_its_response_ends_the_write() {
 }
 
 #[test]
-fn questions_whose_answers_nobody_takes_end_the_wait_for_the_body_once() {
+fn management_records_whose_answers_are_not_read_cost_only_one_timeout() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &ALL);
         let mut connection = program.connect();
         connection.send(&request("/echo").head());
         let flood = record(GET_VALUES, 0, &[]).repeat(8_000);
         let start = Instant::now();
-        // Until the program has closed it: the answers go nowhere.
+        // Until the program closes the connection. The answers are not read.
         let flooding = std::thread::spawn(move || while connection.try_send(&flood).is_ok() {});
         assert_eq!(program.served(), 2);
         assert!(
@@ -135,7 +135,7 @@ fn questions_whose_answers_nobody_takes_end_the_wait_for_the_body_once() {
 }
 
 #[test]
-fn a_keep_alive_connection_without_a_request_is_closed_after_idle_timeout_and_never_without() {
+fn an_idle_connection_is_closed_after_idle_timeout() {
     let settings = [("FCGIPM_IDLE_TIMEOUT", "0.4")];
     for transport in TRANSPORTS {
         let program = Program::app(transport, &settings);
@@ -145,7 +145,7 @@ fn a_keep_alive_connection_without_a_request_is_closed_after_idle_timeout_and_ne
             start = Instant::now();
             connection.call(&request("/status").keep(true));
         }
-        // Those that ask stay.
+        // A connection with requests stays open.
         let (first, others) = kept.split_first_mut().unwrap();
         for _ in 0..4 {
             std::thread::sleep(Duration::from_millis(100));
@@ -159,14 +159,14 @@ fn a_keep_alive_connection_without_a_request_is_closed_after_idle_timeout_and_ne
         first.call(&request("/status").keep(true));
         first.assert_closed();
         assert_in_time(start);
-        // A new one is served as ever.
+        // A new connection is still served.
         assert_eq!(program.call(&request("/status?3")).app_status, 3);
     }
 }
 
-/// The request came in time, and the worker was busy with another one.
+/// The request arrives in time, while the worker is busy with another one.
 #[test]
-fn idle_timeout_takes_no_request_away_that_waits_for_the_worker() {
+fn idle_timeout_does_not_discard_a_request_that_waits_for_the_worker() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &[("FCGIPM_IDLE_TIMEOUT", "0.3")]);
         let mut kept = program.connect();
@@ -182,16 +182,16 @@ fn idle_timeout_takes_no_request_away_that_waits_for_the_worker() {
     }
 }
 
-/// Whatever a client could send is answered; what it could not, fails while it sends.
+/// A request that arrives around the timeout is answered, or its send(2) fails.
 #[test]
-fn requests_that_meet_idle_timeout_are_answered_or_not_taken() {
+fn requests_around_idle_timeout_are_answered_or_cannot_be_sent() {
     let program = Program::app(Transport::Unix, &[("FCGIPM_IDLE_TIMEOUT", "0.02")]);
     let (mut answered, mut refused) = (0, 0);
     while refused < 30 {
         let mut kept = program.connect();
         kept.call(&request("/status").keep(true));
         for round in 0u64.. {
-            // Around the timeout, on both sides of it.
+            // From before the timeout to after it.
             std::thread::sleep(Duration::from_micros(19_500 + round * 100 % 1_500));
             if kept
                 .try_send(&request("/status?7").keep(true).bytes())

@@ -1,4 +1,4 @@
-/* A host that ignores or blocks every signal that it knows before it serves; which of the two, the argument says. */
+/* A host that ignores SIGURG, or blocks all signals, before it serves. Argument: "ignore" or "block". */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <stdio.h>

@@ -1,15 +1,14 @@
-//! The deaths of managers and workers, and signals that come from elsewhere.
+//! Deaths of managers and workers, and signals that other processes send to workers.
 
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::peer::program::{TRANSPORTS, ended_within};
+use super::peer::connection::Connection;
+use super::peer::program::{TRANSPORTS, Transport, ended_within};
 use super::peer::records::{ID, STDIN};
-use super::{Pool, ask_on_kept, call};
-
-const A_SECOND: Duration = Duration::from_secs(1);
+use super::{A_SECOND, Pool, ask_keep_alive, call};
 
 #[test]
 fn without_a_manager_idle_workers_exit_within_a_second_and_busy_ones_finish_first() {
@@ -18,7 +17,7 @@ fn without_a_manager_idle_workers_exit_within_a_second_and_busy_ones_finish_firs
             let mut pool = Pool::start(transport, 4, &[]);
             let mut kept = pool.program.connect();
             if watched {
-                ask_on_kept(&mut kept).unwrap();
+                ask_keep_alive(&mut kept).unwrap();
             }
             let mut paused = pool.paused(false);
             let gate = pool.gate();
@@ -30,7 +29,7 @@ fn without_a_manager_idle_workers_exit_within_a_second_and_busy_ones_finish_firs
                 .iter()
                 .filter(|pid| !ended_within(**pid, A_SECOND))
                 .collect();
-            assert_eq!(left.len(), 2, "the two that have requests");
+            assert_eq!(left.len(), 2, "two have requests");
             drop(gate);
             assert!(paused.response_to(ID).text().contains("waited"));
             half.send(&rest);
@@ -42,16 +41,22 @@ fn without_a_manager_idle_workers_exit_within_a_second_and_busy_ones_finish_firs
     }
 }
 
+/// A pool whose old worker retires after it has answered a request whose last record is incomplete.
+fn retiring_within_a_record(transport: Transport) -> (Pool, Connection) {
+    let mut pool = Pool::start(transport, 1, &[]);
+    let mut half = pool.program.connect();
+    let request = call("/").body("0123456789").keep(true);
+    half.send(&request.bytes()[..request.head().len() + 12]);
+    half.response();
+    pool.program.signal(Signal::SIGHUP);
+    pool.program.line("all new workers are ready");
+    (pool, half)
+}
+
 #[test]
-fn a_retired_worker_whose_peer_stays_in_the_middle_of_a_record_notices_the_managers_death() {
+fn a_retired_worker_within_an_incomplete_record_notices_the_managers_death() {
     for transport in TRANSPORTS {
-        let mut pool = Pool::start(transport, 1, &[]);
-        let mut half = pool.program.connect();
-        let request = call("/").body("0123456789").keep(true);
-        half.send(&request.bytes()[..request.head().len() + 12]);
-        half.response();
-        pool.program.signal(Signal::SIGHUP);
-        pool.program.line("all new workers are ready");
+        let (mut pool, _half) = retiring_within_a_record(transport);
         pool.program.signal(Signal::SIGKILL);
         pool.program.wait();
         assert!(
@@ -62,23 +67,17 @@ fn a_retired_worker_whose_peer_stays_in_the_middle_of_a_record_notices_the_manag
 }
 
 #[test]
-fn a_retired_worker_does_not_wait_for_a_peer_in_the_middle_of_a_record_of_no_request() {
+fn a_retired_worker_does_not_wait_for_the_rest_of_a_record_after_the_response() {
     for transport in TRANSPORTS {
-        let mut pool = Pool::start(transport, 1, &[]);
-        let mut half = pool.program.connect();
-        let request = call("/").body("0123456789").keep(true);
-        half.send(&request.bytes()[..request.head().len() + 12]);
-        half.response();
-        pool.program.signal(Signal::SIGHUP);
-        pool.program.line("all new workers are ready");
-        let patience = 5 * A_SECOND;
-        assert!(ended_within(pool.workers[0], patience), "it still runs");
+        let (pool, _half) = retiring_within_a_record(transport);
+        let limit = 5 * A_SECOND;
+        assert!(ended_within(pool.workers[0], limit), "it still runs");
         pool.stop();
     }
 }
 
 #[test]
-fn a_signal_to_a_worker_from_outside_retires_it_gracefully() {
+fn a_signal_from_another_process_retires_a_worker_gracefully() {
     for signal in [
         Signal::SIGTERM,
         Signal::SIGHUP,
@@ -92,23 +91,23 @@ fn a_signal_to_a_worker_from_outside_retires_it_gracefully() {
         kill(Pid::from_raw(worker), signal).unwrap();
         drop(gate);
         assert!(paused.response_to(ID).text().contains("waited"));
-        let successor = pool.next_ready();
-        assert_ne!(successor, worker);
+        let replacement = pool.next_ready();
+        assert_ne!(replacement, worker);
         assert!(ended_within(worker, Duration::from_secs(5)));
         // The keep-alive connection was handed over.
-        ask_on_kept(&mut paused).unwrap();
-        // And while nothing is to do.
-        kill(Pid::from_raw(successor), signal).unwrap();
+        ask_keep_alive(&mut paused).unwrap();
+        // The same for an idle worker.
+        kill(Pid::from_raw(replacement), signal).unwrap();
         pool.program
-            .line(&format!("worker (pid {successor}) exited with status 0"));
+            .line(&format!("worker (pid {replacement}) exited with status 0"));
         let _ = pool.next_ready();
-        ask_on_kept(&mut paused).unwrap();
+        ask_keep_alive(&mut paused).unwrap();
         pool.stop();
     }
 }
 
 #[test]
-fn a_worker_that_is_killed_is_replaced() {
+fn a_killed_worker_is_replaced() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &[]);
         for round in 0..4 {
@@ -123,7 +122,7 @@ fn a_worker_that_is_killed_is_replaced() {
 }
 
 #[test]
-fn a_worker_that_is_killed_in_a_request_takes_only_that_one_with_it() {
+fn a_worker_killed_in_a_request_loses_only_that_request() {
     let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
     let mut paused = pool.paused(false);
     let gate = pool.gate();
@@ -137,7 +136,7 @@ fn a_worker_that_is_killed_in_a_request_takes_only_that_one_with_it() {
 }
 
 #[test]
-fn signals_that_interrupt_nothing_else_do_not_disturb_a_request() {
+fn wake_up_signals_do_not_disturb_a_request() {
     let pool = Pool::start(TRANSPORTS[1], 1, &[]);
     let worker = Pid::from_raw(pool.workers[0]);
     let mut connection = pool.program.connect();

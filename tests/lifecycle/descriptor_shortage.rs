@@ -1,4 +1,4 @@
-//! More connections than a worker's descriptors leave room for: new ones wait, and no request is lost.
+//! More connections than a worker has descriptors for: new ones wait, and no request is lost.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use nix::sys::signal::Signal;
 
 use super::peer::pool::{Pool, command, shell};
 use super::peer::program::{Program, TRANSPORTS, Transport, product, readable_within};
-use super::{answered, ask_on_kept, call};
+use super::{answered, ask_keep_alive, call};
 
-/// A pool that may have this number of descriptors in each process.
+/// A pool with this limit of descriptors in each process.
 pub(super) fn limited(
     transport: Transport,
     descriptors: usize,
@@ -21,7 +21,7 @@ pub(super) fn limited(
     Pool::ready(Program::start(command, transport), gate, workers)
 }
 
-/// This number of clients on keep-alive connections for three seconds.
+/// Clients on keep-alive connections for three seconds.
 fn load(pool: &Pool, clients: usize) -> std::thread::JoinHandle<String> {
     let load = format!(
         "ulimit -n {}; exec {} load -c {clients} -t 3 --keep {}",
@@ -37,11 +37,6 @@ fn load(pool: &Pool, clients: usize) -> std::thread::JoinHandle<String> {
     })
 }
 
-fn said(pool: &mut Pool, text: &str) -> usize {
-    let lines = pool.program.lines().iter();
-    lines.filter(|line| line.contains(text)).count()
-}
-
 const FULL: &str = "as many as half of RLIMIT_NOFILE";
 
 #[test]
@@ -54,15 +49,15 @@ fn more_keep_alive_clients_than_half_of_the_descriptors_lose_nothing() {
             assert!(text.contains(" lost=0 "), "{text}");
             // A slow machine accepts fewer than 512 in that time, but more than 64.
             let least = usize::from(descriptors == 128);
-            let logged = said(&mut pool, FULL);
-            assert!((least..=1).contains(&logged), "the limit is logged once");
+            let logged = pool.program.count(FULL);
+            assert!((least..=1).contains(&logged), "{logged} times");
             pool.stop();
         }
     }
 }
 
 #[test]
-fn neither_do_they_while_the_workers_are_reloaded() {
+fn more_clients_than_half_of_the_descriptors_lose_nothing_during_reloads() {
     for transport in TRANSPORTS {
         let mut pool = limited(transport, 1_024, 2, &[]);
         let load = load(&pool, 800);
@@ -78,46 +73,45 @@ fn neither_do_they_while_the_workers_are_reloaded() {
 }
 
 #[test]
-fn a_newcomer_gets_the_place_of_the_connection_that_has_been_idle_for_longest() {
+fn a_new_connection_replaces_the_one_that_has_been_idle_for_longest() {
     for transport in TRANSPORTS {
         let mut pool = limited(transport, 64, 1, &[]);
         let mut kept: Vec<_> = (0..32).map(|_| pool.program.connect()).collect();
         for connection in &mut kept {
-            ask_on_kept(connection).unwrap();
+            ask_keep_alive(connection).unwrap();
         }
-        // The first one becomes the one that was used last.
+        // The first one becomes the most recently used.
         kept.rotate_left(1);
-        ask_on_kept(&mut kept[31]).unwrap();
+        ask_keep_alive(&mut kept[31]).unwrap();
         // These wait until the second one has been idle for a second.
-        let mut newcomers: Vec<_> = (0..3).map(|_| pool.program.connect()).collect();
-        for newcomer in &mut newcomers {
-            ask_on_kept(newcomer).unwrap();
+        let mut new: Vec<_> = (0..3).map(|_| pool.program.connect()).collect();
+        for connection in &mut new {
+            ask_keep_alive(connection).unwrap();
         }
-        let closed = kept.iter_mut().map(|connection| {
-            // The end of a connection is there, or nothing is.
-            super::peer::program::readable_within(&*connection, Duration::ZERO)
-        });
+        let closed = kept
+            .iter_mut()
+            .map(|connection| readable_within(&*connection, Duration::ZERO));
         let closed: Vec<_> = closed.collect();
         assert_eq!(closed[..3], [true; 3], "{closed:?}");
         assert_eq!(closed[3..], [false; 29], "{closed:?}");
         for connection in &mut kept[3..] {
-            ask_on_kept(connection).unwrap();
+            ask_keep_alive(connection).unwrap();
         }
         assert!(pool.program.call(&call("/")).text().contains("Hello"));
-        assert_eq!(said(&mut pool, FULL), 1);
+        assert_eq!(pool.program.count(FULL), 1);
         pool.stop();
     }
 }
 
 #[test]
-fn a_worker_without_room_leaves_newcomers_to_another() {
+fn a_full_worker_leaves_new_connections_to_another() {
     for transport in TRANSPORTS {
         let pool = limited(transport, 64, 2, &[]);
-        // Each worker has room for 32.
+        // Each worker keeps up to 32.
         let mut kept: Vec<_> = (0..60).map(|_| pool.program.connect()).collect();
         for _ in 0..3 {
             for connection in &mut kept {
-                ask_on_kept(connection).unwrap();
+                ask_keep_alive(connection).unwrap();
             }
         }
         for connection in &mut kept {
@@ -127,9 +121,9 @@ fn a_worker_without_room_leaves_newcomers_to_another() {
     }
 }
 
-/// A client that gets no processor for a while is not a silent one.
+/// A client that is only slow must not lose its connection.
 #[test]
-fn a_connection_is_not_replaced_before_its_client_was_silent_for_a_second() {
+fn a_connection_is_not_replaced_before_it_was_silent_for_a_second() {
     const CAPACITY: usize = 64;
     for transport in TRANSPORTS {
         let pool = limited(transport, 2 * CAPACITY, 1, &[]);

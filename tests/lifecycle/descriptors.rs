@@ -1,4 +1,4 @@
-//! No descriptor is left, or no room in a file: a named error, nothing lost for it, and no spin.
+//! No free descriptor, or a full log file: the error is named, nothing is lost, and nothing spins.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -53,7 +53,7 @@ fn accept_without_a_descriptor_is_a_named_error() {
 }
 
 #[test]
-fn keep_alive_connections_make_room_for_new_ones() {
+fn idle_connections_are_closed_for_new_ones() {
     for transport in TRANSPORTS {
         let program = Program::app(transport, &[]);
         let mut kept: Vec<_> = (0..20).map(|_| program.connect()).collect();
@@ -69,7 +69,7 @@ fn keep_alive_connections_make_room_for_new_ones() {
     }
 }
 
-/// Limited before the first connection is parked: the bound is taken from the limit then.
+/// The limit is set before the first connection is parked, which is when the bound is computed.
 #[test]
 fn silent_connections_leave_descriptors_for_the_application_and_for_idle_ones() {
     for transport in TRANSPORTS {
@@ -78,7 +78,7 @@ fn silent_connections_leave_descriptors_for_the_application_and_for_idle_ones() 
         let mut kept = program.connect();
         kept.call(&request("/status").keep(true));
         let silent: Vec<_> = (0..100).map(|_| program.connect()).collect();
-        // Behind them in the queue: they were all accepted.
+        // This one is behind them in the queue, so all were accepted.
         assert_eq!(program.call(&request("/status?2")).app_status, 2);
         let folder = format!("/proc/{}/fd", program.pid());
         let open = std::fs::read_dir(folder).unwrap().count();
@@ -101,8 +101,8 @@ fn a_worker_without_descriptors_is_replaced_and_the_connection_is_served() {
     ));
 }
 
-/// By what the manager does from one fork to the next, however long it waits for a processor meanwhile; the longest
-/// pause between two is the pause after the deaths.
+/// Counts the manager's system calls from one fork to the next, which does not depend on the load of
+/// the machine. The maximum is that of the back-off.
 #[test]
 fn a_pool_without_descriptors_does_not_spin() {
     let (mut pool, trace) = traced(TRANSPORTS[0], 2, &[]);
@@ -124,12 +124,12 @@ fn a_pool_without_descriptors_does_not_spin() {
     assert!(most < 400, "{most}");
 }
 
-/// Then poll(2) refuses to look at what it watches. New workers inherit the limit and cannot accept.
+/// With this limit poll(2) fails, and new workers cannot accept.
 #[test]
 fn a_manager_whose_limit_is_lowered_below_what_it_watches_still_sees_deaths_and_signals() {
     let mut pool = Pool::start(TRANSPORTS[0], 4, &[]);
     limit(pool.program.pid(), 3);
-    // Whatever it waited for when the limit came: from here on it has to wait anew.
+    // The signal ends a wait that began before the limit.
     pool.program.signal(Signal::SIGUSR1);
     pool.program.line("received SIGUSR1");
     kill(Pid::from_raw(pool.workers[0]), Signal::SIGKILL).unwrap();
@@ -138,14 +138,14 @@ fn a_manager_whose_limit_is_lowered_below_what_it_watches_still_sees_deaths_and_
     assert_eq!(pool.program.wait().code(), Some(0));
 }
 
-/// From none that are free to as many as a pool of two needs, one more each time.
+/// From no free descriptor to as many as a pool of two workers needs.
 #[test]
-fn a_manager_without_descriptors_says_which_it_lacks() {
+fn a_manager_without_descriptors_names_what_it_could_not_open() {
     let mut named = std::collections::BTreeSet::new();
     for descriptors in 3..64 {
         let (mut command, gate) = command(2, &[]);
-        // SAFETY: close_range and setrlimit are async-signal-safe; the parent of the tests may have left
-        // descriptors open, and std has nothing but standard streams here: its own pipe is closed on exec.
+        // SAFETY: close_range and setrlimit are async-signal-safe. Descriptors that the test has inherited
+        // are closed on exec, as is the pipe of std.
         unsafe {
             command.pre_exec(move || {
                 let limit = libc::rlimit {
@@ -180,12 +180,12 @@ fn a_manager_without_descriptors_says_which_it_lacks() {
         }
         std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
     }
-    panic!("never enough; {named:#?}");
+    panic!("64 are not enough; {named:#?}");
 }
 
-/// The limit is the host's, which may use select(2).
+/// It is not raised, because the host may use select(2).
 #[test]
-fn a_limit_that_is_low_for_the_workers_is_logged_and_kept() {
+fn a_limit_that_is_low_for_the_workers_is_logged_and_not_raised() {
     const LIMIT: u64 = 60;
     let (mut command, gate) = command(8, &[]);
     // SAFETY: setrlimit is async-signal-safe, and the pointer is to a live local.
@@ -233,11 +233,11 @@ fn a_closed_listener_is_named() {
 }
 
 #[test]
-fn a_log_that_may_not_grow_ends_nobody() {
+fn a_log_file_at_its_size_limit_ends_no_process() {
     let (plain, gate) = command(2, &[]);
     let log = gate.with_file_name("log");
     std::fs::write(&log, vec![b'\n'; 1 << 20]).unwrap();
-    // The file that standard error is has reached the limit long ago (SIGXFSZ).
+    // A write to the file, which is over the limit, raises SIGXFSZ.
     let script = format!("ulimit -f 1 && exec 2>>{}", log.display());
     let command = shell(&script, &plain);
     let mut program = Program::start(command, Transport::Unix);
@@ -249,28 +249,28 @@ fn a_log_that_may_not_grow_ends_nobody() {
     std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
 }
 
-/// The number that the next descriptor of a process has.
+/// The number of the next descriptor of a process.
 fn lowest_free(pid: i32) -> u64 {
     let is_free = |number: &u64| std::fs::read_link(format!("/proc/{pid}/fd/{number}")).is_err();
     (0..).find(is_free).unwrap()
 }
 
 #[test]
-fn a_worker_without_a_descriptor_left_loses_no_connection_that_is_handed_over() {
+fn a_worker_without_descriptors_loses_no_connection_that_is_handed_over() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &[]);
         let mut kept = pool.program.connect();
         kept.send(&call("/").keep(true).bytes());
-        let (leaving, _) = super::worker_of(&kept.response_to(super::ID).text());
-        let other = pool.workers[usize::from(leaving == pool.workers[0])];
+        let (retiring, _) = super::worker_of(&kept.response_to(super::ID).text());
+        let other = pool.workers[usize::from(retiring == pool.workers[0])];
         limit(other, lowest_free(other));
-        kill(Pid::from_raw(leaving), Signal::SIGTERM).unwrap();
+        kill(Pid::from_raw(retiring), Signal::SIGTERM).unwrap();
         pool.program.line("exited with status 0");
-        let successor = pool.next_ready();
+        let replacement = pool.next_ready();
         kept.send(&call("/").keep(true).bytes());
-        // The other one may have ended meanwhile, because it could not accept either.
+        // The other worker may have exited meanwhile, since it could not accept.
         let (answering, _) = super::worker_of(&kept.response_to(super::ID).text());
-        assert_ne!(answering, other, "{transport:?}, successor {successor}");
+        assert_ne!(answering, other, "{transport:?}, replacement {replacement}");
         pool.program.signal(Signal::SIGTERM);
         assert_eq!(pool.program.wait().code(), Some(0));
     }

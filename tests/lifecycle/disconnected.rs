@@ -1,4 +1,4 @@
-//! Clients that disconnected while their request waited.
+//! Clients that disconnect while their request waits.
 
 use std::time::Duration;
 
@@ -7,31 +7,36 @@ use nix::sys::signal::Signal;
 use super::peer::connection::Connection;
 use super::peer::program::{TRANSPORTS, Transport};
 use super::peer::records::ID;
-use super::{Pool, ask_on_kept, call};
+use super::start_script::StartScript;
+use super::{Pool, ask_keep_alive, call};
 
-/// How a client leaves.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaves {
+enum Disconnects {
     /// With close(2).
     Closed,
-    /// On TCP with a reset.
+    /// With a TCP reset.
     Reset,
-    /// It only says that it sends no more, and waits for the answer.
+    /// It shuts down its sending side, and waits for the answer.
     HalfClosed,
     /// Not at all.
     Stays,
 }
 
-/// That a request takes long is the scenario: more than two ticks of the kernel's clock.
+/// The scenario is a long request: it takes more than two ticks of the kernel's clock.
 pub(super) fn hold_for_long() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
 const CLIENTS: usize = 40;
 
-/// One worker is held while N clients ask, of whom every second one disconnects; how many requests of
-/// those that left were run, and the pool. All others must be answered.
-fn run_for_gone(transport: Transport, option: Option<&str>, leaves: Leaves) -> (usize, Pool) {
+/// Holds one worker while clients send requests, and every second client disconnects. Returns how many
+/// requests of disconnected clients were run. All others must be answered.
+fn run_for_disconnected(
+    transport: Transport,
+    option: Option<&str>,
+    how: Disconnects,
+) -> (usize, Pool) {
     let option = option.map(|word| ("FCGIPM_SKIP_DISCONNECTED", word));
     let pool = Pool::start(transport, 1, option.as_slice());
     let mut held = pool.paused(false);
@@ -40,15 +45,15 @@ fn run_for_gone(transport: Transport, option: Option<&str>, leaves: Leaves) -> (
     for number in 0..CLIENTS {
         let mut client = pool.program.connect();
         client.send(&call("/").bytes());
-        match leaves {
+        match how {
             _ if number % 2 == 0 => staying.push(client),
-            Leaves::Closed => drop(client),
-            Leaves::Reset => client.reset(),
-            Leaves::HalfClosed => {
+            Disconnects::Closed => drop(client),
+            Disconnects::Reset => client.reset(),
+            Disconnects::HalfClosed => {
                 client.end();
                 staying.push(client);
             }
-            Leaves::Stays => staying.push(client),
+            Disconnects::Stays => staying.push(client),
         }
     }
     hold_for_long();
@@ -60,19 +65,19 @@ fn run_for_gone(transport: Transport, option: Option<&str>, leaves: Leaves) -> (
         let (_, number) = text.trim_end().rsplit_once(' ').unwrap();
         last = number.parse().unwrap();
     }
-    // All before it were run, but that of the last one to come, which is behind the last that stays.
+    // The last client disconnects too, but its request is behind the last answer.
     (last - 1 - staying.len(), pool)
 }
 
 #[test]
-fn no_request_is_run_whose_client_has_certainly_disconnected() {
-    for (transport, leaves) in [
-        (Transport::Unix, Leaves::Closed),
-        (Transport::Tcp, Leaves::Reset),
+fn requests_of_clients_that_have_certainly_disconnected_are_skipped() {
+    for (transport, how) in [
+        (Transport::Unix, Disconnects::Closed),
+        (Transport::Tcp, Disconnects::Reset),
     ] {
-        let (run, mut pool) = run_for_gone(transport, None, leaves);
-        assert_eq!(run, 0, "{transport:?}, {leaves:?}");
-        // A client that asks after them is answered, and with that the last of them has been passed.
+        let (run, mut pool) = run_for_disconnected(transport, None, how);
+        assert_eq!(run, 0, "{transport:?}, {how:?}");
+        // After the answer to a later request, all of them have been skipped.
         pool.program.call(&call("/"));
         pool.program
             .line(" had disconnected (option skip_disconnected)");
@@ -82,34 +87,34 @@ fn no_request_is_run_whose_client_has_certainly_disconnected() {
 }
 
 #[test]
-fn who_may_still_read_is_answered_unless_the_operator_knows_better() {
+fn clients_that_may_still_read_are_answered_unless_the_option_is_eof() {
     for transport in TRANSPORTS {
-        let (run, pool) = run_for_gone(transport, None, Leaves::HalfClosed);
-        assert_eq!(run, 0, "all of them are counted as staying");
+        let (run, pool) = run_for_disconnected(transport, None, Disconnects::HalfClosed);
+        assert_eq!(run, 0, "all of them wait for the answer");
         pool.stop();
     }
-    // What closed on TCP looks like that, too.
-    let (run, pool) = run_for_gone(Transport::Tcp, None, Leaves::Closed);
+    // A connection closed on TCP looks the same.
+    let (run, pool) = run_for_disconnected(Transport::Tcp, None, Disconnects::Closed);
     assert_eq!(run, CLIENTS / 2 - 1);
     pool.stop();
-    let (run, pool) = run_for_gone(Transport::Tcp, Some("eof"), Leaves::Closed);
+    let (run, pool) = run_for_disconnected(Transport::Tcp, Some("eof"), Disconnects::Closed);
     assert_eq!(run, 0);
     pool.stop();
 }
 
 #[test]
-fn without_the_option_everything_is_run() {
-    for (transport, leaves) in [
-        (Transport::Unix, Leaves::Closed),
-        (Transport::Tcp, Leaves::Closed),
+fn without_the_option_all_requests_are_run() {
+    for (transport, how) in [
+        (Transport::Unix, Disconnects::Closed),
+        (Transport::Tcp, Disconnects::Closed),
     ] {
-        let (run, mut pool) = run_for_gone(transport, Some("no"), leaves);
+        let (run, mut pool) = run_for_disconnected(transport, Some("no"), how);
         assert_eq!(run, CLIENTS / 2 - 1, "{transport:?}");
         pool.program.call(&call("/"));
         assert_eq!(pool.status()["disconnected"], 0);
         pool.program.signal(Signal::SIGTERM);
         assert_eq!(pool.program.wait().code(), Some(0));
-        // Its answers went nowhere.
+        // On a unix socket, writing to a closed connection fails.
         let lost = |line: &String| line.contains("hello: the response was not sent completely");
         let lost = pool
             .program
@@ -119,17 +124,17 @@ fn without_the_option_everything_is_run() {
             .count();
         assert_eq!(lost > 0, transport == Transport::Unix, "{lost}");
     }
-    let (run, pool) = run_for_gone(Transport::Unix, Some("no"), Leaves::Stays);
+    let (run, pool) = run_for_disconnected(Transport::Unix, Some("no"), Disconnects::Stays);
     assert_eq!(run, 0);
     pool.stop();
 }
 
 #[test]
-fn a_request_on_a_keep_alive_connection_is_not_run_when_its_client_has_disconnected() {
+fn a_request_on_a_keep_alive_connection_is_skipped_when_its_client_has_disconnected() {
     let mut pool = Pool::start(Transport::Unix, 1, &[]);
     let mut kept: Vec<Connection> = (0..8).map(|_| pool.program.connect()).collect();
     for client in &mut kept {
-        ask_on_kept(client).unwrap();
+        ask_keep_alive(client).unwrap();
     }
     let mut held = pool.paused(false);
     let gate = pool.gate();
@@ -150,9 +155,9 @@ fn a_request_on_a_keep_alive_connection_is_not_run_when_its_client_has_disconnec
     pool.stop();
 }
 
-/// A client that only looks whether somebody is there, and closes, has asked for nothing.
+/// A client may connect only to check that the address is open.
 #[test]
-fn who_asked_for_nothing_is_not_counted() {
+fn clients_without_a_request_are_not_counted() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 1, &[]);
         let mut held = pool.paused(false);
@@ -168,15 +173,14 @@ fn who_asked_for_nothing_is_not_counted() {
     }
 }
 
-/// Nobody could accept before: the worker's start is held by a fifo.
+/// The start of the only worker waits at a gate, so nothing is accepted before.
 #[test]
-fn no_request_is_run_whose_client_disconnected_while_the_worker_started() {
+fn requests_of_clients_that_disconnected_while_the_worker_started_are_skipped() {
     for transport in TRANSPORTS {
-        let folder = super::peer::program::folder();
-        let starts = folder.join("starts");
-        nix::unistd::mkfifo(&starts, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let start = format!("exec cat {}", starts.display());
-        let (command, gate) = super::command(1, &[("HELLO_START", &start)]);
+        let start = StartScript::new("true");
+        let start_gate = start.gate("gate");
+        start.change(&start_gate.wait());
+        let (command, gate) = super::command(1, &[("HELLO_START", &start.command())]);
         let program = super::peer::program::Program::start(command, transport);
         let mut staying = Vec::new();
         for number in 0..CLIENTS {
@@ -188,16 +192,15 @@ fn no_request_is_run_whose_client_disconnected_while_the_worker_started() {
                 Transport::Tcp => client.reset(),
             }
         }
-        drop(std::fs::File::options().write(true).open(&starts).unwrap());
+        drop(start_gate.reached());
         let pool = Pool::ready(program, gate, 1);
         let run: Vec<_> = staying
             .iter_mut()
             .map(|client| super::worker_of(&client.response().text()).1)
             .collect();
         let all: Vec<_> = (1..=staying.len() as u64).collect();
-        assert_eq!(run, all, "{transport:?}: nobody else's request was run");
+        assert_eq!(run, all, "{transport:?}: another request was run");
         assert_eq!(pool.status()["disconnected"], CLIENTS / 4 * 3);
         pool.stop();
-        let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -1,4 +1,4 @@
-//! Managers under filters of system calls (seccomp(2)), as containers and systemd have them.
+//! Managers under system call filters (seccomp(2)), as in containers and with systemd.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::peer::pool::{Pool, call, command};
 use super::peer::program::{Program, TRANSPORTS};
 
-/// Has these calls refused, or the process that makes them killed.
+/// Refuses these system calls, or kills the process that makes them.
 fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], action: u32) {
     let filter = move || {
         let statement = |code: u32, jump_true, k| libc::sock_filter {
@@ -43,11 +43,12 @@ fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], a
             Err(std::io::Error::last_os_error())
         }
     };
-    // SAFETY: it makes system calls, and allocates in a copy of a thread that holds no lock of the allocator's.
+    // SAFETY: it makes system calls, and allocates in a child whose parent holds no lock of the
+    // allocator.
     unsafe { command.pre_exec(filter) };
 }
 
-/// A request takes too long, and a reload follows.
+/// A worker is killed for its request, and a reload follows.
 fn assert_still_serves(mut pool: Pool) {
     let mut stubborn = pool.program.connect();
     stubborn.send(&call("/stubborn").bytes());
@@ -62,7 +63,7 @@ fn assert_still_serves(mut pool: Pool) {
 }
 
 #[test]
-fn a_manager_lives_under_a_filter_that_refuses_calls_or_kills() {
+fn a_manager_works_under_a_filter_that_refuses_or_kills() {
     const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
     const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     const ALONE: &[libc::c_long] = &[libc::SYS_pidfd_getfd];

@@ -1,48 +1,26 @@
-/* A program that forks in its requests. PATH_INFO says what its child does:
+/* A program that forks in its requests. PATH_INFO selects what the child does:
  *
- *     /hold      the child touches nothing, and ends when somebody opens the fifo GATE for writing
- *     /answer    the child reads the input and answers with it, and the parent leaves the request to it
- *     /late      the child writes once the fifo is opened, and says on standard error what came of it
- *     /steal     the child reads the input, and the parent answers
- *     /raw       the child was made without the C library, and tries to write
- *     /end       the child ends the request, and so does the parent
+ *     /hold      does not use the request, and exits when the test opens the gate; the parent answers with its pid
+ *     /answer    answers with the input, after the parent has detached the request
+ *     /late      writes when the test opens the gate, and logs the results
+ *     /steal     reads the input; the parent answers
+ *     /raw       forked by a bare system call, writes when the test opens the gate
+ *     /end       finishes the request, and so does the parent
  *
- * With FCGIPM_N_PROCESSES it has a manager. The parent writes the child's pid, and then finishes or, with QUERY_STRING "abandon", abandons the request.
+ * With FCGIPM_N_PROCESSES it has a manager. With QUERY_STRING "abandon" the parent abandons the request.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "fcgipm.h"
-
-static const char *parameter(const fcgipm_request *request, const char *name)
-{
-    const uint8_t *value;
-    size_t length;
-    if (fcgipm_request_param(request, (const uint8_t *)name, strlen(name), &value, &length) != 1)
-        return "";
-    return (const char *)value;
-}
+#include "../peer/request.h"
 
 static void print_number(fcgipm_request *request, long number)
 {
     char text[32];
     int length = snprintf(text, sizeof text, "%ld", number);
     (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, (size_t)length);
-}
-
-/* Until somebody opens the fifo for writing. */
-static void wait_at_gate(void)
-{
-    int gate = open(getenv("GATE"), O_RDONLY);
-    char byte;
-    if (gate < 0 || read(gate, &byte, 1) < 0)
-        _exit(1);
 }
 
 static void hold(fcgipm_request *request)
@@ -174,6 +152,6 @@ int main(void)
         }
     }
     fcgipm_request_free(request);
-    fprintf(stderr, "left\n");
+    fprintf(stderr, "exits\n");
     return 0;
 }

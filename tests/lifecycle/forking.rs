@@ -1,4 +1,4 @@
-//! Programs that fork in a request: what their children have of it.
+//! Programs that fork in a request, and what their children can do with it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::peer::records::{
     ID, PARAMS, RESPONDER, Request, STDIN, STDOUT, begin, record, request, stream,
 };
 
-/// The program, and the fifo that its children wait at.
+/// The program, and the FIFO that its children wait for.
 struct Forking {
     program: Program,
     gate: PathBuf,
@@ -30,18 +30,17 @@ impl Forking {
         Self { program, gate }
     }
 
-    /// Sends a request.
     fn ask(&self, request: &Request) -> Connection {
         let mut connection = self.program.connect();
         connection.send(&request.bytes());
         connection
     }
 
-    /// A child that waited all the time ends now.
-    fn let_go(&self, child: i32) {
+    /// Lets a child exit that has waited at the gate until now.
+    fn release(&self, child: i32) {
         assert!(
             kill(Pid::from_raw(child), None).is_ok(),
-            "the child has exited"
+            "the child has already exited"
         );
         drop(File::options().write(true).open(&self.gate).unwrap());
     }
@@ -68,7 +67,7 @@ fn a_finished_request_ends_for_the_client_while_a_child_holds_its_connection() {
         let mut connection = forking.ask(&call("/hold"));
         let child = pid_in(&connection.response().text());
         connection.assert_closed();
-        forking.let_go(child);
+        forking.release(child);
     }
 }
 
@@ -80,12 +79,12 @@ fn an_abandoned_request_ends_for_the_client_while_a_child_holds_its_connection()
         let written = connection.record();
         assert_eq!(written.kind, STDOUT);
         connection.assert_closed();
-        forking.let_go(pid_in(std::str::from_utf8(&written.content).unwrap()));
+        forking.release(pid_in(std::str::from_utf8(&written.content).unwrap()));
     }
 }
 
 #[test]
-fn an_answer_to_a_body_that_was_not_read_ends_while_a_child_holds_its_connection() {
+fn an_answer_to_an_unread_body_ends_for_the_client_while_a_child_holds_its_connection() {
     for transport in TRANSPORTS {
         let forking = Forking::start(transport, &[]);
         let mut connection = forking.program.connect();
@@ -95,40 +94,40 @@ fn an_answer_to_a_body_that_was_not_read_ends_while_a_child_holds_its_connection
         connection.send(&record(STDIN, ID, b"half"));
         let child = pid_in(&connection.response().text());
         connection.assert_closed();
-        forking.let_go(child);
+        forking.release(child);
     }
 }
 
 #[test]
-fn an_idle_connection_that_times_out_ends_while_a_child_of_an_earlier_request_holds_it() {
+fn an_idle_connection_that_times_out_is_closed_while_a_child_of_an_earlier_request_holds_it() {
     for transport in TRANSPORTS {
         let forking = Forking::start(transport, &[("FCGIPM_IDLE_TIMEOUT", "0.05")]);
         let mut connection = forking.ask(&call("/hold").keep(true));
         let child = pid_in(&connection.response().text());
         connection.assert_closed();
-        forking.let_go(child);
+        forking.release(child);
     }
 }
 
 #[test]
-fn idle_connections_end_with_the_program_while_a_child_of_an_earlier_request_holds_them() {
+fn idle_connections_are_closed_at_the_stop_while_a_child_of_an_earlier_request_holds_them() {
     for transport in TRANSPORTS {
         let mut forking = Forking::start(transport, &[]);
         let mut connection = forking.ask(&call("/hold").keep(true));
         let child = pid_in(&connection.response().text());
-        // Another request, which forks nothing, on the same connection.
+        // Another request, which does not fork, on the same connection.
         connection.call(&call("/nothing").keep(true));
         forking.program.signal(Signal::SIGTERM);
-        forking.program.line("left");
+        forking.program.line("exits");
         connection.assert_closed();
-        forking.let_go(child);
+        forking.release(child);
         assert!(ended_within(child, super::peer::connection::LIMIT));
         assert!(forking.program.wait().success());
     }
 }
 
 #[test]
-fn a_connection_that_was_handed_over_ends_while_a_child_of_its_first_worker_holds_it() {
+fn a_handed_over_connection_is_closed_while_a_child_of_its_first_worker_holds_it() {
     for transport in TRANSPORTS {
         let mut forking = Forking::start(transport, &[("FCGIPM_N_PROCESSES", "1")]);
         let mut connection = forking.ask(&call("/hold").keep(true));
@@ -138,18 +137,18 @@ fn a_connection_that_was_handed_over_ends_while_a_child_of_its_first_worker_hold
         connection.call(&call("/nothing").keep(true));
         forking.program.signal(Signal::SIGTERM);
         connection.assert_closed();
-        forking.let_go(child);
+        forking.release(child);
         assert!(forking.program.wait().success());
     }
 }
 
 #[test]
-fn a_child_that_ends_leaves_the_connections_of_its_parent_alone() {
+fn a_child_that_exits_does_not_close_the_connections_of_its_parent() {
     for transport in TRANSPORTS {
         let forking = Forking::start(transport, &[]);
         let mut connection = forking.ask(&call("/hold").keep(true));
         let child = pid_in(&connection.response().text());
-        forking.let_go(child);
+        forking.release(child);
         assert!(ended_within(child, super::peer::connection::LIMIT));
         let response = connection.call(&call("/nothing").keep(true));
         assert_eq!(response.text(), "");
@@ -157,7 +156,7 @@ fn a_child_that_ends_leaves_the_connections_of_its_parent_alone() {
 }
 
 #[test]
-fn a_child_answers_a_request_that_its_parent_leaves_to_it() {
+fn a_child_answers_a_request_that_its_parent_detached() {
     for transport in TRANSPORTS {
         let forking = Forking::start(transport, &[]);
         for (length, keep) in [(0, false), (10, true), (300_000, false), (300_000, true)] {
@@ -173,7 +172,7 @@ fn a_child_answers_a_request_that_its_parent_leaves_to_it() {
 }
 
 #[test]
-fn what_a_child_writes_after_its_request_is_dropped_and_logged_once() {
+fn output_of_a_child_after_its_request_is_dropped_and_logged_once() {
     for transport in TRANSPORTS {
         let mut forking = Forking::start(transport, &[]);
         let mut connection = forking.ask(&call("/late").keep(true));
@@ -192,14 +191,14 @@ fn what_a_child_writes_after_its_request_is_dropped_and_logged_once() {
 }
 
 #[test]
-fn a_connection_whose_input_a_child_has_read_serves_no_other_request() {
+fn a_connection_whose_input_a_child_has_read_is_closed_after_the_request() {
     for transport in TRANSPORTS {
         let mut forking = Forking::start(transport, &[]);
         let mut connection = forking.program.connect();
         let request = call("/steal").keep(true);
         connection.send(&begin(ID, RESPONDER, true));
         connection.send(&stream(PARAMS, ID, &request.pairs()));
-        // The program has accepted by then, with no body in its buffer.
+        // By then the program has accepted the request, and has no part of the body.
         forking.program.line("reading");
         connection.send(&stream(STDIN, ID, b"a body"));
         forking.program.line("read 6");
@@ -209,7 +208,7 @@ fn a_connection_whose_input_a_child_has_read_serves_no_other_request() {
 }
 
 #[test]
-fn a_request_that_a_child_has_ended_is_not_ended_again() {
+fn a_request_that_a_child_has_finished_is_not_finished_again() {
     for transport in TRANSPORTS {
         let mut forking = Forking::start(transport, &[]);
         let mut connection = forking.ask(&call("/end").keep(true));
@@ -221,7 +220,7 @@ fn a_request_that_a_child_has_ended_is_not_ended_again() {
 }
 
 #[test]
-fn a_child_that_was_made_behind_the_c_librarys_back_writes_nothing() {
+fn a_child_that_was_forked_without_the_c_library_writes_nothing() {
     for transport in TRANSPORTS {
         let mut forking = Forking::start(transport, &[]);
         let mut connection = forking.ask(&call("/raw").keep(true));

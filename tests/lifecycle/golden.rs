@@ -1,5 +1,5 @@
-//! The exact system calls of a worker, and of the manager, where their order matters most. A change of the code's shape must not change
-//! them.
+//! The exact system calls of a worker and of the manager, where their order matters most. A
+//! refactoring must not change them.
 
 use nix::sys::signal::Signal;
 
@@ -7,11 +7,12 @@ use super::call;
 use super::cost::{PLAIN, calls_of, stop_traced, traced};
 use super::peer::program::{TRANSPORTS, Transport, wait_until_asleep};
 use super::peer::records::ID;
-use super::turn::Start;
+use super::start_script::StartScript;
 
-/// The names of the calls. Whether a call failed is left out: under load the tracer splits lines and prints the result
-/// elsewhere. The C library's choices are left out as well: which call it uses for the status of a descriptor, and
-/// when its allocator returns memory (brk), which depends on the size of the environment.
+/// The names of the calls, without the mark of a failed call: under load the tracer prints the
+/// result on another line. What the C library chooses is left out as well: the call for the status
+/// of a descriptor, and when the allocator returns memory (brk), which depends on the size of the
+/// environment.
 fn names(calls: &[String]) -> Vec<&str> {
     calls
         .iter()
@@ -23,14 +24,14 @@ fn names(calls: &[String]) -> Vec<&str> {
         .collect()
 }
 
-/// What begins at the last call of this name.
+/// The calls from the last one of this name on.
 fn from_last<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
     let at = calls.iter().rposition(|call| *call == name);
     &calls[at.unwrap_or_else(|| panic!("no {name} in {calls:?}"))..]
 }
 
-/// Runs a trial until its worker was woken by one signal only. On a busy machine the signal is repeated while the
-/// worker gets no processor, and each repetition is a reason to check once more.
+/// Repeats a trial until its worker was woken by a single signal. On a busy machine the signal is
+/// repeated while the worker does not run, and the worker checks once more for each.
 fn woken_once(mut trial: impl FnMut() -> Vec<String>) -> Vec<String> {
     const TRIALS: usize = 20;
     for _ in 0..TRIALS {
@@ -50,9 +51,8 @@ fn woken_once(mut trial: impl FnMut() -> Vec<String>) -> Vec<String> {
     panic!("in {TRIALS} trials the wake-up signal was repeated each time");
 }
 
-/// Requests that arrive together are answered without another read in between.
 #[test]
-fn pipelined_requests_are_received_together_and_answered_individually() {
+fn pipelined_requests_are_received_together_and_answered_one_by_one() {
     const ROUNDS: usize = 5;
     for transport in TRANSPORTS {
         let (pool, trace) = traced(transport, 1, &[]);
@@ -68,7 +68,7 @@ fn pipelined_requests_are_received_together_and_answered_individually() {
         let calls = calls_of(&stop_traced(pool, &trace), worker);
         let calls = names(&calls);
         let each = ["epoll_wait", "recvfrom", "sendto", "sendto"];
-        // The first request finds the connection not yet watched.
+        // In the first round the connection is not watched yet.
         let end = calls.iter().rposition(|call| *call == "sendto").unwrap() + 1;
         let served = &calls[end - each.len() * (ROUNDS - 1)..end];
         assert!(
@@ -78,7 +78,7 @@ fn pipelined_requests_are_received_together_and_answered_individually() {
     }
 }
 
-/// How a signal that wakes a worker is handled.
+/// A worker handles the signal that wakes it.
 const WOKEN: [&str; 6] = [
     "epoll_wait",
     "gettid",
@@ -88,8 +88,8 @@ const WOKEN: [&str; 6] = [
     "timer_settime",
 ];
 
-/// The worker notifies the manager and closes its descriptors.
-const LEAVING: [&str; 17] = [
+/// A worker notifies the manager, closes its descriptors and exits.
+const EXITING: [&str; 17] = [
     "rt_sigpending",
     "rt_sigpending",
     "rt_sigprocmask",
@@ -110,7 +110,7 @@ const LEAVING: [&str; 17] = [
 ];
 
 #[test]
-fn a_graceful_stop_ends_arrivals_then_the_queue_then_idle_connections() {
+fn a_graceful_stop_closes_the_listener_then_empties_the_queue_then_closes_idle_connections() {
     for transport in TRANSPORTS {
         let calls = woken_once(|| {
             let (pool, trace) = traced(transport, 1, &[]);
@@ -122,8 +122,9 @@ fn a_graceful_stop_ends_arrivals_then_the_queue_then_idle_connections() {
             calls_of(&stop_traced(pool, &trace), worker)
         });
         let calls = names(&calls);
-        // The hand-over queue, the manager, what listens, what waits there; and the connection's end.
-        let looks: &[&str] = match transport {
+        // It checks the hand-over queue, the manager, the listener and its queue, and closes the
+        // connection.
+        let checks: &[&str] = match transport {
             Transport::Unix => &[
                 "recvfrom",
                 "getppid",
@@ -158,7 +159,7 @@ fn a_graceful_stop_ends_arrivals_then_the_queue_then_idle_connections() {
                 "recvfrom",
             ],
         };
-        let expected = [&WOKEN[..], looks, &LEAVING].concat();
+        let expected = [&WOKEN[..], checks, &EXITING].concat();
         assert_eq!(from_last(&calls, "epoll_wait"), expected, "{transport:?}");
     }
 }
@@ -193,15 +194,16 @@ fn an_idle_connection_is_handed_over_before_the_worker_exits() {
             "getppid",
         ];
         let sent = names(&sent);
-        let expected = [&WOKEN[..], &handed_over, &LEAVING].concat();
+        let expected = [&WOKEN[..], &handed_over, &EXITING].concat();
         assert_eq!(from_last(&sent, "epoll_wait"), expected, "{transport:?}");
 
         let received = calls_of(&text, new);
-        // It may be woken at any time before it waits.
+        // It may be woken at any time before it waits for the connection.
         let mut received = names(&received);
         received.retain(|call| *call == "epoll_wait" || !WOKEN.contains(call));
-        // Whether it is a connection of this socket, and whether it has spoken; then it is watched.
-        let taken = [
+        // It checks that the connection belongs to this listener, and whether data has arrived, and
+        // watches it.
+        let checks = [
             "recvmsg",
             "getpeername",
             "getsockname",
@@ -216,17 +218,17 @@ fn an_idle_connection_is_handed_over_before_the_worker_exits() {
             "epoll_ctl",
         ];
         let found = from_last(&received, "recvmsg");
-        assert_eq!(found[..taken.len()], taken, "{transport:?}");
+        assert_eq!(found[..checks.len()], checks, "{transport:?}");
     }
 }
 
-/// What begins at the first call of this name.
+/// The calls from the first one of this name on.
 fn from_first<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
     let at = calls.iter().position(|call| *call == name);
     &calls[at.unwrap_or_else(|| panic!("no {name} in {calls:?}"))..]
 }
 
-/// A line in the log.
+/// The manager writes a line to the log.
 const LOGGED: [&str; 9] = [
     "rt_sigpending",
     "rt_sigpending",
@@ -239,12 +241,12 @@ const LOGGED: [&str; 9] = [
     "rt_sigpending",
 ];
 
-/// The manager takes a copy of the connection before it kills the worker, and has a disposable process end the
-/// response when the worker is dead and its death is in the log.
+/// The manager copies the connection before it kills the worker. After the worker's death is logged,
+/// a short-lived child process ends the response.
 #[test]
 fn a_rescue_copies_the_connection_before_the_kill_and_ends_the_response_after_the_death() {
     for transport in TRANSPORTS {
-        let start = Start::new();
+        let start = StartScript::new("true");
         let command = start.command();
         let options = [
             ("FCGIPM_REQUEST_TIMEOUT", "0.2"),
@@ -253,7 +255,7 @@ fn a_rescue_copies_the_connection_before_the_kill_and_ends_the_response_after_th
         ];
         let (mut pool, trace) = traced(transport, 1, &options);
         let manager = pool.program.pid();
-        // Its replacement reports nothing meanwhile.
+        // The replacement must not become ready meanwhile.
         let gate = start.gate("gate");
         start.change(&gate.wait());
         let mut client = pool.program.connect();
@@ -266,7 +268,7 @@ fn a_rescue_copies_the_connection_before_the_kill_and_ends_the_response_after_th
         let calls = calls_of(&stop_traced(pool, &trace), manager);
         let calls = names(&calls);
 
-        // First what its other clients need: it has none.
+        // The first calls are for its other clients, of which there are none.
         let kill = [
             "socketpair",
             "close",
@@ -283,12 +285,12 @@ fn a_rescue_copies_the_connection_before_the_kill_and_ends_the_response_after_th
             - 4;
         assert_eq!(calls[at..at + kill.len()], kill, "{transport:?}");
 
-        // The worker's pidfd, its standard error; the log; its pages.
+        // The manager closes the worker's pidfd and pipe, logs the death, and resets its page.
         let reaped: [&[&str]; 4] = [
             &["wait4", "close", "poll"],
             &LOGGED,
             &["rt_sigprocmask", "close", "poll"],
-            // The connection is this process's no longer when the other one begins.
+            // The manager closes the connection before the other process may begin.
             &[
                 "socketpair",
                 "rt_sigprocmask",

@@ -1,4 +1,4 @@
-//! The process that tells the workers of the manager's end.
+//! The guardian, the process that notifies the workers of the manager's death.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 
 use super::peer::program::{TRANSPORTS, descriptors_of, ended_within, guardian_of};
-use super::{Pool, ask_on_kept};
-
-const A_SECOND: Duration = Duration::from_secs(1);
+use super::{A_SECOND, Pool, ask_keep_alive};
 
 #[test]
-fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager() {
+fn the_guardian_holds_only_pidfds_and_exits_with_the_manager() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &[]);
         let manager = pool.program.pid();
@@ -21,7 +19,7 @@ fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager()
             .iter()
             .filter(|link| !link.contains("pidfd"))
             .collect();
-        // The one to the manager.
+        // The socket to the manager.
         assert_eq!(others.len(), 1, "{links:?}");
         assert!(others[0].starts_with("socket:"), "{links:?}");
         assert!(
@@ -30,7 +28,7 @@ fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager()
                 .all(|link| link != others[0])
         );
         let pid = Pid::from_raw(guardian);
-        // The manager moves it there before it tells the workers of it.
+        // It has its own process group before workers rely on it.
         let begin = Instant::now();
         while getpgid(Some(pid)) != Ok(pid) {
             assert!(begin.elapsed() < A_SECOND, "{:?}", getpgid(Some(pid)));
@@ -43,7 +41,7 @@ fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager()
         ] {
             kill(pid, signal).unwrap();
         }
-        ask_on_kept(&mut pool.program.connect()).unwrap();
+        ask_keep_alive(&mut pool.program.connect()).unwrap();
         assert_eq!(guardian_of(manager, 2, &[]), guardian);
         pool.program.signal(Signal::SIGTERM);
         assert!(pool.program.wait().success());
@@ -52,7 +50,7 @@ fn it_holds_nothing_but_the_descriptors_of_processes_and_ends_with_the_manager()
 }
 
 #[test]
-fn another_replaces_it_when_there_are_new_workers() {
+fn a_new_guardian_replaces_the_old_one_after_a_reload() {
     let mut pool = Pool::start(TRANSPORTS[0], 2, &[]);
     let manager = pool.program.pid();
     let first = guardian_of(manager, 2, &[]);
@@ -64,13 +62,13 @@ fn another_replaces_it_when_there_are_new_workers() {
 }
 
 #[test]
-fn one_that_is_killed_is_replaced_and_the_workers_notice_the_managers_end_nevertheless() {
+fn a_killed_guardian_is_replaced_and_workers_still_notice_the_managers_death() {
     for round in 0..4 {
         let mut pool = Pool::start(TRANSPORTS[round % 2], 3, &[]);
         let manager = pool.program.pid();
         let mut paused = pool.paused(round < 2);
         let mut kept = pool.program.connect();
-        ask_on_kept(&mut kept).unwrap();
+        ask_keep_alive(&mut kept).unwrap();
         let mut killed = Vec::new();
         for _ in 0..3 {
             let guardian = guardian_of(manager, 3, &killed);
@@ -81,16 +79,15 @@ fn one_that_is_killed_is_replaced_and_the_workers_notice_the_managers_end_nevert
         let gate = pool.gate();
         pool.program.signal(Signal::SIGKILL);
         pool.program.wait();
-        // All but the one that is busy.
-        let gone = || {
+        let exited = || {
             let workers = pool.workers.iter();
             workers.filter(|pid| ended_within(**pid, A_SECOND)).count()
         };
-        assert_eq!(gone(), 2);
-        // It has nobody to tell any more: the last one looks at its page.
+        assert_eq!(exited(), 2, "the third is busy");
+        // It does not wait for the busy worker, which reads the notification from its page.
         assert!(ended_within(guardian, A_SECOND));
         drop(gate);
         assert!(paused.response().text().contains("waited"));
-        assert_eq!(gone(), 3);
+        assert_eq!(exited(), 3);
     }
 }

@@ -1,36 +1,22 @@
-/* A host that forks its workers itself: host_forks serve|wrong.
+/* A host that forks its workers itself.
  *
- * serve: the workers answer with their pid. FAILS=N: the first N forks fail. SIGNAL=manager, SIGNAL=worker: that process
- * sends itself TERM between the first fork and saying what came of it.
- * wrong: calls that do not fit, and what must come of them; each that went otherwise is a line of the output.
+ *     host_forks serve      the workers answer with their pid
+ *     host_forks invalid    makes invalid calls, and prints a line for each unexpected result
+ *
+ * FAILS=N makes the first N forks fail. With SIGNAL=manager or SIGNAL=worker that process sends itself TERM after the
+ * first fork, before it reports the fork to the library.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fcgipm.h"
+#include "../peer/expect.h"
 
-static int is_wrong;
-
-static void expect_at(int line, int64_t result, int64_t wanted, const char *message)
-{
-    const char *said = fcgipm_last_error_message();
-    if (result != wanted || (message != NULL && strstr(said, message) == NULL)) {
-        printf("line %d: %lld, '%s'; wanted %lld, '%s'\n", line, (long long)result, said, (long long)wanted,
-               message != NULL ? message : "");
-        is_wrong = 1;
-    }
-}
-
-#define EXPECT(call, wanted, message) expect_at(__LINE__, (call), (wanted), (message))
-
-/* How many of all signals are blocked: none, all that can be, or some. */
+/* Which signals are blocked. */
 enum { NONE, ALL, SOME };
 
 static int blocked(void)
@@ -40,7 +26,7 @@ static int blocked(void)
     if (pthread_sigmask(SIG_SETMASK, NULL, &mask) != 0)
         return SOME;
     for (int signal = 1; signal < SIGRTMAX; signal++) {
-        /* The two in front of the first that programs may have are the C library's. */
+        /* The signals from 32 to below SIGRTMIN belong to the C library. */
         if (signal == SIGKILL || signal == SIGSTOP || (signal >= 32 && signal < SIGRTMIN))
             continue;
         most++;
@@ -49,7 +35,7 @@ static int blocked(void)
     return count == 0 ? NONE : count == most ? ALL : SOME;
 }
 
-/* Forks as a host's language would, which notices it. */
+/* Stands for a fork that the language of the host has to know of. */
 static pid_t host_fork(void)
 {
     static int forks;
@@ -59,13 +45,13 @@ static pid_t host_fork(void)
     return pid;
 }
 
-static int is_for(const char *who)
+static int sends_signal(const char *process)
 {
-    const char *wanted = getenv("SIGNAL");
-    return wanted != NULL && strcmp(wanted, who) == 0;
+    const char *sender = getenv("SIGNAL");
+    return sender != NULL && strcmp(sender, process) == 0;
 }
 
-static int forks(fcgipm_manager *manager)
+static int fork_worker(fcgipm_manager *manager)
 {
     static int failures, forks;
     const char *fails = getenv("FAILS");
@@ -79,7 +65,7 @@ static int forks(fcgipm_manager *manager)
     int is_first = !forks++;
     pid_t pid = host_fork();
     int error = errno;
-    if (is_first && (pid == 0 ? is_for("worker") : is_for("manager")))
+    if (is_first && (pid == 0 ? sends_signal("worker") : sends_signal("manager")))
         kill(getpid(), SIGTERM);
     return fcgipm_manager_forked(manager, pid, pid < 0 ? error : 0);
 }
@@ -91,7 +77,7 @@ static int serve(void)
     while (event >= 0 && event != FCGIPM_EVENT_IN_WORKER && event != FCGIPM_EVENT_STOPPED) {
         event = fcgipm_manager_next(manager);
         if (event == FCGIPM_EVENT_FORK)
-            event = forks(manager);
+            event = fork_worker(manager);
         if (event == FCGIPM_EINTERRUPTED)
             event = 0;
     }
@@ -110,9 +96,9 @@ static int serve(void)
     return 0;
 }
 
-/* Until the manager asks for a fork. Other events are printed by their numbers, but for those that come when they like: a
- * worker that is ready, a signal. */
-static void until_fork(fcgipm_manager *manager, const char *events)
+/* Waits until the manager requests a fork, and compares the numbers of the events until then. It ignores the events that
+ * may come at any time: a worker that is ready, and a signal. */
+static void expect_fork(fcgipm_manager *manager, const char *events)
 {
     char seen[200] = "";
     int event;
@@ -121,8 +107,8 @@ static void until_fork(fcgipm_manager *manager, const char *events)
             snprintf(seen + strlen(seen), 13, "%d ", event);
     EXPECT(event, FCGIPM_EVENT_FORK, NULL);
     if (strcmp(seen, events) != 0) {
-        printf("events %s; wanted %s\n", seen, events);
-        is_wrong = 1;
+        printf("events %s; expected %s\n", seen, events);
+        has_failed = 1;
     }
     EXPECT(blocked(), NONE, NULL);
     EXPECT(fcgipm_manager_event_pid(manager), 0, NULL);
@@ -135,13 +121,13 @@ static void begin_fork(fcgipm_manager *manager)
     EXPECT(blocked(), ALL, NULL);
 }
 
-/* An interpreter's handler of all signals, as fcgipm_signal_chain takes it. */
-static void note(int signal, siginfo_t *info, void *context)
+/* The handler of an interpreter, as for fcgipm_signal_chain. */
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
     (void)signal, (void)info, (void)context;
 }
 
-static void (*interpreters)(int, siginfo_t *, void *) = note;
+static void (*interpreter)(int, siginfo_t *, void *) = on_signal;
 
 static int exit_status(pid_t child)
 {
@@ -149,24 +135,24 @@ static int exit_status(pid_t child)
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* In a child: the worker that it is leaves. */
-static void leave(fcgipm_manager *manager, int how)
+/* In a child that is a worker: accepts once, and exits. */
+static void run_worker(fcgipm_manager *manager, int accepted)
 {
     EXPECT(fcgipm_manager_event_pid(manager), getpid(), NULL);
     EXPECT(blocked(), NONE, NULL);
     EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_ESTATE, "no fork was requested");
     EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
     fcgipm_request *request = fcgipm_request_new(0, 0, NULL);
-    EXPECT(fcgipm_request_accept(request), how, NULL);
+    EXPECT(fcgipm_request_accept(request), accepted, NULL);
     fcgipm_request_free(request);
     fcgipm_manager_free(manager);
     fflush(stdout);
-    _exit(is_wrong);
+    _exit(has_failed);
 }
 
-static int wrong(void)
+static int invalid(void)
 {
-    static const char waits[] = "waits for the result of the fork";
+    static const char pending[] = "waits for the result of the fork";
     static const char not_begun[] = "the fork was not begun";
     fcgipm_options *options = fcgipm_options_new();
     fcgipm_options_set(options, "n_processes", "2");
@@ -183,17 +169,17 @@ static int wrong(void)
     EXPECT(fcgipm_manager_run(manager), FCGIPM_ESTATE, "the host forks the workers of this manager");
     EXPECT(blocked(), NONE, NULL);
 
-    /* A child that there was before is of this process, and no worker: only a pid that is neither is refused. */
-    until_fork(manager, "3 ");
+    /* Nothing can be reported before the fork has begun. */
+    expect_fork(manager, "3 ");
     EXPECT(fcgipm_manager_next(manager), FCGIPM_EVENT_FORK, NULL);
     EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_EVENT_FORK, NULL);
     EXPECT(fcgipm_manager_forked(manager, 1, 0), FCGIPM_ESTATE, not_begun);
     EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_ESTATE, not_begun);
     EXPECT(fcgipm_manager_forked(manager, -1, 0), FCGIPM_EARGUMENT, "argument error: 0");
 
-    /* The handler of an interpreter has noted a signal, which it has a handler of the program's to run for. */
-    EXPECT(fcgipm_signal_chain((void **)&interpreters), 0, NULL);
-    struct sigaction action = { .sa_sigaction = interpreters, .sa_flags = SA_SIGINFO };
+    /* The handler of an interpreter has received a signal, and the interpreter has yet to run its own code for it. */
+    EXPECT(fcgipm_signal_chain((void **)&interpreter), 0, NULL);
+    struct sigaction action = { .sa_sigaction = interpreter, .sa_flags = SA_SIGINFO };
     EXPECT(sigaction(SIGALRM, &action, NULL), 0, NULL);
     EXPECT(raise(SIGALRM), 0, NULL);
     errno = 0;
@@ -203,10 +189,10 @@ static int wrong(void)
     EXPECT(fcgipm_manager_next(manager), FCGIPM_EVENT_FORK, NULL);
     begin_fork(manager);
     EXPECT(raise(SIGALRM), 0, NULL);
-    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, waits);
-    EXPECT(fcgipm_manager_next(manager), FCGIPM_ESTATE, waits);
-    EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_ESTATE, waits);
-    EXPECT(fcgipm_manager_resize(manager, 3), FCGIPM_ESTATE, waits);
+    EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, pending);
+    EXPECT(fcgipm_manager_next(manager), FCGIPM_ESTATE, pending);
+    EXPECT(fcgipm_manager_next_within(manager, 0), FCGIPM_ESTATE, pending);
+    EXPECT(fcgipm_manager_resize(manager, 3), FCGIPM_ESTATE, pending);
     EXPECT(fcgipm_manager_host_forks(manager, 0), FCGIPM_ESTATE, "after the manager was started");
     EXPECT(fcgipm_manager_signal(manager, SIGUSR1), 0, NULL);
     EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EARGUMENT, "argument pid: 0 in the manager");
@@ -218,29 +204,29 @@ static int wrong(void)
     EXPECT(blocked(), ALL, NULL);
     pid_t first = fork();
     if (first == 0) {
-        is_wrong = 0;
+        has_failed = 0;
         EXPECT(fcgipm_manager_next(manager), FCGIPM_EFORKED, "before the fork");
         EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_EFORKED, "before the fork");
         EXPECT(fcgipm_manager_forked(manager, getppid(), 0), FCGIPM_EFORKED, "in a child of the manager, which has to pass 0");
         EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), FCGIPM_EFORKED, "in a child of the manager, which has to pass 0");
         EXPECT(blocked(), ALL, NULL);
         EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
-        leave(manager, FCGIPM_ERETIRED);
+        run_worker(manager, FCGIPM_ERETIRED);
     }
     EXPECT(fcgipm_manager_forked(manager, first, 0), 0, NULL);
     EXPECT(blocked(), NONE, NULL);
     EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_ESTATE, "no fork was requested");
 
-    /* A fork that has failed, as the host says, and a child that there is nevertheless. */
-    until_fork(manager, "4 ");
+    /* The host reports a failed fork, although there is a child. */
+    expect_fork(manager, "4 ");
     EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_EINTERRUPTED, NULL);
     begin_fork(manager);
     EXPECT(fcgipm_manager_forked(manager, first, 0), FCGIPM_EARGUMENT, "is a worker already");
     pid_t stray = fork();
     if (stray == 0) {
-        is_wrong = 0;
+        has_failed = 0;
         EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
-        leave(manager, FCGIPM_ERETIRED);
+        run_worker(manager, FCGIPM_ERETIRED);
     }
     EXPECT(fcgipm_manager_forked(manager, -1, EAGAIN), 0, NULL);
     EXPECT(blocked(), NONE, NULL);
@@ -251,8 +237,8 @@ static int wrong(void)
     EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);
     EXPECT(strstr(fcgipm_manager_event_message(manager), "fork of a worker: Resource temp") != NULL, 1, NULL);
 
-    /* A host that does not fork at all. */
-    until_fork(manager, "");
+    /* The host refuses to fork. */
+    expect_fork(manager, "");
     EXPECT(fcgipm_manager_forked(manager, -1, ECANCELED), 0, NULL);
     EXPECT(fcgipm_manager_fork_begins(manager), FCGIPM_ESTATE, "no fork was requested");
     while ((event = fcgipm_manager_next(manager)) == FCGIPM_EVENT_WORKER_READY || event == FCGIPM_EVENT_SIGNAL)
@@ -260,48 +246,49 @@ static int wrong(void)
     EXPECT(event, FCGIPM_EVENT_NOTICE, NULL);
     EXPECT(strstr(fcgipm_manager_event_message(manager), "fork of a worker: Operation canceled") != NULL, 1, NULL);
 
-    /* Both free the manager instead. The child is not one of its workers; the other one exits. */
-    until_fork(manager, "");
+    /* After the fork, parent and child free the manager instead of reporting it. The child is not a worker, and the only
+     * worker exits. */
+    expect_fork(manager, "");
     begin_fork(manager);
     pid_t silent = fork();
     if (silent == 0) {
-        is_wrong = 0;
+        has_failed = 0;
         fcgipm_manager_free(manager);
         EXPECT(blocked(), NONE, NULL);
         fflush(stdout);
-        _exit(is_wrong);
+        _exit(has_failed);
     }
     fcgipm_manager_free(manager);
     EXPECT(blocked(), NONE, NULL);
     EXPECT(exit_status(silent), 0, NULL);
     EXPECT(exit_status(first), 0, NULL);
 
-    /* A child that becomes a worker of a manager that has exited. */
+    /* A child that becomes a worker after its manager was freed. */
     manager = fcgipm_manager_new(options);
     EXPECT(fcgipm_manager_host_forks(manager, 1), 0, NULL);
-    until_fork(manager, "3 ");
+    expect_fork(manager, "3 ");
     begin_fork(manager);
-    int gone[2];
-    EXPECT(pipe(gone), 0, NULL);
+    int freed[2];
+    EXPECT(pipe(freed), 0, NULL);
     pid_t late = fork();
     if (late == 0) {
         char byte;
-        is_wrong = 0;
-        close(gone[1]);
-        EXPECT(read(gone[0], &byte, 1), 0, NULL);
+        has_failed = 0;
+        close(freed[1]);
+        EXPECT(read(freed[0], &byte, 1), 0, NULL);
         EXPECT(fcgipm_manager_forked(manager, 0, 0), FCGIPM_EVENT_IN_WORKER, NULL);
-        leave(manager, FCGIPM_ERETIRED);
+        run_worker(manager, FCGIPM_ERETIRED);
     }
     fcgipm_manager_free(manager);
-    close(gone[1]);
+    close(freed[1]);
     EXPECT(exit_status(late), 0, NULL);
     fcgipm_options_free(options);
-    printf("wrong: done\n");
-    return is_wrong;
+    printf("invalid: done\n");
+    return has_failed;
 }
 
 int main(int count, char **arguments)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    return count > 1 && strcmp(arguments[1], "wrong") == 0 ? wrong() : serve();
+    return count > 1 && strcmp(arguments[1], "invalid") == 0 ? invalid() : serve();
 }

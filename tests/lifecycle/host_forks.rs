@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::peer::connection::LIMIT;
 use super::peer::pool::{Pool, call, command};
 use super::peer::program::{Program, Transport, compiled, ended_within, guardian_of, listen};
-use super::{Load, ask_in_two_segments, ask_on_kept};
+use super::{Load, ask_in_two_segments, ask_keep_alive};
 
 const WORKERS: usize = 3;
 
@@ -19,8 +19,8 @@ fn start(transport: Transport, environment: &[(&str, &str)]) -> Program {
     Program::start(command, transport)
 }
 
-/// The pids that the host has got from fork.
-fn forked(program: &mut Program) -> Vec<i32> {
+/// The pids that fork has returned to the host so far.
+fn forked_pids(program: &mut Program) -> Vec<i32> {
     let lines = program.lines().iter();
     lines
         .filter_map(|line| line.strip_prefix("host: fork ")?.split(' ').nth(2))
@@ -28,8 +28,8 @@ fn forked(program: &mut Program) -> Vec<i32> {
         .collect()
 }
 
-/// Waits for the first.
-fn first_forked(program: &mut Program) -> i32 {
+/// Waits for the first of them.
+fn first_forked_pid(program: &mut Program) -> i32 {
     let line = program.line("host: fork 1 made ");
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
@@ -45,10 +45,10 @@ fn pool(transport: Transport) -> Pool {
 }
 
 #[test]
-fn they_are_reloaded_under_load_replaced_and_stopped_like_others() {
+fn host_forked_workers_are_reloaded_under_load_replaced_and_stopped() {
     for transport in [Transport::Unix, Transport::Tcp] {
         let mut pool = pool(transport);
-        let mut workers = forked(&mut pool.program);
+        let mut workers = forked_pids(&mut pool.program);
         workers.sort_unstable();
         pool.workers.sort_unstable();
         assert_eq!(pool.workers, workers);
@@ -59,27 +59,27 @@ fn they_are_reloaded_under_load_replaced_and_stopped_like_others() {
             || address.clone(),
             |address| ask_in_two_segments(address),
         );
-        let kept = Load::start(2, || address.connect(), ask_on_kept);
+        let idle = Load::start(2, || address.connect(), ask_keep_alive);
         for _ in 0..3 {
             pool.program.signal(Signal::SIGHUP);
             pool.program.line("reload done");
         }
         load.finish();
-        kept.finish();
-        let all = forked(&mut pool.program);
+        idle.finish();
+        let all = forked_pids(&mut pool.program);
         assert_eq!(all.len(), 4 * WORKERS);
         let killed = all[all.len() - 1];
         kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
         pool.program.line("killed by SIGKILL");
         pool.next_ready();
-        assert_eq!(forked(&mut pool.program).len(), 4 * WORKERS + 1);
+        assert_eq!(forked_pids(&mut pool.program).len(), 4 * WORKERS + 1);
         pool.program.signal(Signal::SIGTERM);
         assert!(pool.program.wait().success());
     }
 }
 
 #[test]
-fn without_the_manager_they_exit_within_a_second() {
+fn host_forked_workers_exit_within_a_second_after_the_managers_death() {
     let mut pool = pool(Transport::Unix);
     guardian_of(pool.program.pid(), WORKERS, &pool.workers);
     pool.program.signal(Signal::SIGKILL);
@@ -93,7 +93,7 @@ fn without_the_manager_they_exit_within_a_second() {
 }
 
 #[test]
-fn a_fork_that_the_host_cannot_make_is_tried_again_as_one_of_the_managers_own() {
+fn a_failed_fork_of_the_host_is_retried() {
     let mut program = start(
         Transport::Unix,
         &[("FCGIPM_N_PROCESSES", "1"), ("FAILS", "2")],
@@ -115,12 +115,12 @@ fn a_fork_that_the_host_cannot_make_is_tried_again_as_one_of_the_managers_own() 
 }
 
 #[test]
-fn a_signal_between_the_fork_and_its_report_reaches_the_handlers_of_who_got_it() {
+fn a_signal_between_a_fork_and_its_report_is_handled_by_the_process_that_received_it() {
     let mut program = start(
         Transport::Unix,
         &[("FCGIPM_N_PROCESSES", "1"), ("SIGNAL", "worker")],
     );
-    let first = first_forked(&mut program);
+    let first = first_forked_pid(&mut program);
     program.line(&format!("worker (pid {first}) exited with status 0"));
     program.line(") ready");
     program.signal(Signal::SIGTERM);
@@ -130,17 +130,17 @@ fn a_signal_between_the_fork_and_its_report_reaches_the_handlers_of_who_got_it()
         Transport::Unix,
         &[("FCGIPM_N_PROCESSES", "1"), ("SIGNAL", "manager")],
     );
-    let first = first_forked(&mut program);
+    let first = first_forked_pid(&mut program);
     program.line("received SIGTERM");
     program.line(&format!("worker (pid {first}) exited with status 0"));
     assert!(program.wait().success());
 }
 
 #[test]
-fn calls_that_do_not_fit_are_refused_by_name_and_leave_nothing_behind() {
+fn invalid_calls_for_a_fork_are_refused_by_name_and_change_nothing() {
     let (listener, _) = listen(Transport::Unix);
     let child = Command::new(compiled("lifecycle/host_forks.c"))
-        .arg("wrong")
+        .arg("invalid")
         .stdin(Stdio::from(listener))
         .stdout(Stdio::piped())
         .spawn()
@@ -154,8 +154,8 @@ fn calls_that_do_not_fit_are_refused_by_name_and_leave_nothing_behind() {
         .unwrap();
     }
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(ended_in_time, "it hangs: {said}");
-    assert_eq!(said, "wrong: done\n");
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    assert!(ended_in_time, "it hangs: {output_text}");
+    assert_eq!(output_text, "invalid: done\n");
     assert!(output.status.success(), "{:?}", output.status);
 }

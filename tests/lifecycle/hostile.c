@@ -1,4 +1,4 @@
-/* A worker that does harm to its neighbours and its manager, each way at a path of its own. */
+/* A worker that attacks its siblings and its manager. PATH_INFO selects the attack. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -19,9 +19,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "fcgipm.h"
+#include "../peer/request.h"
 
-/* Longer than any test waits. */
+/* In seconds: longer than any test waits. */
 static const struct linger forever = {.l_onoff = 1, .l_linger = 600};
 
 static void print(fcgipm_request *request, const char *text)
@@ -44,7 +44,7 @@ static void fill(int fd)
             continue;
 }
 
-/* Its client does not read: the connection, and each that is accepted from now on, lingers. */
+/* Fills its connection, whose client does not read, and makes this and all later connections linger. */
 static void linger(void)
 {
     for (int fd = 0; fd < 256; fd++) {
@@ -56,7 +56,7 @@ static void linger(void)
         pause();
 }
 
-/* The worker's part of the scoreboard. */
+/* The worker's page of the scoreboard. */
 static char *region(void)
 {
     char line[512];
@@ -88,7 +88,7 @@ static void on_alarm(int signal)
 
 enum { PLACES = 1000, OFFERS = 16384, OFFERED = 1 };
 
-/* A connection whose close lasts. */
+/* A connection whose close(2) blocks. */
 static int lingering(int listener, struct sockaddr_in *address)
 {
     int small = 1;
@@ -103,7 +103,7 @@ static int lingering(int listener, struct sockaddr_in *address)
     return server;
 }
 
-/* Offers such a connection many times over, and closes its own copy while the manager takes it. */
+/* Offers such a connection many times, and closes its own copy while the manager claims it. */
 static int offer(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -117,7 +117,7 @@ static int offer(void)
     getsockname(listener, (struct sockaddr *)&address, &length);
     _Atomic uint32_t *state = (_Atomic uint32_t *)(page + OFFERS), *offers = state + 1, *count = state + 2, *places = state + 3;
     _Atomic uint64_t *has_offered = (_Atomic uint64_t *)(page + 264);
-    /* Its own closes are not to last. */
+    /* Interrupts its own blocking closes. */
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
     int taken = 0;
@@ -129,11 +129,11 @@ static int offer(void)
         *has_offered = 1;
         *state = OFFERED;
         ++*offers;
-        for (long look = 0; *state == OFFERED && look < 100000000; look++)
-            if (look % 10000 == 0)
+        for (long poll = 0; *state == OFFERED && poll < 100000000; poll++)
+            if (poll % 10000 == 0)
                 notify_manager();
         taken += *state != OFFERED;
-        /* Not before the first copy was taken: who has none is not asked again. */
+        /* Not before the manager has the first copy: it stops at the first descriptor that it cannot copy. */
         for (volatile int spin = 0; spin < 3000 + 4000 * round; spin++)
             continue;
         close(offered);
@@ -142,17 +142,17 @@ static int offer(void)
     return taken;
 }
 
-/* Where the order to retire stands, in each worker's part. */
-enum { ORDER_RETIRE = 1, PART = 20480 };
+/* A worker's page begins with its orders. */
+enum { ORDER_RETIRE = 1, PAGE = 20480 };
 
-/* Leaves a child behind that gives orders to the successor of this worker. */
+/* Starts a child that outlives this worker, and orders its replacement to retire. */
 static void give_orders(void)
 {
     int ready[2];
     char byte;
     _Atomic uint32_t *order = (_Atomic uint32_t *)region();
     if (order == NULL || pipe(ready) != 0 || fork() != 0) {
-        /* The worker ends when the child is at it. */
+        /* Returns once the child is writing. The order retires this worker as well. */
         if (read(ready[0], &byte, 1) != 1)
             abort();
         return;
@@ -175,9 +175,9 @@ static int listener(void)
     return -1;
 }
 
-/* Leaves a child behind that takes away what is in the listen queue when somebody is about to accept from it, and has
- * that one's accept(2) wait. */
-static void take_away(void)
+/* Starts a child that waits until another process is about to accept, empties the listen queue, and makes the socket
+ * blocking, so that the other accept(2) blocks. */
+static void steal_connections(void)
 {
     int fd = listener();
     int flags = fcntl(fd, F_GETFL) & ~O_NONBLOCK;
@@ -198,7 +198,7 @@ static void take_away(void)
     }
 }
 
-/* The sending end of the hand-over queue: of its two ends it was made first. */
+/* The sending end of the hand-over queue, which has the lower number of its two ends. */
 static int queue(void)
 {
     for (int fd = 3; fd < 64; fd++) {
@@ -212,7 +212,7 @@ static int queue(void)
     return -1;
 }
 
-static int pass(int over, const int *fds, size_t count)
+static int send_descriptors(int over, const int *fds, size_t count)
 {
     union {
         struct cmsghdr header;
@@ -226,7 +226,7 @@ static int pass(int over, const int *fds, size_t count)
     return sendmsg(over, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
-/* Hands over what is no connection, one and several at once, and ends when its request has: how often. */
+/* Hands over descriptors that are not connections, one and several in a message. Returns how many messages were sent. */
 static int hand_over(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -239,11 +239,12 @@ static int hand_over(void)
     for (int round = 0; round < 25; round++) {
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(pipes) != 0)
             return -1;
-        /* In a socket that is on its way there is one whose close lasts; and there is one beside it. */
-        int lasting = lingering(listener, &address), beside = lingering(listener, &address);
-        (void)pass(pair[1], &lasting, 1);
-        int three[] = {pair[0], pipes[0], beside};
-        sent += pass(over, three, 3) + pass(over, three, 1) + pass(over, three + 2, 1) + pass(over, &listener, 1);
+        /* One lingering connection is in the queue of a socket that is handed over, and one is handed over directly. */
+        int nested = lingering(listener, &address), direct = lingering(listener, &address);
+        (void)send_descriptors(pair[1], &nested, 1);
+        int three[] = {pair[0], pipes[0], direct};
+        sent += send_descriptors(over, three, 3) + send_descriptors(over, three, 1) + send_descriptors(over, three + 2, 1)
+                + send_descriptors(over, &listener, 1);
         close(pair[0]);
         close(pair[1]);
         close(pipes[0]);
@@ -260,25 +261,25 @@ static void on_bus_error(int signal)
     siglongjmp(beyond, 1);
 }
 
-/* Reads beyond its own part, and gives an order there. Whether there was anything. */
+/* Writes an order into the page of the next worker. Returns whether that page can be reached. */
 static int reach(void)
 {
     char *page = region();
     struct sigaction action = {.sa_handler = on_bus_error};
     if (page == NULL)
         return -1;
-    /* Of the length 0: a second mapping, and the library's stays where it is. */
-    page = mremap(page, 0, 2 * PART, MREMAP_MAYMOVE);
+    /* An old size of 0 makes a second mapping, and keeps the library's. */
+    page = mremap(page, 0, 2 * PAGE, MREMAP_MAYMOVE);
     if (page == MAP_FAILED)
         return 0;
     sigaction(SIGBUS, &action, NULL);
     if (sigsetjmp(beyond, 1) != 0)
         return 0;
-    *(_Atomic uint32_t *)(page + PART) = ORDER_RETIRE;
+    *(_Atomic uint32_t *)(page + PAGE) = ORDER_RETIRE;
     return 1;
 }
 
-/* The hand-over queue takes nothing any more, for anybody. */
+/* Shuts down the hand-over queue, for all processes. */
 static int shut_queue(void)
 {
     int result = 0;
@@ -289,7 +290,7 @@ static int shut_queue(void)
     return result;
 }
 
-/* Is busy until the body has ended. */
+/* Keeps the worker busy until the client ends the body. */
 static int read_body(fcgipm_request *request)
 {
     uint8_t bytes[64];
@@ -299,16 +300,12 @@ static int read_body(fcgipm_request *request)
     return (int)count;
 }
 
-/* Whether the worker is to exit. */
+/* Returns whether the worker must exit. */
 static int answer(fcgipm_request *request)
 {
     int result = 0;
     char text[64];
-    const uint8_t *value;
-    size_t length;
-    const char *path = "";
-    if (fcgipm_request_param(request, (const uint8_t *)"PATH_INFO", 9, &value, &length) == 1)
-        path = (const char *)value;
+    const char *path = parameter(request, "PATH_INFO");
     if (strcmp(path, "/linger") == 0)
         linger();
     if (strcmp(path, "/offer") == 0)
@@ -319,9 +316,9 @@ static int answer(fcgipm_request *request)
         result = hand_over();
     if (strcmp(path, "/shut") == 0)
         result = shut_queue();
-    if (strcmp(path, "/away") == 0)
-        take_away();
-    if (strcmp(path, "/body") == 0 || strcmp(path, "/away") == 0 || strcmp(path, "/last") == 0)
+    if (strcmp(path, "/steal") == 0)
+        steal_connections();
+    if (strcmp(path, "/body") == 0 || strcmp(path, "/steal") == 0 || strcmp(path, "/last") == 0)
         result = read_body(request);
     if (strcmp(path, "/orders") == 0)
         give_orders();
@@ -345,7 +342,7 @@ int main(void)
     while ((result = fcgipm_request_accept(request)) == 0) {
         int last = answer(request);
         (void)fcgipm_request_finish(request);
-        /* Nothing of it is closed before. */
+        /* Without closing a descriptor first. */
         if (last)
             _exit(0);
     }

@@ -1,4 +1,4 @@
-//! Workers that do harm on purpose: to their manager, and to each other.
+//! Workers that attack their manager and each other.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::peer::pool::{Pool, call};
 use super::peer::program::{Program, TRANSPORTS, Transport, compiled};
 use super::peer::records::{GET_VALUES, ID, STDIN, record};
 
-/// A signal acts within this, on a machine that does other things as well. What it would have to wait for lasts ten
+/// A signal takes effect within this time, even on a busy machine. What could delay it lasts ten
 /// minutes.
 const PROMPT: Duration = Duration::from_secs(3);
 
@@ -25,8 +25,8 @@ fn pool(transport: Transport, workers: usize, options: &[(&str, &str)]) -> Pool 
     Pool::ready(program, PathBuf::new(), workers)
 }
 
-/// The worker that answered, and what it says came of it.
-fn asked(pool: &Pool, path: &str) -> (i32, i32) {
+/// The pid of the worker that answered, and the result that it returned.
+fn call_worker(pool: &Pool, path: &str) -> (i32, i32) {
     let text = pool.program.call(&call(path)).text();
     let numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
     let numbers: Vec<i32> = numbers.collect();
@@ -36,7 +36,7 @@ fn asked(pool: &Pool, path: &str) -> (i32, i32) {
     (worker, result)
 }
 
-/// TERM ends the pool, and at once.
+/// TERM ends the pool, without delay.
 fn assert_ends_promptly(mut pool: Pool, what: &str) {
     let begin = Instant::now();
     pool.program.signal(Signal::SIGTERM);
@@ -48,7 +48,7 @@ fn assert_ends_promptly(mut pool: Pool, what: &str) {
 }
 
 #[test]
-fn a_connection_that_lingers_does_not_hold_the_manager() {
+fn a_lingering_connection_does_not_block_the_manager() {
     let limits = [
         ("FCGIPM_REQUEST_TIMEOUT", "0.1"),
         ("FCGIPM_REQUEST_TIMEOUT_GRACE", "0.05"),
@@ -65,18 +65,18 @@ fn a_connection_that_lingers_does_not_hold_the_manager() {
         pool.program.signal(Signal::SIGUSR1);
         pool.program.line("received SIGUSR1");
     }
-    // That the manager's patience with their clients has come to its end is the scenario.
+    // The scenario: by now the manager has stopped waiting for the clients.
     std::thread::sleep(Duration::from_millis(2_500));
     assert_ends_promptly(pool, "connections that linger");
 }
 
 #[test]
-fn an_offer_that_is_withdrawn_meanwhile_does_not_hold_the_manager() {
+fn an_offer_withdrawn_while_it_is_claimed_does_not_block_the_manager() {
     let mut pool = pool(Transport::Unix, 2, &[]);
-    let (worker, taken) = asked(&pool, "/offer");
+    let (worker, taken) = call_worker(&pool, "/offer");
     println!("measured: forged offers: the manager took them {taken} times");
     assert!(taken > 0);
-    // A signal to the manager would end what it waits for.
+    // A signal to the manager would interrupt a blocking call.
     let other = pool.workers.iter().find(|pid| **pid != worker).unwrap();
     kill(Pid::from_raw(*other), Signal::SIGKILL).unwrap();
     let _ = pool.next_ready();
@@ -84,29 +84,30 @@ fn an_offer_that_is_withdrawn_meanwhile_does_not_hold_the_manager() {
 }
 
 #[test]
-fn a_child_of_a_worker_gives_no_orders_to_its_successor() {
+fn a_child_of_a_worker_cannot_give_orders_to_the_replacement() {
     let mut pool = pool(Transport::Unix, 1, &[]);
-    let (worker, _) = asked(&pool, "/orders");
+    let (worker, _) = call_worker(&pool, "/orders");
     assert_eq!(worker, pool.workers[0]);
-    // It has got the order itself.
-    let successor = pool.next_ready();
+    // The order retires the worker itself.
+    let replacement = pool.next_ready();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
-        assert_eq!(asked(&pool, "/"), (successor, 0));
+        assert_eq!(call_worker(&pool, "/"), (replacement, 0));
     }
-    assert_ends_promptly(pool, "orders by a child of a worker that has exited");
+    assert_ends_promptly(pool, "orders from a child of an exited worker");
 }
 
-/// What it cannot hand over, a retiring worker answers and closes, instead of trying until it is killed.
+/// A retiring worker serves and closes connections that it cannot hand over, instead of retrying
+/// until it is killed.
 #[test]
-fn a_queue_that_is_shut_down_delays_no_retiring_worker() {
+fn a_hand_over_queue_that_is_shut_down_does_not_delay_a_retiring_worker() {
     let mut pool = pool(Transport::Tcp, 2, &[]);
-    let mut kept: Vec<_> = (0..6).map(|_| pool.program.connect()).collect();
-    for connection in &mut kept {
+    let mut idle: Vec<_> = (0..6).map(|_| pool.program.connect()).collect();
+    for connection in &mut idle {
         connection.send(&call("/").keep(true).bytes());
         let _ = connection.response();
     }
-    let (_, shut) = asked(&pool, "/shut");
+    let (_, shut) = call_worker(&pool, "/shut");
     assert!(shut > 0);
     let begin = Instant::now();
     pool.program.signal(Signal::SIGHUP);
@@ -120,15 +121,16 @@ fn a_queue_that_is_shut_down_delays_no_retiring_worker() {
     assert_ends_promptly(pool, "a hand-over queue that is shut down");
 }
 
-/// What the manager accepts to refuse it may turn out to be the workers', and then there is no way to them.
+/// To refuse a connection the manager accepts it, and without the queue it could not hand over one
+/// that turns out to be young enough for a worker.
 #[test]
-fn a_queue_that_is_shut_down_ends_max_queue_age_and_loses_nothing_after_that() {
+fn a_hand_over_queue_that_is_shut_down_disables_max_queue_age_and_loses_nothing() {
     let mut pool = pool(Transport::Tcp, 1, &[("FCGIPM_MAX_QUEUE_AGE", "0.2")]);
-    let (_, shut) = asked(&pool, "/shut");
+    let (_, shut) = call_worker(&pool, "/shut");
     assert!(shut > 0);
     let mut busy = pool.program.connect();
     busy.send(&call("/body").head());
-    // It has begun a request, and is too old before the rest comes.
+    // This one becomes too old within its first record.
     let mut begun = pool.program.connect();
     begun.send(&call("/").bytes()[..3]);
     pool.program
@@ -146,8 +148,8 @@ fn a_queue_that_is_shut_down_ends_max_queue_age_and_loses_nothing_after_that() {
     assert_ends_promptly(pool, "a hand-over queue that is shut down");
 }
 
-/// A connection that is not taken away: a worker reads its request, and will exit after it.
-fn reading(pool: &Pool) -> Connection {
+/// A connection that was not stolen: a worker reads its request, and exits after it.
+fn connection_of_a_worker(pool: &Pool) -> Connection {
     let begun = [call("/last").head(), record(GET_VALUES, 0, &[])].concat();
     loop {
         let mut client = pool.program.connect();
@@ -158,28 +160,30 @@ fn reading(pool: &Pool) -> Connection {
     }
 }
 
-/// Connections are too old, and somebody is faster than the one who is to refuse them, and has it wait in accept(2).
+/// A third process accepts connections before the manager can refuse them, which makes its accept(2)
+/// block.
 #[test]
-fn connections_that_are_taken_away_do_not_hold_the_manager() {
+fn stolen_connections_do_not_block_the_manager() {
     for transport in TRANSPORTS {
         let mut pool = pool(transport, 2, &[("FCGIPM_MAX_QUEUE_AGE", "0.1")]);
         let mut busy = pool.program.connect();
-        busy.send(&call("/away").head());
+        busy.send(&call("/steal").head());
         for _ in 0..30 {
-            let mut other = reading(&pool);
+            let mut other = connection_of_a_worker(&pool);
             let mut old: Vec<_> = (0..20).map(|_| pool.program.connect()).collect();
             for client in &mut old {
-                // It may have been taken away.
+                // It may have been stolen.
                 let _ = client.try_send(&call("/").bytes());
             }
-            // Refused, or taken away, or handed over: too young, because the one before it was taken away.
+            // Each is refused or stolen, or handed over since the one before it was stolen and it is
+            // still young enough.
             let begin = Instant::now();
             while pool.status()["accept_queue"] != 0 {
                 assert!(begin.elapsed() < LIMIT);
             }
             other.send(&record(STDIN, ID, &[]));
             assert!(other.response().text().contains(" 0"));
-            // A signal to the manager would end what it waits for, so it is to replace a worker.
+            // A signal would interrupt a blocked manager, so it must replace a worker instead.
             let _ = pool.next_ready();
             for client in &mut old {
                 client.drain();
@@ -187,24 +191,23 @@ fn connections_that_are_taken_away_do_not_hold_the_manager() {
         }
         let refused = pool.status()["overloaded"].clone();
         println!(
-            "measured: {transport:?}: of 600 connections {refused} were refused, the others taken away"
+            "measured: {transport:?}: of 600 connections {refused} were refused, the others stolen"
         );
         busy.send(&record(STDIN, ID, &[]));
         assert!(busy.response().text().contains(" 0"));
-        assert_ends_promptly(pool, "connections that are taken away");
+        assert_ends_promptly(pool, "stolen connections");
     }
 }
 
 #[test]
-fn a_worker_reaches_no_part_of_the_scoreboard_but_its_own() {
+fn a_worker_can_map_only_its_own_page_of_the_scoreboard() {
     let mut pool = pool(Transport::Unix, 3, &[]);
-    let mut asked_all = Vec::new();
-    // Whichever it is, one of the first two has a neighbour behind it.
-    while asked_all.len() < 3 {
-        let (worker, reached) = asked(&pool, "/reach");
+    let mut tried = Vec::new();
+    while tried.len() < 3 {
+        let (worker, reached) = call_worker(&pool, "/reach");
         assert_eq!(reached, 0, "worker {worker} of {:?}", pool.workers);
-        if !asked_all.contains(&worker) {
-            asked_all.push(worker);
+        if !tried.contains(&worker) {
+            tried.push(worker);
         }
     }
     let lines = pool.program.lines();
@@ -212,11 +215,11 @@ fn a_worker_reaches_no_part_of_the_scoreboard_but_its_own() {
         !lines.iter().any(|line| line.contains("exited")),
         "{lines:?}"
     );
-    assert_ends_promptly(pool, "a worker that reaches further");
+    assert_ends_promptly(pool, "a worker that maps a page beyond its own");
 }
 
-/// The sockets and pipes that a process has open, by what the kernel calls them. (A worker whose client was slow has an
-/// epoll instance from then on.)
+/// The open sockets and pipes of a process, with the kernel's names. (An epoll instance does not
+/// count: a worker opens it for its first slow client.)
 fn open_files(pid: i32) -> Vec<String> {
     let folder = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let links = folder.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
@@ -229,15 +232,15 @@ fn open_files(pid: i32) -> Vec<String> {
 }
 
 #[test]
-fn what_is_no_connection_and_is_handed_over_stays_with_nobody() {
+fn handed_over_descriptors_that_are_not_connections_are_closed() {
     let mut pool = pool(Transport::Unix, 2, &[]);
-    // One that has looked at the queue has opened nothing for it.
+    // Checking the queue opens nothing.
     let before: Vec<_> = pool.workers.iter().map(|pid| open_files(*pid)).collect();
-    let (worker, sent) = asked(&pool, "/queue");
+    let (worker, sent) = call_worker(&pool, "/queue");
     assert_eq!(sent, 100);
     let other = usize::from(worker == pool.workers[0]);
-    let neighbour = pool.workers[other];
-    let successor = pool.next_ready();
+    let sibling = pool.workers[other];
+    let replacement = pool.next_ready();
     let warning = "not a connection of this pool";
     if !pool
         .program
@@ -247,20 +250,20 @@ fn what_is_no_connection_and_is_handed_over_stays_with_nobody() {
     {
         pool.program.line(warning);
     }
-    // The worker that is asked checks the queue before: in the end nothing is in it.
+    // A worker checks the queue before each request, until it is empty.
     let begin = Instant::now();
-    let (mut seen, mut asked_neighbour) = (Vec::new(), false);
-    while open_files(neighbour) != before[other] || !asked_neighbour {
+    let (mut seen, mut asked_sibling) = (Vec::new(), false);
+    while open_files(sibling) != before[other] || !asked_sibling {
         assert!(
             begin.elapsed() < Duration::from_secs(20),
             "{seen:#?}\nwas {:#?}\nis {:#?}",
             before[other],
-            open_files(neighbour)
+            open_files(sibling)
         );
-        let (answering, _) = asked(&pool, "/");
-        asked_neighbour |= answering == neighbour;
-        assert!([neighbour, successor].contains(&answering));
+        let (answering, _) = call_worker(&pool, "/");
+        asked_sibling |= answering == sibling;
+        assert!([sibling, replacement].contains(&answering));
         seen.push(answering);
     }
-    assert_ends_promptly(pool, "a queue full of what is no connection");
+    assert_ends_promptly(pool, "a queue full of descriptors that are not connections");
 }

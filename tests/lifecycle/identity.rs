@@ -1,6 +1,6 @@
-//! Workers that are somebody else than the manager, and what that must not break.
+//! Workers with another identity than the manager.
 //!
-//! To become another user takes root, so most of these tests do, too.
+//! Changing the user needs root, and so do most of these tests.
 
 mod refused;
 
@@ -9,7 +9,6 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -17,12 +16,12 @@ use super::peer::program::{
     Program, TRANSPORTS, Transport, compiled, ended_within, folder, product,
 };
 use super::peer::records::ID;
-use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call, command};
+use super::{A_SECOND, Load, Pool, ask_in_two_segments, ask_keep_alive, call, command};
 
-/// Debian's number for nobody, and for nogroup.
+/// Debian's uid of nobody, and gid of nogroup.
 const NOBODY: u32 = 65_534;
 
-/// A field of /proc/PID/status, its parts parted by one blank.
+/// A field of /proc/PID/status, with single spaces.
 fn status(pid: i32, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
@@ -38,7 +37,7 @@ fn nice(pid: i32) -> i32 {
     fields.split(' ').nth(16).unwrap().parse().unwrap()
 }
 
-/// Soft and hard.
+/// The soft and the hard limit.
 fn limit(pid: i32, name: &str) -> String {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix(name));
@@ -50,16 +49,16 @@ fn link(pid: i32, name: &str) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/{name}")).unwrap()
 }
 
-fn four(id: u32) -> String {
+fn repeated(id: u32) -> String {
     format!("{id} {id} {id} {id}")
 }
 
 fn assert_root() {
     let root = nix::unistd::geteuid().is_root();
-    assert!(root, "to become another user takes root: run this as root");
+    assert!(root, "this test changes the user: run it as root");
 }
 
-/// The example where anybody may execute it: the build's folder may be closed to others.
+/// A copy of the example for all users, who may not have access to the build.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -75,7 +74,7 @@ impl Copy {
         Self(copy)
     }
 
-    /// As nobody, also when root runs the test.
+    /// Runs as nobody if root runs the test.
     fn command(&self, environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(self.0.join("examples/hello"));
         command.arg("fd:0").current_dir("/");
@@ -113,7 +112,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn workers_are_who_the_options_say_and_the_manager_stays_who_it_is() {
+fn workers_take_the_identity_of_the_options_and_the_manager_keeps_its_own() {
     assert_root();
     let here = Folder::new();
     let pool = Pool::start(
@@ -130,8 +129,8 @@ fn workers_are_who_the_options_say_and_the_manager_stays_who_it_is() {
         ],
     );
     for pid in pool.workers.iter().copied() {
-        assert_eq!(status(pid, "Uid"), four(NOBODY));
-        assert_eq!(status(pid, "Gid"), four(1));
+        assert_eq!(status(pid, "Uid"), repeated(NOBODY));
+        assert_eq!(status(pid, "Gid"), repeated(1));
         assert_eq!(status(pid, "Groups"), "1");
         assert_eq!(status(pid, "CapEff"), "0".repeat(16));
         assert_eq!(status(pid, "CapPrm"), "0".repeat(16));
@@ -143,8 +142,8 @@ fn workers_are_who_the_options_say_and_the_manager_stays_who_it_is() {
         assert_eq!(limit(pid, "Max open files"), "256 256");
     }
     let manager = pool.program.pid();
-    assert_eq!(status(manager, "Uid"), four(0));
-    assert_eq!(status(manager, "Gid"), four(0));
+    assert_eq!(status(manager, "Uid"), repeated(0));
+    assert_eq!(status(manager, "Gid"), repeated(0));
     assert_eq!(status(manager, "NoNewPrivs"), "0");
     assert_ne!(link(manager, "cwd"), here.0);
     assert_eq!(nice(manager), nice(std::process::id() as i32));
@@ -154,7 +153,7 @@ fn workers_are_who_the_options_say_and_the_manager_stays_who_it_is() {
 }
 
 #[test]
-fn a_user_alone_brings_its_own_group_and_its_supplementary_ones() {
+fn a_user_without_a_group_gets_its_primary_and_supplementary_groups() {
     assert_root();
     let database = Folder::new();
     let (passwd, group) = (database.0.join("passwd"), database.0.join("group"));
@@ -176,27 +175,27 @@ fn a_user_alone_brings_its_own_group_and_its_supplementary_ones() {
         pool.stop();
         ids
     };
-    let web = [four(4321), four(5432), "5432 6001 6002".to_owned()];
+    let web = [repeated(4321), repeated(5432), "5432 6001 6002".to_owned()];
     assert_eq!(with(&[("FCGIPM_USER", "web")]), web);
-    assert_eq!(with(&[("FCGIPM_USER", "4321")]), web, "by its number");
+    assert_eq!(with(&[("FCGIPM_USER", "4321")]), web, "by its uid");
     assert_eq!(
         with(&[("FCGIPM_USER", "web"), ("FCGIPM_GROUP", "other")]),
-        [four(4321), four(6003), "6001 6002 6003".to_owned()]
+        [repeated(4321), repeated(6003), "6001 6002 6003".to_owned()]
     );
     assert_eq!(
         with(&[("FCGIPM_USER", "777"), ("FCGIPM_GROUP", "888")]),
-        [four(777), four(888), "888".to_owned()],
-        "a number that no account has"
+        [repeated(777), repeated(888), "888".to_owned()],
+        "a uid without an account"
     );
     assert_eq!(
         with(&[("FCGIPM_GROUP", "mail")]),
-        [four(0), four(6001), "6001".to_owned()],
-        "a group alone"
+        [repeated(0), repeated(6001), "6001".to_owned()],
+        "only a group"
     );
 }
 
 #[test]
-fn a_worker_of_another_user_can_dump_core_where_a_limit_for_it_was_asked_for() {
+fn a_worker_of_another_user_can_dump_core_if_rlimit_core_is_set() {
     assert_root();
     for (limit, owner) in [("0", 0), ("1k", NOBODY)] {
         let pool = Pool::start(
@@ -204,7 +203,7 @@ fn a_worker_of_another_user_can_dump_core_where_a_limit_for_it_was_asked_for() {
             1,
             &[("FCGIPM_USER", "nobody"), ("FCGIPM_RLIMIT_CORE", limit)],
         );
-        // The files of a process that the kernel will not dump are root's (proc(5)).
+        // The files of a process that may not dump core belong to root (proc(5)).
         let maps = fs::metadata(format!("/proc/{}/maps", pool.workers[0])).unwrap();
         assert_eq!(maps.uid(), owner, "rlimit_core={limit}");
         pool.stop();
@@ -222,11 +221,11 @@ fn reloads_of_workers_of_another_user_lose_nothing() {
             || address.clone(),
             |address| ask_in_two_segments(address),
         );
-        let kept = Load::start(4, || address.connect(), ask_on_kept);
+        let kept = Load::start(4, || address.connect(), ask_keep_alive);
         let mut idle: Vec<_> = (0..10).map(|_| address.connect()).collect();
         for _ in 0..20 {
             for connection in &mut idle {
-                ask_on_kept(connection).unwrap();
+                ask_keep_alive(connection).unwrap();
             }
             pool.program.signal(Signal::SIGHUP);
             pool.program.line("reload done");
@@ -250,22 +249,21 @@ fn workers_of_another_user_notice_the_managers_death() {
         let gate = pool.gate();
         pool.program.signal(Signal::SIGKILL);
         pool.program.wait();
-        let second = Duration::from_secs(1);
         let mut left = pool.workers.clone();
-        left.retain(|pid| !ended_within(*pid, second));
-        assert_eq!(left.len(), 1, "the one that has a request");
+        left.retain(|pid| !ended_within(*pid, A_SECOND));
+        assert_eq!(left.len(), 1, "one has a request");
         drop(gate);
         assert!(paused.response_to(ID).text().contains("waited"));
-        assert!(ended_within(left[0], second), "{} still runs", left[0]);
+        assert!(ended_within(left[0], A_SECOND), "{} still runs", left[0]);
     }
 }
 
 #[test]
-fn workers_below_another_root_serve_and_reload() {
+fn workers_in_a_chroot_serve_and_reload() {
     assert_root();
     let root = Folder::new();
     fs::create_dir(root.0.join("inside")).unwrap();
-    for (chdir, wanted) in [
+    for (chdir, expected) in [
         (None, root.0.clone()),
         (Some("/inside"), root.0.join("inside")),
         (Some("inside"), root.0.join("inside")),
@@ -275,8 +273,8 @@ fn workers_below_another_root_serve_and_reload() {
         let mut pool = Pool::start(Transport::Tcp, 2, &environment);
         for pid in &pool.workers {
             assert_eq!(link(*pid, "root"), root.0);
-            assert_eq!(link(*pid, "cwd"), wanted);
-            assert_eq!(status(*pid, "Uid"), four(NOBODY));
+            assert_eq!(link(*pid, "cwd"), expected);
+            assert_eq!(status(*pid, "Uid"), repeated(NOBODY));
         }
         assert_eq!(link(pool.program.pid(), "root"), Path::new("/"));
         pool.program.signal(Signal::SIGHUP);
@@ -287,10 +285,10 @@ fn workers_below_another_root_serve_and_reload() {
 }
 
 #[test]
-fn a_worker_with_the_fewest_descriptors_serves_keep_alive_connections_through_reloads() {
+fn a_worker_with_the_minimum_of_descriptors_serves_keep_alive_connections_through_reloads() {
     let mut pool = Pool::start(Transport::Unix, 2, &[("FCGIPM_RLIMIT_FILES", "32")]);
     let address = pool.program.address.clone();
-    let load = Load::start(4, || address.connect(), ask_on_kept);
+    let load = Load::start(4, || address.connect(), ask_keep_alive);
     for _ in 0..5 {
         pool.program.signal(Signal::SIGHUP);
         pool.program.line("reload done");
@@ -300,26 +298,26 @@ fn a_worker_with_the_fewest_descriptors_serves_keep_alive_connections_through_re
 }
 
 #[test]
-fn a_worker_in_which_a_step_fails_ends_and_the_old_ones_continue() {
+fn a_worker_that_cannot_take_its_identity_exits_and_the_old_ones_continue() {
     let here = Folder::new();
     let mut pool = Pool::start(Transport::Unix, 1, &[("FCGIPM_CHDIR", here.path())]);
     fs::remove_dir(&here.0).unwrap();
     pool.program.signal(Signal::SIGHUP);
     let line = pool.program.line("reload failed");
     assert!(line.contains("exited with status 1"), "{line}");
-    let said = format!(
+    let reason = format!(
         "hello: manager: option chdir: '{}': stat: No such file or directory (os error 2)",
         here.path()
     );
     let lines = pool.program.lines();
-    assert!(lines.contains(&said), "{lines:#?}");
+    assert!(lines.contains(&reason), "{lines:#?}");
     assert!(pool.program.call(&call("/")).text().contains("Hello"));
     pool.program.signal(Signal::SIGTERM);
     assert_eq!(pool.program.wait().code(), Some(0));
 }
 
 #[test]
-fn a_worker_that_is_not_who_it_should_be_accepts_nothing_whatever_its_host_does() {
+fn a_worker_without_its_identity_accepts_nothing_even_if_its_host_ignores_the_error() {
     let here = Folder::new();
     let mut command = Command::new(compiled("lifecycle/careless.c"));
     command

@@ -1,4 +1,4 @@
-//! Keep-alive connections delay no other client, and wait for no busy worker.
+//! Keep-alive connections do not delay other clients, and do not wait for a busy worker.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -8,31 +8,31 @@ use nix::sys::signal::Signal;
 
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::program::{TRANSPORTS, wait_until_asleep};
-use super::{Pool, answered, ask_on_kept, call, worker_of};
+use super::{Pool, answered, ask_keep_alive, call, worker_of};
 
-/// Far below what a worker at the gate would make them wait, and far above what anything else takes.
+/// Much less than a wait for a worker at the gate, and much more than any other step takes.
 const SOON: Duration = Duration::from_secs(1);
 
-fn kept(pool: &Pool, count: usize) -> Vec<Connection> {
+fn connect_keep_alive(pool: &Pool, count: usize) -> Vec<Connection> {
     let mut connections: Vec<_> = (0..count).map(|_| pool.program.connect()).collect();
     for connection in &mut connections {
-        ask_on_kept(connection).unwrap();
+        ask_keep_alive(connection).unwrap();
     }
     connections
 }
 
-/// The worker that answers on a keep-alive connection.
+/// Sends a request, and returns the worker that answers.
 fn server_of(connection: &mut Connection) -> i32 {
     worker_of(&connection.call(&call("/").keep(true)).text()).0
 }
 
-/// Of the workers that wait, the kernel wakes the one that has watched the listening socket for longest. The manager, which
-/// moves connections by what it sees from time to time, stands still meanwhile.
+/// Of the waiting workers, the kernel wakes the one that has watched the listening socket for
+/// longest. The manager is stopped, so that it does not rebalance connections meanwhile.
 #[test]
-fn kept_clients_that_come_one_after_another_go_to_the_workers_in_turn() {
+fn keep_alive_clients_that_connect_one_by_one_are_spread_evenly_over_the_workers() {
     const WORKERS: usize = 4;
     const EACH: usize = 8;
-    // A client that pauses before it speaks is accepted and parked first.
+    // A client that pauses before its request is accepted and parked first.
     for (transport, pauses) in TRANSPORTS
         .into_iter()
         .flat_map(|transport| [(transport, false), (transport, true)])
@@ -59,7 +59,7 @@ fn kept_clients_that_come_one_after_another_go_to_the_workers_in_turn() {
             "{transport:?}, pauses {pauses}: {servers:?}"
         );
         pool.program.signal(Signal::SIGCONT);
-        ask_all(&mut clients, "each again");
+        ask_all(&mut clients, "once more");
         pool.stop();
     }
 }
@@ -68,19 +68,20 @@ fn ask_all(connections: &mut [Connection], what: &str) -> Duration {
     let mut longest = Duration::ZERO;
     for (number, connection) in connections.iter_mut().enumerate() {
         let begun = Instant::now();
-        ask_on_kept(connection).unwrap_or_else(|error| panic!("{what}, client {number}: {error}"));
+        ask_keep_alive(connection)
+            .unwrap_or_else(|error| panic!("{what}, client {number}: {error}"));
         longest = longest.max(begun.elapsed());
     }
     longest
 }
 
 #[test]
-fn none_of_thirty_two_kept_clients_waits_for_a_worker_in_a_long_request() {
+fn none_of_thirty_two_keep_alive_clients_waits_for_a_long_request() {
     for transport in TRANSPORTS {
         for round in 0..5 {
             let pool = Pool::start(transport, 4, &[]);
-            let mut clients = kept(&pool, 32);
-            // Whichever worker gets it has some of the others' connections.
+            let mut clients = connect_keep_alive(&pool, 32);
+            // The worker of this connection has some of the others too.
             let mut busy = clients.swap_remove(round * 7 % 32);
             busy.send(&call("/pause").keep(true).bytes());
             let gate = pool.gate();
@@ -88,7 +89,7 @@ fn none_of_thirty_two_kept_clients_waits_for_a_worker_in_a_long_request() {
             assert!(longest < SOON, "{transport:?}: {longest:?}");
             let again = ask_all(&mut clients, "once more");
             println!(
-                "measured: 32 kept clients beside a long request, {transport:?}: longest wait {longest:?}, then {again:?}"
+                "measured: 32 keep-alive clients beside a long request, {transport:?}: longest wait {longest:?}, then {again:?}"
             );
             drop(gate);
             let response = busy.response();
@@ -100,17 +101,18 @@ fn none_of_thirty_two_kept_clients_waits_for_a_worker_in_a_long_request() {
     }
 }
 
-/// The connections go to the first worker that has nothing to do, also if all were busy as the request began.
+/// The connections move to the first idle worker, even if all were busy when the request began.
 #[test]
-fn a_worker_that_becomes_free_serves_the_kept_clients_of_one_that_is_busy() {
+fn a_worker_that_becomes_idle_serves_the_keep_alive_clients_of_a_busy_one() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 2, &[]);
-        let mut clients = kept(&pool, 16);
+        let mut clients = connect_keep_alive(&pool, 16);
         let mut busy: Vec<_> = clients.drain(..2).collect();
         for connection in &mut busy {
             connection.send(&call("/pause").keep(true).bytes());
         }
-        // Both come to the gate, and each byte lets one through. Opened for both, it is never without a reader.
+        // Each byte lets one of the two through. The gate is opened for reading as well, so that it
+        // always has a reader.
         let mut gate = std::fs::File::options()
             .read(true)
             .write(true)
@@ -134,10 +136,10 @@ fn a_worker_that_becomes_free_serves_the_kept_clients_of_one_that_is_busy() {
 }
 
 #[test]
-fn a_new_client_does_not_wait_for_sixty_four_that_are_kept() {
+fn a_new_client_does_not_wait_for_sixty_four_keep_alive_clients() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 2, &[]);
-        let mut clients = kept(&pool, 64);
+        let mut clients = connect_keep_alive(&pool, 64);
         let begun = Instant::now();
         assert!(pool.program.call(&call("/")).text().contains("Hello"));
         let took = begun.elapsed();
@@ -148,7 +150,7 @@ fn a_new_client_does_not_wait_for_sixty_four_that_are_kept() {
     }
 }
 
-/// What waits on the keep-alive connections of a worker that is killed for its request is not lost with it.
+/// The other connections of the worker have requests too.
 #[test]
 fn a_worker_that_is_killed_for_one_request_loses_no_other() {
     let limits = [
@@ -158,7 +160,7 @@ fn a_worker_that_is_killed_for_one_request_loses_no_other() {
     for transport in TRANSPORTS {
         for _ in 0..5 {
             let mut pool = Pool::start(transport, 1, &limits);
-            let mut clients = kept(&pool, 8);
+            let mut clients = connect_keep_alive(&pool, 8);
             let mut stubborn = clients.pop().unwrap();
             stubborn.send(&call("/stubborn").keep(true).bytes());
             for connection in &mut clients {
@@ -175,10 +177,10 @@ fn a_worker_that_is_killed_for_one_request_loses_no_other() {
 }
 
 #[test]
-fn keep_alive_connections_that_are_in_use_are_shared_with_a_worker_that_has_nothing_to_do() {
+fn busy_keep_alive_connections_are_rebalanced_to_an_idle_worker() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 2, &[]);
-        // While one worker is held, both connections come to the other one.
+        // One worker is held, so the other one accepts both connections.
         let mut held = pool.paused(false);
         let gate = pool.gate();
         let mut kept = [pool.program.connect(), pool.program.connect()];

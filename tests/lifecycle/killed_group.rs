@@ -1,5 +1,5 @@
-//! The manager's whole process group is killed together, soon after the start. The workers lead groups of their own; the
-//! guardian must be in one of its own before any worker relies on it.
+//! The whole process group of the manager is killed soon after the start. Each worker leads its own
+//! group. The guardian must be in its own group before a worker relies on it.
 
 use std::fs;
 use std::process::Command;
@@ -9,16 +9,16 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid};
 
-use super::orphans::{A_SECOND, adopt_orphans, spin};
+use super::orphans::{adopt_orphans, spin};
 use super::peer::connection::LIMIT;
 use super::peer::pool::followed_by;
 use super::peer::program::{Program, TRANSPORTS, ended_within, product, unused};
-use super::{Pool, call, command};
+use super::{A_SECOND, Pool, call, command};
 
 const WORKERS: usize = 2;
 const ROUNDS: u32 = 30;
 
-/// The kills are spread over this time after "ready".
+/// The kills are spread over this time after all workers are ready.
 const EARLY: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +31,15 @@ enum Host {
 
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// So long after all workers are ready, which have served nothing.
+    /// This time after all workers are ready, without a request.
     Idle(Duration),
-    /// The same, with one request after another until then.
+    /// The same, with requests until then.
     Asked(Duration),
-    /// The guardian is stopped as soon as it exists, and the workers have served requests since.
+    /// The guardian is stopped as soon as it exists, and the workers have served requests after that.
     GuardianIsNew,
 }
 
-/// A pool whose processes all have its gate in their environment; none of them outlives the test.
+/// A pool whose processes have its gate in their environment. None of them outlives the test.
 struct Grouped {
     pool: Pool,
 }
@@ -78,25 +78,25 @@ impl Grouped {
     }
 
     fn ask(&self) {
-        // On a connection of its own: a worker with idle ones sees the manager's end without a notification.
+        // On a new connection: a worker with idle connections notices the manager's death anyway.
         let text = self.pool.program.call(&call("/")).text();
         assert!(text.contains("Hello from worker"), "{text}");
     }
 
-    /// All of its processes that have not ended, orphans included.
+    /// Its running processes, including orphans.
     fn processes(&self) -> Vec<i32> {
         let mark = self.pool.gate.to_str().unwrap().as_bytes();
         let numbered = fs::read_dir("/proc").unwrap().flatten();
         let pids = numbered.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &i32| {
-            // One that has ended has none.
+            // A process that has exited has no environment.
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environment.windows(mark.len()).any(|part| part == mark)
         })
         .collect()
     }
 
-    /// Waits for the manager's child that sends no signal at its end (proc(5), field 38), which no worker is.
+    /// Waits for the guardian, the only child without an exit signal (proc(5), field 38).
     fn newborn_guardian(&self) -> Pid {
         let manager = self.pool.program.pid();
         let until = Instant::now() + LIMIT;
@@ -125,7 +125,7 @@ impl Drop for Grouped {
     }
 }
 
-fn assert_nobody_is_left(host: Host, round: u32, moment: Moment) {
+fn assert_none_remains(host: Host, round: u32, moment: Moment) {
     let what = format!("{host:?}, round {round}, {moment:?}");
     let mut grouped = Grouped::start(host, round);
     let stopped = matches!(moment, Moment::GuardianIsNew).then(|| grouped.newborn_guardian());
@@ -148,7 +148,7 @@ fn assert_nobody_is_left(host: Host, round: u32, moment: Moment) {
                 grouped.ask();
             }
         }
-        // A worker learns with its next request that it has a guardian.
+        // With its next request, a worker notices that it has a guardian.
         Moment::GuardianIsNew => (0..2 * WORKERS).for_each(|_| grouped.ask()),
     }
     killpg(manager, Signal::SIGKILL).unwrap();
@@ -175,7 +175,7 @@ fn assert_nobody_is_left(host: Host, round: u32, moment: Moment) {
     }
 }
 
-fn assert_nobody_is_left_by(host: Host) {
+fn assert_none_remains_of(host: Host) {
     adopt_orphans();
     for round in 0..ROUNDS {
         let pause = EARLY * round / ROUNDS;
@@ -184,16 +184,16 @@ fn assert_nobody_is_left_by(host: Host) {
             1 => Moment::Asked(pause),
             _ => Moment::GuardianIsNew,
         };
-        assert_nobody_is_left(host, round, moment);
+        assert_none_remains(host, round, moment);
     }
 }
 
 #[test]
-fn a_host_that_is_killed_with_its_group_leaves_nobody_behind() {
-    assert_nobody_is_left_by(Host::Example);
+fn no_process_remains_after_a_host_is_killed_with_its_group() {
+    assert_none_remains_of(Host::Example);
 }
 
 #[test]
-fn fcgipm_run_that_is_killed_with_its_group_leaves_nobody_behind() {
-    assert_nobody_is_left_by(Host::Run);
+fn no_process_remains_after_fcgipm_run_is_killed_with_its_group() {
+    assert_none_remains_of(Host::Run);
 }

@@ -1,5 +1,6 @@
-/* A host without a manager whose handler sets a variable and says so to the library. TERM comes just before the system
- * call that the argument names: the calls that wait are this program's own. */
+/* A host without a manager, whose handler sets a variable and notifies the library. SIGTERM arrives immediately before the
+ * system call that the argument names: this program replaces the C library's functions that wait. With "check" it arrives
+ * after accept. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <string.h>
@@ -56,7 +57,7 @@ int main(int count, char **arguments)
         fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)"Hello from worker\n", 18);
         fcgipm_request_finish(request);
         if (late_at && strcmp(late_at, "check") == 0) {
-            /* As if it had come after the variable was checked; the next call returns. */
+            /* As if the signal had arrived after the check of the variable: the next call must return. */
             stop = 0;
             if (fcgipm_request_accept(request) == FCGIPM_EINTERRUPTED)
                 return 0;

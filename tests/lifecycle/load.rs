@@ -1,4 +1,4 @@
-//! What an operator does to check an application: `fcgipm load`, and reloads meanwhile.
+//! `fcgipm load` during reloads, as an operator checks an application.
 
 use std::process::{Command, Stdio};
 
@@ -9,8 +9,8 @@ use super::Pool;
 use super::peer::connection::Address;
 use super::peer::program::{TRANSPORTS, product};
 
-/// 200 reloads, each when the one before is done, while 8 clients ask.
-fn two_hundred_reloads(how: &[&str]) {
+/// 200 reloads, one after another, while 8 clients send requests.
+fn two_hundred_reloads(options: &[&str]) {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &[]);
         let address = match &pool.program.address {
@@ -19,7 +19,7 @@ fn two_hundred_reloads(how: &[&str]) {
         };
         let child = Command::new(product("fcgipm"))
             .args(["load", "-c", "8", "-t", "3600", "--expect", "Hello"])
-            .args(how)
+            .args(options)
             .arg(address)
             .stdout(Stdio::piped())
             .spawn()
@@ -32,7 +32,7 @@ fn two_hundred_reloads(how: &[&str]) {
         kill(pid, Signal::SIGINT).unwrap();
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        println!("{transport:?} {how:?}: {text}");
+        println!("{transport:?} {options:?}: {text}");
         assert_eq!(output.status.code(), Some(0), "{text}");
         let summary = text.lines().next().unwrap();
         assert!(summary.contains(" lost=0 "), "{text}");
@@ -44,16 +44,16 @@ fn two_hundred_reloads(how: &[&str]) {
 }
 
 #[test]
-fn load_in_two_segments_over_reloads_counts_nothing_lost() {
+fn load_in_two_segments_loses_nothing_during_reloads() {
     two_hundred_reloads(&["--split", "3"]);
 }
 
 #[test]
-fn load_on_keep_alive_connections_over_reloads_counts_nothing_lost() {
+fn load_on_keep_alive_connections_loses_nothing_during_reloads() {
     two_hundred_reloads(&["--keep"]);
 }
 
 #[test]
-fn load_on_connections_that_close_over_reloads_counts_nothing_lost() {
+fn load_on_new_connections_loses_nothing_during_reloads() {
     two_hundred_reloads(&[]);
 }

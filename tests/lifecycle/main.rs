@@ -1,7 +1,6 @@
-//! Real processes: the C example under its manager, and what becomes of requests meanwhile.
+//! Real processes: the C example under its manager, and other hosts.
 //!
-//! That no request is lost is proved by counting: a client notes each request that it began and each
-//! answer that it got.
+//! Clients under load check that every request they have begun is answered, so none is lost.
 
 #[path = "../peer/mod.rs"]
 mod peer;
@@ -35,6 +34,7 @@ mod queue;
 mod recycling;
 mod reload;
 mod sizing;
+mod start_script;
 mod stop;
 mod threads;
 mod turn;
@@ -43,10 +43,13 @@ mod voluntary_exits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use peer::connection::{Address, Connection};
 use peer::pool::{Pool, call, command};
 use peer::records::ID;
+
+const A_SECOND: Duration = Duration::from_secs(1);
 
 /// Clients that send requests until they are stopped.
 struct Load {
@@ -55,7 +58,7 @@ struct Load {
 }
 
 impl Load {
-    /// `ask` makes one request: `Err` tells how it was lost.
+    /// `ask` makes one request. An error is a lost request.
     fn start<S: Send + 'static>(
         clients: usize,
         state: impl Fn() -> S,
@@ -69,7 +72,7 @@ impl Load {
                 while !stop.load(Ordering::Relaxed) && lost.len() < 100 {
                     match ask(&mut state) {
                         Ok(()) => answered += 1,
-                        Err(how) => lost.push(how),
+                        Err(error) => lost.push(error),
                     }
                 }
                 (answered, lost)
@@ -79,7 +82,8 @@ impl Load {
         Self { stop, clients }
     }
 
-    /// How many were answered; none may be lost, and no client may have starved.
+    /// Returns the number of answers. Asserts that no request was lost, and that each client has been
+    /// answered at least once.
     fn finish(self) -> u32 {
         self.stop.store(true, Ordering::Relaxed);
         let mut total = 0;
@@ -98,7 +102,7 @@ impl Load {
     }
 }
 
-/// One request whose parameters arrive in two segments 3 ms apart, as they do through a network.
+/// One request whose parameters arrive in two segments 3 ms apart, as over a network.
 fn ask_in_two_segments(address: &Address) -> Result<(), String> {
     let request = call("/").param("FILLER", vec![b'x'; 500]);
     let bytes = request.bytes();
@@ -107,7 +111,7 @@ fn ask_in_two_segments(address: &Address) -> Result<(), String> {
         .try_send(&bytes[..200])
         .map_err(|e| format!("first segment: {e}"))?;
     // The pause is the scenario.
-    std::thread::sleep(std::time::Duration::from_millis(3));
+    std::thread::sleep(Duration::from_millis(3));
     connection
         .try_send(&bytes[200..])
         .map_err(|e| format!("second segment: {e}"))?;
@@ -115,20 +119,21 @@ fn ask_in_two_segments(address: &Address) -> Result<(), String> {
 }
 
 /// One request on a keep-alive connection.
-fn ask_on_kept(connection: &mut Connection) -> Result<(), String> {
+fn ask_keep_alive(connection: &mut Connection) -> Result<(), String> {
     connection
         .try_send(&call("/").keep(true).bytes())
         .map_err(|e| format!("send: {e}"))?;
     answered(connection)
 }
 
-/// The pid, and which of its requests it was, in "Hello from worker PID, request N".
+/// The pid, and the number of the request, in "Hello from worker PID, request N".
 fn worker_of(text: &str) -> (i32, u64) {
     let (_, rest) = text.split_once("worker ").unwrap();
     let (pid, rest) = rest.split_once(", request ").unwrap();
     (pid.parse().unwrap(), rest.trim().parse().unwrap())
 }
 
+/// Reads the answer of the example to a request for "/".
 fn answered(connection: &mut Connection) -> Result<(), String> {
     let response = connection
         .try_response_to(ID)

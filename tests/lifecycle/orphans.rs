@@ -1,4 +1,4 @@
-//! The manager is killed at any moment: nobody is left behind, and nothing that was accepted is lost.
+//! The manager is killed at any moment: no process remains, and no accepted request is lost.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,9 @@ use nix::unistd::Pid;
 
 use super::peer::connection::Connection;
 use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, unused};
-use super::{Pool, answered, ask_on_kept, call, command};
+use super::{A_SECOND, Pool, answered, ask_keep_alive, call, command};
 
-pub(super) const A_SECOND: Duration = Duration::from_secs(1);
-
-/// What a killed manager leaves behind becomes this process's child, to be waited for.
+/// Makes this process the parent of the orphans of a killed manager, so that it can wait for them.
 pub(super) fn adopt_orphans() {
     nix::sys::prctl::set_child_subreaper(true).unwrap();
 }
@@ -23,7 +21,7 @@ fn members(group: i32) -> Vec<i32> {
     let numbered = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = numbered.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
-        // "pid (name) state parent group ..."; a process that has ended meanwhile has no file.
+        // "pid (name) state parent group ...". A process that has exited meanwhile has no file.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields: Vec<_> = stat
             .rsplit_once(')')
@@ -34,9 +32,9 @@ fn members(group: i32) -> Vec<i32> {
     .collect()
 }
 
-/// Reaps all of a group that its manager left behind, and asserts that they end in time: on their own, except for
-/// those that were starting.
-fn assert_gone(group: i32, since: Instant, may_start: bool, what: &str) {
+/// Reaps the group of a killed manager. All must exit in time, and on their own unless they were
+/// still starting.
+fn assert_exited(group: i32, since: Instant, may_start: bool, what: &str) {
     loop {
         match waitpid(Pid::from_raw(-group), Some(WaitPidFlag::WNOHANG)) {
             Err(Errno::ECHILD) => return,
@@ -70,14 +68,14 @@ enum During {
 }
 
 #[test]
-fn a_manager_that_is_killed_at_any_moment_leaves_nobody_behind() {
+fn no_process_remains_after_a_manager_is_killed_at_any_moment() {
     const ROUNDS: u64 = 70;
     adopt_orphans();
     let mut left = 0;
     for during in [During::Start, During::Reload, During::Stop] {
         for round in 0..ROUNDS {
             let transport = TRANSPORTS[round as usize % 2];
-            // Spread over what a start, a reload or a stop takes.
+            // Spread over the time of a start, a reload or a stop.
             let pause = Duration::from_micros(round * round * 10 % 25_000);
             let what = format!("{during:?} {transport:?}, killed after {pause:?}");
             let (mut pool, mut paused) = match during {
@@ -103,12 +101,12 @@ fn a_manager_that_is_killed_at_any_moment_leaves_nobody_behind() {
             let mut kept = None;
             match during {
                 During::Start => {
-                    // From the first line on there are workers.
+                    // After this line it starts its workers.
                     pool.program.line("manag");
                 }
                 During::Reload | During::Stop if round % 4 == 1 => {
                     let mut connection = pool.program.connect();
-                    ask_on_kept(&mut connection).unwrap();
+                    ask_keep_alive(&mut connection).unwrap();
                     kept = Some(connection);
                 }
                 During::Reload | During::Stop => {}
@@ -125,7 +123,7 @@ fn a_manager_that_is_killed_at_any_moment_leaves_nobody_behind() {
             pool.program.wait();
             left += members(group).len();
             if let Some(paused) = &mut paused {
-                // All but the one that is busy.
+                // All exit but the busy one.
                 while members(group).len() > 1 {
                     assert!(since.elapsed() < A_SECOND, "{what}: {:?}", members(group));
                     std::thread::yield_now();
@@ -137,17 +135,17 @@ fn a_manager_that_is_killed_at_any_moment_leaves_nobody_behind() {
             }
             drop(kept);
             let may_start = !matches!(during, During::Stop);
-            assert_gone(group, since, may_start, &what);
+            assert_exited(group, since, may_start, &what);
         }
     }
     println!(
-        "measured: {} managers killed, {left} workers left behind, all gone",
+        "measured: {} managers killed, {left} orphans, which all exited",
         3 * ROUNDS
     );
 }
 
 #[test]
-fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
+fn an_orphan_answers_the_queue_but_not_an_endless_stream_of_new_connections() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let mut pool = Pool::start_opening(&address, 1, &[]);
@@ -170,7 +168,7 @@ fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 1, &[]);
         let address = pool.program.address.clone();
-        let (at_work, begun) = std::sync::mpsc::channel();
+        let (answered_one, first_answer) = std::sync::mpsc::channel();
         let feeder = std::thread::spawn(move || {
             while let Ok(mut connection) = address.try_connect() {
                 if connection.try_send(&call("/").bytes()).is_err()
@@ -178,10 +176,10 @@ fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
                 {
                     return;
                 }
-                let _ = at_work.send(());
+                let _ = answered_one.send(());
             }
         });
-        begun.recv().unwrap();
+        first_answer.recv().unwrap();
         pool.program.signal(Signal::SIGKILL);
         pool.program.wait();
         assert!(ended_within(pool.workers[0], A_SECOND), "it still runs");
@@ -189,9 +187,9 @@ fn an_orphan_answers_what_waits_in_the_queue_but_no_stream_of_newcomers() {
     }
 }
 
-/// It has accepted nothing, and nobody is left to tell it when its time is over.
+/// It has accepted nothing, and there is no manager to enforce start_timeout.
 #[test]
-fn a_worker_that_hangs_in_its_start_goes_with_its_manager() {
+fn a_worker_that_hangs_in_its_start_exits_with_its_manager() {
     adopt_orphans();
     let start = [("HELLO_START", "echo it hangs >&2; exec sleep 60")];
     let (command, _gate) = command(1, &start);
@@ -204,7 +202,7 @@ fn a_worker_that_hangs_in_its_start_goes_with_its_manager() {
     program.signal(Signal::SIGKILL);
     program.wait();
     assert!(ended_within(worker, A_SECOND));
-    // What it ran is its own, and was left alone.
+    // The program that it started still runs.
     for pid in members(group) {
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     }
@@ -212,7 +210,7 @@ fn a_worker_that_hangs_in_its_start_goes_with_its_manager() {
 }
 
 #[test]
-fn a_worker_whose_application_is_deaf_to_signals_hears_its_manager() {
+fn a_worker_whose_application_ignores_or_blocks_signals_still_obeys_its_manager() {
     for way in ["ignore", "block"] {
         let start = || {
             let mut command = std::process::Command::new(compiled("lifecycle/deaf.c"));
@@ -240,13 +238,13 @@ fn a_worker_whose_application_is_deaf_to_signals_hears_its_manager() {
     }
 }
 
-/// The life line tells of the manager's end also where the signal does not.
+/// A signal that arrives while the worker is stopped is not enough.
 #[test]
-fn a_worker_that_is_stopped_when_its_manager_dies_exits_when_it_continues() {
+fn a_worker_stopped_during_its_managers_death_exits_when_it_continues() {
     for watched in [false, true] {
         let mut pool = Pool::start(TRANSPORTS[0], 1, &[]);
         if watched {
-            ask_on_kept(&mut pool.program.connect()).unwrap();
+            ask_keep_alive(&mut pool.program.connect()).unwrap();
         }
         let worker = Pid::from_raw(pool.workers[0]);
         kill(worker, Signal::SIGSTOP).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::peer::connection::{Address, Connection};
 use super::peer::program::{Program, TRANSPORTS, Transport, product, unused};
 use super::peer::records::{END, GET_VALUES, GET_VALUES_RESULT, ID, record};
-use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call, descriptor_shortage};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_keep_alive, call, descriptor_shortage};
 
 const OVERLOADED: u8 = 2;
 
@@ -14,7 +14,7 @@ fn limited(transport: Transport, workers: usize, seconds: &str) -> Pool {
     Pool::start(transport, workers, &[("FCGIPM_MAX_QUEUE_AGE", seconds)])
 }
 
-/// Only END_REQUEST, which says so, and the end of the connection.
+/// The client receives only END_REQUEST with FCGI_OVERLOADED, and the end of the connection.
 fn assert_refused(client: &mut Connection) {
     let end = client.record();
     assert_eq!((end.kind, end.id), (END, ID));
@@ -23,7 +23,7 @@ fn assert_refused(client: &mut Connection) {
 }
 
 #[test]
-fn what_waits_too_long_is_refused_and_nothing_before() {
+fn requests_that_wait_too_long_are_refused_and_none_earlier() {
     const LIMIT: Duration = Duration::from_millis(400);
     for transport in TRANSPORTS {
         for keep in [false, true] {
@@ -43,7 +43,7 @@ fn what_waits_too_long_is_refused_and_nothing_before() {
                 "measured: {transport:?}: with max_queue_age 0.4 s all were refused after {:.2?}",
                 begin.elapsed()
             );
-            // The worker was never asked, and continues; so does a client that comes when it is free again.
+            // The busy worker is not affected, and later serves another client.
             drop(gate);
             assert!(held.response().text().contains("waited"));
             pool.program.call(&call("/"));
@@ -63,7 +63,7 @@ fn a_client_that_has_not_waited_too_long_is_answered() {
         let gate = pool.gate();
         let mut old = pool.program.connect();
         old.send(&call("/").bytes());
-        // That one is old when the other is refused is the scenario.
+        // The scenario: the first one is refused while the second one is still young.
         std::thread::sleep(Duration::from_millis(1_000));
         let mut young = pool.program.connect();
         young.send(&call("/").bytes());
@@ -76,20 +76,20 @@ fn a_client_that_has_not_waited_too_long_is_answered() {
     }
 }
 
-/// As [`ask_in_two_segments`], in a pool with this limit: a client that is refused has waited for that long.
+/// As [`ask_in_two_segments`], but a client may be refused when it has waited for this time.
 fn ask_within(address: &Address, limit: Duration) -> Result<(), String> {
     let begin = Instant::now();
     match ask_in_two_segments(address) {
-        // Nothing was said but that it is refused.
+        // END_REQUEST without output.
         Err(text) if text.is_empty() && begin.elapsed() >= limit => Ok(()),
         Err(text) => Err(format!("'{text}' after {:?}", begin.elapsed())),
         Ok(()) => Ok(()),
     }
 }
 
-/// On a machine that is busy otherwise a request may wait for that long, but none is refused that did not.
+/// On a busy machine a request may wait for that long, but none is refused earlier.
 #[test]
-fn a_client_that_is_refused_has_waited_for_the_limit() {
+fn no_client_is_refused_before_max_queue_age() {
     for transport in TRANSPORTS {
         let mut pool = limited(transport, 2, "0.2");
         let address = pool.program.address.clone();
@@ -100,7 +100,7 @@ fn a_client_that_is_refused_has_waited_for_the_limit() {
         );
         let mut kept = pool.program.connect();
         for _ in 0..8 {
-            ask_on_kept(&mut kept).unwrap();
+            ask_keep_alive(&mut kept).unwrap();
             pool.program.signal(nix::sys::signal::Signal::SIGHUP);
             pool.program.line("reload done");
         }
@@ -113,9 +113,9 @@ fn a_client_that_is_refused_has_waited_for_the_limit() {
     }
 }
 
-/// It is not known to be a request: the workers have it, when they are free.
+/// Only a request can be refused. A worker accepts the others when it is free.
 #[test]
-fn an_incomplete_request_is_left_to_the_workers() {
+fn connections_without_a_complete_first_record_are_left_to_the_workers() {
     for transport in TRANSPORTS {
         let pool = limited(transport, 1, "0.3");
         let mut held = pool.paused(false);
@@ -125,11 +125,10 @@ fn an_incomplete_request_is_left_to_the_workers() {
         half.send(&request[..10]);
         let mut asking = pool.program.connect();
         asking.send(&record(GET_VALUES, 0, &[]));
-        let gone = pool.program.connect();
-        drop(gone);
+        drop(pool.program.connect());
         let mut old = pool.program.connect();
         old.send(&request);
-        // It came last, so the others have been dealt with.
+        // It came last, so the manager has handled the others.
         assert_refused(&mut old);
         drop(gate);
         assert!(held.response().text().contains("waited"));
@@ -149,8 +148,8 @@ fn descriptors(pid: i32) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-/// While every worker is busy, connections that say nothing, or say less than a request's beginning, cost the manager
-/// nothing, and those behind them are refused as ever.
+/// While all workers are busy, connections with no data, or with less than the beginning of a
+/// request, do not accumulate in the manager, and later ones are still refused.
 #[test]
 fn silent_connections_are_closed_when_they_are_too_old() {
     for transport in TRANSPORTS {
@@ -160,10 +159,10 @@ fn silent_connections_are_closed_when_they_are_too_old() {
         let before = descriptors(pool.program.pid());
         let mut most = before;
         let request = call("/").bytes();
-        for said in [0, 3, 0, 3] {
+        for sent in [0, 3, 0, 3] {
             let connect = |_| {
                 let mut client = pool.program.connect();
-                client.send(&request[..said]);
+                client.send(&request[..sent]);
                 client
             };
             let mut idle: Vec<_> = (0..200).map(connect).collect();
@@ -171,7 +170,7 @@ fn silent_connections_are_closed_when_they_are_too_old() {
             old.send(&request);
             assert_refused(&mut old);
             most = most.max(descriptors(pool.program.pid()));
-            if said == 0 {
+            if sent == 0 {
                 idle.iter_mut().for_each(Connection::assert_closed);
             }
         }
@@ -189,7 +188,7 @@ fn silent_connections_are_closed_when_they_are_too_old() {
 }
 
 #[test]
-fn who_is_not_admitted_is_not_by_way_of_the_manager_either() {
+fn the_manager_does_not_admit_clients_that_web_server_addrs_excludes() {
     let options = [
         ("FCGIPM_MAX_QUEUE_AGE", "0.2"),
         ("FCGI_WEB_SERVER_ADDRS", "127.0.0.1"),
@@ -198,7 +197,7 @@ fn who_is_not_admitted_is_not_by_way_of_the_manager_either() {
     let mut held = pool.paused(false);
     let gate = pool.gate();
     let stranger = socket_from("127.0.0.2", &pool);
-    // It says something, so it is left to the workers.
+    // It has sent data, so the manager hands it over to the worker.
     assert_eq!(nix::unistd::write(&stranger, &[1]), Ok(1));
     let mut old = pool.program.connect();
     old.send(&call("/").bytes());
@@ -231,11 +230,11 @@ fn socket_from(address: &str, pool: &Pool) -> std::os::fd::OwnedFd {
 }
 
 #[test]
-fn a_worker_that_is_killed_takes_no_count_with_it() {
+fn a_killed_worker_does_not_disturb_the_count_of_accepted_connections() {
     for transport in TRANSPORTS {
         let mut pool = limited(transport, 1, "0.5");
         for _ in 0..5 {
-            // While it waits in accept, and while it is busy.
+            // It is killed while it waits in accept.
             pool.program.call(&call("/"));
             let idle = pool.workers[0];
             nix::sys::signal::kill(
@@ -260,9 +259,9 @@ fn a_worker_that_is_killed_takes_no_count_with_it() {
     }
 }
 
-/// What a refused client has not read keeps nothing open but its connection.
+/// Their connections linger until they have read.
 #[test]
-fn who_was_refused_and_does_not_read_keeps_no_port() {
+fn refused_clients_that_do_not_read_do_not_keep_the_port_in_use() {
     let address = unused(Transport::Tcp);
     let Address::Tcp(listening) = &address else {
         panic!("{address:?}")
@@ -280,13 +279,13 @@ fn who_was_refused_and_does_not_read_keeps_no_port() {
     drop(gate);
     assert!(held.response().text().contains("waited"));
     pool.assert_stopped();
-    // As a successor would.
+    // As the next manager would.
     std::net::TcpListener::bind(listening).unwrap();
     refused.iter_mut().for_each(assert_refused);
 }
 
 #[test]
-fn at_the_limit_of_descriptors_no_connection_is_accepted_and_dropped() {
+fn at_the_limit_of_descriptors_every_connection_is_still_refused_properly() {
     let options = [("FCGIPM_MAX_QUEUE_AGE", "0.2")];
     let pool = descriptor_shortage::limited(Transport::Tcp, 40, 1, &options);
     pool.program.call(&call("/"));
@@ -303,7 +302,7 @@ fn at_the_limit_of_descriptors_no_connection_is_accepted_and_dropped() {
 }
 
 #[test]
-fn without_workers_or_a_socket_it_is_an_error() {
+fn max_queue_age_without_workers_is_an_error() {
     let run = |environment: &[(&str, &str)]| {
         let mut command = Command::new(product("examples/hello"));
         command.arg("fd:0").envs(environment.iter().copied());

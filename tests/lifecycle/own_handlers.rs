@@ -1,17 +1,15 @@
-//! Hosts that install handlers of their own where the library has one.
+//! Hosts that replace a signal handler of the library.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::call;
 use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, wait_until_asleep};
+use super::{A_SECOND, call};
 
-const A_SECOND: Duration = Duration::from_secs(1);
-
-/// One worker of `own_urg.c`, which has its handler from the first request on.
+/// A pool of one worker that has replaced the handler.
 fn start(way: &str) -> (Program, Pid) {
     let mut host = Command::new(compiled("lifecycle/own_urg.c"));
     host.arg(way).env("FCGIPM_N_PROCESSES", "1");
@@ -19,18 +17,18 @@ fn start(way: &str) -> (Program, Pid) {
     let line = program.line(") ready");
     let (_, pid) = line.split_once("worker (pid ").unwrap();
     let worker = pid.split_once(')').unwrap().0.parse().unwrap();
-    assert_eq!(called(&program), 0, "{way}");
+    assert_eq!(handler_calls(&program), 0, "{way}");
     (program, Pid::from_raw(worker))
 }
 
-fn called(program: &Program) -> u32 {
+fn handler_calls(program: &Program) -> u32 {
     let text = program.call(&call("/")).text();
     let (_, count) = text.split_once("called ").unwrap();
     count.split(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
-fn a_worker_whose_application_takes_urg_for_itself_hears_its_manager() {
+fn a_worker_whose_application_handles_sigurg_still_obeys_its_manager() {
     for way in ["restart", "interrupt"] {
         let (mut stopped, _) = start(way);
         let since = Instant::now();
@@ -39,7 +37,7 @@ fn a_worker_whose_application_takes_urg_for_itself_hears_its_manager() {
         assert!(since.elapsed() < A_SECOND, "{way}: {:?}", since.elapsed());
 
         let (mut killed, worker) = start(way);
-        // A signal that the application's handler takes before the wait begins is lost to the library.
+        // The library does not notice a signal that the application handles before the wait begins.
         wait_until_asleep(worker.as_raw());
         killed.signal(Signal::SIGKILL);
         killed.wait();
@@ -48,14 +46,14 @@ fn a_worker_whose_application_takes_urg_for_itself_hears_its_manager() {
 }
 
 #[test]
-fn a_handler_that_the_application_has_for_urg_is_called_nevertheless() {
+fn a_handler_of_the_application_for_sigurg_is_still_called() {
     for way in ["restart", "interrupt"] {
         let (mut program, worker) = start(way);
-        // By the first signal the library finds out that its handler was replaced, and puts it back.
+        // At the first signal the library notices that its handler was replaced, and restores it.
         for _ in 0..3 {
-            let before = called(&program);
+            let before = handler_calls(&program);
             kill(worker, Signal::SIGURG).unwrap();
-            while called(&program) == before {}
+            while handler_calls(&program) == before {}
         }
         program.signal(Signal::SIGTERM);
         assert!(program.wait().success(), "{way}");

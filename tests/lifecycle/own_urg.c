@@ -1,5 +1,5 @@
-/* A host that has a handler of its own for URG, installed in the first request: what restarts calls, or not, as the argument
- * says. It answers how often that was called. */
+/* A host that installs its own handler for SIGURG in the first request, with SA_RESTART if the argument is "restart". It
+ * answers with the number of calls of the handler. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <stdio.h>

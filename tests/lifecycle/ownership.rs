@@ -1,4 +1,4 @@
-//! Which manager may have an address, and whose socket file is removed.
+//! Which manager may use an address, and which socket files are removed.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +11,8 @@ use super::{Pool, call};
 
 use super::queue::file_is_removed;
 
-/// Runs a second manager on the same address to its end; returns what it logged.
-fn second(address: &str, environment: &[(&str, &str)]) -> String {
+/// Runs a second manager on the same address, which must exit with 1. Returns its log.
+fn run_second(address: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(product("examples/hello"))
         .arg(address)
         .envs(environment.iter().copied())
@@ -23,7 +23,7 @@ fn second(address: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_second_manager_on_the_same_address_is_refused_with_the_name_of_the_other() {
+fn a_second_manager_on_an_address_is_refused_and_the_first_is_named() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let pool = Pool::start_opening(&address, 3, &[]);
@@ -33,10 +33,10 @@ fn a_second_manager_on_the_same_address_is_refused_with_the_name_of_the_other() 
             Address::Tcp(address) => names.push(format!(":{}", address.port())),
         }
         for name in names {
-            let said = second(&name, &[]);
+            let log = run_second(&name, &[]);
             let pid = pool.program.pid();
-            let wanted = format!("listen address '{name}': in use by process {pid} (hello)");
-            assert!(said.contains(&wanted), "{said}");
+            let expected = format!("listen address '{name}': in use by process {pid} (hello)");
+            assert!(log.contains(&expected), "{log}");
             assert!(pool.program.call(&call("/")).text().contains("Hello"));
         }
         pool.stop();
@@ -46,7 +46,7 @@ fn a_second_manager_on_the_same_address_is_refused_with_the_name_of_the_other() 
 }
 
 #[test]
-fn a_second_manager_on_the_same_abstract_name_is_refused_with_the_name_of_the_other() {
+fn a_second_manager_on_an_abstract_name_is_refused_and_the_first_is_named() {
     let name = format!("@fcgipm-second-{}", std::process::id());
     let (mut command, gate) = super::command(1, &[]);
     command = {
@@ -56,25 +56,25 @@ fn a_second_manager_on_the_same_abstract_name_is_refused_with_the_name_of_the_ot
     };
     let program = Program::start_opening(command, Address::Unix(Path::new(&name).to_owned()));
     let pool = Pool::ready(program, gate, 1);
-    let said = second(&name, &[]);
-    let wanted = format!(
+    let log = run_second(&name, &[]);
+    let expected = format!(
         "listen address '{name}': in use by process {} (hello)",
         pool.program.pid()
     );
-    assert!(said.contains(&wanted), "{said}");
+    assert!(log.contains(&expected), "{log}");
     pool.stop();
 }
 
 #[test]
-fn a_second_manager_on_the_same_pid_file_is_refused_with_the_name_of_the_other() {
+fn a_second_manager_on_a_pid_file_is_refused_and_the_first_is_named() {
     let (one, two) = (unused(Transport::Unix), unused(Transport::Unix));
     let Address::Unix(path) = &one else { panic!() };
     let pid_file = path.with_file_name("pid");
     let environment = [("FCGIPM_PID_FNAME", pid_file.to_str().unwrap())];
     let pool = Pool::start_opening(&one, 1, &environment);
-    let said = second(&two.text(), &environment);
-    let wanted = format!("a manager is running (pid {})", pool.program.pid());
-    assert!(said.contains(&wanted), "{said}");
+    let log = run_second(&two.text(), &environment);
+    let expected = format!("a manager is running (pid {})", pool.program.pid());
+    assert!(log.contains(&expected), "{log}");
     assert!(pid_file.exists());
     assert!(pool.program.call(&call("/")).text().contains("Hello"));
     pool.stop();
@@ -84,40 +84,40 @@ fn a_second_manager_on_the_same_pid_file_is_refused_with_the_name_of_the_other()
 }
 
 #[test]
-fn a_successor_may_start_while_the_last_requests_are_answered_and_keeps_its_file() {
+fn the_next_manager_may_start_during_a_stop_and_keeps_its_socket_file() {
     let address = unused(Transport::Unix);
     let mut pool = Pool::start_opening(&address, 1, &[]);
     let mut paused = pool.paused(false);
     let gate = pool.gate();
     pool.program.signal(Signal::SIGTERM);
     pool.program.line("stopping 1 worker");
-    let successor = Pool::start_opening(&address, 1, &[]);
+    let next = Pool::start_opening(&address, 1, &[]);
     drop(gate);
     assert!(paused.response().text().contains("waited"));
     pool.assert_stopped();
-    assert!(successor.program.call(&call("/")).text().contains("Hello"));
-    successor.stop();
+    assert!(next.program.call(&call("/")).text().contains("Hello"));
+    next.stop();
     address.remove();
 }
 
 #[test]
-fn the_file_of_a_manager_that_was_killed_is_replaced() {
+fn the_socket_file_of_a_killed_manager_is_replaced() {
     let address = unused(Transport::Unix);
     let mut pool = Pool::start_opening(&address, 2, &[]);
     pool.program.signal(Signal::SIGKILL);
     pool.program.wait();
-    // Its standard error ends with the last worker.
+    // Standard error ends when the last worker has exited.
     pool.program.all_lines();
     assert!(!file_is_removed(&address));
-    let successor = Pool::start_opening(&address, 2, &[]);
-    assert!(successor.program.call(&call("/")).text().contains("Hello"));
-    successor.stop();
+    let next = Pool::start_opening(&address, 2, &[]);
+    assert!(next.program.call(&call("/")).text().contains("Hello"));
+    next.stop();
     assert!(file_is_removed(&address));
     address.remove();
 }
 
 #[test]
-fn a_file_that_is_somebody_elses_by_now_stays() {
+fn a_socket_file_that_another_process_has_replaced_is_not_removed() {
     let address = unused(Transport::Unix);
     let Address::Unix(path) = &address else {
         panic!()

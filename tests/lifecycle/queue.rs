@@ -1,4 +1,4 @@
-//! The listen queue when a pool ends.
+//! Connections in the listen queue when a pool stops.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::peer::connection::{Address, Connection, LIMIT};
 use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, readable_within, unused};
 use super::peer::records::{END, ID, STDIN, STDOUT, record, request};
-use super::{Pool, answered, ask_on_kept, call};
+use super::{Pool, answered, ask_keep_alive, call};
 
 const WAITING: usize = 50;
 
@@ -24,7 +24,7 @@ pub(super) fn file_is_removed(address: &Address) -> bool {
 }
 
 #[test]
-fn what_waits_in_the_queue_is_answered_and_nothing_new_arrives() {
+fn queued_connections_are_answered_and_new_ones_are_refused() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let mut pool = Pool::start_opening(&address, 2, &[]);
@@ -32,7 +32,7 @@ fn what_waits_in_the_queue_is_answered_and_nothing_new_arrives() {
         let mut gate = pool.gate();
         let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
         let ask = |connection: &mut Connection| connection.send(&call("/").bytes());
-        // Some have asked before the signal, some after it, and some are slow about it.
+        // Half of them send their request before the signal, and half after it.
         waiting[..WAITING / 2].iter_mut().for_each(ask);
         pool.program.signal(Signal::SIGTERM);
         pool.program.line("stopping 2 workers");
@@ -53,7 +53,7 @@ fn what_waits_in_the_queue_is_answered_and_nothing_new_arrives() {
 }
 
 #[test]
-fn what_waits_in_the_queue_of_an_inherited_socket_is_answered_too() {
+fn queued_connections_of_an_inherited_socket_are_answered() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 1, &[]);
         let mut paused = pool.paused(false);
@@ -74,7 +74,7 @@ fn what_waits_in_the_queue_of_an_inherited_socket_is_answered_too() {
 }
 
 #[test]
-fn peers_in_the_queue_that_say_nothing_hold_nobody_up() {
+fn silent_connections_in_the_queue_do_not_delay_the_stop() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let mut pool = Pool::start_opening(&address, 1, &[]);
@@ -108,13 +108,13 @@ fn an_idle_pool_stops_immediately() {
             let mut pool = Pool::start_opening(&address, 4, &[]);
             let mut kept = address.connect();
             if watched {
-                ask_on_kept(&mut kept).unwrap();
+                ask_keep_alive(&mut kept).unwrap();
             }
             drop(kept);
             let start = Instant::now();
             pool.program.signal(Signal::SIGTERM);
             pool.assert_stopped();
-            // The workers need less than 100 ms; the rest is for a machine that is busy otherwise.
+            // The workers need less than 100 ms. The rest is for a busy machine.
             assert!(
                 start.elapsed() < Duration::from_secs(1),
                 "{:?}",
@@ -125,7 +125,7 @@ fn an_idle_pool_stops_immediately() {
     }
 }
 
-/// What became of requests around a stop.
+/// The outcome of requests around a stop.
 #[derive(Default)]
 struct Tally {
     answered: AtomicU32,
@@ -133,7 +133,7 @@ struct Tally {
     crossed: AtomicU32,
 }
 
-/// Asks until the address is closed. A client that could connect must be answered.
+/// Sends requests until the address is closed. A client that could connect must be answered.
 fn ask_until_closed(address: &Address, tally: &Tally) -> Result<(), String> {
     while let Ok(mut connection) = address.try_connect() {
         connection
@@ -145,21 +145,21 @@ fn ask_until_closed(address: &Address, tally: &Tally) -> Result<(), String> {
     Ok(())
 }
 
-/// The same on one connection, until it ends; a web server looks for that before it asks again.
+/// The same on one connection, until it is closed. A web server checks that before each request.
 fn ask_until_ended(address: &Address, tally: &Tally) -> Result<(), String> {
-    // One that comes too late could not connect.
+    // The address may be closed already.
     let Ok(mut connection) = address.try_connect() else {
         return Ok(());
     };
     while !readable_within(&connection, Duration::ZERO)
         && connection.try_send(&call("/").keep(true).bytes()).is_ok()
     {
-        if let Err(how) = answered(&mut connection) {
+        if let Err(error) = answered(&mut connection) {
             if matches!(address, Address::Tcp(_)) {
                 tally.crossed.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            return Err(how);
+            return Err(error);
         }
         tally.answered.fetch_add(1, Ordering::Relaxed);
     }
@@ -183,7 +183,7 @@ fn stop_under_load(
                     std::thread::spawn(move || ask(&address, &tally))
                 })
                 .collect();
-            // At another moment each time, with the load at work.
+            // At a different moment in each round, under load.
             while tally.answered.load(Ordering::Relaxed) < begun + 8 + 7 * round as u32 {
                 std::thread::yield_now();
             }
@@ -206,25 +206,25 @@ fn term(pool: &Pool) {
 }
 
 #[test]
-fn a_stop_under_load_loses_nobody_who_could_connect() {
+fn a_stop_under_load_answers_every_client_that_could_connect() {
     stop_under_load(6, term, ask_until_closed);
 }
 
 #[test]
-fn a_stop_under_load_on_keep_alive_connections_loses_nothing_that_was_taken() {
+fn a_stop_under_load_on_keep_alive_connections_loses_no_accepted_request() {
     stop_under_load(6, term, ask_until_ended);
 }
 
-/// As a service manager does, or a terminal.
+/// As from a service manager or a terminal.
 #[test]
-fn a_signal_to_the_whole_group_under_load_loses_nothing_either() {
+fn a_signal_to_the_whole_group_under_load_loses_nothing() {
     let group = |pool: &Pool| killpg(Pid::from_raw(pool.program.pid()), Signal::SIGTERM).unwrap();
     stop_under_load(6, group, ask_until_closed);
 }
 
-/// A signal to the whole group reaches the workers before their manager, which is too busy to be asked.
+/// The signal to the group reaches the workers before the manager.
 #[test]
-fn what_waits_is_answered_when_all_workers_exit_before_their_manager_hears_of_the_signal() {
+fn queued_connections_are_answered_when_all_workers_exit_before_the_manager_handles_the_signal() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let mut pool = Pool::start_opening(&address, 2, &[]);
@@ -250,7 +250,7 @@ fn what_waits_is_answered_when_all_workers_exit_before_their_manager_hears_of_th
 }
 
 #[test]
-fn a_server_without_a_manager_answers_what_waits_too() {
+fn a_server_without_a_manager_answers_queued_connections() {
     for transport in TRANSPORTS {
         let address = unused(transport);
         let mut command = Command::new(compiled("conformance/app.c"));
@@ -277,9 +277,9 @@ fn a_server_without_a_manager_answers_what_waits_too() {
     }
 }
 
-/// Whichever of them is the first to end what arrives, the others know why.
+/// One thread closes the listening socket, and the others must not report an error.
 #[test]
-fn threads_without_a_manager_leave_together() {
+fn all_threads_of_a_server_without_a_manager_retire() {
     const THREADS: usize = 4;
     for round in 0..20 {
         let transport = TRANSPORTS[round % 2];

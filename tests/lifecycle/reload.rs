@@ -1,4 +1,4 @@
-//! HUP: every worker is replaced, and no request notices.
+//! SIGHUP replaces every worker without a failed request.
 
 use std::fs::File;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::peer::connection::Connection;
 use super::peer::program::{TRANSPORTS, Transport};
 use super::peer::records::ID;
-use super::{Load, Pool, answered, ask_in_two_segments, ask_on_kept, call};
+use super::{Load, Pool, answered, ask_in_two_segments, ask_keep_alive, call};
 
 const WORKERS: usize = 4;
 
@@ -25,28 +25,23 @@ fn sixty_reloads(transport: Transport) {
         // The pace is the scenario.
         std::thread::sleep(Duration::from_millis(100));
     }
-    // One more, whose end tells that those before are done.
+    // At least one reload is complete.
     pool.program.line("reload done");
     let answered = load.finish();
-    // A HUP during a reload asks for one more, and several of them for the same one.
-    let done = pool
-        .program
-        .lines()
-        .iter()
-        .filter(|line| line.contains("reload done"))
-        .count();
+    // Several HUPs during a reload request only one more.
+    let done = pool.program.count("reload done");
     println!("measured: {transport:?}: {answered} requests during 60 HUPs, {done} reloads done");
     assert!(done >= 10, "{done} reloads");
     pool.stop();
 }
 
 #[test]
-fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_unix() {
+fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_on_unix() {
     sixty_reloads(Transport::Unix);
 }
 
 #[test]
-fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_tcp() {
+fn sixty_reloads_lose_nothing_when_parameters_arrive_in_two_segments_on_tcp() {
     sixty_reloads(Transport::Tcp);
 }
 
@@ -55,16 +50,16 @@ fn thirty_reloads_lose_nothing_on_keep_alive_connections() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 2, &[]);
         let address = pool.program.address.clone();
-        let load = Load::start(4, || address.connect(), ask_on_kept);
+        let load = Load::start(4, || address.connect(), ask_keep_alive);
         let mut idle: Vec<_> = (0..20).map(|_| address.connect()).collect();
         idle.iter_mut()
-            .for_each(|connection| ask_on_kept(connection).unwrap());
+            .for_each(|connection| ask_keep_alive(connection).unwrap());
         for round in 0..30 {
             pool.program.signal(Signal::SIGHUP);
             pool.program.line("reload done");
             if round % 10 == 9 {
                 idle.iter_mut()
-                    .for_each(|connection| ask_on_kept(connection).unwrap());
+                    .for_each(|connection| ask_keep_alive(connection).unwrap());
             }
         }
         println!(
@@ -75,26 +70,25 @@ fn thirty_reloads_lose_nothing_on_keep_alive_connections() {
     }
 }
 
-/// One worker, a keep-alive connection that is parked in it, the request that it is held in, and the gate for that.
-fn held_beside_a_keep_alive_connection(
-    transport: Transport,
-) -> (Pool, Connection, Connection, File) {
+/// A pool of one worker, an idle connection parked in it, the connection of the request that holds
+/// the worker, and its gate.
+fn held_with_an_idle_connection(transport: Transport) -> (Pool, Connection, Connection, File) {
     let pool = Pool::start(transport, 1, &[]);
     let mut kept = pool.program.connect();
-    ask_on_kept(&mut kept).unwrap();
+    ask_keep_alive(&mut kept).unwrap();
     let first = pool.paused(false);
     let gate = pool.gate();
     (pool, kept, first, gate)
 }
 
 #[test]
-fn a_keep_alive_connection_outlives_a_reload_while_every_worker_is_busy() {
+fn an_idle_connection_survives_a_reload_while_every_worker_is_busy() {
     for transport in TRANSPORTS {
-        // The only worker is busy, and so is its successor when the connection is handed over.
-        let (mut pool, mut kept, mut first, gate) = held_beside_a_keep_alive_connection(transport);
+        // The only worker is busy, and so is its replacement when the connection is handed over.
+        let (mut pool, mut kept, mut first, gate) = held_with_an_idle_connection(transport);
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
-        // No peer's buffers hold as much.
+        // The response does not fit into the buffers of the sockets.
         let mut second = pool.program.connect();
         second.send(&call("/bytes?n=33554432").keep(true).bytes());
         assert_eq!(second.record().kind, super::peer::records::STDOUT);
@@ -102,30 +96,30 @@ fn a_keep_alive_connection_outlives_a_reload_while_every_worker_is_busy() {
         assert!(first.response().text().contains("waited"));
         assert!(second.try_response_to(ID).is_ok());
         pool.program.line("reload done");
-        ask_on_kept(&mut kept).unwrap();
-        ask_on_kept(&mut second).unwrap();
+        ask_keep_alive(&mut kept).unwrap();
+        ask_keep_alive(&mut second).unwrap();
         pool.stop();
     }
 }
 
-/// The worker that has to receive it is busy, and never finds the listen queue empty.
+/// The worker that must receive it is busy, and its listen queue is never empty.
 #[test]
-fn a_keep_alive_connection_that_was_handed_over_waits_for_no_end_of_the_queue() {
+fn a_handed_over_connection_does_not_wait_until_the_listen_queue_is_empty() {
     for transport in TRANSPORTS {
-        let (mut pool, mut kept, mut first, gate) = held_beside_a_keep_alive_connection(transport);
+        let (mut pool, mut kept, mut first, gate) = held_with_an_idle_connection(transport);
         let queue: Vec<_> = (0..50).map(|_| pool.paused(false)).collect();
         pool.program.signal(Signal::SIGHUP);
         let _ = pool.next_ready();
-        // The retiring worker knows, and accepts nothing from the queue.
+        // From now on the retiring worker does not accept from the queue.
         pool.program.line("all new workers are ready");
         drop(gate);
         assert!(first.response().text().contains("waited"));
         pool.program.line("exited with status 0");
-        // A signal without effect: what the manager does about the end is done when it has taken it.
+        // A signal without effect: when the manager reports it, it has finished handling the exit.
         pool.program.signal(Signal::SIGTTOU);
         pool.program.line("received SIGTTOU");
         kept.send(&call("/").keep(true).bytes());
-        // Some of the queue, and no more.
+        // Only some requests of the queue are let through.
         let gate = pool.let_through(10);
         answered(&mut kept).unwrap();
         drop((queue, gate));
@@ -133,7 +127,7 @@ fn a_keep_alive_connection_that_was_handed_over_waits_for_no_end_of_the_queue() 
 }
 
 #[test]
-fn a_request_that_is_being_read_is_answered_by_the_worker_that_was_retired() {
+fn a_request_that_is_being_read_is_answered_by_the_retired_worker() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 1, &[]);
         let (mut half, rest) = pool.half(&call("/").keep(true));
@@ -145,14 +139,14 @@ fn a_request_that_is_being_read_is_answered_by_the_worker_that_was_retired() {
             text.contains(&format!("worker {},", pool.workers[0])),
             "{text}"
         );
-        // And the connection continues in another.
-        ask_on_kept(&mut half).unwrap();
+        // After that, the connection continues in the new worker.
+        ask_keep_alive(&mut half).unwrap();
         pool.stop();
     }
 }
 
 #[test]
-fn a_response_behind_an_unread_body_survives_the_reload() {
+fn a_response_to_a_request_with_an_unread_body_survives_the_reload() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 1, &[]);
         let body = vec![b'x'; 2 << 20];
@@ -160,7 +154,7 @@ fn a_response_behind_an_unread_body_survives_the_reload() {
         let bytes = request.bytes();
         let mut connection = pool.program.connect();
         connection.send(&bytes[..request.head().len() + 100_000]);
-        // It is answered, and waits for the rest of what nobody wants.
+        // The response is sent, and the worker discards the rest of the body.
         assert_eq!(connection.record().kind, super::peer::records::STDOUT);
         pool.program.signal(Signal::SIGHUP);
         pool.program.line("all new workers are ready");
@@ -170,13 +164,8 @@ fn a_response_behind_an_unread_body_survives_the_reload() {
     }
 }
 
-/// Whether a line with this text has been written.
-fn said(pool: &mut Pool, text: &str) -> bool {
-    pool.program.lines().iter().any(|line| line.contains(text))
-}
-
 #[test]
-fn a_reload_is_done_when_the_old_workers_have_exited_and_shown_as_running_until_then() {
+fn a_reload_is_running_until_all_old_workers_have_exited() {
     let mut pool = Pool::start(Transport::Unix, 1, &[]);
     let old = pool.workers[0];
     let mut paused = pool.paused(false);
@@ -186,13 +175,13 @@ fn a_reload_is_done_when_the_old_workers_have_exited_and_shown_as_running_until_
         .line("all new workers are ready; waiting for 1 old worker to exit");
     assert!(pool.program.call(&call("/")).text().contains("Hello"));
     assert_eq!(pool.status()["reload"]["state"], "running");
-    // Another one waits for none of them.
+    // Another reload does not wait for the old workers.
     pool.program.signal(Signal::SIGHUP);
     pool.program.line("reload begun");
     pool.program
         .line("all new workers are ready; waiting for 2 old workers to exit");
     pool.program.line("exited with status 0");
-    assert!(!said(&mut pool, "reload done"));
+    assert_eq!(pool.program.count("reload done"), 0);
     drop(gate);
     assert!(paused.response_to(ID).text().contains("waited"));
     pool.program
@@ -205,7 +194,7 @@ fn a_reload_is_done_when_the_old_workers_have_exited_and_shown_as_running_until_
 }
 
 #[test]
-fn an_old_worker_that_does_not_exit_is_killed_and_then_the_reload_is_done() {
+fn an_old_worker_that_does_not_exit_is_killed_and_the_reload_completes() {
     let mut pool = Pool::start(Transport::Unix, 1, &[("FCGIPM_DIE_TIMEOUT", "0.5")]);
     let old = pool.workers[0];
     let _paused = pool.paused(false);
@@ -215,7 +204,7 @@ fn an_old_worker_that_does_not_exit_is_killed_and_then_the_reload_is_done() {
     pool.program
         .line(&format!("worker (pid {old}) killed by SIGKILL"));
     pool.program.line("reload done");
-    // A stop that checks for kills would find this one.
+    // Without `stop()`, which would object to the kill.
     pool.program.signal(Signal::SIGTERM);
     assert_eq!(pool.program.wait().code(), Some(0));
 }

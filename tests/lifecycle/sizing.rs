@@ -1,4 +1,4 @@
-//! Workers by load.
+//! The number of workers, by load and by signals.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::peer::pool::{Pool, call};
 use super::peer::program::{Program, TRANSPORTS, Transport};
 use super::peer::records::ID;
-use super::{Load, ask_in_two_segments, ask_on_kept};
+use super::{Load, ask_in_two_segments, ask_keep_alive};
 
 fn dynamic(transport: Transport, start: usize, most: usize, spare: (&str, &str)) -> Pool {
     let start_text = start.to_string();
@@ -23,7 +23,7 @@ fn dynamic(transport: Transport, start: usize, most: usize, spare: (&str, &str))
 }
 
 #[test]
-fn twenty_slow_requests_at_once_have_twenty_workers_within_a_second() {
+fn twenty_concurrent_slow_requests_start_twenty_workers_within_a_second() {
     for transport in TRANSPORTS {
         let mut pool = dynamic(transport, 2, 20, ("1", "3"));
         let asked = Instant::now();
@@ -38,7 +38,7 @@ fn twenty_slow_requests_at_once_have_twenty_workers_within_a_second() {
         for connection in &mut slow {
             assert!(connection.response_to(ID).text().contains("waited"));
         }
-        // And the pool shrinks again to three idle ones.
+        // The pool shrinks to three idle workers.
         for _ in 3..20 {
             pool.program.line("exited with status 0");
         }
@@ -46,11 +46,9 @@ fn twenty_slow_requests_at_once_have_twenty_workers_within_a_second() {
     }
 }
 
-/// How many workers are ready, by the log.
-fn alive(pool: &mut Pool) -> usize {
-    let lines = pool.program.lines();
-    let count = |what| lines.iter().filter(|line| line.contains(what)).count();
-    count(") ready") - count(") exited")
+/// The number of ready workers, by the log.
+fn ready(pool: &mut Pool) -> usize {
+    pool.program.count(") ready") - pool.program.count(") exited")
 }
 
 #[test]
@@ -65,7 +63,7 @@ fn growing_and_shrinking_lose_nothing() {
     );
     for _ in 0..3 {
         let mut slow: Vec<_> = (0..6).map(|_| pool.paused(false)).collect();
-        while alive(&mut pool) < 6 {
+        while ready(&mut pool) < 6 {
             pool.program.line("worker (pid ");
         }
         let gate = pool.let_through(6);
@@ -73,12 +71,12 @@ fn growing_and_shrinking_lose_nothing() {
             assert!(connection.response_to(ID).text().contains("waited"));
         }
         drop(gate);
-        // Two spare ones, and the one that serves.
-        while alive(&mut pool) > 3 {
+        // Two spare workers, and the busy one.
+        while ready(&mut pool) > 3 {
             pool.program.line("worker (pid ");
         }
         for connection in &mut kept {
-            ask_on_kept(connection).unwrap();
+            ask_keep_alive(connection).unwrap();
         }
     }
     println!("measured: {} requests beside the bursts", quiet.finish());
@@ -86,7 +84,7 @@ fn growing_and_shrinking_lose_nothing() {
 }
 
 #[test]
-fn on_demand_there_is_no_worker_until_a_request_comes_and_none_after() {
+fn on_demand_there_is_no_worker_before_and_after_requests() {
     for transport in TRANSPORTS {
         let environment = [
             ("FCGIPM_PM", "ondemand"),
@@ -101,14 +99,13 @@ fn on_demand_there_is_no_worker_until_a_request_comes_and_none_after() {
             assert!(pool.program.call(&call("/")).text().contains("Hello"));
             pool.program.line("exited with status 0");
         }
-        let lines = pool.program.lines();
-        assert!(!lines.iter().any(|l| l.contains("emergency")), "{lines:#?}");
+        assert_eq!(pool.program.count("emergency"), 0);
         pool.stop();
     }
 }
 
 #[test]
-fn a_reload_of_a_pool_that_is_sized_by_load_replaces_all_workers() {
+fn a_reload_of_a_dynamic_pool_replaces_all_workers() {
     let mut pool = dynamic(Transport::Unix, 2, 10, ("1", "10"));
     let mut slow: Vec<_> = (0..6).map(|_| pool.paused(false)).collect();
     for _ in 2..6 {
@@ -126,7 +123,7 @@ fn a_reload_of_a_pool_that_is_sized_by_load_replaces_all_workers() {
 }
 
 #[test]
-fn ttin_and_ttou_are_one_worker_more_and_one_less() {
+fn ttin_adds_a_worker_and_ttou_removes_one() {
     let mut pool = Pool::start(Transport::Unix, 2, &[]);
     pool.program.signal(Signal::SIGTTIN);
     pool.program.line("number of workers set to 3");
@@ -138,7 +135,7 @@ fn ttin_and_ttou_are_one_worker_more_and_one_less() {
 }
 
 #[test]
-fn contradictions_are_errors_that_name_both() {
+fn contradictory_options_are_errors_that_name_both() {
     for (name, value, message) in [
         (
             "FCGIPM_MIN_SPARE",
@@ -169,14 +166,14 @@ fn contradictions_are_errors_that_name_both() {
 }
 
 #[test]
-fn a_stop_of_a_pool_without_workers_answers_what_waits() {
+fn a_stop_of_a_pool_without_workers_answers_queued_requests() {
     for transport in TRANSPORTS {
         let (mut command, gate) = super::peer::pool::command(3, &[("FCGIPM_PM", "ondemand")]);
         command.env("FCGIPM_N_PROCESSES", "3");
         let program = Program::start(command, transport);
         let mut pool = Pool::ready(program, gate, 0);
         pool.program.line("managing");
-        // It finds both at once.
+        // It finds the request and the signal at the same time.
         pool.program.signal(Signal::SIGSTOP);
         let mut waiting = pool.program.connect();
         waiting.send(&call("/").bytes());

@@ -1,4 +1,4 @@
-//! TERM: whatever was accepted is answered, then everybody leaves.
+//! SIGTERM: accepted requests are answered, and all processes exit.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use nix::unistd::Pid;
 
 use super::peer::program::{TRANSPORTS, ended_within, listen};
 use super::peer::records::{GET_VALUES, GET_VALUES_RESULT, ID, record};
-use super::{Load, Pool, ask_in_two_segments, ask_on_kept, call};
+use super::{Load, Pool, ask_in_two_segments, ask_keep_alive, call};
 
 #[test]
-fn what_was_accepted_is_answered_and_what_was_not_waits_for_the_next_manager() {
+fn accepted_requests_are_answered_and_others_wait_for_the_next_manager() {
     for transport in TRANSPORTS {
-        // The test holds the listening socket, as systemd would: what nobody accepted stays in it.
+        // The test holds the listening socket, as systemd would, and with it the queue.
         let (listener, address) = listen(transport);
         let mut pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 3, &[]);
         let asked = address.clone();
@@ -36,7 +36,7 @@ fn what_was_accepted_is_answered_and_what_was_not_waits_for_the_next_manager() {
 }
 
 #[test]
-fn while_silent_and_keep_alive_connections_are_watched() {
+fn accepted_requests_are_answered_beside_silent_and_idle_connections() {
     for transport in TRANSPORTS {
         let (listener, address) = listen(transport);
         let mut pool = Pool::start_on(listener.try_clone().unwrap(), address.clone(), 2, &[]);
@@ -48,10 +48,10 @@ fn while_silent_and_keep_alive_connections_are_watched() {
         );
         for _ in 0..10 {
             let mut kept = address.connect();
-            ask_on_kept(&mut kept).unwrap();
+            ask_keep_alive(&mut kept).unwrap();
             let silent: Vec<_> = (0..3).map(|_| address.connect()).collect();
-            // They are accepted in their order: behind this, the silent ones are known.
-            ask_on_kept(&mut kept).unwrap();
+            // After this answer, the silent connections have been accepted.
+            ask_keep_alive(&mut kept).unwrap();
             pool.program.signal(Signal::SIGTERM);
             pool.assert_stopped();
             drop(silent);
@@ -79,7 +79,7 @@ fn a_request_whose_parameters_are_still_arriving_is_answered() {
     }
 }
 
-/// The worker finds the order to leave and the begun request at the same time.
+/// The worker finds the order to retire and the beginning of the request at the same time.
 #[test]
 fn a_request_that_had_begun_on_a_keep_alive_connection_is_answered() {
     for transport in TRANSPORTS {
@@ -87,13 +87,13 @@ fn a_request_that_had_begun_on_a_keep_alive_connection_is_answered() {
             let mut pool = Pool::start(transport, 1, &[]);
             let worker = Pid::from_raw(pool.workers[0]);
             let mut kept = pool.program.connect();
-            ask_on_kept(&mut kept).unwrap();
+            ask_keep_alive(&mut kept).unwrap();
             kill(worker, Signal::SIGSTOP).unwrap();
             let request = call("/hash").body("abc").keep(true);
             let (head, bytes) = (request.head(), request.bytes());
-            // Either between the records of PARAMS, of which the last is empty, or behind them.
+            // Either before the last record of PARAMS, which is empty, or after it.
             let cut = head.len() - if parameters_complete { 0 } else { 8 };
-            // The answer to a question tells that somebody reads.
+            // The answer to FCGI_GET_VALUES shows that the worker reads.
             kept.send(&[&bytes[..cut], &record(GET_VALUES, 0, &[])].concat());
             pool.program.signal(Signal::SIGTERM);
             pool.program.line("stopping 1 worker");
@@ -109,11 +109,11 @@ fn a_request_that_had_begun_on_a_keep_alive_connection_is_answered() {
 }
 
 #[test]
-fn requests_that_were_sent_ahead_are_answered() {
+fn pipelined_requests_are_answered() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 1, &[]);
         let mut kept = pool.program.connect();
-        ask_on_kept(&mut kept).unwrap();
+        ask_keep_alive(&mut kept).unwrap();
         let mut paused = pool.paused(false);
         let gate = pool.gate();
         kept.send(&call("/").keep(true).bytes().repeat(3));
@@ -130,12 +130,12 @@ fn requests_that_were_sent_ahead_are_answered() {
 }
 
 #[test]
-fn a_peer_that_sends_ahead_without_end_holds_up_neither_stop_nor_reload() {
+fn endless_pipelined_requests_delay_neither_stop_nor_reload() {
     for transport in TRANSPORTS {
         for signal in [Signal::SIGTERM, Signal::SIGHUP] {
             let mut pool = Pool::start(transport, 1, &[]);
             let mut connection = pool.program.connect();
-            let (at_work, begun) = std::sync::mpsc::channel();
+            let (answered, first_answers) = std::sync::mpsc::channel();
             let feeder = std::thread::spawn(move || {
                 let requests = call("/").keep(true).bytes().repeat(50);
                 while connection.try_send(&requests).is_ok() {
@@ -144,10 +144,10 @@ fn a_peer_that_sends_ahead_without_end_holds_up_neither_stop_nor_reload() {
                             return;
                         }
                     }
-                    let _ = at_work.send(());
+                    let _ = answered.send(());
                 }
             });
-            begun.recv().unwrap();
+            first_answers.recv().unwrap();
             pool.program.signal(signal);
             assert!(
                 ended_within(pool.workers[0], Duration::from_secs(5)),
@@ -163,12 +163,12 @@ fn a_peer_that_sends_ahead_without_end_holds_up_neither_stop_nor_reload() {
 }
 
 #[test]
-fn idle_keep_alive_connections_do_not_hold_up_the_stop() {
+fn idle_connections_do_not_delay_the_stop() {
     for transport in TRANSPORTS {
         let pool = Pool::start(transport, 2, &[]);
         let mut kept: Vec<_> = (0..50).map(|_| pool.program.connect()).collect();
         kept.iter_mut()
-            .for_each(|connection| ask_on_kept(connection).unwrap());
+            .for_each(|connection| ask_keep_alive(connection).unwrap());
         let start = Instant::now();
         pool.stop();
         assert!(
@@ -182,7 +182,7 @@ fn idle_keep_alive_connections_do_not_hold_up_the_stop() {
 }
 
 #[test]
-fn a_worker_that_does_not_leave_is_killed_after_die_timeout() {
+fn a_worker_that_does_not_exit_is_killed_after_die_timeout() {
     let mut pool = Pool::start(TRANSPORTS[0], 2, &[("FCGIPM_DIE_TIMEOUT", "0.5")]);
     let mut paused = pool.paused(false);
     let gate = pool.gate();
@@ -195,7 +195,7 @@ fn a_worker_that_does_not_leave_is_killed_after_die_timeout() {
         "{elapsed:?}"
     );
     assert_eq!(pool.program.wait().code(), Some(0));
-    // Its client gets that answer.
+    // Its client still receives a response.
     let response = paused.response_to(ID);
     assert!(response.text().starts_with("Status: 504 "), "{response:?}");
     assert_eq!(response.app_status, 137);
@@ -203,7 +203,7 @@ fn a_worker_that_does_not_leave_is_killed_after_die_timeout() {
 }
 
 #[test]
-fn a_stop_during_a_reload_ends_both() {
+fn a_stop_during_a_reload_stops_old_and_new_workers() {
     for _ in 0..5 {
         let mut pool = Pool::start(TRANSPORTS[0], 4, &[]);
         pool.program.signal(Signal::SIGHUP);

@@ -1,4 +1,4 @@
-//! Several threads of one program, each with a loop on the same listening socket.
+//! Several threads of a program, each with its own loop on the same listening socket.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn program(transport: Transport) -> Program {
 }
 
 #[test]
-fn requests_on_a_thread_each_are_independent() {
+fn requests_of_several_threads_are_independent() {
     for transport in TRANSPORTS {
         let program = program(transport);
         let mut open: Vec<_> = (0..THREADS).map(|_| program.connect()).collect();
@@ -28,11 +28,7 @@ fn requests_on_a_thread_each_are_independent() {
             connection.send(&request("/thread").keep(true).head());
             threads.insert(connection.record().content);
         }
-        assert_eq!(
-            threads.len(),
-            THREADS,
-            "each is served while the others are"
-        );
+        assert_eq!(threads.len(), THREADS, "a thread served more than one");
         for (i, connection) in open.iter_mut().enumerate().rev() {
             let body = format!("body {i}");
             connection.send(&stream(STDIN, ID, body.as_bytes()));
@@ -41,7 +37,7 @@ fn requests_on_a_thread_each_are_independent() {
                 format!("{body}|ok ok ok end=1")
             );
         }
-        // A keep-alive connection stays with its thread, and new ones find any.
+        // A keep-alive connection stays with its thread, and any thread accepts new ones.
         for _ in 0..50 {
             for connection in &mut open {
                 assert_eq!(
@@ -55,7 +51,7 @@ fn requests_on_a_thread_each_are_independent() {
 }
 
 #[test]
-fn retiring_from_another_thread_reaches_every_loop() {
+fn a_retirement_by_another_thread_reaches_every_loop() {
     for transport in TRANSPORTS {
         for watched in [false, true] {
             let mut program = program(transport);
@@ -70,7 +66,7 @@ fn retiring_from_another_thread_reaches_every_loop() {
             for _ in 1..THREADS {
                 program.line("app: accept: FCGIPM_ERETIRED");
             }
-            // The one that serves a request finishes it first.
+            // The busy thread finishes its request first.
             busy.send(&stream(STDIN, ID, b"body"));
             assert_eq!(busy.response().text(), "body|ok ok ok end=1");
             program.line("app: accept: FCGIPM_ERETIRED");

@@ -1,16 +1,16 @@
-//! Workers that exit on their own with status 0 after a request, as gitweb's do behind an error page.
+//! Workers that exit on their own with status 0 after a request, as gitweb does after an error page.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 
+use super::peer::connection::LIMIT;
 use super::peer::pool::{Pool, call};
-use super::peer::program::{TRANSPORTS, Transport, ended_within, folder};
+use super::peer::program::{TRANSPORTS, Transport, ended_within};
 use super::peer::records::ID;
+use super::start_script::StartScript;
 
-/// What must not be logged: back-off, its limit, or that nobody is ready.
+/// The log has no message of back-off, of its limit, or that no worker is ready.
 fn assert_not_throttled(pool: &mut Pool) {
     for line in pool.program.lines() {
         for word in [
@@ -24,7 +24,7 @@ fn assert_not_throttled(pool: &mut Pool) {
 }
 
 #[test]
-fn eight_requests_a_second_are_answered_immediately_though_four_of_five_end_their_worker() {
+fn eight_requests_per_second_are_answered_promptly_although_most_end_their_worker() {
     for transport in TRANSPORTS {
         let mut pool = Pool::start(transport, 4, &[]);
         let began = Instant::now();
@@ -57,33 +57,30 @@ fn eight_requests_a_second_are_answered_immediately_though_four_of_five_end_thei
 }
 
 #[test]
-fn a_worker_that_was_ready_served_and_exited_between_two_looks_of_the_manager_has_not_failed() {
-    let folder = folder();
-    let (script, gate) = (folder.join("start"), folder.join("start-gate"));
-    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
-    fs::write(&script, "true").unwrap();
-    let start = format!("exec sh {}", script.display());
-    let mut pool = Pool::start(Transport::Unix, 1, &[("HELLO_START", &start)]);
+fn a_worker_that_served_and_exited_between_two_polls_of_the_manager_has_not_failed() {
+    let start = StartScript::new("true");
+    let gate = start.gate("gate");
+    let mut pool = Pool::start(Transport::Unix, 1, &[("HELLO_START", &start.command())]);
     // The old worker is busy, and the new one waits before it is ready.
     let mut paused = pool.paused(false);
     let pause = pool.gate();
-    fs::write(&script, format!("exec cat {}", gate.display())).unwrap();
+    start.change(&gate.wait());
     pool.program.signal(Signal::SIGHUP);
     pool.program.line("reload begun");
     let line = pool.program.line(" started");
     let (_, rest) = line.split_once("worker (pid ").unwrap();
     let fresh: i32 = rest.split_once(')').unwrap().0.parse().unwrap();
-    let opened = fs::File::options().write(true).open(&gate).unwrap();
+    let opened = gate.reached();
     pool.program.suspend();
     let asked = std::thread::spawn({
         let address = pool.program.address.clone();
         move || address.call(&call("/exit")).text()
     });
-    fs::write(&script, "true").unwrap();
+    start.change("true");
     drop(opened);
     let text = asked.join().unwrap();
     assert!(text.contains(&format!("worker {fresh},")), "{text}");
-    assert!(ended_within(fresh, Duration::from_secs(30)));
+    assert!(ended_within(fresh, LIMIT));
     pool.program.signal(Signal::SIGCONT);
     let line = pool.program.line(&format!("worker (pid {fresh})"));
     assert!(line.ends_with("ready"), "{line}");
@@ -94,18 +91,12 @@ fn a_worker_that_was_ready_served_and_exited_between_two_looks_of_the_manager_ha
     assert!(paused.response_to(ID).text().contains("waited"));
     pool.program.line("reload done");
     assert_not_throttled(&mut pool);
-    let failed = pool
-        .program
-        .lines()
-        .iter()
-        .any(|line| line.contains("reload failed"));
-    assert!(!failed);
+    assert_eq!(pool.program.count("reload failed"), 0);
     pool.stop();
-    let _ = fs::remove_dir_all(folder);
 }
 
 #[test]
-fn one_that_exits_with_another_status_behind_its_request_still_backs_off() {
+fn a_worker_that_exits_with_another_status_after_its_request_still_causes_back_off() {
     let mut pool = Pool::start(Transport::Unix, 1, &[]);
     let address = pool.program.address.clone();
     let asked = std::thread::spawn(move || {

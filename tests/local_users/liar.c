@@ -1,9 +1,9 @@
-/* Another user's process that wants to be taken for a manager.
+/* A process of another user that pretends to be a manager.
  *
- *   liar scoreboard FILE PID   has a memfd with the bytes of FILE, in which PID is replaced by its own
- *   liar fifo                  has a FIFO that /proc shows under the name of a scoreboard
+ *   liar scoreboard FILE PID   opens a memfd with the content of FILE, and replaces PID by its own pid
+ *   liar fifo                  opens a FIFO that has the name of a scoreboard in /proc
  *
- * Prints a line when that is so, and waits to be killed. */
+ * Prints a line when it is ready, and waits to be killed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -54,7 +54,7 @@ static void fifo(void)
     check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0, "private mounts");
     check(mount("none", "/mnt", "tmpfs", 0, NULL) < 0, "tmpfs");
     check(mkfifo(path, 0600) < 0, path);
-    /* A process that opens it for reading waits for a writer. */
+    /* Another process that opened it for reading would wait for a writer. */
     check(open(path, O_RDONLY | O_NONBLOCK) < 0, path);
     check(umount2("/mnt", MNT_DETACH) < 0, "umount");
 }

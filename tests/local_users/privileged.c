@@ -1,4 +1,4 @@
-/* A daemon that an administrator made set-user-ID root: a manager with one worker, and options from the environment. */
+/* A set-user-ID root daemon: a manager of one worker, with options from the environment. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static int fail(void)
 
 int main(int argc, char **argv)
 {
-    /* Becomes another program, which inherits the privileges. */
+    /* Executes another program, which inherits the privileges. */
     if (argc > 2 && strcmp(argv[1], "exec") == 0) {
         execv(argv[2], argv + 2);
         perror(argv[2]);

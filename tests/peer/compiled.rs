@@ -1,4 +1,4 @@
-//! What the tests run: products of the build, and C programs that are compiled for them.
+//! Programs that tests run: products of the build, and C programs that they compile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,29 +17,29 @@ pub(crate) fn product(name: &str) -> PathBuf {
     path
 }
 
-/// Where the drop-in for libfcgi is, with its headers; as a process that has loaded it names it.
+/// The folder of the drop-in for libfcgi and its headers, as it appears in the maps of a process.
 pub(crate) fn dropin() -> PathBuf {
     let library = product("../dropin/libfcgi.so.0").canonicalize().unwrap();
     library.parent().unwrap().to_owned()
 }
 
-/// A fresh folder, short enough in name for a socket in it.
+/// A new folder, whose path is short enough for a socket in it.
 pub(crate) fn folder() -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let path = nix::unistd::mkdtemp(&std::env::temp_dir().join("fcgipm-XXXXXX")).unwrap();
-    // Web servers, and workers, are other users.
+    // Web servers and workers may run as other users.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
 
-/// Compiles a C program of the tests against the header and the shared library; once per process.
+/// Compiles a C program of the tests with the header and the shared library, once per process.
 pub(crate) fn compiled(source: &str) -> PathBuf {
     let library = product("libfcgipm.so");
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     build(source, &["-pedantic"], &include, &library)
 }
 
-/// The same for one on FCGX: against the drop-in for libfcgi, and its headers.
+/// The same for a program on FCGX, with the headers and the library of the drop-in.
 pub(crate) fn compiled_on_dropin(source: &str) -> PathBuf {
     let dropin = dropin();
     build(
@@ -52,7 +52,7 @@ pub(crate) fn compiled_on_dropin(source: &str) -> PathBuf {
 
 fn build(source: &str, flags: &[&str], include: &Path, library: &Path) -> PathBuf {
     static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
-    // Who panics in here has not compiled; the others may still.
+    // A panic of another test leaves only complete entries.
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, path)) = done.iter().find(|(name, _)| name == source) {
         return path.clone();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::records::{END, ID, Record, Request, Response, STDERR, STDOUT};
 
-/// A wait longer than this has failed.
+/// The maximum time to wait for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Connection {
 }
 
 impl Address {
-    /// The same as OpenSocket takes it.
+    /// The address in the syntax of OpenSocket.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Unix(path) => path.to_str().unwrap().to_owned(),
@@ -39,7 +39,7 @@ impl Address {
         }
     }
 
-    /// Whether connecting fails: it is refused immediately, or not answered.
+    /// Whether a connection is refused, or not accepted in time.
     pub(crate) fn is_closed(&self) -> bool {
         match self {
             Self::Unix(path) => UnixStream::connect(path).is_err(),
@@ -49,7 +49,7 @@ impl Address {
         }
     }
 
-    /// Removes the socket file and its folder, for a test that made them itself.
+    /// Removes the folder of the socket, for a test that has created it.
     pub(crate) fn remove(&self) {
         if let Self::Unix(path) = self
             && let Some(folder) = path.parent()
@@ -85,7 +85,7 @@ impl Address {
         })
     }
 
-    /// One request on a connection of its own, which must be closed behind the response.
+    /// Sends a request on a new connection, which the program must close after the response.
     pub(crate) fn call(&self, request: &Request) -> Response {
         let mut connection = self.connect();
         connection.send(&request.bytes());
@@ -108,8 +108,8 @@ impl Connection {
         }
     }
 
-    /// Sends what the program takes of it: it may have closed the connection before the end.
-    pub(crate) fn offer_in(&mut self, bytes: &[u8], piece: usize) {
+    /// Sends in pieces until the program closes the connection.
+    pub(crate) fn try_send_in(&mut self, bytes: &[u8], piece: usize) {
         let _ = bytes
             .chunks(piece)
             .try_for_each(|piece| self.try_send(piece));
@@ -119,7 +119,7 @@ impl Connection {
         bytes.chunks(piece).for_each(|piece| self.send(piece));
     }
 
-    /// Nothing more will be sent.
+    /// Shuts down the sending side.
     pub(crate) fn end(&self) {
         let _ = match &self.socket {
             Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
@@ -130,11 +130,11 @@ impl Connection {
     /// Closes a TCP connection so that its peer gets a reset.
     pub(crate) fn reset(self) {
         use nix::sys::socket::{setsockopt, sockopt};
-        let at_once = nix::libc::linger {
+        let immediately = nix::libc::linger {
             l_onoff: 1,
             l_linger: 0,
         };
-        setsockopt(&self, sockopt::Linger, &at_once).unwrap();
+        setsockopt(&self, sockopt::Linger, &immediately).unwrap();
     }
 
     fn receive(&mut self) -> std::io::Result<usize> {
@@ -145,7 +145,7 @@ impl Connection {
                 Socket::Tcp(socket) => socket.read(&mut buffer),
             };
             match count {
-                // With a time limit a read also ends when this process was stopped and continues (signal(7)).
+                // A read with a timeout is interrupted when this process is stopped and continued (signal(7)).
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 count => break count?,
             }
@@ -234,29 +234,29 @@ impl Connection {
         }
     }
 
-    /// Sends a request and takes its response.
+    /// Sends a request, and reads its response.
     pub(crate) fn call(&mut self, request: &Request) -> Response {
         self.send(&request.bytes());
         self.response_to(request.id)
     }
 
-    /// Waits for the connection's end: nothing comes before it.
+    /// Waits until the connection is closed, with no data before that.
     pub(crate) fn assert_closed(&mut self) {
         match self.try_record() {
             Ok(None) => {}
-            // What was sent and not read makes the kernel's close a reset.
+            // The kernel resets a connection that is closed with unread data.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             other => panic!("the end of the connection was expected: {other:?}"),
         }
     }
 
-    /// Waits for the connection's end; all that comes before it.
+    /// Returns all data until the connection is closed.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.drain();
         std::mem::take(&mut self.received)
     }
 
-    /// Waits for the connection's end and throws away what comes before it.
+    /// Discards all data until the connection is closed.
     pub(crate) fn drain(&mut self) {
         while matches!(self.receive(), Ok(count) if count > 0) {}
     }

@@ -1,4 +1,4 @@
-//! Tests of a target without the usual harness: one at a time, on the main thread, with what they print.
+//! A harness that runs tests one at a time on the main thread, and shows their output.
 
 /// Names the tests for [`run`].
 macro_rules! tests {
@@ -10,8 +10,8 @@ macro_rules! tests {
     };
 }
 
-/// Runs those that the command line asks for, and ends the process. A filter is a part of a name; `--exact` and other
-/// options of the usual harness mean nothing here.
+/// Runs the tests that the command line selects, and exits. A filter is a part of a name. It ignores
+/// `--exact` and other options of the standard harness.
 pub(crate) fn run(tests: &[(&str, fn())]) -> ! {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let filter = arguments.iter().find(|a| !a.starts_with('-'));

@@ -1,5 +1,5 @@
-//! What tests with real processes share: the web server's side of FastCGI, and programs to talk to.
-#![allow(dead_code)] // Each test target uses its part.
+//! Shared by tests with real processes: the web server's side of FastCGI, and its applications.
+#![allow(dead_code)] // Each test target uses a part of it.
 
 pub(crate) mod compiled;
 pub(crate) mod connection;

@@ -18,7 +18,7 @@ use super::records::{
 pub(crate) struct Pool {
     pub(crate) program: Program,
     pub(crate) workers: Vec<i32>,
-    /// A fifo that a request for /pause waits for.
+    /// The FIFO that a request for /pause waits for.
     pub(crate) gate: PathBuf,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn command(workers: usize, environment: &[(&str, &str)]) -> (Command,
     (command, gate)
 }
 
-/// A command that becomes another one: its arguments are followed by that one's, and it has its environment.
+/// A command that executes another one, whose arguments are appended, with its environment.
 pub(crate) fn followed_by(mut first: Command, then: &Command) -> Command {
     first.arg(then.get_program()).args(then.get_args());
     for (name, value) in then.get_envs() {
@@ -43,7 +43,7 @@ pub(crate) fn followed_by(mut first: Command, then: &Command) -> Command {
     first
 }
 
-/// A shell that does this and becomes another command.
+/// A shell that runs a script, and then executes another command.
 pub(crate) fn shell(script: &str, then: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{script} && exec \"$0\" \"$@\"")]);
@@ -70,7 +70,7 @@ impl Pool {
         Self::ready(Program::start_on(command, listener, address), gate, workers)
     }
 
-    /// Opens the address itself, and ends it.
+    /// The same, with a manager that opens the address itself.
     pub(crate) fn start_opening(
         address: &Address,
         workers: usize,
@@ -99,31 +99,32 @@ impl Pool {
         pool
     }
 
-    /// Waits for the next worker that is ready.
+    /// Waits for the next worker that is ready, and returns its pid.
     pub(crate) fn next_ready(&mut self) -> i32 {
         let line = self.program.line(") ready");
         let (_, rest) = line.split_once("worker (pid ").unwrap();
         rest.split_once(')').unwrap().0.parse().unwrap()
     }
 
-    /// A connection on which a worker waits at the gate.
+    /// A connection with a request that waits at the gate.
     pub(crate) fn paused(&self, keep: bool) -> Connection {
         let mut connection = self.program.connect();
         connection.send(&call("/pause").keep(keep).bytes());
         connection
     }
 
-    /// Waits until a worker is at the gate. It continues when this writes or is dropped.
+    /// Waits until a worker is at the gate. It continues when the file is written or dropped.
     pub(crate) fn gate(&self) -> File {
         let gate = self.gate.clone();
         let (opened, wait) = mpsc::channel();
-        // A fifo opens when there is somebody at the other end.
+        // Opening a FIFO waits for a reader.
         thread::spawn(move || opened.send(File::options().write(true).open(gate)));
         let found = wait.recv_timeout(LIMIT);
-        found.expect("a worker stands at the gate").unwrap()
+        found.expect("a worker is at the gate").unwrap()
     }
 
-    /// Lets this number of workers through the gate, later ones too, as long as this lives.
+    /// Lets this number of workers through the gate, including later ones, as long as the file is
+    /// open.
     pub(crate) fn let_through(&self, count: usize) -> File {
         let both = File::options().read(true).write(true).open(&self.gate);
         let mut gate = both.unwrap();
@@ -131,7 +132,7 @@ impl Pool {
         gate
     }
 
-    /// A connection that a worker has accepted and whose parameters it is reading, and the rest of them.
+    /// A connection whose parameters a worker is reading, and the rest of the request.
     pub(crate) fn half(&self, request: &Request) -> (Connection, Vec<u8>) {
         let mut connection = self.program.connect();
         let params = request.pairs();
@@ -141,13 +142,13 @@ impl Pool {
         assert_eq!(
             connection.record().kind,
             GET_VALUES_RESULT,
-            "somebody reads"
+            "no worker reads"
         );
         let rest = stream(PARAMS, ID, &params[params.len() / 2..]);
         (connection, [rest, record(STDIN, ID, &[])].concat())
     }
 
-    /// What the status command says of it.
+    /// The output of the status command.
     pub(crate) fn status(&self) -> serde_json::Value {
         let output = Command::new(product("fcgipm"))
             .args(["status", "--json", &self.program.pid().to_string()])
@@ -157,7 +158,7 @@ impl Pool {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Stops the manager gracefully, and checks that it never had to kill.
+    /// Stops the manager, and checks that it has logged no failure.
     pub(crate) fn stop(mut self) {
         self.program.signal(nix::sys::signal::Signal::SIGTERM);
         self.assert_stopped();

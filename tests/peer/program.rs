@@ -1,4 +1,4 @@
-//! Programs: built from C where need be, started on a listening socket, and ended with the test.
+//! Programs that a test starts on a listening socket, and that end with the test.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-#[allow(unused_imports)] // Each test target uses its part.
+#[allow(unused_imports)] // Each test target uses a part of it.
 pub(crate) use super::compiled::{compiled, compiled_on_dropin, dropin, folder, product};
 use super::connection::{Address, Connection, LIMIT};
 use super::records::{Request, Response};
@@ -26,7 +26,7 @@ pub(crate) enum Transport {
 
 pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Unix, Transport::Tcp];
 
-/// How often a process gave its processor up by waiting, and how often it lost it (proc(5)).
+/// How often a process has waited, and how often it was preempted (proc(5)).
 pub(crate) fn context_switches(pid: i32) -> [u64; 2] {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     ["voluntary", "nonvoluntary"].map(|kind| {
@@ -36,8 +36,8 @@ pub(crate) fn context_switches(pid: i32) -> [u64; 2] {
     })
 }
 
-/// Waits until a process sleeps. A worker whose latest response has arrived, and that nothing else keeps busy, waits for
-/// its next request then.
+/// Waits until a process sleeps. A worker whose last response has arrived, and that has nothing else
+/// to do, then waits for its next request.
 pub(crate) fn wait_until_asleep(pid: i32) {
     let until = Instant::now() + LIMIT;
     loop {
@@ -51,7 +51,7 @@ pub(crate) fn wait_until_asleep(pid: i32) {
     }
 }
 
-/// A listening socket of the test's own, and its address.
+/// A listening socket that the test holds, and its address.
 pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
     match transport {
         Transport::Unix => {
@@ -67,11 +67,11 @@ pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
     }
 }
 
-/// An address on which nobody listens.
+/// An address on which no process listens.
 pub(crate) fn unused(transport: Transport) -> Address {
     match transport {
         Transport::Unix => Address::Unix(folder().join("socket")),
-        // Bound and let go: the kernel does not give the number to another one soon.
+        // Bound and closed: the kernel does not reuse the port soon.
         Transport::Tcp => listen(transport).1,
     }
 }
@@ -84,7 +84,7 @@ pub(crate) struct Program {
     errors: Receiver<String>,
     seen: Vec<String>,
     reaped: bool,
-    /// The socket file is to be removed with it.
+    /// Whether it removes the folder of the socket when it is dropped.
     owns_socket: bool,
 }
 
@@ -97,7 +97,7 @@ impl Program {
         program
     }
 
-    /// The same, on a listening socket that there is.
+    /// The same, on an existing listening socket.
     pub(crate) fn start_on(command: Command, listener: OwnedFd, address: Address) -> Self {
         Self::spawn(command, Stdio::from(listener), address)
     }
@@ -108,7 +108,7 @@ impl Program {
     }
 
     fn spawn(mut command: Command, stdin: Stdio, address: Address) -> Self {
-        // In a process group of its own, so that whatever it starts ends with the test.
+        // In its own process group, so that its children end with the test.
         let mut child = command
             .process_group(0)
             .stdin(stdin)
@@ -134,7 +134,7 @@ impl Program {
         }
     }
 
-    /// The test application, ready.
+    /// Starts the test application, and waits until it is ready.
     pub(crate) fn app(transport: Transport, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(compiled("conformance/app.c"));
         command.arg("fd:0").envs(environment.iter().copied());
@@ -151,7 +151,7 @@ impl Program {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
-    /// Stops it as job control does, and waits until it stands.
+    /// Stops it with SIGSTOP, and waits until it is stopped.
     pub(crate) fn suspend(&self) {
         use nix::sys::wait::{Id, WaitPidFlag, waitid};
         self.signal(Signal::SIGSTOP);
@@ -166,7 +166,7 @@ impl Program {
         self.address.call(request)
     }
 
-    /// Waits for a line on standard error that contains the text. Each line is read once.
+    /// Waits for the next line on standard error that contains the text.
     pub(crate) fn line(&mut self, text: &str) -> String {
         self.line_within(text, LIMIT)
     }
@@ -185,7 +185,7 @@ impl Program {
                     }
                 }
                 Err(error) => panic!(
-                    "no line with '{text}' ({error}); there was {:#?}",
+                    "no line with '{text}' ({error}); the lines are {:#?}",
                     self.seen
                 ),
             }
@@ -198,6 +198,12 @@ impl Program {
         &self.seen
     }
 
+    /// The number of lines so far that contain the text.
+    pub(crate) fn count(&mut self, text: &str) -> usize {
+        let lines = self.lines().iter();
+        lines.filter(|line| line.contains(text)).count()
+    }
+
     /// Everything on standard error, to its end.
     pub(crate) fn all_lines(&mut self) -> &[String] {
         while let Ok(line) = self.errors.recv_timeout(LIMIT) {
@@ -206,7 +212,7 @@ impl Program {
         &self.seen
     }
 
-    /// Waits for the program's end.
+    /// Waits until the program has exited.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.wait_for(LIMIT)
     }
@@ -214,7 +220,7 @@ impl Program {
     pub(crate) fn wait_for(&mut self, limit: Duration) -> ExitStatus {
         assert!(
             ended_within(self.pid(), limit),
-            "pid {} continues; there was {:#?}",
+            "pid {} still runs; its lines are {:#?}",
             self.pid(),
             self.lines()
         );
@@ -222,7 +228,12 @@ impl Program {
         self.child.wait().unwrap()
     }
 
-    /// How often the application ran, this request included.
+    /// Resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        memory(self.pid())
+    }
+
+    /// The number of requests that the application has run, including this one.
     pub(crate) fn served(&self) -> u32 {
         self.call(&super::records::request("/served"))
             .text()
@@ -233,12 +244,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // The group, and only while its leader is not reaped: until then its number is its own.
+        // Only until the leader is reaped: after that, its pid may be reused.
         if !self.reaped {
             let _ = nix::sys::signal::killpg(Pid::from_raw(self.pid()), Signal::SIGKILL);
             let status = self.child.wait();
             if std::thread::panicking() {
-                eprintln!("{status:?}; the program said {:#?}", self.lines());
+                eprintln!("{status:?}; the lines are {:#?}", self.lines());
             }
         }
         if let Address::Unix(path) = &self.address
@@ -250,7 +261,7 @@ impl Drop for Program {
     }
 }
 
-/// What the descriptors of a process lead to.
+/// What the open descriptors of a process refer to.
 pub(crate) fn descriptors_of(pid: i32) -> Vec<String> {
     let links = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter();
     links
@@ -265,7 +276,7 @@ pub(crate) fn descriptors_of(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// Waits for the guardian of a manager that knows this number of workers, and is not one of these.
+/// Waits for the guardian of a manager with this number of workers, other than these guardians.
 pub(crate) fn guardian_of(manager: i32, workers: usize, not: &[i32]) -> i32 {
     let until = Instant::now() + LIMIT;
     loop {
@@ -278,7 +289,8 @@ pub(crate) fn guardian_of(manager: i32, workers: usize, not: &[i32]) -> i32 {
                 let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
                 let links = descriptors_of(*pid);
                 let processes = links.iter().filter(|link| link.contains("pidfd")).count();
-                // The manager's, too. It gives its descriptors up before it takes its name.
+                // One more is that of the manager. It takes its name after it has closed other
+                // descriptors.
                 name.starts_with("guardian of") && processes == workers + 1 && !not.contains(pid)
             });
         if let Some(pid) = found {
@@ -292,39 +304,32 @@ pub(crate) fn guardian_of(manager: i32, workers: usize, not: &[i32]) -> i32 {
     }
 }
 
-/// Waits for the end of a process, whosever child it is.
+/// Waits until a process has exited. It need not be a child of the test.
 pub(crate) fn ended_within(pid: i32, limit: Duration) -> bool {
     use std::os::fd::FromRawFd as _;
-    // SAFETY: two integers in, a descriptor of our own or an error out.
+    // SAFETY: it takes two integers, and returns a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if fd < 0 {
         return true;
     }
-    // SAFETY: just made, owned by nobody else.
+    // SAFETY: the descriptor is new, and has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) };
     readable_within(&fd, limit)
 }
 
-/// Waits until there is something to read, or an end.
+/// Waits until there is data to read, or the end.
 pub(crate) fn readable_within(fd: impl std::os::fd::AsFd, limit: Duration) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let timeout = PollTimeout::try_from(limit).unwrap();
     poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], timeout) == Ok(1)
 }
 
-/// How a process ended, for messages.
+/// How a process has exited, for messages.
 pub(crate) fn ended(status: ExitStatus) -> String {
     format!("code {:?}, signal {:?}", status.code(), status.signal())
 }
 
-impl Program {
-    /// Resident memory in KiB.
-    pub(crate) fn memory(&self) -> u64 {
-        memory(self.pid())
-    }
-}
-
-/// A process's resident memory in KiB.
+/// The resident memory of a process in KiB.
 pub(crate) fn memory(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status

@@ -1,5 +1,5 @@
-//! FastCGI 1.0 as a web server speaks it, written from the specification and sharing nothing with
-//! the library.
+//! The web server's side of FastCGI 1.0, written from the specification without any code of the
+//! library.
 
 pub(crate) const BEGIN: u8 = 1;
 pub(crate) const ABORT: u8 = 2;
@@ -25,7 +25,7 @@ pub(crate) const UNKNOWN_ROLE: u8 = 3;
 /// The request id of most tests.
 pub(crate) const ID: u16 = 1;
 
-/// A record as it was received.
+/// A received record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) kind: u8,
@@ -34,7 +34,7 @@ pub(crate) struct Record {
     pub(crate) padding: usize,
 }
 
-/// A record with padding that is not zero: nobody may look at it.
+/// A record with padding that is not zero, and that the program must ignore.
 pub(crate) fn padded(kind: u8, id: u16, content: &[u8], padding: u8) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     let id = id.to_be_bytes();
@@ -86,7 +86,7 @@ pub(crate) fn stream(kind: u8, id: u16, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A request that a test puts together.
+/// A request that a test composes.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) id: u16,
@@ -148,7 +148,7 @@ impl Request {
         pairs(&list)
     }
 
-    /// BEGIN_REQUEST and the parameters to their end.
+    /// BEGIN_REQUEST, and all parameters.
     pub(crate) fn head(&self) -> Vec<u8> {
         [
             begin(self.id, self.role, self.keep),
@@ -157,13 +157,13 @@ impl Request {
         .concat()
     }
 
-    /// All of it.
+    /// The complete request.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         [self.head(), stream(STDIN, self.id, &self.body)].concat()
     }
 }
 
-/// What came back for one request.
+/// The response to one request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) stdout: Vec<u8>,
@@ -178,7 +178,7 @@ impl Response {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Pairs in the library's flat form.
+    /// The parameters in the answer, which have the form of fcgipm_request_params().
     pub(crate) fn params(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut fields = Vec::new();
         let mut rest = self.stdout.as_slice();
@@ -194,7 +194,7 @@ impl Response {
             .collect()
     }
 
-    /// The value of a parameter that was sent back.
+    /// The value of a parameter in the answer.
     pub(crate) fn param(&self, name: &str) -> Option<Vec<u8>> {
         let found = self
             .params()

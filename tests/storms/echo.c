@@ -1,4 +1,4 @@
-/* Sends each body back, and has handlers that interrupt whatever waits. */
+/* Answers with the body, and installs handlers that interrupt waiting calls. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static void answer(fcgipm_request *request)
     while ((count = fcgipm_request_read(request, body + length, sizeof body - length)) > 0)
         length += (size_t)count;
     (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)header, sizeof header - 1);
-    /* Small pieces and large ones go different ways. */
+    /* Small and large pieces are written in different ways. */
     for (size_t at = 0; at < length; at += piece) {
         piece = at % 3 == 0 ? 100000 : 1001;
         piece = piece < length - at ? piece : length - at;
@@ -40,7 +40,7 @@ static void answer(fcgipm_request *request)
 
 int main(void)
 {
-    /* Not SIGURG: the library has a handler for it. (WINCH is not POSIX; its number is 28 on Linux.) */
+    /* Not SIGURG, which the library handles. POSIX has no SIGWINCH: its number is 28 on Linux. */
     const int signals[] = {SIGALRM, SIGCHLD, 28};
     struct sigaction action = {.sa_handler = on_signal};
     fcgipm_options *options = fcgipm_options_new();

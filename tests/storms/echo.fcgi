@@ -1,4 +1,4 @@
-# Sends each body back, and has handlers that interrupt whatever waits, or ignores these signals.
+# Answers with the body. It installs handlers that interrupt waiting calls, or ignores these signals.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, 0);
 my $pm = FCGIPM::ProcManager->new({ n_processes => 2 });
 my $interrupted = 0;
 my $answer = $ENV{ECHO_IGNORES} ? 'IGNORE' : sub { $interrupted++ };
-# Before there is a worker that could be hit.
+# Before the first worker starts, which a signal would kill.
 @SIG{qw(ALRM WINCH)} = ($answer) x 2;
 $pm->pm_manage();
 $SIG{CHLD} = $answer;

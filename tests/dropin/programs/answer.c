@@ -1,4 +1,4 @@
-/* Responds with its parameters and its body, as many times as SERVE says, with status 3. cgi-fcgi starts it, without
+/* Serves SERVE requests with their parameters, the length of their body, and status 3. cgi-fcgi starts it without
    arguments. */
 
 #include "fcgi_stdio.h"

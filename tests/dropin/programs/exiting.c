@@ -1,4 +1,4 @@
-/* What FCGX_Accept_r returns when a signal asks a program to exit, while it waits and from then on. */
+/* What FCGX_Accept_r returns when a signal asks the program to exit: while it waits, and when it is called again. */
 
 #include <errno.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 
 int main(void)
 {
-    /* Repeatedly, until the wait has noticed. */
+    /* It repeats: a signal that arrives before the wait would be lost. */
     struct itimerval timer = { { 0, 10000 }, { 0, 10000 } }, none = { { 0, 0 }, { 0, 0 } };
     FILE *report = fopen(getenv("REPORT"), "w");
     FCGX_Request request;
@@ -18,7 +18,7 @@ int main(void)
 
     FCGX_Init();
     FCGX_InitRequest(&request, 0, 0);
-    /* The timer sends the signal by which libfcgi is asked to exit. */
+    /* The timer's signal gets libfcgi's handler for SIGTERM. */
     {
         struct sigaction action;
 

@@ -1,4 +1,4 @@
-/* A program that forks in its requests, in groups selected by PATH_INFO. Argument: the number of requests. */
+/* A program that forks in its requests. PATH_INFO selects how. Argument: the number of requests. */
 
 #include <signal.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static FCGX_Request request;
 static pid_t holder;
 static int until_second[2], until_late[2];
 
-/* The parent leaves the request to the child, which responds. */
+/* The parent detaches the request, and the child responds. */
 static void answer_in_child(void)
 {
     static char bytes[400000];
@@ -29,7 +29,7 @@ static void answer_in_child(void)
     FCGX_Free(&request, 1);
 }
 
-/* A child that keeps the connection open for long. */
+/* The child keeps the connection open until the program exits. */
 static void hold(void)
 {
     holder = fork();

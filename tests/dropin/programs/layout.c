@@ -1,4 +1,4 @@
-/* Sizes, offsets, constants, and the types of all functions in the headers. */
+/* Sizes, offsets and constants of the headers, and the types of their functions. */
 
 #define NO_FCGI_DEFINES
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #define NUMBER(name) say(#name " is %ld\n", (long)(name))
 #define TEXT(name) say(#name " is '%s'\n", name)
 
-/* Does not compile with another type. */
+/* Does not compile if the type differs. */
 #define IS(name, ...) say(#name " is as declared: %d\n", _Generic(&name, __VA_ARGS__: 1))
 
 int main(void)

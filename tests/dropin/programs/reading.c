@@ -1,7 +1,6 @@
 /* The reading functions of fcgiapp.h, in groups selected by PATH_INFO. Argument: the number of requests. */
 
-#include "fcgiapp.h"
-#include "report.h"
+#include "groups.h"
 
 static char text[100000];
 
@@ -86,7 +85,7 @@ static void pieces(FCGX_Stream *in)
     line(0, in);
 }
 
-/* Exactly the whole body: only a further read reaches the end. */
+/* Reads exactly the whole body: only another read reaches its end. */
 static void exactly(FCGX_Stream *in)
 {
     get(23, in);
@@ -116,7 +115,7 @@ static void lines(FCGX_Stream *in)
     CALL(FCGX_HasSeenEOF(in));
 }
 
-/* To the start of the buffered data, from every position. */
+/* From every position, pushes bytes back to the start of the buffered data. */
 static void back(FCGX_Stream *in)
 {
     int c;
@@ -153,7 +152,7 @@ static void closing(FCGX_Stream *in)
     CALL(FCGX_FClose(in));
 }
 
-/* A reader accepts no output. */
+/* Writes to a reader. */
 static void as_a_writer(FCGX_Stream *in)
 {
     CALL(FCGX_PutChar('x', in));
@@ -170,7 +169,7 @@ static void as_a_writer(FCGX_Stream *in)
     get(5, in);
 }
 
-/* The cause of the body's end. */
+/* Reports how the body ended. */
 static void ended(FCGX_Stream *in)
 {
     int i;
@@ -190,7 +189,7 @@ static void ended(FCGX_Stream *in)
     CALL(FCGX_FClose(in));
 }
 
-/* A sum over all pieces, independent of the records. */
+/* A checksum over the body, which does not depend on the records. */
 static void large(FCGX_Stream *in)
 {
     unsigned sum = 0, count = 0;
@@ -239,24 +238,19 @@ static const struct {
     { "/filter", filter }, { "/filter-in-time", filter_in_time },
 };
 
+static void run(const char *group, FCGX_Request *request)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (strcmp(groups[i].name, group) == 0)
+            groups[i].run(request->in);
+    CALL(FCGX_FPrintF(request->out, "read\n"));
+}
+
 int main(int argc, char **argv)
 {
-    int left = argc > 1 ? atoi(argv[1]) : 0;
-    FCGX_Request request;
-
     report_open();
-    CALL(FCGX_Init());
-    CALL(FCGX_InitRequest(&request, 0, 0));
-    while (left-- > 0 && FCGX_Accept_r(&request) == 0) {
-        const char *path = FCGX_GetParam("PATH_INFO", request.envp);
-        size_t i;
-
-        say("-- %s\n", path);
-        for (i = 0; i < sizeof groups / sizeof *groups; i++)
-            if (strcmp(groups[i].name, path) == 0)
-                groups[i].run(request.in);
-        CALL(FCGX_FPrintF(request.out, "read\n"));
-        FCGX_Finish_r(&request);
-    }
+    serve_groups(argc > 1 ? atoi(argv[1]) : 0, run);
     return 0;
 }

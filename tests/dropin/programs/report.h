@@ -1,4 +1,4 @@
-/* A program reports to the file that REPORT names, by dprintf(3), independent of the standard files. */
+/* The report of a program, in the file $REPORT. It is not written through stdio, which fcgi_stdio.h replaces. */
 
 #ifndef REPORT_H
 #define REPORT_H
@@ -17,10 +17,10 @@ static inline void report_open(void)
 {
     int fd = open(getenv("REPORT"), O_WRONLY | O_CREAT | O_APPEND, 0600);
 
-    /* Above the numbers of the program's descriptors. */
+    /* The high number leaves the program's descriptors as they would be without a report. */
     report = fcntl(fd, F_DUPFD_CLOEXEC, 200);
     close(fd);
-    /* A program that hangs ends with its test. */
+    /* Ends a program that hangs. */
     alarm(60);
 }
 
@@ -40,11 +40,11 @@ __attribute__((format(__printf__, 1, 2))) static inline void say(const char *for
     errno = before;
 }
 
-/* A call, its result, and errno. */
+/* Reports a call, its result and errno. */
 #define CALL(call) do { long result_; errno = 0; result_ = (long)(call); say("%s = %ld, errno %d\n", #call, result_, errno); } while (0)
-/* Of a pointer only whether it is NULL is reported. */
+/* Reports only whether the returned pointer is NULL. */
 #define NULLNESS(call) do { const void *result_; errno = 0; result_ = (call); say("%s is %s, errno %d\n", #call, result_ ? "there" : "NULL", errno); } while (0)
-/* No result. */
+/* Reports a call without a result. */
 #define DO(call) do { errno = 0; call; say("%s, errno %d\n", #call, errno); } while (0)
 
 #endif

@@ -1,16 +1,15 @@
-/* The life of a request, and what is possible without one. Argument: the group. */
+/* The life of a request, and calls without a request. Argument: the group. */
 
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
-#include "fcgiapp.h"
-#include "report.h"
+#include "groups.h"
 
 static FCGX_Request request;
 
-/* Of the connection only whether there is one is reported. */
+/* Of the connection it reports only whether there is one. */
 static void state(const char *when)
 {
     say("%s: begun %d, in %d, out %d, err %d, connection %d, keeps %d, status %d, flags %d, listens on %d, detached %d\n", when,
@@ -30,7 +29,7 @@ static void answer(const char *text)
     CALL(FCGX_PutS(text, request.out));
 }
 
-static void before(void)
+static void no_request(void)
 {
     int fd;
 
@@ -53,7 +52,7 @@ static void before(void)
     state("attached");
     CALL(FCGX_Detach(&request));
     state("detached");
-    /* Sockets on which nothing can be accepted. */
+    /* Descriptors that are not listening sockets. */
     CALL(FCGX_InitRequest(&request, 999, 0));
     CALL(FCGX_Accept_r(&request));
     state("none");
@@ -87,7 +86,7 @@ static void parameters(void)
     DO(FCGX_Finish_r(&request));
 }
 
-static void lives(void)
+static void lifecycle(void)
 {
     FCGX_Stream *out;
 
@@ -100,10 +99,10 @@ static void lives(void)
     /* Finished by the next Accept. */
     next();
     answer("second");
-    /* Nothing is written. */
+    /* Without a response. */
     next();
     DO(FCGX_Finish_r(&request));
-    /* The streams are closed first. */
+    /* Finished after its streams are closed. */
     next();
     answer("fourth");
     CALL(FCGX_FClose(request.err));
@@ -112,7 +111,7 @@ static void lives(void)
     DO(FCGX_Finish_r(&request));
     /* Abandoned, with the connection. */
     next();
-    answer("given up");
+    answer("abandoned");
     DO(FCGX_Free(&request, 1));
     state("freed");
     DO(FCGX_Free(&request, 1));
@@ -127,8 +126,8 @@ static void lives(void)
     state("finished");
 }
 
-/* Its connection outlives it. */
-static void kept_by_the_program(void)
+/* Freed without closing its connection. */
+static void connection_kept(void)
 {
     int fd;
 
@@ -141,7 +140,8 @@ static void kept_by_the_program(void)
     CALL(close(fd));
 }
 
-static void the_one_request(void)
+/* The functions without an argument for the request. */
+static void global_request(void)
 {
     FCGX_Stream *in, *out, *err;
     FCGX_ParamArray envp;
@@ -170,7 +170,7 @@ static void on_alarm(int signal)
     alarms++;
 }
 
-static void again_and_again(void (*handler)(int))
+static void send_alarms(void (*handler)(int))
 {
     struct sigaction action = { .sa_handler = handler };
     struct itimerval timer = { { 0, 5000 }, { 0, 5000 } };
@@ -183,7 +183,7 @@ static void interrupted(void)
 {
     struct itimerval none = { { 0, 0 }, { 0, 0 } };
 
-    again_and_again(on_alarm);
+    send_alarms(on_alarm);
     CALL(FCGX_InitRequest(&request, 0, FCGI_FAIL_ACCEPT_ON_INTR));
     CALL(FCGX_Accept_r(&request));
     state("interrupted");
@@ -191,7 +191,7 @@ static void interrupted(void)
     setitimer(ITIMER_REAL, &none, NULL);
 }
 
-/* Asked to exit within a request: it is finished, and no other is accepted. */
+/* Asked to exit within a request, which is finished. No other request is accepted. */
 static void shutdown_within(void)
 {
     next();
@@ -263,8 +263,8 @@ static void statuses(void)
     DO(FCGX_Finish_r(&request));
 }
 
-/* Only for the drop-in: libfcgi does not check. */
-static void beyond(void)
+/* Only for the drop-in: libfcgi crashes. */
+static void bad_arguments(void)
 {
     static FCGX_Request zeroes;
 
@@ -304,35 +304,27 @@ static void beyond(void)
 
 int main(int argc, char **argv)
 {
-    const char *group = argc > 1 ? argv[1] : "";
+    static const struct group groups[] = {
+        { "no-request", no_request },
+        { "parameters", parameters },
+        { "lifecycle", lifecycle },
+        { "connection-kept", connection_kept },
+        { "global-request", global_request },
+        { "interrupted", interrupted },
+        { "shutdown-within", shutdown_within },
+        { "term-within", term_within },
+        { "writers", writers },
+        { "open-fails", open_fails },
+        { "statuses", statuses },
+        { "bad-arguments", bad_arguments },
+    };
+    const char *name = argc > 1 ? argv[1] : "";
 
     report_open();
-    if (strcmp(group, "before") == 0)
-        before();
-    FCGX_Init();
-    FCGX_InitRequest(&request, 0, 0);
-    if (strcmp(group, "parameters") == 0)
-        parameters();
-    if (strcmp(group, "lives") == 0)
-        lives();
-    if (strcmp(group, "kept-by-the-program") == 0)
-        kept_by_the_program();
-    if (strcmp(group, "the-one-request") == 0)
-        the_one_request();
-    if (strcmp(group, "interrupted") == 0)
-        interrupted();
-    if (strcmp(group, "shutdown-within") == 0)
-        shutdown_within();
-    if (strcmp(group, "term-within") == 0)
-        term_within();
-    if (strcmp(group, "writers") == 0)
-        writers();
-    if (strcmp(group, "open-fails") == 0)
-        open_fails();
-    if (strcmp(group, "statuses") == 0)
-        statuses();
-    if (strcmp(group, "beyond") == 0)
-        beyond();
-    say("%s: done\n", group);
+    if (strcmp(name, "no-request") != 0) {
+        FCGX_Init();
+        FCGX_InitRequest(&request, 0, 0);
+    }
+    run_group(name, groups, sizeof groups / sizeof *groups);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Saves what getenv(3) returns in each request, and reads all of it in later ones. Argument: the number of requests. */
+/* Saves a string of getenv(3) in each request, and reads all of them in later requests. Argument: the number of requests. */
 
 #include "fcgi_stdio.h"
 #include "report.h"

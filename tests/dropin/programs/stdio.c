@@ -1,5 +1,5 @@
-/* Every function of fcgi_stdio.h, under stdio's names, in groups that PATH_INFO names; as a CGI program and as a
-   FastCGI program. Arguments: how many requests to serve. */
+/* Every function of fcgi_stdio.h, under the names of stdio, in groups selected by PATH_INFO. It runs as a CGI program and
+   as a FastCGI program. Argument: the number of requests. */
 
 #include "fcgi_stdio.h"
 #include "report.h"
@@ -29,7 +29,7 @@ static int with_list(FILE *stream, const char *format, ...)
     return result;
 }
 
-/* All files are still closed. */
+/* The standard files are closed until the first request. */
 static void before_the_first_request(void)
 {
     char text[16] = "";
@@ -155,7 +155,7 @@ static void output(void)
     CALL(fflush(NULL));
 }
 
-/* libfcgi ends the process, or writes something else: it has its own printf. */
+/* Only for the drop-in: libfcgi's own printf ends the process, or writes something else. */
 static void formats(void)
 {
     CALL(printf("%1500d|\n", 7));
@@ -169,7 +169,7 @@ static void formats(void)
     NULLNESS(fopen(NULL, "r"));
 }
 
-/* A request's stream has no position; a CGI program's may be a pipe. */
+/* The stream of a request has no position. In a CGI program it may be a pipe. */
 static void positions(void)
 {
     fpos_t position;

@@ -10,7 +10,7 @@
 #include "fcgio.h"
 #include "report.h"
 
-// A class of the program's uses protected members, and overrides some.
+// A class of the program that calls and overrides protected members.
 class counting : public fcgi_streambuf
 {
 public:
@@ -111,7 +111,7 @@ static void deprecated(FCGX_Request & request)
     errors << "to the log" << std::flush;
 }
 
-// As in MapServer, QGIS and other programs: cin and cout are the request's.
+// cin and cout are those of the request, as in MapServer, QGIS and other programs.
 static void exchanged(FCGX_Request & request)
 {
     std::streambuf *cin_before = std::cin.rdbuf(), *cout_before = std::cout.rdbuf();

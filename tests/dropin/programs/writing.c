@@ -7,8 +7,7 @@
 #include <sys/socket.h>
 #include <wchar.h>
 
-#include "fcgiapp.h"
-#include "report.h"
+#include "groups.h"
 
 static char text[300000];
 
@@ -39,7 +38,7 @@ static void characters(FCGX_Request *request)
     state(request->err);
 }
 
-/* A writer has no input. */
+/* Reads from a writer. */
 static void as_a_reader(FCGX_Request *request)
 {
     FCGX_Stream *out = request->out;
@@ -83,7 +82,7 @@ static void closing(FCGX_Request *request)
 
 static void closing_messages_first(FCGX_Request *request)
 {
-    CALL(FCGX_PutS("said\n", request->err));
+    CALL(FCGX_PutS("a message\n", request->err));
     CALL(FCGX_FClose(request->err));
     CALL(FCGX_PutS("answer", request->out));
     DO(FCGX_SetExitStatus(5, request->err));
@@ -151,7 +150,7 @@ static void formats(FCGX_Request *request)
     CALL(FCGX_FPrintF(request->err, "%s %d\n", "log", 1));
 }
 
-/* Only for the drop-in: libfcgi does not know these, or interprets them differently. */
+/* Only for the drop-in: libfcgi does not have these, or interprets them differently. */
 static void more_formats(FCGX_Request *request)
 {
     FCGX_Stream *out = request->out;
@@ -174,7 +173,7 @@ static void status(FCGX_Request *request)
     CALL(FCGX_PutS("with a status", request->out));
 }
 
-/* libfcgi ends the process. */
+/* libfcgi aborts the process. */
 static void long_number(FCGX_Request *request)
 {
     CALL(FCGX_FPrintF(request->out, "%300d|%.300d|%.200f|%f|\n", 1, 2, 1.0 / 3, 1e300));
@@ -186,14 +185,20 @@ static void nul(FCGX_Request *request)
     CALL(FCGX_FPrintF(request->out, "a%cb", 0));
 }
 
-/* The web server has disconnected: writes fail from then on. */
-static void gone(FCGX_Request *request)
+static void wait_for_disconnect(FCGX_Request *request)
 {
     struct pollfd peer = { request->ipcFd, POLLIN | POLLHUP, 0 };
-    FCGX_Stream *out = request->out;
 
     while (poll(&peer, 1, -1) != 1 || (peer.revents & POLLHUP) == 0)
         ;
+}
+
+/* Writes after the web server has disconnected. */
+static void disconnected(FCGX_Request *request)
+{
+    FCGX_Stream *out = request->out;
+
+    wait_for_disconnect(request);
     CALL(FCGX_PutS("gathered", out));
     CALL(FCGX_GetError(out));
     CALL(FCGX_FFlush(out));
@@ -208,13 +213,11 @@ static void gone(FCGX_Request *request)
 }
 
 /* Small writes to a stream that has failed. */
-static void gone_for_good(FCGX_Request *request)
+static void failed(FCGX_Request *request)
 {
-    struct pollfd peer = { request->ipcFd, POLLIN | POLLHUP, 0 };
     FCGX_Stream *out = request->out;
 
-    while (poll(&peer, 1, -1) != 1 || (peer.revents & POLLHUP) == 0)
-        ;
+    wait_for_disconnect(request);
     CALL(FCGX_PutS("lost", out));
     CALL(FCGX_FFlush(out));
     CALL(FCGX_PutS("more", out));
@@ -227,27 +230,22 @@ static const struct {
 } groups[] = {
     { "/characters", characters }, { "/as-a-reader", as_a_reader }, { "/closing", closing },
     { "/closing-messages-first", closing_messages_first }, { "/sizes", sizes }, { "/formats", formats },
-    { "/more-formats", more_formats }, { "/status", status }, { "/gone", gone },
-    { "/gone-for-good", gone_for_good }, { "/long-number", long_number }, { "/nul", nul },
+    { "/more-formats", more_formats }, { "/status", status }, { "/disconnected", disconnected },
+    { "/failed", failed }, { "/long-number", long_number }, { "/nul", nul },
 };
+
+static void run(const char *group, FCGX_Request *request)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (strcmp(groups[i].name, group) == 0)
+            groups[i].run(request);
+}
 
 int main(int argc, char **argv)
 {
-    int left = argc > 1 ? atoi(argv[1]) : 0;
-    FCGX_Request request;
-
     report_open();
-    CALL(FCGX_Init());
-    CALL(FCGX_InitRequest(&request, 0, 0));
-    while (left-- > 0 && FCGX_Accept_r(&request) == 0) {
-        const char *path = FCGX_GetParam("PATH_INFO", request.envp);
-        size_t i;
-
-        say("-- %s\n", path);
-        for (i = 0; i < sizeof groups / sizeof *groups; i++)
-            if (strcmp(groups[i].name, path) == 0)
-                groups[i].run(&request);
-        FCGX_Finish_r(&request);
-    }
+    serve_groups(argc > 1 ? atoi(argv[1]) : 0, run);
     return 0;
 }

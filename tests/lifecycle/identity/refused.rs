@@ -1,9 +1,9 @@
-//! What a manager refuses before it starts a worker.
+//! Identities that a manager refuses before it starts a worker.
 
 use super::*;
 
-/// The program exits immediately, with this error and without a trace.
-fn assert_refused(mut command: Command, wanted: &str) {
+/// The program exits immediately with this error, and leaves no file.
+fn assert_refused(mut command: Command, expected: &str) {
     let place = Folder::new();
     let pid_file = place.0.join("pid");
     fs::set_permissions(&place.0, Permissions::from_mode(0o777)).unwrap();
@@ -13,12 +13,12 @@ fn assert_refused(mut command: Command, wanted: &str) {
     let ended = program.wait();
     let lines = program.all_lines().join("\n");
     assert_eq!(ended.code(), Some(1), "{what}: {lines}");
-    assert_eq!(lines, format!("hello: manager: {wanted}"), "{what}");
+    assert_eq!(lines, format!("hello: manager: {expected}"), "{what}");
     assert!(!pid_file.exists(), "{what} left a pid file");
 }
 
 #[test]
-fn what_cannot_be_is_refused_at_the_start() {
+fn impossible_identities_are_refused_at_the_start() {
     assert_root();
     let place = Folder::new();
     let here = place.path();
@@ -68,7 +68,7 @@ fn what_cannot_be_is_refused_at_the_start() {
             format!("option chdir: '{file}': chdir: Not a directory (os error 20)"),
         ),
         (
-            // It is there, but not below the new root.
+            // It exists, but not below the new root.
             &[("FCGIPM_CHROOT", here), ("FCGIPM_CHDIR", here)],
             format!("option chdir: '{here}': stat: No such file or directory (os error 2)"),
         ),
@@ -82,25 +82,25 @@ fn what_cannot_be_is_refused_at_the_start() {
                 .to_owned(),
         ),
     ];
-    for (environment, wanted) in cases {
+    for (environment, expected) in cases {
         let (command, gate) = command(1, environment);
-        assert_refused(command, wanted);
+        assert_refused(command, expected);
         fs::remove_dir_all(gate.parent().unwrap()).unwrap();
     }
 }
 
 #[test]
-fn what_takes_root_is_refused_at_the_start_of_a_manager_without() {
+fn options_that_need_root_are_refused_by_a_manager_without_root() {
     let copy = Copy::new();
     let permitted = "Operation not permitted (os error 1)";
-    for (option, value, wanted) in [
+    for (option, value, expected) in [
         ("USER", "root", "option user: 'root' needs root: "),
         ("USER", "0", "option user: '0' needs root: "),
         ("GROUP", "root", "option group: 'root' needs root: "),
         ("CHROOT", "/", "option chroot: '/' needs root: "),
     ] {
         let command = copy.command(&[(&format!("FCGIPM_{option}"), value)]);
-        assert_refused(command, &format!("{wanted}{permitted}"));
+        assert_refused(command, &format!("{expected}{permitted}"));
     }
     let mut command = copy.command(&[("FCGIPM_PRIORITY", "-20")]);
     command.env_remove("FCGIPM_USER");
@@ -124,15 +124,19 @@ fn what_takes_root_is_refused_at_the_start_of_a_manager_without() {
 }
 
 #[test]
-fn a_manager_without_root_does_what_takes_none() {
+fn a_manager_without_root_applies_options_that_do_not_need_it() {
     let (copy, here) = (Copy::new(), Folder::new());
     fs::set_permissions(&here.0, Permissions::from_mode(0o755)).unwrap();
-    let who = nix::unistd::geteuid();
-    let who = if who.is_root() { NOBODY } else { who.as_raw() };
+    let user = nix::unistd::geteuid();
+    let user = if user.is_root() {
+        NOBODY
+    } else {
+        user.as_raw()
+    };
     let priority = nice(std::process::id() as i32) + 1;
     let command = copy.command(&[
-        // It is that one already.
-        ("FCGIPM_USER", &who.to_string()),
+        // This is its user already.
+        ("FCGIPM_USER", &user.to_string()),
         ("FCGIPM_NO_NEW_PRIVS", "yes"),
         ("FCGIPM_CHDIR", here.path()),
         ("FCGIPM_PRIORITY", &priority.to_string()),
@@ -144,7 +148,7 @@ fn a_manager_without_root_does_what_takes_none() {
     let gate = folder().join("gate");
     let mut pool = Pool::ready(program, gate, 2);
     for pid in &pool.workers {
-        assert_eq!(status(*pid, "Uid"), four(who));
+        assert_eq!(status(*pid, "Uid"), repeated(user));
         assert_eq!(status(*pid, "NoNewPrivs"), "1");
         assert_eq!(link(*pid, "cwd"), here.0);
         assert_eq!(nice(*pid), priority);

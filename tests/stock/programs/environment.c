@@ -1,4 +1,4 @@
-/* Says what a variable was at start, and what it is in a request: on fcgiapp, or with STDIO on fcgi_stdio. */
+/* Answers with the value of SITE at the start, and in the request. Uses fcgiapp, or with -DSTDIO fcgi_stdio. */
 #include <stdlib.h>
 #ifdef STDIO
 #include <fcgi_stdio.h>

@@ -1,7 +1,8 @@
-/* A number of servers, one after another, each asked to exit at a random moment: by its own handler that calls
-   FCGX_ShutdownPending, with and without SA_RESTART, or by a plain TERM. Arguments: how many, and how many microseconds
-   are late for an idle one. One line for each kind: how many, how many answers were not whole, how many were late, the
-   maximum time in microseconds, and the longest of the calmest tenth of the run. */
+/* Starts servers one after another, and asks each to exit at a random moment: by a handler that calls
+   FCGX_ShutdownPending, with and without SA_RESTART, or by SIGTERM without a handler. Arguments: the number of servers, and
+   after how many microseconds an exit is late. Prints a line for each combination of handler and phase: the number of
+   servers, of incomplete answers and of late exits, the maximum time to exit in microseconds, and the smallest of the
+   maximums of each tenth of the run. */
 
 #include <poll.h>
 #include <signal.h>
@@ -26,7 +27,7 @@ static const char *const phases[] = { "idle", "request", "large" };
 static const int lengths[] = { 0, 20, 600000 };
 
 /* BEGIN_REQUEST, PATH_INFO=x, and no body. */
-static const char asked[] = "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0"
+static const char request_bytes[] = "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0"
                             "\1\4\0\1\0\14\0\0\11\1PATH_INFOx"
                             "\1\4\0\1\0\0\0\0"
                             "\1\5\0\1\0\0\0\0";
@@ -74,7 +75,7 @@ static void serve(int listener, int ready, int handler, int length)
     FCGX_Init();
     FCGX_InitRequest(&request, listener, 0);
     memset(body, 'x', sizeof body);
-    /* From here on it can be asked to exit. */
+    /* From now on it can be asked to exit. */
     if (write(ready, "", 1) != 1)
         _exit(2);
     while (FCGX_Accept_r(&request) == 0)
@@ -82,7 +83,7 @@ static void serve(int listener, int ready, int handler, int length)
     _exit(0);
 }
 
-/* Whether the whole answer comes, and the connection's end behind it. */
+/* Whether the answer is complete, and the connection is closed after it. */
 static int is_answered(int fd, int length)
 {
     static unsigned char bytes[700000];
@@ -112,7 +113,7 @@ int main(int argc, char **argv)
     alarm(100);
     for (number = 0; number < total; number++) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
-        /* A name that the kernel chooses, without a file. */
+        /* An abstract name, which the kernel chooses. */
         socklen_t size = sizeof name.sun_family;
         int listener = socket(AF_UNIX, SOCK_STREAM, 0), ready[2], status, client = -1;
         int64_t until, began;
@@ -135,9 +136,9 @@ int main(int argc, char **argv)
         if (phase != IDLE) {
             client = socket(AF_UNIX, SOCK_STREAM, 0);
             check(connect(client, (struct sockaddr *)&name, size) == 0, "connect");
-            check(write(client, asked, sizeof asked - 1) == sizeof asked - 1, "write");
+            check(write(client, request_bytes, sizeof request_bytes - 1) == sizeof request_bytes - 1, "write");
         }
-        /* The phase is what is random here. */
+        /* The scenario: a random moment within the phase. */
         for (until = now() + chance(phase == LARGE ? 600 : 150); now() < until;)
             ;
         began = now();

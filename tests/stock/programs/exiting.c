@@ -1,4 +1,4 @@
-/* Serves, and says at the end what FCGX_Accept_r returned. errno is 0 before each call. */
+/* Serves, and finally reports what FCGX_Accept_r returned, with errno 0 before each call. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
--- The page on lua-wsapi-fcgi.
+-- The test page, with lua-wsapi-fcgi.
 local fastcgi = require "wsapi.fastcgi"
 
 local function answer(status, ...)

@@ -1,4 +1,4 @@
-# The page on Perl's FCGI, the XS module.
+# The test page, with Perl's FCGI.
 use strict;
 use warnings;
 use FCGI;
@@ -19,7 +19,7 @@ while ($request->Accept() >= 0) {
     } elsif ($what eq 'nothing') {
         print "Content-Type: text/plain\r\n\r\n";
     } elsif ($what eq 'body') {
-        # All of it first: nginx sends no more of a body when the answer has begun.
+        # Reads all of it first: nginx stops sending the body when the response begins.
         my $body = '';
         while (read STDIN, my $piece, 7000) { $body .= $piece }
         print "Content-Type: application/octet-stream\r\n\r\n", $body;

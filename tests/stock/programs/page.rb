@@ -1,4 +1,4 @@
-# The page on ruby-fcgi.
+# The test page, with ruby-fcgi.
 require 'fcgi'
 
 FCGI.each_request do |request|
@@ -16,7 +16,7 @@ FCGI.each_request do |request|
   when 'nothing'
     out.print "Content-Type: text/plain\r\n\r\n"
   when 'body'
-    # Without a length the extension reads nothing of a mebibyte.
+    # Without a length, the extension returns nothing for a body of a mebibyte.
     body = +''
     while (piece = request.in.read(7000))
       body << piece

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A CGI script that does what the query asks for.
-# Left unread, fcgiwrap's answer depends on when the script ends.
+# The test page, as a CGI script.
+# If the body is not read, the response of fcgiwrap depends on when the script exits.
 [ "$QUERY_STRING" = body ] || cat >/dev/null
 case ${QUERY_STRING%%&*} in
     status) printf 'Status: 418 Teapot\r\nContent-Type: text/plain\r\n\r\nshort and stout\n' ;;
@@ -9,7 +9,7 @@ case ${QUERY_STRING%%&*} in
     large) printf 'Content-Type: text/plain\r\n\r\n'; head -c 3000000 /dev/zero | tr '\0' x ;;
     nothing) printf 'Content-Type: text/plain\r\n\r\n' ;;
     body)
-        # All of it first: fcgiwrap passes a body on before it reads.
+        # Reads all of it first: fcgiwrap writes the whole body before it reads the response.
         body=$(mktemp)
         cat >"$body"
         printf 'Content-Type: application/octet-stream\r\n\r\n'

@@ -1,4 +1,4 @@
-/* What ruby-fcgi's extension asks of Ruby, and Ruby has had no more since 3.0: levels of safety, of which 0 was left. */
+/* Functions that the extension of ruby-fcgi calls, and that Ruby removed in 3.0. Only the safe level 0 was left. */
 
 int rb_safe_level(void);
 void rb_secure(int level);

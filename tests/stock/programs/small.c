@@ -1,5 +1,5 @@
-/* A small answer to each request: by FCGX_Accept_r, or with -DSTDIO by FCGI_Accept, or with -DSOCKETS by OS_Accept and
-   FCGX_Accept_r on the connection that it gave. */
+/* Answers each request with a few bytes. It accepts by FCGX_Accept_r, with -DSTDIO by FCGI_Accept, or with -DSOCKETS by
+   OS_Accept, and by FCGX_Accept_r on that connection. */
 
 #ifdef STDIO
 #include "fcgi_stdio.h"

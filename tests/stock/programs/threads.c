@@ -1,5 +1,5 @@
-/* N threads accept on descriptor 0, each with a FCGX_Request of its own; with a second argument one at a time, as
-   libfcgi's example does. Each answers with its parameters, the sum of its body, and as many bytes as QUERY_STRING asks for. */
+/* N threads accept on descriptor 0, each with its own FCGX_Request. With a second argument only one thread at a time
+   accepts, as in libfcgi's example. Each answers with its parameters, a checksum of its body, and QUERY_STRING bytes. */
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,18 +1,15 @@
-/* Every function of fcgios.h. Arguments: which group. Groups from `beyond` on are for the drop-in: libfcgi ends the
-   process there, or has less. */
+/* The functions of fcgios.h for sockets, children and signals. Argument: the group. */
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
-#include "fcgiapp.h"
 #include "fcgios.h"
-#include "report.h"
+#include "groups.h"
 
 static char *place(const char *name)
 {
@@ -142,82 +139,6 @@ static void tcp(void)
     CALL(OS_Close(listener, 0));
 }
 
-/* ---- Operations ---- */
-
-static int pair[2], other[2];
-static char buffer[64];
-
-static void on_end(ClientData word, int length)
-{
-    say("%s: %d, '%.*s'\n", (char *)word, length, length > 0 ? length : 0, buffer);
-    memset(buffer, 0, sizeof buffer);
-}
-
-static void on_end_again(ClientData word, int length)
-{
-    on_end(word, length);
-    CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end, (char *)"begun by the callback"));
-}
-
-static void on_end_closing(ClientData word, int length)
-{
-    on_end(word, length);
-    CALL(OS_Close(other[0], 0));
-}
-
-static void operations(void)
-{
-    struct timeval none = { 0, 0 };
-
-    CALL(OS_LibInit(NULL));
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, other));
-    CALL(OS_DoIo(&none));
-
-    CALL(OS_AsyncReadStdin(buffer, 5, on_end, (char *)"stdin"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncReadStdin(buffer, sizeof buffer, on_end, (char *)"stdin"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncReadStdin(buffer, sizeof buffer, on_end, (char *)"stdin"));
-    CALL(OS_DoIo(NULL));
-
-    CALL(OS_AsyncRead(pair[0], 7, buffer, sizeof buffer, on_end_again, (char *)"read"));
-    CALL(OS_DoIo(&none));
-    CALL(OS_AsyncWrite(pair[1], 7, (char *)"first", 5, on_end, (char *)"write"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncWrite(pair[1], 0, (char *)"second", 6, on_end, (char *)"write"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_DoIo(NULL));
-
-    /* If two are ready, the lower descriptor comes first. */
-    CALL(write(pair[1], "a", 1));
-    CALL(write(other[1], "b", 1));
-    CALL(OS_AsyncRead(other[0], 0, buffer, sizeof buffer, on_end, (char *)"higher"));
-    CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end, (char *)"lower"));
-    CALL(OS_DoIo(NULL));
-
-    /* The other side is closed. */
-    CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end, (char *)"end"));
-    CALL(OS_Close(pair[1], 0));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncWrite(pair[0], 0, (char *)"lost", 4, on_end, (char *)"broken"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_Close(pair[0], 0));
-    CALL(OS_Close(other[0], 0));
-    CALL(OS_Close(other[1], 0));
-
-    /* A read that is forgotten. */
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end, (char *)"never"));
-    CALL(OS_CloseRead(pair[0]));
-    CALL(OS_DoIo(&none));
-    CALL(OS_Close(pair[0], 0));
-    CALL(OS_Close(pair[1], 0));
-}
-
-/* ---- Children ---- */
-
 static char self[256];
 
 static void spawned(void)
@@ -231,7 +152,7 @@ static void spawn(const char *program, int listener)
 {
     int status = -1, result = OS_SpawnChild((char *)program, listener);
 
-    /* Reported after the child has reported. */
+    /* After the wait, so that the report of the child comes first. */
     if (wait(&status) > 0)
         say("spawned %d, ", result);
     if (status != -1)
@@ -249,8 +170,6 @@ static void children(void)
     CALL(OS_Close(listener, 0));
 }
 
-/* ---- Signals ---- */
-
 static volatile int alarms;
 
 static void on_alarm(int signal)
@@ -259,14 +178,14 @@ static void on_alarm(int signal)
     alarms++;
 }
 
-static void on_alarm_leave(int signal)
+static void on_alarm_shutdown(int signal)
 {
     (void)signal;
     alarms++;
     OS_ShutdownPending();
 }
 
-/* Repeatedly, until the wait has noticed. */
+/* With `again` it repeats: a signal that arrives before the wait would be lost. */
 static void alarm_soon(void (*handler)(int), int again)
 {
     struct sigaction action = { .sa_handler = handler, .sa_flags = again ? 0 : SA_RESTART };
@@ -304,16 +223,26 @@ static void signals(void)
     waiting = OS_FcgiConnect(place("socket"));
     CALL(OS_Write(waiting, (char *)"x", 1));
     CALL(OS_Close(OS_Accept(listener, 0, NULL), 0));
-    /* Both ways to be asked to exit. */
+    /* The two requests to exit: SIGTERM and OS_ShutdownPending. */
     raise(SIGTERM);
     CALL(OS_Accept(listener, 0, NULL));
     DO(OS_ShutdownPending());
     CALL(OS_Accept(listener, 1, NULL));
 }
 
-/* ---- Beyond libfcgi ---- */
+/* A handler with SA_RESTART ends the wait, without any client. */
+static void woken(void)
+{
+    int listener = OS_CreateLocalIpcFd(place("socket"), 5);
 
-static void beyond(void)
+    CALL(OS_LibInit(NULL));
+    alarm_soon(on_alarm_shutdown, 0);
+    CALL(OS_Accept(listener, 0, NULL));
+    CALL(alarms);
+}
+
+/* libfcgi ends the process for some of these errors. */
+static void socket_errors(void)
 {
     char too_long[300];
 
@@ -327,88 +256,24 @@ static void beyond(void)
     CALL(OS_CreateLocalIpcFd(NULL, 5));
     CALL(OS_SpawnChild(NULL, 0));
     DO(OS_SetFlags(999, O_NONBLOCK));
-    CALL(OS_AsyncRead(-1, 0, buffer, 1, on_end, NULL));
-    CALL(OS_AsyncRead(0, 0, buffer, -1, on_end, NULL));
-    CALL(OS_AsyncRead(0, 0, buffer, 1, NULL, NULL));
-    CALL(OS_AsyncRead(0, 0, buffer, 1, on_end, NULL));
-    CALL(OS_AsyncRead(0, 0, buffer, 1, on_end, NULL));
-    DO(OS_LibInit(NULL));
-    DO(OS_LibShutdown());
-    CALL(OS_AsyncRead(0, 0, buffer, 1, on_end, (char *)"after shutdown"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncRead(998, 0, buffer, 1, on_end, (char *)"not open"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_DoIo(&(struct timeval){ -1, 0 }));
-
-    /* A callback closes another descriptor that is ready. After that libfcgi watches none. */
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, other));
-    CALL(write(pair[1], "a", 1));
-    CALL(write(other[1], "b", 1));
-    CALL(OS_AsyncRead(other[0], 0, buffer, sizeof buffer, on_end, (char *)"never"));
-    CALL(OS_AsyncRead(pair[0], 0, buffer, sizeof buffer, on_end_closing, (char *)"closing"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_AsyncWrite(pair[0], 0, (char *)"c", 1, on_end, (char *)"continues"));
-    CALL(OS_DoIo(NULL));
-}
-
-static void many_descriptors(void)
-{
-    const int high = 4000;
-    struct rlimit limit;
-
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    CALL(dup2(pair[0], high));
-    CALL(OS_AsyncRead(high, 0, buffer, sizeof buffer, on_end, (char *)"high"));
-    CALL(OS_AsyncWrite(high, 0, (char *)"from above", 10, on_end, (char *)"high"));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_Read(pair[1], buffer, sizeof buffer));
-    CALL(OS_Write(pair[1], (char *)"from below", 10));
-    CALL(OS_DoIo(NULL));
-    CALL(OS_Close(high, 0));
-}
-
-/* The handler has SA_RESTART, and there is no client: the wait ends nevertheless. */
-static void woken(void)
-{
-    int listener = OS_CreateLocalIpcFd(place("socket"), 5);
-
-    CALL(OS_LibInit(NULL));
-    alarm_soon(on_alarm_leave, 0);
-    CALL(OS_Accept(listener, 0, NULL));
-    CALL(alarms);
 }
 
 int main(int argc, char **argv)
 {
-    const char *group = argc > 1 ? argv[1] : "";
+    static const struct group groups[] = {
+        { "sockets", sockets },
+        { "tcp", tcp },
+        { "children", children },
+        { "signals", signals },
+        { "woken", woken },
+        { "socket-errors", socket_errors },
+    };
 
     report_open();
     if (getenv("SPAWNED") != NULL)
         spawned();
     if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         abort();
-    if (strcmp(group, "sockets") == 0)
-        sockets();
-    else if (strcmp(group, "tcp") == 0)
-        tcp();
-    else if (strcmp(group, "operations") == 0)
-        operations();
-    else if (strcmp(group, "children") == 0)
-        children();
-    else if (strcmp(group, "signals") == 0)
-        signals();
-    else if (strcmp(group, "beyond") == 0)
-        beyond();
-    else if (strcmp(group, "many-descriptors") == 0)
-        many_descriptors();
-    else if (strcmp(group, "woken") == 0)
-        woken();
-    else
-        abort();
-    say("%s: done\n", group);
+    run_group(argc > 1 ? argv[1] : "", groups, sizeof groups / sizeof *groups);
     return 0;
 }
