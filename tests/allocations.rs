@@ -1,5 +1,5 @@
-//! What memory `wire` and `conn` take: none for what a peer only claims, and none for a request
-//! like the one before.
+//! Allocations of `wire` and `conn`: none for data that a peer only claims, and none for a request like
+//! the previous one.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use std::cell::Cell;
 use fcgipm::conn::{Event, Inbound, Outbound, Scope, Stream};
 use fcgipm::wire::{BeginRequest, Header, PairDecoder, PairLimits, RecordType, encode_pair};
 
-/// Counts what each thread allocates; the harness has threads of its own.
+/// Counts the allocations of each thread, since the harness has its own threads.
 struct Counting;
 
 thread_local! {
@@ -16,27 +16,27 @@ thread_local! {
 }
 
 fn count(bytes: usize) {
-    // A thread that ends has no counters any more.
+    // A thread that exits has no counters.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
     let _ = BYTES.try_with(|sum| sum.set(sum.get() + bytes));
 }
 
-// SAFETY: the system's allocator does the work, under the same contract.
+// SAFETY: it passes all calls to the system's allocator, under the same contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -44,7 +44,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often the body allocates, and how many bytes in all.
+/// The number of allocations of the body, and their total size.
 fn allocations(body: impl FnOnce()) -> (usize, usize) {
     let before = (COUNT.get(), BYTES.get());
     body();
@@ -64,7 +64,7 @@ fn record(out: &mut Vec<u8>, kind: RecordType, content: &[u8]) {
     out.resize(out.len() + usize::from(header.padding_length), 0);
 }
 
-/// Parameters as nginx sends them, and some that are held back from the environment.
+/// A request with parameters as from nginx, and some that are not part of the environment.
 fn request(keep_connection: bool) -> Vec<u8> {
     let mut pairs = Vec::new();
     for number in 0..28 {
@@ -88,7 +88,7 @@ fn request(keep_connection: bool) -> Vec<u8> {
     out
 }
 
-/// One request from its first byte to its last, in pieces.
+/// Serves a complete request, which arrives in pieces.
 fn serve(inbound: &mut Inbound, outbound: &mut Outbound, bytes: &[u8], piece: usize) {
     let mut body = 0;
     for mut left in bytes.chunks(piece) {
@@ -114,7 +114,7 @@ fn serve(inbound: &mut Inbound, outbound: &mut Outbound, bytes: &[u8], piece: us
     }
     assert_eq!(body, 5_000);
     assert!(inbound.input_is_complete());
-    // Headers, a page in small writes, a message, an end, each alone in the fullest buffer.
+    // Headers, a page, messages and an end.
     for (stream, length) in [
         (Stream::Stdout, 100),
         (Stream::Stderr, 77),
@@ -141,7 +141,7 @@ fn serve(inbound: &mut Inbound, outbound: &mut Outbound, bytes: &[u8], piece: us
 }
 
 #[test]
-fn a_request_like_the_one_before_allocates_nothing() {
+fn a_request_like_the_previous_one_allocates_nothing() {
     let bytes = request(true);
     for piece in [bytes.len(), 1_500, 7] {
         let mut inbound = Inbound::new(WIDE);
@@ -157,7 +157,7 @@ fn a_request_like_the_one_before_allocates_nothing() {
 }
 
 #[test]
-fn a_connection_like_the_one_before_allocates_nothing() {
+fn a_connection_like_the_previous_one_allocates_nothing() {
     let bytes = request(false);
     let mut inbound = Inbound::new(WIDE);
     let mut outbound = Outbound::new();
@@ -171,9 +171,9 @@ fn a_connection_like_the_one_before_allocates_nothing() {
     assert_eq!(count, 0);
 }
 
-/// The room for gathered bytes is there from the start, whatever stands in front of the last one.
+/// The buffer has its final capacity from the start.
 #[test]
-fn the_fullest_buffer_of_a_response_fits_its_first_allocation() {
+fn a_full_buffer_of_a_response_fits_its_first_allocation() {
     let mut outbound = Outbound::new();
     let (count, _) = allocations(|| {
         for first in 32 * 1024 - 40..=32 * 1024 {
@@ -204,23 +204,23 @@ fn claimed_lengths_allocate_nothing() {
     bytes.extend(Header::new(RecordType::Params, 1, 65_535).encode());
     bytes.extend(&content);
     let (_, taken) = allocations(|| assert!(inbound.handle(&bytes).unwrap().event.is_none()));
-    assert!(taken < 64, "{taken} bytes for 10 that arrived");
+    assert!(taken < 64, "{taken} bytes allocated for 10 that arrived");
 }
 
 #[test]
-fn a_question_takes_the_memory_that_has_arrived() {
+fn get_values_allocates_only_for_what_has_arrived() {
     let mut inbound = Inbound::new(WIDE);
     let header = Header::new(RecordType::GetValues, 0, 65_535).encode();
     let (_, taken) = allocations(|| {
         assert!(inbound.handle(&header).unwrap().event.is_none());
         assert!(inbound.handle(b"abc").unwrap().event.is_none());
     });
-    assert!(taken < 64, "{taken} bytes for 3 that arrived");
+    assert!(taken < 64, "{taken} bytes allocated for 3 that arrived");
 }
 
-/// A buffer that grows by doubling takes, over its life, up to four times what it holds at last.
+/// A buffer that grows by doubling allocates up to four times its final content in total.
 #[test]
-fn parameters_take_memory_in_step_with_what_arrives() {
+fn parameters_allocate_in_proportion_to_what_arrives() {
     let mut inbound = Inbound::new(WIDE);
     let mut start = Vec::new();
     let begin = BeginRequest {
@@ -248,7 +248,7 @@ fn parameters_take_memory_in_step_with_what_arrives() {
 }
 
 #[test]
-fn the_pair_decoder_allocates_nothing_where_there_is_room() {
+fn the_pair_decoder_allocates_nothing_within_the_capacity() {
     let mut pairs = Vec::new();
     for length in 0..300 {
         encode_pair(&vec![b'n'; length], &vec![b'v'; 300 - length], &mut pairs);

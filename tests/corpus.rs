@@ -1,8 +1,7 @@
-//! The fuzzers' corpus, replayed by a stable compiler.
+//! Replays the corpus of the fuzzers with a stable compiler.
 //!
-//! `FCGIPM_WRITE=1 cargo test --test corpus` writes the seeds, the files whose names begin with
-//! `seed-`; the fuzzers found the others, of which as few were kept as reach the same code
-//! (`-set_cover_merge=1`).
+//! `FCGIPM_WRITE=1 cargo test --test corpus` writes the seeds, whose names begin with `seed-`. The
+//! fuzzers found the others, minimized with `-set_cover_merge=1`.
 
 #[path = "../fuzz/src/lib.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -46,7 +45,7 @@ fn the_corpus_of_conn_passes() {
 }
 
 #[test]
-fn the_seeds_are_in_step() {
+fn the_seeds_are_up_to_date() {
     for (target, seeds) in [("wire", wire_seeds()), ("conn", conn_seeds())] {
         for (name, data) in seeds {
             let path = folder(target).join(format!("seed-{name}"));
@@ -56,7 +55,7 @@ fn the_seeds_are_in_step() {
             let found = fs::read(&path).unwrap_or_default();
             assert!(
                 found == data,
-                "{} is out of step, see above",
+                "{} is out of date, see above",
                 path.display()
             );
         }
@@ -67,7 +66,7 @@ type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 fn wire_seeds() -> Seeds {
     let pairs = |pairs: &[(&[u8], &[u8])]| {
-        // The choice of pieces and of limits comes first; these limits are the widest.
+        // The first bytes select the pieces and the limits, here the widest ones.
         let mut bytes = vec![15, 19, 23, 7];
         for (name, value) in pairs {
             put_pair(&mut bytes, name, value);
@@ -121,15 +120,15 @@ fn wire_seeds() -> Seeds {
 }
 
 fn conn_seeds() -> Seeds {
-    // Reads all, finishes immediately, the widest limits except for the total size of parameters.
+    // The first bytes of a session: how the application behaves, and its limits.
     const PLAIN: [u8; 5] = [0, 255, 255, 19, 3];
     const LINGERS: [u8; 5] = [1, 255, 255, 19, 3];
     const PARKS: [u8; 5] = [2, 255, 255, 19, 3];
     const READS_NOTHING: [u8; 5] = [2, 0, 255, 19, 3];
     const READS_LITTLE: [u8; 5] = [0, 2, 255, 19, 3];
     const NARROW: [u8; 5] = [0, 255, 1, 4, 3];
-    let session = |habits: [u8; 5], write: &dyn Fn(&mut Vec<u8>)| {
-        let mut bytes = habits.to_vec();
+    let session = |behavior: [u8; 5], write: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = behavior.to_vec();
         write(&mut bytes);
         bytes
     };
@@ -155,7 +154,7 @@ fn conn_seeds() -> Seeds {
             put(out, records::DATA, id, &[], 0);
         }
     };
-    let questions = |out: &mut Vec<u8>| {
+    let management = |out: &mut Vec<u8>| {
         let mut asked = Vec::new();
         for name in [
             "FCGI_MAX_CONNS",
@@ -189,15 +188,15 @@ fn conn_seeds() -> Seeds {
         (
             "management-everywhere",
             session(PARKS, &|out| {
-                questions(out);
+                management(out);
                 put_begin(out, 1, 1, true, 9);
-                questions(out);
+                management(out);
                 params(out, 1);
-                questions(out);
+                management(out);
                 put(out, records::STDIN, 1, b"body", 255);
-                questions(out);
+                management(out);
                 put(out, records::STDIN, 1, &[], 0);
-                questions(out);
+                management(out);
             }),
         ),
         (
@@ -276,7 +275,7 @@ fn conn_seeds() -> Seeds {
             "begin-length",
             session(PLAIN, &|out| put(out, records::BEGIN, 1, &[0; 9], 0)),
         ),
-        // From here on, what an application does.
+        // From here on, the output of an application.
         (
             "response-small",
             vec![0x80, 0, 0, 0, 0, 0, 0, 100, 8, 0, 20, 0, 0, 7, 5, 0, 3],

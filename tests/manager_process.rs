@@ -1,8 +1,8 @@
 //! The manager with real processes.
 //!
-//! Each test starts this same program as a host: a process with one thread that runs a manager and
-//! prints one line per event. Its workers do themselves what Accept does. A file says what a worker
-//! does, so a test can deploy other code. Tests wait for lines and never sleep.
+//! Each test starts this program again as a host: a process with one thread that runs a manager, and
+//! prints a line per event. Its workers report to the manager themselves, instead of by Accept. A file
+//! selects what a worker does, so a test can deploy new code. Tests wait for lines, and never sleep.
 
 use std::fs;
 use std::process::Command;
@@ -33,23 +33,23 @@ tests! {
     without_processes_the_caller_is_the_worker
     a_process_with_threads_is_refused
     workers_start_become_ready_and_stop
-    handlers_and_the_mask_are_put_back
-    no_signals_leaves_them_to_the_host
-    hup_replaces_each_worker_by_a_ready_one_first
-    a_broken_reload_takes_nothing_down
-    a_new_worker_that_hangs_ends_the_reload
+    handlers_and_the_signal_mask_are_restored
+    with_no_signals_the_host_handles_signals
+    hup_starts_ready_replacements_before_old_workers_exit
+    a_failed_reload_keeps_the_old_workers
+    a_new_worker_that_hangs_fails_the_reload
     a_killed_worker_is_replaced_immediately
-    a_crash_loop_is_delayed_and_term_is_not
-    a_worker_that_does_not_exit_is_killed_in_time
-    ttin_and_ttou_change_the_size
-    a_second_manager_is_refused_by_the_pid_of_the_first
+    a_crash_loop_is_slowed_down_and_a_stop_is_not
+    a_worker_that_does_not_exit_is_killed_after_die_timeout
+    ttin_and_ttou_change_the_number_of_workers
+    a_second_manager_on_a_pid_file_is_refused_and_the_first_is_named
     a_stale_pid_file_is_replaced
     a_file_without_a_pid_is_left_unchanged
     workers_exit_when_the_manager_is_killed
     idle_workers_are_woken_for_a_handed_over_connection
     garbage_in_a_page_changes_nothing
-    two_hundred_workers_start_and_stop
-    two_hundred_workers_with_few_descriptors
+    two_hundred_workers_start_reload_and_stop
+    two_hundred_workers_start_reload_and_stop_with_few_descriptors
 }
 
 fn without_processes_the_caller_is_the_worker() {
@@ -108,7 +108,7 @@ fn workers_start_become_ready_and_stop() {
     assert!(!fs::exists(pid_file).unwrap());
 }
 
-fn handlers_and_the_mask_are_put_back() {
+fn handlers_and_the_signal_mask_are_restored() {
     let folder = Folder::new();
     let mut host = Host::start(&folder, &["n_processes=2", "after=1"]);
     host.until_ready(2);
@@ -117,7 +117,7 @@ fn handlers_and_the_mask_are_put_back() {
     assert_eq!(host.end(), 0);
 }
 
-fn no_signals_leaves_them_to_the_host() {
+fn with_no_signals_the_host_handles_signals() {
     let folder = Folder::new();
     let mut host = Host::start(
         &folder,
@@ -132,7 +132,7 @@ fn no_signals_leaves_them_to_the_host() {
     assert_eq!(host.end(), 0);
 }
 
-fn hup_replaces_each_worker_by_a_ready_one_first() {
+fn hup_starts_ready_replacements_before_old_workers_exit() {
     let folder = Folder::new();
     let mut host = Host::start(&folder, &["n_processes=4"]);
     let old = host.until_ready(4);
@@ -158,7 +158,7 @@ fn hup_replaces_each_worker_by_a_ready_one_first() {
     host.stop();
 }
 
-fn a_broken_reload_takes_nothing_down() {
+fn a_failed_reload_keeps_the_old_workers() {
     let folder = Folder::new();
     let mut host = Host::start(&folder, &["n_processes=3"]);
     let old = host.until_ready(3);
@@ -191,7 +191,7 @@ fn a_broken_reload_takes_nothing_down() {
     host.stop();
 }
 
-fn a_new_worker_that_hangs_ends_the_reload() {
+fn a_new_worker_that_hangs_fails_the_reload() {
     let folder = Folder::new();
     let mut host = Host::start(
         &folder,
@@ -229,14 +229,14 @@ fn a_killed_worker_is_replaced_immediately() {
     host.stop();
 }
 
-fn a_crash_loop_is_delayed_and_term_is_not() {
+fn a_crash_loop_is_slowed_down_and_a_stop_is_not() {
     let folder = Folder::new();
     folder.deploy("exit 1");
     let mut host = Host::start(&folder, &["n_processes=2"]);
     let began = Instant::now();
     host.until(|line| line.message.starts_with("workers die soon"));
     let elapsed = began.elapsed();
-    // All ten of the first ten seconds were made, unless the machine took so long to make them.
+    // The ten starts that the first ten seconds allow are used up, unless the machine is very slow.
     if elapsed < Duration::from_secs(5) {
         assert_eq!(host.count("WorkerStarted"), 10, "{:#?}", host.seen);
     }
@@ -248,7 +248,7 @@ fn a_crash_loop_is_delayed_and_term_is_not() {
     assert_eq!(host.end(), 0);
 }
 
-fn a_worker_that_does_not_exit_is_killed_in_time() {
+fn a_worker_that_does_not_exit_is_killed_after_die_timeout() {
     let folder = Folder::new();
     folder.deploy("stubborn");
     let mut host = Host::start(&folder, &["n_processes=1", "die_timeout=0.2"]);
@@ -265,7 +265,7 @@ fn a_worker_that_does_not_exit_is_killed_in_time() {
     assert_eq!(host.end(), 0);
 }
 
-fn ttin_and_ttou_change_the_size() {
+fn ttin_and_ttou_change_the_number_of_workers() {
     let folder = Folder::new();
     let mut host = Host::start(&folder, &["n_processes=1"]);
     let first = host.until_ready(1);
@@ -281,7 +281,7 @@ fn ttin_and_ttou_change_the_size() {
     host.stop();
 }
 
-fn a_second_manager_is_refused_by_the_pid_of_the_first() {
+fn a_second_manager_on_a_pid_file_is_refused_and_the_first_is_named() {
     let folder = Folder::new();
     let pid_fname = format!("pid_fname={}", folder.pid_file());
     let mut host = Host::start(&folder, &["n_processes=1", &pid_fname]);
@@ -289,8 +289,8 @@ fn a_second_manager_is_refused_by_the_pid_of_the_first() {
     let mut second = Host::start(&folder, &["n_processes=1", &pid_fname]);
     let error = second.line().unwrap();
     assert_eq!((error.kind.as_str(), error.pid), ("Error", -20));
-    let wanted = format!("(pid {})", host.pid());
-    assert!(error.message.contains(&wanted), "{}", error.message);
+    let expected = format!("(pid {})", host.pid());
+    assert!(error.message.contains(&expected), "{}", error.message);
     assert_eq!(second.end(), 1);
     assert!(fs::exists(folder.pid_file()).unwrap());
     host.stop();
@@ -300,8 +300,8 @@ fn a_stale_pid_file_is_replaced() {
     let folder = Folder::new();
     let mut exited = Command::new("true").spawn().unwrap();
     exited.wait().unwrap();
-    // A process that has exited, running ones of another program and of this one with other arguments,
-    // and one that was killed.
+    // The pid of an exited process, of another program, and of this program with other arguments, and
+    // an empty file.
     let other = std::process::id().to_string();
     for stale in [
         exited.id().to_string(),
@@ -342,7 +342,7 @@ fn workers_exit_when_the_manager_is_killed() {
     let mut host = Host::start(&folder, &["n_processes=5"]);
     host.until_ready(5);
     host.send(Signal::SIGKILL);
-    // The pipe ends when the last worker has closed it.
+    // The output ends when the last worker has exited.
     while host.line().is_some() {}
 }
 
@@ -352,8 +352,8 @@ fn idle_workers_are_woken_for_a_handed_over_connection() {
     let mut host = Host::start(&folder, &["n_processes=3"]);
     let ready = host.until_ready(3);
     host.send(Signal::SIGTTOU);
-    let taker = host.until_kind("Taken").pid;
-    assert!(ready.contains(&taker));
+    let receiver = host.until_kind("Received").pid;
+    assert!(ready.contains(&receiver));
     host.stop();
 }
 
@@ -372,11 +372,11 @@ fn garbage_in_a_page_changes_nothing() {
     host.stop();
 }
 
-fn two_hundred_workers_start_and_stop() {
+fn two_hundred_workers_start_reload_and_stop() {
     many_workers(&["n_processes=200"]);
 }
 
-fn two_hundred_workers_with_few_descriptors() {
+fn two_hundred_workers_start_reload_and_stop_with_few_descriptors() {
     many_workers(&["n_processes=200", "nofile=128"]);
 }
 

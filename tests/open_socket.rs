@@ -1,4 +1,4 @@
-//! OpenSocket: every address form, who may have a socket file, and what is refused.
+//! OpenSocket: all forms of addresses, the ownership of socket files, and refusals.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -28,11 +28,11 @@ fn open_with(address: &str, settings: &[(&str, &str)]) -> Result<RawFd, Error> {
 
 fn owned(fd: RawFd) -> OwnedFd {
     assert!(fd > 2, "descriptor {fd}");
-    // SAFETY: `open` has just made it, and hands it over.
+    // SAFETY: `open` has created it, and has no further use for it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// A folder of the test's own, which goes with it.
+/// A folder that is removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -68,7 +68,7 @@ fn close_on_exec(fd: &OwnedFd) -> bool {
 }
 
 #[test]
-fn a_tcp_address_listens_and_a_second_time_is_refused_by_name() {
+fn a_tcp_address_listens_and_one_in_use_is_refused() {
     let listener = TcpListener::from(owned(open("127.0.0.1:0").unwrap()));
     let address = listener.local_addr().unwrap().to_string();
     TcpStream::connect(&address).unwrap();
@@ -86,7 +86,7 @@ fn a_tcp_address_listens_and_a_second_time_is_refused_by_name() {
 }
 
 #[test]
-fn a_port_alone_takes_ipv4_and_ipv6() {
+fn a_port_alone_listens_on_ipv4_and_ipv6() {
     let listener = TcpListener::from(owned(open(":0").unwrap()));
     let port = listener.local_addr().unwrap().port();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -94,7 +94,7 @@ fn a_port_alone_takes_ipv4_and_ipv6() {
 }
 
 #[test]
-fn an_ipv6_address_takes_ipv6_alone() {
+fn an_ipv6_address_listens() {
     let listener = TcpListener::from(owned(open("[::1]:0").unwrap()));
     TcpStream::connect(listener.local_addr().unwrap()).unwrap();
 }
@@ -124,7 +124,7 @@ fn a_socket_file_whose_owner_has_exited_is_replaced() {
 }
 
 #[test]
-fn a_socket_file_that_answers_is_refused_unless_it_is_to_be_replaced() {
+fn a_socket_file_in_use_is_refused_without_listen_replace() {
     let folder = Folder::new("alive");
     let path = folder.path("socket");
     let first = owned(open(&format!("unix:{path}")).unwrap());
@@ -147,7 +147,7 @@ fn a_socket_file_that_answers_is_refused_unless_it_is_to_be_replaced() {
 }
 
 #[test]
-fn of_two_that_start_on_a_dead_socket_one_wins() {
+fn of_two_concurrent_opens_of_a_stale_socket_file_one_succeeds() {
     let folder = Folder::new("race");
     for round in 0..50 {
         let path = folder.path(&format!("socket-{round}"));
@@ -171,7 +171,7 @@ fn of_two_that_start_on_a_dead_socket_one_wins() {
 }
 
 #[test]
-fn a_file_that_is_not_a_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_left_unchanged() {
     let folder = Folder::new("file");
     let path = folder.path("data");
     fs::write(&path, "precious").unwrap();
@@ -183,7 +183,7 @@ fn a_file_that_is_not_a_socket_is_left_alone() {
 }
 
 #[test]
-fn a_path_that_cannot_be_is_named_with_the_cause() {
+fn an_impossible_path_is_named_with_the_cause() {
     let folder = Folder::new("paths");
     let missing = folder.path("missing/socket");
     assert_refused(
@@ -200,7 +200,7 @@ fn a_path_that_cannot_be_is_named_with_the_cause() {
 }
 
 #[test]
-fn mode_owner_and_group_are_as_asked() {
+fn mode_owner_and_group_are_those_of_the_options() {
     let folder = Folder::new("owner");
     let path = folder.path("socket");
     let settings = [
@@ -219,7 +219,7 @@ fn mode_owner_and_group_are_as_asked() {
 }
 
 #[test]
-fn an_owner_who_does_not_exist_is_named() {
+fn an_unknown_owner_or_group_is_named() {
     let folder = Folder::new("nobody");
     let path = folder.path("socket");
     for (option, what) in [("listen_owner", "user"), ("listen_group", "group")] {
@@ -233,10 +233,10 @@ fn an_owner_who_does_not_exist_is_named() {
     assert!(!Path::new(&path).exists());
 }
 
-/// The file is examined while bind(2) is delayed on its way out: then a process that is fast enough in
-/// real life would see it.
+/// The mode is checked while strace delays the return of bind(2), which is when another process could
+/// connect.
 #[test]
-fn a_socket_file_is_never_more_open_than_asked() {
+fn a_socket_file_never_has_more_permissions_than_requested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = root.join("target/release/examples/hello");
     assert!(
@@ -279,13 +279,13 @@ fn a_socket_file_is_never_more_open_than_asked() {
                 ),
             }
         };
-        // The pid file comes after the socket: by then everything is settled.
+        // The pid file is written after the socket has its final mode.
         let has_pid =
             || fs::read_to_string(folder.path("pid")).is_ok_and(|pid| pid.ends_with('\n'));
         while !has_pid() {
             assert!(child.try_wait().unwrap().is_none(), "hello failed");
         }
-        let settled = mode().unwrap();
+        let final_mode = mode().unwrap();
         let pid = fs::read_to_string(folder.path("pid"))
             .unwrap()
             .trim()
@@ -297,7 +297,7 @@ fn a_socket_file_is_never_more_open_than_asked() {
         )
         .unwrap();
         assert!(child.wait().unwrap().success());
-        assert_eq!((seen, settled), (first, last), "{settings:?}");
+        assert_eq!((seen, final_mode), (first, last), "{settings:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The pool in virtual time: random events against a model of workers. Its invariants are checked after
-//! each event. `POOL_SEED=N` replays one episode; `POOL_EVENTS=N` sets the number of events.
+//! The pool in virtual time: random events, and a model of workers. The invariants are checked after
+//! each event. `POOL_SEED=N` replays one episode. `POOL_EVENTS=N` sets the number of events.
 
 #[path = "pool_simulation/checks.rs"]
 mod checks;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
-/// What must have occurred in a run of some length.
+/// What must occur in a run of sufficient length.
 const KINDS: [&str; 18] = [
     "grown",
     "shrunk",
@@ -117,7 +117,7 @@ fn invariants_hold_after_each_of_a_million_random_events() {
     }
 }
 
-/// What the pool returns in a world in which the page in slot 0 is garbage from `from` to `to`.
+/// The actions of the pool. With `garbage`, the page in slot 0 is invalid for ten seconds.
 fn trace(seed: u64, garbage: bool) -> Vec<(Duration, Action)> {
     let mut world = World::with(seed, |config| {
         config.sizing = Sizing::Static;
@@ -152,7 +152,7 @@ fn trace(seed: u64, garbage: bool) -> Vec<(Duration, Action)> {
 }
 
 #[test]
-fn a_page_full_of_garbage_changes_no_decision() {
+fn an_invalid_page_changes_no_decision() {
     let mut long = 0;
     for seed in 1..=300 {
         let control = trace(seed, false);
@@ -165,7 +165,7 @@ fn a_page_full_of_garbage_changes_no_decision() {
 }
 
 #[test]
-fn an_unused_pool_wakes_once_a_second_at_most_and_without_limits_never() {
+fn an_idle_pool_wakes_at_most_once_per_second_and_never_without_limits() {
     for seed in 1..=300 {
         let mut world = World::with(seed, |config| config.max_lifetime = None);
         world.be_good();
@@ -184,9 +184,9 @@ fn an_unused_pool_wakes_once_a_second_at_most_and_without_limits_never() {
         let timed = config.request_timeout.is_some()
             || config.slow_request.is_some()
             || config.max_memory > 0;
-        // A worker that reports nothing is not seen to be idle: it may begin to report.
+        // A worker that reports nothing may begin to report, so it is polled.
         let silent = world.workers.values().any(|worker| worker.silent);
-        // A limit below a second needs polls that are no further apart.
+        // A limit below a second needs polls at that interval.
         let limits = config
             .request_timeout
             .into_iter()
@@ -194,9 +194,9 @@ fn an_unused_pool_wakes_once_a_second_at_most_and_without_limits_never() {
         let shortest = limits.min().unwrap_or(SECOND).min(SECOND);
         let apart = shortest.max(Duration::from_millis(10));
         let most = if (timed || silent) && !world.workers.is_empty() {
-            let looks = 100 * SECOND.as_micros() / apart.as_micros();
+            let polls = 100 * SECOND.as_micros() / apart.as_micros();
             let with_seconds = if apart < SECOND { 100 } else { 0 };
-            usize::try_from(looks).expect("few") + with_seconds + 2
+            usize::try_from(polls).expect("few") + with_seconds + 2
         } else {
             0
         };

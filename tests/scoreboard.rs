@@ -1,4 +1,4 @@
-//! What a worker pays, per request, for being watched.
+//! The cost of the scoreboard for a worker, per request.
 
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fcgipm::worker::{self, Activity, LoopStatus, ManagerLink, Scoreboard};
 
 /// Makes this process a worker in slot 1.
-fn supervise() {
+fn become_worker() {
     let mut scoreboard = Scoreboard::new(3).unwrap();
     scoreboard.begin(1, 2, 0);
     let pipe = || std::io::pipe().unwrap();
@@ -23,7 +23,7 @@ fn supervise() {
     assert!(worker::install(link_to_manager).is_ok());
 }
 
-/// All that a request loop reports of a request on a connection of its own.
+/// All reports of a request loop for a request on a new connection.
 fn report_one(report: &mut LoopStatus, uri: &[u8]) {
     report.idle();
     report.reading();
@@ -32,13 +32,12 @@ fn report_one(report: &mut LoopStatus, uri: &[u8]) {
     report.finished();
 }
 
-/// The fastest of many short batches is one that nothing disturbed, however busy the machine is:
-/// so this is the cost itself and not the day's average.
+/// The fastest of many short batches is one that was not interrupted, even on a busy machine.
 #[test]
-fn a_request_costs_less_than_100_nanoseconds_on_the_scoreboard() {
+fn the_scoreboard_costs_less_than_100_nanoseconds_per_request() {
     const BATCH: u32 = 1_000;
     const LIMIT: Duration = Duration::from_nanos(100);
-    supervise();
+    become_worker();
     let mut report = LoopStatus::default();
     let uri = b"/application/some/longer/path?with=a&query=of&some=more&bytes=0123456789";
     let mut fastest = Duration::MAX;
@@ -50,8 +49,8 @@ fn a_request_costs_less_than_100_nanoseconds_on_the_scoreboard() {
         fastest = fastest.min(start.elapsed() / BATCH);
     }
     println!("measured: the scoreboard costs a request {fastest:?}");
-    let look = worker::current().unwrap().page.snapshot().unwrap();
-    assert_eq!(look.activity, Activity::Finished);
-    assert_eq!(look.requests, 5_000_000);
+    let snapshot = worker::current().unwrap().page.snapshot().unwrap();
+    assert_eq!(snapshot.activity, Activity::Finished);
+    assert_eq!(snapshot.requests, 5_000_000);
     assert!(fastest < LIMIT, "{fastest:?} per request");
 }

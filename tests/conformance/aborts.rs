@@ -5,7 +5,8 @@ use super::peer::connection::Connection;
 use super::peer::records::*;
 use super::{echo, echoed, every_way};
 
-fn assert_kept(connection: &mut Connection) {
+/// The connection serves another request.
+fn assert_open(connection: &mut Connection) {
     assert_eq!(connection.call(&echo(b"next")).stdout, echoed(b"next"));
     connection.assert_closed();
 }
@@ -39,7 +40,7 @@ fn an_abort_before_the_application_runs_ends_the_request() {
                             .len(),
                         3
                     );
-                    assert_kept(&mut connection);
+                    assert_open(&mut connection);
                 } else {
                     connection.assert_closed();
                 }
@@ -50,7 +51,7 @@ fn an_abort_before_the_application_runs_ends_the_request() {
 }
 
 #[test]
-fn an_abort_while_the_application_reads_is_seen_by_it() {
+fn an_abort_while_the_application_reads_is_an_error_of_the_read() {
     every_way(|program, piece| {
         for keep in [true, false] {
             let mut connection = program.connect();
@@ -64,11 +65,11 @@ fn an_abort_while_the_application_reads_is_seen_by_it() {
             let response = connection.response();
             let aborted = program
                 .api
-                .says("FCGIPM_EABORTED FCGIPM_EABORTED FCGIPM_EABORTED end=0");
+                .translate("FCGIPM_EABORTED FCGIPM_EABORTED FCGIPM_EABORTED end=0");
             assert_eq!(response.text(), format!("0123|{aborted}"));
             assert_eq!(response.protocol_status, REQUEST_COMPLETE);
             if keep {
-                assert_kept(&mut connection);
+                assert_open(&mut connection);
             } else {
                 connection.assert_closed();
             }
@@ -86,7 +87,7 @@ fn an_abort_is_reported_even_after_the_end_of_the_input() {
             if body.is_some() {
                 connection.send_in(&record(STDIN, ID, &[]), piece);
             }
-            // With FCGX nobody can ask: an abort shows in reading, and not any more when that is at its end.
+            // FCGX has no function for it: only a read reports an abort, and not after the end of the input.
             let (first, then) = match (program.api, body) {
                 (Api::Native, _) => ("before=0 ", "aborted=1 read=FCGIPM_EABORTED"),
                 (Api::Fcgx, None) => ("reading ", "byte=-1 read=FCGX_PROTOCOL_ERROR"),
@@ -95,19 +96,19 @@ fn an_abort_is_reported_even_after_the_end_of_the_input() {
             assert_eq!(connection.record().content, first.as_bytes());
             connection.send_in(&record(ABORT, ID, &[]), piece);
             assert_eq!(connection.response().text(), then);
-            assert_kept(&mut connection);
+            assert_open(&mut connection);
         }
     });
 }
 
 #[test]
-fn an_abort_that_nobody_looks_for_harms_nothing() {
+fn an_abort_that_the_application_does_not_check_is_harmless() {
     every_way(|program, piece| {
         let mut connection = program.connect();
         for _ in 0..3 {
             connection.send_in(&request("/status?4").keep(true).bytes(), piece);
             assert_eq!(connection.response().app_status, 4);
-            // The response was on its way: the request is no longer active.
+            // It crosses the response: the request is no longer active.
             connection.send_in(&record(ABORT, ID, &[]), piece);
         }
         connection.send_in(
@@ -119,7 +120,7 @@ fn an_abort_that_nobody_looks_for_harms_nothing() {
             piece,
         );
         assert_eq!(connection.response().app_status, 4);
-        assert_kept(&mut connection);
+        assert_open(&mut connection);
     });
 }
 
@@ -140,6 +141,6 @@ fn an_abort_of_an_unknown_id_is_ignored() {
         ];
         connection.send_in(&bytes.concat(), piece);
         assert_eq!(connection.response().stdout, echoed(b"body"));
-        assert_kept(&mut connection);
+        assert_open(&mut connection);
     });
 }

@@ -1,4 +1,4 @@
-//! The application that does what a test asks for, on each of the two interfaces to the engine.
+//! The test application, on each of the two interfaces of the engine.
 
 use std::ops::{Deref, DerefMut};
 use std::process::Command;
@@ -9,14 +9,15 @@ use super::peer::program::{Program, TRANSPORTS, Transport, compiled, compiled_on
 pub(crate) enum Api {
     /// `app.c`, on the library itself.
     Native,
-    /// `app_fcgx.c`, on the drop-in for libfcgi. FCGX has one number for all that can break an input, no way to ask
-    /// for an abort without reading, and of the parameters what fits into an environment.
+    /// `app_fcgx.c`, on the drop-in for libfcgi. FCGX has one error for every way in which input can
+    /// break off, reports aborts only to reads, and has only the parameters that fit into an
+    /// environment.
     Fcgx,
 }
 
 pub(crate) const APIS: [Api; 2] = [Api::Native, Api::Fcgx];
 
-/// Each interface over each transport.
+/// Each interface with each transport.
 pub(crate) fn ways() -> impl Iterator<Item = (Api, Transport)> {
     APIS.into_iter()
         .flat_map(|api| TRANSPORTS.map(|transport| (api, transport)))
@@ -32,8 +33,8 @@ impl Api {
         command
     }
 
-    /// What the native application says, as this one says it: by the names of its own errors.
-    pub(crate) fn says(self, native: &str) -> String {
+    /// Translates the names of errors of the native application to those of this one.
+    pub(crate) fn translate(self, native: &str) -> String {
         match self {
             Self::Native => native.to_owned(),
             Self::Fcgx => native
@@ -44,7 +45,7 @@ impl Api {
     }
 }
 
-/// It runs, and listens on descriptor 0.
+/// A running application, which listens on descriptor 0.
 #[derive(Debug)]
 pub(crate) struct Application {
     pub(crate) api: Api,

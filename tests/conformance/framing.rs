@@ -1,7 +1,7 @@
-//! Records in any fragmentation, and records that are not for us.
+//! Records in any fragmentation, and records for other requests.
 
 use super::peer::records::*;
-use super::{echo, echoed, every_way, exchange, refused};
+use super::{assert_refused, echo, echoed, every_way, exchange};
 
 #[test]
 fn a_request_arrives_in_any_fragmentation() {
@@ -17,7 +17,7 @@ fn a_request_arrives_in_any_fragmentation() {
 #[test]
 fn records_of_the_largest_size_with_the_largest_padding_are_read() {
     every_way(|program, piece| {
-        // A byte at a time is asked of the edges only: the middle goes in large pieces.
+        // Only the ends are sent in small pieces, and the middle at once.
         let body: Vec<u8> = (0..65_535_u32).map(|i| (i % 251) as u8).collect();
         let mut connection = program.connect();
         let (head, tail) = (echo(&body).head(), padded(STDIN, ID, &body, 255));
@@ -32,7 +32,7 @@ fn records_of_the_largest_size_with_the_largest_padding_are_read() {
 }
 
 #[test]
-fn padding_is_skipped_on_every_record_also_empty_and_ignored_ones() {
+fn padding_is_skipped_on_every_record_including_empty_and_ignored_ones() {
     every_way(|program, piece| {
         let request = echo(b"body");
         for padding in [0, 1, 7, 8, 255] {
@@ -55,22 +55,22 @@ fn padding_is_skipped_on_every_record_also_empty_and_ignored_ones() {
 }
 
 #[test]
-fn another_protocol_version_closes_the_connection_and_nothing_runs() {
+fn another_protocol_version_closes_the_connection_without_a_request() {
     every_way(|program, _| {
         for version in [0, 2, 255] {
             let mut bytes = echo(b"").bytes();
             bytes[0] = version;
-            refused(program, &bytes);
-            // Also behind good records.
+            assert_refused(program, &bytes);
+            // The same after valid records.
             let mut tail = record(PARAMS, ID, &[]);
             tail[0] = version;
-            refused(program, &[begin(ID, RESPONDER, false), tail].concat());
+            assert_refused(program, &[begin(ID, RESPONDER, false), tail].concat());
         }
     });
 }
 
 #[test]
-fn another_version_within_the_input_is_an_error_for_the_reader() {
+fn another_version_within_the_input_is_an_error_of_the_read() {
     every_way(|program, piece| {
         let mut bad = record(STDIN, ID, b"two");
         bad[0] = 2;
@@ -80,7 +80,7 @@ fn another_version_within_the_input_is_an_error_for_the_reader() {
             text,
             program
                 .api
-                .says("one|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
+                .translate("one|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
         );
     });
 }
@@ -88,7 +88,7 @@ fn another_version_within_the_input_is_an_error_for_the_reader() {
 #[test]
 fn records_of_an_id_that_is_not_active_are_ignored_with_their_payload() {
     every_way(|program, piece| {
-        // The payload looks like a request: were it read as records, the application would run twice.
+        // The payload looks like a request. If it were parsed, the application would run twice.
         let decoy = request("/status?9").bytes();
         let others: Vec<u8> = [PARAMS, STDIN, DATA, ABORT, STDOUT, END]
             .iter()
@@ -120,7 +120,7 @@ fn id_0_never_starts_or_feeds_a_request() {
     every_way(|program, piece| {
         let before = program.served();
         let mut connection = program.connect();
-        // A whole request with id 0, within one that is real.
+        // A complete request with id 0, within a real one.
         let zero = request("/status?9").id(0).body("zero").bytes();
         let real = echo(b"body");
         connection.send_in(&zero, piece);

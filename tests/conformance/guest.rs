@@ -1,4 +1,4 @@
-//! A library is a guest: whatever peers do, the process that it serves in stays as its host made it.
+//! The library does not change its process: signals, threads, umask, folder and environment.
 
 use std::fs;
 
@@ -7,24 +7,28 @@ use super::peer::program::Program;
 use super::peer::records::request;
 use super::{echo, echoed};
 
-/// What the system says of a process that a library could have changed.
+/// The state of a process that a library could change.
 #[derive(Debug, PartialEq, Eq)]
-struct House {
+struct ProcessState {
     /// Threads, umask, and which signals are blocked, ignored and handled.
     status: Vec<String>,
     folder: std::path::PathBuf,
-    /// The memory that the environment had at the start, as lines.
+    /// The memory of the initial environment, as lines.
     environment: String,
 }
 
-impl House {
+impl ProcessState {
     fn of(program: &Program) -> Self {
         let proc = |name: &str| format!("/proc/{}/{name}", program.pid());
         let status = fs::read_to_string(proc("status")).unwrap();
         let wanted = ["Threads:", "Umask:", "SigBlk:", "SigIgn:", "SigCgt:"];
-        let kept = |line: &&str| wanted.iter().any(|name| line.starts_with(name));
+        let is_wanted = |line: &&str| wanted.iter().any(|name| line.starts_with(name));
         Self {
-            status: status.lines().filter(kept).map(str::to_owned).collect(),
+            status: status
+                .lines()
+                .filter(is_wanted)
+                .map(str::to_owned)
+                .collect(),
             folder: fs::read_link(proc("cwd")).unwrap(),
             environment: String::from_utf8_lossy(&fs::read(proc("environ")).unwrap())
                 .replace('\0', "\n"),
@@ -33,13 +37,13 @@ impl House {
 }
 
 #[test]
-fn threads_umask_signals_folder_and_environment_stay_the_hosts() {
+fn threads_umask_signals_folder_and_environment_stay_unchanged() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
-        let before = House::of(&program);
+        let before = ProcessState::of(&program);
         let handled = match api {
             Api::Native => "SigCgt:\t0000000000000000",
-            // From FCGX_Init on USR1, PIPE and TERM, as with libfcgi.
+            // FCGX_Init handles USR1, PIPE and TERM, as in libfcgi.
             Api::Fcgx => "SigCgt:\t0000000000005200",
         };
         for line in ["Threads:\t1", handled] {
@@ -53,16 +57,16 @@ fn threads_umask_signals_folder_and_environment_stay_the_hosts() {
         let mut kept = program.connect();
         kept.send(&echo(b"x").keep(true).bytes());
         kept.response();
-        // One that goes away in the middle of its response: no SIGPIPE ends the process.
-        let mut rude = program.connect();
-        rude.send(&request("/write?1-30000000-50000").bytes());
-        rude.record();
-        drop(rude);
-        let mut strange = program.connect();
-        strange.send(b"\0garbage");
-        strange.assert_closed();
+        // It disconnects during its response, and SIGPIPE must not kill the process.
+        let mut disconnecting = program.connect();
+        disconnecting.send(&request("/write?1-30000000-50000").bytes());
+        disconnecting.record();
+        drop(disconnecting);
+        let mut invalid = program.connect();
+        invalid.send(b"\0garbage");
+        invalid.assert_closed();
 
         assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
-        assert_eq!(House::of(&program), before);
+        assert_eq!(ProcessState::of(&program), before);
     }
 }

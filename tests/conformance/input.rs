@@ -1,10 +1,10 @@
-//! A request's input: its end, what breaks it off, and what nobody read of it.
+//! The input of a request: its end, how it breaks off, and its unread rest.
 
 use super::peer::records::*;
 use super::{echo, echoed, every_way, exchange};
 
 #[test]
-fn a_body_that_breaks_off_is_an_error_and_no_end() {
+fn a_body_that_breaks_off_is_an_error_instead_of_an_end() {
     every_way(|program, piece| {
         let whole = echo(b"0123456789").bytes();
         let head = echo(b"0123456789").head().len();
@@ -15,7 +15,7 @@ fn a_body_that_breaks_off_is_an_error_and_no_end() {
             connection.end();
             let broken = program
                 .api
-                .says("FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE end=0");
+                .translate("FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE FCGIPM_EINCOMPLETE end=0");
             assert_eq!(connection.response().text(), format!("{arrived}|{broken}"));
             connection.assert_closed();
         }
@@ -23,7 +23,7 @@ fn a_body_that_breaks_off_is_an_error_and_no_end() {
 }
 
 #[test]
-fn the_input_ends_with_its_empty_record_whatever_the_length_said() {
+fn the_input_ends_with_its_empty_record_independent_of_content_length() {
     every_way(|program, piece| {
         let bytes = [echo(b"ten bytes!").head(), stream(STDIN, ID, b"four")].concat();
         assert_eq!(exchange(program, &bytes, piece).stdout, echoed(b"four"));
@@ -31,7 +31,7 @@ fn the_input_ends_with_its_empty_record_whatever_the_length_said() {
 }
 
 #[test]
-fn reads_stop_where_they_are_asked_to() {
+fn reads_stop_at_a_line_a_size_or_the_end() {
     every_way(|program, piece| {
         let body = b"one\ntwo\n\nfour, which is longer than the buffer\nno newline";
         let text = exchange(program, &request("/lines?20").body(body).bytes(), piece).text();
@@ -49,9 +49,9 @@ fn reads_stop_where_they_are_asked_to() {
 }
 
 #[test]
-fn unread_input_of_a_finished_request_is_drained_as_input() {
+fn unread_input_of_a_finished_request_is_discarded() {
     every_way(|program, piece| {
-        // Were the body parsed as records, the application would run once more.
+        // If the body were parsed as records, the application would run once more.
         let decoy = request("/status?9").keep(true).bytes();
         for command in ["/status?5", "/read?3"] {
             let before = program.served();
@@ -67,7 +67,7 @@ fn unread_input_of_a_finished_request_is_drained_as_input() {
 }
 
 #[test]
-fn a_body_that_arrives_after_the_response_is_drained_too() {
+fn a_body_that_arrives_after_the_response_is_discarded() {
     every_way(|program, piece| {
         let decoy = request("/status?9").keep(true).bytes();
         let before = program.served();
@@ -88,7 +88,7 @@ fn a_body_that_arrives_after_the_response_is_drained_too() {
 }
 
 #[test]
-fn requests_that_were_sent_ahead_are_kept() {
+fn pipelined_requests_are_answered() {
     every_way(|program, piece| {
         let mut connection = program.connect();
         let mut bytes = Vec::new();
@@ -113,7 +113,7 @@ fn requests_that_were_sent_ahead_are_kept() {
 }
 
 #[test]
-fn a_request_ahead_is_kept_when_it_is_cut_anywhere() {
+fn a_pipelined_request_that_arrives_in_two_parts_is_answered() {
     every_way(|program, _| {
         let first = echo(b"first").keep(true).bytes();
         let second = request("/status?6").body("second").keep(true).bytes();
@@ -128,7 +128,7 @@ fn a_request_ahead_is_kept_when_it_is_cut_anywhere() {
 }
 
 #[test]
-fn a_large_unread_body_does_not_reset_the_response_away() {
+fn a_large_unread_body_does_not_cause_a_reset_before_the_response() {
     every_way(|program, _| {
         let body = vec![b'x'; 3 << 20];
         for keep in [false, true] {
@@ -144,7 +144,7 @@ fn a_large_unread_body_does_not_reset_the_response_away() {
 }
 
 #[test]
-fn a_connection_is_kept_or_closed_as_asked() {
+fn a_connection_is_kept_or_closed_as_requested() {
     every_way(|program, piece| {
         let mut connection = program.connect();
         for _ in 0..3 {

@@ -1,7 +1,8 @@
-//! What a FastCGI 1.0 peer may expect, checked from outside: bytes in, bytes out.
+//! Conformance to FastCGI 1.0, tested over connections.
 //!
-//! The other side runs one request at a time and does what a request asks for: `app.c` on the library itself, and
-//! `app_fcgx.c` on the drop-in for libfcgi. Where FCGX has no way to do or to tell something, the test says so.
+//! The application runs one request at a time, and each request selects what it does. It exists as
+//! `app.c` on the library itself, and as `app_fcgx.c` on the drop-in for libfcgi. The tests name what
+//! FCGX cannot do or report.
 
 #[path = "../peer/mod.rs"]
 mod peer;
@@ -24,7 +25,7 @@ use application::{Application, ways};
 use peer::program::Program;
 use peer::records::{Request, Response};
 
-/// Does the same on both interfaces over both transports, with the bytes sent together and one at a time.
+/// Runs a test on both interfaces over both transports, with bytes sent together and one at a time.
 fn every_way(test: impl Fn(&Application, usize)) {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
@@ -34,16 +35,16 @@ fn every_way(test: impl Fn(&Application, usize)) {
     }
 }
 
-/// Sends bytes on a new connection in pieces and takes the response of the usual request.
+/// Sends bytes on a new connection in pieces, and returns the response.
 fn exchange(program: &Program, bytes: &[u8], piece: usize) -> Response {
     let mut connection = program.connect();
     connection.try_send_in(bytes, piece);
     connection.response()
 }
 
-/// Sends bytes that must not lead to a run of the application, and then nothing more; returns when
-/// the program has closed the connection.
-fn refused(program: &Program, bytes: &[u8]) {
+/// Sends bytes that must not run the application, and waits until the program has closed the
+/// connection.
+fn assert_refused(program: &Program, bytes: &[u8]) {
     let before = program.served();
     let mut connection = program.connect();
     connection.try_send_in(bytes, usize::MAX);
@@ -52,7 +53,7 @@ fn refused(program: &Program, bytes: &[u8]) {
     assert_eq!(
         program.served(),
         before + 1,
-        "the application did not run in between"
+        "the application has run in between"
     );
 }
 
@@ -61,7 +62,7 @@ fn echo(body: &[u8]) -> Request {
     peer::records::request("/echo").body(body)
 }
 
-/// What `echo` answers when everything went well.
+/// The response to `echo` without an error.
 fn echoed(body: &[u8]) -> Vec<u8> {
     [body, b"|ok ok ok end=1"].concat()
 }

@@ -1,17 +1,17 @@
-//! Parameters: limits, what may become an environment, and nothing of the request before.
+//! Parameters: their limits, the environment, and separation of requests.
 
 use super::application::{APIS, Api, Application};
 use super::peer::program::Transport;
 use super::peer::records::*;
-use super::{echo, every_way, refused};
+use super::{assert_refused, echo, every_way};
 
-// With FCGX all three are its `envp`, which is what it has for asking: everything that is well-formed.
+// FCGX returns the well-formed parameters for each of the three, since its `envp` has only those.
 const ENVIRONMENT: &str = "/params?0";
 const WELL_FORMED: &str = "/params?1";
 const ALL: &str = "/params?2";
 
-/// A pair whose lengths are claims: `name` and `value` bytes are said to follow.
-fn claim(name: u32, value: u32) -> Vec<u8> {
+/// The lengths of a pair, without the bytes.
+fn claimed_lengths(name: u32, value: u32) -> Vec<u8> {
     [
         (name | 1 << 31).to_be_bytes(),
         (value | 1 << 31).to_be_bytes(),
@@ -20,10 +20,10 @@ fn claim(name: u32, value: u32) -> Vec<u8> {
 }
 
 #[test]
-fn lengths_that_overflow_when_summed_run_nothing_and_cost_no_memory() {
+fn claimed_lengths_that_overflow_are_refused_without_an_allocation() {
     for api in APIS {
         let mut program = Application::start(api, Transport::Unix, &[]);
-        // With its first request it comes to have what it needs for any.
+        // The first request allocates what every request needs.
         program.served();
         let before = program.memory();
         for (name, value) in [
@@ -34,10 +34,10 @@ fn lengths_that_overflow_when_summed_run_nothing_and_cost_no_memory() {
         ] {
             let bytes = [
                 begin(ID, RESPONDER, false),
-                record(PARAMS, ID, &claim(name, value)),
+                record(PARAMS, ID, &claimed_lengths(name, value)),
             ]
             .concat();
-            refused(&program, &bytes);
+            assert_refused(&program, &bytes);
             let size = u64::from(name) + u64::from(value);
             program.line(&format!(
                 "a parameter of {size} bytes, over max_param_size = 1048576"
@@ -46,7 +46,7 @@ fn lengths_that_overflow_when_summed_run_nothing_and_cost_no_memory() {
         // Within the limit, but only claimed.
         let open = [
             begin(ID, RESPONDER, false),
-            record(PARAMS, ID, &claim(4, 1_048_000)),
+            record(PARAMS, ID, &claimed_lengths(4, 1_048_000)),
         ]
         .concat();
         let mut waiting: Vec<_> = Vec::new();
@@ -65,7 +65,7 @@ fn lengths_that_overflow_when_summed_run_nothing_and_cost_no_memory() {
 }
 
 #[test]
-fn over_each_limit_there_is_a_log_line_and_nothing_runs() {
+fn requests_over_a_limit_are_refused_and_logged() {
     for api in APIS {
         let limits = [
             ("FCGIPM_MAX_PARAMS", "20"),
@@ -79,24 +79,24 @@ fn over_each_limit_there_is_a_log_line_and_nothing_runs() {
                 request.param(format!("N{i:03}"), vec![b'x'; size])
             })
         };
-        // With PATH_INFO and QUERY_STRING.
+        // With PATH_INFO and QUERY_STRING these are 20.
         let at_the_limit = program.call(&numbered(18, 1)).params().len();
-        assert_eq!(at_the_limit, 20 + 1, "all of them and FCGI_ROLE");
-        refused(&program, &numbered(19, 1).bytes());
+        assert_eq!(at_the_limit, 20 + 1, "all of them, and FCGI_ROLE");
+        assert_refused(&program, &numbered(19, 1).bytes());
         program.line("more than max_params = 20 parameters");
 
         assert_eq!(
             program.call(&numbered(1, 96)).param("N000"),
             Some(vec![b'x'; 96])
         );
-        refused(&program, &numbered(1, 97).bytes());
+        assert_refused(&program, &numbered(1, 97).bytes());
         program.line("a parameter of 101 bytes, over max_param_size = 100");
 
         assert_eq!(
             program.call(&numbered(10, 90)).param("N009"),
             Some(vec![b'x'; 90])
         );
-        refused(&program, &numbered(12, 90).bytes());
+        assert_refused(&program, &numbered(12, 90).bytes());
         program.line("parameters over max_params_size = 1024 bytes");
         assert_eq!(program.call(&echo(b"x")).protocol_status, REQUEST_COMPLETE);
     }
@@ -119,22 +119,22 @@ fn three_hundred_and_ten_thousand_parameters_arrive_and_a_million_do_not() {
             assert!(params.contains(&last));
         }
         let many = (0..20_000).fold(request(ALL), |r, i| r.param(format!("{i}"), ""));
-        refused(&program, &many.bytes());
+        assert_refused(&program, &many.bytes());
         program.line("more than max_params = 20000 parameters");
-        // Many empty ones, a cheap flood: two bytes each.
+        // Empty parameters, of two bytes each.
         let flood = [
             begin(ID, RESPONDER, false),
             stream(PARAMS, ID, &vec![0; 2 << 20]),
         ]
         .concat();
-        refused(&program, &flood);
+        assert_refused(&program, &flood);
         program.line("more than max_params = 20000 parameters");
     }
 }
 
-/// `app.c` asks for the list of them twice, and says so where it has moved meanwhile.
+/// `app.c` gets the array twice, and its answer differs if the array has moved.
 #[test]
-fn parameters_given_to_a_host_stay_in_place_whatever_earlier_requests_had() {
+fn the_array_of_parameters_does_not_move_during_a_request() {
     let program = Application::start(Api::Native, Transport::Unix, &[]);
     for count in [10, 1_200, 1_500, 2_000, 3_000, 10, 9_000, 1_500, 10] {
         let full = (0..count).fold(request(ENVIRONMENT), |r, i| {
@@ -146,7 +146,7 @@ fn parameters_given_to_a_host_stay_in_place_whatever_earlier_requests_had() {
 }
 
 #[test]
-fn what_would_corrupt_an_environment_never_reaches_it() {
+fn parameters_that_would_corrupt_an_environment_are_not_in_it() {
     every_way(|program, piece| {
         let bad: [(&[u8], &[u8]); 6] = [
             (b"NUL\0NAME", b"1"),
@@ -175,20 +175,20 @@ fn what_would_corrupt_an_environment_never_reaches_it() {
         let mixed = bad.iter().fold(request(ALL), |r, (n, v)| r.param(n, v));
         let params = super::exchange(program, &mixed.bytes(), piece).params();
         if program.api == Api::Fcgx {
-            assert_eq!(params.len(), 3, "nobody can ask for all: {params:?}");
+            assert_eq!(params.len(), 3, "FCGX has no malformed ones: {params:?}");
             return;
         }
         for (name, value) in bad {
             assert!(
                 params.contains(&(name.to_vec(), value.to_vec())),
-                "{name:?} is there for who asks for all"
+                "{name:?} is not in the scope ALL"
             );
         }
     });
 }
 
 #[test]
-fn http_proxy_is_readable_and_not_exported() {
+fn http_proxy_is_a_parameter_but_not_in_the_environment() {
     every_way(|program, piece| {
         let with = |scope| {
             request(scope)
@@ -196,7 +196,7 @@ fn http_proxy_is_readable_and_not_exported() {
                 .param("HTTP_PROXYX", "fine")
         };
         let environment = super::exchange(program, &with(ENVIRONMENT).bytes(), piece);
-        // No process environment is made by FCGX: fcgi_stdio makes one, which is tested beside stock.
+        // FCGX does not set the environment of the process. fcgi_stdio does, which tests/dropin tests.
         if program.api == Api::Native {
             assert_eq!(environment.param("HTTP_PROXY"), None);
         }
@@ -231,7 +231,7 @@ fn the_role_is_added() {
 }
 
 #[test]
-fn nothing_of_one_request_shows_in_the_next() {
+fn a_request_has_nothing_of_the_previous_one() {
     every_way(|program, _| {
         let mut connection = program.connect();
         let first = request(ALL)
@@ -241,7 +241,7 @@ fn nothing_of_one_request_shows_in_the_next() {
             .keep(true);
         let named = match program.api {
             Api::Native => 6,
-            // A=B is not a name there.
+            // FCGX has no name with a '='.
             Api::Fcgx => 5,
         };
         assert_eq!(connection.call(&first).params().len(), named);
@@ -250,13 +250,13 @@ fn nothing_of_one_request_shows_in_the_next() {
             .iter()
             .map(|(name, _)| String::from_utf8_lossy(name))
             .collect();
-        // As with libfcgi, the role comes first there.
+        // In FCGX the role comes first, as in libfcgi.
         let expected = match program.api {
             Api::Native => ["PATH_INFO", "QUERY_STRING", "FCGI_ROLE"],
             Api::Fcgx => ["FCGI_ROLE", "PATH_INFO", "QUERY_STRING"],
         };
         assert_eq!(names, expected);
-        // The exit status, and what was not read of a body.
+        // The exit status and the unread body are not kept either.
         assert_eq!(
             connection
                 .call(&request("/status?7").body("unread").keep(true))

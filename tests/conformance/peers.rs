@@ -18,14 +18,14 @@ fn a_tcp_peer_that_is_not_listed_is_closed_immediately() {
             &[("FCGI_WEB_SERVER_ADDRS", "192.0.2.1,2001:db8::1")],
         );
         let mut connection = program.connect();
-        // Nothing was sent: it is the address that is refused.
+        // Before it has sent anything.
         connection.assert_closed();
         program.line("connection from 127.0.0.1:");
     }
 }
 
 #[test]
-fn a_listed_peer_is_served_whatever_the_notation() {
+fn a_listed_peer_is_served_in_any_notation_of_its_address() {
     for api in APIS {
         for list in [
             "127.0.0.1",
@@ -53,7 +53,7 @@ fn unix_peers_are_not_subject_to_the_list() {
 }
 
 #[test]
-fn on_a_socket_for_both_families_each_peer_is_compared_rightly() {
+fn on_a_socket_for_both_families_ipv4_and_ipv6_peers_are_compared_correctly() {
     let lists = [
         ("127.0.0.1", true, false),
         ("::1", false, true),
@@ -93,7 +93,7 @@ fn on_a_socket_for_both_families_each_peer_is_compared_rightly() {
 }
 
 #[test]
-fn a_list_that_cannot_be_read_stops_the_start_and_is_named() {
+fn an_invalid_list_prevents_the_start_and_is_named() {
     for (api, transport) in ways() {
         for (list, named) in [
             ("localhost", "'localhost'"),
@@ -106,7 +106,7 @@ fn a_list_that_cannot_be_read_stops_the_start_and_is_named() {
             let mut program = Program::start(command, transport);
             let line = program.line(match api {
                 Api::Native => "app: request:",
-                // Its only way to say why.
+                // FCGX has no message, so the library logs it.
                 Api::Fcgx => "libfcgi:",
             });
             assert!(

@@ -1,10 +1,10 @@
-//! Beginning a request, and what must not begin one.
+//! The beginning of a request, and what must not begin one.
 
 use super::peer::records::*;
-use super::{echo, echoed, every_way, refused};
+use super::{assert_refused, echo, echoed, every_way};
 
 #[test]
-fn an_unknown_role_is_refused_and_the_connection_kept_if_asked() {
+fn an_unknown_role_is_refused_and_the_connection_kept_if_requested() {
     every_way(|program, piece| {
         for role in [0, 4, 65_535] {
             for keep in [true, false] {
@@ -14,7 +14,7 @@ fn an_unknown_role_is_refused_and_the_connection_kept_if_asked() {
                 let end = connection.response_to(9);
                 assert_eq!((end.protocol_status, end.app_status), (UNKNOWN_ROLE, 0));
                 if keep {
-                    // What the peer had already sent for it is ignored.
+                    // Its other records, which the peer has already sent, are ignored.
                     let rest = [
                         stream(PARAMS, 9, &echo(b"").pairs()),
                         stream(STDIN, 9, b"no"),
@@ -48,13 +48,13 @@ fn a_second_request_on_the_connection_is_refused_and_the_first_continues() {
         assert_eq!(
             connection.record().content,
             b"started ",
-            "the application runs"
+            "the application does not run"
         );
         connection.send_in(&begin(3, RESPONDER, true), piece);
         refused(&mut connection, 3);
         connection.send_in(&stream(STDIN, ID, b"body"), piece);
         assert_eq!(connection.response().stdout, echoed(b"body"));
-        // A refused id is free again.
+        // A refused id can be used later.
         assert_eq!(connection.call(&echo(b"x").id(2)).stdout, echoed(b"x"));
     });
 }
@@ -64,7 +64,7 @@ fn a_begin_request_of_a_wrong_length_closes_the_connection() {
     every_way(|program, _| {
         for content in [&b""[..], b"\0\x01\0", b"\0\x01\0\0\0\0\0\0\0"] {
             let bytes = [record(BEGIN, ID, content), echo(b"").head()[16..].to_vec()].concat();
-            refused(program, &bytes);
+            assert_refused(program, &bytes);
         }
     });
 }
@@ -91,17 +91,17 @@ fn pairs_may_span_records() {
 }
 
 #[test]
-fn params_that_end_any_other_way_than_with_an_empty_record_run_nothing() {
+fn params_without_an_empty_record_at_the_end_are_refused() {
     every_way(|program, _| {
         let params = echo(b"").pairs();
         let open = [begin(ID, RESPONDER, false), record(PARAMS, ID, &params)].concat();
-        // The connection's end: after BEGIN, within a header, within a record, after whole pairs.
+        // The connection ends after BEGIN_REQUEST, in a header, in a record, or after complete pairs.
         for end in [16, 20, 30, open.len()] {
-            refused(program, &open[..end]);
+            assert_refused(program, &open[..end]);
         }
         // Another stream of the request begins.
         for kind in [STDIN, DATA] {
-            refused(
+            assert_refused(
                 program,
                 &[
                     open.clone(),
@@ -110,16 +110,16 @@ fn params_that_end_any_other_way_than_with_an_empty_record_run_nothing() {
                 ]
                 .concat(),
             );
-            refused(program, &[open.clone(), record(kind, ID, &[])].concat());
+            assert_refused(program, &[open.clone(), record(kind, ID, &[])].concat());
         }
-        // A pair is cut off: in its lengths, in its name, in its value.
+        // A pair is cut off in its lengths, its name or its value.
         for cut in [1, 2, 5, params.len() - 1] {
             let bytes = [
                 begin(ID, RESPONDER, false),
                 stream(PARAMS, ID, &params[..cut]),
             ]
             .concat();
-            refused(program, &bytes);
+            assert_refused(program, &bytes);
         }
     });
 }
@@ -141,7 +141,7 @@ fn a_request_without_parameters_runs() {
 }
 
 #[test]
-fn parameters_behind_their_end_are_an_error() {
+fn parameters_after_their_end_are_an_error() {
     every_way(|program, piece| {
         let bytes = [
             echo(b"body").head(),
@@ -153,7 +153,7 @@ fn parameters_behind_their_end_are_an_error() {
             text,
             program
                 .api
-                .says("|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
+                .translate("|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
         );
     });
 }

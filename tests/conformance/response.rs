@@ -24,7 +24,7 @@ fn an_empty_response_is_an_empty_stdout_and_the_end() {
 }
 
 #[test]
-fn each_stream_that_was_used_is_closed() {
+fn each_used_stream_is_closed() {
     every_way(|program, piece| {
         let response = exchange(program, &request("/mixed").bytes(), piece);
         assert_eq!(
@@ -42,7 +42,7 @@ fn each_stream_that_was_used_is_closed() {
 }
 
 #[test]
-fn the_exit_status_travels_whole() {
+fn the_exit_status_has_32_bits() {
     every_way(|program, piece| {
         for status in [0_u32, 1, 255, 256, 65_536, u32::MAX] {
             let response = exchange(
@@ -70,7 +70,7 @@ fn the_response_has_the_id_of_the_request() {
 }
 
 #[test]
-fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
+fn records_are_bounded_and_aligned_for_any_size_of_writes() {
     let pattern = |total: usize, piece: usize| -> Vec<u8> {
         (0..total)
             .map(|i| b'a' + ((i % piece) % 26) as u8)
@@ -110,7 +110,7 @@ fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
                     assert_eq!(
                         (record.content.len() + record.padding) % 8,
                         0,
-                        "aligned to 8"
+                        "not aligned to 8"
                     );
                     assert!(record.padding < 8);
                 }
@@ -121,7 +121,7 @@ fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
                 assert_eq!(
                     empty.count(),
                     1,
-                    "an empty record ends the stream, and only that"
+                    "only one empty record, at the end of the stream"
                 );
             }
         }
@@ -129,7 +129,7 @@ fn records_are_bounded_and_aligned_whatever_the_size_of_the_writes() {
 }
 
 #[test]
-fn a_peer_that_has_disconnected_ends_no_program() {
+fn a_disconnected_peer_does_not_end_the_program() {
     every_way(|program, _| {
         for _ in 0..5 {
             let mut connection = program.connect();

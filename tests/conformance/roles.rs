@@ -4,20 +4,21 @@ use super::application::Api;
 use super::peer::records::*;
 use super::{every_way, exchange};
 
-/// FCGX cannot ask early and continue: with libfcgi, too, that closes the input.
-fn went_well(api: Api) -> &'static str {
+/// The response of a successful filter. In FCGX, as in libfcgi, starting the data too early closes the
+/// input, so it does not try that.
+fn filter_response(api: Api) -> &'static str {
     match api {
-        Api::Native => NATIVE_WENT_WELL,
+        Api::Native => NATIVE_FILTER_RESPONSE,
         Api::Fcgx => {
             "stdin=0123|ok ok ok end=1 start=0 ok data=file|ok ok ok end=1 late=-1 FCGX_CALL_SEQ_ERROR"
         }
     }
 }
 
-const NATIVE_WENT_WELL: &str = "early=FCGIPM_ESTATE 0 half=FCGIPM_ESTATE stdin=123|ok ok ok end=1 start=ok data=file|ok ok ok end=1 late=FCGIPM_ESTATE";
+const NATIVE_FILTER_RESPONSE: &str = "early=FCGIPM_ESTATE 0 half=FCGIPM_ESTATE stdin=123|ok ok ok end=1 start=ok data=file|ok ok ok end=1 late=FCGIPM_ESTATE";
 
 #[test]
-fn a_filter_reads_its_input_and_then_the_data_when_it_asks() {
+fn a_filter_reads_its_input_and_then_starts_its_data() {
     every_way(|program, piece| {
         for keep in [true, false] {
             let filter = request("/filter").role(FILTER).keep(keep).body("0123");
@@ -26,7 +27,7 @@ fn a_filter_reads_its_input_and_then_the_data_when_it_asks() {
                 .param("FCGI_DATA_LAST_MOD", "1");
             let mut connection = program.connect();
             connection.send_in(&[filter.bytes(), stream(DATA, ID, b"file")].concat(), piece);
-            assert_eq!(connection.response().text(), went_well(program.api));
+            assert_eq!(connection.response().text(), filter_response(program.api));
             if keep {
                 assert_eq!(connection.call(&request("/mixed")).stdout, b"ac");
             }
@@ -36,7 +37,7 @@ fn a_filter_reads_its_input_and_then_the_data_when_it_asks() {
 }
 
 #[test]
-fn asking_too_early_closes_the_input_of_fcgx() {
+fn starting_the_data_too_early_closes_the_input_of_fcgx() {
     every_way(|program, piece| {
         if program.api == Api::Native {
             return;
@@ -52,13 +53,13 @@ fn asking_too_early_closes_the_input_of_fcgx() {
 }
 
 #[test]
-fn asking_again_for_the_data_is_an_error_also_when_its_end_was_padded() {
+fn starting_the_data_twice_is_an_error_even_after_padding() {
     every_way(|program, piece| {
         let filter = request("/filter").role(FILTER).body("0123").bytes();
         let data = [padded(DATA, ID, b"file", 4), padded(DATA, ID, &[], 200)].concat();
         assert_eq!(
             exchange(program, &[filter, data].concat(), piece).text(),
-            went_well(program.api)
+            filter_response(program.api)
         );
     });
 }
@@ -90,7 +91,7 @@ fn data_before_the_end_of_a_filters_input_is_an_error() {
             text,
             program
                 .api
-                .says("x|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
+                .translate("x|FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL FCGIPM_EPROTOCOL end=0")
         );
     });
 }
@@ -126,7 +127,7 @@ fn an_authorizer_has_no_input() {
     every_way(|program, piece| {
         for keep in [true, false] {
             let head = request("/echo").role(AUTHORIZER).keep(keep).head();
-            // The web server may or may not close a stream that it does not have.
+            // A web server may close the stream, although an authorizer has none.
             for rest in [vec![], record(STDIN, ID, &[]), padded(STDIN, ID, &[], 8)] {
                 let mut connection = program.connect();
                 connection.send_in(&head, piece);

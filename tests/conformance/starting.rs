@@ -1,5 +1,4 @@
-//! Being started by a web server: a listening socket as descriptor 0 (section 2.2), and descriptors of
-//! any number.
+//! Start by a web server, with a listening socket as descriptor 0 (section 2.2), and high descriptors.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -10,7 +9,7 @@ use super::peer::records::*;
 use super::{echo, echoed};
 
 #[test]
-fn a_listener_as_descriptor_0_works_with_1_and_2_closed_and_nothing_lands_there() {
+fn with_descriptors_1_and_2_closed_a_listener_as_0_works_and_they_stay_unused() {
     for (api, transport) in ways() {
         let mut command = api.command("fd:0");
         // SAFETY: close is async-signal-safe.
@@ -24,14 +23,14 @@ fn a_listener_as_descriptor_0_works_with_1_and_2_closed_and_nothing_lands_there(
         let program = Program::start(command, transport);
         let mut kept = program.connect();
         for round in 0..3 {
-            // A keep-alive connection, so that what watches it exists, too.
+            // On a keep-alive connection, so that an epoll instance exists.
             let text = kept.call(&request("/descriptors").keep(true)).text();
             let standard = |line: &&str| {
                 ["0 ", "1 ", "2 "]
                     .iter()
                     .any(|number| line.starts_with(number))
             };
-            // The application itself looks into a folder.
+            // The application itself has opened /proc/self/fd.
             let taken: Vec<_> = text
                 .lines()
                 .filter(standard)
@@ -56,12 +55,12 @@ fn descriptors_above_1024_work() {
                 .find_map(|line| line.strip_prefix("connection="))
                 .unwrap();
             assert!(number.parse::<u32>().unwrap() > 1_024, "{text}");
-            // Waits, and not only reads of what is there.
+            // A read that has to wait.
             kept.send_in(&request("/announce").body("body").keep(true).head(), 7);
             assert_eq!(kept.record().content, b"started ");
             kept.send(&stream(STDIN, ID, b"body"));
             assert_eq!(kept.response().stdout, echoed(b"body"));
-            // And a peer that takes its time with a large response.
+            // A write that has to wait for the peer.
             kept.send(&request("/write?1-5000000-5000000").keep(true).bytes());
             assert!(readable_within(&kept, LIMIT));
             assert_eq!(kept.response().stdout.len(), 5_000_000);
@@ -75,7 +74,7 @@ fn other_descriptors_are_not_taken_for_a_listener() {
         let mut program = Program::start(api.command("fd:2"), Transport::Unix);
         let line = program.line(match api {
             Api::Native => "app: socket:",
-            // Found out by the first accept, as with libfcgi.
+            // The first accept fails, as in libfcgi.
             Api::Fcgx => "libfcgi:",
         });
         assert!(line.contains("descriptor 2"), "{line}");

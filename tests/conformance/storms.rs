@@ -1,4 +1,4 @@
-//! Peers that mean nothing good, in numbers: the next request is unharmed.
+//! Many hostile or broken peers, after which the next request is still served.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::application::{Application, ways};
 use super::peer::records::*;
 use super::{echo, echoed};
 
-/// Bytes without a pattern, the same in every run (xorshift).
+/// Reproducible random bytes (xorshift).
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -19,12 +19,12 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn random_bytes_leave_the_next_request_unharmed() {
+fn random_bytes_do_not_disturb_the_next_request() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
         for seed in 0..400 {
             let mut bytes = noise(seed, (seed as usize * 37) % 3_000);
-            // Half of them get past the version.
+            // Half of them have a valid version.
             if seed % 2 == 0 && !bytes.is_empty() {
                 bytes[0] = 1;
             }
@@ -34,12 +34,12 @@ fn random_bytes_leave_the_next_request_unharmed() {
             connection.drain();
         }
         assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
-        assert_eq!(program.served(), 2, "nothing ran in between");
+        assert_eq!(program.served(), 2, "the application has run in between");
     }
 }
 
 #[test]
-fn requests_with_a_byte_changed_or_cut_anywhere_end_in_bounded_time() {
+fn requests_that_are_changed_or_truncated_at_any_byte_end() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
         let whole = echo(b"a body").keep(true).bytes();
@@ -61,7 +61,7 @@ fn requests_with_a_byte_changed_or_cut_anywhere_end_in_bounded_time() {
 }
 
 #[test]
-fn thousands_of_empty_connections_leave_the_next_request_unharmed() {
+fn thousands_of_empty_connections_do_not_disturb_the_next_request() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
         let start = Instant::now();
@@ -79,13 +79,13 @@ fn thousands_of_empty_connections_leave_the_next_request_unharmed() {
 }
 
 #[test]
-fn connections_that_say_nothing_hold_nobody_up() {
+fn silent_connections_do_not_delay_others() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
         let silent: Vec<_> = (0..300).map(|_| program.connect()).collect();
         let start = Instant::now();
         assert_eq!(program.call(&echo(b"x")).stdout, echoed(b"x"));
-        // Each of them may be waited for while nothing else is to do, but not one after the other.
+        // The program may not wait for one after another.
         assert!(
             start.elapsed() < Duration::from_secs(3),
             "{:?}",
@@ -97,7 +97,7 @@ fn connections_that_say_nothing_hold_nobody_up() {
 }
 
 #[test]
-fn an_idle_connection_with_half_a_record_delays_no_other() {
+fn an_idle_connection_with_half_a_record_does_not_delay_others() {
     for (api, transport) in ways() {
         let program = Application::start(api, transport, &[]);
         let mut half = program.connect();

@@ -1,4 +1,4 @@
-/* The header, in C11: every function that needs no connection. */
+/* The header in C11: the functions that do not need a connection. */
 
 #include <fcgipm.h>
 

@@ -1,4 +1,4 @@
-// The header, in C++17: its handles fit smart pointers.
+// The header in C++17, with smart pointers for handles.
 
 #include <fcgipm.h>
 

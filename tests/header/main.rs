@@ -1,8 +1,8 @@
-//! What the outside sees: the C header, the reference of the options, and the shared library, each
-//! in step with the sources.
+//! The public interface: the C header, the reference of the options and the shared library match the
+//! sources.
 //!
-//! With `FCGIPM_WRITE=1` the pages that are out of step are rewritten. The tests of the shared
-//! library need the one that `make build` links.
+//! With `FCGIPM_WRITE=1` outdated pages are rewritten. The tests of the shared library need the one
+//! that `make build` links.
 
 #[path = "../../include/generate.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -19,8 +19,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A committed page says what its source says, on disk and in what will be committed.
-fn assert_in_step(page: &str, text: &str) {
+/// A generated page is up to date, on disk and in the index of git.
+fn assert_up_to_date(page: &str, text: &str) {
     let path = root().join(page);
     if std::env::var_os("FCGIPM_WRITE").is_some() {
         fs::write(&path, text).unwrap();
@@ -28,31 +28,31 @@ fn assert_in_step(page: &str, text: &str) {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == text,
-        "{page} is out of step: FCGIPM_WRITE=1 cargo test --test header"
+        "{page} is out of date: FCGIPM_WRITE=1 cargo test --test header"
     );
     let staged = Command::new("git")
         .args(["show", &format!(":{page}")])
         .current_dir(root())
         .output();
-    // Outside a git checkout there is nothing else to compare with.
+    // Without a git checkout there is no index to compare with.
     if let Ok(staged) = staged
         && staged.status.success()
     {
         assert!(
             staged.stdout == text.as_bytes(),
-            "{page} is in step, but not added to git"
+            "{page} is up to date, but not added to git"
         );
     }
 }
 
 #[test]
-fn the_header_is_in_step() {
-    assert_in_step("include/fcgipm.h", &header::generate(root()).unwrap());
+fn the_header_is_up_to_date() {
+    assert_up_to_date("include/fcgipm.h", &header::generate(root()).unwrap());
 }
 
 #[test]
-fn the_reference_of_the_options_is_in_step() {
-    assert_in_step("docs/OPTIONS.md", &fcgipm::options::reference());
+fn the_reference_of_the_options_is_up_to_date() {
+    assert_up_to_date("docs/OPTIONS.md", &fcgipm::options::reference());
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn error_numbers_and_names_are_unique_and_match() {
 }
 
 #[test]
-fn the_header_is_written_for_readers_of_c() {
+fn the_header_has_no_terms_of_rust() {
     let header = fs::read_to_string(root().join("include/fcgipm.h")).unwrap();
     for line in header.lines() {
         assert!(
@@ -90,7 +90,7 @@ fn the_header_is_written_for_readers_of_c() {
     }
 }
 
-/// The library that `make build` links, beside the folder of this test.
+/// The library that `make build` links.
 fn library() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(3).unwrap();
@@ -145,14 +145,13 @@ fn compiles_and_runs(compiler: &str, standard: &str, source: &str) {
         standard,
         &root().join("tests/header").join(source),
     );
-    let said = run(&mut Command::new(&program));
+    let version = run(&mut Command::new(&program));
     fs::remove_file(&program).unwrap();
-    assert_eq!(said, format!("{}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version, format!("{}\n", env!("CARGO_PKG_VERSION")));
 }
 
-/// What a stranger copies must do, and must say why where it cannot.
 #[test]
-fn the_readmes_c_program_compiles_and_names_its_errors() {
+fn the_c_program_of_the_readme_compiles_and_reports_errors() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let lines = readme
         .lines()
@@ -169,8 +168,11 @@ fn the_readmes_c_program_compiles_and_names_its_errors() {
     fs::remove_file(&source).unwrap();
     fs::remove_file(&program).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("FCGIPM_N_PROCESES: unknown option"), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("FCGIPM_N_PROCESES: unknown option"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn a_cpp17_program_compiles_and_runs() {
 }
 
 #[test]
-fn the_exported_symbols_are_the_listed_ones() {
+fn the_exported_symbols_are_those_of_the_abi_page() {
     let page = fs::read_to_string(root().join("docs/ABI.md")).unwrap();
     let listed: BTreeSet<_> = page
         .lines()
@@ -241,9 +243,9 @@ fn the_shared_library_is_linked_as_promised() {
     assert!(segments.contains("GNU_RELRO"), "{segments}");
 }
 
-/// The Perl binding has no compiler to read the header with, so it repeats the numbers.
+/// The Perl binding cannot read the header, so it repeats the constants.
 #[test]
-fn perl_repeats_the_headers_numbers() {
+fn the_constants_of_the_perl_binding_match_the_header() {
     let header = fs::read_to_string(root().join("include/fcgipm.h")).unwrap();
     let defined = |name: &str| {
         header.lines().find_map(|line| {
@@ -278,6 +280,6 @@ fn perl_repeats_the_headers_numbers() {
         .filter(|line| line.starts_with("#define FCGIPM_"))
         .filter(|line| line.split_whitespace().count() == 3)
         .count();
-    // All but the three roles, which Perl programs read from FCGI_ROLE.
+    // Without the three roles, which Perl programs read from FCGI_ROLE.
     assert_eq!(compared, numbers - 3);
 }

@@ -104,7 +104,7 @@ fn a_new_connection_replaces_the_one_that_has_been_idle_for_longest() {
 }
 
 #[test]
-fn a_full_worker_leaves_new_connections_to_another() {
+fn new_connections_go_to_a_worker_that_is_not_full() {
     for transport in TRANSPORTS {
         let pool = limited(transport, 64, 2, &[]);
         // Each worker keeps up to 32.

@@ -1,4 +1,4 @@
-//! The environment of a program that has more privileges than the one who starts it.
+//! The environment of a program with more privileges than its caller.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,8 @@ use crate::ATTACKER;
 use crate::peer::connection::Address;
 use crate::peer::program::{Program, compiled, folder, product};
 
-/// A copy of the program in a folder that everybody may write to, so that what it makes tells what it read.
+/// A copy of the program in a world-writable folder. The files that it creates show which options it
+/// has read.
 fn installed(mode: u32) -> (PathBuf, PathBuf) {
     let folder = folder();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
@@ -23,10 +24,10 @@ fn installed(mode: u32) -> (PathBuf, PathBuf) {
     (folder, program)
 }
 
-/// Runs it as the attacker, who says what the environment is.
+/// Runs it as the attacker, who controls the environment.
 fn as_attacker(program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
-    // FCGIPM_WORKER names the process that it is meant for.
+    // FCGIPM_WORKER contains the pid of the process that must read it.
     command.args(["-c", "FCGIPM_WORKER=1:$$:1:0 exec \"$0\" \"$@\""]);
     command.arg(program);
     let user = User::from_name(ATTACKER).unwrap().unwrap();
@@ -68,13 +69,13 @@ fn a_set_user_id_program_reads_no_option_from_its_callers_environment() {
     let lines = daemon.all_lines();
     assert!(status.success(), "{status}: {lines:#?}");
     let ignored = lines.iter().filter(|line| line.contains("ignored")).count();
-    // Once in the manager, before it forks.
+    // Only the manager logs it, before it forks.
     assert_eq!(ignored, 1, "{lines:#?}");
     fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn the_same_program_without_the_bit_reads_them() {
+fn the_same_program_without_set_user_id_reads_the_options() {
     let (folder, program) = installed(0o755);
     let mut daemon = daemon(Command::new(&program), &folder);
     daemon.line("a worker is ready");

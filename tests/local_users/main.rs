@@ -1,4 +1,4 @@
-//! What another user of the machine may try against a manager, above all one that root runs.
+//! Attacks by another user of the machine against a manager, in particular one of root.
 
 #[path = "../peer/mod.rs"]
 mod peer;
@@ -14,24 +14,24 @@ use std::path::{Path, PathBuf};
 use nix::unistd::User;
 use peer::program::folder;
 
-/// The user that tries it, who owns nothing else.
+/// The user who attacks.
 const ATTACKER: &str = "nobody";
 
-/// A folder that belongs to that user. The tests run as root, as the managers that are worth attacking do.
+/// A folder that belongs to the attacker. These tests run as root, as do the managers that they attack.
 fn attackers_folder() -> PathBuf {
     let path = folder();
     give(&path);
     path
 }
 
-/// Makes a file the attacker's.
+/// Makes the attacker the owner of a file.
 fn give(path: &Path) {
     let user = User::from_name(ATTACKER).unwrap().unwrap();
     chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-        .expect("these tests have to run as root");
+        .expect("these tests must run as root");
 }
 
-/// What of a file only its owner may decide: who that is, and the permissions.
+/// The owner, the group and the mode of a file.
 fn ownership(path: &Path) -> (u32, u32, u32) {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = path.symlink_metadata().unwrap();

@@ -1,4 +1,4 @@
-//! The pid file: root writes it only where no other user can have led it.
+//! The pid file: root writes it only where no other user could redirect it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -58,7 +58,7 @@ fn shared_folder(mode: u32) -> PathBuf {
 fn a_link_in_another_users_directory_creates_nothing_and_changes_nothing() {
     let theirs = attackers_folder();
     let ours = folder();
-    // An empty file passes for a pid file whose manager was about to write it.
+    // An empty file could be the pid file of a manager that was about to write it.
     let (missing, empty) = (ours.join("missing"), ours.join("empty"));
     fs::write(&empty, "").unwrap();
     for target in [&missing, &empty] {
@@ -69,32 +69,32 @@ fn a_link_in_another_users_directory_creates_nothing_and_changes_nothing() {
     }
     assert!(!missing.exists());
     assert_eq!(fs::read_to_string(&empty).unwrap(), "");
-    // Nor where there is no link yet: it could be made at any time.
+    // It is refused without a link too, which could be created at any time.
     assert_refused(&theirs.join("pid"), "only the manager's user and root");
     fs::remove_dir_all(theirs).unwrap();
     fs::remove_dir_all(ours).unwrap();
 }
 
 #[test]
-fn another_users_link_leads_to_no_directory_of_roots() {
+fn a_link_of_another_user_to_a_directory_of_root_is_refused() {
     let theirs = attackers_folder();
     let ours = folder();
-    let way = theirs.join("run");
-    symlink(&ours, &way).unwrap();
-    assert_refused(&way.join("pid"), "belongs to user nobody");
-    // In a directory like /tmp the link itself is that user's.
+    let link = theirs.join("run");
+    symlink(&ours, &link).unwrap();
+    assert_refused(&link.join("pid"), "belongs to user nobody");
+    // In a directory like /tmp, the link itself belongs to that user.
     let shared = shared_folder(0o1777);
-    let way = shared.join("run");
-    symlink(&ours, &way).unwrap();
+    let link = shared.join("run");
+    symlink(&ours, &link).unwrap();
     nix::unistd::fchownat(
         nix::fcntl::AT_FDCWD,
-        &way,
+        &link,
         Some(65534.into()),
         None,
         nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
     )
     .unwrap();
-    assert_refused(&way.join("pid"), "/run belongs to user nobody");
+    assert_refused(&link.join("pid"), "/run belongs to user nobody");
     assert_eq!(fs::read_dir(&ours).unwrap().count(), 0);
     for path in [theirs, ours, shared] {
         fs::remove_dir_all(path).unwrap();
@@ -102,13 +102,13 @@ fn another_users_link_leads_to_no_directory_of_roots() {
 }
 
 #[test]
-fn roots_own_links_are_followed_to_a_directory_but_not_to_a_file() {
+fn links_of_root_are_followed_to_a_directory_but_not_to_a_file() {
     let ours = folder();
-    let way = ours.join("var-run");
+    let link = ours.join("var-run");
     let run = ours.join("run");
     fs::create_dir(&run).unwrap();
-    symlink("run/../run", &way).unwrap();
-    assert_written(&way.join("pid"));
+    symlink("run/../run", &link).unwrap();
+    assert_written(&link.join("pid"));
     let pid_file = run.join("link");
     symlink(ours.join("elsewhere"), &pid_file).unwrap();
     assert_refused(&pid_file, "is a symbolic link");
@@ -117,7 +117,7 @@ fn roots_own_links_are_followed_to_a_directory_but_not_to_a_file() {
 }
 
 #[test]
-fn a_directory_that_others_may_write_to_is_refused_unless_it_is_sticky_and_the_file_is_ours() {
+fn a_directory_that_others_can_write_is_refused_unless_it_is_sticky_and_the_file_is_ours() {
     assert_refused(&shared_folder(0o777).join("pid"), "other users may write");
     let by_group = shared_folder(0o775);
     let group = Group::from_name("nogroup").unwrap().unwrap().gid;
@@ -127,7 +127,7 @@ fn a_directory_that_others_may_write_to_is_refused_unless_it_is_sticky_and_the_f
     let sticky = shared_folder(0o1777);
     let pid_file = sticky.join("pid");
     assert_written(&pid_file);
-    // A manager that was killed has left it.
+    // The file of a killed manager.
     fs::write(&pid_file, "999999999\n").unwrap();
     assert_written(&pid_file);
     fs::write(&pid_file, "").unwrap();

@@ -1,4 +1,4 @@
-//! The directory of the socket belongs to the attacker, who exchanges the file that root has just bound.
+//! The directory of the socket belongs to the attacker, who replaces the file that root has bound.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -12,8 +12,8 @@ use crate::peer::connection::Address;
 use crate::peer::program::{Program, folder, product};
 use crate::{attackers_folder, ownership};
 
-/// A manager that root starts, and that strace holds up behind each bind(2).
-fn held_up_behind_bind(socket: &Path, options: &[&str]) -> Program {
+/// A manager of root that strace delays after each bind(2).
+fn delayed_after_bind(socket: &Path, options: &[&str]) -> Program {
     let mut command = Command::new("strace");
     command
         .args(["-o", "/dev/null", "-e", "trace=bind"])
@@ -26,7 +26,7 @@ fn held_up_behind_bind(socket: &Path, options: &[&str]) -> Program {
     Program::start_opening(command, Address::Unix(socket.to_owned()))
 }
 
-fn swap_is_harmless(options: &[&str], plant: impl FnOnce(&Path, &Path)) {
+fn assert_swap_is_harmless(options: &[&str], plant: impl FnOnce(&Path, &Path)) {
     let theirs = attackers_folder();
     let ours = folder();
     let victim = ours.join("victim");
@@ -39,7 +39,7 @@ fn swap_is_harmless(options: &[&str], plant: impl FnOnce(&Path, &Path)) {
 
     let made = Inotify::init(InitFlags::empty()).unwrap();
     made.add_watch(&theirs, AddWatchFlags::IN_CREATE).unwrap();
-    let mut manager = held_up_behind_bind(&socket, options);
+    let mut manager = delayed_after_bind(&socket, options);
     made.read_events().unwrap();
     renameat2(
         AT_FDCWD,
@@ -53,8 +53,8 @@ fn swap_is_harmless(options: &[&str], plant: impl FnOnce(&Path, &Path)) {
     let line = manager.line("replaced the socket file");
     assert!(line.contains(socket.to_str().unwrap()), "{line}");
     assert!(!manager.wait().success());
-    assert_eq!(ownership(&victim), before, "of root's file");
-    // What the attacker put there stays, too.
+    assert_eq!(ownership(&victim), before, "the file of root has changed");
+    // The file of the attacker is not removed.
     assert!(socket.symlink_metadata().is_ok());
     fs::remove_dir_all(theirs).unwrap();
     fs::remove_dir_all(ours).unwrap();
@@ -62,33 +62,33 @@ fn swap_is_harmless(options: &[&str], plant: impl FnOnce(&Path, &Path)) {
 
 #[test]
 fn the_mode_is_not_set_through_a_symbolic_link() {
-    swap_is_harmless(&["--listen-mode", "660"], |bait, victim| {
+    assert_swap_is_harmless(&["--listen-mode", "660"], |bait, victim| {
         symlink(victim, bait).unwrap();
     });
 }
 
 #[test]
 fn the_owner_is_not_set_through_a_symbolic_link() {
-    swap_is_harmless(&["--listen-owner", "nobody"], |bait, victim| {
+    assert_swap_is_harmless(&["--listen-owner", "nobody"], |bait, victim| {
         symlink(victim, bait).unwrap();
     });
 }
 
 #[test]
 fn the_group_is_not_set_through_a_hard_link() {
-    swap_is_harmless(&["--listen-group", "nogroup"], |bait, victim| {
+    assert_swap_is_harmless(&["--listen-group", "nogroup"], |bait, victim| {
         fs::hard_link(victim, bait).unwrap();
     });
 }
 
 #[test]
-fn another_socket_of_roots_is_not_opened_up() {
+fn the_mode_of_another_socket_of_root_is_not_changed() {
     let ours = folder();
     let other = ours.join("private");
     let _listener = std::os::unix::net::UnixListener::bind(&other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
     let before = ownership(&other);
-    swap_is_harmless(&["--listen-mode", "666"], |bait, _| {
+    assert_swap_is_harmless(&["--listen-mode", "666"], |bait, _| {
         fs::hard_link(&other, bait).unwrap();
     });
     assert_eq!(ownership(&other), before);

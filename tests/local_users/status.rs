@@ -1,4 +1,4 @@
-//! `fcgipm status`, while another process wants to be taken for the manager.
+//! `fcgipm status`, while another process pretends to be the manager.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -18,7 +18,7 @@ fn pool() -> (Pool, String) {
     (pool, address)
 }
 
-/// Asks for the status. What waits for ever fails the test.
+/// Runs `fcgipm status`, which must not wait forever.
 fn status(target: &str) -> Output {
     let child = Command::new(product("fcgipm"))
         .args(["status", "--json", target])
@@ -29,7 +29,7 @@ fn status(target: &str) -> Output {
     let pid = i32::try_from(child.id()).unwrap();
     if !ended_within(pid, LIMIT) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
-        panic!("fcgipm status {target} does not end");
+        panic!("fcgipm status {target} does not exit");
     }
     child.wait_with_output().unwrap()
 }
@@ -50,7 +50,7 @@ fn liar(arguments: &[&str]) -> Program {
     liar
 }
 
-/// The bytes of a manager's scoreboard, in a file.
+/// Copies the scoreboard of a manager to a file.
 fn scoreboard_of(pid: i32) -> PathBuf {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     let mut links = links.map(|entry| entry.path());
@@ -67,13 +67,13 @@ fn scoreboard_of(pid: i32) -> PathBuf {
 }
 
 #[test]
-fn a_scoreboard_without_the_socket_proves_nothing() {
+fn a_scoreboard_without_the_socket_is_not_the_manager() {
     let (pool, address) = pool();
     let manager = pool.program.pid();
     assert_eq!(manager_of(&address), i64::from(manager));
     let copy = scoreboard_of(manager);
     let liar = liar(&["scoreboard", copy.to_str().unwrap(), &manager.to_string()]);
-    // It is good enough for one who names that process.
+    // By its pid, the status of that process is reported.
     let claimed = manager_of(&liar.pid().to_string());
     assert_eq!(claimed, i64::from(liar.pid()));
     assert_eq!(manager_of(&address), i64::from(manager));
@@ -90,7 +90,7 @@ fn a_fifo_with_the_name_of_a_scoreboard_is_not_opened() {
 }
 
 #[test]
-fn a_fifo_in_place_of_the_pid_file_is_not_waited_for() {
+fn a_fifo_instead_of_the_pid_file_does_not_block() {
     let folder = folder();
     let pid_file = folder.join("pid");
     mkfifo(&pid_file, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -1,4 +1,4 @@
-//! The test's side of a host.
+//! Starts hosts, and reads their events.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Folder(pub(crate) PathBuf);
 
@@ -24,7 +24,7 @@ impl Folder {
         this
     }
 
-    /// What workers do that start from now on.
+    /// Selects what workers do that start from now on.
     pub(crate) fn deploy(&self, code: &str) {
         fs::write(self.0.join("next"), code).unwrap();
         fs::rename(self.0.join("next"), self.0.join("code")).unwrap();
@@ -88,9 +88,9 @@ impl Host {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
-    /// The next line that is not a worker's own.
+    /// The next line of the manager.
     pub(crate) fn line(&mut self) -> Option<Line> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LIMIT;
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let text: Vec<u8> = self.buffer.drain(..=end).collect();
@@ -113,7 +113,7 @@ impl Host {
             let timeout = PollTimeout::try_from(i32::try_from(left.as_millis()).unwrap()).unwrap();
             assert!(
                 poll(&mut polled, timeout).unwrap() > 0,
-                "nothing more came; so far: {:#?}",
+                "no further line; so far: {:#?}",
                 self.seen
             );
             let mut bytes = [0; 4096];
@@ -124,12 +124,12 @@ impl Host {
         }
     }
 
-    pub(crate) fn until(&mut self, wanted: impl Fn(&Line) -> bool) -> Line {
+    pub(crate) fn until(&mut self, is_expected: impl Fn(&Line) -> bool) -> Line {
         loop {
             match self.line() {
-                Some(line) if wanted(&line) => return line,
+                Some(line) if is_expected(&line) => return line,
                 Some(_) => {}
-                None => panic!("the host ended; it said: {:#?}", self.seen),
+                None => panic!("the host has exited; its lines: {:#?}", self.seen),
             }
         }
     }
@@ -163,7 +163,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // A failed test leaves nothing behind: the workers see the end of the life pipe.
+        // The workers of a failed test exit when they notice the death of the manager.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

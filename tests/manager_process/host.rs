@@ -1,4 +1,4 @@
-//! The host: runs a manager, and prints one line per event.
+//! The host: runs a manager, and prints a line per event.
 
 use std::fs;
 use std::io::Write as _;
@@ -33,18 +33,18 @@ pub(crate) fn run(settings: &[String]) -> i32 {
             _ => options.set(name, value).unwrap(),
         }
     }
-    let has = |wanted: &str| settings.iter().any(|s| s == wanted);
+    let has = |setting: &str| settings.iter().any(|s| s == setting);
     let before = dispositions();
     let mut manager = Manager::new(&options).unwrap();
     let code = loop {
         let event = match manager.next() {
             Ok(event) => event,
             Err(error) => {
-                say(&format!("Error {} 0 {error}", error.code().number()));
+                print(&format!("Error {} 0 {error}", error.code().number()));
                 break 1;
             }
         };
-        say(&format!(
+        print(&format!(
             "{:?} {} {} {}",
             event.kind, event.pid, event.status, event.message
         ));
@@ -57,7 +57,7 @@ pub(crate) fn run(settings: &[String]) -> i32 {
         }
     };
     if has("after=1") {
-        say(&format!("Same {} 0 -", i32::from(dispositions() == before)));
+        print(&format!("Same {} 0 -", i32::from(dispositions() == before)));
     }
     code
 }
@@ -71,8 +71,8 @@ fn dispositions() -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// One line, one write.
-fn say(line: &str) {
+/// Writes a line in one call.
+fn print(line: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
@@ -91,16 +91,16 @@ fn worker(mut manager: Manager) -> ! {
     };
     match code.split_once(' ').unwrap_or((&code, "")) {
         ("exit", status) => std::process::exit(status.parse().unwrap()),
-        ("hang", _) => wait_for_life(None),
+        ("hang", _) => wait_for_end(None),
         ("stubborn", _) => {
             enter(&mut report);
             report.busy(b"GET", b"/", 0, 1);
-            wait_for_life(None);
+            wait_for_end(None);
         }
         ("garbage", _) => {
             enter(&mut report);
             while !fs::exists(std::env::var("CODE").unwrap() + ".go").unwrap() {}
-            // Everything that a worker can write to, again and again.
+            // Overwrites all that a worker can write to, repeatedly.
             let page: *const _ = link_to_manager.page;
             let words = page.cast::<std::sync::atomic::AtomicU32>().cast_mut();
             let mut random = 0x9e37_79b9_u32;
@@ -109,7 +109,7 @@ fn worker(mut manager: Manager) -> ! {
                     random ^= random << 13;
                     random ^= random >> 17;
                     random ^= random << 5;
-                    // SAFETY: inside the worker's own page, by atomic stores.
+                    // SAFETY: an atomic store within the worker's own page.
                     unsafe { &*words.add(word) }
                         .store(random, std::sync::atomic::Ordering::Relaxed);
                 }
@@ -121,7 +121,7 @@ fn worker(mut manager: Manager) -> ! {
         }
         _ => {
             enter(&mut report);
-            wait_for_life(Some(link_to_manager.page));
+            wait_for_end(Some(link_to_manager.page));
             if code == "handover" {
                 nix::unistd::write(&link_to_manager.handover.0, b"x").unwrap();
                 report.exiting();
@@ -132,15 +132,15 @@ fn worker(mut manager: Manager) -> ! {
     std::process::exit(0)
 }
 
-/// Waits for the end of the manager, or for the order to leave.
-fn wait_for_life(page: Option<&worker::Page>) {
+/// Waits for the death of the manager, or for the order to retire.
+fn wait_for_end(page: Option<&worker::Page>) {
     let link_to_manager = worker::current().unwrap();
     loop {
         if page.is_some_and(|page| page.order() != Order::Serve) {
             return;
         }
         if nix::unistd::read(&link_to_manager.handover.1, &mut [0]) == Ok(1) {
-            say(&format!("Taken {} 0 -", std::process::id()));
+            print(&format!("Received {} 0 -", std::process::id()));
         }
         let mut life = [PollFd::new(link_to_manager.life.as_fd(), PollFlags::POLLIN)];
         if poll(&mut life, PollTimeout::NONE).is_ok() {
