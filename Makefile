@@ -4,6 +4,15 @@
 CARGO   ?= cargo
 CC      ?= cc
 CXX     ?= c++
+# What a distribution wants for its packages is added to what is required, in every compilation and every link.
+CFLAGS   ?= -O2 -g
+CPPFLAGS ?=
+LDFLAGS  ?=
+WARNINGS ?= -Wall -Wextra -Werror
+# Symbols stay, for debuggers and for the debug packages of distributions; STRIP=yes leaves them out.
+STRIP    ?= no
+# Installs the Debian packages that a target needs. `make SETUP=: ...` installs none.
+SETUP    ?= packaging/setup.sh
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 LIBRARY := $(RELEASE)/libfcgipm.so
 SONAME  := libfcgipm.so.0
@@ -11,54 +20,69 @@ COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
 XS      := $(RELEASE)/perl/auto/FCGIPM/XS/XS.so
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+CRATES  := --workspace
 
-.PHONY: help setup build setup-build run test test-fast bench check fuzz clean FORCE
+include packaging/install.mk
+
+ifneq ($(STRIP),no)
+STRIPPED := -Wl,-s
+export CARGO_PROFILE_RELEASE_STRIP = symbols
+endif
+
+.PHONY: help setup build build-installed setup-build run test test-fast bench check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
 # The text after ## is the target's line in this list.
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 setup: ## install the Debian packages for building, testing, checking and benchmarks
-	@for purpose in check bench test; do packaging/setup.sh $$purpose || exit 1; done
+	@for purpose in check bench test; do $(SETUP) $$purpose || exit 1; done
 
 build: ## library, command, drop-in for libfcgi, compiled part of the Perl binding, example
 build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS)
 
+# For packages: without the example, and without the benchmarks and what only they depend on.
+build-installed: ## only what `make install` installs
+build-installed: CRATES := --package fcgipm --package fcgipm-command --package fcgipm-libfcgi
+build-installed: setup-build $(LIBRARY) $(DROPIN)/libfcgi.so.0 $(XS)
+
 setup-build:
-	@packaging/setup.sh build
+	@$(SETUP) build
 
 # Cargo decides what is out of date. It links a libfcgipm.so of its own, whose symbols carry no
 # version: rustc hands the linker an anonymous version script, which cannot be combined with a named
 # one. So the library that is used and installed is linked here, from the static one.
+# LDFLAGS are also for what rustc links.
 $(RELEASE)/.cargo: FORCE | setup-build
-	$(CARGO) build --release --workspace --locked
+	$(if $(strip $(LDFLAGS)),RUSTFLAGS='$(strip $(RUSTFLAGS) $(LDFLAGS:%=-Clink-arg=%))') \
+	  $(CARGO) build --release $(CRATES) --locked
 	@touch $@
 
 $(LIBRARY): $(RELEASE)/.cargo src/ffi/fcgipm.map
-	$(CC) -shared -o $(RELEASE)/linked.so -Wl,--whole-archive $(RELEASE)/libfcgipm.a -Wl,--no-whole-archive \
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -o $(RELEASE)/linked.so -Wl,--whole-archive $(RELEASE)/libfcgipm.a -Wl,--no-whole-archive \
 	  -Wl,--version-script=src/ffi/fcgipm.map -Wl,-soname,$(SONAME) -Wl,--gc-sections -Wl,-z,nodelete \
-	  -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -Wl,-s -lgcc_s -lc
+	  -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--as-needed $(STRIPPED) -lgcc_s -lc
 	mv -f $(RELEASE)/linked.so $@
 	ln -sf libfcgipm.so $(RELEASE)/$(SONAME)
 
 $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -pedantic -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm \
+	$(CC) $(CPPFLAGS) $(CFLAGS) -std=c11 $(WARNINGS) -pedantic -Iinclude $(LDFLAGS) -o $@ $< -L$(RELEASE) -lfcgipm \
 	  -Wl,-rpath,'$$ORIGIN/..'
 
 # The compiled part of the Perl binding, for the perl that is there: it finds it below the library.
-PERL_HEADERS  = $(shell perl -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2>/dev/null)
-PERL_CFLAGS   = $(shell perl -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
-VERSION      := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+PERL_HEADERS  = $(shell $(PERL) -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2>/dev/null)
+PERL_CFLAGS   = $(shell $(PERL) -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
 
 XS_SOURCES   := $(wildcard bindings/perl/xs/*.c)
 
 $(XS): $(XS_SOURCES) bindings/perl/xs/XS.h $(wildcard $(PERL_HEADERS)/config.h) | setup-build
 	@mkdir -p $(@D)
-	$(CC) $(PERL_CFLAGS) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -isystem $(PERL_HEADERS) \
-	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' -shared -Wl,-z,relro -Wl,-z,now -o $@ \
-	  $(XS_SOURCES)
+	$(CC) $(PERL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARNINGS) -Wno-unused-parameter -isystem $(PERL_HEADERS) \
+	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' $(LDFLAGS) -shared -Wl,-z,relro -Wl,-z,now \
+	  $(STRIPPED) -o $@ $(XS_SOURCES)
 
 # The drop-in for libfcgi: exactly the names of symbols.txt, without versions, as libfcgi has them. Its C++ side is all
 # in a header; libfcgi++.so is a line for the linker, since builds ask for it.
@@ -69,11 +93,11 @@ $(DROPIN)/libfcgi.so.0: $(RELEASE)/.cargo $(LIBFCGI)/variadic.c $(LIBFCGI)/symbo
 	@mkdir -p $(DROPIN)/include
 	cp $(LIBFCGI)/include/*.h $(DROPIN)/include
 	{ echo '{ global:'; sed 's/$$/;/' $(LIBFCGI)/symbols.txt; echo 'local: *; };'; } >$(DROPIN)/libfcgi.map
-	$(CC) -std=c11 -O2 -g -fPIC -Wall -Wextra -Werror -I$(LIBFCGI)/include -c -o $(DROPIN)/variadic.o $(LIBFCGI)/variadic.c
-	$(CC) -shared -o $(DROPIN)/linked.so $(DROPIN)/variadic.o \
+	$(CC) $(CPPFLAGS) $(CFLAGS) -std=c11 -fPIC $(WARNINGS) -I$(LIBFCGI)/include -c -o $(DROPIN)/variadic.o $(LIBFCGI)/variadic.c
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -o $(DROPIN)/linked.so $(DROPIN)/variadic.o \
 	  -Wl,--whole-archive $(RELEASE)/libfcgi_dropin.a -Wl,--no-whole-archive \
 	  -Wl,--version-script=$(DROPIN)/libfcgi.map -Wl,-soname,libfcgi.so.0 -Wl,--gc-sections -Wl,-z,nodelete \
-	  -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -Wl,-s -lgcc_s -lc
+	  -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--as-needed $(STRIPPED) -lgcc_s -lc
 	mv -f $(DROPIN)/linked.so $@
 	ln -sf libfcgi.so.0 $(DROPIN)/libfcgi.so
 	echo 'INPUT(-lfcgi)' >$(DROPIN)/libfcgi++.so
@@ -90,7 +114,7 @@ FORCE:
 
 run: ## start the Perl example on :9005 and an HTTP gateway on 127.0.0.1:8080
 run: build
-	@packaging/setup.sh run
+	@$(SETUP) run
 	@packaging/run.sh
 
 test: ## all tests; LAYER=NAME runs one layer (LAYER=list names them)
@@ -98,7 +122,7 @@ ifeq ($(LAYER),list)
 test:
 else
 test: build $(RELEASE)/bench/floor $(RELEASE)/bench/native
-	@packaging/setup.sh test
+	@$(SETUP) test
 endif
 	@$(if $(LAYER),CARGO='$(CARGO)' tests/layer.sh '$(LAYER)',tests/run.sh)
 
@@ -113,7 +137,7 @@ test-fast: build
 # ROUNDS= and SECONDS=: see target/release/fcgipm-bench --help.
 bench: ## measure fcgipm beside its peers (SCENARIO=, PEERS=, ROUNDS=, SECONDS=)
 bench: build
-	@packaging/setup.sh bench
+	@$(SETUP) bench
 	@$(MAKE) --no-print-directory bench-programs
 ifeq ($(or $(SCENARIO),micro),micro)
 	$(CARGO) bench --package fcgipm --benches --locked --quiet
@@ -145,7 +169,7 @@ $(BENCH)/native: benches/programs/native.c include/fcgipm.h $(LIBRARY)
 # writes the header, and its test the page of options.
 check: ## formatting, lints, generated files, spelling
 check: build
-	@packaging/setup.sh check
+	@$(SETUP) check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet

@@ -9,7 +9,18 @@ use fcgipm::server::environment;
 const VARIABLE: &str = "FCGIPM_DROPIN";
 
 /// Relative to the directory of this command: in a build tree, and installed.
-const PLACES: [&str; 2] = ["../dropin/libfcgi.so.0", "../lib/fcgipm/libfcgi.so.0"];
+const PLACES: [&str; 4] = [
+    "../dropin/libfcgi.so.0",
+    INSTALLED,
+    "../lib/fcgipm/libfcgi.so.0",
+    "../lib64/fcgipm/libfcgi.so.0",
+];
+
+/// In a library directory with another name, as in `make build LIBDIR=/usr/lib/x86_64-linux-gnu`.
+const INSTALLED: &str = match option_env!("FCGIPM_DROPIN_PLACE") {
+    Some(place) => place,
+    None => "../lib/fcgipm/libfcgi.so.0",
+};
 
 /// The library to preload.
 #[derive(Debug, PartialEq, Eq)]
