@@ -1,8 +1,8 @@
-# Installs what `make build` has built. Nothing is built here: the one who installs is often root, who must own
-# nothing below target/. packaging/install/install.sh does the work, from a list for each part.
+# Installs what `make build` has built. Nothing is built here: `make install` often runs as root, which must not own
+# files below target/. packaging/install/install.sh does the work, from a list for each part.
 #
-# Any of these may be given, in capitals or with the names of GNU's coding standards. DESTDIR goes before every path
-# and into no file. The units, fcgipm.pc and the example name the directories given to `make install`.
+# Any of these may be given, in capitals or with the names of GNU's coding standards. DESTDIR is put before every path
+# and appears in no file. The units, fcgipm.pc and the example name the directories given to `make install`.
 
 DESTDIR      ?=
 PREFIX       ?= $(or $(prefix),/usr/local)
@@ -31,7 +31,7 @@ endif
 
 PARTS := lib dev command man doc perl
 
-INSTALL = VERSION='$(VERSION)' RELEASE='$(RELEASE)' DROPIN='$(DROPIN)' LIBFCGI_SAYS='$(LIBFCGI_SAYS)' DESTDIR='$(DESTDIR)' \
+INSTALL = VERSION='$(VERSION)' RELEASE='$(RELEASE)' DROPIN='$(DROPIN)' LIBFCGI_VERSION='$(LIBFCGI_VERSION)' DESTDIR='$(DESTDIR)' \
   PREFIX='$(PREFIX)' EXEC_PREFIX='$(EXEC_PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
   DATADIR='$(DATADIR)' MANDIR='$(MANDIR)' DOCDIR='$(DOCDIR)' SYSCONFDIR='$(SYSCONFDIR)' \
   PKGCONFIGDIR='$(PKGCONFIGDIR)' UNITDIR='$(UNITDIR)' BASHCOMPDIR='$(BASHCOMPDIR)' ZSHCOMPDIR='$(ZSHCOMPDIR)' \

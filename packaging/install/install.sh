@@ -67,7 +67,7 @@ filled_in() {
     fi
     prepare "$DESTDIR$3"
     script=
-    for name in VERSION PREFIX BINDIR LIBDIR INCLUDEDIR DOCDIR SYSCONFDIR PC_EXEC_PREFIX PC_LIBDIR PC_INCLUDEDIR LIBFCGI_SAYS NAME; do
+    for name in VERSION PREFIX BINDIR LIBDIR INCLUDEDIR DOCDIR SYSCONFDIR PC_EXEC_PREFIX PC_LIBDIR PC_INCLUDEDIR LIBFCGI_VERSION NAME; do
         eval "value=\${$name-}"
         value=$(printf '%s' "$value" | sed 's/[\\&|]/\\&/g')
         script="$script;s|@$name@|$value|g"
