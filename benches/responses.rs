@@ -1,4 +1,5 @@
-//! Encoding of responses: what is gathered, per byte and per write, against memcpy of the same bytes.
+//! Encoding of responses: what is gathered, per byte and per write, against memcpy of the same
+//! bytes.
 
 #![allow(missing_docs)] // criterion_group! makes a public function
 

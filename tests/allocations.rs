@@ -1,5 +1,5 @@
-//! Allocations of `wire` and `conn`: none for data that a peer only claims, and none for a request like
-//! the previous one.
+//! Allocations of `wire` and `conn`: none for data that a peer only claims, and none for a request
+//! like the previous one.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,8 +1,9 @@
 //! The manager with real processes.
 //!
-//! Each test starts this program again as a host: a process with one thread that runs a manager, and
-//! prints a line per event. Its workers report to the manager themselves, instead of by Accept. A file
-//! selects what a worker does, so a test can deploy new code. Tests wait for lines, and never sleep.
+//! Each test starts this program again as a host: a process with one thread that runs a manager,
+//! and prints a line per event. Its workers report to the manager themselves, instead of by Accept.
+//! A file selects what a worker does, so a test can deploy new code. Tests wait for lines, and
+//! never sleep.
 
 use std::fs;
 use std::process::Command;
@@ -300,8 +301,8 @@ fn a_stale_pid_file_is_replaced() {
     let folder = Folder::new();
     let mut exited = Command::new("true").spawn().unwrap();
     exited.wait().unwrap();
-    // The pid of an exited process, of another program, and of this program with other arguments, and
-    // an empty file.
+    // The pid of an exited process, of another program, and of this program with other arguments,
+    // and an empty file.
     let other = std::process::id().to_string();
     for stale in [
         exited.id().to_string(),

@@ -233,8 +233,8 @@ fn an_unknown_owner_or_group_is_named() {
     assert!(!Path::new(&path).exists());
 }
 
-/// The mode is checked while strace delays the return of bind(2), which is when another process could
-/// connect.
+/// The mode is checked while strace delays the return of bind(2), which is when another process
+/// could connect.
 #[test]
 fn a_socket_file_never_has_more_permissions_than_requested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

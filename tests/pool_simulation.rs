@@ -1,5 +1,5 @@
-//! The pool in virtual time: random events, and a model of workers. The invariants are checked after
-//! each event. `POOL_SEED=N` replays one episode. `POOL_EVENTS=N` sets the number of events.
+//! The pool in virtual time: random events, and a model of workers. The invariants are checked
+//! after each event. `POOL_SEED=N` replays one episode. `POOL_EVENTS=N` sets the number of events.
 
 #[path = "pool_simulation/checks.rs"]
 mod checks;
@@ -36,18 +36,18 @@ const KINDS: [&str; 18] = [
     "notice given",
     "killed for its request",
     "forked for the queue of a stop",
-    "killed as it started",
-    "killed as it exited",
+    "killed in its start",
+    "killed after die_timeout",
     "recycled for requests",
     "recycled for memory",
     "recycled for age",
     "rebalanced",
     "departed",
     "rolled",
-    "successors",
+    "replacements",
     "emptied",
-    "silent ones ready",
-    "silent ones asked to exit",
+    "silent workers ready",
+    "silent workers asked to exit",
 ];
 
 fn run(world: &mut World) {
@@ -140,7 +140,7 @@ fn trace(seed: u64, garbage: bool) -> Vec<(Duration, Action)> {
         world.advance_to(second * SECOND);
         let now = world.now;
         if let Some(worker) = world.workers.get_mut(&0) {
-            worker.turn_mute(now, garbage && (20..30).contains(&second));
+            worker.set_invalid(now, garbage && (20..30).contains(&second));
         }
         if second > 30 && second % 20 == 0 {
             world.handle(Event::Reload);

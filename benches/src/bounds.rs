@@ -50,8 +50,9 @@ const fn bound(case: &'static str, subject: Peer, against: Peer, least: f64) -> 
     }
 }
 
-/// A request of a subject costs at most this number of instructions outside the kernel: 8 % more than were measured when this was
-/// written. They hardly vary, so that a change that costs little shows here long before it shows in times.
+/// A request of a subject costs at most this number of instructions outside the kernel: 8 % more
+/// than were measured when this was written. They hardly vary, so that a change that costs little
+/// shows here long before it shows in times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     pub(crate) case: &'static str,

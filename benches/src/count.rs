@@ -1,5 +1,5 @@
-//! What is counted instead of measured, on runs of their own: system calls and instructions. Each is the
-//! difference between 2N and N requests, so that what happens once cancels out.
+//! What is counted instead of measured, on runs of their own: system calls and instructions. Each
+//! is the difference between 2N and N requests, so that what happens once cancels out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,7 +69,8 @@ fn traced(
         &mut command,
         &launch::command(peer, places, case, case.workers, &socket)?,
     );
-    // Under strace requests take ticks of the kernel's clock, and after such a request the clients are checked.
+    // Under strace requests take ticks of the kernel's clock, and after such a request the clients
+    // are checked.
     command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut server = Server::start_below(command, 1, &socket, case.workers)?;
     server.stop_signal = peer.stop_signal();

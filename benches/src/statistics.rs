@@ -26,8 +26,8 @@ pub(crate) struct Ratio {
     pub(crate) high: f64,
 }
 
-/// The ratio of two sides that were measured in the same rounds, one beside the other: what else the
-/// machine did meets both sides of a round. None where a round has no number.
+/// The ratio of two sides that were measured in the same rounds, one beside the other: what else
+/// the machine did meets both sides of a round. None where a round has no number.
 pub(crate) fn ratio(above: &[f64], below: &[f64]) -> Option<Ratio> {
     if above.len() != below.len() || above.is_empty() {
         return None;

@@ -177,8 +177,9 @@ pub(crate) fn ending(results: &Results) -> String {
     text
 }
 
-/// The server's processor time per request as a line: what nothing costs, and one unit more. For each
-/// curve also how far the points lie from the line, since growth that is not linear shows there.
+/// The server's processor time per request as a line: what nothing costs, and one unit more. For
+/// each curve also how far the points lie from the line, since growth that is not linear shows
+/// there.
 fn growth(results: &Results) -> String {
     let mut text = String::new();
     for (scenario, unit, per) in CURVES {

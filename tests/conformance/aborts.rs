@@ -87,7 +87,8 @@ fn an_abort_is_reported_even_after_the_end_of_the_input() {
             if body.is_some() {
                 connection.send_in(&record(STDIN, ID, &[]), piece);
             }
-            // FCGX has no function for it: only a read reports an abort, and not after the end of the input.
+            // FCGX has no function for it: only a read reports an abort, and not after the end of
+            // the input.
             let (first, then) = match (program.api, body) {
                 (Api::Native, _) => ("before=0 ", "aborted=1 read=FCGIPM_EABORTED"),
                 (Api::Fcgx, None) => ("reading ", "byte=-1 read=FCGX_PROTOCOL_ERROR"),

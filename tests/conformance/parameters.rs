@@ -196,7 +196,8 @@ fn http_proxy_is_a_parameter_but_not_in_the_environment() {
                 .param("HTTP_PROXYX", "fine")
         };
         let environment = super::exchange(program, &with(ENVIRONMENT).bytes(), piece);
-        // FCGX does not set the environment of the process. fcgi_stdio does, which tests/dropin tests.
+        // FCGX does not set the environment of the process. fcgi_stdio does, which tests/dropin
+        // tests.
         if program.api == Api::Native {
             assert_eq!(environment.param("HTTP_PROXY"), None);
         }

@@ -95,7 +95,8 @@ fn params_without_an_empty_record_at_the_end_are_refused() {
     every_way(|program, _| {
         let params = echo(b"").pairs();
         let open = [begin(ID, RESPONDER, false), record(PARAMS, ID, &params)].concat();
-        // The connection ends after BEGIN_REQUEST, in a header, in a record, or after complete pairs.
+        // The connection ends after BEGIN_REQUEST, in a header, in a record, or after complete
+        // pairs.
         for end in [16, 20, 30, open.len()] {
             assert_refused(program, &open[..end]);
         }

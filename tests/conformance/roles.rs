@@ -4,8 +4,8 @@ use super::application::Api;
 use super::peer::records::*;
 use super::{every_way, exchange};
 
-/// The response of a successful filter. In FCGX, as in libfcgi, starting the data too early closes the
-/// input, so it does not try that.
+/// The response of a successful filter. In FCGX, as in libfcgi, starting the data too early closes
+/// the input, so it does not try that.
 fn filter_response(api: Api) -> &'static str {
     match api {
         Api::Native => NATIVE_FILTER_RESPONSE,

@@ -1,4 +1,5 @@
-//! Start by a web server, with a listening socket as descriptor 0 (section 2.2), and high descriptors.
+//! Start by a web server, with a listening socket as descriptor 0 (section 2.2), and high
+//! descriptors.
 
 use std::os::unix::process::CommandExt as _;
 

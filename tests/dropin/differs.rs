@@ -1,5 +1,5 @@
-//! Intended differences between the drop-in and libfcgi. Each is checked with both libraries, so that
-//! a change of either is noticed. The list is in bindings/libfcgi/README.md.
+//! Intended differences between the drop-in and libfcgi. Each is checked with both libraries, so
+//! that a change of either is noticed. The list is in bindings/libfcgi/README.md.
 
 use crate::fcgx::{partial_body, peers};
 use crate::peer::records::{CANT_MPX_CONN, DATA, END, RESPONDER, STDIN, begin, record, request};

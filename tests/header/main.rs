@@ -1,5 +1,5 @@
-//! The public interface: the C header, the reference of the options and the shared library match the
-//! sources.
+//! The public interface: the C header, the reference of the options and the shared library match
+//! the sources.
 //!
 //! With `FCGIPM_WRITE=1` outdated pages are rewritten. The tests of the shared library need the one
 //! that `make build` links.

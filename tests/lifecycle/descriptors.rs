@@ -101,8 +101,8 @@ fn a_worker_without_descriptors_is_replaced_and_the_connection_is_served() {
     ));
 }
 
-/// Counts the manager's system calls from one fork to the next, which does not depend on the load of
-/// the machine. The maximum is that of the back-off.
+/// Counts the manager's system calls from one fork to the next, which does not depend on the load
+/// of the machine. The maximum is that of the back-off.
 #[test]
 fn a_pool_without_descriptors_does_not_spin() {
     let (mut pool, trace) = traced(TRANSPORTS[0], 2, &[]);
@@ -144,8 +144,8 @@ fn a_manager_without_descriptors_names_what_it_could_not_open() {
     let mut named = std::collections::BTreeSet::new();
     for descriptors in 3..64 {
         let (mut command, gate) = command(2, &[]);
-        // SAFETY: close_range and setrlimit are async-signal-safe. Descriptors that the test has inherited
-        // are closed on exec, as is the pipe of std.
+        // SAFETY: close_range and setrlimit are async-signal-safe. Descriptors that the test has
+        // inherited are closed on exec, as is the pipe of std.
         unsafe {
             command.pre_exec(move || {
                 let limit = libc::rlimit {

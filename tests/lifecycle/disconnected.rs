@@ -30,8 +30,8 @@ pub(super) fn hold_for_long() {
 
 const CLIENTS: usize = 40;
 
-/// Holds one worker while clients send requests, and every second client disconnects. Returns how many
-/// requests of disconnected clients were run. All others must be answered.
+/// Holds one worker while clients send requests, and every second client disconnects. Returns how
+/// many requests of disconnected clients were run. All others must be answered.
 fn run_for_disconnected(
     transport: Transport,
     option: Option<&str>,

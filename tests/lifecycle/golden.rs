@@ -241,8 +241,8 @@ const LOGGED: [&str; 9] = [
     "rt_sigpending",
 ];
 
-/// The manager copies the connection before it kills the worker. After the worker's death is logged,
-/// a short-lived child process ends the response.
+/// The manager copies the connection before it kills the worker. After the worker's death is
+/// logged, a short-lived child process ends the response.
 #[test]
 fn a_rescue_copies_the_connection_before_the_kill_and_ends_the_response_after_the_death() {
     for transport in TRANSPORTS {

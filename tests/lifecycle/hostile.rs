@@ -160,8 +160,8 @@ fn connection_of_a_worker(pool: &Pool) -> Connection {
     }
 }
 
-/// A third process accepts connections before the manager can refuse them, which makes its accept(2)
-/// block.
+/// A third process accepts connections before the manager can refuse them, which makes its
+/// accept(2) block.
 #[test]
 fn stolen_connections_do_not_block_the_manager() {
     for transport in TRANSPORTS {
@@ -175,8 +175,8 @@ fn stolen_connections_do_not_block_the_manager() {
                 // It may have been stolen.
                 let _ = client.try_send(&call("/").bytes());
             }
-            // Each is refused or stolen, or handed over since the one before it was stolen and it is
-            // still young enough.
+            // Each is refused or stolen, or handed over since the one before it was stolen and it
+            // is still young enough.
             let begin = Instant::now();
             while pool.status()["accept_queue"] != 0 {
                 assert!(begin.elapsed() < LIMIT);

@@ -35,7 +35,8 @@ enum Moment {
     Idle(Duration),
     /// The same, with requests until then.
     Asked(Duration),
-    /// The guardian is stopped as soon as it exists, and the workers have served requests after that.
+    /// The guardian is stopped as soon as it exists, and the workers have served requests after
+    /// that.
     GuardianIsNew,
 }
 

@@ -82,8 +82,8 @@ impl Load {
         Self { stop, clients }
     }
 
-    /// Returns the number of answers. Asserts that no request was lost, and that each client has been
-    /// answered at least once.
+    /// Returns the number of answers. Asserts that no request was lost, and that each client has
+    /// been answered at least once.
     fn finish(self) -> u32 {
         self.stop.store(true, Ordering::Relaxed);
         let mut total = 0;

@@ -1,5 +1,5 @@
-//! Requests that take too long: they are logged, their workers get notice and are finally killed, and
-//! their clients still receive the end of a response.
+//! Requests that take too long: they are logged, their workers get notice and are finally killed,
+//! and their clients still receive the end of a response.
 
 use std::time::{Duration, Instant};
 
@@ -105,8 +105,8 @@ fn a_response_that_has_begun_is_ended_without_additional_content() {
 #[test]
 fn unread_input_does_not_cause_a_reset_before_the_response() {
     for transport in TRANSPORTS {
-        // Long enough for the parameters to arrive on a slow machine: without them there is no request
-        // to respond to.
+        // Long enough for the parameters to arrive on a slow machine: without them there is no
+        // request to respond to.
         let limits = [
             ("FCGIPM_REQUEST_TIMEOUT", "1"),
             ("FCGIPM_REQUEST_TIMEOUT_GRACE", "0.1"),

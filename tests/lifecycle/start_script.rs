@@ -9,7 +9,8 @@ use std::thread;
 use super::peer::connection::LIMIT;
 use super::peer::program::folder;
 
-/// The script that workers run when they start. A test changes it as a deploy changes an application.
+/// The script that workers run when they start. A test changes it as a deploy changes an
+/// application.
 pub(super) struct StartScript(PathBuf);
 
 impl StartScript {

@@ -1,4 +1,5 @@
-//! Workers that exit on their own with status 0 after a request, as gitweb does after an error page.
+//! Workers that exit on their own with status 0 after a request, as gitweb does after an error
+//! page.
 
 use std::time::{Duration, Instant};
 

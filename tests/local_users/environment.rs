@@ -13,8 +13,8 @@ use crate::ATTACKER;
 use crate::peer::connection::Address;
 use crate::peer::program::{Program, compiled, folder, product};
 
-/// A copy of the program in a world-writable folder. The files that it creates show which options it
-/// has read.
+/// A copy of the program in a world-writable folder. The files that it creates show which options
+/// it has read.
 fn installed(mode: u32) -> (PathBuf, PathBuf) {
     let folder = folder();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();

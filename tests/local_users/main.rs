@@ -17,7 +17,8 @@ use peer::program::folder;
 /// The user who attacks.
 const ATTACKER: &str = "nobody";
 
-/// A folder that belongs to the attacker. These tests run as root, as do the managers that they attack.
+/// A folder that belongs to the attacker. These tests run as root, as do the managers that they
+/// attack.
 fn attackers_folder() -> PathBuf {
     let path = folder();
     give(&path);

@@ -14,7 +14,7 @@ use crate::server::{Program, Server};
 const PROGRAM: Program = Program {
     path: "/usr/sbin/apache2",
     package: "apache2",
-    // At a SIGTERM its threads and their memory go at the same time, and it may crash.
+    // At SIGTERM it frees memory that its threads still use, and may crash.
     graceful_stop: Signal::SIGWINCH,
     // Configured, command line, caught SIGWINCH.
     harmless: &["AH00489", "AH00094", "AH00492"],
@@ -44,11 +44,11 @@ impl Apache {
 
     fn config(self, folder: &Path, port: &Port, application: &Address) -> String {
         let Address::Tcp(application) = application else {
-            panic!("the configuration for Apache is one with TCP");
+            panic!("the configuration for Apache is only for TCP");
         };
         let folder = folder.display();
         let reuse = if self.reuses { "enablereuse=on" } else { "" };
-        // It refuses to serve as root, and ignores these for anybody else.
+        // It refuses to serve as root, and ignores these lines as another user.
         let identity = "User www-data\nGroup www-data";
         format!(
             r#"
@@ -86,10 +86,11 @@ ProxyPassMatch "^/(.*)$" "fcgi://localhost:{}/$1" {reuse}
     }
 }
 
-/// Waits until all threads are there. While there are fewer than clients, Apache closes every keep-alive connection
-/// (mpm_event: "All workers are busy, will close idle connections"), also one on which a request is on its way.
+/// Waits until all threads have started. With fewer threads than clients, Apache closes keep-alive
+/// connections, even if a request is arriving (mpm_event: "All workers are busy, will close idle
+/// connections").
 fn wait_until_idle(server: &Server) {
-    // One of them answers this.
+    // One thread answers this request.
     let all = format!("IdleWorkers: {}\n", THREADS - 1);
     let deadline = Instant::now() + LIMIT;
     loop {

@@ -1,5 +1,5 @@
-//! The applications: the C example and the Perl daemon, as they are built and shipped, and Perl programs
-//! that know nothing of fcgipm.
+//! The applications: the C example and the Perl daemon as they are shipped, and unchanged Perl
+//! programs for FCGI.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,7 @@ pub(crate) enum Language {
 /// Perl programs for FCGI, which run under PERL5OPT=-MFCGIPM::Compat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// On FCGI and FCGI::ProcManager, with an address and a number of workers of its own.
+    /// On FCGI and FCGI::ProcManager. It sets the address and the number of workers itself.
     Daemon,
     CgiFast,
     Plack,
@@ -68,7 +68,7 @@ impl Application {
             .env("FCGI_SOCKET_PATH", listen)
             .env("FCGIPM_LISTEN_MODE", "0666");
         match language {
-            // What the operator says for a program that cannot.
+            // These do not set the number of workers themselves.
             Language::C | Language::Perl | Language::Unchanged(Program::CgiFast) => {
                 command.env("FCGIPM_N_PROCESSES", workers.to_string());
             }
@@ -83,13 +83,13 @@ impl Application {
         }
     }
 
-    /// Has all workers replaced, for the `nth` time, and waits until they are.
+    /// Reloads for the `nth` time, and waits until the reload is done.
     pub(crate) fn reload(&self, nth: usize) {
         self.process.signal(Signal::SIGHUP);
         self.process.wait_for_lines(nth, "reload done");
     }
 
-    /// Stops it, and fails if it had anything to complain about.
+    /// Stops it, and fails if it has logged anything unexpected.
     pub(crate) fn stop(&mut self, harmless: &[&str]) {
         self.process.stop(Signal::SIGTERM);
         let lines = self.process.lines();
@@ -100,14 +100,14 @@ impl Application {
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
 
-    /// How many workers have ended so far.
-    pub(crate) fn workers_gone(&self) -> usize {
+    /// The number of workers that have exited so far.
+    pub(crate) fn exited_workers(&self) -> usize {
         let lines = self.process.lines();
-        let gone = lines.iter().filter(|line| line.contains("exited with"));
-        gone.count()
+        let exited = lines.iter().filter(|line| line.contains("exited with"));
+        exited.count()
     }
 
-    /// What `/hash` answers to [`content::body`].
+    /// The answer of `/hash` to [`content::body`].
     pub(crate) fn hash_of_body(&self, size: usize) -> String {
         match self.language {
             Language::C => format!("{size} {}\n", content::fnv1a(size)),
@@ -117,7 +117,7 @@ impl Application {
         }
     }
 
-    /// What `/bytes` answers.
+    /// The answer of `/bytes`.
     pub(crate) fn bytes(&self, size: usize) -> Vec<u8> {
         let pattern: &[u8] = match self.language {
             Language::C => b"x",
@@ -128,7 +128,7 @@ impl Application {
         bytes
     }
 
-    /// The numbers of the headers that `/headers` answers with.
+    /// The numbers of the headers in the answer of `/headers`.
     pub(crate) fn header_numbers(&self, count: usize) -> std::ops::Range<usize> {
         match self.language {
             Language::C => 0..count,
@@ -144,7 +144,7 @@ impl Application {
         }
     }
 
-    /// A method and a page that has no use for a body. (CGI.pm takes the body of any POST.)
+    /// A method and a page that do not read the body. (CGI.pm reads the body of any POST.)
     pub(crate) fn bodyless_page(&self) -> (&'static str, &'static str) {
         match self.language {
             Language::C => ("POST", "/"),
@@ -163,7 +163,7 @@ impl Program {
         let mut command = Process::command("perl");
         match self {
             Self::Daemon => {
-                // Word for word, except for the one thing that a test cannot leave to it.
+                // Unchanged except for the address.
                 let daemon = fs::read_to_string(text("daemon.pl")).unwrap();
                 assert!(daemon.contains("':9005'"));
                 let file = folder.join("daemon.pl");
@@ -195,8 +195,8 @@ impl Program {
 
 fn is_lifecycle(line: &str) -> bool {
     let ours = line.starts_with("fcgipm: manager (pid ") || line.starts_with("FastCGI: ");
-    let news = [
-        // A busy machine is no fault of the application's.
+    let usual = [
+        // On a busy machine.
         "workers busy, ",
         "managing 2 workers",
         "initialized",
@@ -213,7 +213,7 @@ fn is_lifecycle(line: &str) -> bool {
         "safe exit",
         "=2 overrides n_processes=5",
     ];
-    ours && news.iter().any(|text| line.contains(text))
+    ours && usual.iter().any(|text| line.contains(text))
 }
 
 fn root(path: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! What is sent, and what must come back.
+//! Bodies, and their hashes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
@@ -9,7 +9,8 @@ pub(crate) const KIB: usize = 1024;
 pub(crate) const MIB: usize = 1024 * KIB;
 pub(crate) const LARGEST: usize = 64 * MIB;
 
-/// A body of this size, without any repetition: a piece lost, doubled or displaced changes its hash.
+/// A body of this size without repetitions: any lost, duplicated or displaced part changes its
+/// hash.
 pub(crate) fn body(size: usize) -> &'static [u8] {
     static LONGEST: OnceLock<Vec<u8>> = OnceLock::new();
     let longest = LONGEST.get_or_init(|| {
@@ -46,7 +47,7 @@ pub(crate) fn sha256(size: usize) -> String {
     })
 }
 
-/// 64 MiB take seconds without optimisation, and every test wants them.
+/// Computes a hash once: 64 MiB take seconds without optimisation, and every test needs them.
 fn once(
     known: &'static OnceLock<Mutex<HashMap<usize, String>>>,
     size: usize,

@@ -1,4 +1,4 @@
-//! An HTTP client that sees everything: one connection, kept for as long as the server keeps it.
+//! An HTTP client with one connection, which it keeps as long as the server does.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -7,10 +7,10 @@ use std::thread;
 
 use crate::process::LIMIT;
 
-/// More than any answer here has.
+/// More than any answer has.
 const HEADERS_MAX: usize = 512;
 
-/// Up to here a body fits into the socket's buffers, whether the server reads it or not.
+/// A body of this size fits into the buffers of the socket, even if the server does not read it.
 const SENT_FIRST: usize = 16 * 1024;
 
 pub(crate) struct Client {
@@ -49,7 +49,7 @@ impl Client {
         self.request("POST", path, body)
     }
 
-    /// One request and all of its answer; fails with any other status than 200.
+    /// Sends a request, and reads the complete answer, whose status must be 200.
     pub(crate) fn request(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
         let answer = self
             .exchange(method, path, body)
@@ -64,14 +64,14 @@ impl Client {
         answer
     }
 
-    /// Sends the beginning of a request with a body of `length` bytes, of which `part` follows.
+    /// Sends a request with a Content-Length, and only a part of its body.
     pub(crate) fn send_part(&mut self, path: &str, length: usize, part: &[u8]) {
         let stream = self.stream.get_mut();
         stream.write_all(&head("POST", path, length)).unwrap();
         stream.write_all(part).unwrap();
     }
 
-    /// Asks for a page and takes only this much of the answer.
+    /// Requests a page, and reads only this many bytes of the answer.
     pub(crate) fn get_part(&mut self, path: &str, length: usize) {
         let stream = self.stream.get_mut();
         stream.write_all(&head("GET", path, 0)).unwrap();
@@ -88,7 +88,7 @@ impl Client {
             return self.answer(method);
         }
         thread::scope(|scope| {
-            // The answer may come, and the connection end, before all of the body is taken.
+            // The answer may arrive, and the connection be closed, before the body is sent.
             scope.spawn(move || {
                 sending
                     .write_all(&message)
@@ -103,7 +103,7 @@ impl Client {
         while !head.ends_with(b"\r\n\r\n") {
             if self.stream.read_until(b'\n', &mut head)? == 0 {
                 return Err(invalid(format!(
-                    "the connection ended in the answer's head, after {} bytes",
+                    "the connection was closed in the head of the answer, after {} bytes",
                     head.len()
                 )));
             }
@@ -163,7 +163,11 @@ impl Client {
         let mut at = before;
         while at < body.len() {
             match self.stream.read(&mut body[at..]) {
-                Ok(0) => return Err(invalid(format!("{at} bytes, then the connection ended"))),
+                Ok(0) => {
+                    return Err(invalid(format!(
+                        "{at} bytes, then the connection was closed"
+                    )));
+                }
                 Ok(read) => at += read,
                 Err(error) => return Err(invalid(format!("{at} bytes, then {error}"))),
             }

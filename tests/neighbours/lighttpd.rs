@@ -12,13 +12,13 @@ const PROGRAM: Program = Program {
     path: "/usr/sbin/lighttpd",
     package: "lighttpd",
     graceful_stop: Signal::SIGINT,
-    // What it says at its start and its end.
+    // Its messages at the start and the stop.
     harmless: &["server started", "server stopped", "graceful shutdown"],
 };
 
 #[derive(Clone, Copy)]
 pub(crate) struct Lighttpd {
-    /// Bodies are sent on as they come, both ways.
+    /// Whether bodies are forwarded as they arrive, in both directions.
     pub(crate) streams: bool,
 }
 

@@ -12,7 +12,7 @@ const PROGRAM: Program = Program {
     path: "/usr/sbin/nginx",
     package: "nginx-light",
     graceful_stop: Signal::SIGTERM,
-    // At level warn it tells when it uses a temporary file, which is what buffering is.
+    // At level warn it logs temporary files, which buffering needs.
     harmless: &[
         "a client request body is buffered to a temporary file",
         "an upstream response is buffered to a temporary file",
@@ -49,7 +49,7 @@ impl Nginx {
             ("", "off")
         };
         let buffering = if self.buffers { "on" } else { "off" };
-        // The folder of a test run by root belongs to root.
+        // If root runs the test, the folder belongs to root.
         let user = if nix::unistd::geteuid().is_root() {
             "user root;"
         } else {

@@ -1,4 +1,4 @@
-//! Where a test's programs meet: a folder, and ports that nobody else gets.
+//! Temporary folders, and ports that no other process gets.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -26,8 +26,8 @@ pub(crate) fn folder() -> TempDir {
 /// A loopback port for a server to listen on.
 pub(crate) struct Port {
     pub(crate) number: u16,
-    /// A bound socket keeps the kernel from giving the port to any connection on its way out; with
-    /// SO_REUSEADDR on both it does not hinder the server, because it does not listen.
+    /// While it is bound, the kernel does not use the port for outgoing connections. It does not
+    /// listen, so with SO_REUSEADDR the server can bind the port as well.
     _reservation: OwnedFd,
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// How many connections the application has at this moment.
+    /// The current number of connections to the application.
     pub(crate) fn connections(&self) -> usize {
         match self {
             Self::Tcp(port) => {
@@ -83,7 +83,7 @@ fn count(table: &str, is_one: impl Fn(&[&str]) -> bool) -> usize {
     rows.filter(|row: &Vec<&str>| is_one(row)).count()
 }
 
-/// Waits until `text` stands in a file that somebody writes to.
+/// Waits until a file that another process writes contains a text.
 pub(crate) fn wait_for_text(file: &Path, text: &str) {
     let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).unwrap();
     watch.add_watch(file, AddWatchFlags::IN_MODIFY).unwrap();

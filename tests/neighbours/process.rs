@@ -1,4 +1,4 @@
-//! A program that a test runs: its lines on standard error, and its end.
+//! A program that a test runs, and its lines on standard error.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -11,10 +11,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-/// After this a wait has failed.
+/// The maximum time to wait for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// A running program, which ends with the test, however that ends.
+/// A running program, which is ended with the test.
 pub(crate) struct Process {
     name: &'static str,
     child: Child,
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl Process {
-    /// A command that runs a program, which will not even outlive a test that is killed.
+    /// A command for a program that is ended even if the test is killed.
     pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "--"]).arg(program);
@@ -63,7 +63,7 @@ impl Process {
             }
         });
         thread::spawn(move || {
-            // It stays a zombie, and its number its own, until the test has waited for it.
+            // It remains a zombie, so its pid is not reused before the test has reaped it.
             let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
             seen.change(|state| state.ended = true);
         });
@@ -82,7 +82,7 @@ impl Process {
         self.seen.state().ended
     }
 
-    /// What it wrote to standard error so far.
+    /// Its lines on standard error so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.seen.state().lines.clone()
     }
@@ -101,7 +101,7 @@ impl Process {
         );
     }
 
-    /// Tells it to end, and fails unless it does so with success.
+    /// Sends a signal, and fails unless it exits successfully.
     pub(crate) fn stop(&mut self, signal: Signal) {
         self.signal(signal);
         assert!(
@@ -122,7 +122,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Without effect, and harmless, after a stop: the child was waited for.
+        // After a stop the child has been reaped, and this has no effect.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill(self.pid(), Signal::SIGTERM);
             if !self.seen.wait(|state| state.ended) {
@@ -143,7 +143,7 @@ impl Seen {
         self.changed.notify_all();
     }
 
-    /// False: it did not become so in time.
+    /// Waits for a state. Returns false if it is not reached in time.
     fn wait(&self, is_so: impl Fn(&State) -> bool) -> bool {
         let deadline = Instant::now() + LIMIT;
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! What holds behind every web server.
+//! Promises that hold behind every web server.
 
 use std::thread;
 
@@ -10,23 +10,23 @@ const HEADERS: usize = 200;
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 1_000;
 
-/// What servers and applications say about a client that has gone away.
-const HANG_UPS: &[&str] = &[
+/// What servers and applications log about a client that has disconnected.
+const DISCONNECTS: &[&str] = &[
     "the response was not sent completely",
     "had disconnected (option skip_disconnected)",
     "AH01075: Error dispatching request to : (reading input brigade)",
     "AH01095: prefetch request body failed",
 ];
 
-/// What nginx and the applications say when the answer to a HEAD is not taken to its end.
+/// What applications log when nginx does not read the complete answer to a HEAD request.
 const HEADS: &[&str] = &["the response was not sent completely"];
 
-pub(crate) fn bodies_of_every_size_arrive_whole(stack: Stack) {
+pub(crate) fn bodies_of_every_size_arrive_unchanged(stack: Stack) {
     send_bodies(&stack, &SIZES);
     stack.close(&[]);
 }
 
-pub(crate) fn responses_of_every_size_arrive_whole(stack: Stack) {
+pub(crate) fn responses_of_every_size_arrive_unchanged(stack: Stack) {
     fetch_responses(&stack, &SIZES);
     fetch_heads(&stack);
     stack.close(HEADS);
@@ -37,44 +37,44 @@ pub(crate) fn an_answer_that_ignores_its_body_arrives(stack: Stack) {
     stack.close(&[]);
 }
 
-pub(crate) fn what_is_said_on_stderr_stands_in_the_error_log(stack: Stack) {
-    let said = write_to_error_log(&stack);
-    stack.close(&[said]);
+pub(crate) fn lines_on_stderr_are_in_the_error_log(stack: Stack) {
+    let line = write_to_error_log(&stack);
+    stack.close(&[line]);
 }
 
-pub(crate) fn a_client_that_disconnects_harms_no_other(stack: Stack) {
+pub(crate) fn a_client_that_disconnects_does_not_affect_others(stack: Stack) {
     disconnect(&stack);
-    assert_eq!(stack.application.workers_gone(), 0);
-    stack.close(HANG_UPS);
+    assert_eq!(stack.application.exited_workers(), 0);
+    stack.close(DISCONNECTS);
 }
 
 pub(crate) fn a_thousand_requests_on_keep_alive_connections_are_answered(stack: Stack) {
     send_many(&stack);
     if stack.keeps {
-        let kept = stack.application.address.connections();
-        assert!((1..=2 * CLIENTS).contains(&kept), "{kept} connections");
+        let open = stack.application.address.connections();
+        assert!((1..=2 * CLIENTS).contains(&open), "{open} connections");
     }
     stack.close(&[]);
 }
 
 pub(crate) fn nothing_is_lost_during_reloads(stack: Stack) {
-    let mut said = "";
+    let mut line = "";
     let reloads = stack.during_reloads(|| {
         send_many(&stack);
         send_bodies(&stack, &SIZES);
         fetch_responses(&stack, &SIZES);
         fetch_heads(&stack);
         ignore_bodies(&stack);
-        said = write_to_error_log(&stack);
+        line = write_to_error_log(&stack);
         disconnect(&stack);
         send_many(&stack);
     });
     assert!(reloads >= 3, "only {reloads} reloads");
-    let harmless: Vec<&str> = HANG_UPS.iter().copied().chain([said]).collect();
+    let harmless: Vec<&str> = DISCONNECTS.iter().copied().chain([line]).collect();
     stack.close(&harmless);
 }
 
-/// A thousand small requests of all kinds, on a connection for each client that stays the same.
+/// A thousand small requests of all kinds, on one connection per client.
 fn send_many(stack: &Stack) {
     let one = stack.application.hash_of_body(1);
     let some = stack.application.hash_of_body(8 * KIB);
@@ -108,8 +108,8 @@ fn send_bodies(stack: &Stack, sizes: &[usize]) {
     for &size in sizes {
         let answer = client.post("/hash", body(size));
         assert_eq!(answer.text(), stack.application.hash_of_body(size));
-        // nginx sends no more of a body once the answer has begun, so what the C example echoes
-        // while it reads must fit into the buffers between them.
+        // nginx stops sending the body when the answer begins. The C example echoes while it reads,
+        // so the body must fit into the buffers between them.
         if size <= 8 * KIB {
             let answer = client.post("/echo", body(size));
             assert!(answer.body == body(size), "{size} bytes echoed");
@@ -136,14 +136,14 @@ fn fetch_heads(stack: &Stack) {
     let mut client = stack.client();
     for size in [0, 1, 8 * KIB, MIB] {
         let answer = client.head(&format!("/bytes?n={size}"));
-        // Apache trusts no length that it cannot count itself, and leaves it out.
+        // Apache removes a length that it cannot verify.
         let length = answer.header("content-length");
         assert!(length.is_none_or(|length| length == size.to_string()));
     }
     client.get("/");
 }
 
-/// A megabyte to a page that does not read it: the answer must not be lost behind it.
+/// Sends a megabyte to a page that does not read it, but answers.
 fn ignore_bodies(stack: &Stack) {
     let (method, page) = stack.application.bodyless_page();
     for _ in 0..40 {
@@ -160,8 +160,8 @@ fn write_to_error_log(stack: &Stack) -> &'static str {
     line
 }
 
-/// More clients than there are workers disconnect in the middle, of a response and of a body; those who
-/// come after them are served.
+/// More clients than workers disconnect during a response and during a body. Later clients are
+/// served.
 fn disconnect(stack: &Stack) {
     for _ in 0..6 {
         stack.client().get_part("/bytes?n=67108864", 100 * KIB);

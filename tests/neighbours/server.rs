@@ -17,18 +17,18 @@ pub(crate) struct Server {
     process: Process,
 }
 
-/// A server's program, and the package of Debian it comes in.
+/// The program of a server, and its Debian package.
 pub(crate) struct Program {
     pub(crate) path: &'static str,
     pub(crate) package: &'static str,
-    /// Has it end once it has answered.
+    /// Stops it after it has answered active requests.
     pub(crate) graceful_stop: Signal,
-    /// Lines of its error log that every run may have.
+    /// Texts that its error log may always contain.
     pub(crate) harmless: &'static [&'static str],
 }
 
 impl Server {
-    /// Starts a server that writes its log to `error.log` in the folder, and waits until it accepts.
+    /// Starts a server that logs to `error.log` in the folder, and waits until it accepts.
     pub(crate) fn start(
         program: &'static Program,
         arguments: &[&str],
@@ -68,7 +68,7 @@ impl Server {
         place::wait_for_text(&self.error_log, text);
     }
 
-    /// Stops it, and fails if it had anything to complain about.
+    /// Stops it, and fails if it has logged anything unexpected.
     pub(crate) fn stop(&mut self, harmless: &[&str]) {
         self.process.stop(self.program.graceful_stop);
         let log = self.log();

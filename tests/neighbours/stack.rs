@@ -1,4 +1,4 @@
-//! A web server and the application behind it; and the matrix of those, with a test for each promise.
+//! A web server with an application, and the matrix of both with a test for each promise.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -12,7 +12,7 @@ use crate::http::Client;
 use crate::place::{self, Address, Port};
 use crate::server::Server;
 
-/// From the end of one reload to the next.
+/// The time from the end of a reload to the next.
 const PACE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Stack {
@@ -55,7 +55,7 @@ impl Stack {
         Client::connect(self.server.port.address())
     }
 
-    /// Does something while the workers are replaced again and again; returns how often they were.
+    /// Runs `work` during repeated reloads, and returns the number of reloads.
     pub(crate) fn during_reloads(&self, work: impl FnOnce()) -> usize {
         let (working, done) = channel::<()>();
         thread::scope(|scope| {
@@ -69,7 +69,7 @@ impl Stack {
                     }
                 }
             });
-            // Also when the work panics, that is when it is over.
+            // Dropped even if the work panics.
             let working = working;
             work();
             drop(working);
@@ -77,14 +77,14 @@ impl Stack {
         })
     }
 
-    /// Ends both, and fails if one of them complained about anything but this.
+    /// Stops both, and fails if one of them has logged anything unexpected except for these texts.
     pub(crate) fn close(mut self, harmless: &[&str]) {
         self.server.stop(harmless);
         self.application.stop(harmless);
     }
 }
 
-/// Tests of every promise, for each of the arrangements.
+/// Tests of every promise, for each combination.
 macro_rules! stacks {
     ($($name:ident: $way:ident, $keeps:literal, $server:expr;)*) => {$(
         mod $name {
@@ -98,7 +98,7 @@ macro_rules! stacks {
     )*};
 }
 
-/// All of it during reloads, for programs that were written for FCGI.
+/// A test of all requests during reloads, for each unchanged program.
 macro_rules! unchanged {
     ($($name:ident: $way:ident, $keeps:literal, $server:expr;)*) => {$(
         mod $name {
@@ -137,13 +137,13 @@ macro_rules! promises {
         }
 
         #[test]
-        fn bodies_of_every_size_arrive_whole() {
-            $crate::promises::bodies_of_every_size_arrive_whole(stack());
+        fn bodies_of_every_size_arrive_unchanged() {
+            $crate::promises::bodies_of_every_size_arrive_unchanged(stack());
         }
 
         #[test]
-        fn responses_of_every_size_arrive_whole() {
-            $crate::promises::responses_of_every_size_arrive_whole(stack());
+        fn responses_of_every_size_arrive_unchanged() {
+            $crate::promises::responses_of_every_size_arrive_unchanged(stack());
         }
 
         #[test]
@@ -152,13 +152,13 @@ macro_rules! promises {
         }
 
         #[test]
-        fn what_is_said_on_stderr_stands_in_the_error_log() {
-            $crate::promises::what_is_said_on_stderr_stands_in_the_error_log(stack());
+        fn lines_on_stderr_are_in_the_error_log() {
+            $crate::promises::lines_on_stderr_are_in_the_error_log(stack());
         }
 
         #[test]
-        fn a_client_that_disconnects_harms_no_other() {
-            $crate::promises::a_client_that_disconnects_harms_no_other(stack());
+        fn a_client_that_disconnects_does_not_affect_others() {
+            $crate::promises::a_client_that_disconnects_does_not_affect_others(stack());
         }
 
         #[test]

@@ -145,7 +145,8 @@ impl Connection {
                 Socket::Tcp(socket) => socket.read(&mut buffer),
             };
             match count {
-                // A read with a timeout is interrupted when this process is stopped and continued (signal(7)).
+                // A read with a timeout is interrupted when this process is stopped and continued
+                // (signal(7)).
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 count => break count?,
             }

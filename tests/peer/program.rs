@@ -36,8 +36,8 @@ pub(crate) fn context_switches(pid: i32) -> [u64; 2] {
     })
 }
 
-/// Waits until a process sleeps. A worker whose last response has arrived, and that has nothing else
-/// to do, then waits for its next request.
+/// Waits until a process sleeps. A worker whose last response has arrived, and that has nothing
+/// else to do, then waits for its next request.
 pub(crate) fn wait_until_asleep(pid: i32) {
     let until = Instant::now() + LIMIT;
     loop {
@@ -306,15 +306,25 @@ pub(crate) fn guardian_of(manager: i32, workers: usize, not: &[i32]) -> i32 {
 
 /// Waits until a process has exited. It need not be a child of the test.
 pub(crate) fn ended_within(pid: i32, limit: Duration) -> bool {
+    pidfd(pid).is_none_or(|fd| readable_within(&fd, limit))
+}
+
+/// A descriptor that becomes readable when a process exits, or `None` if there is no such process.
+pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
     use std::os::fd::FromRawFd as _;
     // SAFETY: it takes two integers, and returns a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return true;
-    }
     // SAFETY: the descriptor is new, and has no other owner.
-    let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) };
-    readable_within(&fd, limit)
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) })
+}
+
+/// For how many seconds so far a process on this machine has waited for a CPU. 0 if the kernel does
+/// not report that.
+pub(crate) fn cpu_pressure() -> f64 {
+    let pressure = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+    let line = pressure.lines().next();
+    let total = line.and_then(|line| line.split("total=").nth(1));
+    total.map_or(0.0, |total| total.parse::<f64>().unwrap() / 1e6)
 }
 
 /// Waits until there is data to read, or the end.

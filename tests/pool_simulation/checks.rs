@@ -22,14 +22,14 @@ pub(crate) struct Books {
     pub(crate) reloads: [usize; 3],
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
-    /// The stop found no worker: one more may be forked, for what waits in the queue.
+    /// The stop found no worker: one more may be forked, for the listen queue.
     nobody_left: bool,
     emptied: bool,
     /// The latest reload of which all new workers were ready.
     rolled: usize,
     /// Retired for a limit, with a replacement, and not yet exited.
     recycling: BTreeMap<usize, ()>,
-    /// What has occurred, so that a run in which something never occurs is noticed.
+    /// What has occurred, to notice a run in which something never occurs.
     pub(crate) seen: BTreeMap<&'static str, u64>,
     spins: u32,
     lateness: Duration,
@@ -68,7 +68,7 @@ impl Books {
         assert!(self.spins < 1_000, "the manager spins");
     }
 
-    pub(crate) fn gone(&mut self, _now: Duration, slot: usize, _worker: &Worker) {
+    pub(crate) fn exited(&mut self, _now: Duration, slot: usize, _worker: &Worker) {
         self.recycling.remove(&slot);
     }
 
@@ -88,7 +88,7 @@ impl Books {
         }
     }
 
-    /// Enters an event and the actions of the pool; returns the slot to fork into.
+    /// Checks an event and the actions of the pool, and returns the slot to fork into.
     pub(crate) fn enter(
         &mut self,
         world: &mut World,
@@ -126,7 +126,7 @@ impl Books {
                 }
                 Action::Retire { slot, last } => {
                     assert_eq!(last, self.stopping);
-                    let worker = world.workers.get_mut(&slot).expect("retire nobody");
+                    let worker = world.workers.get_mut(&slot).expect("no worker to retire");
                     assert!(worker.asked_at.is_none() || last, "asked twice");
                     if worker.asked_at.is_none() {
                         retired_ready += usize::from(worker.ready);
@@ -135,71 +135,71 @@ impl Books {
                     let recycled = recycle.take().is_some();
                     if shrinking > 0 && worker.ready {
                         shrinking -= 1;
-                        let said = worker.said.map_or(Activity::Idle, |said| said.activity);
-                        assert_eq!(said, Activity::Idle, "shrunk by one that serves");
+                        let activity = worker.report.map_or(Activity::Idle, |r| r.activity);
+                        assert_eq!(activity, Activity::Idle, "a busy worker was retired");
                     } else if recycled {
                         self.recycling.insert(slot, ());
                         assert!(
                             self.recycling.len() <= self.surge(&config),
-                            "{:?} recycled at once",
+                            "{:?} recycled at the same time",
                             self.recycling
                         );
                     }
                 }
                 Action::Wake { slot } => {
                     let worker = &world.workers[&slot];
-                    assert!(worker.asked_at.is_some(), "wake-up of a worker that serves");
+                    assert!(worker.asked_at.is_some(), "wake-up without an order");
                     assert!(
-                        !worker.silent || worker.said.is_some() || !worker.ready,
-                        "wake-up of one that says nothing"
+                        !worker.silent || worker.report.is_some() || !worker.ready,
+                        "wake-up of a worker that reports nothing"
                     );
                 }
                 Action::Terminate { slot } => {
                     let worker = &world.workers[&slot];
                     assert!(worker.asked_at.is_some());
-                    assert!(!worker.ready || worker.said.is_none() && worker.executed.is_some());
+                    assert!(!worker.ready || worker.report.is_none() && worker.executed.is_some());
                     if worker.ready {
-                        self.count("silent ones asked to exit");
+                        self.count("silent workers asked to exit");
                     }
                 }
                 Action::GiveNotice { slot } => {
                     self.count("notice given");
-                    let worker = world.workers.get_mut(&slot).expect("notice to nobody");
+                    let worker = world.workers.get_mut(&slot).expect("no worker to notify");
                     let timeout = config.request_timeout.expect("notice without a limit");
                     overdue(worker, now, timeout);
-                    let request = worker.said.expect("heard").request;
+                    let request = worker.report.expect("no report").request;
                     assert!(worker.noticed.is_none_or(|(noticed, _)| noticed != request));
                     worker.noticed = Some((request, now));
                 }
                 Action::Kill { slot, rescue } => {
-                    let worker = world.workers.get_mut(&slot).expect("kill nobody");
-                    let overdue = killing.take().expect("a notice first");
+                    let worker = world.workers.get_mut(&slot).expect("no worker to kill");
+                    let overdue = killing.take().expect("no notice before the kill");
                     assert!(!rescue || overdue != Overdue::Start);
                     self.kill(&config, now, overdue, worker);
                     self.recycling.remove(&slot);
                 }
                 Action::ClaimOffers { slot } => {
-                    self.count("passed on");
-                    let worker = world.workers.get(&slot).expect("passed on of nobody");
-                    let said = worker.said.expect("a word of its");
-                    assert_eq!(said.offers, Offers::Now);
+                    self.count("offers claimed");
+                    let worker = world.workers.get(&slot).expect("no worker with offers");
+                    let report = worker.report.expect("no report");
+                    assert_eq!(report.offers, Offers::Now);
                     // A worker that has just become ready has reported nothing yet.
-                    let is_idle = |said: &Observation| said.activity == Activity::Idle;
-                    let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
+                    let is_idle = |report: &Observation| report.activity == Activity::Idle;
+                    let waits = |worker: &Worker| worker.report.as_ref().is_none_or(is_idle);
                     assert!(world.workers.values().any(|w| w.serves() && waits(w)));
                 }
                 Action::Rebalance { slot } => {
                     self.count("rebalanced");
-                    let worker = world.workers.get(&slot).expect("shared by nobody");
-                    assert_ne!(worker.said.expect("a word of its").offers, Offers::None);
-                    let is_idle = |said: &Observation| said.activity == Activity::Idle;
-                    let waits = |worker: &Worker| worker.said.as_ref().is_none_or(is_idle);
+                    let worker = world.workers.get(&slot).expect("no worker to rebalance");
+                    assert_ne!(worker.report.expect("no report").offers, Offers::None);
+                    let is_idle = |report: &Observation| report.activity == Activity::Idle;
+                    let waits = |worker: &Worker| worker.report.as_ref().is_none_or(is_idle);
                     let others = world.workers.iter().filter(|(other, _)| **other != slot);
                     assert!(others.map(|(_, w)| w).any(|w| w.serves() && waits(w)));
                 }
                 Action::Measure { slot } => {
                     self.count("measured");
-                    let worker = world.workers.get_mut(&slot).expect("measure nobody");
+                    let worker = world.workers.get_mut(&slot).expect("no worker to measure");
                     assert!(worker.serves() && config.max_memory > 0);
                     let last = worker.measured.replace(now);
                     assert!(
@@ -223,10 +223,10 @@ impl Books {
                         Notice::Ready { slot } => self.ready(world, slot),
                         Notice::Killing { overdue, .. } => killing = Some(overdue),
                         Notice::Slow { slot, .. } => {
-                            let worker = world.workers.get_mut(&slot).expect("slow nobody");
+                            let worker = world.workers.get_mut(&slot).expect("no slow worker");
                             let limit = config.slow_request.expect("slow without a limit");
                             overdue_since(worker, now, limit);
-                            let request = worker.said.map(|said| said.request);
+                            let request = worker.report.map(|report| report.request);
                             assert_ne!(worker.slow, request, "reported twice");
                             worker.slow = request;
                         }
@@ -298,7 +298,7 @@ impl Books {
 
     fn check_tick(&mut self, world: &World, quiet: bool, forks: usize) {
         let due = world.pool.deadline();
-        // It came late, and another deadline has passed since the poll was due: one more poll.
+        // The poll came late, and another deadline has passed since it was due: one more poll.
         let looks = world.pool.poll_at() == Some(world.now);
         assert!(
             !quiet || looks || due.is_none_or(|due| due > world.now),
@@ -318,10 +318,10 @@ impl Books {
         let room = self.wanted + self.surge(&world.config);
         assert!(alive <= room, "{alive} of {} wanted", self.wanted);
         if forks > 0 && !world.pool.is_reloading() && alive > self.wanted {
-            self.count("successors");
-            assert!(alive + self.recycling.len() <= room, "too many successors");
+            self.count("replacements");
+            assert!(alive + self.recycling.len() <= room, "more than needed");
         }
-        // P6: no request lasts for ever.
+        // P6: no request lasts forever.
         let Some(timeout) = world.config.request_timeout else {
             return;
         };
@@ -355,7 +355,7 @@ impl Books {
             }
             Notice::ReloadDone => {
                 self.reloads[1] += 1;
-                assert_eq!(self.old_ones(world), 0, "old workers live");
+                assert_eq!(self.old_ones(world), 0, "old workers still run");
             }
             Notice::ReloadFailed { .. } => self.reloads[2] += 1,
             Notice::Sized { wanted, up } => {

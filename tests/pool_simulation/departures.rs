@@ -1,4 +1,5 @@
-//! A program like gitweb in virtual time: each worker exits with status 0 after most of its requests.
+//! A program like gitweb in virtual time: each worker exits with status 0 after most of its
+//! requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -155,7 +156,7 @@ fn check(sizing: Sizing, apart: Duration, longest: Duration) {
 }
 
 #[test]
-fn eight_requests_a_second_do_not_wait_although_most_workers_exit_after_theirs() {
+fn eight_requests_per_second_do_not_wait_although_most_workers_exit_after_a_request() {
     let apart = 125 * MS;
     check(Sizing::Static, apart, 5 * MS);
     let dynamic = Sizing::Dynamic {
@@ -169,7 +170,8 @@ fn eight_requests_a_second_do_not_wait_although_most_workers_exit_after_theirs()
 }
 
 #[test]
-fn all_requests_are_served_at_the_rate_at_which_workers_can_start() {
-    // Four workers, each of which needs 60 ms for a request and the start of its replacement: 66 a second.
+fn all_requests_are_served_at_the_rate_of_worker_starts() {
+    // Each of four workers needs 60 ms for a request and the start of its replacement: 66 per
+    // second.
     check(Sizing::Static, 20 * MS, 2 * START);
 }

@@ -43,7 +43,7 @@ impl World {
                 // A page becomes invalid, or valid again.
                 let now = self.now;
                 if let Some(worker) = self.victim() {
-                    worker.turn_mute(now, !worker.mute);
+                    worker.set_invalid(now, !worker.mute);
                 }
             }
             7 => {
@@ -68,7 +68,7 @@ impl World {
                     SlotState::Starting => {
                         self.report(slot, WorkerEvent::Memory { bytes: u64::MAX })
                     }
-                    SlotState::Ready | SlotState::Retiring => self.look(slot),
+                    SlotState::Ready | SlotState::Retiring => self.poll(slot),
                 }
             }
             10 if self.random.one_in(10) => self.handle(Event::Connection),
@@ -124,7 +124,7 @@ impl World {
             *takes = SECOND.min(*takes);
         }
         for worker in self.workers.values_mut() {
-            worker.turn_mute(self.now, false);
+            worker.set_invalid(self.now, false);
             // A worker with false reports of a request has no deadline for it.
             if let Some(work) = worker.work.as_mut().filter(|_| worker.liar) {
                 work.ends = work.ends.min(self.now + SECOND);

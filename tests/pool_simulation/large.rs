@@ -13,7 +13,7 @@ use nix::sys::time::TimeValLike as _;
 const WORKERS: usize = 1_000;
 const MS: Duration = Duration::from_millis(1);
 
-/// The processor time of this thread: other processes may use the processor meanwhile.
+/// The CPU time of this thread, which does not depend on other processes.
 fn spent() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("getrusage");
     let (user, system) = (usage.user_time(), usage.system_time());
@@ -29,15 +29,15 @@ struct Site {
 }
 
 impl Site {
-    fn tell(&mut self, event: Event) {
+    fn send(&mut self, event: Event) {
         self.pool.handle(self.now, event, &mut self.actions);
     }
 
     fn report(&mut self, slot: usize, event: WorkerEvent) {
-        self.tell(Event::Worker { slot, event });
+        self.send(Event::Worker { slot, event });
     }
 
-    /// One turn of a manager's loop; how long the pool took for it.
+    /// Runs one turn of the loop of a manager, and returns the time that the pool took.
     fn turn(&mut self, slots: usize) -> Duration {
         let begin = spent();
         for slot in std::mem::take(&mut self.leaving) {
@@ -51,16 +51,16 @@ impl Site {
             self.report(slot, WorkerEvent::Ready);
         }
         for slot in 0..slots {
-            let said = Observation {
+            let report = Observation {
                 activity: Activity::Busy,
                 request: now.as_secs(),
                 requests: now.as_secs(),
                 since: now,
                 offers: Offers::None,
             };
-            self.report(slot, WorkerEvent::Observed(said));
+            self.report(slot, WorkerEvent::Observed(report));
         }
-        self.tell(Event::Tick);
+        self.send(Event::Tick);
         for action in std::mem::take(&mut self.actions) {
             match action {
                 Action::Fork { slot } => {
@@ -79,7 +79,7 @@ impl Site {
 }
 
 #[test]
-fn no_turn_in_a_reload_of_a_thousand_workers_takes_long() {
+fn every_turn_in_a_reload_of_a_thousand_workers_is_short() {
     let config = Config {
         processes: WORKERS,
         max_processes: 2_000,
@@ -106,12 +106,12 @@ fn no_turn_in_a_reload_of_a_thousand_workers_takes_long() {
         ready: BTreeMap::new(),
         leaving: Vec::new(),
     };
-    site.tell(Event::Start);
+    site.send(Event::Start);
     while site.pool.counts().ready < WORKERS {
         site.turn(0);
         site.now += MS;
     }
-    site.tell(Event::Reload);
+    site.send(Event::Reload);
     let mut turns = Vec::new();
     while site.pool.is_reloading() {
         turns.push(site.turn(2 * WORKERS));
@@ -126,7 +126,7 @@ fn no_turn_in_a_reload_of_a_thousand_workers_takes_long() {
     );
     assert!(longest < 100 * MS, "{longest:?}");
     assert!(
-        all < MS * u32::try_from(turns.len()).expect("few"),
+        all < MS * u32::try_from(turns.len()).expect("too many turns"),
         "{all:?}"
     );
 }

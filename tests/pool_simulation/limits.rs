@@ -11,15 +11,18 @@ use crate::world::{Code, SECOND, World};
 const WINDOW: Duration = Duration::from_secs(10);
 
 impl Books {
-    /// It has reported it, or it is silent, and has run for long enough.
+    /// The worker has reported that it is ready, or it is silent and has run for long enough.
     pub(crate) fn ready(&mut self, world: &mut World, slot: usize) {
         let (now, delay) = (world.now, world.config.ready_delay);
-        let worker = world.workers.get_mut(&slot).expect("nobody is ready");
+        let worker = world.workers.get_mut(&slot).expect("no worker is ready");
         if !worker.ready {
-            let (executed, delay) = (worker.executed.expect("a program"), delay.expect("a delay"));
+            let (executed, delay) = (
+                worker.executed.expect("not executed"),
+                delay.expect("no delay"),
+            );
             assert!(worker.silent && now >= executed + delay, "ready too early");
             worker.ready = true;
-            self.count("silent ones ready");
+            self.count("silent workers ready");
         }
     }
 
@@ -32,24 +35,27 @@ impl Books {
     ) {
         let (since, limit) = match overdue {
             Overdue::Start => {
-                self.count("killed as it started");
+                self.count("killed in its start");
                 assert!(!worker.ready);
                 if worker.asked_at.is_some() {
-                    self.count("killed as it started, though it was asked to exit");
+                    self.count("killed in its start, although it was asked to exit");
                 }
                 (worker.born, config.start_timeout)
             }
             Overdue::Exit => {
-                self.count("killed as it exited");
-                (worker.asked_at.expect("asked to exit"), config.die_timeout)
+                self.count("killed after die_timeout");
+                (
+                    worker.asked_at.expect("not asked to exit"),
+                    config.die_timeout,
+                )
             }
             Overdue::Request => {
                 self.count("killed for its request");
                 let grace = config.request_timeout_grace;
-                let timeout = config.request_timeout.expect("a limit");
+                let timeout = config.request_timeout.expect("no limit");
                 overdue_since(worker, now, timeout + grace);
-                let (request, noticed) = worker.noticed.expect("notice");
-                assert_eq!(Some(request), worker.said.map(|said| said.request));
+                let (request, noticed) = worker.noticed.expect("no notice");
+                assert_eq!(Some(request), worker.report.map(|report| report.request));
                 (noticed, Some(grace))
             }
         };
@@ -77,12 +83,12 @@ impl Books {
             }
             Recycle::Lifetime => {
                 self.count("recycled for age");
-                assert!(now >= worker.forked + config.max_lifetime.expect("a limit"));
+                assert!(now >= worker.forked + config.max_lifetime.expect("no limit"));
             }
         }
     }
 
-    /// P4, exactly.
+    /// P4, with exact counts.
     pub(crate) fn check_crash_loop(&self, world: &World) {
         assert_eq!(world.code, Code::CrashLoop);
         let Some(&first) = self.forks.first() else {
@@ -91,7 +97,7 @@ impl Books {
         let spent_first = Self::new(&world.config).wanted;
         let early = self.forks.iter().filter(|at| **at < first + WINDOW);
         let early = early.count();
-        // The replacements of those that reached a limit come in addition, until the back-off begins.
+        // Until the back-off begins, replacements of workers that reached a limit are additional.
         let config = &world.config;
         let is_limited =
             config.max_lifetime.is_some() || config.max_requests > 0 || config.max_memory > 0;
@@ -109,7 +115,7 @@ impl Books {
             .collect();
         assert!(
             late.windows(2).all(|pair| *pair[1] >= *pair[0] + SECOND),
-            "more than one a second: {:?}, {:?}",
+            "more than one per second: {:?}, {:?}",
             self.forks,
             world.config
         );

@@ -27,7 +27,7 @@ impl World {
         }
         // A worker that has reached a limit wakes the manager.
         for slot in reached {
-            self.look(slot);
+            self.poll(slot);
         }
         while let (Some(at), Some(gap)) = (self.arrives, self.gap)
             && at <= now
@@ -43,7 +43,7 @@ impl World {
                     self.queue.push_back(takes);
                 }
             }
-            // Not the times of an absence all over again.
+            // Without the arrivals of the time in which everything was stopped.
             self.arrives = Some(now + self.random.millis(2 * gap.as_millis() as u64 + 1));
         }
         let waits = !self.queue.is_empty();
@@ -58,7 +58,7 @@ impl World {
             if worker.takes(now)
                 && let Some(takes) = self.queue.pop_front()
             {
-                // Nothing would end it.
+                // Without a limit, nothing would end it.
                 let takes = if worker.silent {
                     takes.min(60 * SECOND)
                 } else {
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// How long a request takes: for ever only if a limit will end it.
+    /// How long a request takes. It is endless only if a limit ends it.
     pub(crate) fn takes(&mut self) -> Duration {
         if self.short {
             return self.random.millis(900);

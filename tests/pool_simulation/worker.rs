@@ -1,4 +1,4 @@
-//! A worker as it is, and what it reports.
+//! The real state of a worker, and its reports.
 
 use std::time::Duration;
 
@@ -61,11 +61,11 @@ pub(crate) struct Worker {
     pub(crate) mute: bool,
     /// When it executed another program.
     pub(crate) executed: Option<Duration>,
-    /// A program that reports nothing, or nothing yet: when it is asked by a signal, it exits after its
-    /// request.
+    /// A program that reports nothing, or nothing yet: when it is asked by a signal, it exits after
+    /// its request.
     pub(crate) silent: bool,
     /// Its last report that the manager has read.
-    pub(crate) said: Option<Observation>,
+    pub(crate) report: Option<Observation>,
     /// Since when it has reported the same request.
     pub(crate) heard_since: Duration,
     /// When it last reported something else, and the time since then that does not count.
@@ -74,7 +74,7 @@ pub(crate) struct Worker {
     /// The requests for which it was notified, or which were reported as slow.
     pub(crate) noticed: Option<(u64, Duration)>,
     pub(crate) slow: Option<u64>,
-    /// The maximum of its reported requests, and of its memory.
+    /// The maximum of its reported requests, and of its reported memory.
     pub(crate) heard_requests: u64,
     pub(crate) heard_memory: u64,
 }
@@ -102,7 +102,7 @@ impl Worker {
             mute: false,
             executed: None,
             silent: false,
-            said: None,
+            report: None,
             heard_since: now,
             heard_other: now,
             heard_credit: Duration::ZERO,
@@ -144,11 +144,15 @@ impl Worker {
     }
 
     /// The content of its page, if that is valid.
-    pub(crate) fn says(&mut self, now: Duration, random: &mut Random) -> Option<Observation> {
+    pub(crate) fn observation(
+        &mut self,
+        now: Duration,
+        random: &mut Random,
+    ) -> Option<Observation> {
         if self.mute || self.silent {
             return None;
         }
-        let said = if self.liar {
+        let report = if self.liar {
             Observation {
                 activity: match random.below(8) {
                     0 => Activity::Idle,
@@ -159,7 +163,7 @@ impl Worker {
                 request: match random.below(8) {
                     0 => random.next(),
                     1 => random.below(5),
-                    _ => self.said.map_or(0, |said| said.request),
+                    _ => self.report.map_or(0, |report| report.request),
                 },
                 requests: match random.below(100) {
                     0 => random.next(),
@@ -202,14 +206,14 @@ impl Worker {
                 },
             }
         };
-        self.hear(now, said);
-        Some(said)
+        self.record(now, report);
+        Some(report)
     }
 
-    fn hear(&mut self, now: Duration, said: Observation) {
-        let before = self.said.replace(said);
-        let same = before.is_some_and(|before| is_unchanged(before, said));
-        if !runs(said) {
+    fn record(&mut self, now: Duration, report: Observation) {
+        let before = self.report.replace(report);
+        let same = before.is_some_and(|before| is_unchanged(before, report));
+        if !runs(report) {
             self.heard_other = now;
             self.heard_since = now;
             self.heard_credit = Duration::ZERO;
@@ -220,15 +224,15 @@ impl Worker {
             self.slow = None;
             self.noticed = None;
         }
-        if !runs(said) {
+        if !runs(report) {
             self.slow = None;
             self.noticed = None;
         }
         self.heard_since = now;
-        self.heard_requests = self.heard_requests.max(said.requests);
+        self.heard_requests = self.heard_requests.max(report.requests);
     }
 
-    pub(crate) fn turn_mute(&mut self, now: Duration, mute: bool) {
+    pub(crate) fn set_invalid(&mut self, now: Duration, mute: bool) {
         if self.mute
             && !mute
             && let Some(work) = &mut self.work
@@ -238,8 +242,8 @@ impl Worker {
         self.mute = mute;
     }
 
-    /// The earliest time at which its request can have begun, by its reports, without the time that does
-    /// not count.
+    /// The earliest time at which its request can have begun, by its reports, without the time that
+    /// does not count.
     pub(crate) fn earliest(&self) -> Duration {
         self.heard_other + self.heard_credit
     }
@@ -268,30 +272,30 @@ impl Worker {
     }
 }
 
-fn runs(said: Observation) -> bool {
-    matches!(said.activity, Activity::Reading | Activity::Busy)
+fn runs(report: Observation) -> bool {
+    matches!(report.activity, Activity::Reading | Activity::Busy)
 }
 
-fn is_unchanged(before: Observation, said: Observation) -> bool {
-    let same = match (before.activity, said.activity) {
-        (Activity::Reading, Activity::Reading) => before.since == said.since,
+fn is_unchanged(before: Observation, report: Observation) -> bool {
+    let same = match (before.activity, report.activity) {
+        (Activity::Reading, Activity::Reading) => before.since == report.since,
         (Activity::Busy, Activity::Reading) => false,
-        _ => runs(before) && runs(said),
+        _ => runs(before) && runs(report),
     };
-    same && before.request == said.request
+    same && before.request == report.request
 }
 
-/// The request that the worker last reported has taken this long: by its reports, and in fact, if its
-/// reports are true.
+/// The request that the worker last reported has taken this long: by its reports, and in fact, if
+/// its reports are true.
 pub(crate) fn overdue_since(worker: &Worker, now: Duration, limit: Duration) {
     let heard = now.saturating_sub(worker.earliest());
-    assert!(heard >= limit, "{heard:?} of {limit:?} by what was heard");
+    assert!(heard >= limit, "{heard:?} of {limit:?} by its reports");
     if !worker.liar {
-        let work = worker.work.expect("a request");
+        let work = worker.work.expect("no request");
         let age = now.saturating_sub(work.began + work.credit);
         assert!(
             age >= limit,
-            "{age:?} of {limit:?} in truth: {now:?} {worker:?}"
+            "{age:?} of {limit:?} in fact: {now:?} {worker:?}"
         );
     }
 }

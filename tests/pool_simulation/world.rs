@@ -18,7 +18,7 @@ pub(crate) enum Code {
     Good,
     Mixed,
     Broken,
-    /// Every worker dies young, and there are no requests: the back-off can be counted exactly.
+    /// Every worker exits early, and there are no requests, so the back-off can be counted exactly.
     CrashLoop,
 }
 
@@ -61,7 +61,8 @@ impl World {
             _ => Code::CrashLoop,
         };
         if code == Code::CrashLoop {
-            // A worker that is killed for a request is replaced immediately, and does not count here.
+            // A worker that is killed for a request is replaced immediately, and does not count
+            // here.
             config.request_timeout = None;
         }
         let gap = match random.below(4) {
@@ -138,7 +139,7 @@ impl World {
     }
 
     pub(crate) fn worker(&mut self, slot: usize) -> &mut Worker {
-        self.workers.get_mut(&slot).expect("somebody in the slot")
+        self.workers.get_mut(&slot).expect("no worker in the slot")
     }
 
     fn fork(&mut self, slot: usize) {
@@ -162,7 +163,7 @@ impl World {
             _ => Exit::Signal(11),
         };
         let hangs = !good && self.code != Code::CrashLoop && self.random.one_in(3);
-        // With a crash loop by load none is ready: the load would require more of those that were.
+        // In a dynamic crash loop no worker becomes ready, or the load would require more.
         let never = self.code == Code::CrashLoop && self.config.sizing != Sizing::Static;
         let mut worker = Worker::new(now, self.pool.request_limit(slot));
         worker.ready_at = (good || (!hangs && !never && self.random.one_in(2))).then_some(ready_at);
@@ -171,7 +172,7 @@ impl World {
         worker.liar = self.liars && self.random.one_in(4);
         worker.generation = self.books.reloads[0];
         worker.departs = !self.short && self.random.one_in(8);
-        // Polls are more frequent then: a world that is compared with another has none.
+        // Polls are more frequent then, so a world that is compared with another one has none.
         worker.offers = !self.short && self.random.one_in(3);
         self.workers.insert(slot, worker);
         self.report(slot, WorkerEvent::Forked);
@@ -214,8 +215,8 @@ impl World {
     /// A worker was asked to exit: it does, unless it serves a request or is stubborn.
     fn may_exit(&mut self, slot: usize, woken: bool) {
         let soon = self.random.millis(20);
-        // One wake-up in four arrives between the check of the flag and the wait. The signal that stops a program is never missed:
-        // in the worker a timer repeats it.
+        // One wake-up in four arrives between the check of the flag and the wait. The signal that
+        // stops a program is never missed, because a timer in the worker repeats it.
         let missed = self.random.one_in(4) && woken;
         let now = self.now;
         let worker = self.worker(slot);
@@ -233,7 +234,7 @@ impl World {
     }
 
     /// Polls the page of a worker.
-    pub(crate) fn look(&mut self, slot: usize) {
+    pub(crate) fn poll(&mut self, slot: usize) {
         let now = self.now;
         match self.pool.state(slot) {
             SlotState::Ready | SlotState::Retiring => {}
@@ -242,8 +243,8 @@ impl World {
         let Some(worker) = self.workers.get_mut(&slot) else {
             return;
         };
-        if let Some(said) = worker.says(now, &mut self.random) {
-            self.report(slot, WorkerEvent::Observed(said));
+        if let Some(report) = worker.observation(now, &mut self.random) {
+            self.report(slot, WorkerEvent::Observed(report));
         }
     }
 
@@ -275,7 +276,7 @@ impl World {
                 let worker = &self.workers[&slot];
                 let has_served = worker.number > 0 && !worker.silent && !worker.mute;
                 let departs = worker.serves() && exit == Exit::Code(0);
-                // Its report is believed, which has a separate test.
+                // The pool believes its report, which another test covers.
                 let may_claim = worker.liar && self.code != Code::CrashLoop;
                 if has_served || may_claim && self.random.one_in(2) {
                     if departs {
@@ -283,8 +284,8 @@ impl World {
                     }
                     self.report(slot, WorkerEvent::Served);
                 }
-                let gone = self.workers.remove(&slot).expect("somebody");
-                self.books.gone(now, slot, &gone);
+                let gone = self.workers.remove(&slot).expect("no worker");
+                self.books.exited(now, slot, &gone);
                 self.report(slot, WorkerEvent::Exited(exit));
             }
         }
@@ -300,7 +301,7 @@ impl World {
         let due = self.pool.poll_at().is_some_and(|at| at <= now) || by_chance;
         for &slot in &slots {
             if due || self.pool.state(slot) == SlotState::Retiring {
-                self.look(slot);
+                self.poll(slot);
             }
         }
         self.handle(Event::Tick);

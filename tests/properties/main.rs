@@ -1,4 +1,4 @@
-//! What holds for every session, whatever its bytes and however they arrive.
+//! Properties of every session, for any bytes in any fragmentation.
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -28,7 +28,7 @@ proptest! {
     }
 
     #[test]
-    fn two_pieces_are_no_exception(
+    fn a_session_in_two_pieces_gives_the_same_events_and_replies(
         session in sessions(),
         host in hosts(),
         at: prop::sample::Index,
@@ -81,17 +81,17 @@ proptest! {
         for (name, value) in &pairs {
             fcgipm::wire::encode_pair(name, value, &mut encoded);
         }
-        prop_assert_eq!(&encoded, &bytes, "the encoder writes what the specification says");
+        prop_assert_eq!(&encoded, &bytes, "the encoder differs from the specification");
         wire::check_pairs(&bytes, seed);
     }
 
     #[test]
-    fn any_bytes_are_pairs_or_half_of_one(bytes in vec(any::<u8>(), 0..600), seed: u64) {
+    fn any_bytes_are_pairs_or_an_incomplete_pair(bytes in vec(any::<u8>(), 0..600), seed: u64) {
         wire::check_pairs(&bytes, seed);
     }
 
     #[test]
-    fn limits_hold_and_are_met_at_the_same_pair(
+    fn limits_are_enforced_at_the_same_pair_in_any_pieces(
         pairs in vec(sessions::pair(), 0..20),
         limits in limits(),
         seed: u64,
@@ -120,9 +120,9 @@ proptest! {
         for piece in cut(&session, Lengths::new(!seed)) {
             prop_assert!(inbound.handle(piece).is_ok());
         }
-        let of_request = inbound.role().expect("it has begun");
+        let of_request = inbound.role().expect("not begun");
         let params = inbound.params_mut();
-        // Every pair that was sent is in the widest scope once, in the order of its kind.
+        // The widest scope has every sent pair once, in the order of its kind.
         let clean = |pair: &&(Vec<u8>, Vec<u8>)| {
             let (name, value) = pair;
             !name.is_empty() && !name.iter().any(|b| b"=\0".contains(b)) && !value.contains(&0)
@@ -135,7 +135,7 @@ proptest! {
             .chain(pairs.iter().filter(|p| !clean(p)))
             .cloned()
             .collect();
-        // As good before the scopes are known as afterwards.
+        // Before and after the scopes are known.
         for _ in 0..2 {
             for (name, _) in &expected {
                 let last = expected.iter().rfind(|(n, _)| n == name).map(|(_, v)| &v[..]);
@@ -194,8 +194,8 @@ const READS_ALL: Host = Host {
     },
 };
 
-/// The generated sessions are compared with themselves; this one is compared with the
-/// specification, so that a driver that sees nothing would be noticed.
+/// Generated sessions are only compared with each other. This one is compared with the
+/// specification.
 #[test]
 fn a_known_session_gives_the_known_events() {
     let mut session = Vec::new();
@@ -219,7 +219,7 @@ fn a_known_session_gives_the_known_events() {
         let role = fcgipm::wire::Role::from_number(if role == "RESPONDER" { 1 } else { 2 });
         Seen::Request {
             id,
-            role: role.expect("a known role"),
+            role: role.expect("unknown role"),
             keep,
             params,
         }
@@ -227,11 +227,11 @@ fn a_known_session_gives_the_known_events() {
     let expected = [
         request(1, 0, true),
         Seen::Stdin(b"body".to_vec()),
-        // The request that would have to share the connection is refused.
+        // A multiplexed request is refused.
         Seen::Replied(vec![1, 3, 0, 2, 0, 8, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]),
         Seen::StdinEnd,
         Seen::Replied(vec![1, 11, 0, 0, 0, 8, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]),
-        // The one behind the end waits until the first is finished.
+        // The request after the end waits until the first one is finished.
         Seen::Finished,
         request(3, 1, false),
     ];
@@ -240,9 +240,9 @@ fn a_known_session_gives_the_known_events() {
     }
 }
 
-/// Padding hid the request behind it, and it was refused.
+/// A former defect: padding hid the request after it, which was refused.
 #[test]
-fn a_request_sent_ahead_is_kept_behind_padding_and_behind_questions() {
+fn a_pipelined_request_is_kept_after_padding_and_after_management_records() {
     for (padding, questions) in [(0, 0), (8, 0), (255, 0), (0, 1), (7, 3)] {
         let mut session = Vec::new();
         for id in [1, 2] {
@@ -261,9 +261,9 @@ fn a_request_sent_ahead_is_kept_behind_padding_and_behind_questions() {
         assert_eq!(requests, 2, "{seen:?}");
     }
 }
-/// One byte in the middle of a record was taken for the first of a next request.
+/// A former defect: a byte within a record counted as the first byte of a next request.
 #[test]
-fn a_record_behind_the_end_that_arrives_byte_by_byte_is_read_to_its_end() {
+fn a_record_after_the_end_that_arrives_byte_by_byte_is_read_completely() {
     let mut session = Vec::new();
     records::put_begin(&mut session, 1, 1, false, 0);
     records::put(&mut session, records::PARAMS, 1, &[], 0);

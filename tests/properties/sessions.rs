@@ -1,4 +1,4 @@
-//! Sessions as web servers, and worse ones, would send them.
+//! Sessions as from correct and from broken web servers.
 
 use fcgipm::wire::PairLimits;
 use proptest::collection::vec;
@@ -28,8 +28,8 @@ pub(crate) fn limits() -> impl Strategy<Value = PairLimits> {
     ]
 }
 
-/// Names and values, with those among them that must not reach an environment, and lengths around
-/// the one that takes four bytes.
+/// Names and values, including some that must not be in an environment, with lengths around the
+/// limit of the one-byte form.
 pub(crate) fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let name = prop_oneof![
         8 => "[A-Z_]{1,20}".prop_map(String::into_bytes),
@@ -53,12 +53,12 @@ pub(crate) fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     (name, value)
 }
 
-/// Up to five requests, one after the other.
+/// Up to five requests, one after another.
 pub(crate) fn sessions() -> impl Strategy<Value = Vec<u8>> {
     vec(request(), 0..6).prop_map(|requests| requests.concat())
 }
 
-/// Something that fits between any two records.
+/// A record that can be between any two others.
 #[derive(Clone, Debug)]
 enum Between {
     Nothing,
@@ -124,7 +124,7 @@ impl Between {
     }
 }
 
-/// The contents of the records of a stream; an empty one closes it.
+/// The contents of the records of a stream. An empty one closes it.
 fn stream() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec(vec(any::<u8>(), 1..200), 0..4)
 }

@@ -17,18 +17,18 @@ fn small() -> Request {
     request("/small").param("REQUEST_METHOD", "GET")
 }
 
-/// The calls that serve this number of requests, all of which wait when the first is let through.
+/// The calls that serve all requests, which wait in the queue until the first one is finished.
 fn calls(side: Side, flags: &[&str]) -> Vec<String> {
     let folder = place::folder();
     let trace = folder.path().join("trace");
     let mut command = Command::new("strace");
-    // The tracer is a grandchild, so that the program's pid is the one we know.
+    // The tracer is a grandchild, so the child is the program itself.
     command.args(["-D", "-f", "-qq", "-o"]).arg(&trace);
     command.arg(built("small.c", flags));
-    // The check follows anything that takes long, and under strace everything does.
+    // The check follows long requests, and under strace all are long.
     command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut program = side.start(command, &folder.path().join("socket"));
-    // The first one's input has no end yet.
+    // The input of the first request does not end yet.
     let request = small();
     let mut first = program.connect();
     first.send(&request.head());
@@ -41,7 +41,7 @@ fn calls(side: Side, flags: &[&str]) -> Vec<String> {
         .collect();
     first.send(&stream(STDIN, request.id, b""));
     first.response();
-    // libfcgi waits for that.
+    // libfcgi waits until the connection is closed.
     drop(first);
     for mut connection in queued {
         assert_eq!(
@@ -52,10 +52,10 @@ fn calls(side: Side, flags: &[&str]) -> Vec<String> {
     }
     program.signal(Signal::SIGKILL);
     program.wait();
-    // The tracer has the same standard error: its end is the tracer's.
+    // The tracer has the same standard error, which ends when the tracer exits.
     program.all_lines();
     let text = fs::read_to_string(trace).unwrap();
-    // A call that the kill kept from beginning has a name of question marks.
+    // The name of a call that the kill prevented is ????.
     let names = text.lines().filter_map(|line| {
         let rest = line.split_once(' ')?.1.trim_start();
         (!rest.starts_with(['<', '-', '+', '?']))
@@ -67,7 +67,7 @@ fn calls(side: Side, flags: &[&str]) -> Vec<String> {
         .enumerate()
         .filter(|(_, name)| name.starts_with("accept"));
     let accepts: Vec<_> = accepts.map(|(position, _)| position).collect();
-    // From the second accept on; behind the last request there may be one more.
+    // From the second accept on. After the last request there may be another one.
     let end = accepts.get(1 + REQUESTS).copied().unwrap_or(names.len());
     names[accepts[1]..end].to_vec()
 }
@@ -80,7 +80,7 @@ fn count(calls: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
-pub(crate) fn a_small_request_on_a_connection_of_its_own_costs_four_system_calls() {
+pub(crate) fn a_small_request_on_a_new_connection_costs_four_system_calls() {
     for (name, flags) in [("FCGX_Accept_r", &[][..]), ("FCGI_Accept", &["-DSTDIO"])] {
         let stock = calls(Side::Stock, flags);
         let ours = calls(Side::DropIn, flags);

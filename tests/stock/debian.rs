@@ -1,4 +1,4 @@
-//! Programs as Debian ships them, behind nginx: each answer is the one that they give on stock libfcgi, byte for byte.
+//! Programs of Debian behind nginx: each answer is identical to the one with stock libfcgi.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,8 +15,8 @@ use crate::place::{self, Address};
 use crate::process::LIMIT;
 use crate::side::{Side, bound, built, source};
 
-/// One HTTP request, as the bytes that are sent. Of version 1.0: the answer ends with the connection, and nothing of
-/// how it was cut on the way can be seen.
+/// The bytes of an HTTP request. With version 1.0 the answer ends with the connection, and has no
+/// chunks, whose sizes may differ.
 fn http(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = if method == "POST" {
         format!("Content-Length: {}\r\n", body.len())
@@ -27,7 +27,7 @@ fn http(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The answer without its date.
+/// Sends a request, and returns the answer without its date.
 fn ask(server: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -50,8 +50,8 @@ fn bytes(count: u32) -> Vec<u8> {
         .collect()
 }
 
-/// What all pages are asked for.
-fn questions(path: &str) -> Vec<Vec<u8>> {
+/// The requests to each page.
+fn page_requests(path: &str) -> Vec<Vec<u8>> {
     let get = |query: &str| http("GET", &format!("{path}?{query}"), "", b"");
     let post = |query: &str, body: &[u8]| http("POST", &format!("{path}?{query}"), "", body);
     vec![
@@ -76,7 +76,7 @@ fn questions(path: &str) -> Vec<Vec<u8>> {
     ]
 }
 
-/// The same page asked without a web server, so that what went to the error stream and the status can be seen.
+/// Requests to the same page without a web server, to compare the error stream and the status.
 fn direct(page: &Path) -> Vec<Request> {
     ["a=1", "status", "stderr", "body"]
         .map(|query| {
@@ -96,15 +96,16 @@ struct Answers {
     direct: Vec<(Vec<u8>, Vec<u8>, u32)>,
 }
 
-/// On the drop-in nginx keeps connections, too. On stock they would keep everybody else out.
+/// With the drop-in, nginx also uses keep-alive connections. With stock they would block all other
+/// clients.
 const BOTH: &[bool] = &[false, true];
 
-/// Runs a program on both sides behind nginx, whose document root is `html`.
+/// Runs a program with both libraries behind nginx, whose document root is `html`.
 fn same(
     folder: &Path,
     program: impl Fn() -> Command,
     keeps: &[bool],
-    questions: &[Vec<u8>],
+    requests: &[Vec<u8>],
     direct: &[Request],
 ) -> Answers {
     let socket = folder.join("socket");
@@ -115,7 +116,7 @@ fn same(
             buffers: true,
         };
         let server = nginx.start(folder, &Address::Unix(socket.clone()));
-        let http = questions
+        let http = requests
             .iter()
             .map(|bytes| ask(server.port.address(), bytes));
         let http = http.collect();
@@ -127,7 +128,7 @@ fn same(
         });
         let direct = direct.collect();
         if side == Side::DropIn {
-            leaves(&mut running);
+            assert_exits(&mut running);
         }
         Answers { http, direct }
     };
@@ -136,11 +137,11 @@ fn same(
         let ours = answers(Side::DropIn, keeps);
         for (number, (a, b)) in stock.http.iter().zip(&ours.http).enumerate() {
             let question =
-                String::from_utf8_lossy(&questions[number][..questions[number].len().min(200)]);
+                String::from_utf8_lossy(&requests[number][..requests[number].len().min(200)]);
             let (text_a, text_b) = (String::from_utf8_lossy(a), String::from_utf8_lossy(b));
             assert!(
                 a == b,
-                "kept: {keeps}: {question}\n--- stock, {} bytes\n{:.2000}\n--- drop-in, {} bytes\n{:.2000}",
+                "keep-alive {keeps}: {question}\n--- stock, {} bytes\n{:.2000}\n--- drop-in, {} bytes\n{:.2000}",
                 a.len(),
                 text_a,
                 b.len(),
@@ -156,8 +157,8 @@ fn same(
     stock
 }
 
-/// An idle program on the drop-in exits when it is asked to.
-fn leaves(running: &mut Program) {
+/// An idle program on the drop-in exits at SIGTERM.
+fn assert_exits(running: &mut Program) {
     running.signal(Signal::SIGTERM);
     let status = running.wait();
     assert_eq!(status.code().or(Some(0)), Some(0), "{status:?}");
@@ -207,10 +208,10 @@ pub(crate) fn fcgiwrap_runs_cgi_scripts() {
     let page = html.join("page");
     fs::copy(source("page.sh"), &page).unwrap();
     let run = || program("/usr/sbin/fcgiwrap", "fcgiwrap");
-    let mut questions = questions("/page");
-    questions.push(http("GET", "/missing", "", b""));
-    let answers = same(folder.path(), run, BOTH, &questions, &direct(&page));
-    // What a script says there is on fcgiwrap's own.
+    let mut requests = page_requests("/page");
+    requests.push(http("GET", "/missing", "", b""));
+    let answers = same(folder.path(), run, BOTH, &requests, &direct(&page));
+    // fcgiwrap writes the errors of a script to its own standard error.
     assert_page(&answers, "/page", "");
     let missing = text(answers.http.last().unwrap());
     assert!(missing.starts_with("HTTP/1.1 403 "), "{missing}");
@@ -231,7 +232,7 @@ fn script(interpreter: &str, package: &str, name: &str, keeps: &[bool], preload:
         folder.path(),
         run,
         keeps,
-        &questions("/any"),
+        &page_requests("/any"),
         &direct(&page),
     );
     assert_page(&answers, "/any", "said to the log\n");
@@ -241,9 +242,9 @@ pub(crate) fn the_xs_module_of_perl_serves() {
     script("/usr/bin/perl", "libfcgi-perl", "page.pl", BOTH, None);
 }
 
-/// Debian 12's extension needs functions that Ruby has had no more since 3.0, so that it is not loaded without help, and
-/// the package's pure Ruby serves. With the functions it is what it was. It waits for the listening socket itself, by
-/// select(2), and never comes back to a keep-alive connection, on either library.
+/// The extension in Debian 12 needs functions that Ruby removed in 3.0. Without them the package
+/// falls back to pure Ruby, so the test preloads them. The extension waits for the listening socket
+/// by select(2), and does not return to a keep-alive connection with either library.
 pub(crate) fn the_extension_of_ruby_fcgi_serves() {
     let levels = built("ruby_levels.c", &["-shared", "-fPIC"]);
     script(
@@ -259,7 +260,7 @@ pub(crate) fn lua_wsapi_serves() {
     script("/usr/bin/lua5.1", "lua-wsapi-fcgi", "page.lua", BOTH, None);
 }
 
-/// A picture in tiles of 256 by 256 bytes, grey, not compressed.
+/// A grey, uncompressed picture of one tile with 256 by 256 pixels.
 pub(crate) fn tiff() -> Vec<u8> {
     const SIDE: u32 = 256;
     const FIELDS: [(u16, u16, u32); 10] = [
@@ -271,7 +272,7 @@ pub(crate) fn tiff() -> Vec<u8> {
         (277, 3, 1),
         (322, 4, SIDE),
         (323, 4, SIDE),
-        // Where the tile begins: behind the header and this table.
+        // The offset of the tile, after the header and this table.
         (324, 4, 8 + 2 + 10 * 12 + 4),
         (325, 4, SIDE * SIDE),
     ];
@@ -305,7 +306,7 @@ pub(crate) fn iipsrv_serves_pictures() {
             b"",
         )
     };
-    let questions = [
+    let requests = [
         get("obj=IIP,1.0&obj=Max-size&obj=Tile-size&obj=Resolution-number"),
         get("JTL=0,0"),
         get("WID=100&CVT=jpeg"),
@@ -313,7 +314,7 @@ pub(crate) fn iipsrv_serves_pictures() {
         http("GET", "/iip?FIF=/nowhere.tif&obj=Max-size", "", b""),
         http("GET", "/iip", "", b""),
     ];
-    let answers = same(folder.path(), run, BOTH, &questions, &[]);
+    let answers = same(folder.path(), run, BOTH, &requests, &[]);
     let sizes = text(&answers.http[0]);
     assert!(sizes.contains("Max-size:256 256"), "{sizes}");
     let tile = text(&answers.http[1]);
@@ -323,7 +324,7 @@ pub(crate) fn iipsrv_serves_pictures() {
     );
 }
 
-/// cgi-fcgi as the CGI script that connects a web server that knows no FastCGI with a program: here under fcgiwrap.
+/// cgi-fcgi is a CGI script for web servers without FastCGI. Here it runs under fcgiwrap.
 pub(crate) fn cgi_fcgi_connects_to_a_program() {
     let folder = place::folder();
     let html = folder.path().join("html");
@@ -334,7 +335,7 @@ pub(crate) fn cgi_fcgi_connects_to_a_program() {
     application.arg("fd:0");
     let application = Program::start_on(application, listener, address);
     let crate::peer::connection::Address::Unix(path) = &application.address else {
-        unreachable!("it was bound to a path");
+        unreachable!("it is bound to a path");
     };
     let page = html.join("page");
     let line = format!(
@@ -345,13 +346,13 @@ pub(crate) fn cgi_fcgi_connects_to_a_program() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&page, mode).unwrap();
     let body = bytes(1 << 20);
-    let questions = [
+    let requests = [
         http("POST", "/page", "", b"a short one"),
         http("POST", "/page", "", &body),
         http("GET", "/page", "", b""),
     ];
     let run = || program("/usr/sbin/fcgiwrap", "fcgiwrap");
-    let answers = same(folder.path(), run, BOTH, &questions, &[]);
+    let answers = same(folder.path(), run, BOTH, &requests, &[]);
     assert!(text(&answers.http[0]).ends_with("a short one|ok end=1"));
     let end = [&body[..], b"|ok end=1"].concat();
     assert!(answers.http[1].ends_with(&end), "{}", answers.http[1].len());

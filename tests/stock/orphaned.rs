@@ -1,5 +1,5 @@
-//! Programs on libfcgi under `fcgipm run` whose manager is killed in the middle of a request, and what they started
-//! when they are killed themselves.
+//! Programs on libfcgi under `fcgipm run` whose manager exits during a request, and the children of
+//! programs that are killed.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -19,8 +19,8 @@ use crate::peer::records::request;
 use crate::place;
 use crate::supervised::{next_ready, run};
 
-/// fcgiwrap under `fcgipm run` with two workers, one of which waits for its script in poll(2), which no signal handler
-/// lets continue.
+/// fcgiwrap under `fcgipm run` with two workers. One of them waits for its script in poll(2), which
+/// any signal with a handler interrupts.
 struct Waiting {
     pool: Program,
     workers: [i32; 2],
@@ -65,7 +65,7 @@ impl Waiting {
             .unwrap()
             .read_to_end(&mut Vec::new())
             .unwrap();
-        // The script has begun; now fcgiwrap waits for it.
+        // The script has begun, and fcgiwrap waits for it.
         workers.into_iter().for_each(wait_until_asleep);
         Self {
             pool,
@@ -77,7 +77,7 @@ impl Waiting {
         }
     }
 
-    /// Lets the script continue, whether it reads or is about to.
+    /// Lets the script continue, even if it has not begun to read.
     fn release(&self) -> File {
         let both = File::options().read(true).write(true).open(&self.gate);
         let mut gate = both.unwrap();
@@ -91,14 +91,14 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
         let mut waiting = Waiting::start(asked_before);
         waiting.pool.signal(Signal::SIGKILL);
         waiting.pool.wait();
-        // By then it has notified every worker.
+        // The guardian exits after it has notified every worker.
         assert!(ended_within(waiting.guardian, Duration::from_secs(5)));
         let left: Vec<_> = waiting
             .workers
             .into_iter()
             .filter(|pid| !ended_within(*pid, Duration::ZERO))
             .collect();
-        assert_eq!(left.len(), 1, "the one that serves");
+        assert_eq!(left.len(), 1, "one serves a request");
         let _gate = waiting.release();
         let text = waiting.connection.response().text();
         assert!(text.contains("the script has ended"), "{text}");
@@ -106,24 +106,24 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_the_manager_is_killed() {
     }
 }
 
-/// With systemd's `KillMode=mixed` TERM goes to the manager alone, and nothing is interrupted; with `control-group` it
-/// goes to every process, and ends fcgiwrap's poll(2) in the middle of a request.
+/// With systemd's `KillMode=mixed` only the manager gets SIGTERM, and nothing is interrupted. With
+/// `control-group` every process gets it, which interrupts fcgiwrap's poll(2) during a request.
 pub(crate) fn fcgiwrap_finishes_its_script_when_only_the_manager_gets_term() {
     for asked_before in [false, true] {
         for (to_all, expected) in [(false, "the script has ended"), (true, "502")] {
             let mut waiting = Waiting::start(asked_before);
-            let mut family = vec![waiting.pool.pid()];
+            let mut receivers = vec![waiting.pool.pid()];
             if to_all {
-                family.extend(waiting.workers);
-                family.push(waiting.guardian);
+                receivers.extend(waiting.workers);
+                receivers.push(waiting.guardian);
             }
-            for pid in family {
-                // One that has nothing to do may have left by then.
+            for pid in receivers {
+                // An idle process may have exited already.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
-            // That of the idle one, or of either: every worker has been notified by then.
+            // By the exit of either worker, both have been notified.
             waiting.pool.line("exited with status 0");
-            // The answer of one that is interrupted does not wait for the script.
+            // An interrupted fcgiwrap answers without the script.
             let gate = (!to_all).then(|| waiting.release());
             let text = waiting.connection.response().text();
             let _gate = gate.unwrap_or_else(|| waiting.release());
@@ -138,8 +138,8 @@ pub(crate) fn fcgiwrap_finishes_its_script_when_only_the_manager_gets_term() {
     }
 }
 
-/// The script, and what it has started, have the writing end of a FIFO: its end is theirs.
-pub(crate) fn a_request_that_times_out_takes_the_script_with_it() {
+/// The script and its child hold the writing end of a FIFO, which is closed when both have exited.
+pub(crate) fn a_script_is_killed_when_its_request_times_out() {
     let folder = place::folder();
     let fifo = folder.path().join("fifo");
     mkfifo(&fifo, Mode::from_bits_truncate(0o600)).unwrap();
@@ -158,12 +158,12 @@ pub(crate) fn a_request_that_times_out_takes_the_script_with_it() {
     let request = request("/script").param("SCRIPT_FILENAME", script.to_str().unwrap());
     connection.send(&request.bytes());
     let mut fifo = File::open(&fifo).unwrap();
-    let mut said = [0; 6];
-    fifo.read_exact(&mut said).unwrap();
-    assert_eq!(&said, b"begun\n");
+    let mut text = [0; 6];
+    fifo.read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"begun\n");
     pool.line("killing worker");
-    assert!(readable_within(&fifo, LIMIT), "the script continues");
-    assert_eq!(fifo.read(&mut said).unwrap(), 0);
+    assert!(readable_within(&fifo, LIMIT), "the script still runs");
+    assert_eq!(fifo.read(&mut text).unwrap(), 0);
     assert!(connection.response().text().contains("took too long"));
     pool.signal(Signal::SIGTERM);
     assert!(pool.wait().success());

@@ -1,4 +1,4 @@
-//! A recipe of docs/PROGRAMS.md, as the page has it, and the machine on which it is run.
+//! The recipes in docs/PROGRAMS.md, and the environment in which they run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,16 +15,16 @@ use crate::peer::records::{Request, Response, request};
 use crate::place::{self, Port};
 use crate::side::Side;
 
-/// What the page says about one program.
+/// The recipe for one program.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recipe {
     pub(crate) before: Vec<String>,
     pub(crate) after: Vec<String>,
-    /// The files that it shows, by their names.
+    /// The files that it shows, by path.
     pub(crate) files: BTreeMap<String, String>,
 }
 
-/// The recipes, by the bold name that begins the paragraph.
+/// The recipes, by the bold name at the beginning of the paragraph.
 pub(crate) fn recipes() -> BTreeMap<String, Recipe> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROGRAMS.md");
     let page = fs::read_to_string(page).unwrap().replace("\\\n", " ");
@@ -72,7 +72,7 @@ pub(crate) fn recipes() -> BTreeMap<String, Recipe> {
     recipes
 }
 
-/// What the page's names stand for here.
+/// A folder and a port in place of those on the page.
 pub(crate) struct Machine {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) port: Port,
@@ -110,7 +110,7 @@ impl Machine {
             .replace("9010", &self.port.number.to_string())
     }
 
-    /// Where a command of the page listens.
+    /// The address of a command on the page.
     pub(crate) fn address(&self, command: &str) -> Address {
         let words: Vec<_> = command.split_whitespace().collect();
         let behind = |name: &str| {
@@ -130,7 +130,7 @@ impl Machine {
     pub(crate) fn start(&self, command: &str, environment: &[(&str, &str)]) -> Program {
         let address = self.address(command);
         if let Address::Unix(path) = &address {
-            // What one that was killed has left.
+            // A killed program has left it.
             let _ = fs::remove_file(path);
         }
         let fcgipm = product("fcgipm");
@@ -139,7 +139,7 @@ impl Machine {
             fcgipm.parent().unwrap().display()
         );
         let mut shell = Command::new("env");
-        // What the test run ignores stays ignored.
+        // Signals that the test run ignores would be ignored by the program as well.
         shell
             .args(["--default-signal=HUP,INT,QUIT,TERM", "sh", "-c"])
             .arg(format!("exec env {}", self.here(command)))
@@ -150,9 +150,9 @@ impl Machine {
     }
 }
 
-/// Asks as soon as somebody listens.
-pub(crate) fn first_of(address: &Address, request: &Request) -> Response {
-    until(|| address.try_connect().is_ok(), "nobody listens");
+/// Sends a request as soon as the address is open.
+pub(crate) fn call_when_open(address: &Address, request: &Request) -> Response {
+    until(|| address.try_connect().is_ok(), "the address is not open");
     address.call(request)
 }
 
@@ -164,18 +164,18 @@ pub(crate) fn until(is_there: impl Fn() -> bool, otherwise: &str) {
     }
 }
 
-/// Runs the recipe of this name; each request's page, as text, must contain what stands beside it.
-pub(crate) fn runs(
+/// Runs the recipe of this name. The answer to each request must contain the text beside it.
+pub(crate) fn assert_runs(
     name: &str,
     machine: &Machine,
     environment: &[(&str, &str)],
     pages: &[(Request, &str)],
 ) {
-    runs_program("", name, machine, environment, pages);
+    assert_program_runs("", name, machine, environment, pages);
 }
 
-/// The same for the commands with this program alone.
-pub(crate) fn runs_program(
+/// The same, only for the commands with this program.
+pub(crate) fn assert_program_runs(
     program: &str,
     name: &str,
     machine: &Machine,
@@ -185,7 +185,7 @@ pub(crate) fn runs_program(
     let recipe = &recipes()[name];
     let ask = |program: &Program| -> Vec<_> {
         let answers = pages.iter().map(|(request, expected)| {
-            let response = first_of(&program.address, request);
+            let response = call_when_open(&program.address, request);
             let text = String::from_utf8_lossy(&response.stdout);
             assert!(text.contains(expected), "{name}: no {expected} in {text}");
             response.stdout
@@ -201,7 +201,8 @@ pub(crate) fn runs_program(
         let program = machine.start(command, environment);
         before = ask(&program);
         let address = program.address.clone();
-        // KILL: at TERM some continue to wait on stock libfcgi. Of several processes the last one closes the socket.
+        // Dropping it kills it: with stock libfcgi some do not exit at SIGTERM. The last process
+        // closes the socket.
         drop(program);
         until(|| address.try_connect().is_err(), "it still listens");
     }
@@ -215,7 +216,7 @@ pub(crate) fn runs_program(
         let (_, workers) = command.split_once("--workers ").unwrap();
         let workers = workers.split(' ').next().unwrap().parse().unwrap();
         for _ in 0..workers {
-            ready(name, &mut pool);
+            wait_for_worker(name, &mut pool);
         }
         let after = ask(&pool);
         assert!(
@@ -230,7 +231,7 @@ pub(crate) fn runs_program(
                 .map(|page| String::from_utf8_lossy(page))
                 .collect::<Vec<_>>(),
         );
-        // Each worker of a program that is not on libfcgi is waited for by time.
+        // A program without libfcgi counts as ready after a delay.
         if name != "php-cgi" {
             pool.signal(Signal::SIGHUP);
             pool.line_within("reload done", 3 * LIMIT);
@@ -246,9 +247,9 @@ pub(crate) fn runs_program(
     }
 }
 
-/// Waits for one more worker; those on libfcgi have loaded the drop-in.
-pub(crate) fn ready(name: &str, pool: &mut Program) {
-    // Some load for long.
+/// Waits for another worker. Those on libfcgi must have loaded the drop-in.
+pub(crate) fn wait_for_worker(name: &str, pool: &mut Program) {
+    // Some take long to load.
     let line = pool.line_within(") ready", 3 * LIMIT);
     let pid = line
         .rsplit_once("(pid ")
@@ -262,7 +263,7 @@ pub(crate) fn ready(name: &str, pool: &mut Program) {
     }
 }
 
-/// A request as web servers send them, for a page of this script.
+/// A request as from a web server, for a page of this script.
 pub(crate) fn page(script: &str, path: &str, query: &str) -> Request {
     request(&format!("{path}?{query}"))
         .param("REQUEST_METHOD", "GET")

@@ -1,6 +1,5 @@
-//! docs/PROGRAMS.md: each of its recipes is run as it is written, with the program of Debian that it is for. Only the
-//! folders and the ports are others. Where the page also has the command as it was before, the pages of both are compared
-//! byte for byte.
+//! Runs each recipe of docs/PROGRAMS.md as it is written, with Debian's program, except for folders
+//! and ports. If the page also has the previous command, the answers of both are compared.
 
 use std::fs;
 use std::process::{Child, Command};
@@ -11,7 +10,7 @@ use crate::peer::records::AUTHORIZER;
 use crate::recipe::*;
 use crate::side::{built, source};
 
-pub(crate) fn every_recipe_of_the_page_is_run() {
+pub(crate) fn every_recipe_of_the_page_is_tested() {
     let names: Vec<_> = recipes().into_keys().collect();
     let known = [
         "IIPImage",
@@ -30,7 +29,7 @@ pub(crate) fn the_recipe_of_fcgiwrap() {
     let script = machine.srv("page");
     fs::copy(source("page.sh"), &script).unwrap();
     let request = page("/page", "", "status").param("SCRIPT_FILENAME", script);
-    runs("fcgiwrap", &machine, &[], &[(request, "short and stout")]);
+    assert_runs("fcgiwrap", &machine, &[], &[(request, "short and stout")]);
 }
 
 pub(crate) fn the_recipe_of_php_cgi() {
@@ -39,7 +38,7 @@ pub(crate) fn the_recipe_of_php_cgi() {
     let request = page("/page.php", "", "who=you")
         .param("REDIRECT_STATUS", "200")
         .param("SCRIPT_FILENAME", script);
-    runs("php-cgi", &machine, &[], &[(request, "a page for you")]);
+    assert_runs("php-cgi", &machine, &[], &[(request, "a page for you")]);
 }
 
 pub(crate) fn the_recipe_of_iipimage() {
@@ -51,10 +50,10 @@ pub(crate) fn the_recipe_of_iipimage() {
         (ask("obj=IIP,1.0&obj=Max-size"), "Max-size:256 256"),
         (ask("JTL=0,0"), "image/jpeg"),
     ];
-    runs("IIPImage", &machine, &[], &pages);
+    assert_runs("IIPImage", &machine, &[], &pages);
 }
 
-/// A square in a plain.
+/// A map with one square.
 const MAP: &str = r#"MAP
   SIZE 64 64
   EXTENT 0 0 100 100
@@ -87,10 +86,10 @@ pub(crate) fn the_recipe_of_mapserver() {
             ),
             "<Title>The city</Title>",
         ),
-        // Each request begins anew.
+        // Once more, after another request.
         (page("/maps", "", "mode=map"), "Content-Type: image/png"),
     ];
-    runs("MapServer", &machine, &[], &pages);
+    assert_runs("MapServer", &machine, &[], &pages);
 }
 
 pub(crate) fn the_recipe_of_mapcache() {
@@ -115,7 +114,7 @@ pub(crate) fn the_recipe_of_mapcache() {
         ),
     );
     let list = page("/cache", "/tms/1.0.0/", "");
-    runs("MapCache", &machine, &[], &[(list, "1.0.0/city@WGS84")]);
+    assert_runs("MapCache", &machine, &[], &[(list, "1.0.0/city@WGS84")]);
 }
 
 pub(crate) fn the_recipe_of_qgis_server() {
@@ -131,11 +130,10 @@ pub(crate) fn the_recipe_of_qgis_server() {
         "",
         "SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities",
     );
-    // In what order it writes attributes depends on a random number in each process.
-    // It keeps a cache below HOME.
+    // Without the seed, the order of attributes is random. The cache is in HOME.
     let home = machine.srv("qgis");
     let environment = [("QT_HASH_SEED", "0"), ("HOME", &*home)];
-    runs(
+    assert_runs(
         "QGIS Server",
         &machine,
         &environment,
@@ -143,7 +141,7 @@ pub(crate) fn the_recipe_of_qgis_server() {
     );
 }
 
-/// A daemon that responders and authorizers of Shibboleth ask.
+/// The daemon for the responders and authorizers of Shibboleth.
 struct Shibd(Child);
 
 impl Shibd {
@@ -205,20 +203,20 @@ pub(crate) fn the_recipe_of_shibboleth() {
             responder("/Shibboleth.sso/Session"),
             "A valid session was not found.",
         ),
-        // shibd writes it.
+        // The answer of shibd.
         (
             responder("/Shibboleth.sso/Metadata"),
             "entityID=\"https://sp.example/shibboleth\"",
         ),
     ];
-    runs_program("/shibresponder", "Shibboleth", &machine, &[], &pages);
+    assert_program_runs("/shibresponder", "Shibboleth", &machine, &[], &pages);
     let pages = [(responder("/open").role(AUTHORIZER), "Status: 200 OK")];
-    runs_program("/shibauthorizer", "Shibboleth", &machine, &[], &pages);
+    assert_program_runs("/shibauthorizer", "Shibboleth", &machine, &[], &pages);
 }
 
-/// How a variable that a program was started with reaches it, and what becomes of it when the request has one of that
-/// name: under spawn-fcgi on stock libfcgi, and under `fcgipm run`.
-pub(crate) fn the_environment_reaches_what_the_page_says() {
+/// The environment of a program, with and without a parameter of the same name in the request:
+/// under spawn-fcgi with stock libfcgi, and under `fcgipm run`.
+pub(crate) fn programs_get_the_environment_that_the_page_describes() {
     let machine = Machine::new();
     let script = machine.write(
         "script",
@@ -245,7 +243,7 @@ pub(crate) fn the_environment_reaches_what_the_page_says() {
             let with_one = request.clone().param("SITE", "request");
             for (request, expected) in [(&request, without), (&with_one, with), (&request, without)]
             {
-                let text = first_of(&running.address, request).text();
+                let text = call_when_open(&running.address, request).text();
                 assert!(
                     text.ends_with(&format!("\r\n\r\n{expected}")),
                     "{command}: {text}"

@@ -1,4 +1,4 @@
-//! One program on stock libfcgi and on the drop-in.
+//! A program with stock libfcgi and with the drop-in.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::peer::connection::Address;
 use crate::peer::program::{Program, dropin};
 
-/// What the loader finds as libfcgi.so.0.
+/// The library that the loader finds as libfcgi.so.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Stock,
@@ -28,13 +28,13 @@ impl Side {
         command
     }
 
-    /// Starts a program on this side, with a listening socket of this path as descriptor 0.
+    /// Starts a program with this library, and a listening socket at this path as descriptor 0.
     pub(crate) fn start(self, command: Command, path: &Path) -> Program {
         let (listener, address) = bound(path);
         Program::start_on(self.on(command), listener, address)
     }
 
-    /// Fails unless it is this side's library that a process has loaded.
+    /// Asserts that a process has loaded this library.
     pub(crate) fn assert_loaded(self, pid: i32) {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
         let ours = dropin().join("libfcgi.so.0");
@@ -50,7 +50,7 @@ impl Side {
     }
 }
 
-/// A listening socket of this path, whatever was there.
+/// A listening socket at this path. An existing file is removed.
 pub(crate) fn bound(path: &Path) -> (OwnedFd, Address) {
     let _ = fs::remove_file(path);
     let listener = UnixListener::bind(path).unwrap();
@@ -63,7 +63,7 @@ pub(crate) fn source(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Compiles one of `programs/` against stock libfcgi, with these flags; once per process.
+/// Compiles one of `programs/` with stock libfcgi and these flags, once per process.
 pub(crate) fn built(name: &str, flags: &[&str]) -> PathBuf {
     static DONE: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);

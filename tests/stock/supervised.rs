@@ -1,4 +1,5 @@
-//! Programs on libfcgi under `fcgipm run`, which puts the drop-in in front; and php-cgi, which knows nothing of it.
+//! Programs on libfcgi under `fcgipm run`, which loads the drop-in, and php-cgi, which does not use
+//! it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,11 +18,11 @@ use crate::peer::records::{Request, request};
 use crate::place;
 use crate::side::{Side, bound, built, source};
 
-/// `fcgipm run` of a program on a socket in this folder.
+/// Starts a program by `fcgipm run`, on a socket in this folder.
 pub(crate) fn run(folder: &Path, options: &[&str], program: &[&str]) -> Program {
     let socket = folder.join("socket");
     let mut command = Command::new("env");
-    // What the test run ignores stays ignored.
+    // Signals that the test run ignores would be ignored by the program as well.
     command.args(["--default-signal=HUP,INT,QUIT,TERM"]);
     command
         .arg(product("fcgipm"))
@@ -36,12 +37,12 @@ pub(crate) fn run(folder: &Path, options: &[&str], program: &[&str]) -> Program 
 
 fn socket(program: &Program) -> String {
     let Address::Unix(path) = &program.address else {
-        unreachable!("it was started on a path");
+        unreachable!("it listens on a path");
     };
     path.to_str().unwrap().to_owned()
 }
 
-/// The pid of the next worker that is ready.
+/// Waits for the next worker that is ready, and returns its pid.
 pub(crate) fn next_ready(program: &mut Program) -> i32 {
     let line = program.line(") ready");
     let (_, rest) = line
@@ -50,9 +51,9 @@ pub(crate) fn next_ready(program: &mut Program) -> i32 {
     rest.split(')').next().unwrap().parse().unwrap()
 }
 
-/// Reloads again and again while 8 clients ask for so long.
-fn storm(program: &mut Program, how: &[&str]) -> (Tally, u32) {
-    let arguments = [&["-c", "8", "-t", "3"], how].concat();
+/// Reloads repeatedly while 8 clients send requests for three seconds.
+fn reload_under_load(program: &mut Program, options: &[&str]) -> (Tally, u32) {
+    let arguments = [&["-c", "8", "-t", "3"], options].concat();
     let mut load = Load::start(&socket(program), &arguments);
     let mut reloads = 0;
     while !load.is_done() {
@@ -71,15 +72,15 @@ fn stop(mut program: Program) {
     assert!(!killed, "{:#?}", program.lines());
 }
 
-/// Nothing is lost, also on keep-alive connections.
-fn storms(name: &str, program: &[&str], how: &[&str]) {
+/// Asserts that reloads lose nothing, on new and on keep-alive connections.
+fn assert_nothing_lost(name: &str, program: &[&str], options: &[&str]) {
     let folder = place::folder();
     let mut pool = run(folder.path(), &["--workers", "2"], program);
     for _ in 0..2 {
         Side::DropIn.assert_loaded(next_ready(&mut pool));
     }
     for keeps in [&[][..], &["--keep"]] {
-        let (tally, reloads) = storm(&mut pool, &[how, keeps].concat());
+        let (tally, reloads) = reload_under_load(&mut pool, &[options, keeps].concat());
         assert_eq!(tally.lost(), 0, "{name} {keeps:?}: {tally:?}");
         assert!(
             tally.ok() > 100 && reloads > 3,
@@ -98,7 +99,7 @@ pub(crate) fn fcgiwrap_loses_nothing() {
     let page = folder.path().join("page");
     fs::copy(source("page.sh"), &page).unwrap();
     let script = format!("SCRIPT_FILENAME={}", page.display());
-    let how = [
+    let options = [
         "--param",
         &script,
         "--uri",
@@ -108,7 +109,7 @@ pub(crate) fn fcgiwrap_loses_nothing() {
         "--expect",
         "short and stout",
     ];
-    storms("fcgiwrap", &["/usr/sbin/fcgiwrap"], &how);
+    assert_nothing_lost("fcgiwrap", &["/usr/sbin/fcgiwrap"], &options);
 }
 
 pub(crate) fn programs_on_libfcgi_lose_nothing() {
@@ -118,7 +119,7 @@ pub(crate) fn programs_on_libfcgi_lose_nothing() {
         ("a program on OS_Accept", &["-DSOCKETS"]),
     ] {
         let program = built("small.c", flags);
-        storms(name, &[program.to_str().unwrap()], &["--expect", "GET"]);
+        assert_nothing_lost(name, &[program.to_str().unwrap()], &["--expect", "GET"]);
     }
 }
 
@@ -131,7 +132,7 @@ fn php() -> String {
     path.to_owned()
 }
 
-/// A script that, asked to wait, answers when somebody has opened and closed the FIFO beside it.
+/// A script that waits for a gate if the query is "wait".
 fn php_script(folder: &Path) -> String {
     let script = folder.join("page.php");
     let fifo = folder.join("gate");
@@ -148,7 +149,7 @@ fn php_request(script: &str, query: &str) -> Request {
         .param("SCRIPT_FILENAME", script)
 }
 
-pub(crate) fn php_cgi_loses_nothing_where_connections_are_closed() {
+pub(crate) fn php_cgi_loses_nothing_without_keep_alive_connections() {
     let folder = place::folder();
     let script = php_script(folder.path());
     let options = [
@@ -164,7 +165,7 @@ pub(crate) fn php_cgi_loses_nothing_where_connections_are_closed() {
         next_ready(&mut pool);
     }
     let script = format!("SCRIPT_FILENAME={script}");
-    let how = [
+    let load_options = [
         "--param",
         &script,
         "--param",
@@ -172,7 +173,7 @@ pub(crate) fn php_cgi_loses_nothing_where_connections_are_closed() {
         "--expect",
         "answered",
     ];
-    let (tally, reloads) = storm(&mut pool, &how);
+    let (tally, reloads) = reload_under_load(&mut pool, &load_options);
     assert_eq!(tally.lost(), 0, "{tally:?}");
     assert!(
         tally.ok() > 100 && reloads > 3,
@@ -185,8 +186,8 @@ pub(crate) fn php_cgi_loses_nothing_where_connections_are_closed() {
     stop(pool);
 }
 
-/// What each signal does in the middle of a request.
-pub(crate) fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
+/// The effect of each signal during a request.
+pub(crate) fn php_cgi_finishes_its_request_only_at_term_and_usr1() {
     let folder = place::folder();
     let script = php_script(folder.path());
     for (signal, is_answered) in [
@@ -201,7 +202,7 @@ pub(crate) fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
         let mut program = Program::start_on(Command::new(php()), listener, address);
         let mut connection = program.connect();
         connection.send(&php_request(&script, "wait").bytes());
-        // Open when the script has opened the other end.
+        // This waits until the script has opened the other end.
         let gate = fs::File::options()
             .write(true)
             .open(folder.path().join("gate"));
@@ -210,7 +211,7 @@ pub(crate) fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
             drop(gate.unwrap());
             let text = connection.response().text();
             assert!(text.ends_with("answered"), "{signal}: {text}");
-            // It waits for that.
+            // php-cgi waits until the connection is closed.
             drop(connection);
             let status = program.wait();
             assert_eq!(status.signal(), None, "{signal}: {status:?}");
@@ -222,16 +223,16 @@ pub(crate) fn php_cgi_finishes_its_request_on_term_and_usr1_alone() {
     }
 }
 
-/// What a CGI script behind fcgiwrap sees.
+/// The environment and the libraries of a CGI script behind fcgiwrap.
 fn seen_by_a_script(program: &Program, page: &Path) -> String {
     let request = request("/page").param("SCRIPT_FILENAME", page.to_str().unwrap());
     program.call(&request).text()
 }
 
-pub(crate) fn a_script_behind_fcgiwrap_sees_nothing_of_its_manager() {
+pub(crate) fn a_script_behind_fcgiwrap_has_the_environment_without_a_manager() {
     let folder = place::folder();
     let page = folder.path().join("page");
-    // By what the kernel has, not by what the shell made of it.
+    // The environment at the start of the shell, from the kernel.
     let text = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; tr '\\0' '\\n' </proc/$$/environ | sort
 cat /proc/self/maps | sed -n 's,.*/\\(lib[a-z]*\\.so\\).*,loaded \\1,p' | sort -u\n";
     fs::write(&page, text).unwrap();
@@ -245,18 +246,19 @@ cat /proc/self/maps | sed -n 's,.*/\\(lib[a-z]*\\.so\\).*,loaded \\1,p' | sort -
         }
         let stock = Side::Stock.start(command, &folder.path().join("stock"));
         let expected = seen_by_a_script(&stock, &page);
-        let says = preload.is_some_and(|list| expected.contains(&format!("\nLD_PRELOAD={list}\n")));
+        let has_preload =
+            preload.is_some_and(|list| expected.contains(&format!("\nLD_PRELOAD={list}\n")));
         assert!(
-            says == preload.is_some() && !expected.contains("libfcgi"),
+            has_preload == preload.is_some() && !expected.contains("libfcgi"),
             "{expected}"
         );
-        // A shell and env(1) pass it to what they execute.
+        // Also if a shell or env(1) executes fcgiwrap.
         for wrapper in [&[][..], &["env"], &["sh", "-c", "exec \"$0\""]] {
             let sets = preload.map(|list| format!("LD_PRELOAD={list}"));
             let mut options = vec!["--ready-delay", "0"];
             options.extend(sets.iter().flat_map(|set| ["--env", set]));
             let mut pool = run(folder.path(), &options, &[wrapper, &[fcgiwrap]].concat());
-            // Only by its first Accept, which the drop-in reports.
+            // It is ready only after its first Accept, which the drop-in reports.
             Side::DropIn.assert_loaded(next_ready(&mut pool));
             let seen = seen_by_a_script(&pool, &page);
             assert_eq!(seen, expected, "{preload:?} {wrapper:?}");
@@ -265,7 +267,7 @@ cat /proc/self/maps | sed -n 's,.*/\\(lib[a-z]*\\.so\\).*,loaded \\1,p' | sort -
     }
 }
 
-pub(crate) fn accept_returns_a_negative_errno_when_the_worker_has_to_exit() {
+pub(crate) fn accept_returns_a_negative_errno_when_the_worker_must_exit() {
     let folder = place::folder();
     let program = built("exiting.c", &[]);
     let mut pool = run(folder.path(), &[], &[program.to_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! Threads that share a listening socket, each with a FCGX_Request of its own.
+//! Threads that share a listening socket, each with its own FCGX_Request.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ fn asked(client: usize, number: usize) -> Request {
         .body(body)
 }
 
-/// Every client sends one request after another; `keeps`: on one connection.
+/// Every client sends its requests one by one, with `keeps` on one connection.
 fn answers(address: &Address, keeps: bool) -> Vec<Answer> {
     let one = |client: usize| -> Vec<Answer> {
         let mut kept = keeps.then(|| address.connect());
@@ -60,7 +60,7 @@ fn same(threads: usize, has_lock: bool) {
         let answers = answers(&program.address, keeps);
         side.assert_loaded(program.pid());
         if side == Side::DropIn {
-            // All threads leave, wherever they wait.
+            // All threads return from accept, and the program exits.
             program.signal(Signal::SIGTERM);
             assert_eq!(program.wait().code(), Some(0));
         }
@@ -75,7 +75,7 @@ fn same(threads: usize, has_lock: bool) {
         for (number, (a, b)) in stock.iter().zip(&ours).enumerate() {
             assert!(
                 a == b,
-                "{threads} threads, lock {has_lock}, kept {keeps}: {number}"
+                "{threads} threads, lock {has_lock}, keep-alive {keeps}: {number}"
             );
         }
         assert_eq!(stock.len(), ours.len());
@@ -90,7 +90,7 @@ pub(crate) fn threads_that_accept_one_at_a_time_answer_as_on_libfcgi() {
     same(8, true);
 }
 
-pub(crate) fn more_threads_than_clients_and_one_thread_alone_answer_as_on_libfcgi() {
+pub(crate) fn more_threads_than_clients_and_a_single_thread_answer_as_on_libfcgi() {
     same(32, false);
     same(1, true);
 }

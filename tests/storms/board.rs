@@ -1,4 +1,4 @@
-//! The manager's scoreboard, as `fcgipm status` looks at it.
+//! The scoreboard of a manager, as `fcgipm status` reads it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ pub(crate) struct Board {
     pub(crate) view: View,
 }
 
-/// Where the scoreboard of a manager can be opened.
+/// The path by which the scoreboard of a manager can be opened.
 fn path(manager: i32) -> PathBuf {
     find(manager, MEMFD_NAME).expect("a scoreboard")
 }
 
-/// Where the region of the worker in a slot can be opened, if it has one.
+/// The path by which the region of a worker can be opened, if its slot has one.
 pub(crate) fn region(manager: i32, slot: usize) -> Option<PathBuf> {
     find(manager, &format!("{REGION_NAME}{slot}"))
 }
@@ -48,7 +48,7 @@ impl Board {
         held.map(|(slot, status)| (slot, status.pid)).collect()
     }
 
-    /// Each worker has a region of its own.
+    /// A view that includes the region of the worker in a slot.
     fn attached(&self, slot: usize) -> Option<View> {
         let mut view = View::of(File::open(path(self.manager)).ok()?).ok()?;
         let region = File::open(region(self.manager, slot)?).ok()?;
@@ -59,13 +59,13 @@ impl Board {
     pub(crate) fn activity(&self, slot: usize) -> Option<Activity> {
         self.attached(slot)?
             .snapshot(slot)
-            .map(|look| look.activity)
+            .map(|snapshot| snapshot.activity)
     }
 
     /// The URI of the request that runs in a slot.
     pub(crate) fn uri(&self, slot: usize) -> Option<String> {
         let view = self.attached(slot)?;
-        let look = view.snapshot(slot)?;
-        Some(view.details(slot, &look)?.uri)
+        let snapshot = view.snapshot(slot)?;
+        Some(view.details(slot, &snapshot)?.uri)
     }
 }

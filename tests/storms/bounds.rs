@@ -1,4 +1,4 @@
-//! What a manager costs while nothing happens, and how long it is deaf while much does.
+//! How often an idle manager wakes up, and how long a busy one does not react.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use super::host::{self, Language};
 use super::peer::pool::Pool;
 use super::peer::program::{Transport, context_switches};
 
-/// The longest pause in the manager's loop.
+/// The maximum pause in the loop of the manager.
 const BOUND: Duration = Duration::from_millis(100);
 
-/// How often a process was woken: each wake-up is followed by another sleep.
+/// How often a process has gone to sleep, which it does after each wake-up.
 fn sleeps(pid: i32) -> u64 {
     context_switches(pid).into_iter().sum()
 }
 
-/// Waits until a manager that has just answered a signal sleeps again.
+/// Sends a signal to a manager, and waits until it sleeps again.
 fn settle(pool: &mut Pool) {
     pool.program.signal(Signal::SIGUSR1);
     pool.program.line("USR1");
@@ -27,10 +27,11 @@ fn settle(pool: &mut Pool) {
     }
 }
 
-/// Its name, the host, the options, and whether a deadline runs while nothing happens.
+/// The name, the language of the host, the options, and whether they set a deadline for an idle
+/// pool.
 type Setting<'a> = (&'a str, Language, &'a [(&'a str, &'a str)], bool);
 
-pub(crate) fn an_idle_manager_sleeps() {
+pub(crate) fn an_idle_manager_wakes_at_most_once_per_second() {
     const LENGTH: Duration = Duration::from_secs(10);
     let dynamic = [
         ("FCGIPM_PM", "dynamic"),
@@ -64,7 +65,7 @@ pub(crate) fn an_idle_manager_sleeps() {
         host::start(language, Transport::Unix, 4, environment)
     });
     pools.iter_mut().for_each(settle);
-    // Checks that remain from the start are due within a second.
+    // Checks since the start are due within a second.
     std::thread::sleep(Duration::from_secs(1));
     let start = Instant::now();
     let before: Vec<_> = pools.iter().map(|p| sleeps(p.program.pid())).collect();
@@ -87,10 +88,10 @@ pub(crate) fn an_idle_manager_sleeps() {
     pools.into_iter().for_each(Pool::stop);
 }
 
-/// How long a thread has run, and how long it has waited for a processor.
+/// How long a thread has run, and how long it has waited for a CPU.
 fn schedule(thread: &Path) -> (Duration, Duration) {
     let Ok(stat) = std::fs::read_to_string(thread.join("schedstat")) else {
-        // It has ended meanwhile.
+        // It has exited meanwhile.
         return (Duration::ZERO, Duration::ZERO);
     };
     let mut times = stat.split(' ').map(|time| time.parse().unwrap());
@@ -98,7 +99,7 @@ fn schedule(thread: &Path) -> (Duration, Duration) {
     (next(), next())
 }
 
-/// How long our own threads have waited for a processor.
+/// How long the threads of this process have waited for a CPU.
 fn our_delay() -> Duration {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     threads
@@ -106,10 +107,10 @@ fn our_delay() -> Duration {
         .sum()
 }
 
-/// Reloads, and asks for a sign of life all the time. Returns the longest pause.
+/// Reloads, and sends signals that the manager answers all the time. Returns the longest pause.
 fn longest_pause(pool: &mut Pool) -> Duration {
     let path = PathBuf::from(format!("/proc/{}", pool.program.pid()));
-    let mut looked = pool.program.lines().len();
+    let mut checked = pool.program.lines().len();
     let begun = Instant::now();
     pool.program.signal(Signal::SIGHUP);
     let mut samples = Vec::new();
@@ -119,22 +120,22 @@ fn longest_pause(pool: &mut Pool) -> Duration {
         pool.program.line("received SIGUSR1");
         let took = start.elapsed();
         let after = schedule(&path);
-        // While others have the processors, neither the loop turns nor do we see that it does. What it
-        // computes while we do not look is no pause either.
+        // The time in which the manager or this test wait for a CPU does not count, and neither
+        // does what the manager computes while this test waits.
         let (computed, waited) = (after.0 - before.0, after.1 - before.1);
         let answered = took.saturating_sub(our_delay().saturating_sub(ours));
         let pause = answered.saturating_sub(waited).max(computed.min(answered));
         if pause > BOUND {
             println!(
-                "{took:?}: it computed {computed:?}, waited {waited:?}; without our waits {answered:?}"
+                "{took:?}: it ran {computed:?}, waited {waited:?}; without the waits of the test {answered:?}"
             );
         }
         samples.push((took, pause));
         let lines = pool.program.lines();
-        if lines[looked..].iter().any(|l| l.contains("reload done")) {
+        if lines[checked..].iter().any(|l| l.contains("reload done")) {
             break;
         }
-        looked = lines.len();
+        checked = lines.len();
     }
     let whole = begun.elapsed();
     let quantiles = |pick: fn(&(Duration, Duration)) -> Duration| {
@@ -145,7 +146,7 @@ fn longest_pause(pool: &mut Pool) -> Duration {
     let (took, pause) = (quantiles(|s| s.0), quantiles(|s| s.1));
     println!(
         "measured: 1000 workers replaced in {whole:.2?}; {} signals meanwhile, answered in {took:.1?} (p50, p99, most), \
-         without the waits for a processor {pause:.1?}",
+         without the waits for a CPU {pause:.1?}",
         samples.len()
     );
     assert!(samples.len() >= 20, "{} signals", samples.len());
@@ -154,7 +155,7 @@ fn longest_pause(pool: &mut Pool) -> Duration {
 
 pub(crate) fn a_thousand_workers_reload_without_a_pause_in_the_loop() {
     let mut pool = Pool::start(Transport::Unix, 1_000, &[]);
-    // A pause of the loop's own is there in every reload, one of the machine's is not.
+    // A pause of the loop itself occurs in every reload, one of the machine does not.
     let mut pauses = [(); 5].map(|()| longest_pause(&mut pool));
     pauses.sort();
     assert!(pauses[2] <= BOUND, "the median of {pauses:?}");

@@ -5,7 +5,7 @@
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// Another seed in each run, or the one in FCGIPM_SEED.
+    /// With the seed in FCGIPM_SEED, or a different one in each run.
     pub(crate) fn new(what: &str) -> Self {
         let seed = match std::env::var("FCGIPM_SEED") {
             Ok(seed) => seed.parse().expect("FCGIPM_SEED is a number"),

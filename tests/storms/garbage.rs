@@ -1,4 +1,4 @@
-//! A worker that fills its part of the scoreboard with random bytes.
+//! Random bytes in the region of a worker in the scoreboard.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -16,10 +16,10 @@ use super::peer::program::Transport;
 
 const LENGTH: Duration = Duration::from_secs(10);
 
-/// Where the worker's records begin in its region.
+/// The offset of the worker's records in its region.
 const RECORDS_AT: usize = 512;
 
-/// The region of one slot, as its worker has it.
+/// The region of a slot, mapped as by its worker.
 struct Region {
     base: *mut libc::c_void,
     length: usize,
@@ -34,9 +34,9 @@ impl Region {
             .open(board::region(manager, slot).expect("a region"))
             .unwrap();
         let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
-        assert_eq!(length, 20 * 1024, "the layout is the known one");
+        assert_eq!(length, 20 * 1024, "this test is for another layout");
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a mapping at an address of the kernel's choice, of a file that cannot shrink.
+        // SAFETY: the kernel chooses the address, and the file cannot shrink.
         let base = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -48,8 +48,8 @@ impl Region {
             )
         };
         assert_ne!(base, libc::MAP_FAILED);
-        // SAFETY: the mapping lives as long as self; words of any value are valid, and everybody reaches them as
-        // atomics.
+        // SAFETY: the mapping lives as long as self. Words of any value are valid, and all
+        // processes access them as atomics.
         let words = unsafe { std::slice::from_raw_parts(base.cast::<AtomicU64>(), length / 8) };
         Self {
             base,
@@ -58,8 +58,8 @@ impl Region {
         }
     }
 
-    /// Writes from this byte on until it is stopped; returns how many words. `small` puts numbers among
-    /// them that mean something in some places.
+    /// Writes from this byte on until it is stopped, and returns the number of words. With `small`
+    /// some of the words are small numbers, which can be valid values.
     fn fill(&self, from: usize, small: bool, chance: &mut Chance, stop: &AtomicBool) -> u64 {
         let mut written = 0;
         while !stop.load(Ordering::Relaxed) {
@@ -80,20 +80,19 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: made by mmap with this length; nobody reads the words after this.
+        // SAFETY: mapped with this length, and the words are not used any more.
         unsafe { libc::munmap(self.base, self.length) };
     }
 }
 
-// SAFETY: the mapping is only reached through atomics.
+// SAFETY: the mapping is only accessed by atomics.
 unsafe impl Sync for Region {}
 
-/// What the manager said, without numbers. How many old workers a reload still waits for, and whether all are busy, is a
-/// matter of time.
+/// The log of the manager without numbers, and without the lines that depend on timing.
 fn trace(pool: &mut Pool) -> Vec<String> {
     let lines = pool.program.lines().iter();
-    let timely = ["waiting for", "overload: all of"];
-    let lines = lines.filter(|line| !timely.iter().any(|text| line.contains(text)));
+    let depend_on_timing = ["waiting for", "overload: all of"];
+    let lines = lines.filter(|line| !depend_on_timing.iter().any(|text| line.contains(text)));
     let plain = lines.map(|line| line.replace(|c: char| c.is_ascii_digit(), ""));
     plain.collect()
 }
@@ -103,14 +102,14 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
     list
 }
 
-/// The time that a process has run, in seconds.
+/// The CPU time of a process, in seconds.
 fn cpu(pid: i32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
     let nanoseconds: f64 = stat.split(' ').next().unwrap().parse().unwrap();
     nanoseconds / 1e9
 }
 
-fn status_answers(pool: &Pool) {
+fn assert_status_works(pool: &Pool) {
     assert_eq!(pool.status()["manager"], pool.program.pid());
 }
 
@@ -134,13 +133,13 @@ pub(crate) fn random_bytes_in_a_workers_records_change_no_decision() {
     });
     let written = std::thread::scope(|scope| {
         let filling = scope.spawn(|| region.fill(RECORDS_AT, false, &mut chance, &stop));
-        // Their time is the scenario's.
+        // The scenario lasts as long as the load.
         for load in loads {
-            status_answers(&subject);
+            assert_status_works(&subject);
             let tally = load.finish();
             assert_eq!(tally.lost(), 0, "{tally:?}");
         }
-        status_answers(&subject);
+        assert_status_works(&subject);
         stop.store(true, Ordering::Relaxed);
         filling.join().unwrap()
     });
@@ -164,7 +163,7 @@ pub(crate) fn random_bytes_in_a_workers_records_change_no_decision() {
     assert_eq!(sorted(trace(&mut subject)), sorted(trace(&mut control)));
 }
 
-pub(crate) fn random_bytes_in_a_whole_region_harm_that_worker_alone() {
+pub(crate) fn random_bytes_in_a_whole_region_affect_only_that_worker() {
     const SLOT: usize = 1;
     let mut chance = Chance::new("garbage everywhere");
     let limits = [
@@ -190,9 +189,9 @@ pub(crate) fn random_bytes_in_a_whole_region_harm_that_worker_alone() {
     );
     let tally = std::thread::scope(|scope| {
         let filling = scope.spawn(|| region.fill(0, true, &mut chance, &stop));
-        status_answers(&pool);
+        assert_status_works(&pool);
         let tally = load.finish();
-        status_answers(&pool);
+        assert_status_works(&pool);
         stop.store(true, Ordering::Relaxed);
         filling.join().unwrap();
         tally
@@ -206,15 +205,15 @@ pub(crate) fn random_bytes_in_a_whole_region_harm_that_worker_alone() {
         tally.requests(),
         tally.lost()
     );
-    // Its orders were garbage, too: asked to exit and to stay in turns, that worker may exit with the request it was
-    // about to read.
+    // Its orders were random as well, so that worker may exit with a request that it is about to
+    // read.
     assert!(
         tally.lost() <= exits,
         "{tally:?} {:#?}",
         pool.program.lines()
     );
     assert!(ran < 1.0, "{ran} s");
-    assert_eq!(others(&board), before, "the others are still there");
+    assert_eq!(others(&board), before, "another worker has exited");
     host::reload(&mut pool);
     assert_eq!(board.view.pool().figures.ready, 4);
     host::end(&mut pool);

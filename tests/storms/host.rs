@@ -15,7 +15,7 @@ pub(crate) enum Language {
     Perl,
 }
 
-/// The path of some bytes, and a part of what comes back.
+/// The arguments of `fcgipm load` for a response of this size.
 pub(crate) fn bytes(language: Language, count: usize) -> [String; 4] {
     let part = match language {
         Language::C => "xxxxxxxxxxxxxxxx",
@@ -24,7 +24,7 @@ pub(crate) fn bytes(language: Language, count: usize) -> [String; 4] {
     ["--uri", &format!("/bytes?n={count}"), "--expect", part].map(str::to_owned)
 }
 
-/// A manager with all its workers.
+/// Starts a manager, and waits for all its workers.
 pub(crate) fn start(
     language: Language,
     transport: Transport,
@@ -42,7 +42,7 @@ pub(crate) fn start(
     }
 }
 
-/// A Perl program under its manager.
+/// Starts a Perl program, and waits for all its workers.
 pub(crate) fn perl(
     script: &Path,
     transport: Transport,
@@ -62,20 +62,20 @@ pub(crate) fn perl(
         workers: Vec::new(),
         gate: folder().join("gate"),
     };
-    // The manager says who was started, and each of them when it goes to work.
-    let mut at_work = 0;
-    while at_work < workers {
+    // The manager logs each started worker, and each worker logs that it is initialized.
+    let mut initialized = 0;
+    while initialized < workers {
         let line = pool.program.line("server (pid ");
         if line.contains("started") {
             pool.workers.push(pid_in(&line));
         }
-        at_work += usize::from(line.contains("initialized"));
+        initialized += usize::from(line.contains("initialized"));
     }
     assert_eq!(pool.workers.len(), workers);
     pool
 }
 
-/// The pid that a line of the log names: "worker (pid 7) …" or "server (pid 7) …".
+/// The pid of the worker in a line of the log: "worker (pid 7) …" or "server (pid 7) …".
 fn pid_in(line: &str) -> i32 {
     let (_, rest) = line
         .split_once("er (pid ")
@@ -84,7 +84,7 @@ fn pid_in(line: &str) -> i32 {
     rest.split_once(')').unwrap().0.parse().unwrap()
 }
 
-/// Reloads, and waits until that is done.
+/// Reloads, and waits until the reload is done.
 pub(crate) fn reload(pool: &mut Pool) {
     pool.program.signal(Signal::SIGHUP);
     pool.program.line("reload done");
@@ -97,7 +97,7 @@ pub(crate) fn end(pool: &mut Pool) {
     assert_eq!(status.code(), Some(0), "{:#?}", pool.program.lines());
 }
 
-/// The address as `fcgipm` takes it.
+/// The address in the syntax of `fcgipm`.
 pub(crate) fn address(pool: &Pool) -> String {
     match &pool.program.address {
         Address::Unix(path) => path.display().to_string(),

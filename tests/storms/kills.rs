@@ -1,4 +1,4 @@
-//! KILL to workers: what was in them is lost, and nothing else.
+//! SIGKILL to workers: only their own requests are lost.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::peer::records::{ID, Request};
 
 const WORKERS: usize = 16;
 
-/// Waits until the scoreboard names the workers of all these requests.
+/// Waits until the scoreboard shows the worker of each of these requests.
 fn workers_of(board: &Board, requests: usize) -> HashMap<String, i32> {
     let until = Instant::now() + LIMIT;
     loop {
@@ -46,8 +46,8 @@ fn held(pool: &Pool, number: usize, bytes: usize) -> Connection {
     connection
 }
 
-/// Some workers are in a request, some of all are killed. Returns how many were lost, and how many not.
-fn exactly(transport: Transport, chance: &mut Chance) -> (usize, usize) {
+/// Kills random workers while some have requests. Returns how many requests were lost and answered.
+fn kill_random_workers(transport: Transport, chance: &mut Chance) -> (usize, usize) {
     let mut pool = Pool::start(transport, WORKERS, &[]);
     let board = Board::of(pool.program.pid());
     let requests = 1 + chance.below(WORKERS);
@@ -73,13 +73,16 @@ fn exactly(transport: Transport, chance: &mut Chance) -> (usize, usize) {
         let is_victim = victims.contains(&workers[&format!("/held/{number}")]);
         match connection.try_response_to(ID) {
             Ok(response) => {
-                assert!(!is_victim, "request {number} was answered by the dead");
+                assert!(
+                    !is_victim,
+                    "request {number} was answered by a killed worker"
+                );
                 let text = response.text();
-                let is_whole = match sizes[number] {
+                let is_complete = match sizes[number] {
                     0 => text.ends_with("waited, 1\n"),
                     size => text.ends_with(&format!("\r\n\r\n{}", "x".repeat(size))),
                 };
-                assert!(is_whole, "request {number}: {text}");
+                assert!(is_complete, "request {number}: {text}");
             }
             Err(error) => {
                 assert!(is_victim, "request {number} was lost: {error}");
@@ -94,23 +97,23 @@ fn exactly(transport: Transport, chance: &mut Chance) -> (usize, usize) {
     (lost, requests - lost)
 }
 
-pub(crate) fn killed_workers_lose_exactly_the_requests_they_had() {
+pub(crate) fn killed_workers_lose_exactly_their_own_requests() {
     let mut chance = Chance::new("kills");
     let (mut lost, mut answered) = (0, 0);
     for _ in 0..10 {
         for transport in TRANSPORTS {
-            let (l, a) = exactly(transport, &mut chance);
+            let (l, a) = kill_random_workers(transport, &mut chance);
             lost += l;
             answered += a;
         }
     }
     println!(
-        "measured: KILL, 20 pools: lost {lost} requests that were in killed workers, answered the other {answered}"
+        "measured: KILL, 20 pools: lost {lost} requests of killed workers, answered the other {answered}"
     );
 }
 
-/// Kills at random, as many as the pool can bear, while clients ask.
-fn under_load(language: Language, transport: Transport, how: &[&str], chance: &mut Chance) {
+/// Kills as many random workers as the pool can replace, while clients send requests.
+fn under_load(language: Language, transport: Transport, options: &[&str], chance: &mut Chance) {
     let (workers, kills) = match language {
         Language::C => (100, 70),
         Language::Perl => (24, 16),
@@ -119,7 +122,7 @@ fn under_load(language: Language, transport: Transport, how: &[&str], chance: &m
     let board = Board::of(pool.program.pid());
     let mut arguments = ["-c", "32", "-t", "3600"].map(str::to_owned).to_vec();
     arguments.extend(host::bytes(language, 200_000));
-    arguments.extend(how.iter().map(|&word| word.to_owned()));
+    arguments.extend(options.iter().map(|&word| word.to_owned()));
     let load = Load::start(&host::address(&pool), &arguments);
     let mut killed = 0;
     while killed < kills {
@@ -127,14 +130,14 @@ fn under_load(language: Language, transport: Transport, how: &[&str], chance: &m
         // The pace is the scenario.
         std::thread::sleep(Duration::from_millis(5 + chance.below(10) as u64));
         let (_, victim) = workers[chance.below(workers.len())];
-        // It is ours, and waited for by its manager only once it is dead.
+        // The manager reaps it only after its death, so the pid is not reused.
         if kill(Pid::from_raw(victim), Signal::SIGKILL).is_ok() {
             killed += 1;
         }
     }
     let tally = load.stop();
     println!(
-        "measured: {kills} kills, {language:?} {transport:?} {how:?}: {} requests, lost {}: {} before, {} on a keep-alive connection, \
+        "measured: {kills} kills, {language:?} {transport:?} {options:?}: {} requests, lost {}: {} before, {} on a keep-alive connection, \
          {} within",
         tally.requests(),
         tally.lost(),
@@ -144,8 +147,8 @@ fn under_load(language: Language, transport: Transport, how: &[&str], chance: &m
     );
     assert_eq!(tally.ok() + tally.lost(), tally.requests());
     let cut = tally.lost_as("before") + tally.lost_as("within");
-    if how.contains(&"--keep") {
-        // The keep-alive connections of a worker end with it, too: each of them costs one request at most.
+    if options.contains(&"--keep") {
+        // The keep-alive connections of a killed worker are closed, each with at most one request.
         assert_eq!(
             tally.lost(),
             cut + tally.lost_as("before_reused"),
@@ -162,8 +165,8 @@ fn under_load(language: Language, transport: Transport, how: &[&str], chance: &m
 pub(crate) fn kills_under_load_lose_no_more_than_one_request_each() {
     let mut chance = Chance::new("kills under load");
     for transport in TRANSPORTS {
-        for how in [&[][..], &["--split", "1"], &["--keep"]] {
-            under_load(Language::C, transport, how, &mut chance);
+        for options in [&[][..], &["--split", "1"], &["--keep"]] {
+            under_load(Language::C, transport, options, &mut chance);
         }
         under_load(Language::Perl, transport, &[], &mut chance);
     }

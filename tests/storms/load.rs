@@ -1,4 +1,4 @@
-//! `fcgipm load`, and what it counted.
+//! `fcgipm load` and its counts.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,21 +8,21 @@ use serde_json::Value;
 
 use super::peer::program::product;
 
-/// A load generator that runs.
+/// A running load generator.
 #[derive(Debug)]
 pub(crate) struct Load {
     child: Child,
 }
 
-/// What it counted.
+/// Its counts.
 #[derive(Debug)]
 pub(crate) struct Tally(Value);
 
 impl Load {
-    pub(crate) fn start(address: &str, how: &[impl AsRef<str>]) -> Self {
+    pub(crate) fn start(address: &str, options: &[impl AsRef<str>]) -> Self {
         let child = Command::new(product("fcgipm"))
             .args(["load", "--json"])
-            .args(how.iter().map(AsRef::as_ref))
+            .args(options.iter().map(AsRef::as_ref))
             .arg(address)
             .stdout(Stdio::piped())
             .spawn()
@@ -34,7 +34,7 @@ impl Load {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end.
+    /// Waits until it has exited.
     pub(crate) fn finish(mut self) -> Tally {
         let stdout = std::io::read_to_string(self.child.stdout.take().unwrap()).unwrap();
         let status = self.child.wait().unwrap();
@@ -44,7 +44,7 @@ impl Load {
         tally
     }
 
-    /// No request begins any more. Those under way get a second; so only where that is plenty.
+    /// Begins no more requests. Active ones have a second to finish, which must be enough.
     pub(crate) fn stop(self) -> Tally {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(pid, Signal::SIGINT).unwrap();

@@ -1,7 +1,7 @@
-//! Real processes under everything at once: what the promises are worth in numbers.
+//! Stress tests with real processes, which count lost requests and measure times.
 //!
-//! One test at a time, because several measure time; each prints what it counted. The C example is the
-//! host with a single thread; Perl is the other one, and Debian's has threads.
+//! The tests run one at a time, because several measure time, and print their results. The hosts
+//! are the C example, with a single thread, and Perl, which has support for threads in Debian.
 
 #[macro_use]
 #[path = "../peer/in_turn.rs"]
@@ -25,19 +25,19 @@ mod terms;
 tests! {
     reload::reload_storms_lose_nothing_in_c
     reload::reload_storms_lose_nothing_in_perl
-    reload::reloads_that_are_asked_for_during_reloads_lose_nothing
-    silence::a_reload_of_slow_starters_is_no_more_silent_than_twice_the_calm
-    kills::killed_workers_lose_exactly_the_requests_they_had
+    reload::reloads_requested_during_reloads_lose_nothing
+    silence::a_reload_of_slow_starting_workers_at_most_doubles_the_longest_silence
+    kills::killed_workers_lose_exactly_their_own_requests
     kills::kills_under_load_lose_no_more_than_one_request_each
     terms::ten_thousand_terms_at_random_phases_lose_nothing
     terms::terms_at_random_phases_lose_nothing_in_perl
     terms::an_idle_worker_exits_within_a_tenth_of_a_second
-    stopped::a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
+    stopped::a_manager_that_was_stopped_for_ten_seconds_kills_no_worker_too_early
     garbage::random_bytes_in_a_workers_records_change_no_decision
-    garbage::random_bytes_in_a_whole_region_harm_that_worker_alone
+    garbage::random_bytes_in_a_whole_region_affect_only_that_worker
     signals::signal_storms_leave_bodies_byte_exact_in_c
     signals::signal_storms_leave_bodies_byte_exact_in_perl
-    bounds::an_idle_manager_sleeps
+    bounds::an_idle_manager_wakes_at_most_once_per_second
     bounds::a_thousand_workers_reload_without_a_pause_in_the_loop
 }
 

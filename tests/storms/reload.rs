@@ -1,5 +1,4 @@
-//! 100 reloads, each sent when the one before is done, while 32 clients ask: nothing is lost, and nothing
-//! truncated.
+//! Reloads, one after another, while 32 clients send requests: no response is lost or truncated.
 
 use nix::sys::signal::Signal;
 
@@ -7,18 +6,18 @@ use super::host::{self, Language};
 use super::load::Load;
 use super::peer::program::{TRANSPORTS, Transport};
 
-/// How a storm went.
+/// The counts of a storm.
 #[derive(Debug, Default)]
 struct Storm {
     requests: u64,
     reloads: u64,
 }
 
-/// The minimum number of requests, and reloads that were done while they were made.
+/// Reloads under load until these numbers of requests and reloads are reached.
 fn storm(
     language: Language,
     transport: Transport,
-    how: &[&str],
+    options: &[&str],
     requests: u64,
     reloads: u64,
 ) -> Storm {
@@ -31,7 +30,7 @@ fn storm(
             .map(str::to_owned)
             .to_vec();
         arguments.extend(host::bytes(language, 2_000));
-        arguments.extend(how.iter().map(|&word| word.to_owned()));
+        arguments.extend(options.iter().map(|&word| word.to_owned()));
         let mut load = Load::start(&address, &arguments);
         while !load.is_done() {
             host::reload(&mut pool);
@@ -41,30 +40,30 @@ fn storm(
         assert_eq!(
             tally.lost(),
             0,
-            "{language:?} {transport:?} {how:?}: {tally:?}"
+            "{language:?} {transport:?} {options:?}: {tally:?}"
         );
         assert_eq!(tally.ok(), count);
         seen.requests += count;
     }
     println!(
-        "measured: reload storm, {language:?} {transport:?} {how:?}: {} requests, {} reloads, lost=0",
+        "measured: reload storm, {language:?} {transport:?} {options:?}: {} requests, {} reloads, lost=0",
         seen.requests, seen.reloads
     );
     pool.stop();
     seen
 }
 
-/// Connections that close and that are kept, with the parameters in one segment and in two.
+/// On new and on keep-alive connections, with the parameters in one segment and in two.
 fn storms(language: Language, whole: (u64, u64), split: (u64, u64)) -> Storm {
     let mut all = Storm::default();
     for transport in TRANSPORTS {
-        for (how, (requests, reloads)) in [
+        for (options, (requests, reloads)) in [
             (&[][..], whole),
             (&["--keep"], whole),
             (&["--split", "1"], split),
             (&["--split", "1", "--keep"], split),
         ] {
-            let one = storm(language, transport, how, requests, reloads);
+            let one = storm(language, transport, options, requests, reloads);
             all.requests += one.requests;
             all.reloads += one.reloads;
         }
@@ -83,8 +82,8 @@ pub(crate) fn reload_storms_lose_nothing_in_perl() {
     assert!(all.requests >= 100_000 && all.reloads >= 100, "{all:?}");
 }
 
-/// A HUP in the middle of a reload is remembered, and however many come, one more reload follows.
-pub(crate) fn reloads_that_are_asked_for_during_reloads_lose_nothing() {
+/// Any number of HUPs during a reload cause one more reload.
+pub(crate) fn reloads_requested_during_reloads_lose_nothing() {
     for transport in TRANSPORTS {
         let mut pool = host::start(Language::C, transport, 4, &[]);
         let address = host::address(&pool);
@@ -93,13 +92,13 @@ pub(crate) fn reloads_that_are_asked_for_during_reloads_lose_nothing() {
             .to_vec();
         arguments.extend(host::bytes(Language::C, 2_000));
         let mut load = Load::start(&address, &arguments);
-        let mut asked = 0;
+        let mut requested = 0;
         while !load.is_done() {
-            // None of them waits for the one before to be done.
+            // Without waiting for the previous reload.
             for _ in 0..7 {
                 pool.program.signal(Signal::SIGHUP);
                 pool.program.line("received SIGHUP");
-                asked += 1;
+                requested += 1;
             }
             pool.program.line("reload done");
         }
@@ -115,11 +114,11 @@ pub(crate) fn reloads_that_are_asked_for_during_reloads_lose_nothing() {
             .filter(|line| line.contains("another one follows"))
             .count();
         assert!(
-            asked >= 100 && queued >= 10,
-            "{asked} asked for, {queued} queued"
+            requested >= 100 && queued >= 10,
+            "{requested} requested, {queued} queued"
         );
         println!(
-            "measured: {asked} reloads asked for, {queued} during another, {transport:?}: lost=0"
+            "measured: {requested} reloads requested, {queued} during another, {transport:?}: lost=0"
         );
         pool.stop();
     }

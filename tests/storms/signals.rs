@@ -1,4 +1,4 @@
-//! Signals that mean nothing, at full rate, while large requests are read and large responses written.
+//! Signals without a meaning, at a high rate, during large requests and responses.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,17 +23,17 @@ const SIGNALS: [Signal; 4] = [
     Signal::SIGWINCH,
 ];
 
-/// How a storm blows.
+/// The rate of signals.
 #[derive(Clone, Copy, Debug)]
 enum Rate {
-    /// As fast as the kernel takes them.
+    /// As fast as possible.
     Full,
-    /// The number of each for each round of exchanges: Perl dies of 120 signals that it had no time to
-    /// handle, and it handles none inside a call of the library that serves a request.
+    /// This number of each signal in each round. Perl aborts at 120 pending signals, and it handles
+    /// none within a call of the library.
     Each(usize),
 }
 
-/// Bodies there and back, on connections that close and on one that is kept; all must be as they were.
+/// Sends bodies that must return unchanged, on new connections and on a keep-alive connection.
 fn exchange(address: &Address, rounds: usize, mut chance: Chance, begun: &SyncSender<()>) -> usize {
     let mut kept = address.connect();
     for round in 0..rounds {
@@ -54,11 +54,11 @@ fn exchange(address: &Address, rounds: usize, mut chance: Chance, begun: &SyncSe
     rounds
 }
 
-/// One of each signal to each worker; how many that is.
-fn gust(workers: &[i32]) -> u64 {
+/// Sends each signal to each worker once, and returns the number of signals.
+fn send_signals(workers: &[i32]) -> u64 {
     for signal in SIGNALS {
         for pid in workers {
-            // One that is dead shows by what it does not answer.
+            // A dead worker would not answer its client.
             let _ = kill(Pid::from_raw(*pid), signal);
         }
     }
@@ -68,7 +68,7 @@ fn gust(workers: &[i32]) -> u64 {
 fn storm(what: &str, pool: Pool, rounds: usize, rate: Rate) {
     let mut chance = Chance::new(what);
     let stop = AtomicBool::new(false);
-    // A round begins when both clients and the storm do.
+    // A round of signals begins with a round of both clients.
     let (begun, rounds_of): (Vec<_>, Vec<_>) = (0..2).map(|_| sync_channel(0)).unzip();
     let (sent, exchanged) = std::thread::scope(|scope| {
         let (stop, workers) = (&stop, &pool.workers[..]);
@@ -78,14 +78,14 @@ fn storm(what: &str, pool: Pool, rounds: usize, rate: Rate) {
                 Rate::Full => {
                     drop(rounds_of);
                     while !stop.load(Ordering::Relaxed) {
-                        sent += gust(workers);
+                        sent += send_signals(workers);
                     }
                 }
                 Rate::Each(count) => {
                     while rounds_of.iter().all(|round| round.recv().is_ok()) {
                         for _ in 0..count {
-                            sent += gust(workers);
-                            // The pace is the scenario: all through the exchange.
+                            sent += send_signals(workers);
+                            // The pace is the scenario: during the whole exchange.
                             std::thread::sleep(Duration::from_micros(50));
                         }
                     }
@@ -108,7 +108,7 @@ fn storm(what: &str, pool: Pool, rounds: usize, rate: Rate) {
     });
     let exchanged: usize = exchanged.into_iter().map(Result::unwrap).sum();
     println!(
-        "measured: {what}: {exchanged} bodies of 1 MiB there and back byte-exact under {sent} signals"
+        "measured: {what}: {exchanged} bodies of 1 MiB returned unchanged under {sent} signals"
     );
     pool.stop();
 }
@@ -130,12 +130,12 @@ pub(crate) fn signal_storms_leave_bodies_byte_exact_in_c() {
 pub(crate) fn signal_storms_leave_bodies_byte_exact_in_perl() {
     let script = host::root("tests/storms/echo.fcgi");
     for transport in TRANSPORTS {
-        for (how, ignores, rate) in [
+        for (reaction, ignores, rate) in [
             ("handles", "", Rate::Each(30)),
             ("ignores", "1", Rate::Full),
         ] {
             let pool = host::perl(&script, transport, 2, &[("ECHO_IGNORES", ignores)]);
-            let what = format!("signals to Perl that {how} them over {transport:?}");
+            let what = format!("signals to Perl that {reaction} them over {transport:?}");
             storm(&what, pool, 30, rate);
         }
     }

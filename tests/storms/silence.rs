@@ -1,4 +1,4 @@
-//! Workers that take half a second to start: their reload is not heard.
+//! A reload of workers that take half a second to start is hardly noticed by clients.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::host::{self, Language};
 use super::load::Load;
 use super::peer::program::Transport;
 
-/// Pairs of rounds, a calm one and one with a reload.
+/// The number of rounds, each without and with a reload.
 const ROUNDS: usize = 7;
 
 fn median(mut list: Vec<f64>) -> f64 {
@@ -14,7 +14,7 @@ fn median(mut list: Vec<f64>) -> f64 {
     list[list.len() / 2]
 }
 
-pub(crate) fn a_reload_of_slow_starters_is_no_more_silent_than_twice_the_calm() {
+pub(crate) fn a_reload_of_slow_starting_workers_at_most_doubles_the_longest_silence() {
     // The time that the start takes is the scenario.
     let mut pool = host::start(
         Language::C,
@@ -23,16 +23,19 @@ pub(crate) fn a_reload_of_slow_starters_is_no_more_silent_than_twice_the_calm() 
         &[("HELLO_START", "sleep 0.5")],
     );
     let address = host::address(&pool);
-    let how = ["-c", "8", "-t", "1.2", "--split", "3", "--expect", "Hello"];
+    let options = ["-c", "8", "-t", "1.2", "--split", "3", "--expect", "Hello"];
     let (mut calm, mut reloading) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for reloads in [false, true] {
             let start = Instant::now();
-            let load = Load::start(&address, &how);
+            let load = Load::start(&address, &options);
             if reloads {
                 host::reload(&mut pool);
                 let took = start.elapsed();
-                assert!(took.as_secs_f64() > 0.5, "the start takes time: {took:?}");
+                assert!(
+                    took.as_secs_f64() > 0.5,
+                    "the workers start too fast: {took:?}"
+                );
             }
             let tally = load.finish();
             assert_eq!(tally.lost(), 0, "{tally:?}");

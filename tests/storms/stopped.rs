@@ -1,4 +1,4 @@
-//! A manager that was not there for a while blames nobody for it.
+//! The time during which a manager is stopped does not count for its timeouts.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::peer::program::{TRANSPORTS, folder};
 use super::peer::records::{ID, STDOUT};
 
 const LIMIT: Duration = Duration::from_secs(5);
-const AWAY: Duration = Duration::from_secs(10);
+const STOPPED: Duration = Duration::from_secs(10);
 
 /// A request that its worker has begun to answer, and that waits at the gate.
 fn stubborn(pool: &Pool) -> Connection {
@@ -22,7 +22,7 @@ fn stubborn(pool: &Pool) -> Connection {
     connection
 }
 
-pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake() {
+pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_no_worker_too_early() {
     for transport in TRANSPORTS {
         let place = folder();
         let (flag, fifo) = (place.join("hang"), place.join("fifo"));
@@ -41,30 +41,30 @@ pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
         ];
         let mut pool = Pool::start(transport, 3, &limits);
         let began = Instant::now();
-        // One in a worker that is retired, one in a worker that stays.
-        let mut leaving = stubborn(&pool);
+        // One request in a worker that is retired, and one in its replacement.
+        let mut retired = stubborn(&pool);
         pool.program.signal(Signal::SIGHUP);
         // The reload is done when the retired worker has exited.
         pool.program.line("all new workers are ready");
-        let mut staying = stubborn(&pool);
+        let mut current = stubborn(&pool);
         let gate = pool.gate();
-        // And a worker that does not come up. Its end of the fifo opens when it is there.
+        // A worker that hangs in its start, where it has opened the FIFO.
         File::create(&flag).unwrap();
         pool.program.signal(Signal::SIGHUP);
         let starting = File::options().write(true).open(&fifo).unwrap();
         pool.program.signal(Signal::SIGSTOP);
         let before = began.elapsed();
-        // The scenario is that time passes while nobody can see it.
-        std::thread::sleep(AWAY);
+        // The scenario: the timeouts pass while the manager is stopped.
+        std::thread::sleep(STOPPED);
         pool.program.signal(Signal::SIGCONT);
-        let back = Instant::now();
+        let continued = Instant::now();
         pool.program.signal(Signal::SIGUSR1);
         pool.program.line("received SIGUSR1");
-        // Nothing is due yet, of what began before.
+        // The timeouts that began before are not due yet.
         std::thread::sleep(Duration::from_secs(1));
         pool.program.signal(Signal::SIGUSR1);
         pool.program.line("received SIGUSR1");
-        let quiet = back.elapsed();
+        let quiet = continued.elapsed();
         assert!(before + quiet < LIMIT, "slow machine: {before:?} {quiet:?}");
         for line in pool.program.lines() {
             for bad in ["killing", "timed out", "failed", "killed"] {
@@ -72,19 +72,19 @@ pub(crate) fn a_manager_that_was_stopped_for_ten_seconds_kills_nobody_by_mistake
             }
         }
         drop(gate);
-        for connection in [&mut leaving, &mut staying] {
+        for connection in [&mut retired, &mut current] {
             let end = connection.response_to(ID);
             assert_eq!((end.app_status, end.protocol_status), (0, 0));
         }
-        // The deadlines are only put off: a worker that never becomes ready is killed.
+        // The timeouts are only extended: the worker that hangs is killed.
         let line = pool.program.line("killing worker");
         assert!(
             line.contains("was not ready within start_timeout = 5s"),
             "{line}"
         );
-        let after = back.elapsed();
+        let after = continued.elapsed();
         println!(
-            "measured: {transport:?}: away for {AWAY:?} with limits of {LIMIT:?}: nobody killed; {before:.1?} before and \
+            "measured: {transport:?}: stopped for {STOPPED:?} with timeouts of {LIMIT:?}: no worker killed; {before:.1?} before and \
              {after:.1?} after it, the worker that hangs is"
         );
         assert!(before + after > LIMIT, "too early: {before:?} {after:?}");

@@ -1,7 +1,7 @@
-//! TERM to workers, whatever they are doing: each finishes what it has, and leaves.
+//! SIGTERM to workers in any phase: each finishes its request, and exits.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use fcgipm::worker::Activity;
@@ -15,46 +15,34 @@ use super::host::{self, Language};
 use super::load::{Load, Tally};
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::pool::Pool;
-use super::peer::program::{TRANSPORTS, Transport, readable_within};
+use super::peer::program::{TRANSPORTS, Transport, cpu_pressure, pidfd, readable_within};
 use super::peer::records::ID;
 
-/// What an idle worker may take to leave.
+/// The maximum time for an idle worker to exit.
 const BOUND: Duration = Duration::from_millis(100);
 
-/// What is behind a phase: how many TERMs hit it, and how long those workers took.
+/// For each phase, how long the workers that got SIGTERM in it took to exit.
 type Phases = BTreeMap<String, Vec<Duration>>;
-
-fn pidfd(pid: i32) -> OwnedFd {
-    // SAFETY: two integers in, a descriptor of our own or an error out.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    assert!(
-        fd >= 0,
-        "pidfd_open({pid}): {}",
-        std::io::Error::last_os_error()
-    );
-    // SAFETY: just made, owned by nobody else.
-    unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) }
-}
 
 fn phase(activity: Option<Activity>) -> String {
     activity.map_or("unreadable".to_owned(), |a| format!("{a:?}").to_lowercase())
 }
 
-/// Load that is there for as long as it is wanted, and whose requests are all waited for.
+/// A load of any duration, all of whose requests must be answered.
 struct Work {
     address: String,
-    how: Vec<String>,
+    options: Vec<String>,
     load: Load,
     answered: u64,
 }
 
 impl Work {
-    fn start(address: String, how: Vec<String>) -> Self {
-        let load = Load::start(&address, &how);
+    fn start(address: String, options: Vec<String>) -> Self {
+        let load = Load::start(&address, &options);
         let answered = 0;
         Self {
             address,
-            how,
+            options,
             load,
             answered,
         }
@@ -62,25 +50,25 @@ impl Work {
 
     fn proceed(&mut self) {
         if self.load.is_done() {
-            let next = Load::start(&self.address, &self.how);
+            let next = Load::start(&self.address, &self.options);
             let before = std::mem::replace(&mut self.load, next);
-            self.answered += ok(before.finish(), &self.how);
+            self.answered += ok(before.finish(), &self.options);
         }
     }
 
     fn finish(self) -> u64 {
-        self.answered + ok(self.load.finish(), &self.how)
+        self.answered + ok(self.load.finish(), &self.options)
     }
 }
 
-/// How many were answered: all of them.
-fn ok(tally: Tally, how: &[String]) -> u64 {
-    assert_eq!(tally.lost(), 0, "{how:?}: {tally:?}");
+/// The number of requests, all of which were answered.
+fn ok(tally: Tally, options: &[String]) -> u64 {
+    assert_eq!(tally.lost(), 0, "{options:?}: {tally:?}");
     assert_eq!(tally.ok(), tally.requests());
     tally.ok()
 }
 
-/// Everything that a worker can be in the middle of.
+/// All kinds of requests.
 fn work(language: Language, pool: &Pool, scale: usize) -> Vec<Work> {
     let kinds: [(usize, &[&str], usize); 4] = [
         (2, &[], 100),
@@ -88,17 +76,17 @@ fn work(language: Language, pool: &Pool, scale: usize) -> Vec<Work> {
         (4, &["--split", "1", "--keep"], 100),
         (5, &[], 400_000),
     ];
-    let start = |(share, how, size): (usize, &[&str], usize)| {
+    let start = |(share, options, size): (usize, &[&str], usize)| {
         let clients = (share * scale).to_string();
         let mut arguments = ["-c", &clients, "-t", "0.4"].map(str::to_owned).to_vec();
         arguments.extend(host::bytes(language, size));
-        arguments.extend(how.iter().map(|&word| word.to_owned()));
+        arguments.extend(options.iter().map(|&word| word.to_owned()));
         Work::start(host::address(pool), arguments)
     };
     kinds.map(start).into_iter().collect()
 }
 
-/// A fresh pool, all of whose workers get TERM while it has work. Returns the requests that were answered.
+/// Sends SIGTERM to all workers of a new pool under load. Returns the number of answers.
 fn storm(
     language: Language,
     transport: Transport,
@@ -108,7 +96,7 @@ fn storm(
 ) -> u64 {
     let pool = host::start(language, transport, workers, &[]);
     let board = Board::of(pool.program.pid());
-    // In C some stand at the gate, for as long as the storm lasts.
+    // In C some workers wait at the gate until all signals are sent.
     let mut paused: Vec<Connection> = match language {
         Language::C => (0..workers / 10).map(|_| pool.paused(false)).collect(),
         Language::Perl => Vec::new(),
@@ -118,32 +106,35 @@ fn storm(
     assert_eq!(targets.len(), workers);
     chance.shuffle(&mut targets);
     let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
-    let descriptors: Vec<_> = targets.iter().map(|(_, pid)| pidfd(*pid)).collect();
+    let descriptors: Vec<_> = targets
+        .iter()
+        .map(|(_, pid)| pidfd(*pid).unwrap())
+        .collect();
     for (at, descriptor) in (0..).zip(&descriptors) {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, at);
         epoll.add(descriptor, event).unwrap();
     }
     let mut sent: Vec<(Instant, String)> = Vec::new();
-    let gone = std::thread::scope(|scope| {
+    let exits = std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            let mut gone = vec![None; workers];
+            let mut exits = vec![None; workers];
             let mut left = workers;
             let mut events = [EpollEvent::empty(); 64];
             while left > 0 {
                 let limit = EpollTimeout::try_from(LIMIT).unwrap();
                 let count = match epoll.wait(&mut events, limit) {
-                    // This process was stopped, or traced, and continues (signal(7)).
+                    // After this process was stopped or traced (signal(7)).
                     Err(nix::errno::Errno::EINTR) => continue,
                     waited => waited.unwrap(),
                 };
-                assert!(count > 0, "{left} of {workers} workers continue");
+                assert!(count > 0, "{left} of {workers} workers still run");
                 let now = Instant::now();
                 for event in &events[..count] {
-                    gone[event.data() as usize] = Some(now);
+                    exits[event.data() as usize] = Some(now);
                 }
                 left -= count;
             }
-            gone
+            exits
         });
         for (slot, pid) in &targets {
             work.iter_mut().for_each(Work::proceed);
@@ -160,8 +151,8 @@ fn storm(
         drop(gate);
         watching.join().unwrap()
     });
-    for ((began, phase), gone) in sent.into_iter().zip(gone) {
-        let took = gone.unwrap().saturating_duration_since(began);
+    for ((began, phase), exit) in sent.into_iter().zip(exits) {
+        let took = exit.unwrap().saturating_duration_since(began);
         phases.entry(phase).or_default().push(took);
     }
     let answered: u64 = work.into_iter().map(Work::finish).sum();
@@ -181,7 +172,7 @@ fn storms(language: Language, pools: usize, workers: usize) {
     println!("measured: {total} TERMs in {language:?}: {answered} requests answered, lost=0");
     for (phase, took) in phases {
         println!(
-            "measured:   {:>5} while {phase}: gone after {}",
+            "measured:   {:>5} while {phase}: exited after {}",
             took.len(),
             quantiles(took)
         );
@@ -208,21 +199,6 @@ pub(crate) fn terms_at_random_phases_lose_nothing_in_perl() {
     storms(Language::Perl, 4, 40);
 }
 
-/// For how many seconds so far there was somebody in this machine who waited for a processor; 0 where
-/// the kernel does not say.
-fn waited_for_processor() -> f64 {
-    let Ok(pressure) = std::fs::read_to_string("/proc/pressure/cpu") else {
-        return 0.0;
-    };
-    let (_, total) = pressure
-        .lines()
-        .next()
-        .unwrap()
-        .split_once("total=")
-        .unwrap();
-    total.parse::<f64>().unwrap() / 1e6
-}
-
 pub(crate) fn an_idle_worker_exits_within_a_tenth_of_a_second() {
     for language in [Language::C, Language::Perl] {
         let workers = match language {
@@ -230,32 +206,32 @@ pub(crate) fn an_idle_worker_exits_within_a_tenth_of_a_second() {
             Language::Perl => 30,
         };
         let pool = host::start(language, Transport::Unix, workers, &[]);
-        let (begun, before) = (Instant::now(), waited_for_processor());
+        let (begun, before) = (Instant::now(), cpu_pressure());
         let mut took = Vec::new();
         for pid in &pool.workers {
-            let descriptor = pidfd(*pid);
+            let descriptor = pidfd(*pid).unwrap();
             let start = Instant::now();
             kill(Pid::from_raw(*pid), Signal::SIGTERM).unwrap();
             assert!(
                 readable_within(descriptor.as_fd(), LIMIT),
-                "{pid} continues"
+                "{pid} still runs"
             );
             took.push(start.elapsed());
         }
-        // On a machine that has other things to do some wait for a processor: no larger a share than
-        // that of the time in which somebody did. And in some batch nobody does.
+        // On a busy machine some exits are late, but not a larger share than that of the time in
+        // which processes waited for a CPU, and not in every batch.
         let batches = took.chunks(workers / 10);
         let least = batches.filter_map(|batch| batch.iter().max()).min();
         let least = *least.unwrap();
         let late = took.iter().filter(|took| **took > BOUND).count();
         println!(
-            "measured: idle workers in {language:?}, TERM: gone after {}; at most {least:.1?} in the calmest tenth",
+            "measured: idle workers in {language:?}, SIGTERM: exited after {}; at most {least:.1?} in the best tenth",
             quantiles(took)
         );
         assert!(least <= BOUND, "{language:?}: {least:?}");
-        let share = (waited_for_processor() - before) / begun.elapsed().as_secs_f64();
+        let share = (cpu_pressure() - before) / begun.elapsed().as_secs_f64();
         println!(
-            "  {late} of them after {BOUND:?}; somebody waited for a processor {:.0} % of the time",
+            "  {late} of them after {BOUND:?}; processes waited for a CPU {:.0} % of the time",
             share * 100.0
         );
         assert!(

@@ -1,8 +1,9 @@
-//! What is tolerated for now: for each rule a list in `allowed/`, which may only shrink.
+//! Exceptions that are tolerated for now: a list for each rule in `allowed/`, which may only
+//! shrink.
 //!
-//! A line is `KEY COUNT`. The list must say exactly what is there: more of it fails, and so does an
-//! entry that is no longer needed. `SHRINK=1 cargo test --test structure` rewrites the lists, but
-//! none that would grow in total. An empty list has no file.
+//! A line is `KEY COUNT`. The counts must be exact: additional findings fail, and so do entries
+//! that are no longer needed. `SHRINK=1 cargo test --test structure` rewrites each list that does
+//! not grow in total. An empty list has no file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,10 +11,10 @@ use std::{env, fs};
 
 use super::source::root;
 
-/// One thing that a rule objects to.
+/// One violation of a rule.
 #[derive(Debug)]
 pub(crate) struct Finding {
-    /// What the list of exceptions names: a file, or what the rule says.
+    /// The key in the list of exceptions: a file, unless the rule has another one.
     pub(crate) key: String,
     /// `FILE:LINE`.
     pub(crate) at: String,
@@ -58,7 +59,8 @@ fn parse(list: &str) -> Counts {
             .rsplit_once(' ')
             .and_then(|(key, count)| Some((key, count.parse().ok()?)))
             .unwrap_or_else(|| panic!("not KEY COUNT: {line}"));
-        // A merge may leave two lines for one key. The larger count makes the test ask to shrink.
+        // A merge may leave two lines for a key. With the larger count, the test requests to shrink
+        // it.
         let entry: &mut usize = counts.entry(key.to_owned()).or_default();
         *entry = (*entry).max(count);
     }

@@ -1,10 +1,10 @@
 //! No two files import each other, directly or through others.
 //!
-//! A file imports another if its code names something that is *defined* there: a `pub use` is followed
-//! to the file that has the item, so a `mod.rs` that only declares and re-exports is no part of a
-//! circle. One that defines something its children import, and that imports them, is. Naming a module
-//! is not an import; naming an item in it is. Tests are not read, and neither are calls of methods,
-//! which need no import: `types.rs` limits the files that a type's methods are in.
+//! A file imports another one if its code names an item that is *defined* there. A `pub use` is followed
+//! to the definition, so a `mod.rs` that only declares and re-exports is not part of a circle. It is if
+//! it imports its children, and defines something that they import. Naming a module is not an import,
+//! only naming an item in it is. Tests are ignored, and so are method calls, which need no import:
+//! `types.rs` limits the files that a type's methods are in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -41,8 +41,8 @@ impl<'s> Names<'s> {
         self.sources.iter().copied().enumerate()
     }
 
-    /// The file that defines what a path in file `from` names, and the name it has there. `None` for
-    /// another crate's, for a module, and for what the file itself defines.
+    /// The file that defines the item of a path in file `from`, and the name there. `None` for
+    /// another crate, for a module, and for an item of the file itself.
     pub(crate) fn resolve(&self, from: usize, path: &[String]) -> Option<(usize, String)> {
         self.resolve_within(from, path, 8)
     }
@@ -76,7 +76,7 @@ impl<'s> Names<'s> {
         let file = self.by_module[&path[..length]];
         let name = path.get(length)?;
         match self.imported[file].get(name) {
-            // Re-exported: it is defined where that leads.
+            // Follow the re-export to the definition.
             Some(_) => self.resolve_within(file, &path[length..], depth),
             None => Some((file, name.clone())),
         }
@@ -230,7 +230,7 @@ fn no_files_import_each_other() {
 }
 
 #[test]
-fn the_circle_rule_follows_what_is_re_exported() {
+fn the_circle_rule_follows_re_exports() {
     let found = |files: &[(&str, &str)]| -> Vec<String> {
         let sources: Vec<_> = files
             .iter()
@@ -268,7 +268,7 @@ fn the_circle_rule_follows_what_is_re_exported() {
         .len(),
         3,
     );
-    // A parent that uses what its child defines, and defines what the child uses.
+    // A parent and its child that each use what the other one defines.
     assert_eq!(
         found(&[
             ("src/pool/mod.rs", "mod a; use a::A; struct P(A);"),

@@ -1,4 +1,4 @@
-//! Every export catches panics, and its documentation suits a reader of C.
+//! Every export catches panics, and documents its result.
 
 use syn::spanned::Spanned as _;
 
@@ -6,8 +6,8 @@ use super::paths::line;
 use super::source::Source;
 use super::{Broken, assert_kept, assert_sees};
 
-/// An export's body is one call of `enter` or `enter_quietly`, or of a function of the same file
-/// whose body is.
+/// The body of an export is one call of `enter` or `enter_quietly`, or of a function of the same
+/// file with such a body.
 pub(crate) fn boundary(source: &Source) -> Broken {
     if source.layer() != "ffi" {
         return Broken::new();

@@ -8,7 +8,7 @@ use super::paths::line;
 use super::source::{self, Package, Source};
 use super::{Broken, assert_kept_by, assert_sees};
 
-/// Lines of one file.
+/// The maximum number of lines in a file.
 const LONGEST: usize = 400;
 
 /// Names that say nothing about what a module is for.

@@ -1,4 +1,4 @@
-//! Every import is one that the tables of `layers.rs` list.
+//! Every import is listed in the tables of `layers.rs`.
 
 use super::allowed::{self, Finding};
 use super::layers::{PUBLIC, TABLES, Table};
@@ -7,7 +7,7 @@ use super::source::{self, Source};
 
 type Objection = (String, String);
 
-/// Every import that its folder's table does not list.
+/// The imports that are not in the table of their folder.
 fn imports(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
@@ -31,7 +31,7 @@ fn imports(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Whether the file is in its folder's table.
+/// Whether the file is in the table of its folder.
 fn place(source: &Source) -> Option<Objection> {
     let folder = source.package.folder();
     (0..source.module.len()).find_map(|depth| {
@@ -48,14 +48,14 @@ fn place(source: &Source) -> Option<Objection> {
     })
 }
 
-/// An import within a crate: decided in the folder where the paths of both modules part. A name that is
-/// not in the folder's table is an item of the folder itself.
+/// An import within a crate, by the table of the innermost folder that contains both modules. A
+/// name that is not in that table is an item of the folder itself.
 fn within(source: &Source, target: &[String]) -> Option<Objection> {
     let from = &source.module;
     let shared = from.iter().zip(target).take_while(|(a, b)| a == b).count();
     let folder = join(source.package.folder(), &from[..shared]);
     let table = table(&folder)?;
-    // A folder's own `mod.rs` joins its modules: it may import them all, and circles are another rule.
+    // The `mod.rs` of a folder may import all of its modules. Another rule prevents circles.
     let importer = match from.get(shared) {
         Some(name) => name.as_str(),
         None if shared == 0 => "lib",
@@ -106,7 +106,7 @@ fn join(folder: &str, names: &[String]) -> String {
 }
 
 #[test]
-fn imports_run_one_way() {
+fn imports_follow_the_layers() {
     allowed::check("imports", &imports(&source::read_code()));
 }
 

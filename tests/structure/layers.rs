@@ -5,7 +5,7 @@ use super::source::Package;
 /// A module of a folder, and what it may import of the same folder.
 pub(crate) type Table = &'static [(&'static str, &'static [&'static str])];
 
-/// The folders that have a table. A folder without one is held by the rule against circles alone.
+/// The folders with a table. For others, only the rule against circles applies.
 pub(crate) const TABLES: [(&str, Table); 6] = [
     (
         "src",
@@ -138,8 +138,8 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
 ];
 const COMMON: &[&str] = &["error", "options"];
 const SUBCOMMAND: &[&str] = &["args", "cgi", "fastcgi", "console"];
-/// Each function of libfcgi's is exported by the file that names its subject; the parts that programs
-/// choose between, `os` and `stdio`, are on top.
+/// Each function of libfcgi is exported by the file of its subject. The alternative interfaces for
+/// programs, `os` and `stdio`, are at the top.
 const DROP_IN: Table = &[
     ("guard", &[]),
     ("layout", &[]),
@@ -223,7 +223,7 @@ const BENCHES: Table = &[
     ),
 ];
 
-/// What the other crates may name of the library.
+/// The modules of the library that other crates may use.
 pub(crate) const PUBLIC: [(Package, &[&str]); 3] = [
     (
         Package::Command,

@@ -1,4 +1,4 @@
-//! What may write to standard error.
+//! Only the log writes to standard error.
 
 use super::paths::{line, paths};
 use super::source::{self, Package, Source};
@@ -36,7 +36,7 @@ fn one_log(source: &Source) -> Broken {
 }
 
 #[test]
-fn everything_is_logged_by_the_one_log_that_never_blocks() {
+fn only_the_log_writes_to_standard_error() {
     for package in [Package::Library, Package::Command, Package::DropIn] {
         assert_kept_by(&source::read(package), one_log);
     }

@@ -1,8 +1,8 @@
-//! The rules of the source tree, checked by machine: who imports whom, where `unsafe` is allowed, what
-//! a pure layer may name, the shape of types and files, and the words of all texts.
+//! The rules of the source tree: imports, `unsafe`, the purity of layers, the shape of types and
+//! files, and the words of all texts.
 //!
-//! Each rule is in a file of its own, together with a test that it sees what it is meant to see.
-//! `allowed.rs` explains the lists of what is tolerated for now.
+//! Each rule has its own file, with a test that the rule finds violations. `allowed.rs` explains
+//! the lists of exceptions.
 
 mod allowed;
 mod circles;
@@ -21,11 +21,11 @@ mod words;
 
 use source::{Package, Source};
 
-/// The lines of a file that break a rule, and what is wrong with each.
+/// The lines of a file that violate a rule, and the reason for each.
 type Broken = Vec<(usize, String)>;
 type Rule = fn(&Source) -> Broken;
 
-/// The whole library keeps the rule.
+/// Asserts that all sources follow a rule.
 fn assert_kept(rule: Rule) {
     assert_kept_by(&source::read(Package::Library), rule);
 }
@@ -42,7 +42,7 @@ fn assert_kept_by(sources: &[Source], rule: Rule) {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
-/// The rule finds something in each bad text of that file, and nothing in the good ones.
+/// Asserts that a rule finds something in each bad text, and nothing in the good ones.
 fn assert_sees(rule: Rule, path: &str, bad: &[&str], good: &[&str]) {
     for text in bad {
         let found = rule(&Source::parse(path, text));

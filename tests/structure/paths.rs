@@ -1,4 +1,4 @@
-//! The paths that a source file names, and small questions about its syntax.
+//! The paths in a source file, and helpers for its syntax.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
@@ -6,10 +6,11 @@ use syn::visit::{self, Visit};
 
 use super::source::Source;
 
-/// A path, as a list of names. One that begins with `self` or `super` is given from the crate's root.
+/// A path, as a list of names. With `self` or `super` at its beginning, it is resolved to the root
+/// of the crate.
 pub(crate) type Named = (Span, Vec<String>);
 
-/// Every path that a file names: in imports, in code, and within the arguments of macros.
+/// All paths in a file: in imports, in code, and in the arguments of macros.
 pub(crate) fn paths(source: &Source) -> Vec<Named> {
     Paths::find(source, true, true)
 }

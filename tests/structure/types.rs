@@ -1,5 +1,5 @@
-//! The shape of types: where their methods are, which fields are private, how many are flags, and who
-//! may own a bare descriptor.
+//! The shape of types: the files of their methods, private fields, the number of flags, and the use
+//! of plain descriptors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use super::source::{self, Package, Source};
 
 /// The files that may have `impl` blocks of one type.
 const IMPL_FILES: usize = 3;
-/// Types that may have more: the pool is pure, and its simulation tries all of it together.
+/// Types that may have more: the pool is pure, and its simulation tests it as a whole.
 const SPREAD: [&str; 1] = ["src/pool/machine.rs Pool"];
 /// The fields of type `bool` that one struct may have.
 const FLAGS: usize = 2;
-/// Types that others use only by their methods.
+/// Types with private fields.
 const COMPONENTS: [&str; 4] = ["Acceptor", "Exchange", "EventLoop", "Children"];
 /// Files outside of `src/sys` that may name `OwnedFd`, and why.
 const OWNED_FD: [(&str, &str); 14] = [
@@ -133,12 +133,12 @@ fn each_struct(source: &Source, see: impl FnMut(&syn::ItemStruct)) {
     Structs(see).visit_file(&source.syntax);
 }
 
-/// Structs with more flags than a reader can combine in the head.
+/// Structs with too many flags to consider all combinations.
 fn flags(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
         each_struct(source, |item| {
-            // The switches of a command line are flags by nature.
+            // The switches of a command line are flags.
             let derives = item
                 .attrs
                 .iter()
@@ -172,7 +172,7 @@ fn flags(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Components whose fields others can reach.
+/// Components with fields that are not private.
 fn open_components(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let sources = sources
@@ -205,7 +205,7 @@ fn open_components(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Bare descriptors outside of `sys`.
+/// Plain descriptors outside of `sys`.
 fn owned_fds(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
@@ -229,7 +229,7 @@ fn owned_fds(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Functions with the name `log`, of which a caller cannot tell what they do.
+/// Functions with the ambiguous name `log`.
 fn log_functions(sources: &[Source]) -> Vec<Finding> {
     struct Functions(Vec<usize>);
     impl<'a> Visit<'a> for Functions {
@@ -259,7 +259,7 @@ fn methods_are_near_their_type() {
 }
 
 #[test]
-fn states_are_enums_and_not_flags() {
+fn states_are_enums_instead_of_flags() {
     allowed::check("flags", &flags(&source::read_code()));
 }
 
@@ -269,7 +269,7 @@ fn components_have_private_fields() {
 }
 
 #[test]
-fn descriptors_have_a_type_that_says_how_far_they_are_trusted() {
+fn descriptors_have_types_by_trust() {
     allowed::check("owned_fds", &owned_fds(&source::read_code()));
 }
 

@@ -1,4 +1,4 @@
-//! Where `unsafe` is allowed, and the reason that must stand above it.
+//! `unsafe` is only in some modules, and has a comment with its reason.
 
 use proc_macro2::Span;
 use syn::spanned::Spanned as _;

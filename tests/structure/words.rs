@@ -1,15 +1,15 @@
 //! Names and phrases that are no longer used, in code and in all texts.
 //!
-//! `words.txt` has them, each with what to write instead. Words are searched for in a text without
-//! marks of comments and with identifiers taken apart, so `stops_gently`, `StopsGently` and a phrase
-//! that goes over two lines of a comment are all found. Names are whole identifiers.
+//! `words.txt` lists them with replacements. Words are searched for in a text without comment markers
+//! and with identifiers split into words, so `stops_gently`, `StopsGently` and a phrase on two lines
+//! of a comment are all found. Names are whole identifiers.
 
 use regex::{Regex, RegexBuilder};
 
 use super::allowed::{self, Finding};
 use super::source;
 
-/// Where texts are.
+/// The folders and files with texts.
 const PLACES: [&str; 13] = [
     "src",
     "tests",
@@ -30,7 +30,7 @@ const FILES: [&str; 3] = ["Makefile", "Cargo.toml", "build.rs"];
 struct List {
     words: Vec<Entry>,
     names: Vec<Entry>,
-    /// Parts of paths, and the pattern that they may use.
+    /// Parts of paths, and the patterns that are allowed there.
     exceptions: Vec<(String, String)>,
     any_word: Regex,
     any_name: Regex,
@@ -75,7 +75,7 @@ fn list(text: &str) -> List {
         }
     }
     List {
-        // What is fine comes first, so that it is what matches.
+        // These phrases come first, so that they match instead of the words in them.
         any_word: any(fine.into_iter().chain(patterns(&words))),
         any_name: any(patterns(&names)),
         words,
@@ -101,8 +101,8 @@ fn regex(pattern: &str) -> Regex {
     built.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A text in lower case and on one line, without what marks a comment, and with identifiers taken
-/// apart; and where each line of the original begins in it.
+/// A text in lower case on one line, without comment markers and with identifiers split into words,
+/// and the position of each original line in it.
 fn flatten(text: &str) -> (String, Vec<usize>) {
     let (mut flat, mut starts) = (String::new(), Vec::new());
     for line in text.lines() {
@@ -173,7 +173,7 @@ fn is_text(path: &str) -> bool {
 }
 
 #[test]
-fn words_are_those_of_the_field() {
+fn words_are_standard_terms() {
     let list = list(&source::text("tests/structure/words.txt"));
     let mut findings = Vec::new();
     for path in source::files(&[&PLACES[..], &FILES[..]].concat(), is_text) {

@@ -1,4 +1,4 @@
-//! A FastCGI application of which each test decides, byte by byte, what it does.
+//! A FastCGI application whose behavior each test defines, down to single bytes.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -28,13 +28,13 @@ impl Socket for UnixStream {
     }
 }
 
-/// The listening application; it ends with the test's process.
+/// The listening application. It ends with the process of the test.
 pub(crate) struct Application {
     pub(crate) address: String,
 }
 
 impl Application {
-    /// Runs `serve` for every connection, each on a thread of its own.
+    /// Runs `serve` for every connection on a new thread.
     pub(crate) fn start(serve: impl Fn(Conversation) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -42,7 +42,7 @@ impl Application {
         Self { address }
     }
 
-    /// The same, on a listening socket that there is.
+    /// The same, on an existing listening socket.
     pub(crate) fn tcp(listener: TcpListener, serve: impl Fn(Conversation) + Send + Sync + 'static) {
         let serve = Arc::new(serve);
         thread::spawn(move || {
@@ -85,12 +85,12 @@ impl Application {
         })
     }
 
-    /// An address on which nobody listens.
-    pub(crate) fn nowhere() -> String {
+    /// An address on which no process listens.
+    pub(crate) fn closed_address() -> String {
         SocketAddrV4::new(Ipv4Addr::LOCALHOST, Self::taken_port()).to_string()
     }
 
-    /// A port of 127.0.0.1 on which nobody listens, nor can while the tests run.
+    /// A port of 127.0.0.1 that is bound, so that no process can listen on it.
     pub(crate) fn taken_port() -> u16 {
         let (family, flags) = (AddressFamily::Inet, SockFlag::SOCK_CLOEXEC);
         let fd = socket(family, SockType::Stream, flags, None).unwrap();
@@ -102,7 +102,7 @@ impl Application {
     }
 }
 
-/// A request as far as its parameters.
+/// A request up to the end of its parameters.
 pub(crate) struct Request {
     pub(crate) role: u16,
     pub(crate) keep: bool,
@@ -122,7 +122,7 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// The next record; nothing at the end of the connection.
+    /// The next record, or `None` at the end of the connection.
     pub(crate) fn record(&mut self) -> Option<(RecordType, Vec<u8>)> {
         let mut bytes = [0; HEADER_LEN];
         self.stream.read_exact(&mut bytes).ok()?;
@@ -136,7 +136,7 @@ impl Conversation {
         Some((header.kind, content))
     }
 
-    /// The next request up to its parameters' end.
+    /// The next request, up to the end of its parameters.
     pub(crate) fn request(&mut self) -> Option<Request> {
         let (kind, content) = self.record()?;
         assert_eq!(kind, RecordType::BeginRequest);
@@ -164,11 +164,11 @@ impl Conversation {
         })
     }
 
-    /// A whole input stream; its records stay within what any application can take.
+    /// A complete input stream. Its records must not be too large for any application.
     pub(crate) fn input(&mut self, kind: RecordType) -> Vec<u8> {
         let mut bytes = Vec::new();
         loop {
-            let (found, content) = self.record().expect("the stream's end mark");
+            let (found, content) = self.record().expect("no end of the stream");
             assert_eq!(found, kind);
             assert!(content.len() <= 64 * 1024);
             if content.is_empty() {
@@ -182,7 +182,7 @@ impl Conversation {
         self.input(RecordType::Stdin)
     }
 
-    /// Sends output in records as large as they get.
+    /// Sends output in records of the maximum size.
     pub(crate) fn stdout(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(65_528) {
             self.write(RecordType::Stdout, piece);
@@ -215,12 +215,12 @@ impl Conversation {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Ends what is sent, so that the peer sees the end and no reset.
+    /// Shuts down the sending side, so that the peer sees an end instead of a reset.
     pub(crate) fn disconnect(&self) {
         self.stream.disconnect();
     }
 
-    /// Reads until the peer closes or resets; whether an ABORT_REQUEST came first.
+    /// Reads until the peer closes or resets the connection. Returns whether it sent ABORT_REQUEST.
     pub(crate) fn wait_for_end(&mut self) -> bool {
         let mut aborted = false;
         while let Some((kind, _)) = self.record() {

@@ -1,4 +1,4 @@
-//! Bodies of all sizes, both ways, in bounded memory.
+//! Bodies of all sizes in both directions, in bounded memory.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
@@ -26,7 +26,7 @@ fn hash(bytes: &[u8]) -> String {
     format!("{:x}", hasher.finish())
 }
 
-/// Answers with length and hash of what it was sent.
+/// Answers with the length and the hash of the body.
 fn hashing() -> Application {
     Application::answering(|request, conversation| {
         let body = conversation.stdin();
@@ -52,7 +52,7 @@ fn posted_bodies_of_any_size_arrive_unchanged() {
 }
 
 #[test]
-fn a_body_without_length_gets_one_before_it_is_sent() {
+fn a_body_without_a_length_is_sent_with_its_length() {
     let application = hashing();
     let gateway = Gateway::to(&application.address, &[]);
     for size in [0, 1, 3 * MIB] {
@@ -72,7 +72,7 @@ fn a_body_without_length_gets_one_before_it_is_sent() {
 }
 
 #[test]
-fn responses_of_any_size_arrive_unchanged_with_and_without_length() {
+fn responses_of_any_size_arrive_unchanged_with_and_without_a_length() {
     let application = Application::answering(|request, conversation| {
         conversation.stdin();
         let size: usize = request.get("QUERY_STRING").unwrap().parse().unwrap();
@@ -122,9 +122,9 @@ fn a_body_is_echoed_while_it_is_still_being_sent() {
 }
 
 #[test]
-fn a_slow_reader_on_either_side_holds_back_the_other_and_grows_no_memory() {
-    // The application reads, and the client reads, only once the other side is stuck: what the
-    // gateway buffered in between shows in its memory.
+fn a_slow_reader_on_either_side_slows_down_the_other_without_more_memory() {
+    // Each side begins to read only when the other one is blocked, so the memory of the gateway
+    // shows how much it buffers.
     let (go, held) = channel::<()>();
     let held = Mutex::new(held);
     let application = Application::start(move |mut conversation| {
@@ -148,13 +148,13 @@ fn a_slow_reader_on_either_side_holds_back_the_other_and_grows_no_memory() {
         let all = [head.as_bytes(), &body].concat();
         let (stuck, is_stuck) = channel();
         scope.spawn(move || {
-            // Non-blocking, so that the moment in which nothing fits any more is seen.
+            // Non-blocking, to notice when the buffers are full.
             sender.set_nonblocking(true).unwrap();
             let mut sent = 0;
             while let Ok(written) = sender.write(&all[sent..]) {
                 sent += written;
             }
-            // The reader has the same socket: this comes before it starts.
+            // Before the reader starts, which has the same socket.
             sender.set_nonblocking(false).unwrap();
             stuck.send(()).unwrap();
             sender.write_all(&all[sent..]).unwrap();
@@ -175,7 +175,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
         conversation.request();
         conversation.stdout(b"Status: 413 Too much\n\nenough");
         conversation.end(0);
-        // Closed with input unread, which resets the connection behind the answer.
+        // Closed with unread input, which resets the connection after the answer.
     });
     let gateway = Gateway::to(&application.address, &[]);
     for options in [&["Expect: 100-continue"][..], &[]] {

@@ -1,4 +1,4 @@
-//! `fcgipm call`: what it prints, and how its exit status tells the outcome.
+//! `fcgipm call`: its output, and its exit status for each outcome.
 
 use fcgipm::wire::{RecordType, Role};
 
@@ -20,8 +20,8 @@ fn call(address: &str, options: &[&str], input: &[u8]) -> Called {
     }
 }
 
-/// Calls an application that does this.
-fn after(act: impl Fn(&mut Conversation) + Send + Sync + 'static, options: &[&str]) -> Called {
+/// Calls an application with this behavior.
+fn call_to(act: impl Fn(&mut Conversation) + Send + Sync + 'static, options: &[&str]) -> Called {
     let application = Application::start(move |mut conversation| {
         conversation.request();
         conversation.stdin();
@@ -31,24 +31,24 @@ fn after(act: impl Fn(&mut Conversation) + Send + Sync + 'static, options: &[&st
 }
 
 #[test]
-fn a_good_response_is_printed_and_the_status_is_0() {
+fn a_successful_response_is_printed_with_status_0() {
     let act = |conversation: &mut Conversation| {
         conversation.write(RecordType::Stderr, b"a warning\n");
         conversation.stdout(b"Status: 201 Created\nX-A: b\n\nbody");
         conversation.end(0);
     };
-    let called = after(act, &[]);
+    let called = call_to(act, &[]);
     assert_eq!(
         (called.status, &called.out[..], &called.err[..]),
         (0, "body", "a warning\n")
     );
-    let called = after(act, &["--include"]);
+    let called = call_to(act, &["--include"]);
     assert_eq!(called.out, "Status: 201 Created\nX-A: b\n\nbody");
 }
 
 #[test]
-fn the_exit_status_tells_what_went_wrong() {
-    let called = after(
+fn each_kind_of_failure_has_its_exit_status() {
+    let called = call_to(
         |conversation| {
             conversation.stdout(b"Status: 404 Not Found\n\ngone");
             conversation.end(0);
@@ -58,7 +58,7 @@ fn the_exit_status_tells_what_went_wrong() {
     assert_eq!((called.status, &called.out[..]), (22, "gone"));
     assert!(called.err.contains("404"), "{}", called.err);
 
-    let called = after(
+    let called = call_to(
         |conversation| {
             conversation.stdout(b"X: 1\n\nbody");
             conversation.end(3);
@@ -67,7 +67,7 @@ fn the_exit_status_tells_what_went_wrong() {
     );
     assert_eq!((called.status, &called.out[..]), (1, "body"));
 
-    let called = after(
+    let called = call_to(
         |conversation| {
             conversation.wait_for_end();
         },
@@ -90,18 +90,18 @@ fn the_exit_status_tells_what_went_wrong() {
         },
     ];
     for act in broken {
-        let called = after(act, &[]);
+        let called = call_to(act, &[]);
         assert_eq!(called.status, 56, "{}", called.err);
         assert!(called.err.starts_with("fcgipm call: "));
     }
 
-    let called = call(&Application::nowhere(), &["/"], b"");
+    let called = call(&Application::closed_address(), &["/"], b"");
     assert_eq!(called.status, 7);
     assert!(called.err.contains("Connection refused"));
 }
 
 #[test]
-fn bad_usage_is_status_2_and_names_the_value() {
+fn a_usage_error_has_status_2_and_names_the_value() {
     for (options, word) in [
         (&["--to", ":99999", "/"][..], ":99999"),
         (&["--to", ":9", "no-slash"], "no-slash"),

@@ -1,4 +1,4 @@
-//! Keep-alive connections, clients that disconnect, and the end of the gateway.
+//! Keep-alive connections, clients that disconnect, and the stop of the gateway.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -12,8 +12,8 @@ use crate::application::{Application, Conversation};
 use crate::process::{Gateway, drain};
 use crate::web;
 
-/// Answers each request with the number of its connection and its number on that connection, and
-/// lets `then` decide whether the connection continues.
+/// Answers each request with the number of its connection, and its number on that connection.
+/// `then` decides whether the connection stays open.
 fn counting(then: impl Fn(usize, usize) -> bool + Send + Sync + 'static) -> Application {
     let connections = AtomicUsize::new(0);
     Application::start(move |mut conversation| {
@@ -28,7 +28,8 @@ fn counting(then: impl Fn(usize, usize) -> bool + Send + Sync + 'static) -> Appl
                 return;
             }
             let text = format!("{connection}.{number} {}", request.keep);
-            // Without a length the client sees the end only once the connection is kept.
+            // Without a length, the client sees the end only after the gateway keeps the
+            // connection.
             let header = match request.get("PATH_INFO") {
                 Some("/length") => format!("Content-Length: {}\n\n", text.len()),
                 _ => "X: 1\n\n".to_owned(),
@@ -50,7 +51,7 @@ fn a_keep_alive_connection_carries_the_next_requests() {
 }
 
 #[test]
-fn a_connection_is_kept_though_the_client_was_served_before_the_request_ended() {
+fn a_connection_is_kept_although_the_client_was_served_before_the_request_ended() {
     let application = counting(|_, _| true);
     let gateway = Gateway::to(&application.address, &["--keep-conn"]);
     for number in 0..100 {
@@ -64,13 +65,13 @@ fn a_connection_is_kept_though_the_client_was_served_before_the_request_ended() 
 }
 
 #[test]
-fn a_keep_alive_connection_does_not_starve_a_request_that_waits_for_its_worker() {
+fn a_keep_alive_connection_does_not_block_a_request_that_waits_for_its_worker() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.sock");
     let (sender, started) = channel();
     let (release, held) = channel::<()>();
     let both = Mutex::new((sender, held));
-    // One connection at a time, until the gateway closes it.
+    // The application serves one connection at a time, until the gateway closes it.
     Application::unix(
         UnixListener::bind(&path).unwrap(),
         move |mut conversation| {
@@ -97,7 +98,7 @@ fn a_keep_alive_connection_does_not_starve_a_request_that_waits_for_its_worker()
 }
 
 #[test]
-fn without_keep_conn_every_request_has_a_connection_of_its_own() {
+fn without_keep_conn_every_request_has_a_new_connection() {
     let application = counting(|_, _| true);
     let gateway = Gateway::to(&application.address, &[]);
     for connection in 0..5 {
@@ -107,7 +108,7 @@ fn without_keep_conn_every_request_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn a_request_that_meets_a_dead_keep_alive_connection_is_tried_once_more() {
+fn a_request_on_a_closed_keep_alive_connection_is_repeated_once() {
     let application = counting(|connection, number| connection > 0 || number == 0);
     let gateway = Gateway::to(&application.address, &["--keep-conn"]);
     assert_eq!(web::get(&gateway.http, "/").text(), "0.0 true");
@@ -124,14 +125,14 @@ fn a_request_that_may_have_had_an_effect_is_not_repeated() {
 }
 
 #[test]
-fn a_request_that_fails_on_a_fresh_connection_is_not_repeated() {
+fn a_request_that_fails_on_a_new_connection_is_not_repeated() {
     let application = counting(|_, _| false);
     let gateway = Gateway::to(&application.address, &["--keep-conn"]);
     assert_eq!(web::get(&gateway.http, "/").status, 502);
 }
 
-/// An application that tells when a request is there, and then whether it saw an abort.
-fn telling(start: &'static [u8]) -> (Application, Receiver<&'static str>) {
+/// An application that reports each request, and then whether it was aborted.
+fn reporting(start: &'static [u8]) -> (Application, Receiver<&'static str>) {
     let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let application = Application::start(move |mut conversation: Conversation| {
@@ -149,7 +150,7 @@ fn telling(start: &'static [u8]) -> (Application, Receiver<&'static str>) {
 #[test]
 fn a_client_that_disconnects_aborts_its_request() {
     for start in [&b""[..], b"X: 1\n\nsome"] {
-        let (application, events) = telling(start);
+        let (application, events) = reporting(start);
         let gateway = Gateway::to(&application.address, &[]);
         let mut client = web::connect(&gateway.http);
         client
@@ -163,7 +164,7 @@ fn a_client_that_disconnects_aborts_its_request() {
 }
 
 #[test]
-fn a_client_that_breaks_off_its_body_aborts_the_request() {
+fn a_client_that_disconnects_within_its_body_aborts_the_request() {
     let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let application = Application::start(move |mut conversation| {
@@ -184,7 +185,7 @@ fn a_client_that_breaks_off_its_body_aborts_the_request() {
 }
 
 #[test]
-fn requests_under_way_finish_after_a_signal_to_stop() {
+fn active_requests_finish_after_a_stop_signal() {
     let (release, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let (sender, started) = channel();
@@ -201,10 +202,10 @@ fn requests_under_way_finish_after_a_signal_to_stop() {
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
     started.recv().unwrap();
-    // One that asks nothing must not hold up the end.
+    // A connection without a request must not delay the stop.
     let idle = web::connect(&gateway.http);
     gateway.terminate();
-    // Its end is the sign that the gateway acts on the signal.
+    // It is closed when the gateway handles the signal.
     assert_eq!(drain(idle), b"");
     release.send(()).unwrap();
     let response = web::parse(&drain(client), false);

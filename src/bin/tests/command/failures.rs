@@ -1,4 +1,4 @@
-//! An application that fails, in every place where it can.
+//! An application that fails in every possible way.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,8 +8,8 @@ use crate::application::{Application, Conversation};
 use crate::process::Gateway;
 use crate::web::{self, Response};
 
-/// What a client gets, and what is logged, when the application does this with a request.
-fn after(
+/// The response to a client and the log, for an application with this behavior.
+fn result_of(
     options: &[&str],
     act: impl Fn(&mut Conversation) + Send + Sync + 'static,
 ) -> (Gateway, Response) {
@@ -23,8 +23,12 @@ fn after(
     (gateway, response)
 }
 
-fn refused(act: impl Fn(&mut Conversation) + Send + Sync + 'static, status: u16, reason: &str) {
-    let (gateway, response) = after(&[], act);
+fn assert_failure(
+    act: impl Fn(&mut Conversation) + Send + Sync + 'static,
+    status: u16,
+    reason: &str,
+) {
+    let (gateway, response) = result_of(&[], act);
     assert_eq!(response.status, status, "{}", response.text());
     let text = response.text();
     assert!(text.contains(reason), "{text}");
@@ -34,7 +38,7 @@ fn refused(act: impl Fn(&mut Conversation) + Send + Sync + 'static, status: u16,
 
 #[test]
 fn an_unreachable_application_is_a_502() {
-    let nowhere = Application::nowhere();
+    let nowhere = Application::closed_address();
     let gateway = Gateway::to(&nowhere, &[]);
     let response = web::request(&gateway.http, "POST", "/", &[], &[0; 100_000]);
     assert_eq!(response.status, 502);
@@ -48,10 +52,10 @@ fn an_unreachable_application_is_a_502() {
 }
 
 #[test]
-fn an_application_that_dies_before_or_in_its_header_is_a_502() {
+fn an_application_that_disconnects_before_or_in_its_header_is_a_502() {
     let closed = "closed the connection, before the end of the response header";
-    refused(|conversation| conversation.disconnect(), 502, closed);
-    refused(
+    assert_failure(|conversation| conversation.disconnect(), 502, closed);
+    assert_failure(
         |conversation| {
             conversation.stdout(b"Content-Ty");
             conversation.disconnect();
@@ -62,39 +66,39 @@ fn an_application_that_dies_before_or_in_its_header_is_a_502() {
 }
 
 #[test]
-fn a_request_that_ends_without_header_is_a_502() {
+fn a_response_without_a_header_is_a_502() {
     let act = |conversation: &mut Conversation| conversation.end(9);
-    refused(act, 502, "without a response header (application status 9)");
+    assert_failure(act, 502, "without a response header (application status 9)");
     let act = |conversation: &mut Conversation| {
         conversation.stdout(b"Content-Ty");
         conversation.end(0);
     };
-    refused(act, 502, "in the middle of the response header");
+    assert_failure(act, 502, "in the middle of the response header");
 }
 
 #[test]
 fn a_refused_request_is_a_502_and_an_overload_a_503() {
-    refused(
+    assert_failure(
         |conversation| conversation.refuse(0, 3),
         502,
         "UNKNOWN_ROLE",
     );
-    refused(|conversation| conversation.refuse(0, 2), 503, "OVERLOADED");
+    assert_failure(|conversation| conversation.refuse(0, 2), 503, "OVERLOADED");
 }
 
 #[test]
-fn garbage_in_place_of_records_is_a_502() {
-    refused(
+fn garbage_instead_of_records_is_a_502() {
+    assert_failure(
         |conversation| conversation.raw(b"HTTP/1.1 200 OK\r\n\r\n"),
         502,
         "version 72 instead of 1",
     );
-    refused(
+    assert_failure(
         |conversation| conversation.raw(&[1, 6, 0, 9, 0, 0, 0, 0]),
         502,
         "request 9 instead of 1",
     );
-    refused(
+    assert_failure(
         |conversation| conversation.raw(&[1, 99, 0, 1, 0, 0, 0, 0]),
         502,
         "type 99",
@@ -102,18 +106,18 @@ fn garbage_in_place_of_records_is_a_502() {
 }
 
 #[test]
-fn a_header_that_is_none_or_too_large_is_a_502_that_says_so() {
-    refused(
+fn an_invalid_or_too_large_header_is_a_502_with_the_reason() {
+    assert_failure(
         |conversation| conversation.stdout(b"no header here\n\n"),
         502,
         "'no header here'",
     );
-    refused(
+    assert_failure(
         |conversation| conversation.stdout(b"HTTP/1.1 200 OK\n\n"),
         502,
         "takes a 'Status:' field",
     );
-    refused(
+    assert_failure(
         |conversation| conversation.stdout(format!("X: {}\n\n", "x".repeat(200_000)).as_bytes()),
         502,
         "larger than 131072 bytes",
@@ -124,7 +128,7 @@ fn a_header_that_is_none_or_too_large_is_a_502_that_says_so() {
 fn an_application_that_never_answers_is_a_504_and_is_aborted() {
     let (sender, aborted) = channel();
     let sender = Mutex::new(sender);
-    let (_gateway, response) = after(&["--timeout", "0.3"], move |conversation| {
+    let (_gateway, response) = result_of(&["--timeout", "0.3"], move |conversation| {
         let aborted = conversation.wait_for_end();
         sender.lock().unwrap().send(aborted).unwrap();
     });
@@ -134,10 +138,10 @@ fn an_application_that_never_answers_is_a_504_and_is_aborted() {
 }
 
 #[test]
-fn a_response_that_breaks_off_in_its_body_never_looks_complete() {
+fn a_response_that_breaks_off_in_its_body_is_visibly_incomplete() {
     for header in ["X: 1\n\n", "Content-Length: 100\n\n"] {
         for ends in [false, true] {
-            let (gateway, response) = after(&[], move |conversation| {
+            let (gateway, response) = result_of(&[], move |conversation| {
                 conversation.stdout(format!("{header}half").as_bytes());
                 if ends && header.starts_with('C') {
                     conversation.end(0);
@@ -153,8 +157,8 @@ fn a_response_that_breaks_off_in_its_body_never_looks_complete() {
 }
 
 #[test]
-fn a_response_longer_than_announced_is_cut_there() {
-    let (_gateway, response) = after(&[], |conversation| {
+fn a_response_longer_than_its_content_length_is_truncated() {
+    let (_gateway, response) = result_of(&[], |conversation| {
         conversation.stdout(b"Content-Length: 4\n\nfour and more");
         conversation.end(0);
     });
@@ -162,7 +166,7 @@ fn a_response_longer_than_announced_is_cut_there() {
 }
 
 #[test]
-fn no_bytes_of_an_application_end_the_gateway() {
+fn random_bytes_of_an_application_do_not_end_the_gateway() {
     let seed = AtomicU64::new(1);
     let application = Application::start(move |mut conversation| {
         conversation.request();
@@ -173,7 +177,7 @@ fn no_bytes_of_an_application_end_the_gateway() {
                 .wrapping_add(1);
             (state >> 56) as u8
         };
-        // Half of it looks like records, so that the noise gets beyond the first header.
+        // Half of it begins like records, so that more than the first header is parsed.
         let kind = [3, 6, 7, 10, noise()][usize::from(noise()) % 5];
         let mut bytes = vec![1, kind, 0, 1, 0, noise() % 64, noise(), noise()];
         bytes.extend((0..300).map(|_| noise()));

@@ -1,4 +1,4 @@
-//! `fcgipm load`: what it sends, what it counts, and when it stops.
+//! `fcgipm load`: its requests, its counts, and when it stops.
 
 mod losses;
 mod requests;
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use crate::application::{Application, Conversation};
 
-/// A response that nothing is wrong with.
+/// A correct response.
 pub(crate) const GOOD: &[u8] = b"Content-Type: text/plain\r\n\r\nHello";
 
-/// What a run came to.
+/// The result of a run.
 pub(crate) struct Loaded {
     pub(crate) status: i32,
     pub(crate) out: String,
@@ -36,7 +36,7 @@ impl Loaded {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
     }
 
-    /// The counts, without the kinds of which there are none.
+    /// The counts, without kinds of losses that are 0.
     pub(crate) fn counts(&self) -> (u64, Vec<(String, u64)>) {
         let json = self.json();
         let kinds = json["lost_by_kind"].as_object().unwrap();
@@ -53,7 +53,7 @@ impl Loaded {
     }
 }
 
-/// Starts a run, with its report as JSON.
+/// Starts a run that reports as JSON.
 pub(crate) fn start(address: &str, options: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_fcgipm"))
         .args(["load", "--json"])
@@ -74,7 +74,7 @@ pub(crate) fn load(address: &str, options: &[&str]) -> Loaded {
     finish(start(address, options))
 }
 
-/// Counts by kind, as they are expected.
+/// Expected counts by kind.
 pub(crate) fn lost(kinds: &[(&str, u64)]) -> Vec<(String, u64)> {
     let mut lost: Vec<_> = kinds
         .iter()
@@ -84,7 +84,7 @@ pub(crate) fn lost(kinds: &[(&str, u64)]) -> Vec<(String, u64)> {
     lost
 }
 
-/// An application that reads each request to its end and gives them out in order, from 0 on.
+/// An application that reads each request completely, and numbers them in order, from 0 on.
 pub(crate) fn numbered(
     act: impl Fn(usize, &mut Conversation) + Send + Sync + 'static,
 ) -> (Application, Arc<AtomicUsize>) {

@@ -1,7 +1,6 @@
-//! The promises of the `fcgipm` command, kept against a fake application on the other side.
+//! The `fcgipm` command, tested with fake applications and with real managers.
 //!
-//! Everything waits for an event (a line, a record, the end of a stream); the only clocks are the
-//! limits after which a wait counts as failed.
+//! Tests wait for events: a line, a record, the end of a stream. Time only limits these waits.
 
 mod application;
 mod managed;

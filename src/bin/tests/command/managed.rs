@@ -14,11 +14,11 @@ use tempfile::TempDir;
 
 use crate::process::LIMIT;
 
-/// The C example under its manager; killed with the test, its workers with it.
+/// The C example under its manager. It is killed with the test, together with its workers.
 pub(crate) struct Pool {
     pub(crate) folder: TempDir,
     pub(crate) child: Child,
-    /// Its number is no longer its own.
+    /// Its pid may have been reused.
     pub(crate) reaped: bool,
     lines: Receiver<String>,
     pub(crate) workers: Vec<u32>,
@@ -29,7 +29,7 @@ impl Pool {
         Self::start_as(listener, workers, "exec \"$0\" fd:0")
     }
 
-    /// Starts it by a shell, in which `$0` is the program.
+    /// Starts it by a shell script, in which `$0` is the program.
     pub(crate) fn start_as(listener: impl Into<OwnedFd>, workers: usize, script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let gate = folder.path().join("gate");
@@ -73,7 +73,7 @@ impl Pool {
         pool
     }
 
-    /// On a unix socket, whose path is returned, too.
+    /// Starts it on a unix socket, and returns its folder and path as well.
     pub(crate) fn on_unix(workers: usize) -> (Self, TempDir, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
@@ -88,12 +88,12 @@ impl Pool {
             match self.lines.recv_timeout(LIMIT) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(line) => seen.push(line),
-                Err(error) => panic!("no line with '{text}' ({error}); there was {seen:#?}"),
+                Err(error) => panic!("no line with '{text}' ({error}); the lines are {seen:#?}"),
             }
         }
     }
 
-    /// The pid of the next worker that is ready.
+    /// Waits for the next worker that is ready, and returns its pid.
     pub(crate) fn ready(&self) -> u32 {
         let line = self.line(") ready");
         let (_, rest) = line.split_once("worker (pid ").unwrap();
@@ -108,7 +108,7 @@ impl Pool {
         self.folder.path().join("pid").to_str().unwrap().to_owned()
     }
 
-    /// Everybody is stopped, by SIGSTOP.
+    /// Stops all processes by SIGSTOP.
     pub(crate) fn stop_all(&self) {
         for pid in self.workers.iter().copied().chain([self.pid()]) {
             signal("STOP", pid);
@@ -123,14 +123,14 @@ impl Pool {
         }
     }
 
-    /// A client whose request a worker has begun, and the file that lets it end.
+    /// A client whose request waits in a worker, and the file that lets it continue.
     pub(crate) fn paused(&self, to: &str, path: &str) -> (Child, File) {
         let client = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
             .args(["call", "--to", to, path])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        // It opens when somebody reads.
+        // Opening the FIFO waits for the reader.
         let gate = File::options()
             .write(true)
             .open(self.folder.path().join("gate"));

@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// After this a wait has failed.
+/// The maximum time to wait for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// A running gateway; killed with the test.
+/// A running gateway, which is killed with the test.
 pub(crate) struct Gateway {
     child: Child,
-    /// Where it serves, as HOST:PORT.
+    /// Its address, as HOST:PORT.
     pub(crate) http: String,
     errors: Receiver<String>,
 }
@@ -22,7 +22,7 @@ impl Gateway {
         Self::logging_to(Stdio::piped(), address, options)
     }
 
-    /// One whose standard error is this.
+    /// The same, with this standard error.
     pub(crate) fn logging_to(stderr: Stdio, address: &str, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
             .args(["gateway", "--http", "127.0.0.1:0", "--to", address])
@@ -63,7 +63,7 @@ impl Gateway {
             match self.errors.recv_timeout(LIMIT) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(line) => seen.push(line),
-                Err(error) => panic!("no line with '{text}' ({error}); there was {seen:?}"),
+                Err(error) => panic!("no line with '{text}' ({error}); the lines are {seen:?}"),
             }
         }
     }
@@ -78,7 +78,7 @@ impl Gateway {
         self.child.wait().unwrap()
     }
 
-    /// Resident memory in KiB, and the most it ever was.
+    /// Resident memory in KiB, and its maximum so far.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let field = |name: &str| {
@@ -97,7 +97,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Runs the command to its end.
+/// Runs the command until it exits.
 pub(crate) fn fcgipm(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
         .args(arguments)
@@ -108,24 +108,24 @@ pub(crate) fn fcgipm(arguments: &[&str], input: &[u8]) -> Output {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // It may end without reading its input.
+    // It may exit without reading its input.
     let writer = thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     output
 }
 
-/// A fresh file with these bytes.
+/// A new file with these bytes.
 pub(crate) fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     file
 }
 
-/// All that is left of a stream.
+/// The rest of a stream.
 pub(crate) fn drain(mut stream: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A reset is an end too; what came before it is what counts.
+    // A reset counts as an end.
     let _ = stream.read_to_end(&mut bytes);
     bytes
 }

@@ -1,4 +1,4 @@
-//! What becomes of the header that an application sends.
+//! The response header of an application, and the one of the gateway.
 
 use fcgipm::wire::RecordType;
 
@@ -6,7 +6,7 @@ use crate::application::Application;
 use crate::process::Gateway;
 use crate::web;
 
-/// A gateway before an application that answers with these bytes.
+/// A gateway for an application that answers with these bytes.
 fn answered_with(bytes: &'static [u8]) -> (Application, Gateway) {
     let application = Application::answering(move |_, conversation| {
         conversation.stdin();
@@ -50,7 +50,7 @@ fn two_hundred_response_headers_arrive_in_order() {
 }
 
 #[test]
-fn a_header_may_be_split_over_records_anywhere() {
+fn a_header_may_be_split_into_records_anywhere() {
     let application = Application::start(|mut conversation| {
         conversation.request();
         conversation.stdin();
@@ -66,7 +66,7 @@ fn a_header_may_be_split_over_records_anywhere() {
 }
 
 #[test]
-fn head_is_answered_with_the_header_alone() {
+fn head_is_answered_with_only_the_header() {
     let (_application, gateway) = answered_with(b"Content-Length: 5\nX-A: b\n\nhello");
     let response = web::request(&gateway.http, "HEAD", "/", &[], b"");
     assert_eq!(response.status, 200);
@@ -102,7 +102,7 @@ fn no_content_and_not_modified_have_no_body() {
 }
 
 #[test]
-fn a_location_elsewhere_redirects_the_client() {
+fn an_absolute_location_redirects_the_client() {
     let (_application, gateway) = answered_with(b"Location: http://example.org/\n\n");
     let response = web::get(&gateway.http, "/");
     assert_eq!(response.status, 302);
@@ -112,7 +112,7 @@ fn a_location_elsewhere_redirects_the_client() {
 }
 
 #[test]
-fn a_local_location_is_followed_inside_and_a_loop_ends() {
+fn a_local_location_is_followed_internally_without_endless_loops() {
     let application = Application::answering(|request, conversation| {
         let body = conversation.stdin();
         match request.get("PATH_INFO") {
@@ -137,7 +137,7 @@ fn a_local_location_is_followed_inside_and_a_loop_ends() {
 }
 
 #[test]
-fn what_the_application_writes_to_stderr_is_logged_by_line_and_request() {
+fn stderr_of_the_application_is_logged_by_line_with_the_request() {
     let application = Application::start(|mut conversation| {
         conversation.request();
         conversation.stdin();

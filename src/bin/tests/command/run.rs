@@ -1,4 +1,4 @@
-//! `fcgipm run`: programs under a manager, seen from outside.
+//! `fcgipm run`: programs under a manager.
 
 mod adopted;
 mod checking;
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 use crate::process::{LIMIT, fcgipm};
 
-/// `fcgipm run`; killed with the test, and all that it started with it.
+/// A running `fcgipm run`. It is killed with the test, together with all that it has started.
 pub(crate) struct Run {
     pub(crate) folder: TempDir,
     child: Child,
@@ -63,7 +63,7 @@ impl Run {
         Self::start_by(folder, &[], arguments, environment)
     }
 
-    /// The command is started by another one, which ends in its place.
+    /// Starts the command by another one, which executes it.
     pub(crate) fn start_by(
         folder: TempDir,
         prefix: &[&str],
@@ -79,8 +79,8 @@ impl Run {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Command {
-        // What is ignored stays ignored, as after nohup(1): whether the tests run under one must
-        // not matter.
+        // Signals that the test run ignores, as under nohup(1), would be ignored by the command
+        // too.
         let mut command = Command::new("env");
         command
             .arg("--default-signal=HUP,INT,QUIT,TERM")
@@ -126,7 +126,7 @@ impl Run {
         self.child.id()
     }
 
-    /// Waits for a line that contains the text. Each line is checked once.
+    /// Waits for the next line that contains the text.
     pub(crate) fn line(&mut self, text: &str) -> String {
         loop {
             match self.lines.recv_timeout(LIMIT) {
@@ -153,7 +153,7 @@ impl Run {
         }
     }
 
-    /// The pid of the next worker that is ready.
+    /// Waits for the next worker that is ready, and returns its pid.
     pub(crate) fn ready(&mut self) -> u32 {
         pid_in(&self.line(") ready"))
     }
@@ -166,7 +166,7 @@ impl Run {
         crate::managed::signal(name, self.pid());
     }
 
-    /// Its end, and every line.
+    /// Waits until it has exited, and returns its status and all lines.
     pub(crate) fn end(&mut self) -> (ExitStatus, &[String]) {
         while let Ok(line) = self.lines.recv_timeout(LIMIT) {
             self.seen.push(line);
@@ -175,7 +175,7 @@ impl Run {
         (self.child.wait().unwrap(), &self.seen)
     }
 
-    /// Stops it by TERM; it ends well.
+    /// Stops it by SIGTERM, which must succeed.
     pub(crate) fn stop(&mut self) -> &[String] {
         self.signal("TERM");
         let (status, lines) = self.end();
@@ -183,7 +183,7 @@ impl Run {
         lines
     }
 
-    /// One request, which is answered.
+    /// Sends a request, which must be answered.
     pub(crate) fn call(&self) -> String {
         call(&self.address())
     }
@@ -210,20 +210,20 @@ pub(crate) fn call(address: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The pid of the worker that a line is about.
+/// The pid of the worker in a line.
 pub(crate) fn pid_in(line: &str) -> u32 {
     let (_, rest) = line.split_once("worker (pid ").unwrap();
     rest.split_once(')').unwrap().0.parse().unwrap()
 }
 
-/// The C example of this library, which becomes a worker of the manager that starts it.
+/// The C example, which is a worker on this library.
 pub(crate) fn hello() -> String {
     let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/examples/hello");
     assert!(hello.exists(), "run `make build` first");
     hello.to_str().unwrap().to_owned()
 }
 
-/// The C program without a library; compiled once per process.
+/// The C program without a library, compiled once per process.
 pub(crate) fn plain() -> String {
     static DONE: Mutex<Option<PathBuf>> = Mutex::new(None);
     let mut done = DONE.lock().unwrap();
@@ -252,7 +252,7 @@ pub(crate) fn plain() -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// A shell script in a folder, put there in one step: somebody may be about to execute it.
+/// Writes a shell script into a folder, atomically, since a worker may be about to execute it.
 pub(crate) fn script(folder: &TempDir, text: &str) -> String {
     let (new, path) = (folder.path().join("new"), folder.path().join("program"));
     fs::write(&new, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -268,7 +268,7 @@ pub(crate) fn fifo(folder: &TempDir) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Waits until a process that is not a child of this one has exited; a zombie counts as exited.
+/// Waits until a process that is not a child of this one has exited. A zombie counts as exited.
 pub(crate) fn wait_until_exited(pid: u32) {
     let until = Instant::now() + LIMIT;
     while fs::read_to_string(format!("/proc/{pid}/stat"))

@@ -1,4 +1,4 @@
-//! What `fcgipm status` tells of a real manager and its workers, and when it has nothing to tell.
+//! `fcgipm status` of a real manager and its workers, and its errors.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -32,7 +32,7 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&shown(&[arguments, &["--json"]].concat())).unwrap()
 }
 
-/// It says this on standard error, and nothing else anywhere.
+/// It fails with this reason, and prints nothing else.
 fn assert_refused(arguments: &[&str], reason: &str) {
     let output = status(arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -83,7 +83,7 @@ fn every_worker_is_shown_with_its_request() {
     assert!(table.contains("3 ready (2 idle, 1 busy)"), "{table}");
     drop(gate);
     assert!(client.wait().unwrap().success());
-    // The client has its answer a moment before the worker says so.
+    // The client may have its answer before the worker reports that.
     let until = Instant::now() + LIMIT;
     let report = loop {
         let report = json(&[&pool.pid_file()]);
@@ -98,13 +98,13 @@ fn every_worker_is_shown_with_its_request() {
 }
 
 #[test]
-fn it_answers_when_the_manager_and_every_worker_are_stopped() {
+fn status_works_when_the_manager_and_all_workers_are_stopped() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let pool = Pool::start(listener, 2);
     let (mut client, _gate) = pool.paused(&address, "/pause");
     pool.stop_all();
-    // They are in the queue when connect(2) returns.
+    // They are in the queue after connect(2) returns.
     let queued = [(); 3].map(|()| TcpStream::connect(&address).unwrap());
     let report = json(&[&pool.pid_file()]);
     assert_eq!(report["accept_queue"], 3);
@@ -124,7 +124,7 @@ fn connections_that_wait_on_a_unix_socket_are_counted() {
 }
 
 #[test]
-fn garbage_in_a_page_is_a_worker_of_which_nothing_is_known() {
+fn a_worker_with_an_invalid_page_is_shown_without_details() {
     let (pool, _socket, _) = Pool::on_unix(2);
     pool.stop_all();
     let [bad, good] = pool.workers[..] else {
@@ -159,7 +159,7 @@ fn garbage_in_a_page_is_a_worker_of_which_nothing_is_known() {
 }
 
 #[test]
-fn a_uri_of_control_characters_reaches_no_terminal() {
+fn control_characters_of_a_uri_are_not_printed() {
     let (pool, _socket, address) = Pool::on_unix(1);
     let client = UnixStream::connect(&address).unwrap();
     let mut pairs = Vec::new();
@@ -190,7 +190,7 @@ fn a_uri_of_control_characters_reaches_no_terminal() {
 }
 
 #[test]
-fn how_a_worker_ended_stays_in_sight() {
+fn the_exit_of_a_worker_remains_visible() {
     let (pool, _socket, _) = Pool::on_unix(1);
     signal("KILL", pool.workers[0]);
     let successor = pool.ready();
@@ -221,7 +221,7 @@ fn how_a_worker_ended_stays_in_sight() {
 }
 
 #[test]
-fn a_manager_is_found_by_whatever_names_it() {
+fn a_manager_is_found_by_pid_pid_file_and_address() {
     let (pool, socket, path) = Pool::on_unix(1);
     let unix = format!("unix:{path}");
     let dotted = format!("{}/./socket", socket.path().display());
@@ -234,7 +234,7 @@ fn a_manager_is_found_by_whatever_names_it() {
     ] {
         assert_eq!(json(&[target])["manager"], pool.pid(), "{target}");
     }
-    // As an operator stands in the folder of the socket, or of the pid file.
+    // Relative to the folder of the socket or of the pid file.
     for (folder, target) in [(socket.path(), "socket"), (pool.folder.path(), "pid")] {
         let output = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
             .args(["status", target])
@@ -259,7 +259,7 @@ fn a_manager_is_found_by_whatever_names_it() {
 }
 
 #[test]
-fn what_is_not_a_manager_is_refused_with_the_reason() {
+fn targets_that_are_not_managers_are_refused_with_the_reason() {
     let (pool, _socket, _) = Pool::on_unix(1);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -280,7 +280,7 @@ fn what_is_not_a_manager_is_refused_with_the_reason() {
     );
     let errors = status(&[&own]).stderr;
     assert_eq!(String::from_utf8_lossy(&errors), line);
-    // No process has a number as large (proc(5), pid_max).
+    // Above the maximum pid (proc(5), pid_max).
     assert_refused(&["4194305"], "there is no process 4194305");
     let stale = file("stale", "4194305\n");
     assert_refused(
@@ -319,8 +319,9 @@ fn other_users_get_permission_denied() {
     let mut target = "1".to_owned();
     let root = fs::metadata(folder.path()).unwrap().uid() == 0;
     if root {
-        // Where anybody can run it. Not written by this process: what one test has open for
-        // writing, a child of another has, too, for a moment, and then it cannot be run (ETXTBSY).
+        // A copy that all users can execute. Another process writes it: a child of another test
+        // could inherit a descriptor that is open for writing, and executing it would fail with
+        // ETXTBSY.
         let copy = folder.path().join("fcgipm");
         let copied = Command::new("cp").args([&command, &copy]).status();
         assert!(copied.unwrap().success());
@@ -351,9 +352,9 @@ fn other_users_get_permission_denied() {
     }
 }
 
-/// It would be larger than a file may be: no reason to be killed by SIGXFSZ.
+/// The scoreboard exceeds the limit of the file size, which must not kill the manager by SIGXFSZ.
 #[test]
-fn a_manager_that_may_write_no_large_file_manages_unseen() {
+fn a_manager_with_a_low_limit_of_file_size_runs_without_a_scoreboard() {
     let folder = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
     let script = "ulimit -f 1000 && exec \"$0\" fd:0";

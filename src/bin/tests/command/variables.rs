@@ -1,10 +1,10 @@
-//! What the application learns about a request.
+//! The parameters of a request.
 
 use crate::application::{Application, Request};
 use crate::process::Gateway;
 use crate::web;
 
-/// An application that answers with all its parameters, one a line.
+/// An application that answers with all its parameters, one per line.
 fn printing() -> Application {
     Application::answering(|request: &Request, conversation| {
         conversation.stdin();
@@ -22,7 +22,7 @@ fn has(text: &str, line: &str) -> bool {
 }
 
 #[test]
-fn a_request_arrives_with_the_variables_of_cgi() {
+fn a_request_has_the_variables_of_cgi() {
     let application = printing();
     let gateway = Gateway::to(&application.address, &[]);
     let (_, port) = gateway.http.rsplit_once(':').unwrap();
@@ -78,7 +78,7 @@ fn a_request_arrives_with_the_variables_of_cgi() {
 }
 
 #[test]
-fn a_request_without_body_has_no_content_length_and_always_a_query_string() {
+fn a_request_without_a_body_has_no_content_length_but_a_query_string() {
     let application = printing();
     let gateway = Gateway::to(&application.address, &[]);
     let text = web::get(&gateway.http, "/").text();
@@ -88,7 +88,7 @@ fn a_request_without_body_has_no_content_length_and_always_a_query_string() {
 }
 
 #[test]
-fn options_place_the_application_and_have_the_last_word() {
+fn options_set_paths_and_override_variables() {
     let application = printing();
     let gateway = Gateway::to(
         &application.address,

@@ -1,4 +1,4 @@
-//! An HTTP client that shows everything and hides nothing.
+//! A simple HTTP client that shows the complete response.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -6,13 +6,13 @@ use std::thread;
 
 use crate::process::{LIMIT, drain};
 
-/// A response, read until the server closed the connection.
+/// A response, read until the server closes the connection.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
-    /// Whether the body's framing was complete.
+    /// Whether the body is complete by its framing.
     pub(crate) complete: bool,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn get(http: &str, path: &str) -> Response {
     request(http, "GET", path, &[], b"")
 }
 
-/// A request with a body of known length, or none when it is empty.
+/// Sends a request, with a body of known length unless it is empty.
 pub(crate) fn request(
     http: &str,
     method: &str,
@@ -59,7 +59,7 @@ pub(crate) fn request(
     send(http, &[format!("{head}\r\n").as_bytes(), body].concat())
 }
 
-/// Sends bytes and reads the response at the same time.
+/// Sends bytes, and reads the response at the same time.
 pub(crate) fn send(http: &str, bytes: &[u8]) -> Response {
     let stream = connect(http);
     let mut sender = stream.try_clone().unwrap();

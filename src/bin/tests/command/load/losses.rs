@@ -1,4 +1,4 @@
-//! Every kind of loss, counted exactly.
+//! Every kind of loss is counted exactly.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
@@ -14,10 +14,10 @@ use nix::sys::socket::{
 use super::{GOOD, good, load, lost, numbered};
 use crate::application::{Application, Conversation};
 
-/// How a request that meets it is counted, and what the application does.
+/// The kind of the loss, and the behavior of the application.
 type Misbehaviour = (&'static str, fn(&mut Conversation));
 
-/// One misbehaviour after another; one request meets each.
+/// Each kind of misbehavior occurs for one request.
 const MISBEHAVIOURS: [Misbehaviour; 19] = [
     ("", good),
     ("before", |_| {}),
@@ -78,7 +78,7 @@ const MISBEHAVIOURS: [Misbehaviour; 19] = [
 ];
 
 #[test]
-fn every_kind_of_loss_is_counted_as_what_it_is() {
+fn every_kind_of_loss_is_counted_by_kind() {
     let (application, _) = numbered(|number, conversation| MISBEHAVIOURS[number].1(conversation));
     let total = MISBEHAVIOURS.len().to_string();
     let options = ["-n", &total, "--expect", "Hello", "--timeout", "1"];
@@ -114,8 +114,11 @@ fn a_refused_connection_is_reported_with_the_system_error() {
         assert_eq!(loaded.counts(), (0, lost(&[("refused", 3)])));
         loaded.json()["refused_by_errno"].to_string()
     };
-    assert_eq!(refused(&Application::nowhere()), r#"{"ECONNREFUSED":3}"#);
-    assert_eq!(refused("@nobody-listens-here"), r#"{"ECONNREFUSED":3}"#);
+    assert_eq!(
+        refused(&Application::closed_address()),
+        r#"{"ECONNREFUSED":3}"#
+    );
+    assert_eq!(refused("@no-process-listens"), r#"{"ECONNREFUSED":3}"#);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
@@ -149,8 +152,8 @@ fn a_full_listen_queue_refuses() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_the_request_is_before() {
-    // Input that is left unread makes a close a reset.
+fn a_reset_within_the_request_counts_as_before() {
+    // Closing with unread input resets the connection.
     let application = Application::start(|mut conversation| {
         conversation.record();
     });
@@ -160,7 +163,7 @@ fn a_reset_in_the_middle_of_the_request_is_before() {
 }
 
 #[test]
-fn a_reset_behind_the_response_is_noticed_while_the_next_request_runs() {
+fn a_reset_after_the_response_is_noticed_while_the_next_request_runs() {
     let (sender, receiver) = channel();
     let (sender, receiver) = (Mutex::new(Some(sender)), Mutex::new(receiver));
     let application = Application::start(move |mut conversation| {

@@ -1,4 +1,4 @@
-//! What is sent, and how what comes back is read.
+//! Requests, and how responses are read.
 
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, TcpListener};
@@ -13,7 +13,7 @@ use fcgipm::wire::{EndRequest, RecordType};
 use super::{GOOD, finish, good, load, numbered, start};
 use crate::application::{Application, Conversation, Request};
 
-/// The first request that arrives with these options, and its body.
+/// The first request with these options, and its body.
 fn sent(options: &[&str]) -> (Request, Vec<u8>) {
     let (sender, requests) = channel();
     let sender = Mutex::new(sender);
@@ -23,7 +23,7 @@ fn sent(options: &[&str]) -> (Request, Vec<u8>) {
         };
         let body = conversation.stdin();
         good(&mut conversation);
-        // Only the first one is waited for.
+        // Only the first one is received.
         let _ = sender.lock().unwrap().send((request, body));
     });
     let loaded = load(&application.address, &[options, &["-n", "1"]].concat());
@@ -32,7 +32,7 @@ fn sent(options: &[&str]) -> (Request, Vec<u8>) {
 }
 
 #[test]
-fn a_request_looks_like_a_web_servers() {
+fn a_request_has_the_parameters_of_a_web_server() {
     let (request, body) = sent(&["--uri", "/a%20b?c=d"]);
     assert!(!request.keep);
     assert_eq!(request.role, 1);
@@ -52,7 +52,7 @@ fn a_request_looks_like_a_web_servers() {
 }
 
 #[test]
-fn parameters_are_as_many_and_as_named_as_was_asked_for() {
+fn parameters_have_the_requested_number_and_names() {
     let (request, _) = sent(&[
         "-p",
         "SCRIPT_FILENAME=/x.php",
@@ -81,7 +81,7 @@ fn parameters_are_as_many_and_as_named_as_was_asked_for() {
 }
 
 #[test]
-fn a_body_arrives_whole() {
+fn a_body_arrives_completely() {
     for (size, bytes) in [("0", 0), ("5", 5), ("70k", 70 << 10), ("3m", 3 << 20)] {
         let (request, body) = sent(&["--body", size]);
         assert_eq!(request.get("REQUEST_METHOD"), Some("POST"));
@@ -92,7 +92,7 @@ fn a_body_arrives_whole() {
 }
 
 #[test]
-fn a_body_is_what_a_file_holds() {
+fn a_body_can_be_the_content_of_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for content in [&b""[..], b"one line\nand another\n", &[7; 100_000]] {
         std::fs::write(file.path(), content).unwrap();
@@ -107,12 +107,12 @@ fn a_body_is_what_a_file_holds() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_does_not_hide_the_response() {
-    // More than any socket buffer holds; the client continues on a connection of its own.
+fn an_unread_body_does_not_hide_the_response() {
+    // It does not fit into a socket buffer. The client continues on a new connection.
     let application = Application::start(|mut conversation| {
         conversation.request();
         good(&mut conversation);
-        // Open and unread to the end of the tests' process.
+        // Open and unread until the test exits.
         loop {
             thread::park();
         }
@@ -125,7 +125,7 @@ fn a_body_that_nobody_reads_does_not_hide_the_response() {
     }
 }
 
-/// How many bytes arrive at first, and at all, in each of the requests.
+/// The number of bytes that arrive first, and in total, for each request.
 fn segments(options: &[&str]) -> Vec<(usize, usize)> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -136,7 +136,7 @@ fn segments(options: &[&str]) -> Vec<(usize, usize)> {
         let mut bytes = vec![0; 64 * 1024];
         let first = stream.read(&mut bytes).unwrap();
         let mut all = first;
-        // An empty STDIN record is what ends a request.
+        // A request ends with an empty STDIN record.
         while !bytes[..all].ends_with(&[1, 5, 0, 1, 0, 0, 0, 0]) {
             all += stream.read(&mut bytes[all..]).unwrap();
         }
@@ -153,19 +153,19 @@ fn segments(options: &[&str]) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn parameters_arrive_in_two_segments_when_they_shall() {
+fn with_split_parameters_arrive_in_two_segments() {
     let whole = segments(&[]);
     assert!(whole.iter().all(|(first, all)| first == all), "{whole:?}");
     let halves = segments(&["--split", "500"]);
     assert_eq!(halves[0], halves[1]);
     let (first, all) = halves[0];
-    // Behind BEGIN_REQUEST and the header of PARAMS, before its end.
+    // After BEGIN_REQUEST and the header of PARAMS, and before its end.
     assert!(first > 24 && first < all - 16, "{halves:?}");
     assert_eq!(all, whole[0].1);
 }
 
 #[test]
-fn keep_alive_connections_are_used_again_and_others_are_not() {
+fn keep_alive_connections_are_reused_and_others_are_not() {
     let (application, count) = numbered(|_, conversation| good(conversation));
     let loaded = load(&application.address, &["-c", "4", "-n", "400", "--keep"]);
     assert_eq!(loaded.counts(), (400, Vec::new()));
@@ -225,7 +225,7 @@ fn a_huge_response_is_not_stored() {
     let child = start(&application.address, &["-n", "1", "--expect", "y"]);
     pid.set(child.id()).unwrap();
     let loaded = finish(child);
-    // The text is looked for to the end, and is not there.
+    // The response is searched to its end, without a match.
     assert_eq!(loaded.json()["lost_by_kind"]["content"], 1);
     assert!(loaded.out.contains("--expect"), "{}", loaded.out);
     let status = most.recv().unwrap();
@@ -235,7 +235,7 @@ fn a_huge_response_is_not_stored() {
 }
 
 #[test]
-fn every_kind_of_address_is_reached() {
+fn every_kind_of_address_works() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let name = format!("fcgipm-load-{}", std::process::id());
@@ -263,7 +263,7 @@ fn every_kind_of_address_is_reached() {
             loaded.out
         );
     }
-    // Only ::1 listens: a refusal by 127.0.0.1 is no loss while there is another address.
+    // Only ::1 listens. A refusal by 127.0.0.1 does not count as a loss if another address works.
     let (listener, port) = (0..100)
         .map(|_| Application::taken_port())
         .find_map(|port| Some((TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok()?, port)))

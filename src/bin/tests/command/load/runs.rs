@@ -1,4 +1,4 @@
-//! When a run ends, and what it says then.
+//! When a run ends, and what it reports.
 
 use std::process::{Child, Command};
 use std::sync::Mutex;
@@ -15,8 +15,8 @@ fn signal(child: &Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Waits until a process has taken the signals that were sent to it and all its threads sleep
-/// again: by then it has done what it does about a signal.
+/// Waits until a process has no pending signals and all its threads sleep again, so it has handled
+/// the signals.
 fn until_signal_is_handled(child: &Child) {
     let threads = format!("/proc/{}/task", child.id());
     let is_idle = |status: &str| {
@@ -30,7 +30,7 @@ fn until_signal_is_handled(child: &Child) {
     loop {
         let threads = std::fs::read_dir(&threads).unwrap().flatten();
         let statuses = threads.map(|thread| std::fs::read_to_string(thread.path().join("status")));
-        // A thread that has exited by now has no CPU time.
+        // An exited thread has no CPU time.
         if statuses.flatten().all(|status| is_idle(&status)) {
             return;
         }
@@ -39,7 +39,7 @@ fn until_signal_is_handled(child: &Child) {
 }
 
 #[test]
-fn a_run_makes_exactly_as_many_requests_as_it_shall() {
+fn a_run_sends_exactly_the_requested_number_of_requests() {
     let (application, count) = numbered(|_, conversation| good(conversation));
     for (options, requests) in [
         (&["-c", "8", "-n", "1003", "--keep"][..], 1003),
@@ -55,7 +55,7 @@ fn a_run_makes_exactly_as_many_requests_as_it_shall() {
 }
 
 #[test]
-fn a_run_of_some_time_stops_and_answers_for_each_request_that_began() {
+fn a_timed_run_stops_and_counts_each_request_that_began() {
     let (application, count) = numbered(|_, conversation| good(conversation));
     let loaded = load(&application.address, &["-c", "4", "-t", "0.5", "--keep"]);
     let (ok, lost) = loaded.counts();
@@ -66,8 +66,8 @@ fn a_run_of_some_time_stops_and_answers_for_each_request_that_began() {
     let time = loaded.json()["time"].as_f64().unwrap();
     assert!((0.5..30.0).contains(&time), "{time}");
 
-    // Nobody there: the clients rest between their attempts, and the run ends all the same.
-    let address = crate::application::Application::nowhere();
+    // The address is closed: the clients pause between their attempts, and the run still ends.
+    let address = crate::application::Application::closed_address();
     let loaded = load(&address, &["-c", "2", "-t", "0.3"]);
     let (ok, lost) = loaded.counts();
     assert_eq!(ok, 0);
@@ -98,7 +98,7 @@ fn a_signal_ends_the_run_and_the_counts_are_printed() {
 }
 
 #[test]
-fn a_request_that_is_under_way_when_a_signal_comes_may_end() {
+fn an_active_request_may_finish_after_a_signal() {
     let (sender, asked) = channel();
     let (answer, may_answer) = channel();
     let (sender, may_answer) = (Mutex::new(sender), Mutex::new(may_answer));
@@ -119,7 +119,7 @@ fn a_request_that_is_under_way_when_a_signal_comes_may_end() {
 }
 
 #[test]
-fn the_text_begins_with_a_line_for_scripts() {
+fn the_report_begins_with_a_line_for_scripts() {
     let (application, _) = numbered(|number, conversation| match number {
         3 => conversation.disconnect(),
         _ => good(conversation),
@@ -147,7 +147,7 @@ fn the_text_begins_with_a_line_for_scripts() {
 }
 
 #[test]
-fn the_longest_silence_is_measured_and_placed() {
+fn the_longest_silence_is_measured_with_its_position() {
     let pause = Duration::from_millis(300);
     let (application, _) = numbered(move |number, conversation| {
         if number == 5 {

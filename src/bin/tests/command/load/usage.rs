@@ -1,4 +1,4 @@
-//! What is refused before anything is sent.
+//! Options that are refused before a request is sent.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::load;
 use crate::process::fcgipm;
 
 #[test]
-fn bad_usage_is_status_2_and_names_the_option_and_the_value() {
+fn a_usage_error_has_status_2_and_names_the_option_and_the_value() {
     for (options, words) in [
         (&["-n", "5", "-t", "1"][..], &["--requests", "--time"][..]),
         (&["-n", "0"], &["--requests", "0"]),
@@ -55,7 +55,7 @@ fn bad_usage_is_status_2_and_names_the_option_and_the_value() {
 }
 
 #[test]
-fn the_soft_limit_of_descriptors_is_raised_where_that_is_enough() {
+fn the_soft_limit_of_descriptors_is_raised_if_that_is_enough() {
     let script = "ulimit -Sn 64 && exec \"$0\" load -c 100 -n 100 @nobody-listens-here";
     let output = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_fcgipm")])

@@ -1,4 +1,4 @@
-//! As PID 1 or a subreaper, to which the orphans of its programs come.
+//! `fcgipm run` as PID 1 or as a subreaper, which adopts the orphans of its programs.
 
 use std::os::unix::process::CommandExt as _;
 use std::time::Instant;
@@ -18,7 +18,7 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The command, which unshare(1) has started.
+/// The pid of the command that unshare(1) has started.
 fn pid_1(run: &Run) -> u32 {
     let [command] = children(run.pid())[..] else {
         panic!("the command is the only child of unshare");
@@ -30,7 +30,7 @@ fn name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
 }
 
-/// Waits until none of the orphans is a process's child, zombies included.
+/// Waits until a process has no orphans as children, including zombies.
 fn wait_for_orphans(pid: u32) {
     let until = Instant::now() + LIMIT;
     loop {
@@ -47,7 +47,7 @@ fn wait_for_orphans(pid: u32) {
 }
 
 /// A program that creates ten short-lived orphans before it serves.
-fn littering() -> String {
+fn with_orphans() -> String {
     let orphan = "sh -c 'sleep 0.02 & :'\n";
     format!(
         "{}echo littered >&2\nexec {} fd:0",
@@ -57,9 +57,9 @@ fn littering() -> String {
 }
 
 #[test]
-fn the_orphans_of_programs_are_reaped_and_the_status_of_no_worker_is_lost() {
+fn the_orphans_of_programs_are_reaped_without_losing_the_status_of_workers() {
     let folder = tempfile::tempdir().unwrap();
-    let program = script(&folder, &littering());
+    let program = script(&folder, &with_orphans());
     let mut run = Run::pool_by(folder, &PID_1, &["--workers", "3"], &[&program], &[]);
     let mut before = run.ready_ones(3);
     let manager = pid_1(&run);
@@ -86,9 +86,9 @@ fn the_orphans_of_programs_are_reaped_and_the_status_of_no_worker_is_lost() {
 }
 
 #[test]
-fn with_several_pools_the_process_above_reaps() {
+fn with_several_pools_the_parent_process_reaps() {
     let folder = tempfile::tempdir().unwrap();
-    let program = script(&folder, &littering());
+    let program = script(&folder, &with_orphans());
     let place = folder.path().display();
     let mut text = String::new();
     for name in ["one", "two"] {
@@ -119,7 +119,7 @@ enum Reaper {
 }
 
 impl Reaper {
-    /// Starts the command, and waits for its first worker; returns the command's pid, too.
+    /// Starts the command, and waits for its first worker. Returns the pid of the command as well.
     fn start(
         self,
         folder: tempfile::TempDir,
@@ -146,7 +146,7 @@ impl Reaper {
     }
 }
 
-/// The processes below one, those included that have ended and were not reaped.
+/// The descendants of a process, including zombies.
 fn below(pid: u32) -> Vec<u32> {
     // It may have exited.
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -156,7 +156,7 @@ fn below(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Waits until a process has ended and its parent has waited for it.
+/// Waits until a process has exited and was reaped.
 fn wait_until_reaped(pid: u32) {
     let until = Instant::now() + LIMIT;
     while let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
@@ -165,8 +165,8 @@ fn wait_until_reaped(pid: u32) {
     }
 }
 
-/// Waits until there are the four processes of [`with_family`] below the command: the worker is the
-/// first.
+/// Waits until the four processes of [`with_family`] run below the command. The first is the
+/// worker.
 fn family_below(command: u32) -> [u32; 4] {
     let until = Instant::now() + LIMIT;
     loop {
@@ -184,8 +184,8 @@ fn family_below(command: u32) -> [u32; 4] {
     }
 }
 
-/// A program that, when it is first started, has a child, which has a child, and one more process
-/// in its group whose parent has ended.
+/// A program that at its first start has a child and a grandchild, and another process in its group
+/// whose parent has exited.
 fn with_family(folder: &tempfile::TempDir) -> String {
     let begun = folder.path().join("begun");
     let text = format!(
@@ -199,8 +199,8 @@ fn with_family(folder: &tempfile::TempDir) -> String {
 }
 
 #[test]
-fn all_that_a_killed_worker_started_is_reaped_and_the_pool_continues() {
-    // With the file alone the manager has a process above it, and that one reaps.
+fn all_descendants_of_a_killed_worker_are_reaped_and_the_pool_continues() {
+    // With a file, the parent of the manager reaps.
     for tail in [&["--pool", "one"][..], &[]] {
         for reaper in [Reaper::Pid1, Reaper::Subreaper] {
             let what = format!("{reaper:?} {tail:?}");
@@ -216,7 +216,7 @@ fn all_that_a_killed_worker_started_is_reaped_and_the_pool_continues() {
             let (mut run, command) = reaper.start(folder, &arguments, &[("HELLO_GATE", &gate)]);
             let family = family_below(command);
             let [child] = children(family[0])[..] else {
-                panic!("{what}: the worker has one child");
+                panic!("{what}: not one child of the worker");
             };
             assert_eq!(children(child).len(), 1, "{what}");
             let adopted = children(command);
@@ -228,7 +228,7 @@ fn all_that_a_killed_worker_started_is_reaped_and_the_pool_continues() {
             assert!(output.contains("took too long"), "{what}: {output}");
             run.lines_with("killed by SIGKILL", 1);
             family.into_iter().for_each(wait_until_reaped);
-            // Its successor, which may have been faster.
+            // The replacement may be started already.
             run.lines_with(") ready", 2);
             assert!(call(&address).contains("Hello"), "{what}");
             signal("HUP", command);

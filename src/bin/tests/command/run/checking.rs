@@ -1,4 +1,4 @@
-//! Mistakes are all reported, and nothing is started.
+//! All mistakes in the options and the file are reported, and nothing is started.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::plain;
 use crate::process::fcgipm;
 
-/// Runs the command in a folder of its own; its status and the lines that it wrote.
+/// Runs the command in its own folder, and returns its status and its lines.
 fn lines(arguments: &[&str]) -> (Option<i32>, Vec<String>) {
     let output = fcgipm(&[&["run"], arguments].concat(), b"");
     assert!(output.stdout.is_empty());
@@ -42,7 +42,7 @@ fn good(folder: &TempDir, socket: &str) -> String {
     )
 }
 
-/// With and without --check it is all of these lines, and no socket is there.
+/// With and without --check it reports these lines, and creates no socket.
 fn assert_mistakes(folder: &TempDir, file: &str, wanted: &[&str]) {
     for check in [&[][..], &["--check"]] {
         let (status, lines) = lines(&[&["--config", file], check].concat());
@@ -162,7 +162,7 @@ fn every_mistake_of_every_pool_is_reported() {
         );
     }
     assert_eq!(lines.len(), wanted.len(), "{lines:#?}");
-    // They are found without --check; with it, it is the same.
+    // With and without --check.
     assert_eq!(
         self::lines(&["--config", &file, "--check"]),
         (status, lines)
@@ -195,7 +195,7 @@ fn several_mistakes_in_the_text_of_a_file_are_reported_together() {
 }
 
 #[test]
-fn what_is_right_is_found_right_and_started_all_the_same_only_without_check() {
+fn a_correct_file_is_started_only_without_check() {
     let folder = tempfile::tempdir().unwrap();
     let file = pools(
         &folder,
@@ -253,7 +253,7 @@ fn the_command_line_is_checked_as_a_whole() {
 }
 
 #[test]
-fn a_name_alone_is_not_an_address_and_creates_no_file() {
+fn a_plain_name_is_not_an_address_and_creates_no_file() {
     let plain = plain();
     for (listen, says) in [
         ("foo", "for a socket file write './foo', for a port ':9005'"),
@@ -270,7 +270,7 @@ fn a_name_alone_is_not_an_address_and_creates_no_file() {
 }
 
 #[test]
-fn durations_are_taken_in_options_files_and_the_environment() {
+fn durations_are_accepted_in_options_files_and_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let more =
         "die_timeout = \"1h30m\"\nstart_timeout = \"5m\"\nrequest_timeout = 1.5\nstart_delay = 2";

@@ -1,10 +1,10 @@
-//! The limit of open files: what the manager needs for its workers, and what these get.
+//! The limit of open files: that of the manager, and that of its workers.
 
 use std::fs;
 
 use super::{Run, hello};
 
-/// Under these limits, soft and hard.
+/// Starts it under these limits, soft and hard.
 fn limited(limits: &str, options: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let limits = format!("--nofile={limits}");
@@ -23,15 +23,15 @@ fn limits(pid: u32) -> (u64, u64) {
     (number(), number())
 }
 
-/// The number that stands in a line behind some text.
-fn number_behind(line: &str, text: &str) -> u64 {
+/// The number after a text in a line.
+fn number_after(line: &str, text: &str) -> u64 {
     let (_, rest) = line.split_once(text).unwrap_or_else(|| panic!("{line}"));
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
     digits.unwrap().parse().unwrap()
 }
 
 #[test]
-fn the_manager_raises_its_soft_limit_and_the_workers_have_the_old_one() {
+fn the_manager_raises_its_soft_limit_and_workers_get_the_original_one() {
     for (options, of_worker) in [
         (&[][..], (64, 4_096)),
         (&["--rlimit-files", "100"], (100, 100)),
@@ -50,7 +50,7 @@ fn the_manager_raises_its_soft_limit_and_the_workers_have_the_old_one() {
             assert!(!lines.iter().any(|line| line.contains(bad)), "{lines:#?}");
         }
     }
-    // Where it suffices it stays as it is.
+    // A sufficient limit is not changed.
     let mut run = limited("1000:4096", &["--workers", "2"]);
     let worker = run.ready();
     assert_eq!([limits(run.pid()), limits(worker)], [(1_000, 4_096); 2]);
@@ -58,7 +58,7 @@ fn the_manager_raises_its_soft_limit_and_the_workers_have_the_old_one() {
 }
 
 #[test]
-fn with_too_low_a_hard_limit_it_does_not_start_and_prints_both_numbers() {
+fn with_a_hard_limit_that_is_too_low_it_does_not_start_and_prints_both_numbers() {
     for options in [
         &["--workers", "60"][..],
         &["--workers", "60", "--pm", "dynamic"],
@@ -68,7 +68,7 @@ fn with_too_low_a_hard_limit_it_does_not_start_and_prints_both_numbers() {
         assert_eq!((status.code(), lines.len()), (Some(1), 1), "{lines:#?}");
         let wanted = "fcgipm run: the manager of 60 workers may need ";
         assert!(lines[0].starts_with(wanted), "{lines:#?}");
-        assert!(number_behind(&lines[0], wanted) > 240, "{lines:#?}");
+        assert!(number_after(&lines[0], wanted) > 240, "{lines:#?}");
         let behind = "open files, but its hard limit (RLIMIT_NOFILE) is 64";
         assert!(lines[0].ends_with(behind), "{lines:#?}");
         let address = run.address();
@@ -77,10 +77,10 @@ fn with_too_low_a_hard_limit_it_does_not_start_and_prints_both_numbers() {
 }
 
 #[test]
-fn a_pool_grows_as_far_as_the_limit_goes_and_says_so() {
+fn a_pool_grows_up_to_the_limit_and_logs_that() {
     let mut run = limited("20:20", &["--workers", "2"]);
     let (_, lines) = run.end();
-    let needed = number_behind(&lines[0], "may need ");
+    let needed = number_after(&lines[0], "may need ");
     let mut run = limited(&format!("20:{needed}"), &["--workers", "2"]);
     run.ready_ones(2);
     run.signal("TTIN");
@@ -98,7 +98,7 @@ fn a_pool_grows_as_far_as_the_limit_goes_and_says_so() {
             .any(|line| line.contains("number of workers set to")),
         "{lines:#?}"
     );
-    // With room it grows.
+    // With a higher limit it grows.
     let mut run = limited(&format!("20:{}", needed + 10), &["--workers", "2"]);
     run.ready_ones(2);
     run.signal("TTIN");

@@ -1,4 +1,4 @@
-//! Programs that say nothing of themselves: what signals allow.
+//! Programs without the library, which are managed only by signals.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use super::{Run, fifo, plain, script, status, wait_until_exited};
 use crate::process::{LIMIT, fcgipm};
 
 #[test]
-fn it_is_ready_after_ready_delay_and_exits_by_stop_signal() {
+fn a_program_is_ready_after_ready_delay_and_exits_at_stop_signal() {
     for (options, signal) in [(&[][..], 15), (&["--stop-signal", "USR1"][..], 10)] {
         let options = [&["--workers", "2", "--ready-delay", "0.1"], options].concat();
         let mut run = Run::pool(&options, &[&plain(), "graceful"]);
@@ -38,7 +38,7 @@ fn it_is_ready_after_ready_delay_and_exits_by_stop_signal() {
 }
 
 #[test]
-fn one_that_finishes_its_request_loses_none() {
+fn a_program_that_finishes_its_request_at_the_signal_loses_none() {
     let folder = tempfile::tempdir().unwrap();
     let gate = fifo(&folder);
     let gate_is = format!("PLAIN_GATE={gate}");
@@ -60,7 +60,7 @@ fn one_that_finishes_its_request_loses_none() {
 }
 
 #[test]
-fn one_that_does_not_exit_is_killed_after_die_timeout() {
+fn a_program_that_does_not_exit_is_killed_after_die_timeout() {
     let options = ["--ready-delay", "0.1", "--die-timeout", "0.3"];
     let mut run = Run::pool(&options, &[&plain(), "deaf"]);
     let first = run.ready();
@@ -74,7 +74,7 @@ fn one_that_does_not_exit_is_killed_after_die_timeout() {
 }
 
 #[test]
-fn a_program_that_exits_immediately_ends_the_reload() {
+fn a_program_that_exits_immediately_fails_the_reload() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(&folder, &format!("exec {} graceful", plain()));
     let options = ["--workers", "2", "--ready-delay", "0.5"];
@@ -92,7 +92,7 @@ fn a_program_that_exits_immediately_ends_the_reload() {
 }
 
 #[test]
-fn one_that_never_lives_does_not_keep_the_manager_from_leaving() {
+fn a_program_that_always_exits_does_not_delay_the_stop() {
     let mut run = Run::pool(&["--workers", "2"], &["/bin/false"]);
     for _ in 0..4 {
         run.line("exited with status 1");
@@ -101,7 +101,7 @@ fn one_that_never_lives_does_not_keep_the_manager_from_leaving() {
 }
 
 #[test]
-fn it_is_ended_when_the_manager_is_killed() {
+fn a_program_is_stopped_when_the_manager_is_killed() {
     let options = ["--workers", "2", "--ready-delay", "0.1"];
     for mode in ["graceful", ""] {
         let mut run = Run::pool(&options, &[&plain(), mode]);
@@ -112,7 +112,7 @@ fn it_is_ended_when_the_manager_is_killed() {
 }
 
 #[test]
-fn signals_that_were_ignored_do_not_keep_it_from_leaving() {
+fn inherited_ignored_signals_do_not_prevent_the_exit_of_a_program() {
     let folder = tempfile::tempdir().unwrap();
     let address = super::address(&folder);
     let command = env!("CARGO_BIN_EXE_fcgipm");
@@ -130,17 +130,17 @@ fn signals_that_were_ignored_do_not_keep_it_from_leaving() {
         .unwrap();
     let until = Instant::now() + LIMIT;
     while UnixStream::connect(&address).is_err() {
-        assert!(Instant::now() < until, "nobody listens");
+        assert!(Instant::now() < until, "no process listens");
         thread::yield_now();
     }
-    // The answer comes from one that runs.
+    // A running program answers.
     super::call(&address);
     crate::managed::signal("TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
-fn what_it_accepts_is_not_counted_so_nothing_is_refused_and_the_log_says_so() {
+fn max_queue_age_has_no_effect_for_a_program_and_the_log_reports_that() {
     let folder = tempfile::tempdir().unwrap();
     let gate = fifo(&folder);
     let gate_is = format!("PLAIN_GATE={gate}");
@@ -160,7 +160,7 @@ fn what_it_accepts_is_not_counted_so_nothing_is_refused_and_the_log_says_so() {
     let call =
         |address: String| thread::spawn(move || fcgipm(&["call", "--to", &address, "/"], b""));
     let clients = [call(run.address()), call(run.address())];
-    // Longer than the limit is the scenario.
+    // The scenario: the request waits longer than the limit.
     thread::sleep(std::time::Duration::from_millis(300));
     let mut open = fs::File::options()
         .read(true)

@@ -1,4 +1,4 @@
-//! A log that nobody reads, or that takes nothing, stops nothing.
+//! A log that is not read, or cannot be written, does not stop the manager.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -21,14 +21,14 @@ use crate::managed::signal;
 use crate::process::{Gateway, LIMIT, fcgipm};
 use crate::web;
 
-/// `fcgipm run` with one worker, whose lines the test does not wait for; killed with the test.
+/// `fcgipm run` with one worker, without reading its lines. It is killed with the test.
 struct Pool {
     child: Child,
     folder: TempDir,
 }
 
 impl Pool {
-    /// Started by a shell, which does this first.
+    /// Started by a shell, which runs `first` before.
     fn start(stderr: Stdio, first: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = format!("{first} exec \"$0\" run --no-preload --listen \"$1\" -- \"$2\" fd:0");
@@ -47,7 +47,7 @@ impl Pool {
         address(&self.folder)
     }
 
-    /// Waits for an idle worker that is not this one.
+    /// Waits for an idle worker other than this one.
     fn worker(&self, but: u32) -> u32 {
         let until = Instant::now() + LIMIT;
         loop {
@@ -63,8 +63,8 @@ impl Pool {
         }
     }
 
-    /// A worker becomes ready, is killed, is replaced, and all of it stops.
-    fn works_and_stops(mut self) -> ExitStatus {
+    /// A worker becomes ready, is killed and replaced, and the manager stops.
+    fn assert_works(mut self) -> ExitStatus {
         let first = self.worker(0);
         signal("KILL", first);
         self.worker(first);
@@ -79,7 +79,7 @@ impl Pool {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < until, "TERM is ignored");
+            assert!(Instant::now() < until, "it does not stop");
             thread::yield_now();
         }
     }
@@ -95,7 +95,7 @@ impl Drop for Pool {
     }
 }
 
-/// Writes until nothing more is taken; how much was.
+/// Writes until the buffer is full, and returns the number of bytes.
 fn fill(fd: impl AsFd) -> usize {
     let set = |flags| fcntl(&fd, FcntlArg::F_SETFL(flags)).unwrap();
     set(OFlag::O_NONBLOCK);
@@ -119,40 +119,31 @@ fn full_pipe() -> (File, usize, OwnedFd) {
 #[test]
 fn a_manager_whose_log_is_full_continues() {
     let (_pipe, _, write) = full_pipe();
-    assert_eq!(
-        Pool::start(write.into(), "").works_and_stops().code(),
-        Some(0)
-    );
+    assert_eq!(Pool::start(write.into(), "").assert_works().code(), Some(0));
 
     let (near, _far) = UnixStream::pair().unwrap();
     fill(&near);
     let near = Stdio::from(OwnedFd::from(near));
-    assert_eq!(Pool::start(near, "").works_and_stops().code(), Some(0));
+    assert_eq!(Pool::start(near, "").assert_works().code(), Some(0));
 
     let terminal = nix::pty::openpty(None, None).unwrap();
     tcflow(&terminal.slave, FlowArg::TCOOFF).unwrap();
     let stderr = Stdio::from(terminal.slave);
-    assert_eq!(Pool::start(stderr, "").works_and_stops().code(), Some(0));
+    assert_eq!(Pool::start(stderr, "").assert_works().code(), Some(0));
 
     let (read, write) = nix::unistd::pipe().unwrap();
     drop(read);
-    assert_eq!(
-        Pool::start(write.into(), "").works_and_stops().code(),
-        Some(0)
-    );
+    assert_eq!(Pool::start(write.into(), "").assert_works().code(), Some(0));
 
     let full = File::options().write(true).open("/dev/full").unwrap();
-    assert_eq!(
-        Pool::start(full.into(), "").works_and_stops().code(),
-        Some(0)
-    );
+    assert_eq!(Pool::start(full.into(), "").assert_works().code(), Some(0));
 
     let closed = Pool::start(Stdio::null(), "exec 2>&-;");
-    assert_eq!(closed.works_and_stops().code(), Some(0));
+    assert_eq!(closed.assert_works().code(), Some(0));
 }
 
 #[test]
-fn lines_that_were_dropped_are_counted_in_the_next_one_that_gets_through() {
+fn dropped_lines_are_counted_in_the_next_line() {
     let (mut pipe, sum, write) = full_pipe();
     let mut pool = Pool::start(write.into(), "");
     pool.worker(0);
@@ -177,14 +168,14 @@ fn lines_that_were_dropped_are_counted_in_the_next_one_that_gets_through() {
 }
 
 #[test]
-fn a_terminal_gets_every_line_also_of_a_background_process_that_it_would_stop() {
+fn a_terminal_gets_every_line_even_of_a_background_process_with_tostop() {
     let terminal = nix::pty::openpty(None, None).unwrap();
     let mut modes = tcgetattr(&terminal.slave).unwrap();
     cfmakeraw(&mut modes);
     modes.local_flags |= nix::sys::termios::LocalFlags::TOSTOP;
     tcsetattr(&terminal.slave, SetArg::TCSANOW, &modes).unwrap();
     let mut master = File::from(terminal.master);
-    // In a session with this terminal, and in the background of it.
+    // In the background of a session with this terminal.
     let folder = tempfile::tempdir().unwrap();
     let script = format!(
         "set -m; \"$0\" run --no-preload --listen '{}' -- '{}' fd:0 & echo $! >&3; wait $!",
@@ -228,7 +219,7 @@ fn a_terminal_gets_every_line_also_of_a_background_process_that_it_would_stop() 
     signal("TERM", pid);
     until(": stopped");
     child.wait().unwrap();
-    // Nothing was taken for the order to have one worker less.
+    // SIGTTOU of the terminal was not taken for the order to stop a worker.
     let seen = String::from_utf8_lossy(&seen);
     assert!(
         !seen.contains("TTOU") && !seen.contains("dropped"),

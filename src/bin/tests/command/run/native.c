@@ -1,4 +1,4 @@
-/* A program on libfcgipm: answers with what a child that it starts sees of its manager. */
+/* A program on libfcgipm that answers with what its child process sees of the manager. */
 
 #include <stdint.h>
 #include <stdio.h>

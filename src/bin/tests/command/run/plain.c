@@ -1,11 +1,10 @@
-/* A FastCGI program that knows nothing of any library: it accepts on descriptor 0 and answers each
- * connection once.
+/* A FastCGI program without a library. It accepts on descriptor 0, and serves one request per connection.
  *
- *     plain graceful   TERM and USR1 let it finish its request, and then it ends with the signal's number
- *     plain deaf     it ignores TERM
- *     plain          signals do what they do by default
+ *     plain graceful   at TERM and USR1 it finishes its request, and exits with the number of the signal
+ *     plain deaf       it ignores TERM
+ *     plain            signals have their default action
  *
- * With PLAIN_GATE it answers when a byte can be read from that file. */
+ * With PLAIN_GATE it answers when it can read a byte from that file. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +42,7 @@ static int take(int fd, unsigned char *at, size_t length)
     return 0;
 }
 
-/* Reads up to the end of the input; returns the request's id, or -1. */
+/* Reads up to the end of the input, and returns the id of the request, or -1. */
 static int request(int fd)
 {
     unsigned char header[8], content[65535 + 255];

@@ -41,7 +41,7 @@ impl Pools {
         this
     }
 
-    /// The pid of a pool's manager, by the last line that names it.
+    /// The pid of the manager of a pool, from the last line that names it.
     fn manager(&self, name: &str) -> u32 {
         let begin = format!("fcgipm: pool '{name}' (pid ");
         let mut lines = self.run.seen.iter().rev();
@@ -51,7 +51,7 @@ impl Pools {
 }
 
 #[test]
-fn each_pool_has_its_socket_and_its_program_and_signals_reach_all() {
+fn each_pool_has_its_socket_and_its_program_and_all_get_signals() {
     let mut pools = Pools::start();
     assert!(call(&pools.shop).contains("Hello"));
     assert!(call(&pools.wiki).contains("plain"));
@@ -76,7 +76,7 @@ fn each_pool_has_its_socket_and_its_program_and_signals_reach_all() {
 }
 
 #[test]
-fn a_manager_that_dies_is_named_and_the_other_pool_continues() {
+fn the_death_of_a_manager_is_logged_and_the_other_pool_continues() {
     let mut pools = Pools::start();
     signal("KILL", pools.manager("shop"));
     let line = pools.run.line("is not restarted");
@@ -90,7 +90,7 @@ fn a_manager_that_dies_is_named_and_the_other_pool_continues() {
 }
 
 #[test]
-fn nobody_is_left_when_the_process_above_is_killed() {
+fn no_process_remains_when_the_parent_of_the_managers_is_killed() {
     let pools = Pools::start();
     let managers = ["shop", "wiki"].map(|name| pools.manager(name));
     pools.run.signal("KILL");
@@ -99,11 +99,11 @@ fn nobody_is_left_when_the_process_above_is_killed() {
 }
 
 #[test]
-fn a_pool_that_cannot_start_is_named_and_the_other_one_runs() {
+fn a_pool_that_cannot_start_is_logged_and_the_other_one_runs() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s").to_str().unwrap().to_owned();
     let (hello, plain) = (hello(), plain());
-    // Not a mistake in the file.
+    // This is not a mistake in the file.
     let taken = folder.path().join("taken");
     let _taken = UnixListener::bind(&taken).unwrap();
     let taken = taken.to_str().unwrap();
@@ -127,7 +127,7 @@ fn a_pool_that_cannot_start_is_named_and_the_other_one_runs() {
 }
 
 #[test]
-fn one_pool_of_the_file_can_be_run_alone() {
+fn a_single_pool_of_the_file_can_be_run() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s").to_str().unwrap().to_owned();
     let plain = plain();

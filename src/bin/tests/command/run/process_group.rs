@@ -4,8 +4,8 @@ use std::fs;
 
 use super::{Run, script, wait_until_exited};
 
-/// A program whose child writes its pid to a file and then lives on: what it does first, and behind
-/// that.
+/// A program with a child that writes its pid to a file, and keeps running. `first` and `rest` are
+/// its commands before and after that.
 fn with_child(folder: &tempfile::TempDir, first: &str, rest: &str) -> (String, String) {
     let file = folder.path().join("child").to_str().unwrap().to_owned();
     let start = format!("sleep 1000 </dev/null >/dev/null 2>&1 &\necho $! >{file}\necho begun >&2");
@@ -18,13 +18,13 @@ fn child(file: &str) -> u32 {
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
 
-fn lives(pid: u32) -> bool {
+fn is_running(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.starts_with(" Z"))
 }
 
 #[test]
-fn the_children_of_a_worker_that_is_killed_go_with_it() {
+fn the_children_of_a_killed_worker_are_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (program, file) = with_child(&folder, "trap '' TERM", WAITS);
     let options = ["--ready-delay", "0.3", "--die-timeout", "0.2"];
@@ -32,7 +32,7 @@ fn the_children_of_a_worker_that_is_killed_go_with_it() {
     run.ready();
     run.lines_with("begun", 1);
     let orphan = child(&file);
-    assert!(lives(orphan));
+    assert!(is_running(orphan));
     run.signal("TERM");
     run.line("killing worker");
     wait_until_exited(orphan);
@@ -40,7 +40,7 @@ fn the_children_of_a_worker_that_is_killed_go_with_it() {
 }
 
 #[test]
-fn they_survive_with_process_group_0_or_if_the_worker_exits() {
+fn children_survive_without_process_group_or_if_the_worker_exits() {
     let killed = "trap '' TERM";
     let exits = "trap 'exit 0' TERM";
     for (first, option, how) in [
@@ -57,14 +57,14 @@ fn they_survive_with_process_group_0_or_if_the_worker_exits() {
         run.signal("TERM");
         run.line(&format!("worker (pid {worker}) {how}"));
         run.line("stopped");
-        assert!(lives(orphan), "{option}");
+        assert!(is_running(orphan), "{option}");
         crate::managed::signal("KILL", orphan);
         assert_eq!(run.end().0.code(), Some(0));
     }
 }
 
 #[test]
-fn a_worker_leads_its_group_and_the_manager_is_in_none_of_them() {
+fn a_worker_leads_its_own_process_group() {
     let mut run = Run::pool(&["--workers", "2"], &[&super::hello(), "fd:0"]);
     let group = |pid: u32| -> u32 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

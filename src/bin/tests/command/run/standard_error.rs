@@ -1,4 +1,4 @@
-//! Standard error of programs: who has it, before and after they are ready.
+//! Standard error of programs, before and after they are ready.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ fn link(pid: u32, fd: u32) -> PathBuf {
 
 #[test]
 fn the_last_lines_of_a_program_that_cannot_start_are_logged() {
-    // One that speaks, and one that does not.
+    // A program with the library, and one without.
     for (good, options) in [
         (format!("exec {} fd:0", hello()), &["--workers", "2"][..]),
         (
@@ -30,7 +30,7 @@ fn the_last_lines_of_a_program_that_cannot_start_are_logged() {
         assert!(line.ends_with(wanted), "{line}");
         let message = status(&run.address())["reload"]["message"].to_string();
         assert!(message.contains(wanted), "{message}");
-        // What it wrote is passed on, too.
+        // Its lines are logged as well.
         run.lines_with("Fatal: no config", 2);
         run.call();
         run.stop();
@@ -38,7 +38,7 @@ fn the_last_lines_of_a_program_that_cannot_start_are_logged() {
 }
 
 #[test]
-fn a_program_that_speaks_gets_its_own_back_with_its_first_accept() {
+fn a_program_with_the_library_gets_its_standard_error_back_at_its_first_accept() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("echo begun >&2\nexec {} fd:0", hello());
     let program = script(&folder, &text);
@@ -72,7 +72,7 @@ fn a_program_that_never_reports_continues_when_the_manager_is_killed() {
     let program = script(&folder, &text);
     let mut run = Run::pool_in(folder, &["--ready-delay", "0.1"], &[&program]);
     let pid = run.ready();
-    // It is the manager's to the end.
+    // The pipe to the manager is not replaced.
     fs::write(&gate, "x\n").unwrap();
     run.line("passed");
     assert_ne!(link(pid, 2), link(run.pid(), 2));
@@ -84,7 +84,7 @@ fn a_program_that_never_reports_continues_when_the_manager_is_killed() {
 }
 
 #[test]
-fn the_workers_user_can_open_it_anew() {
+fn the_user_of_the_worker_can_reopen_standard_error() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("echo by its name >/dev/stderr\nexec {} fd:0", hello());
     let program = script(&folder, &text);

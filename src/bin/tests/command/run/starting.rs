@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use super::{Run, address, hello, script, status};
 
-/// Runs the command to its end: its exit status, and what it wrote to standard error.
+/// Runs the command until it exits, and returns its status and its lines on standard error.
 fn refused(folder: &TempDir, options: &[&str], program: &[&str]) -> (Option<i32>, String) {
     let address = address(folder);
-    // A program that runs would do so for ever.
+    // A running program would never exit.
     let output = Command::new("timeout")
         .args(["--signal=KILL", "30", env!("CARGO_BIN_EXE_fcgipm"), "run"])
         .args(["--no-preload", "--listen", &address])
@@ -34,7 +34,7 @@ fn file(folder: &TempDir, name: &str, text: &[u8], mode: u32) -> String {
 }
 
 #[test]
-fn a_program_that_cannot_be_executed_ends_the_command_with_the_cause() {
+fn a_program_that_cannot_be_executed_ends_the_command_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
     let plain = file(&folder, "plain", b"#!/bin/sh\n", 0o644);
@@ -69,7 +69,7 @@ fn a_program_that_cannot_be_executed_ends_the_command_with_the_cause() {
 }
 
 #[test]
-fn a_program_is_checked_as_its_worker_will_see_it() {
+fn a_program_is_checked_with_the_identity_of_its_worker() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
     let own = file(&folder, "own", b"#!/bin/sh\n", 0o700);
@@ -100,10 +100,10 @@ fn a_program_is_checked_as_its_worker_will_see_it() {
         let wanted = format!("cannot execute '{program}': {why}");
         assert!(errors.contains(&wanted), "{errors}");
     }
-    // What is wrong with the user is not the program's.
+    // A wrong user is not reported as a wrong program.
     let (code, errors) = refused(&folder, &["--user", "no-such-user"], &[&own]);
     assert_eq!(code, Some(1), "{errors}");
-    // Where it can be executed, it is.
+    // A program that the user can execute is started.
     let mut run = Run::pool_in(
         folder,
         &[
@@ -117,7 +117,7 @@ fn a_program_is_checked_as_its_worker_will_see_it() {
 }
 
 #[test]
-fn what_only_the_kernel_knows_ends_the_first_start_too() {
+fn a_failure_of_exec_ends_the_first_start() {
     let folder = tempfile::tempdir().unwrap();
     let alien = file(
         &folder,
@@ -132,7 +132,7 @@ fn what_only_the_kernel_knows_ends_the_first_start_too() {
 }
 
 #[test]
-fn text_without_an_interpreter_is_a_script_for_sh() {
+fn a_text_file_without_an_interpreter_is_a_script_for_sh() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("exec {} \"$1\"\n", hello());
     let program = file(&folder, "program", text.as_bytes(), 0o755);
@@ -142,7 +142,7 @@ fn text_without_an_interpreter_is_a_script_for_sh() {
 }
 
 #[test]
-fn a_program_that_vanishes_later_ends_only_the_reload() {
+fn a_program_that_is_removed_later_only_fails_the_reload() {
     let folder = tempfile::tempdir().unwrap();
     let good = format!("exec {} fd:0", hello());
     let program = script(&folder, &good);

@@ -1,4 +1,4 @@
-//! Programs on this library: they are supervised as workers that were forked.
+//! Programs on this library, which are supervised like forked workers.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use super::{Run, fifo, hello, pid_in, script, status, wait_until_exited};
 use crate::load;
 use crate::managed::signal;
 
-/// It must end in good order: whatever else is in the log is somebody's loss.
+/// The log has no sign of a failure.
 fn assert_quiet(lines: &[String]) {
     for bad in ["kill", "failed", "status 1", "hello:"] {
         assert!(!lines.iter().any(|line| line.contains(bad)), "{lines:#?}");
@@ -19,7 +19,7 @@ fn assert_quiet(lines: &[String]) {
 }
 
 #[test]
-fn it_is_ready_with_its_first_accept_and_has_a_row_in_status() {
+fn a_program_is_ready_at_its_first_accept_and_has_a_row_in_status() {
     let folder = tempfile::tempdir().unwrap();
     let gate = fifo(&folder);
     let start = format!("HELLO_START=head -c1 {gate} > /dev/null");
@@ -33,7 +33,7 @@ fn it_is_ready_with_its_first_accept_and_has_a_row_in_status() {
     assert_eq!(report["ready"], 0);
     assert_eq!(report["workers"][0]["pid"], started);
     assert_eq!(report["workers"][0]["state"], "starting");
-    // A byte for each of them.
+    // A byte for each worker.
     let both = fs::File::options().read(true).write(true).open(&gate);
     both.as_ref().unwrap().write_all(b"xx").unwrap();
     let (first, second) = (run.ready(), run.ready());
@@ -68,7 +68,7 @@ fn a_storm_of_reloads_loses_no_request() {
 }
 
 #[test]
-fn a_worker_that_has_served_enough_is_replaced() {
+fn a_worker_that_reaches_max_requests_is_replaced() {
     let options = ["--workers", "1", "--max-requests", "3"];
     let mut run = Run::pool(&options, &[&hello(), "fd:0"]);
     let first = run.ready();
@@ -83,7 +83,7 @@ fn a_worker_that_has_served_enough_is_replaced() {
 }
 
 #[test]
-fn workers_by_load_come_and_go() {
+fn a_dynamic_pool_grows_and_shrinks() {
     let options = [
         "--n-processes",
         "4",
@@ -137,7 +137,7 @@ fn workers_exit_when_the_manager_is_killed_and_the_busy_one_responds_first() {
 }
 
 #[test]
-fn a_broken_program_ends_the_reload_and_the_old_workers_continue() {
+fn a_broken_program_fails_the_reload_and_the_old_workers_continue() {
     let folder = tempfile::tempdir().unwrap();
     let good = format!("exec {} fd:0", hello());
     let program = script(&folder, &good);
@@ -194,7 +194,7 @@ fn a_signal_to_a_worker_retires_it_gracefully_with_any_shell_before_it() {
     assert_quiet(run.stop());
 }
 
-/// What the descriptors of a process are, those that this process has, too, left out.
+/// The open descriptors of a process, without those that this process has as well.
 fn descriptors(pid: u32) -> Vec<(u32, String)> {
     let links = |pid: u32| -> Vec<(u32, String)> {
         let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
@@ -212,7 +212,7 @@ fn descriptors(pid: u32) -> Vec<(u32, String)> {
 }
 
 #[test]
-fn a_program_gets_its_ties_and_no_other_descriptor_of_the_managers() {
+fn a_program_gets_only_the_descriptors_of_its_link_to_the_manager() {
     let mut run = Run::pool(&["--workers", "2"], &[&hello(), "fd:0"]);
     let workers = run.ready_ones(2);
     let managers = descriptors(run.pid());
@@ -222,7 +222,7 @@ fn a_program_gets_its_ties_and_no_other_descriptor_of_the_managers() {
             .filter(|link| managers.iter().any(|(_, other)| other == link))
             .collect();
         let count = |kind: &str| shared.iter().filter(|link| link.starts_with(kind)).count();
-        // Wake and life; both ends of the hand-over queue; its own region.
+        // The wake and life pipes, both ends of the hand-over queue, and its own region.
         let counts = [
             count("pipe:"),
             count("socket:"),
@@ -234,7 +234,7 @@ fn a_program_gets_its_ties_and_no_other_descriptor_of_the_managers() {
 }
 
 #[test]
-fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
+fn a_program_gets_default_signals_and_the_requested_environment() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(&folder, &format!("env >&2\nexec {} fd:0", hello()));
     let options = ["--clear-env", "--env", "A=b c", "--params-timeout", "7"];
@@ -245,13 +245,11 @@ fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
         u64::from_str_radix(set.unwrap().trim(), 16).unwrap()
     };
     let pid = run.ready();
-    // It holds PIPE back for a moment, as it tells that it is ready. Once it has answered, that is
-    // over.
+    // It blocks PIPE for a moment when it reports that it is ready. After an answer, it does not.
     run.call();
     assert_eq!(set(pid, "SigBlk:"), 0);
-    // PIPE, which the runtime of Rust ignores, is not inherited, and what the manager handles is
-    // not ignored any more. The C library keeps 32 and 33 to itself, and posix_spawn(3) has them
-    // ignored.
+    // SIGPIPE, which the Rust runtime ignores, and the signals of the manager have their default
+    // actions. The C library uses 32 and 33, which posix_spawn(3) leaves ignored.
     let others = !(1 << 12 | 1 << 31 | 1 << 32 | set(run.pid(), "SigCgt:"));
     let (its, own) = (set(pid, "SigIgn:"), set(std::process::id(), "SigIgn:"));
     assert_eq!((its & others, its & 1 << 12), (own & others, 0));
@@ -261,7 +259,7 @@ fn a_program_gets_the_signals_and_the_environment_that_are_asked_for() {
     assert!(!has("SECRET") && !has("HOME="), "{lines:#?}");
 }
 
-/// A C program on the library, compiled into this folder.
+/// Compiles a C program on the library into this folder.
 fn native(folder: &TempDir) -> String {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let library = project.join("target/release").canonicalize().unwrap();
@@ -285,7 +283,7 @@ fn native(folder: &TempDir) -> String {
 }
 
 #[test]
-fn what_a_worker_starts_sees_nothing_of_its_manager() {
+fn children_of_a_worker_inherit_nothing_of_its_manager() {
     let folder = tempfile::tempdir().unwrap();
     let program = native(&folder);
     let mut run = Run::pool_in(folder, &["--ready-delay", "0"], &[&program]);

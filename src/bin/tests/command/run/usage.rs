@@ -1,9 +1,9 @@
-//! What is refused, and what the options and the environment mean.
+//! Refused options, and the effect of options and the environment.
 
 use super::{Run, address, hello, plain};
 use crate::process::fcgipm;
 
-/// It ends with this status, and says this.
+/// It exits with this status and this reason.
 fn assert_refused(arguments: &[&str], status: i32, reason: &str) {
     let output = fcgipm(&[&["run"], arguments].concat(), b"");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -16,7 +16,7 @@ fn assert_refused(arguments: &[&str], status: i32, reason: &str) {
 }
 
 #[test]
-fn what_cannot_be_meant_is_bad_usage() {
+fn contradictory_options_are_usage_errors() {
     for (arguments, reason) in [
         (&[][..], "--listen <ADDRESS>"),
         (&["--listen", ":1"], "PROGRAM"),
@@ -80,7 +80,7 @@ fn usage_errors_are_reported_immediately() {
 }
 
 #[test]
-fn the_environment_wins_over_the_command_line_and_says_so() {
+fn the_environment_overrides_the_command_line_and_that_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = Run::pool_by(
         folder,
@@ -97,7 +97,7 @@ fn the_environment_wins_over_the_command_line_and_says_so() {
 }
 
 #[test]
-fn what_is_preloaded_comes_before_what_was() {
+fn preloaded_libraries_come_before_existing_ones() {
     let folder = tempfile::tempdir().unwrap();
     let address = address(&folder);
     let library = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -128,7 +128,7 @@ fn what_is_preloaded_comes_before_what_was() {
 }
 
 #[test]
-fn every_option_of_the_table_is_a_flag_with_its_line_of_help() {
+fn every_option_of_the_table_is_a_flag_with_a_line_of_help() {
     let output = fcgipm(&["run", "--help"], b"");
     let help = String::from_utf8(output.stdout).unwrap();
     for spec in fcgipm::options::TABLE {
