@@ -20,6 +20,7 @@ COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
 XS      := $(RELEASE)/perl/auto/FCGIPM/XS/XS.so
+PAGES   := $(RELEASE)/man/fcgipm.1
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 CRATES  := --workspace
 
@@ -41,12 +42,12 @@ setup: ## install the Debian packages for building, testing, checking and benchm
 	@for purpose in check bench test; do $(SETUP) $$purpose || exit 1; done
 
 build: ## library, command, drop-in for libfcgi, compiled part of the Perl binding, example
-build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS)
+build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES)
 
 # For packages: without the example, and without the benchmarks and what only they depend on.
 build-installed: ## only what `make install` installs
-build-installed: CRATES := --package fcgipm --package fcgipm-command --package fcgipm-libfcgi
-build-installed: setup-build $(LIBRARY) $(DROPIN)/libfcgi.so.0 $(XS)
+build-installed: CRATES := --package fcgipm --package fcgipm-command --package fcgipm-libfcgi --package fcgipm-pages
+build-installed: setup-build $(LIBRARY) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES)
 
 setup-build:
 	@$(SETUP) build
@@ -104,6 +105,13 @@ $(DROPIN)/libfcgi.so.0: $(RELEASE)/.cargo $(LIBFCGI)/variadic.c $(LIBFCGI)/symbo
 	for name in fcgi fcgi++; do printf '%s\n' 'libdir=$${pcfiledir}' 'includedir=$${pcfiledir}/include' '' "Name: $$name" \
 	  'Description: libfcgi on the engine of fcgipm' 'Version: $(LIBFCGI_VERSION)' 'Cflags: -I$${includedir}' \
 	  'Libs: -L$${libdir} -lfcgi' >$(DROPIN)/$$name.pc; done
+
+# Man pages and completions. They carry the date of what they were generated from, so that they are the same everywhere:
+# of the commit, or in an archive that of its files.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
+
+$(PAGES): $(RELEASE)/.cargo $(wildcard docs/*.md) README.md packaging/systemd/fcgipm.toml.in
+	$(RELEASE)/fcgipm-pages $(RELEASE) "$$(date -u -d @$(SOURCE_DATE_EPOCH) +%F)"
 
 # What fails is written to fuzz/artifacts. Needs nightly Rust and cargo-fuzz.
 fuzz: ## search for inputs that break a pure layer (FUZZ_SECONDS=300 for each target)

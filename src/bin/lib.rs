@@ -1,0 +1,76 @@
+//! The `fcgipm` command: tools to develop and run FastCGI applications.
+//!
+//! It is a library for one reason: man pages and completions are generated from its [`definition`].
+//!
+//! Each subcommand is a module with its options (`Options`) and a `run` that returns the exit
+//! status. `call` and `gateway` use [`fastcgi::client`]. `load` has a client of its own with less
+//! work per request.
+
+mod args;
+mod call;
+mod cgi;
+mod console;
+mod fastcgi;
+mod gateway;
+mod load;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Tools for FastCGI applications.
+#[derive(Parser)]
+#[command(name = "fcgipm", version, about, disable_help_subcommand = true)]
+struct Command {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    Gateway(gateway::Options),
+    Call(call::Options),
+    Status(status::Options),
+    Load(Box<load::Options>),
+    Run(Box<run::Options>),
+}
+
+/// The command line, as clap has it.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Command::command()
+}
+
+/// Runs the command with the arguments of this process.
+#[must_use]
+pub fn run_command() -> ExitCode {
+    match Command::parse().tool {
+        Tool::Gateway(options) => in_runtime(gateway::run(options)),
+        Tool::Call(options) => in_runtime(call::run(options)),
+        // These have event loops of their own. A manager forks, so it must not run beside the
+        // threads of a runtime.
+        Tool::Status(options) => ExitCode::from(status::run(&options)),
+        Tool::Load(options) => ExitCode::from(load::run(&options)),
+        Tool::Run(options) => ExitCode::from(run::run(*options)),
+    }
+}
+
+/// Runs an asynchronous tool.
+fn in_runtime(tool: impl Future<Output = u8>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            console::error(&format!("fcgipm: cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = runtime.block_on(tool);
+    // A thread that still reads standard input must not delay the exit.
+    runtime.shutdown_background();
+    ExitCode::from(status)
+}
