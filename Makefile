@@ -1,5 +1,5 @@
-# What can be built and run: see `make help`. Cargo builds; make adds what cargo cannot: the version node
-# of the shared library, other languages, and the set-up of a fresh machine.
+# `make help` lists the targets. Cargo builds Rust. make adds the version node of the shared library,
+# other languages, and the set-up of a new machine.
 
 CARGO   ?= cargo
 CC      ?= cc
@@ -52,9 +52,9 @@ build-installed: setup-build $(LIBRARY) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES)
 setup-build:
 	@$(SETUP) build
 
-# Cargo decides what is out of date. It links a libfcgipm.so of its own, whose symbols carry no
-# version: rustc hands the linker an anonymous version script, which cannot be combined with a named
-# one. So the library that is used and installed is linked here, from the static one.
+# Cargo decides what is out of date. The libfcgipm.so that it links has no symbol versions: rustc passes
+# an anonymous version script to the linker, which cannot be combined with a named one. So the library
+# that is used and installed is linked here, from the static one.
 # LDFLAGS are also for what rustc links.
 $(RELEASE)/.cargo: FORCE | setup-build
 	$(if $(strip $(LDFLAGS)),RUSTFLAGS='$(strip $(RUSTFLAGS) $(LDFLAGS:%=-Clink-arg=%))') \
@@ -73,7 +73,7 @@ $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -std=c11 $(WARNINGS) -pedantic -Iinclude $(LDFLAGS) -o $@ $< -L$(RELEASE) -lfcgipm \
 	  -Wl,-rpath,'$$ORIGIN/..'
 
-# The compiled part of the Perl binding, for the perl that is there: it finds it below the library.
+# The compiled part of the Perl binding, for the installed perl. The binding finds it below the library.
 PERL_HEADERS  = $(shell $(PERL) -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2>/dev/null)
 PERL_CFLAGS   = $(shell $(PERL) -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
 
@@ -85,8 +85,8 @@ $(XS): $(XS_SOURCES) bindings/perl/xs/XS.h $(wildcard $(PERL_HEADERS)/config.h) 
 	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' $(LDFLAGS) -shared -Wl,-z,relro -Wl,-z,now \
 	  $(STRIPPED) -o $@ $(XS_SOURCES)
 
-# The drop-in for libfcgi: exactly the names of symbols.txt, without versions, as libfcgi has them. Its C++ side is all
-# in a header; libfcgi++.so is a line for the linker, since builds ask for it.
+# The drop-in for libfcgi exports exactly the names of symbols.txt, without versions, as libfcgi does. Its
+# C++ part is a header. Builds link libfcgi++.so, which is only a linker script.
 LIBFCGI      := bindings/libfcgi
 LIBFCGI_VERSION := 2.4.2
 
@@ -113,7 +113,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y C
 $(PAGES): $(RELEASE)/.cargo $(wildcard docs/*.md) README.md packaging/systemd/fcgipm.toml.in
 	$(RELEASE)/fcgipm-pages $(RELEASE) "$$(date -u -d @$(SOURCE_DATE_EPOCH) +%F)"
 
-# What fails is written to fuzz/artifacts. Needs nightly Rust and cargo-fuzz.
+# Writes failing inputs to fuzz/artifacts. Needs nightly Rust and cargo-fuzz.
 fuzz: ## search for inputs that break a pure layer (FUZZ_SECONDS=300 for each target)
 	cd fuzz && for target in wire conn; do \
 	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),300) -max_len=4096 || exit 1; done
@@ -134,16 +134,16 @@ test: build $(RELEASE)/bench/floor $(RELEASE)/bench/native
 endif
 	@$(if $(LAYER),CARGO='$(CARGO)' tests/layer.sh '$(LAYER)',tests/run.sh)
 
-# What needs no packages beyond those of the build: under two minutes once it is built.
+# These tests need only the packages for the build, and take less than two minutes after it.
 test-fast: ## pure layers, unit tests, structure, header and protocol
 test-fast: build
 	@for layer in structure units header properties corpus pool_simulation conformance; do \
 	  echo "== $$layer"; POOL_EVENTS=100000 CARGO='$(CARGO)' tests/layer.sh $$layer || exit 1; done
 
-# It ends with the bounds, and fails if one is missed. Everything takes about a quarter of an hour.
-# SCENARIO=NAME[,NAME/CASE] and PEERS=NAME[,NAME] select; SCENARIO=micro: only the micro-benchmarks.
-# ROUNDS= and SECONDS=: see target/release/fcgipm-bench --help.
-bench: ## measure fcgipm beside its peers (SCENARIO=, PEERS=, ROUNDS=, SECONDS=)
+# It checks the bounds at the end, and fails if one is missed. All scenarios take about 15 minutes.
+# SCENARIO=NAME[,NAME/CASE] and PEERS=NAME[,NAME] select. SCENARIO=micro runs only the
+# micro-benchmarks. For ROUNDS= and SECONDS= see target/release/fcgipm-bench --help.
+bench: ## measure fcgipm and its peers (SCENARIO=, PEERS=, ROUNDS=, SECONDS=)
 bench: build
 	@$(SETUP) bench
 	@$(MAKE) --no-print-directory bench-programs
@@ -173,8 +173,7 @@ $(BENCH)/native: benches/programs/native.c include/fcgipm.h $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(PEER_C) -Iinclude -o $@ $< -L$(RELEASE) -lfcgipm -Wl,-rpath,'$$ORIGIN/..'
 
-# Formatting, lints, and that what is generated is in step with what it is generated from: the build
-# writes the header, and its test the page of options.
+# Generated files must be up to date: the build writes the header, and its test the page of options.
 check: ## formatting, lints, generated files, spelling
 check: build
 	@$(SETUP) check
@@ -189,6 +188,6 @@ check: build
 	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done
 	git ls-files -z ':!*.svg' ':!*.lock' ':!fuzz/corpus' ':!LICENSE-*' | xargs -0 codespell
 
-clean: ## remove what was built
+clean: ## remove all build output
 	$(CARGO) clean
 	rm -rf fuzz/target bindings/perl/Makefile bindings/perl/blib bindings/perl/pm_to_blib

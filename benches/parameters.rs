@@ -1,4 +1,4 @@
-//! Parameters: per pair and per byte, against memcpy of the same bytes.
+//! Parameters, per pair and per byte, compared with memcpy of the same bytes.
 
 #![allow(missing_docs)] // criterion_group! makes a public function
 
@@ -14,7 +14,7 @@ const LIMITS: PairLimits = PairLimits {
     total: 1 << 20,
 };
 
-/// Like a web server's: names of about 12 bytes, values of about 24.
+/// Parameters as from a web server: names of about 12 bytes, values of about 24.
 fn pairs(count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in 0..count {
@@ -24,7 +24,7 @@ fn pairs(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// A whole request without a body.
+/// A complete request without a body.
 fn request(pairs: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut record = |kind, content: &[u8]| {
@@ -76,7 +76,7 @@ fn by(criterion: &mut Criterion, group: &str, throughput: impl Fn(usize, usize) 
                 found.len()
             });
         });
-        // The way of a request up to what the host is handed.
+        // All steps of a request until the host has its parameters.
         let flat: fn(&mut Params) = |params| {
             black_box(params.flat(Scope::Environment));
         };

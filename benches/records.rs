@@ -1,4 +1,4 @@
-//! Record decoding: a request's body, per byte, against memcpy of the same bytes, and headers.
+//! Decoding of records: a body, per byte and compared with memcpy of the same bytes, and headers.
 
 #![allow(missing_docs)] // criterion_group! makes a public function
 
@@ -14,7 +14,7 @@ const LIMITS: PairLimits = PairLimits {
     total: 1 << 16,
 };
 
-/// A body that comes in records of this size.
+/// A body in records of this size.
 fn records(body: usize, size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let content = vec![b'x'; size];
@@ -35,7 +35,7 @@ fn head() -> Vec<u8> {
     bytes
 }
 
-/// Takes input to its end; returns how much body was in it.
+/// Decodes all input, and returns the length of the body.
 fn feed(inbound: &mut Inbound, mut rest: &[u8]) -> usize {
     let mut body = 0;
     while !rest.is_empty() {
@@ -65,7 +65,7 @@ fn body(criterion: &mut Criterion) {
             assert_eq!(feed(&mut inbound, &head()), 0);
             bencher.iter(|| assert_eq!(feed(&mut inbound, black_box(&bytes)), BODY));
         });
-        // What a program gets that reads: decoded, and copied once.
+        // As for a program that reads: decoded, and copied once.
         group.bench_function(
             BenchmarkId::new("decode and copy records of", size),
             |bencher| {

@@ -1,5 +1,4 @@
-//! Encoding of responses: what is gathered, per byte and per write, against memcpy of the same
-//! bytes.
+//! Encoding of gathered responses, per byte and per write, compared with memcpy of the same bytes.
 
 #![allow(missing_docs)] // criterion_group! makes a public function
 
@@ -8,7 +7,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fcgipm::conn::{Outbound, Stream};
 
-/// One response that fits what is gathered, in writes of this size.
+/// A response that fits into the buffer, in writes of this size.
 fn respond(outbound: &mut Outbound, content: &[u8], write: usize) -> usize {
     outbound.begin(1);
     for piece in content.chunks(write) {
@@ -29,7 +28,7 @@ fn gathered(criterion: &mut Criterion) {
         let mut into = vec![0; SIZE];
         bencher.iter(|| black_box(&mut into).copy_from_slice(black_box(&content)));
     });
-    // Writes of a program, without a response around them.
+    // Only the writes, without the rest of a response.
     for write in [16, 256, 4096, SIZE] {
         group.bench_function(BenchmarkId::new("memcpy in pieces of", write), |bencher| {
             let mut into = vec![0; SIZE];

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The tests of one layer. `list`, or a name that is not a layer: prints the names.
+# Runs the tests of one layer. With `list` or an unknown name it prints the names.
 set -eu
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 layer=${1:-list}
 
-# The targets of the library's package: tests/NAME.rs and tests/NAME/main.rs.
+# The test targets of the library: tests/NAME.rs and tests/NAME/main.rs.
 targets() {
     for path in tests/*.rs tests/*/main.rs; do
         name=${path#tests/}
@@ -23,6 +23,6 @@ esac
 if targets | grep -qx -e "$layer"; then
     exec $cargo test --locked --test "$layer"
 fi
-[ "$layer" = list ] || echo "no layer is named '$layer'; these are:" >&2
+[ "$layer" = list ] || echo "there is no layer '$layer'; the layers are:" >&2
 { printf '%s\n' units command benches perl; targets; } | sort | paste -sd ' ' - | fold -sw 96
 [ "$layer" = list ] || exit 2

@@ -2,7 +2,7 @@
 # Runs every test of every layer and binding, and prints a summary. Exits with 0 if all have passed.
 set -u
 cd "$(dirname "$0")/.."
-# Started in the background, this may ignore signals that the tests send to programs.
+# A background job may ignore signals that the tests send to programs.
 [ "${1:-}" = signals-reset ] || exec env --default-signal=HUP,INT,QUIT,PIPE "$0" signals-reset
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

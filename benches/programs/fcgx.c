@@ -1,13 +1,13 @@
-/* A program for libfcgi; it runs on the drop-in as it is.
+/* A program for libfcgi, which also runs on the drop-in unchanged.
  *
  *     fcgx SOCKET WORKERS
  *
- * The path says what to do, the query how much of it: the same in every program here.
+ * The path selects what to do, and the query how much. All programs here have the same paths.
  *     /hello       the request's URI
- *     /count       how many parameters there are
+ *     /count       the number of parameters
  *     /bytes?N     a response of N bytes
- *     /body        how long the body is
- *     /prints?N    N lines, each with a call of its own
+ *     /body        the length of the body
+ *     /prints?N    N lines, each by a separate call
  */
 #include <fcgiapp.h>
 
@@ -53,7 +53,7 @@ static void answer(FCGX_Request *request)
         int total = 0;
         while (request->envp[total] != NULL)
             total++;
-        /* The library's own, and not a parameter. */
+        /* The library adds it, so it does not count. */
         total -= FCGX_GetParam("FCGI_ROLE", request->envp) != NULL;
         FCGX_FPrintF(request->out, "Content-Type: text/plain\r\n\r\n%d parameters\n", total);
     } else if (strcmp(path, "/prints") == 0) {

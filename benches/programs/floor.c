@@ -1,9 +1,9 @@
-/* The least that a FastCGI answer costs: accept4, recv, send of bytes made before, close.
+/* The minimum cost of a FastCGI answer: accept4, recv, send of prepared bytes, close.
  *
  *     floor SOCKET WORKERS closed|kept SIZE TEXT
  *
- * It knows of a request only where it ends: with the empty STDIN record. The answer is TEXT (which has \r and \n
- * written out, and ends with the blank line or with the whole body) and SIZE bytes more, in records of 64 KiB.
+ * Of a request it only detects the end, the empty STDIN record. The answer is TEXT, with the escapes \r and \n, up to the
+ * blank line or with the whole body, and then SIZE bytes, in records of 64 KiB.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +24,7 @@ static const unsigned char INPUT_END[HEADER] = {1, 5, 0, 1, 0, 0, 0, 0};
 
 static unsigned char input[65536];
 
-/* The whole answer as pieces, of which many are the same memory. */
+/* The complete answer in pieces, many of which use the same memory. */
 static struct iovec *pieces;
 static size_t count;
 static int is_kept;
@@ -50,7 +50,7 @@ static unsigned char *header(unsigned char *at, int type, size_t length)
     return at;
 }
 
-/* A small answer is one piece, and leaves with one send. */
+/* A small answer is a single piece for one send. */
 static void prepare(const char *text, size_t size)
 {
     size_t length = strlen(text), records = size / CONTENT + 1;
@@ -72,7 +72,7 @@ static void prepare(const char *text, size_t size)
         add(end, END);
 }
 
-/* 1 when a request has come in whole, 0 at the end of the connection. */
+/* Returns 1 when a request is complete, and 0 at the end of the connection. */
 static int receive(int connection)
 {
     unsigned char last[HEADER] = {0};
@@ -130,7 +130,7 @@ static void serve(int listener)
     }
 }
 
-/* Puts \r and \n where they are written out. */
+/* Replaces the escapes \r and \n. */
 static void unescape(char *text)
 {
     char *to = text;

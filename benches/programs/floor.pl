@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The floor of floor.c for programs in Perl: accept, sysread, syswrite, close, and nothing else.
+# floor.c in Perl: only accept, sysread, syswrite and close.
 #
 #     floor.pl SOCKET WORKERS closed|kept SIZE TEXT
 

@@ -62,7 +62,7 @@ static void answer_count(fcgipm_request *request)
     int count = 0;
     if (fcgipm_request_list_params(request, FCGIPM_PARAMS_ENVIRONMENT, &list, &length) != 0)
         return;
-    /* One by one, as of an envp. FCGI_ROLE is the library's own, and not a parameter. */
+    /* One by one, as for an envp. The library adds FCGI_ROLE, so it does not count. */
     for (size_t i = 0; i < length; i++)
         count += list[i].name_length != 9 || memcmp(list[i].name, "FCGI_ROLE", 9) != 0;
     put(request, buffer, snprintf(buffer, sizeof buffer, "Content-Type: text/plain\r\n\r\n%d parameters\n", count));

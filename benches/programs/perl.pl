@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 
-# The program of fcgx.c for FCGI and FCGI::ProcManager; it runs on FCGIPM::Compat as it is.
+# The program of fcgx.c for FCGI and FCGI::ProcManager, which also runs on FCGIPM::Compat unchanged.
 #
 #     perl.pl SOCKET WORKERS env|hash
 #
-# Two things more: /lines and /list read the body by lines, in scalar and in list context.
+# In addition, /lines and /list read the body by lines, in scalar and in list context.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ my $head   = "Content-Type: text/plain\r\n\r\n";
 my $e      = $kind eq 'env' ? \%ENV : {};
 
 my %DO = (
-    # FCGI_ROLE is the library's own, and not a parameter.
+    # The library adds FCGI_ROLE, so it does not count.
     '/count' => sub { print $head, keys(%$e) - exists $e->{FCGI_ROLE}, " parameters\n" },
     '/bytes' => sub {
         my $left = $e->{QUERY_STRING};
@@ -45,7 +45,7 @@ my %DO = (
         }
         print $head, "$lines lines, $bytes bytes\n";
     },
-    # In list context the original gives one line, or undef at the end; perl's own handles give all lines.
+    # In list context the original returns one line, or undef at the end. Perl's own handles return all.
     '/list' => sub {
         my ($lines, $bytes) = (0, 0);
         while (my @some = <STDIN>) {

@@ -1,5 +1,5 @@
 <?php
-// The program of fcgx.c for php-fpm, as far as it is measured there.
+// The program of fcgx.c for php-fpm, with the paths that are measured there.
 header('Content-Type: text/plain');
 switch ($_SERVER['PATH_INFO'] ?? '') {
     case '/bytes':

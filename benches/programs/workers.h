@@ -1,4 +1,4 @@
-/* What the C programs without a manager share: a listening socket, and workers that live as long as the parent. */
+/* For C programs without a manager: a listening socket, and workers that exit with their parent. */
 #ifndef WORKERS_H
 #define WORKERS_H
 
@@ -14,7 +14,7 @@
 
 enum {
     BACKLOG = 1024,
-    /* Every program writes its large responses out of so much memory. */
+    /* Every program writes large responses from a buffer of this size. */
     FILLER = 1024 * 1024,
 };
 
@@ -35,8 +35,8 @@ static inline void leave(int signal)
     _exit(signal == SIGTERM ? 0 : 1);
 }
 
-/* Runs `serve` in `workers` processes; returns when one of them has ended. SIGTERM ends all. The workers end by
- * _exit, in a handler, so that valgrind writes what it has counted. */
+/* Runs `serve` in `workers` processes, until one of them exits. SIGTERM stops all. The workers exit by _exit in a
+ * handler, so that valgrind writes its counts. */
 static inline int fork_workers(int listener, int workers, void (*serve)(int listener))
 {
     pid_t parent = getpid();

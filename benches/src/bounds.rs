@@ -1,14 +1,14 @@
-//! What must come out. The table is the one place where a bound is written.
+//! The required results, as tables of bounds and budgets.
 
 use crate::peer::Peer;
 use crate::results::{Measure, Measured, Outlay, Results, Verdict};
 use crate::statistics::{Ratio, ratio};
 
-/// A subject serves at least N times the requests of another per second, and needs at most as
-/// small a part of its processor time per request.
+/// A subject serves at least N times as many requests per second as another peer, with at most 1/N of
+/// its CPU time per request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
-    /// As [`Case::id`](crate::scenario::Case::id) has it.
+    /// As in [`Case::id`](crate::scenario::Case::id).
     pub(crate) case: &'static str,
     pub(crate) subject: Peer,
     pub(crate) against: Peer,
@@ -50,9 +50,9 @@ const fn bound(case: &'static str, subject: Peer, against: Peer, least: f64) -> 
     }
 }
 
-/// A request of a subject costs at most this number of instructions outside the kernel: 8 % more
-/// than were measured when this was written. They hardly vary, so that a change that costs little
-/// shows here long before it shows in times.
+/// The maximum number of instructions outside the kernel for a request: 8 % more than were measured
+/// when this was written. They hardly vary, so small regressions show here long before they show in
+/// times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     pub(crate) case: &'static str,
@@ -77,7 +77,7 @@ const fn budget(case: &'static str, subject: Peer, most: f64) -> Budget {
     }
 }
 
-/// The outlays of what was counted.
+/// The counted instructions beside their budgets.
 pub(crate) fn outlays(results: &Results) -> Vec<Outlay> {
     let cases = results.cases.iter();
     cases
@@ -109,7 +109,7 @@ pub(crate) fn has_bound(case: &str) -> bool {
     BOUNDS.iter().any(|bound| bound.case == case)
 }
 
-/// The verdicts on what was measured; a bound of which a side was not measured has none.
+/// The verdicts on the bounds whose two sides were measured.
 pub(crate) fn verdicts(results: &Results) -> Vec<Verdict> {
     let cases = results.cases.iter();
     cases
@@ -134,7 +134,7 @@ pub(crate) fn verdicts_on(case: &str, peers: &[&Measured]) -> Vec<Verdict> {
     verdicts
 }
 
-/// How many times better one is than another, in the same rounds.
+/// The ratio between two peers in the same rounds. Above 1, the subject is better.
 pub(crate) fn compare(subject: &Measured, against: &Measured, measure: Measure) -> Option<Ratio> {
     match measure {
         Measure::Rate => ratio(
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_tells_what_the_floor_reaches_in_the_subjects_place() {
+    fn a_bound_includes_the_ratio_of_the_floor() {
         let one = measured(Fcgipm, &[(80.0, 12.0)]);
         let two = measured(Libfcgi, &[(40.0, 20.0)]);
         let floor = measured(Floor, &[(100.0, 10.0)]);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_that_was_not_measured_gives_no_verdict() {
+    fn without_a_measured_side_there_is_no_verdict() {
         assert!(verdicts_on("small", &[&measured(Fcgipm, &[(1.0, 1.0)])]).is_empty());
         let one = measured(Fcgipm, &[(1.0, 1.0)]);
         let two = measured(Floor, &[(1.0, 1.0), (1.0, 1.0)]);

@@ -1,5 +1,5 @@
-//! What is counted instead of measured, on runs of their own: system calls and instructions. Each
-//! is the difference between 2N and N requests, so that what happens once cancels out.
+//! Counts of system calls and instructions, in separate runs. Each is the difference between 2N and
+//! N requests, so constant costs cancel out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) fn syscalls(
     directory: &Path,
     requests: u32,
 ) -> Result<Syscalls, String> {
-    // Not every peer heeds every TERM.
+    // Some peers miss a SIGTERM.
     let traced = |requests| {
         let once = || traced(places, case, peer, directory, requests);
         once().or_else(|_| once())
@@ -40,7 +40,7 @@ fn difference(
     for (name, &count) in twice {
         let more = count as f64 - once.get(name).copied().unwrap_or(0) as f64;
         let each = more / f64::from(requests);
-        // What comes once in a while and not with requests, like a manager's look at its workers.
+        // Without calls that do not depend on requests, such as a manager's polls of its workers.
         if each >= 0.005 {
             by_name.insert(name.clone(), each);
         }
@@ -51,7 +51,7 @@ fn difference(
     }
 }
 
-/// The counts of a whole life: attaching to a server that waits would interrupt its waiting.
+/// The counts from start to exit: attaching to a waiting server would interrupt its call.
 fn traced(
     places: &Places,
     case: &Case,
@@ -69,8 +69,7 @@ fn traced(
         &mut command,
         &launch::command(peer, places, case, case.workers, &socket)?,
     );
-    // Under strace requests take ticks of the kernel's clock, and after such a request the clients
-    // are checked.
+    // Under strace all requests are slow, and the check for disconnected clients follows slow ones.
     command.env("FCGIPM_SKIP_DISCONNECTED", "no");
     let mut server = Server::start_below(command, 1, &socket, case.workers)?;
     server.stop_signal = peer.stop_signal();
@@ -85,7 +84,7 @@ fn traced(
     let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let found = calls(&text);
     if found.is_empty() {
-        return Err("strace has counted nothing: the server did not stop".to_owned());
+        return Err("strace has no counts: the server did not stop".to_owned());
     }
     Ok(found)
 }
@@ -98,7 +97,7 @@ fn fresh(directory: &Path, name: &str) -> Result<PathBuf, String> {
     Ok(directory)
 }
 
-/// Lets one command start another.
+/// Appends a command to one that starts it.
 fn wrap(command: &mut Command, plain: &Command) {
     command.arg(plain.get_program()).args(plain.get_args());
     for (name, value) in plain.get_envs() {
@@ -181,13 +180,13 @@ fn counted(
         }
     }
     if sum == 0 {
-        Err("callgrind has counted nothing".to_owned())
+        Err("callgrind has no counts".to_owned())
     } else {
         Ok(sum)
     }
 }
 
-/// What a file of callgrind's ends with; it has one for each dump.
+/// The sum of the totals of all dumps in a file of callgrind.
 fn totals(text: &str) -> u64 {
     let lines = text
         .lines()
@@ -202,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_strace_counts_is_read() {
+    fn the_table_of_strace_is_parsed() {
         let text = "    calls syscall\n--------- ----------------\n      401 accept4\n      400 close\n--------- ----------------\n      801 total\n";
         let found = calls(text);
         assert_eq!(found.len(), 2);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_once_cancels_out() {
+    fn constant_costs_cancel_out() {
         let table = |accept, poll| {
             BTreeMap::from([("accept4".to_owned(), accept), ("poll".to_owned(), poll)])
         };

@@ -1,4 +1,4 @@
-//! How each peer is started.
+//! The commands that start the peers.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::peer::{Peer, Places};
 use crate::scenario::Case;
 
-/// The command that starts a peer for a case, listening on a socket in a directory of its own.
+/// The command that starts a peer for a case, on a socket in its own directory.
 pub(crate) fn command(
     peer: Peer,
     places: &Places,

@@ -1,4 +1,4 @@
-//! One round of `fcgipm load`, and what the server spent on it.
+//! One round of `fcgipm load`, and the CPU time of the server.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,13 +16,13 @@ use crate::server::Server;
 /// The pause between two reloads.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
 
-/// The pause between the two segments of a request that is reloaded upon, in milliseconds.
+/// The pause between the two segments of a request during reloads, in milliseconds.
 const SPLIT: &str = "3";
 
-/// A web server's request has more parameters, and has to do without some.
+/// Fewer parameters than a web server sends, so some are left out.
 const FEW: u32 = 10;
 
-/// For how long, or how often.
+/// The duration, or the number of requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Length {
     Seconds(f64),
@@ -58,7 +58,7 @@ pub(crate) fn round(
 
     let number = |path: &str| report.pointer(path).and_then(Value::as_f64);
     let requests =
-        number("/requests").ok_or("fcgipm load does not say how many requests it made")?;
+        number("/requests").ok_or("fcgipm load has not reported its number of requests")?;
     let per_request = |nanoseconds: f64| nanoseconds / 1e3 / requests.max(1.0);
     let microseconds = |path| number(path).unwrap_or(0.0) * 1e6;
     let own_share = (spent.nanoseconds as f64 / 1e9) + generator.as_secs_f64();
@@ -79,7 +79,7 @@ pub(crate) fn round(
     })
 }
 
-/// Why a peer does not do what it should, if it does not.
+/// The reason why a peer does not answer correctly, if it does not.
 pub(crate) fn check(
     places: &Places,
     case: &Case,
@@ -165,7 +165,7 @@ fn command(
     Ok(command)
 }
 
-/// Reloads until the round is nearly over.
+/// Reloads until shortly before the end of the round.
 fn reload(server: &Server, length: Length) -> Result<u32, String> {
     let (Length::Seconds(seconds), Some(signal)) = (length, server.reload_signal) else {
         return Ok(0);
@@ -180,7 +180,7 @@ fn reload(server: &Server, length: Length) -> Result<u32, String> {
     Ok(reloads)
 }
 
-/// The load generator; it ends with this value.
+/// The load generator, which is killed when this is dropped.
 struct Running(Option<Child>);
 
 impl Running {
@@ -192,7 +192,7 @@ impl Running {
     }
 
     fn finish(mut self) -> Result<Value, String> {
-        let child = self.0.take().ok_or("fcgipm load is over")?;
+        let child = self.0.take().ok_or("fcgipm load has exited")?;
         let output = child
             .wait_with_output()
             .map_err(|error| format!("fcgipm load: {error}"))?;
@@ -210,7 +210,7 @@ impl Drop for Running {
     }
 }
 
-/// Processor time of the children that this process has waited for.
+/// CPU time of the children that this process has reaped.
 fn children() -> Result<Duration, String> {
     use nix::sys::resource::{UsageWho, getrusage};
     let usage =

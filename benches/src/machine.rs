@@ -1,4 +1,4 @@
-//! What was measured on, and with what.
+//! The machine and the versions of the measured programs.
 
 use std::fs;
 use std::process::Command;
@@ -54,14 +54,14 @@ impl Machine {
                 versions.push((package.to_owned(), version));
             }
         }
-        if let Some(version) = said("rustc", &["--version"]) {
+        if let Some(version) = output_of("rustc", &["--version"]) {
             versions.push((
                 "rustc".to_owned(),
                 version.split(' ').nth(1).unwrap_or_default().to_owned(),
             ));
         }
         Self {
-            date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_default(),
+            date: output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_default(),
             processor: after(&cpu, "model name", ':')
                 .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -94,17 +94,17 @@ impl Machine {
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> Option<String> {
+fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
 fn installed(package: &str) -> Option<String> {
-    said("dpkg-query", &["-W", "-f=${Version}", package])
+    output_of("dpkg-query", &["-W", "-f=${Version}", package])
 }
 
-/// What stands behind a key, on the first line that begins with it.
+/// The text after a key, on the first line that begins with it.
 fn after(text: &str, key: &str, separator: char) -> Option<String> {
     let line = text.lines().find(|line| line.starts_with(key))?;
     line.split_once(separator)

@@ -1,19 +1,19 @@
-//! `fcgipm-bench`: sends the same requests to fcgipm and to its peers, in turns, and measures the cost.
+//! `fcgipm-bench`: sends the same requests to fcgipm and to its peers in turn, and measures the cost.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `scenario` | the requests, case by case |
 //! | `bounds` | the required results, as one table, and whether they are met |
 //! | `peer`, `launch` | the programs, and how each is started |
 //! | `server` | a running peer |
 //! | `load` | one round of `fcgipm load` |
-//! | `procfs` | processor time and memory, from /proc |
+//! | `procfs` | CPU time and memory, from /proc |
 //! | `count` | system calls by strace, instructions by callgrind |
 //! | `run` | the rounds |
 //! | `statistics` | medians and ratios |
-//! | `results`, `table`, `plot` | what is printed and written: JSON, text, SVG |
+//! | `results`, `table`, `plot` | the output: JSON, text, SVG |
 //!
-//! How to read the numbers is on the page docs/BENCHMARKS.md.
+//! docs/BENCHMARKS.md explains the numbers.
 
 mod bounds;
 mod count;
@@ -38,7 +38,7 @@ use clap::Parser;
 use peer::{Peer, Places};
 use run::Plan;
 
-/// Measure fcgipm beside its peers, and check the bounds
+/// Measure fcgipm and its peers, and check the bounds
 ///
 /// The exit status is 1 when a bound is missed, 2 when something could not be measured.
 #[derive(Debug, Parser)]
@@ -52,11 +52,11 @@ struct Options {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     peers: Vec<Peer>,
 
-    /// Rounds of a case for which there is a bound; others have half as many, and at least three
+    /// Rounds of a case with a bound; others have half as many, and at least three
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
 
-    /// Length of a round of a case for which there is a bound; others take two fifths of it
+    /// Length of a round of a case with a bound; others take two fifths of it
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
 
@@ -64,11 +64,11 @@ struct Options {
     #[arg(long)]
     no_counts: bool,
 
-    /// Where results.json and benchmark.svg go
+    /// Directory for results.json and benchmark.svg
     #[arg(long, default_value = "bench", value_name = "DIRECTORY")]
     out: PathBuf,
 
-    /// Where the plot goes as well when everything was measured
+    /// Second file for the plot, if everything was measured
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
@@ -76,7 +76,7 @@ struct Options {
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."), value_name = "DIRECTORY")]
     root: PathBuf,
 
-    /// Where cargo has built [default: where this program is]
+    /// Directory of the build [default: that of this program]
     #[arg(long, value_name = "DIRECTORY")]
     products: Option<PathBuf>,
 

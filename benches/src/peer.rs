@@ -1,4 +1,4 @@
-//! What is measured, and where its programs are.
+//! The measured programs, and their paths.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -48,7 +48,7 @@ impl Peer {
         }
     }
 
-    /// What the table and the plot call it.
+    /// The name in the table and the plot.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Floor => "floor: a bare loop in C",
@@ -64,7 +64,7 @@ impl Peer {
         }
     }
 
-    /// The least that there is in its language.
+    /// The minimal program in its language.
     pub(crate) const fn floor(self) -> Self {
         match self {
             Self::Floor | Self::Libfcgi | Self::Dropin | Self::Fcgipm | Self::PhpFpm => Self::Floor,
@@ -76,7 +76,7 @@ impl Peer {
         }
     }
 
-    /// The signal by which it is reloaded, if it can be.
+    /// The signal for a reload, if it has one.
     pub(crate) const fn reload_signal(self) -> Option<nix::sys::signal::Signal> {
         use nix::sys::signal::Signal::{SIGHUP, SIGUSR2};
         match self {
@@ -106,13 +106,13 @@ impl Peer {
     }
 }
 
-/// Where things are.
+/// The paths of all programs.
 #[derive(Debug)]
 pub(crate) struct Places {
     pub(crate) root: PathBuf,
     /// target/release
     pub(crate) products: PathBuf,
-    /// Where the drop-in's libfcgi.so.0 is.
+    /// The directory of the drop-in, with libfcgi.so.0.
     pub(crate) dropin: PathBuf,
     pub(crate) php_fpm: PathBuf,
 }
@@ -140,7 +140,7 @@ impl Places {
     }
 }
 
-/// Debian has the version in the name; the newest wins.
+/// In Debian the name contains the version. The newest one is used.
 fn php_fpm(directory: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(directory).ok()?.flatten();
     let named = entries.map(|entry| entry.path()).filter(|path| {

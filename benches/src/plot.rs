@@ -1,4 +1,4 @@
-//! The picture of a run, as SVG.
+//! The plot of a run, as SVG.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -29,7 +29,7 @@ enum Panel<'a> {
     },
 }
 
-/// The SVG's text.
+/// The text of the SVG.
 pub(crate) fn draw(results: &Results) -> Result<String, String> {
     let panels = panels(results);
     let rows = panels.len().div_ceil(2).max(1) as u32;
@@ -226,7 +226,7 @@ fn short(value: f64) -> String {
     format!("{}{suffix}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
-/// Ours are dark, the originals light, of one hue in each language.
+/// Each language has a hue, dark for fcgipm and light for the originals.
 const fn colour(peer: Peer) -> RGBColor {
     match peer {
         Peer::Floor => RGBColor(120, 120, 120),

@@ -1,20 +1,20 @@
-//! Processor time and memory of a tree of processes, as /proc tells them.
+//! CPU time and memory of a process tree, from /proc.
 
 use std::fs;
 use std::ops::Sub;
 
-/// Processor time that a tree of processes has used.
+/// The CPU time of a process tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spent {
     /// By the scheduler's clock.
     pub(crate) nanoseconds: u64,
-    /// In ticks of 10 ms, which says only how the time divides.
+    /// In ticks of 10 ms, only for the ratio of user and system time.
     pub(crate) user: u64,
     pub(crate) system: u64,
 }
 
 impl Spent {
-    /// Of these processes. One that ended meanwhile counts for nothing.
+    /// The sum of these processes, without those that have exited.
     pub(crate) fn of(pids: &[i32]) -> Self {
         let mut sum = Self::default();
         for pid in pids {
@@ -26,7 +26,7 @@ impl Spent {
                 let (user, system) = ticks(&read("stat")).unwrap_or_default();
                 sum.user += user;
                 sum.system += system;
-                // A kernel without CONFIG_SCHED_INFO leaves the ticks.
+                // A kernel without CONFIG_SCHED_INFO has only the ticks.
                 sum.nanoseconds +=
                     scheduled(&read("schedstat")).unwrap_or((user + system) * 10_000_000);
             }
@@ -55,7 +55,7 @@ impl Sub for Spent {
     }
 }
 
-/// A process and all that came from it.
+/// A process and its descendants.
 pub(crate) fn tree(pid: i32) -> Vec<i32> {
     let mut found = vec![pid];
     let mut at = 0;
@@ -78,7 +78,7 @@ pub(crate) fn memory(pid: i32) -> Option<(f64, f64)> {
     Some((kibibytes(&text, "Rss:")?, kibibytes(&text, "Pss:")?))
 }
 
-/// Ticks in which the machine's processors did something, or were taken away by the host.
+/// Ticks in which the CPUs of the machine were busy, or stolen by the host.
 pub(crate) fn busy_ticks() -> u64 {
     busy(&fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or(0)
 }
@@ -105,7 +105,7 @@ fn scheduled(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()
 }
 
-/// User and system time; the name before them may hold anything, and ends with the last bracket.
+/// User and system time. The name before them may contain any characters, and ends at the last bracket.
 fn ticks(stat: &str) -> Option<(u64, u64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_found_behind_a_name_that_looks_like_fields() {
+    fn times_are_found_after_a_name_that_looks_like_fields() {
         let stat = "7 (a) b 1 2) S 1 7 7 0 -1 4194560 100 0 0 0 31 12 5 6 20 0 1 0 99 1000 50";
         assert_eq!(ticks(stat), Some((31, 12)));
         assert_eq!(ticks("7 (x"), None);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_not_busy_and_stolen_time_is() {
+    fn waiting_is_not_busy_but_stolen_time_is() {
         assert_eq!(
             busy("cpu  100 1 50 9000 30 2 3 4 7 0\ncpu0 1 1 1"),
             Some(160)
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_this_process_spends_is_counted_to_it() {
+    fn the_cpu_time_of_this_process_is_counted() {
         let own = tree(std::process::id() as i32);
         let before = Spent::of(&own);
         let begun = std::time::Instant::now();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_nothing_are_nothing() {
+    fn without_time_the_share_is_zero() {
         assert_eq!(Spent::default().user_share(), 0.0);
         let spent = Spent {
             nanoseconds: 1,

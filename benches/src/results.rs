@@ -1,4 +1,4 @@
-//! What was measured, as results.json has it.
+//! The results of a run, as in results.json.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
-    /// The share of the machine's processors that went to others, in the median round.
+    /// The share of CPU time of other processes, in the median round.
     pub(crate) foreign: f64,
     pub(crate) cases: Vec<CaseResults>,
     pub(crate) bounds: Vec<Verdict>,
@@ -44,7 +44,7 @@ pub(crate) struct Measured {
     pub(crate) syscalls: Option<Syscalls>,
     /// Instructions outside the kernel per request, by one worker.
     pub(crate) instructions: Option<f64>,
-    /// Of one worker, in KiB: resident, and with shared pages divided among those that share them.
+    /// Memory of a worker, in KiB: resident, and proportional.
     pub(crate) resident_kib: f64,
     pub(crate) proportional_kib: f64,
     pub(crate) rounds: Vec<Round>,
@@ -57,24 +57,24 @@ pub(crate) struct Syscalls {
     pub(crate) by_name: BTreeMap<String, f64>,
 }
 
-/// What one round of one peer came to. Times are in microseconds.
+/// The result of a round of one peer. Times are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Round {
     pub(crate) requests: u64,
     pub(crate) lost: u64,
     pub(crate) rate: f64,
-    /// Processor time of the server per request.
+    /// CPU time of the server per request.
     pub(crate) cpu_us: f64,
-    /// The part of it that is spent outside the kernel.
+    /// The part of it outside the kernel.
     pub(crate) user_us: f64,
-    /// Processor time of the load generator per request.
+    /// CPU time of the load generator per request.
     pub(crate) load_us: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
     pub(crate) silence_us: f64,
     pub(crate) reloads: u32,
-    /// The share of the machine's processors that went to neither.
+    /// The share of CPU time of other processes.
     pub(crate) foreign: f64,
 }
 
@@ -96,7 +96,7 @@ impl Measured {
         self.rounds.iter().map(of).collect()
     }
 
-    /// Sums up the rounds.
+    /// Computes the medians over the rounds.
     pub(crate) fn settle(&mut self) {
         let of = |of: fn(&Round) -> f64| median(&self.column(of));
         let median = Round {
@@ -118,7 +118,7 @@ impl Measured {
     }
 }
 
-/// A budget beside what was counted.
+/// A budget and the counted instructions.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outlay {
     pub(crate) case: String,
@@ -128,7 +128,7 @@ pub(crate) struct Outlay {
     pub(crate) met: bool,
 }
 
-/// What is compared.
+/// The compared measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Measure {
     #[serde(rename = "requests/s")]
@@ -137,7 +137,7 @@ pub(crate) enum Measure {
     Cpu,
 }
 
-/// A bound beside what was measured.
+/// A bound and the measured ratio.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) case: String,
@@ -145,12 +145,12 @@ pub(crate) struct Verdict {
     pub(crate) against: Peer,
     pub(crate) measure: Measure,
     pub(crate) least: f64,
-    /// How many times better the subject is; of the processor time it is the inverse.
+    /// The ratio of the subject to the other peer, inverted for CPU time.
     pub(crate) ratio: f64,
     pub(crate) low: f64,
     pub(crate) high: f64,
     pub(crate) met: bool,
-    /// What the floor of the subject's language reaches in the subject's place.
+    /// The ratio of the floor in the subject's language to the other peer.
     pub(crate) floor: Option<f64>,
 }
 
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_are_taken_of_each_column_and_losses_are_added_up() {
+    fn columns_have_medians_and_losses_are_added() {
         let mut measured = Measured::of(Peer::Floor);
         for (rate, cpu_us, lost) in [(10.0, 3.0, 0), (30.0, 1.0, 2), (20.0, 2.0, 1)] {
             measured.rounds.push(Round {

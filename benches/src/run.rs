@@ -1,4 +1,4 @@
-//! The rounds: in each, every peer has its turn, and the order moves on from round to round.
+//! The rounds. In each, every peer has its turn, in a different order.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::server::Server;
 use crate::statistics::median;
 use crate::{bounds, count, launch, procfs, table};
 
-/// How it is measured.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
@@ -22,10 +22,10 @@ pub(crate) struct Plan {
     pub(crate) counts: bool,
 }
 
-/// The fewest rounds of which a median is one.
+/// The minimum number of rounds for a median.
 const LEAST_ROUNDS: usize = 3;
 
-/// A reload takes its time.
+/// The length of a round with reloads, which take time.
 const RELOAD_SECONDS: f64 = 3.0;
 
 /// A first round for caches and branch predictors, which does not count.
@@ -63,7 +63,7 @@ pub(crate) fn all(cases: &[Case], plan: &Plan, places: &Places) -> Result<Result
     Ok(results)
 }
 
-/// One case; nothing where none of its peers is wanted.
+/// Measures a case, if one of its peers is selected.
 fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>, String> {
     let is_wanted = |peer: &Peer| plan.peers.is_empty() || plan.peers.contains(peer);
     let peers: Vec<Peer> = case.peers.iter().copied().filter(is_wanted).collect();
@@ -93,7 +93,7 @@ fn one(case: &Case, plan: &Plan, places: &Places) -> Result<Option<CaseResults>,
         ),
     };
     take_turns(case, places, directory, rounds, seconds, &mut sides)?;
-    // One noisy minute is no miss: as many rounds more decide, and all of them count.
+    // A miss may be noise: the same number of additional rounds decides, and all of them count.
     let is_missed = |sides: &[(Server, Measured)]| {
         let peers: Vec<&Measured> = sides.iter().map(|(_, measured)| measured).collect();
         bounds::verdicts_on(&case.id(), &peers)
@@ -192,7 +192,7 @@ fn take_turns(
     Ok(())
 }
 
-/// As many peers at once as there are processors: what is counted does not depend on time.
+/// Counts for as many peers at the same time as there are CPUs, because counts do not depend on time.
 fn count_all(
     case: &Case,
     places: &Places,
@@ -219,7 +219,7 @@ fn count_all(
     });
 }
 
-/// A count that is not to be had, for example without ptrace, is no reason to give up the rest.
+/// Warns about a failed count, for example without ptrace, and continues.
 fn or_warned<T>(peer: Peer, counted: Result<T, String>) -> Option<T> {
     counted
         .map_err(|reason| eprintln!("{}: not counted: {reason}", peer.name()))

@@ -1,14 +1,14 @@
-//! What is asked: scenarios, each of one case or of several along an axis.
+//! The requests: scenarios with one case, or with several along an axis.
 
 use crate::peer::Peer;
 
-/// One thing to measure, for several peers.
+/// A case to measure, for several peers.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) scenario: &'static str,
-    /// Within its scenario; empty where there is but one.
+    /// Within its scenario. Empty for the only case.
     pub(crate) name: String,
-    /// Its place on the scenario's axis.
+    /// Its position on the axis of the scenario.
     pub(crate) x: f64,
     pub(crate) uri: String,
     pub(crate) parameters: u32,
@@ -16,17 +16,17 @@ pub(crate) struct Case {
     pub(crate) keep: bool,
     pub(crate) clients: u32,
     pub(crate) workers: usize,
-    /// A response without it is wrong.
+    /// A correct response contains this text.
     pub(crate) expected: String,
     pub(crate) floor: Canned,
     pub(crate) peers: Vec<Peer>,
-    /// Over how many requests system calls and instructions are counted, where they are.
+    /// The number of requests for counts of system calls and instructions, if they are counted.
     pub(crate) counted: Option<u32>,
-    /// The server is reloaded meanwhile, and the parameters come in two segments.
+    /// Whether the server is reloaded meanwhile, with parameters in two segments.
     pub(crate) reload: bool,
 }
 
-/// The request's body.
+/// The body of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     None,
@@ -35,14 +35,14 @@ pub(crate) enum Body {
     Lines,
 }
 
-/// What the floor answers.
+/// The answer of the floor.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Canned {
     pub(crate) text: String,
     pub(crate) filler: u64,
 }
 
-/// What a request of few parameters does without.
+/// The parameters that a request with few parameters leaves out.
 pub(crate) const DISPENSABLE: [&str; 6] = [
     "REQUEST_SCHEME",
     "SERVER_SOFTWARE",
@@ -52,7 +52,7 @@ pub(crate) const DISPENSABLE: [&str; 6] = [
     "SERVER_NAME",
 ];
 
-/// nginx's usual number.
+/// The number of parameters that nginx sends by default.
 const USUAL_PARAMETERS: u32 = 28;
 
 /// Enough that no worker waits for the load generator.
@@ -164,7 +164,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases
 }
 
-/// The cases that are named; all if none is.
+/// The named cases, or all if there are no names.
 pub(crate) fn select(names: &[String]) -> Result<Vec<Case>, String> {
     let all = all();
     for name in names {
@@ -172,7 +172,7 @@ pub(crate) fn select(names: &[String]) -> Result<Vec<Case>, String> {
             let mut known: Vec<&str> = all.iter().map(|case| case.scenario).collect();
             known.dedup();
             return Err(format!(
-                "no scenario is called '{name}': there are {}",
+                "there is no scenario '{name}': the scenarios are {}",
                 known.join(", ")
             ));
         }
@@ -250,7 +250,7 @@ impl Case {
         }
     }
 
-    /// Scenario and name in one.
+    /// The scenario and the name.
     pub(crate) fn id(&self) -> String {
         if self.name.is_empty() {
             self.scenario.to_owned()
@@ -263,7 +263,7 @@ impl Case {
         self.scenario == name || self.id() == name
     }
 
-    /// In a line for people.
+    /// A line of text for users.
     pub(crate) fn describe(&self) -> String {
         let way = if self.keep { "kept" } else { "closed" };
         let body = match self.body {
@@ -302,7 +302,7 @@ impl Body {
         }
     }
 
-    /// What [`Body::Lines`] consists of.
+    /// The content of [`Body::Lines`].
     pub(crate) fn lines() -> Vec<u8> {
         let mut bytes = Vec::new();
         for number in 1.. {
@@ -316,7 +316,7 @@ impl Body {
     }
 }
 
-/// With large ones fewer: memory for the clients' buffers would be measured.
+/// Fewer clients for large bodies, or the memory for their buffers would be measured.
 const fn clients_for(size: u64) -> u32 {
     if size > MIB { WORKERS as u32 } else { CLIENTS }
 }
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_cases_have_one_name() {
+    fn names_of_cases_are_unique() {
         let mut ids: Vec<String> = all().iter().map(Case::id).collect();
         ids.sort();
         let before = ids.len();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_are_as_many_as_are_expected() {
+    fn the_lines_have_the_expected_number() {
         let lines = Body::lines();
         assert_eq!(lines.len() as u64, Body::Lines.size());
         assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 2520);

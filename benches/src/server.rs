@@ -1,4 +1,4 @@
-//! A peer, running.
+//! A running peer.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -13,34 +13,34 @@ use nix::unistd::Pid;
 
 use crate::procfs;
 
-/// How long a peer may take to start: one under valgrind takes its time.
+/// The maximum time for a peer to start, which is slow under valgrind.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long it may take to stop.
+/// The maximum time for it to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// It ends with this value, and everything that it has started.
+/// It is killed with all its children when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// How many processes stand above the server's first.
+    /// The number of processes above the first process of the server.
     above: usize,
     pub(crate) socket: PathBuf,
     workers: usize,
-    /// By which it is reloaded, if it can be.
+    /// The signal for a reload, if it has one.
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) stop_signal: Signal,
 }
 
 impl Server {
-    /// Starts a command and waits until all of its workers are there and somebody listens.
+    /// Starts a command, and waits until all its workers exist and the socket is open.
     pub(crate) fn start(command: Command, socket: &Path, workers: usize) -> Result<Self, String> {
         Self::start_below(command, 0, socket, workers)
     }
 
-    /// The same with a program that starts it and stays: the number of processes above it.
+    /// The same for a server that other processes start, with their number.
     pub(crate) fn start_below(
         mut command: Command,
         above: usize,
@@ -54,7 +54,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(file.try_clone().map_err(failed)?)
             .stderr(file);
-        // A group of its own, so that its workers can be ended with it.
+        // In its own group, so that its workers can be killed with it.
         command.process_group(0);
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command
@@ -74,7 +74,7 @@ impl Server {
             if ended.is_some() || Instant::now() > until {
                 let log = fs::read_to_string(&log).unwrap_or_default();
                 let what = ended.map_or("does not start".to_owned(), |status| {
-                    format!("has ended, {status}")
+                    format!("has exited, {status}")
                 });
                 return Err(format!("{name} {what}: {}", log.trim()));
             }
@@ -87,14 +87,14 @@ impl Server {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// Every process of it.
+    /// All its processes.
     pub(crate) fn processes(&self) -> Vec<i32> {
         let mut processes = procfs::tree(self.group().as_raw());
         processes.drain(..self.above.min(processes.len()));
         processes
     }
 
-    /// Those that serve.
+    /// Its workers.
     pub(crate) fn workers(&self) -> Vec<i32> {
         self.processes().into_iter().skip(1).collect()
     }
@@ -105,11 +105,11 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
         let first = self.processes().first().copied();
-        let first = first.ok_or_else(|| format!("{signal}: the server has ended"))?;
+        let first = first.ok_or_else(|| format!("{signal}: the server has exited"))?;
         kill(Pid::from_raw(first), signal).map_err(|errno| format!("{signal}: {errno}"))
     }
 
-    /// Waits until as many workers are there as should be.
+    /// Waits until the expected number of workers exists.
     pub(crate) fn settle(&self) {
         let until = Instant::now() + STOP_LIMIT;
         while self.workers().len() != self.workers && Instant::now() < until {
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Stops it gracefully and waits, so that valgrind can write what it has counted.
+    /// Stops it gracefully, and waits, so that valgrind can write its counts.
     pub(crate) fn stop(mut self) {
         let group = procfs::tree(self.group().as_raw());
         let _ = self.signal(self.stop_signal);
@@ -135,7 +135,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The group is its own: nobody else is in it.
+        // The group contains only its processes.
         let _ = killpg(self.group(), Signal::SIGKILL);
         let _ = self.child.wait();
     }

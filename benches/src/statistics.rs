@@ -1,6 +1,6 @@
 //! Medians, quartiles and ratios. Pure.
 
-/// The value that a share of the others lies below, between two where it falls between; 0 of none.
+/// The value below which a share of the values lies, interpolated between two. 0 without values.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -17,17 +17,17 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// A ratio as the rounds show it.
+/// A ratio over several rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
-    /// Half of the rounds lie between these.
+    /// The quartiles.
     pub(crate) low: f64,
     pub(crate) high: f64,
 }
 
-/// The ratio of two sides that were measured in the same rounds, one beside the other: what else
-/// the machine did meets both sides of a round. None where a round has no number.
+/// The ratio of two sides that were measured in the same rounds, so that other load affects both.
+/// `None` if a value is missing.
 pub(crate) fn ratio(above: &[f64], below: &[f64]) -> Option<Ratio> {
     if above.len() != below.len() || above.is_empty() {
         return None;
@@ -41,8 +41,8 @@ pub(crate) fn ratio(above: &[f64], below: &[f64]) -> Option<Ratio> {
     })
 }
 
-/// What one unit more costs, and what nothing costs: the line nearest to the points (x, y), each
-/// weighted so that its relative distance counts.
+/// The cost of a unit, and the constant cost: a linear fit of the points (x, y) by their relative
+/// distance.
 pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let (mut w, mut wx, mut wy, mut wxx, mut wxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for &(x, y) in points {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+    fn a_median_of_an_even_number_is_between_the_two_in_the_middle() {
         assert_eq!(median(&[]), 0.0);
         assert_eq!(median(&[3.0]), 3.0);
         assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_round_by_round_so_that_a_slow_round_does_not_count() {
-        // The machine was three times as slow in the second round.
+        // In the second round the machine was three times slower.
         let ours = [100.0, 33.0, 102.0];
         let theirs = [50.0, 16.5, 51.0];
         let found = ratio(&ours, &theirs).unwrap();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_gives_the_cost_of_a_unit_and_of_nothing() {
+    fn a_line_has_the_cost_of_a_unit_and_the_constant_cost() {
         let (slope, start) = line(&[(10.0, 25.0), (100.0, 205.0), (1000.0, 2005.0)]).unwrap();
         assert!((slope - 2.0).abs() < 1e-9, "{slope}");
         assert!((start - 5.0).abs() < 1e-6, "{start}");

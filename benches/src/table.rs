@@ -1,4 +1,4 @@
-//! What is printed on the terminal.
+//! The output on the terminal.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::peer::Peer;
 use crate::results::{CaseResults, Measure, Measured, Results};
 use crate::statistics::line;
 
-/// Who is compared with whom in a case's table.
+/// The pairs of peers that the table of a case compares.
 const BESIDE: [(Peer, Peer); 5] = [
     (Peer::Fcgipm, Peer::Libfcgi),
     (Peer::Dropin, Peer::Libfcgi),
@@ -16,7 +16,7 @@ const BESIDE: [(Peer, Peer); 5] = [
     (Peer::Fcgipm, Peer::Floor),
 ];
 
-/// The scenarios that are curves, what one unit is, and for how many of them a cost is printed.
+/// The scenarios that are curves, their unit, and the number of units for which the cost is printed.
 pub(crate) const CURVES: [(&str, &str, f64); 5] = [
     ("params", "parameter", 1.0),
     ("response", "KiB of response", 1024.0),
@@ -25,7 +25,7 @@ pub(crate) const CURVES: [(&str, &str, f64); 5] = [
     ("clients", "client", 1.0),
 ];
 
-/// One case.
+/// The table of a case.
 pub(crate) fn case(case: &CaseResults) -> String {
     let mut text = format!("{}: {}\n", case.id, case.description);
     let _ = writeln!(
@@ -119,12 +119,12 @@ fn beside(case: &CaseResults) -> String {
     text
 }
 
-/// What the run ends with: how cost grows, and the bounds.
+/// The end of the output: the growth of costs, and the bounds.
 pub(crate) fn ending(results: &Results) -> String {
     let mut text = growth(results);
     let _ = writeln!(
         text,
-        "Of the machine's processors {:.0} % went to others in the median round{}\n",
+        "Other processes used {:.0} % of the CPU time in the median round{}\n",
         results.foreign * 100.0,
         if results.foreign > 0.1 {
             ": ratios may be off, repeat it on an idle machine"
@@ -177,9 +177,8 @@ pub(crate) fn ending(results: &Results) -> String {
     text
 }
 
-/// The server's processor time per request as a line: what nothing costs, and one unit more. For
-/// each curve also how far the points lie from the line, since growth that is not linear shows
-/// there.
+/// The CPU time of the server per request as a line: the constant cost, and the cost of a unit. For
+/// each curve also the distance of the points from the line, which shows growth that is not linear.
 fn growth(results: &Results) -> String {
     let mut text = String::new();
     for (scenario, unit, per) in CURVES {
@@ -197,7 +196,7 @@ fn growth(results: &Results) -> String {
                 continue;
             };
             if text.is_empty() {
-                text.push_str("How processor time per request grows (microseconds; the nearest line, and the point farthest from it)\n");
+                text.push_str("Growth of CPU time per request (microseconds; linear fit, and the point with the largest distance)\n");
             }
             let off = points
                 .iter()
@@ -218,7 +217,7 @@ fn growth(results: &Results) -> String {
     text
 }
 
-/// Processor time per request of one peer along a curve.
+/// CPU time per request of a peer along a curve.
 pub(crate) fn points(cases: &[&CaseResults], peer: Peer) -> Vec<(f64, f64)> {
     let found = cases.iter().filter_map(|case| {
         let measured = case.peers.iter().find(|measured| measured.peer == peer)?;
@@ -227,7 +226,7 @@ pub(crate) fn points(cases: &[&CaseResults], peer: Peer) -> Vec<(f64, f64)> {
     found.filter(|(_, y)| *y > 0.0).collect()
 }
 
-/// Three digits, or the whole number.
+/// With three digits, or as an integer.
 pub(crate) fn number(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")

@@ -1,4 +1,4 @@
-//! The harness as a whole, on two peers, for a moment: nothing here says anything about speed.
+//! A short run of the whole benchmark with two peers, not for its numbers.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 #[test]
-fn a_run_measures_each_peer_and_judges_the_bounds() {
+fn a_run_measures_each_peer_and_checks_the_bounds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let out = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_fcgipm-bench"))
@@ -26,11 +26,11 @@ fn a_run_measures_each_peer_and_judges_the_bounds() {
         .arg(out.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
+    let table = String::from_utf8_lossy(&run.stdout);
     let code = run.status.code();
     assert!(
         matches!(code, Some(0 | 1)),
-        "{said}{}",
+        "{table}{}",
         String::from_utf8_lossy(&run.stderr)
     );
 
@@ -71,8 +71,8 @@ fn a_run_measures_each_peer_and_judges_the_bounds() {
     let is_cheap = budgets[0]["met"] == true;
     assert_eq!(code, Some(i32::from(!(is_met && is_cheap))));
     assert!(
-        said.contains(if is_met { "0 missed" } else { "MISSED" }),
-        "{said}"
+        table.contains(if is_met { "0 missed" } else { "MISSED" }),
+        "{table}"
     );
 
     let plot = std::fs::read_to_string(out.path().join("benchmark.svg")).unwrap();
@@ -80,15 +80,15 @@ fn a_run_measures_each_peer_and_judges_the_bounds() {
 }
 
 #[test]
-fn an_unknown_scenario_is_named_beside_those_that_there_are() {
+fn an_unknown_scenario_is_an_error_that_lists_the_existing_ones() {
     let run = Command::new(env!("CARGO_BIN_EXE_fcgipm-bench"))
         .args(["--scenario", "smal"])
         .output()
         .unwrap();
     assert_eq!(run.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&run.stderr);
+    let errors = String::from_utf8_lossy(&run.stderr);
     assert!(
-        said.contains("'smal'") && said.contains("small, kept"),
-        "{said}"
+        errors.contains("'smal'") && errors.contains("small, kept"),
+        "{errors}"
     );
 }

@@ -128,7 +128,7 @@ SUBCLASS
     my $daemon = daemon(class => 'Mine', options => $LIMIT, loop => $EVAL_LOOP, before => sprintf($SUBCLASS, 'die { own => 1 }'),
         page => 'if ($_[0]) { eval { sleep 60 }; return "own: $@->{own}" }');
     my $response = $daemon->ask(asked('own'));
-    like($response->{stdout}, qr/own: 1\z/, 'a subclass decides what the program dies of');
+    like($response->{stdout}, qr/own: 1\z/, 'a subclass decides with which message the program dies');
     like($response->{stderr}, qr/\Acaught: [1-9]/, 'and receives the number of evals');
     is($daemon->stop, 0, 'TERM stops it with status 0');
 }

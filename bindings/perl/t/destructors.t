@@ -46,7 +46,7 @@ for my $xs (1, 0) {
             my $name = "$what, at $places, FCGIPM_XS=$xs";
             is($outcome->{status} & 127, 0, "$name: no crash") or diag($outcome->{stderr});
             like($outcome->{responses}[0]{stdout}, qr/answer 1 name 1,other 1\z/, "$name: the first request is served");
-            like($outcome->{responses}[2]{stdout}, qr/answer 3 name 3,other 3\z/, "$name: so is the third")
+            like($outcome->{responses}[2]{stdout}, qr/answer 3 name 3,other 3\z/, "$name: the third is served")
                 if $what =~ /\A(?:undef|the hash cleared|every|more|elements|an exception)/;
         }
     }

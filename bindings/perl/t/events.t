@@ -88,8 +88,8 @@ LOOP
     $daemon->stop;
 }
 
-# While a subclass's own pm_wait waits, HUP sends TERM to the workers by their pids; but not to a
-# pid that is not a child's any more.
+# While a subclass's own pm_wait waits, HUP sends TERM to the workers by their pids, but not to a pid
+# that is no longer a child.
 {
     socketpair my $here, my $there, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0 or die "socketpair: $!";
     my $pid = fork // die "fork: $!";

@@ -67,7 +67,7 @@ for my $xs (1, 0) {
     is($daemon->wait_for(qr/server \(pid @{[ worker_of($answer) ]}\) exited with status (\d+)/), 0, 'and then ends the worker');
     $daemon->stop;
 
-    # Handlers that the program installs stay.
+    # Handlers that the program installs are kept.
     $daemon = daemon(%with, page => q{if ($_[0] eq 'set') { $SIG{TERM} = sub { $main::terms++ }; $SIG{URG} = sub { $main::urgs++ } }
         else { local @SIG{keys %SIG} = do { @{[]} = values %SIG }; kill $_ => $$ for qw(TERM URG) } print "$main::terms/$main::urgs"},
         before => 'our ($terms, $urgs) = (0, 0);');

@@ -39,7 +39,7 @@ sub ours {
     my $outcome = SameProgram::outcomes(ways => ['compat'], requests => $requests, text => $HEAD . $text);
     my $got = $outcome->{compat};
     is_deeply([ map({ $_->{stdout} } @{ $got->{responses} }), @$got{qw(stdout stderr status)} ], $expected, $name) or diag(explain($got));
-    isnt($outcome->{original}{status}, 0, "$name: not on the original");
+    isnt($outcome->{original}{status}, 0, "$name: the original fails");
     return;
 }
 

@@ -56,7 +56,7 @@ for my $address ('', free_address()) {
     is($daemon->stop, 0, "$what: TERM stops it with status 0");
     ok(!-e $daemon->dir . '/socket', "$what: the socket file is removed") if !$address;
     like($daemon->log, qr/^after the loop of \d+$/m, "$what: workers reach the end of the script");
-    like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, "$what: the manager does not");
+    like($daemon->log, qr/dying: safe exit from signal TERM\n\z/, "$what: but not the manager");
     unlike($daemon->log, qr/ at .* line \d+/, "$what: no warnings");
 }
 

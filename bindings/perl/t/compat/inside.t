@@ -6,8 +6,8 @@ use Compat;
 use Program ();
 
 # What a program does with its handles inside a request, beyond printing: commands, captures,
-# redirections. Each runs on the original and on Compat; two requests, because the second shows what
-# the first left behind.
+# redirections. Each runs on the original and on Compat, for two requests, because the second shows
+# the effects of the first.
 
 needs(qw(FCGI Capture::Tiny IPC::Run3));
 

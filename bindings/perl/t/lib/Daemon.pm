@@ -1,7 +1,7 @@
 package Daemon;
 
 # A managed program in the background. Its log is read line by line, so that a test waits for a line
-# and not for some time. Its listening socket is created here and inherited, so that clients can
+# instead of some time. Its listening socket is created here and inherited, so that clients can
 # connect immediately.
 
 use strict;
@@ -21,7 +21,7 @@ use constant LIMIT => 30;    # seconds; only reached by a program that hangs
 #   arguments    a sub that takes the address and the directory, and returns the program's arguments
 #   command, in  a command instead of perl, and the directory in which it runs
 #   listener     a socket of the caller that the program inherits
-#   own_group    kill_all kills its children, too
+#   own_group    kill_all kills its children as well
 sub start {
     my ($class, %with) = @_;
     my $dir = File::Temp->newdir;

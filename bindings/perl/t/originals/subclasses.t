@@ -57,7 +57,7 @@ same_log('a pm_wait around the original\'s', <<'PROGRAM' . managed('Mine', 'n_pr
   sub pm_wait { my $self = shift; my $pid = $self->SUPER::pm_wait; print STDERR "a worker has exited\n" if $pid && !$n++; return $pid }
   sub handling_init { my $self = shift; $self->SUPER::handling_init; exit 3 if !-e 'second' && open my $f, '>', 'second' } }
 PROGRAM
-# Ends.
+# Exits.
 
 same_log('die_timeout passes', managed('FCGI::ProcManager', 'n_processes => 2, die_timeout => 1')
     . '$SIG{TERM} = "IGNORE"; open my $f, ">>", "there"; syswrite $f, "x"; if (sysseek($f, 0, 1) == 2) { idle(getppid); kill TERM => getppid } sleep 1 while 1;',
