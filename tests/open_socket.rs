@@ -176,8 +176,8 @@ fn a_file_that_is_not_a_socket_is_left_unchanged() {
     let path = folder.path("data");
     fs::write(&path, "precious").unwrap();
     for settings in [&[][..], &[("listen_replace", "1")]] {
-        let wanted = format!("listen address '{path}': there is a file that is not a socket");
-        assert_refused(open_with(&path, settings), Code::InUse, &wanted);
+        let expected = format!("listen address '{path}': there is a file that is not a socket");
+        assert_refused(open_with(&path, settings), Code::InUse, &expected);
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
@@ -223,11 +223,11 @@ fn an_unknown_owner_or_group_is_named() {
     let folder = Folder::new("nobody");
     let path = folder.path("socket");
     for (option, what) in [("listen_owner", "user"), ("listen_group", "group")] {
-        let wanted = format!("option {option}: no {what} 'no-such-name'");
+        let expected = format!("option {option}: no {what} 'no-such-name'");
         assert_refused(
             open_with(&path, &[(option, "no-such-name")]),
             Code::Value,
-            &wanted,
+            &expected,
         );
     }
     assert!(!Path::new(&path).exists());
@@ -308,8 +308,8 @@ fn an_inherited_descriptor_must_listen() {
     assert_eq!(open(&format!("fd:{fd}")).unwrap(), fd);
     let file = fs::File::open("/dev/null").unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-    let wanted = format!("listening descriptor {fd}: Socket operation on non-socket");
-    assert_refused(open(&format!("fd:{fd}")), Code::Listener, &wanted);
+    let expected = format!("listening descriptor {fd}: Socket operation on non-socket");
+    assert_refused(open(&format!("fd:{fd}")), Code::Listener, &expected);
     let (one, _other) = UnixStream::pair().unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&one);
     assert_refused(

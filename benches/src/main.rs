@@ -105,9 +105,9 @@ fn main() -> ExitCode {
 
 /// Whether every bound that was measured is met.
 fn measure(options: &Options) -> Result<bool, String> {
-    let wanted = scenario::select(&options.scenario)?;
+    let cases = scenario::select(&options.scenario)?;
     if options.list {
-        for case in &wanted {
+        for case in &cases {
             println!("{}: {}", case.id(), case.describe());
         }
         return Ok(true);
@@ -119,7 +119,7 @@ fn measure(options: &Options) -> Result<bool, String> {
         peers: options.peers.clone(),
         counts: !options.no_counts,
     };
-    let results = run::all(&wanted, &plan, &places)?;
+    let results = run::all(&cases, &plan, &places)?;
 
     let failed = |what: &PathBuf, error: std::io::Error| format!("{}: {error}", what.display());
     fs::create_dir_all(&options.out).map_err(|error| failed(&options.out, error))?;

@@ -234,7 +234,7 @@ impl Case {
 
     fn body(scenario: &'static str, uri: &str, body: Body, peers: &[Peer]) -> Self {
         let size = body.size();
-        let said = match body {
+        let line = match body {
             Body::None | Body::Bytes(_) => format!("{size} bytes"),
             Body::Lines => format!("{} lines, {size} bytes", (size as usize).div_ceil(LINE)),
         };
@@ -243,8 +243,8 @@ impl Case {
             x: size as f64,
             uri: uri.to_owned(),
             body,
-            expected: format!("\n{said}"),
-            floor: Canned::text(&format!("{said}\n")),
+            expected: format!("\n{line}"),
+            floor: Canned::text(&format!("{line}\n")),
             clients: clients_for(size),
             ..Self::hello(scenario, peers)
         }

@@ -21,12 +21,12 @@ impl ProcessState {
     fn of(program: &Program) -> Self {
         let proc = |name: &str| format!("/proc/{}/{name}", program.pid());
         let status = fs::read_to_string(proc("status")).unwrap();
-        let wanted = ["Threads:", "Umask:", "SigBlk:", "SigIgn:", "SigCgt:"];
-        let is_wanted = |line: &&str| wanted.iter().any(|name| line.starts_with(name));
+        let fields = ["Threads:", "Umask:", "SigBlk:", "SigIgn:", "SigCgt:"];
+        let is_listed = |line: &&str| fields.iter().any(|name| line.starts_with(name));
         Self {
             status: status
                 .lines()
-                .filter(is_wanted)
+                .filter(is_listed)
                 .map(str::to_owned)
                 .collect(),
             folder: fs::read_link(proc("cwd")).unwrap(),

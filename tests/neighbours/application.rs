@@ -140,7 +140,9 @@ impl Application {
     pub(crate) fn error_page(&self) -> (&'static str, &'static str) {
         match self.language {
             Language::C => ("/stderr", "a line for the error log"),
-            Language::Perl | Language::Unchanged(_) => ("/stderr?msg=said-by-Perl", "said-by-Perl"),
+            Language::Perl | Language::Unchanged(_) => {
+                ("/stderr?msg=logged-by-Perl", "logged-by-Perl")
+            }
         }
     }
 

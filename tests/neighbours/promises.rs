@@ -92,8 +92,8 @@ fn send_many(stack: &Stack) {
                         _ => {
                             let path = format!("/env?number={number}");
                             let answer = client.get(&path);
-                            let wanted = format!("QUERY_STRING=number={number}\n");
-                            assert!(answer.text().contains(&wanted), "{}", answer.text());
+                            let expected = format!("QUERY_STRING=number={number}\n");
+                            assert!(answer.text().contains(&expected), "{}", answer.text());
                             assert!(answer.text().contains("REQUEST_METHOD=GET\n"));
                         }
                     }

@@ -235,7 +235,7 @@ fn script(interpreter: &str, package: &str, name: &str, keeps: &[bool], preload:
         &page_requests("/any"),
         &direct(&page),
     );
-    assert_page(&answers, "/any", "said to the log\n");
+    assert_page(&answers, "/any", "a line for the log\n");
 }
 
 pub(crate) fn the_xs_module_of_perl_serves() {

@@ -15,7 +15,7 @@ my %page = (
     '/hash'    => sub { my $body = body($_[0]); return Digest::SHA::sha256_hex($body) . ' ' . length($body) . "\n" },
     '/echo'    => \&body,
     '/env'     => sub { my $env = $_[0]->env; return map { "$_=$env->{$_}\n" } sort keys %$env },
-    '/stderr'  => sub { $_[0]->env->{'psgi.errors'}->print($_[0]->param('msg'), "\n"); return 'said' },
+    '/stderr'  => sub { $_[0]->env->{'psgi.errors'}->print($_[0]->param('msg'), "\n"); return 'logged' },
 );
 
 sub bytes {

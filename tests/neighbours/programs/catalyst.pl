@@ -46,7 +46,7 @@ sub headers : Local {
 sub stderr : Local {
     my ($self, $c) = @_;
     $c->req->env->{'psgi.errors'}->print($c->req->query_parameters->{msg}, "\n");
-    $c->res->body('said');
+    $c->res->body('logged');
 }
 
 package Shop;

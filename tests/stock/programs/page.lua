@@ -13,8 +13,8 @@ fastcgi.run(function(env)
    if what == "status" then return answer("418 Teapot", "short and stout\n") end
    if what == "304" then return "304 Not Modified", { ETag = '"x"' }, coroutine.wrap(function() end) end
    if what == "stderr" then
-      env.error:write("said to the log\n")
-      return answer(200, "said\n")
+      env.error:write("a line for the log\n")
+      return answer(200, "logged\n")
    end
    if what == "large" then return answer(200, string.rep("x", 3000000)) end
    if what == "nothing" then return answer(200) end

@@ -12,7 +12,7 @@ while ($request->Accept() >= 0) {
     } elsif ($what eq '304') {
         print "Status: 304 Not Modified\r\nETag: \"x\"\r\n\r\n";
     } elsif ($what eq 'stderr') {
-        print STDERR "said to the log\n";
+        print STDERR "a line for the log\n";
         print "Content-Type: text/plain\r\n\r\nsaid\n";
     } elsif ($what eq 'large') {
         print "Content-Type: text/plain\r\n\r\n", 'x' x 3_000_000;

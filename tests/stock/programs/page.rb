@@ -9,7 +9,7 @@ FCGI.each_request do |request|
   when '304'
     out.print "Status: 304 Not Modified\r\nETag: \"x\"\r\n\r\n"
   when 'stderr'
-    request.err.print "said to the log\n"
+    request.err.print "a line for the log\n"
     out.print "Content-Type: text/plain\r\n\r\nsaid\n"
   when 'large'
     out.print "Content-Type: text/plain\r\n\r\n", 'x' * 3_000_000

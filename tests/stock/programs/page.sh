@@ -5,7 +5,7 @@
 case ${QUERY_STRING%%&*} in
     status) printf 'Status: 418 Teapot\r\nContent-Type: text/plain\r\n\r\nshort and stout\n' ;;
     304) printf 'Status: 304 Not Modified\r\nETag: "x"\r\n\r\n' ;;
-    stderr) echo "said to the log" >&2; printf 'Content-Type: text/plain\r\n\r\nsaid\n' ;;
+    stderr) echo "a line for the log" >&2; printf 'Content-Type: text/plain\r\n\r\nsaid\n' ;;
     large) printf 'Content-Type: text/plain\r\n\r\n'; head -c 3000000 /dev/zero | tr '\0' x ;;
     nothing) printf 'Content-Type: text/plain\r\n\r\n' ;;
     body)

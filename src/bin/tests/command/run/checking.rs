@@ -43,10 +43,10 @@ fn good(folder: &TempDir, socket: &str) -> String {
 }
 
 /// With and without --check it reports these lines, and creates no socket.
-fn assert_mistakes(folder: &TempDir, file: &str, wanted: &[&str]) {
+fn assert_mistakes(folder: &TempDir, file: &str, expected: &[&str]) {
     for check in [&[][..], &["--check"]] {
         let (status, lines) = lines(&[&["--config", file], check].concat());
-        assert_eq!(lines, wanted, "{check:?}");
+        assert_eq!(lines, expected, "{check:?}");
         assert_eq!(status, Some(2));
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), 1, "{left:?}");
@@ -138,7 +138,7 @@ fn every_mistake_of_every_pool_is_reported() {
     let file = pools(&folder, &text);
     let (status, lines) = lines(&["--config", &file]);
     assert_eq!(status, Some(2), "{lines:#?}");
-    let wanted = [
+    let expected = [
         ("b", "'no-such-user'"),
         ("b", "'no-such-group'"),
         ("b", "'/no/such/place'"),
@@ -154,14 +154,14 @@ fn every_mistake_of_every_pool_is_reported() {
         ("f", "no/such/folder': No such file or directory"),
         ("f", "option start_servers"),
     ];
-    for ((pool, text), line) in wanted.iter().zip(&lines) {
+    for ((pool, text), line) in expected.iter().zip(&lines) {
         let begin = format!("pool '{pool}': ");
         assert!(
             line.starts_with(&begin) && line.contains(text),
             "{pool} {text}: {lines:#?}"
         );
     }
-    assert_eq!(lines.len(), wanted.len(), "{lines:#?}");
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     // With and without --check.
     assert_eq!(
         self::lines(&["--config", &file, "--check"]),
@@ -263,8 +263,8 @@ fn a_plain_name_is_not_an_address_and_creates_no_file() {
         ),
     ] {
         let (status, lines) = lines(&["--no-preload", "--listen", listen, "--", &plain]);
-        let wanted = format!("listen address '{listen}': {says}");
-        assert_eq!((status, lines), (Some(2), vec![wanted]));
+        let expected = format!("listen address '{listen}': {says}");
+        assert_eq!((status, lines), (Some(2), vec![expected]));
         assert!(!fs::exists(listen).unwrap());
     }
 }

@@ -66,9 +66,9 @@ fn with_a_hard_limit_that_is_too_low_it_does_not_start_and_prints_both_numbers()
         let mut run = limited("64:64", options);
         let (status, lines) = run.end();
         assert_eq!((status.code(), lines.len()), (Some(1), 1), "{lines:#?}");
-        let wanted = "fcgipm run: the manager of 60 workers may need ";
-        assert!(lines[0].starts_with(wanted), "{lines:#?}");
-        assert!(number_after(&lines[0], wanted) > 240, "{lines:#?}");
+        let expected = "fcgipm run: the manager of 60 workers may need ";
+        assert!(lines[0].starts_with(expected), "{lines:#?}");
+        assert!(number_after(&lines[0], expected) > 240, "{lines:#?}");
         let behind = "open files, but its hard limit (RLIMIT_NOFILE) is 64";
         assert!(lines[0].ends_with(behind), "{lines:#?}");
         let address = run.address();
@@ -85,9 +85,9 @@ fn a_pool_grows_up_to_the_limit_and_logs_that() {
     run.ready_ones(2);
     run.signal("TTIN");
     let line = run.line("may need");
-    let wanted = format!("limit (RLIMIT_NOFILE) is {needed}: the number of workers stays at 2");
+    let expected = format!("limit (RLIMIT_NOFILE) is {needed}: the number of workers stays at 2");
     assert!(line.contains("the manager of 3 workers"), "{line}");
-    assert!(line.ends_with(&wanted), "{line}");
+    assert!(line.ends_with(&expected), "{line}");
     run.signal("HUP");
     run.line("reload done");
     assert!(run.call().contains("Hello"));

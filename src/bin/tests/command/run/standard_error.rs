@@ -26,10 +26,10 @@ fn the_last_lines_of_a_program_that_cannot_start_are_logged() {
         script(&run.folder, "echo 'Fatal: no config' >&2\nexit 78");
         run.signal("HUP");
         let line = run.line("reload failed");
-        let wanted = "exited with status 78 before it was ready; its last lines on standard error: Fatal: no config";
-        assert!(line.ends_with(wanted), "{line}");
+        let expected = "exited with status 78 before it was ready; its last lines on standard error: Fatal: no config";
+        assert!(line.ends_with(expected), "{line}");
         let message = status(&run.address())["reload"]["message"].to_string();
-        assert!(message.contains(wanted), "{message}");
+        assert!(message.contains(expected), "{message}");
         // Its lines are logged as well.
         run.lines_with("Fatal: no config", 2);
         run.call();

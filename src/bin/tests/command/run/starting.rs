@@ -62,8 +62,8 @@ fn a_program_that_cannot_be_executed_ends_the_command_with_the_reason() {
         let outcome = refused(&folder, &["--workers", "3"], &[program]);
         let (code, errors) = &outcome;
         assert_eq!(*code, Some(status), "{errors}");
-        let wanted = format!("fcgipm run: cannot execute '{program}': {why}");
-        assert!(errors.starts_with(&wanted), "{errors}");
+        let expected = format!("fcgipm run: cannot execute '{program}': {why}");
+        assert!(errors.starts_with(&expected), "{errors}");
         assert_eq!(errors.lines().count(), 1, "{errors}");
     }
 }
@@ -97,8 +97,8 @@ fn a_program_is_checked_with_the_identity_of_its_worker() {
     ] {
         let (code, errors) = refused(&folder, &options, &[program]);
         assert_eq!(code, Some(status), "{errors}");
-        let wanted = format!("cannot execute '{program}': {why}");
-        assert!(errors.contains(&wanted), "{errors}");
+        let expected = format!("cannot execute '{program}': {why}");
+        assert!(errors.contains(&expected), "{errors}");
     }
     // A wrong user is not reported as a wrong program.
     let (code, errors) = refused(&folder, &["--user", "no-such-user"], &[&own]);
@@ -127,8 +127,8 @@ fn a_failure_of_exec_ends_the_first_start() {
     );
     let (code, errors) = refused(&folder, &["--workers", "3"], &[&alien]);
     assert_eq!(code, Some(126), "{errors}");
-    let wanted = format!("fcgipm run: cannot execute '{alien}': Exec format error\n");
-    assert!(errors.ends_with(&wanted), "{errors}");
+    let expected = format!("fcgipm run: cannot execute '{alien}': Exec format error\n");
+    assert!(errors.ends_with(&expected), "{errors}");
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn a_program_that_is_removed_later_only_fails_the_reload() {
         fs::rename(new, &program).unwrap();
         run.signal("HUP");
         let line = run.line("reload failed");
-        let wanted = format!("cannot execute '{program}': {why}");
-        assert!(line.contains(&wanted), "{line}");
+        let expected = format!("cannot execute '{program}': {why}");
+        assert!(line.contains(&expected), "{line}");
         assert!(run.call().contains("Hello"));
     }
     assert_eq!(status(&run.address())["reload"]["failed"], 3);

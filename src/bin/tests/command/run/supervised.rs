@@ -162,8 +162,8 @@ fn a_broken_program_fails_the_reload_and_the_old_workers_continue() {
         change(&program).unwrap();
         run.signal("HUP");
         let line = run.line("reload failed");
-        let wanted = format!("cannot execute '{program}': {why}");
-        assert!(line.contains(&wanted), "{line}");
+        let expected = format!("cannot execute '{program}': {why}");
+        assert!(line.contains(&expected), "{line}");
     }
     fs::remove_dir(&program).unwrap();
     let report = status(&run.address());
