@@ -8,18 +8,18 @@
 mod peer;
 
 mod aborts;
+mod admission;
 mod application;
 mod framing;
-mod guest;
+mod hostile_peers;
+mod inherited_descriptors;
 mod input;
 mod management;
 mod parameters;
-mod peers;
+mod process_state;
 mod requests;
 mod response;
 mod roles;
-mod starting;
-mod storms;
 
 use application::{Application, ways};
 use peer::program::Program;

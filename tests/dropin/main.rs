@@ -4,7 +4,7 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
-mod differs;
+mod differences;
 mod fcgx;
 mod forking;
 mod memory;

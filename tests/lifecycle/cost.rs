@@ -231,7 +231,7 @@ fn allocations(answer: &str) -> u64 {
 fn counting(transport: Transport) -> Pool {
     let gate = folder().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut command = Command::new(compiled("lifecycle/counting.c"));
+    let mut command = Command::new(compiled("lifecycle/counted_allocations.c"));
     command.env("FCGIPM_N_PROCESSES", "1").env("GATE", &gate);
     Pool::ready(Program::start(command, transport), gate, 1)
 }

@@ -319,7 +319,7 @@ fn a_worker_that_cannot_take_its_identity_exits_and_the_old_ones_continue() {
 #[test]
 fn a_worker_without_its_identity_accepts_nothing_even_if_its_host_ignores_the_error() {
     let here = Folder::new();
-    let mut command = Command::new(compiled("lifecycle/careless.c"));
+    let mut command = Command::new(compiled("lifecycle/ignored_error.c"));
     command
         .env("FCGIPM_N_PROCESSES", "1")
         .env("FCGIPM_CHDIR", here.path());
@@ -327,9 +327,8 @@ fn a_worker_without_its_identity_accepts_nothing_even_if_its_host_ignores_the_er
     program.line(") ready");
     fs::remove_dir(&here.0).unwrap();
     program.signal(Signal::SIGHUP);
-    let line = program.line("careless: accept");
-    let refused =
-        "careless: accept -9: this worker could not take the identity that the options name";
+    let line = program.line("host: accept");
+    let refused = "host: accept -9: this worker could not take the identity that the options name";
     assert!(line.contains(refused), "{line}");
     program.line("reload failed");
     program.signal(Signal::SIGTERM);

@@ -213,7 +213,7 @@ fn a_worker_that_hangs_in_its_start_exits_with_its_manager() {
 fn a_worker_whose_application_ignores_or_blocks_signals_still_obeys_its_manager() {
     for way in ["ignore", "block"] {
         let start = || {
-            let mut command = std::process::Command::new(compiled("lifecycle/deaf.c"));
+            let mut command = std::process::Command::new(compiled("lifecycle/blocked_signals.c"));
             command.arg(way).env("FCGIPM_N_PROCESSES", "2");
             let mut program = Program::start(command, TRANSPORTS[0]);
             let mut pids = Vec::new();

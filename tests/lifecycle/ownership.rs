@@ -9,7 +9,7 @@ use super::peer::connection::Address;
 use super::peer::program::{Program, TRANSPORTS, Transport, product, unused};
 use super::{Pool, call};
 
-use super::queue::file_is_removed;
+use super::stop_queue::file_is_removed;
 
 /// Runs a second manager on the same address, which must exit with 1. Returns its log.
 fn run_second(address: &str, environment: &[(&str, &str)]) -> String {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::board::{self, Board};
-use super::chance::Chance;
 use super::host;
 use super::load::Load;
 use super::peer::pool::Pool;
 use super::peer::program::Transport;
+use super::random::Chance;
 
 const LENGTH: Duration = Duration::from_secs(10);
 

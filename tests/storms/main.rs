@@ -10,35 +10,35 @@ mod in_turn;
 mod peer;
 
 mod board;
-mod bounds;
-mod chance;
 mod garbage;
 mod host;
-mod kills;
 mod load;
+mod manager_loop;
+mod random;
 mod reload;
+mod reload_silence;
+mod sigkill;
 mod signals;
-mod silence;
-mod stopped;
-mod terms;
+mod sigterm;
+mod stopped_manager;
 
 tests! {
     reload::reload_storms_lose_nothing_in_c
     reload::reload_storms_lose_nothing_in_perl
     reload::reloads_requested_during_reloads_lose_nothing
-    silence::a_reload_of_slow_starting_workers_at_most_doubles_the_longest_silence
-    kills::killed_workers_lose_exactly_their_own_requests
-    kills::kills_under_load_lose_no_more_than_one_request_each
-    terms::ten_thousand_terms_at_random_phases_lose_nothing
-    terms::terms_at_random_phases_lose_nothing_in_perl
-    terms::an_idle_worker_exits_within_a_tenth_of_a_second
-    stopped::a_manager_that_was_stopped_for_ten_seconds_kills_no_worker_too_early
+    reload_silence::a_reload_of_slow_starting_workers_at_most_doubles_the_longest_silence
+    sigkill::killed_workers_lose_exactly_their_own_requests
+    sigkill::kills_under_load_lose_no_more_than_one_request_each
+    sigterm::ten_thousand_terms_at_random_phases_lose_nothing
+    sigterm::terms_at_random_phases_lose_nothing_in_perl
+    sigterm::an_idle_worker_exits_within_a_tenth_of_a_second
+    stopped_manager::a_manager_that_was_stopped_for_ten_seconds_kills_no_worker_too_early
     garbage::random_bytes_in_a_workers_records_change_no_decision
     garbage::random_bytes_in_a_whole_region_affect_only_that_worker
     signals::signal_storms_leave_bodies_byte_exact_in_c
     signals::signal_storms_leave_bodies_byte_exact_in_perl
-    bounds::an_idle_manager_wakes_at_most_once_per_second
-    bounds::a_thousand_workers_reload_without_a_pause_in_the_loop
+    manager_loop::an_idle_manager_wakes_at_most_once_per_second
+    manager_loop::a_thousand_workers_reload_without_a_pause_in_the_loop
 }
 
 fn main() {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::chance::Chance;
 use super::host;
 use super::peer::connection::Address;
 use super::peer::pool::{Pool, call};
 use super::peer::program::{Program, TRANSPORTS, Transport, compiled, folder};
 use super::peer::records::ID;
+use super::random::Chance;
 
 const SIZE: usize = 1 << 20;
 const SIGNALS: [Signal; 4] = [

@@ -1,16 +1,16 @@
 //! `fcgipm run`: programs under a manager.
 
-mod adopted;
+mod adopted_orphans;
 mod checking;
 mod descriptors;
-mod foreign;
 mod log;
 mod pools;
 mod process_group;
 mod standard_error;
 mod starting;
-mod supervised;
 mod usage;
+mod with_library;
+mod without_library;
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;

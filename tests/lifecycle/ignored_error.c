@@ -14,7 +14,7 @@ int main(void)
     fcgipm_request *request = fcgipm_request_new(0, 0, options);
     int result = fcgipm_request_accept(request);
     if (ran < 0)
-        fprintf(stderr, "careless: accept %d: %s\n", result, fcgipm_last_error_message());
+        fprintf(stderr, "host: accept %d: %s\n", result, fcgipm_last_error_message());
     while (result == 0) {
         fcgipm_request_finish(request);
         result = fcgipm_request_accept(request);

@@ -7,13 +7,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::board::Board;
-use super::chance::Chance;
 use super::host::{self, Language};
 use super::load::Load;
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::pool::{Pool, call};
 use super::peer::program::{TRANSPORTS, Transport, ended_within};
 use super::peer::records::{ID, Request};
+use super::random::Chance;
 
 const WORKERS: usize = 16;
 

@@ -10,13 +10,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::board::Board;
-use super::chance::Chance;
 use super::host::{self, Language};
 use super::load::{Load, Tally};
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::pool::Pool;
 use super::peer::program::{TRANSPORTS, Transport, cpu_pressure, pidfd, readable_within};
 use super::peer::records::ID;
+use super::random::Chance;
 
 /// The maximum time for an idle worker to exit.
 const BOUND: Duration = Duration::from_millis(100);

@@ -17,7 +17,7 @@ use super::peer::records::{GET_VALUES, ID, STDIN, record};
 const PROMPT: Duration = Duration::from_secs(3);
 
 fn pool(transport: Transport, workers: usize, options: &[(&str, &str)]) -> Pool {
-    let mut command = Command::new(compiled("lifecycle/hostile.c"));
+    let mut command = Command::new(compiled("lifecycle/hostile_workers.c"));
     command
         .env("FCGIPM_N_PROCESSES", workers.to_string())
         .envs(options.iter().copied());
