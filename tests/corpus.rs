@@ -1,7 +1,7 @@
 //! Replays the corpus of the fuzzers with a stable compiler.
 //!
 //! `FCGIPM_WRITE=1 cargo test --test corpus` writes the seeds, whose names begin with `seed-`. The
-//! fuzzers found the others, minimized with `-set_cover_merge=1`.
+//! fuzzers found the others, minimised with `-set_cover_merge=1`.
 
 #[path = "../fuzz/src/lib.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -127,8 +127,8 @@ fn conn_seeds() -> Seeds {
     const READS_NOTHING: [u8; 5] = [2, 0, 255, 19, 3];
     const READS_LITTLE: [u8; 5] = [0, 2, 255, 19, 3];
     const NARROW: [u8; 5] = [0, 255, 1, 4, 3];
-    let session = |behavior: [u8; 5], write: &dyn Fn(&mut Vec<u8>)| {
-        let mut bytes = behavior.to_vec();
+    let session = |behaviour: [u8; 5], write: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = behaviour.to_vec();
         write(&mut bytes);
         bytes
     };

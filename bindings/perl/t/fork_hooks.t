@@ -15,7 +15,7 @@ use Workers;
 needs(qw(FCGI FCGI::ProcManager Devel::NYTProf::Data POSIX::AtFork));
 
 # A request that keeps a worker busy until the rest of its body arrives.
-sub begun {
+sub busy_client {
     my ($daemon) = @_;
     my $client = FastCGIClient->new($daemon->address);
     my $bytes = $client->request_bytes({});
@@ -23,10 +23,10 @@ sub begun {
     return $client;
 }
 
-# Sends one request to each of N workers; returns their pids.
+# Sends one request to each of N workers, and returns their pids.
 sub one_for_each {
     my ($daemon, $count) = @_;
-    my @clients = map { begun($daemon) } 1 .. $count;
+    my @clients = map { busy_client($daemon) } 1 .. $count;
     my @workers = map { worker_of({ stdout => $_->read_record->{content} }) } @clients;
     for my $client (@clients) {
         $client->send_bytes($client->stream(STDIN => ''));
@@ -36,7 +36,7 @@ sub one_for_each {
 }
 
 # The original may miss the signal.
-sub ended_well {
+sub stops_cleanly {
     my ($name, $daemon, $is_original) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     return $daemon->kill_all if $is_original;
@@ -84,7 +84,7 @@ for my $way (sort keys %WAYS) {
     my @workers = one_for_each($daemon, 3);
     if ($is_original) { $daemon->wait_for(qr/^finished$/) for @workers }
     is(scalar(keys %{ { map { $_ => 1 } @workers } }), 3, "NYTProf ($way): each worker serves a request");
-    ended_well("NYTProf ($way)", $daemon, $is_original);
+    stops_cleanly("NYTProf ($way)", $daemon, $is_original);
     my @files = map { /(\d+)\z/ } glob "$dir/nytprof.out*";
     is_deeply([ sort @files ], [ sort $manager, @workers ], "NYTProf ($way): there is a file for each process")
         or diag($daemon->log);
@@ -149,7 +149,7 @@ for my $case (
     is_deeply([ sort { $a <=> $b } one_for_each($daemon, 3) ], [ sort { $a <=> $b } @workers ], "$name: each worker serves");
     is_deeply([ calls_of_hooks($daemon, @workers) ], [ join(' ', ('before fork', 'parent fork') x 3), ('child fork') x 3 ], "$name: each fork is seen")
         or diag($daemon->log);
-    ended_well($name, $daemon, !$with{compat});
+    stops_cleanly($name, $daemon, !$with{compat});
 }
 
 # Buffered output from before the fork is printed once.
@@ -162,7 +162,7 @@ for my $way (sort keys %WAYS) {
     );
     one_for_each($daemon, 3);
     my $stdout = $daemon->stdout;
-    ended_well("buffers ($way)", $daemon, $way eq 'original');
+    stops_cleanly("buffers ($way)", $daemon, $way eq 'original');
     is($stdout, "once\n", "buffers ($way): STDOUT");
     open my $read, '<', $file or die $!;
     is(join('', <$read>), "once\n", "buffers ($way): a file");
@@ -286,8 +286,8 @@ sub disturb {
     return;
 }
 
-# Runs the handler after each of these delays; returns the different lines that it has printed.
-sub said_by_handler {
+# Runs the handler after each of these delays, and returns the different lines that it has printed.
+sub lines_of_handler {
     my ($daemon, @delays) = @_;
     my %said;
     for my $delay (@delays) {
@@ -309,7 +309,7 @@ for my $case (
 {
     my ($name, $handler, $wanted, @delays) = @$case;
     my $daemon = handling($handler);
-    is_deeply(said_by_handler($daemon, @delays), [$wanted], "a handler $name: no signal is blocked");
+    is_deeply(lines_of_handler($daemon, @delays), [$wanted], "a handler $name: no signal is blocked");
     works("a handler $name", $daemon);
 }
 

@@ -1,4 +1,4 @@
-//! A FastCGI application whose behavior each test defines, down to single bytes.
+//! A FastCGI application whose behaviour each test defines, down to single bytes.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -20,7 +20,7 @@ fn call(address: &str, options: &[&str], input: &[u8]) -> Called {
     }
 }
 
-/// Calls an application with this behavior.
+/// Calls an application with this behaviour.
 fn call_to(act: impl Fn(&mut Conversation) + Send + Sync + 'static, options: &[&str]) -> Called {
     let application = Application::start(move |mut conversation| {
         conversation.request();

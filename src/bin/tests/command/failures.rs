@@ -8,7 +8,7 @@ use crate::application::{Application, Conversation};
 use crate::process::Gateway;
 use crate::web::{self, Response};
 
-/// The response to a client and the log, for an application with this behavior.
+/// The response to a client and the log, for an application with this behaviour.
 fn result_of(
     options: &[&str],
     act: impl Fn(&mut Conversation) + Send + Sync + 'static,

@@ -14,10 +14,10 @@ use nix::sys::socket::{
 use super::{GOOD, good, load, lost, numbered};
 use crate::application::{Application, Conversation};
 
-/// The kind of the loss, and the behavior of the application.
+/// The kind of the loss, and the behaviour of the application.
 type Misbehaviour = (&'static str, fn(&mut Conversation));
 
-/// Each kind of misbehavior occurs for one request.
+/// Each kind of misbehaviour occurs for one request.
 const MISBEHAVIOURS: [Misbehaviour; 19] = [
     ("", good),
     ("before", |_| {}),

@@ -1,7 +1,7 @@
 /* A FastCGI program without a library. It accepts on descriptor 0, and serves one request per connection.
  *
  *     plain graceful   at TERM and USR1 it finishes its request, and exits with the number of the signal
- *     plain deaf       it ignores TERM
+ *     plain stubborn   it ignores TERM
  *     plain            signals have their default action
  *
  * With PLAIN_GATE it answers when it can read a byte from that file. */
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
     if (strcmp(mode, "graceful") == 0) {
         handle(SIGTERM, on_signal);
         handle(SIGUSR1, on_signal);
-    } else if (strcmp(mode, "deaf") == 0)
+    } else if (strcmp(mode, "stubborn") == 0)
         handle(SIGTERM, SIG_IGN);
     fprintf(stderr, "plain: %ld accepts\n", (long)getpid());
     while (!asked) {

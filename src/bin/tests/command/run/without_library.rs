@@ -62,7 +62,7 @@ fn a_program_that_finishes_its_request_at_the_signal_loses_none() {
 #[test]
 fn a_program_that_does_not_exit_is_killed_after_die_timeout() {
     let options = ["--ready-delay", "0.1", "--die-timeout", "0.3"];
-    let mut run = Run::pool(&options, &[&plain(), "deaf"]);
+    let mut run = Run::pool(&options, &[&plain(), "stubborn"]);
     let first = run.ready();
     run.signal("HUP");
     run.line(&format!(
