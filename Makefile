@@ -179,6 +179,7 @@ check: build
 	@$(SETUP) check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --locked --quiet --test structure -- language dependencies
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet
 	git diff --exit-code --stat include docs Cargo.lock
 	podchecker -warnings $$(git grep -l '^=head1' -- bindings/perl/lib)

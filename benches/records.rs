@@ -99,8 +99,9 @@ fn headers(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(COUNT as u64));
     group.bench_function("decode", |bencher| {
         bencher.iter(|| {
-            let headers = black_box(&bytes).as_chunks::<HEADER_LEN>().0.iter();
+            let headers = black_box(&bytes).chunks_exact(HEADER_LEN);
             headers
+                .filter_map(<[u8]>::first_chunk)
                 .map(|bytes| usize::from(Header::decode(*bytes).content_length))
                 .sum::<usize>()
         });
@@ -108,13 +109,9 @@ fn headers(criterion: &mut Criterion) {
     group.bench_function("encode", |bencher| {
         let mut into = bytes.clone();
         bencher.iter(|| {
-            for (number, at) in black_box(&mut into)
-                .as_chunks_mut::<HEADER_LEN>()
-                .0
-                .iter_mut()
-                .enumerate()
-            {
-                *at = Header::new(RecordType::Stdout, 1, number as u16).encode();
+            let places = black_box(&mut into).chunks_exact_mut(HEADER_LEN);
+            for (number, at) in places.enumerate() {
+                at.copy_from_slice(&Header::new(RecordType::Stdout, 1, number as u16).encode());
             }
         });
     });

@@ -1,7 +1,6 @@
 //! The cost of the scoreboard for a worker, per request.
 
 use std::hint::black_box;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -11,13 +10,13 @@ use fcgipm::worker::{self, Activity, LoopStatus, ManagerLink, Scoreboard};
 fn become_worker() {
     let mut scoreboard = Scoreboard::new(3).unwrap();
     scoreboard.begin(1, 2, 0);
-    let pipe = || std::io::pipe().unwrap();
+    let pipe = || nix::unistd::pipe().unwrap();
     let (handover, _) = UnixStream::pair().unwrap();
     let link_to_manager = ManagerLink::new(
         scoreboard.keep_only(1),
         1,
-        OwnedFd::from(pipe().1),
-        OwnedFd::from(pipe().0),
+        pipe().1,
+        pipe().0,
         (handover.try_clone().unwrap().into(), handover.into()),
     );
     assert!(worker::install(link_to_manager).is_ok());

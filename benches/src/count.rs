@@ -112,11 +112,11 @@ fn calls(text: &str) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        if let (Some(count), Some(name), None) = (words.next(), words.next(), words.next())
-            && let Ok(count) = count.parse()
-            && name != "total"
-        {
-            found.insert(name.to_owned(), count);
+        let count = words.next().and_then(|count| count.parse().ok());
+        if let (Some(count), Some(name), None) = (count, words.next(), words.next()) {
+            if name != "total" {
+                found.insert(name.to_owned(), count);
+            }
         }
     }
     found

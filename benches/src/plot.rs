@@ -140,12 +140,12 @@ fn draw_bars(area: &Area<'_>, title: &str, unit: &str, bars: &[(Peer, f64)]) -> 
     area.draw_text(title, &font(14), (0, 0))?;
     let (width, height) = area.dim_in_pixel();
     let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-    let step = (height.cast_signed() - 26) / bars.len().max(1) as i32;
+    let step = (height as i32 - 26) / bars.len().max(1) as i32;
     for (position, (peer, value)) in bars.iter().enumerate() {
         let top = 26 + step * position as i32;
-        let length = ((width.cast_signed() - LABEL - 70) as f64 * value / most) as i32;
+        let length = ((width as i32 - LABEL - 70) as f64 * value / most) as i32;
         let bottom = top + (step - 6).min(24);
-        let middle = i32::midpoint(top, bottom);
+        let middle = (top + bottom) / 2;
         let right = font(11).pos(Pos::new(HPos::Right, VPos::Center));
         area.draw_text(peer.title(), &right, (LABEL - 6, middle))?;
         area.draw(&Rectangle::new(

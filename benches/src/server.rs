@@ -84,7 +84,7 @@ impl Server {
     }
 
     fn group(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
+        Pid::from_raw(self.child.id() as i32)
     }
 
     /// All its processes.

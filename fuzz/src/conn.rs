@@ -58,7 +58,7 @@ pub fn compare(pieces: &[Seen], whole: &[Seen]) {
 /// Reads what an application does from three bytes an act: what, and how much of it.
 fn acts(data: &[u8]) -> Vec<Act> {
     let mut budget = 1 << 20;
-    let (acts, _) = data.as_chunks::<3>();
+    let acts = data.chunks_exact(3).filter_map(<[u8]>::first_chunk::<3>);
     let mut act = |[what, high, low]: [u8; 3]| {
         let length = usize::from(u16::from_be_bytes([high, low])).min(budget);
         budget -= length;
@@ -80,5 +80,5 @@ fn acts(data: &[u8]) -> Vec<Act> {
             _ => Act::End(u32::from(low)),
         }
     };
-    acts.iter().map(|bytes| act(*bytes)).collect()
+    acts.map(|bytes| act(*bytes)).collect()
 }

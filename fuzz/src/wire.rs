@@ -159,10 +159,13 @@ fn naively(data: &[u8], limits: PairLimits) -> Found {
         let length = u32::from_be_bytes(*bytes) & 0x7fff_ffff;
         Some((length as usize, rest))
     }
+    fn lengths(data: &[u8]) -> Option<(usize, usize, &[u8])> {
+        let (name, rest) = length(data)?;
+        let (value, rest) = length(rest)?;
+        Some((name, value, rest))
+    }
     let (mut rest, mut pairs, mut total) = (data, Vec::new(), 0);
-    while let Some((name_len, after)) = length(rest)
-        && let Some((value_len, after)) = length(after)
-    {
+    while let Some((name_len, value_len, after)) = lengths(rest) {
         let size = name_len + value_len;
         total += size;
         let limit = if size > limits.pair {

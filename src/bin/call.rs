@@ -266,10 +266,8 @@ fn ending(end: EndRequest, head: Option<Head>, seen: u64) -> Result<Ending, Stop
         return Err((Ending::ApplicationStatus, reason));
     }
     // The response to HEAD announces the length of a body that is not sent.
-    if let Some(length) = head.content_length
-        && seen != 0
-        && seen != length
-    {
+    let announced = head.content_length;
+    if let Some(length) = announced.filter(|&length| seen != 0 && seen != length) {
         return Err(broken(format!(
             "the application announced Content-Length {length} and sent {seen} bytes"
         )));

@@ -21,23 +21,27 @@ pub(super) fn write_flat(pairs: &[Pair], bytes: &[u8], mut out: &mut [u8]) {
     for pair in pairs {
         let (name_len, value_len) = (pair.name_len as usize, pair.value_len as usize);
         let from = &bytes[pair.start as usize..];
-        if name_len <= SHORT
-            && value_len <= SHORT
-            && let Some(text) = from.first_chunk::<{ 2 * SHORT }>()
-            && let Some(field) = out.first_chunk_mut::<ROOM>()
-        {
+        let is_short = name_len <= SHORT && value_len <= SHORT;
+        match (
+            from.first_chunk::<{ 2 * SHORT }>(),
+            out.first_chunk_mut::<ROOM>(),
+        ) {
             // Both names and values without a bounds check for each.
-            field[..4].copy_from_slice(&pair.name_len.to_be_bytes());
-            field[4..4 + SHORT].copy_from_slice(&text[..SHORT]);
-            field[4 + name_len] = 0;
-            let value = 4 + name_len + 1;
-            field[value..value + 4].copy_from_slice(&pair.value_len.to_be_bytes());
-            field[value + 4..value + 4 + SHORT].copy_from_slice(&text[name_len..name_len + SHORT]);
-            field[value + 4 + value_len] = 0;
-            out = &mut out[value + 4 + value_len + 1..];
-        } else {
-            out = put_counted(out, from, name_len);
-            out = put_counted(out, &from[name_len..], value_len);
+            (Some(text), Some(field)) if is_short => {
+                field[..4].copy_from_slice(&pair.name_len.to_be_bytes());
+                field[4..4 + SHORT].copy_from_slice(&text[..SHORT]);
+                field[4 + name_len] = 0;
+                let value = 4 + name_len + 1;
+                field[value..value + 4].copy_from_slice(&pair.value_len.to_be_bytes());
+                let text = &text[name_len..name_len + SHORT];
+                field[value + 4..value + 4 + SHORT].copy_from_slice(text);
+                field[value + 4 + value_len] = 0;
+                out = &mut out[value + 4 + value_len + 1..];
+            }
+            _ => {
+                out = put_counted(out, from, name_len);
+                out = put_counted(out, &from[name_len..], value_len);
+            }
         }
     }
 }
@@ -52,15 +56,17 @@ fn put_counted<'o>(out: &'o mut [u8], from: &[u8], length: usize) -> &'o mut [u8
 /// Writes the first `length` bytes of `from`, and the byte `end`. Returns the rest of `out`.
 #[inline]
 fn put<'o>(out: &'o mut [u8], from: &[u8], length: usize, end: u8) -> &'o mut [u8] {
-    if length <= SHORT
-        && let Some(text) = from.first_chunk::<SHORT>()
-        && let Some(field) = out.first_chunk_mut::<{ SHORT + 1 }>()
-    {
-        field[..SHORT].copy_from_slice(text);
-        field[length] = end;
-        return &mut out[length + 1..];
+    match (
+        from.first_chunk::<SHORT>(),
+        out.first_chunk_mut::<{ SHORT + 1 }>(),
+    ) {
+        (Some(text), Some(field)) if length <= SHORT => {
+            field[..SHORT].copy_from_slice(text);
+            field[length] = end;
+            &mut out[length + 1..]
+        }
+        _ => put_long(out, from, length, end),
     }
-    put_long(out, from, length, end)
 }
 
 #[inline(never)]
@@ -88,19 +94,22 @@ pub(super) fn write_strings<'o>(
     for pair in pairs {
         let (name_len, value_len) = (pair.name_len as usize, pair.value_len as usize);
         let from = &bytes[pair.start as usize..];
-        if name_len <= SHORT
-            && value_len <= SHORT
-            && let Some(text) = from.first_chunk::<{ 2 * SHORT }>()
-            && let Some(field) = out.first_chunk_mut::<ROOM>()
-        {
-            field[..SHORT].copy_from_slice(&text[..SHORT]);
-            field[name_len] = b'=';
-            let value = name_len + 1;
-            field[value..value + SHORT].copy_from_slice(&text[name_len..name_len + SHORT]);
-            field[value + value_len] = 0;
-        } else {
-            let out = put(out, from, name_len, b'=');
-            put(out, &from[name_len..], value_len, 0);
+        let is_short = name_len <= SHORT && value_len <= SHORT;
+        match (
+            from.first_chunk::<{ 2 * SHORT }>(),
+            out.first_chunk_mut::<ROOM>(),
+        ) {
+            (Some(text), Some(field)) if is_short => {
+                field[..SHORT].copy_from_slice(&text[..SHORT]);
+                field[name_len] = b'=';
+                let value = name_len + 1;
+                field[value..value + SHORT].copy_from_slice(&text[name_len..name_len + SHORT]);
+                field[value + value_len] = 0;
+            }
+            _ => {
+                let out = put(out, from, name_len, b'=');
+                put(out, &from[name_len..], value_len, 0);
+            }
         }
         let string;
         (string, out) = out.split_at_mut(name_len + 1 + value_len + 1);

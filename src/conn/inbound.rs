@@ -197,10 +197,10 @@ impl Inbound {
     ) -> Result<(Option<Event<'i>>, &'i [u8]), ProtocolError> {
         match &mut self.framing {
             Framing::Header { have, bytes } => {
-                if *have == 0
-                    && let Some((whole, rest)) = input.split_first_chunk::<HEADER_LEN>()
-                {
-                    return Ok((self.header(Header::decode(*whole))?, rest));
+                if *have == 0 {
+                    if let Some((whole, rest)) = input.split_first_chunk::<HEADER_LEN>() {
+                        return Ok((self.header(Header::decode(*whole))?, rest));
+                    }
                 }
                 let start = usize::from(*have);
                 let (piece, rest) = input.split_at((HEADER_LEN - start).min(input.len()));

@@ -151,7 +151,7 @@ impl Params {
 
     /// The memory used by bytes and index.
     #[must_use]
-    pub const fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.bytes.len() + self.pairs.len() * size_of::<Pair>()
     }
 

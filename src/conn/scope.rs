@@ -77,9 +77,8 @@ pub(super) fn count_zeroes(bytes: &[u8]) -> usize {
 fn has_either(bytes: &[u8], other: u8) -> bool {
     if let Some(last) = bytes.last_chunk::<16>() {
         // The last chunk may overlap the one before.
-        let chunks = bytes.as_chunks::<16>().0;
-        return chunks.iter().any(|chunk| any_is_either(chunk, other))
-            || any_is_either(last, other);
+        let mut chunks = bytes.chunks_exact(16).filter_map(<[u8]>::first_chunk::<16>);
+        return chunks.any(|chunk| any_is_either(chunk, other)) || any_is_either(last, other);
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         return any_is_either(first, other) || any_is_either(last, other);

@@ -113,11 +113,11 @@ pub(super) fn free<T: Noun>(handle: *mut T::Handle) -> Result<()> {
         return Ok(());
     };
     freed.push_back(handle as usize);
-    if freed.len() > QUARANTINE
-        && let Some(oldest) = freed.pop_front()
-    {
-        // SAFETY: `make` got it from a Box, and it was freed long ago.
-        drop(unsafe { Box::from_raw(oldest as *mut Header) });
+    if freed.len() > QUARANTINE {
+        if let Some(oldest) = freed.pop_front() {
+            // SAFETY: `make` got it from a Box, and it was freed long ago.
+            drop(unsafe { Box::from_raw(oldest as *mut Header) });
+        }
     }
     Ok(())
 }

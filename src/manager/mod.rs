@@ -259,13 +259,13 @@ impl Drop for Manager {
     /// Asks the workers of a running manager to exit, and does not wait for them. In another process it
     /// does not ask them.
     fn drop(&mut self) {
-        if let State::Running(running) = &mut self.state
-            && self.owner == sys::process::pid()
-        {
-            running.abandon();
-            let queue = running.keep_queue_open();
-            self.state = State::Spent;
-            drop(queue);
+        if let State::Running(running) = &mut self.state {
+            if self.owner == sys::process::pid() {
+                running.abandon();
+                let queue = running.keep_queue_open();
+                self.state = State::Spent;
+                drop(queue);
+            }
         }
     }
 }

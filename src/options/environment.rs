@@ -49,13 +49,13 @@ impl Options {
             let parsed = TABLE[row].parse(text).map_err(|e| {
                 Error::new(Code::Value, format!("environment variable {variable}: {e}"))
             })?;
-            if let Some(before) = &self.set[row]
-                && before.value != parsed
-            {
-                let program = &before.text;
-                merged.overridden.push(format!(
-                    "{variable}={text} overrides {name}={program} set by the program"
-                ));
+            if let Some(before) = &self.set[row] {
+                if before.value != parsed {
+                    let program = &before.text;
+                    merged.overridden.push(format!(
+                        "{variable}={text} overrides {name}={program} set by the program"
+                    ));
+                }
             }
             merged.set[row] = Some(Setting {
                 text: text.to_owned(),

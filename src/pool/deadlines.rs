@@ -67,9 +67,10 @@ impl Pool {
     }
 
     fn request_deadlines(&mut self, now: Duration, slot: usize, actions: &mut Vec<Action>) {
-        while let Some(watch) = self.slots.get_mut(slot).and_then(Slot::watch_mut)
-            && let Some(missed) = watch.missed(now, &self.config)
-        {
+        while let Some(watch) = self.slots.get_mut(slot).and_then(Slot::watch_mut) {
+            let Some(missed) = watch.missed(now, &self.config) else {
+                return;
+            };
             match missed {
                 Missed::Slow { age } => actions.push(Action::Notice(Notice::Slow { slot, age })),
                 Missed::Timeout { age } => {

@@ -73,17 +73,18 @@ impl QueueAge {
     /// Notes a sample.
     pub fn observe(&mut self, now: Duration, queue: Queue) {
         let arrived = queue.accepted.saturating_add(queue.waiting);
-        if let Some((_, before)) = self.samples.back()
-            && arrived.saturating_add(queue.uncounted) < *before
-        {
-            self.forget();
+        if let Some((_, before)) = self.samples.back() {
+            if arrived.saturating_add(queue.uncounted) < *before {
+                self.forget();
+            }
         }
         if self.sample_at() <= now {
             self.samples.push_back((now, arrived));
         }
-        while let Some((at, arrived)) = self.samples.front()
-            && at.saturating_add(self.limit) <= now
-        {
+        while let Some((at, arrived)) = self.samples.front() {
+            if at.saturating_add(self.limit) > now {
+                break;
+            }
             self.overdue = *arrived;
             self.samples.pop_front();
         }
@@ -202,14 +203,14 @@ mod tests {
                     assert!(now - arrived >= LIMIT, "{:?}", now - arrived);
                     refused += 1;
                 }
-                if lagging == 0
-                    && let Some(arrived) = waiting.front()
-                {
-                    assert!(
-                        now - *arrived < 2 * LIMIT + ms(3_000),
-                        "{:?}",
-                        now - *arrived
-                    );
+                if lagging == 0 {
+                    if let Some(arrived) = waiting.front() {
+                        assert!(
+                            now - *arrived < 2 * LIMIT + ms(3_000),
+                            "{:?}",
+                            now - *arrived
+                        );
+                    }
                 }
             }
         }

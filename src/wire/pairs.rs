@@ -172,9 +172,9 @@ impl PairDecoder {
         if self.limits.pair < LONGEST || self.limits.total - self.total < arrived - at {
             return;
         }
-        while let Some(lengths) = bytes[at..].first_chunk_mut::<2>()
-            && (lengths[0] | lengths[1]) < 0x80
-            && found.len() < self.limits.count
+        while let Some(lengths) = bytes[at..]
+            .first_chunk_mut::<2>()
+            .filter(|lengths| (lengths[0] | lengths[1]) < 0x80 && found.len() < self.limits.count)
         {
             let (name_len, value_len) = (u32::from(lengths[0]), u32::from(lengths[1]));
             let start = at + 2;

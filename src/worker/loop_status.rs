@@ -62,11 +62,12 @@ impl LoopStatus {
     /// Bytes of the response are about to be sent, were sent, or have to wait. `begun`: some of STDOUT
     /// may have been sent. `mid_record`: what was sent may end in the middle of a record.
     pub fn respond(&mut self, begun: bool, mid_record: bool) {
-        if let Some(claimed) = &mut self.0
-            && claimed.entry.activity() == Some(Activity::Busy)
-            && claimed.entry.respond(begun, mid_record)
-        {
-            claimed.publish();
+        if let Some(claimed) = &mut self.0 {
+            if claimed.entry.activity() == Some(Activity::Busy)
+                && claimed.entry.respond(begun, mid_record)
+            {
+                claimed.publish();
+            }
         }
     }
 
@@ -102,10 +103,10 @@ impl LoopStatus {
 
     fn set_activity(&mut self, activity: Activity) {
         // An activity that continues keeps the time at which it began.
-        if let Some(claimed) = &mut self.0
-            && claimed.entry.activity() != Some(activity)
-        {
-            claimed.set_activity(activity);
+        if let Some(claimed) = &mut self.0 {
+            if claimed.entry.activity() != Some(activity) {
+                claimed.set_activity(activity);
+            }
         }
     }
 }
@@ -172,9 +173,9 @@ impl Drop for Claimed {
 
 #[cold]
 fn report_limit() {
-    if let Some(installed) = installed()
-        && !installed.limit_reported.swap(true, Ordering::Relaxed)
-    {
-        installed.manager.notify_manager();
+    if let Some(installed) = installed() {
+        if !installed.limit_reported.swap(true, Ordering::Relaxed) {
+            installed.manager.notify_manager();
+        }
     }
 }

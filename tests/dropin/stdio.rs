@@ -43,7 +43,7 @@ fn every_function_behaves_for_a_request_as_in_libfcgi() {
             run.report
         );
     }
-    assert_eq!(run.responses[6].app_status, (-7_i32).cast_unsigned());
+    assert_eq!(run.responses[6].app_status, -7_i32 as u32);
 }
 
 #[test]

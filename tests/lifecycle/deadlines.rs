@@ -36,10 +36,11 @@ fn a_connection_is_closed_when_its_parameters_do_not_arrive() {
         let start = Instant::now();
         let mut connection = program.connect();
         let mut bytes = head.iter();
-        while let Some(byte) = bytes.next()
-            && connection.try_send(&[*byte]).is_ok()
-            && start.elapsed() < Duration::from_secs(6)
-        {
+        let mut send_next = || {
+            let byte = bytes.next();
+            byte.is_some_and(|byte| connection.try_send(&[*byte]).is_ok())
+        };
+        while send_next() && start.elapsed() < Duration::from_secs(6) {
             std::thread::sleep(Duration::from_millis(20));
         }
         connection.drain();

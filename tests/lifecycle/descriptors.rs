@@ -152,7 +152,7 @@ fn a_manager_without_descriptors_names_what_it_could_not_open() {
                     rlim_cur: descriptors,
                     rlim_max: descriptors,
                 };
-                let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+                let cloexec = libc::CLOSE_RANGE_CLOEXEC as i32;
                 if libc::close_range(3, libc::c_uint::MAX, cloexec) != 0
                     || libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0
                 {

@@ -51,10 +51,10 @@ impl Address {
 
     /// Removes the folder of the socket, for a test that has created it.
     pub(crate) fn remove(&self) {
-        if let Self::Unix(path) = self
-            && let Some(folder) = path.parent()
-        {
-            let _ = std::fs::remove_dir_all(folder);
+        if let Self::Unix(path) = self {
+            if let Some(folder) = path.parent() {
+                let _ = std::fs::remove_dir_all(folder);
+            }
         }
     }
 

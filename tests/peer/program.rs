@@ -252,11 +252,8 @@ impl Drop for Program {
                 eprintln!("{status:?}; the lines are {:#?}", self.lines());
             }
         }
-        if let Address::Unix(path) = &self.address
-            && self.owns_socket
-            && let Some(folder) = path.parent()
-        {
-            let _ = std::fs::remove_dir_all(folder);
+        if self.owns_socket {
+            self.address.remove();
         }
     }
 }

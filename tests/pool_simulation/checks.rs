@@ -330,16 +330,15 @@ impl Books {
             .values()
             .filter(|w| !w.liar && !w.mute && !w.silent)
         {
-            if let Some(work) = worker.work
-                && worker.exit_at.is_none()
-                && worker.ready
-            {
-                let limit = timeout + world.config.request_timeout_grace + PUNCTUAL;
-                let age = world.now - work.began;
-                assert!(
-                    age <= limit + work.away + self.lateness,
-                    "{age:?} of {limit:?}"
-                );
+            if let Some(work) = worker.work {
+                if worker.exit_at.is_none() && worker.ready {
+                    let limit = timeout + world.config.request_timeout_grace + PUNCTUAL;
+                    let age = world.now - work.began;
+                    assert!(
+                        age <= limit + work.away + self.lateness,
+                        "{age:?} of {limit:?}"
+                    );
+                }
             }
         }
     }

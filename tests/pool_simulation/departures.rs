@@ -90,13 +90,12 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
             }
         }
         for worker in workers.values_mut() {
-            if worker.ready
-                && worker.busy_until.is_none()
-                && let Some(came) = queue.pop_front()
-            {
-                tally.waits.push(now - came);
-                worker.busy_until = Some(now + REQUEST);
-                worker.exits = !random.one_in(5);
+            if worker.ready && worker.busy_until.is_none() {
+                if let Some(came) = queue.pop_front() {
+                    tally.waits.push(now - came);
+                    worker.busy_until = Some(now + REQUEST);
+                    worker.exits = !random.one_in(5);
+                }
             }
         }
         if !queue.is_empty() && pool.watch_listener().is_some_and(|at| at <= now) {

@@ -29,9 +29,8 @@ impl World {
         for slot in reached {
             self.poll(slot);
         }
-        while let (Some(at), Some(gap)) = (self.arrives, self.gap)
-            && at <= now
-        {
+        let is_due = |at: &Duration| *at <= now;
+        while let (Some(_), Some(gap)) = (self.arrives.filter(is_due), self.gap) {
             let crowd = if self.random.one_in(10) {
                 self.random.below(20)
             } else {
@@ -55,16 +54,16 @@ impl World {
             return;
         }
         for worker in self.workers.values_mut() {
-            if worker.takes(now)
-                && let Some(takes) = self.queue.pop_front()
-            {
-                // Without a limit, nothing would end it.
-                let takes = if worker.silent {
-                    takes.min(60 * SECOND)
-                } else {
-                    takes
-                };
-                worker.accept(now, takes, &mut self.random);
+            if worker.takes(now) {
+                if let Some(takes) = self.queue.pop_front() {
+                    // Without a limit, nothing would end it.
+                    let takes = if worker.silent {
+                        takes.min(60 * SECOND)
+                    } else {
+                        takes
+                    };
+                    worker.accept(now, takes, &mut self.random);
+                }
             }
         }
     }

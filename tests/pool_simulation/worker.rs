@@ -233,11 +233,10 @@ impl Worker {
     }
 
     pub(crate) fn set_invalid(&mut self, now: Duration, mute: bool) {
-        if self.mute
-            && !mute
-            && let Some(work) = &mut self.work
-        {
-            work.away += now - work.began;
+        if self.mute && !mute {
+            if let Some(work) = &mut self.work {
+                work.away += now - work.began;
+            }
         }
         self.mute = mute;
     }

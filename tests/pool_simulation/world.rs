@@ -270,9 +270,8 @@ impl World {
         }
         self.work();
         for &slot in &slots {
-            if let Some((at, exit)) = self.worker(slot).exit_at
-                && at <= now
-            {
+            let exit = self.worker(slot).exit_at;
+            if let Some((_, exit)) = exit.filter(|(at, _)| *at <= now) {
                 let worker = &self.workers[&slot];
                 let has_served = worker.number > 0 && !worker.silent && !worker.mute;
                 let departs = worker.serves() && exit == Exit::Code(0);

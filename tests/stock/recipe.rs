@@ -60,12 +60,12 @@ pub(crate) fn recipes() -> BTreeMap<String, Recipe> {
         } else if text.contains("spawn-fcgi -") {
             recipe.before.push(text.to_owned());
         }
-        if let Some(file) = &file
-            && !text.starts_with("# /")
-        {
-            let content = recipe.files.entry(file.clone()).or_default();
-            content.push_str(text);
-            content.push('\n');
+        if let Some(file) = &file {
+            if !text.starts_with("# /") {
+                let content = recipe.files.entry(file.clone()).or_default();
+                content.push_str(text);
+                content.push('\n');
+            }
         }
     }
     recipes.retain(|_, recipe| !recipe.after.is_empty());

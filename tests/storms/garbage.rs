@@ -65,7 +65,7 @@ impl Region {
         while !stop.load(Ordering::Relaxed) {
             for word in &self.words[from / 8..] {
                 let value = chance.next();
-                let value = if small && value.is_multiple_of(8) {
+                let value = if small && value % 8 == 0 {
                     value >> 61
                 } else {
                     value

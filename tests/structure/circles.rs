@@ -162,10 +162,10 @@ fn edges(names: &Names<'_>) -> BTreeMap<(usize, usize), usize> {
     let mut edges = BTreeMap::new();
     for (from, source) in names.files() {
         for (span, path) in paths_of_code(source) {
-            if let Some((to, _)) = names.resolve(from, &path)
-                && to != from
-            {
-                edges.entry((from, to)).or_insert_with(|| line(span));
+            if let Some((to, _)) = names.resolve(from, &path) {
+                if to != from {
+                    edges.entry((from, to)).or_insert_with(|| line(span));
+                }
             }
         }
     }

@@ -111,13 +111,18 @@ fn is_export(function: &syn::ItemFn) -> bool {
 fn documentation(attributes: &[syn::Attribute]) -> String {
     let mut text = String::new();
     for attribute in attributes {
-        if let syn::Meta::NameValue(pair) = &attribute.meta
-            && pair.path.is_ident("doc")
-            && let syn::Expr::Lit(literal) = &pair.value
-            && let syn::Lit::Str(line) = &literal.lit
-        {
-            text.push_str(&line.value());
-            text.push('\n');
+        let syn::Meta::NameValue(pair) = &attribute.meta else {
+            continue;
+        };
+        let syn::Expr::Lit(literal) = &pair.value else {
+            continue;
+        };
+        match &literal.lit {
+            syn::Lit::Str(line) if pair.path.is_ident("doc") => {
+                text.push_str(&line.value());
+                text.push('\n');
+            }
+            _ => {}
         }
     }
     text

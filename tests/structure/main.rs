@@ -6,9 +6,11 @@
 
 mod allowed;
 mod circles;
+mod dependencies;
 mod exports;
 mod files;
 mod imports;
+mod language;
 mod layers;
 mod log;
 mod panics;

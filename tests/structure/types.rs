@@ -55,23 +55,20 @@ fn scattered_impls(sources: &[Source]) -> Vec<Finding> {
         let mut impls: BTreeMap<(usize, String), BTreeMap<usize, usize>> = BTreeMap::new();
         for (file, source) in &all {
             for item in &source.syntax.items {
-                if let syn::Item::Impl(block) = item
-                    && block.trait_.is_none()
-                    && !is_test(&block.attrs)
-                    && let syn::Type::Path(own) = &*block.self_ty
-                {
-                    let path: Vec<_> = own
-                        .path
-                        .segments
-                        .iter()
-                        .map(|s| s.ident.to_string())
-                        .collect();
-                    let local = (*file, path.last().cloned().unwrap_or_default());
-                    let of = names
-                        .resolve(*file, &rooted(source, &path))
-                        .unwrap_or(local);
-                    let at = line(block.impl_token.span);
-                    impls.entry(of).or_default().entry(*file).or_insert(at);
+                let syn::Item::Impl(block) = item else {
+                    continue;
+                };
+                let is_inherent = block.trait_.is_none() && !is_test(&block.attrs);
+                match &*block.self_ty {
+                    syn::Type::Path(own) if is_inherent => {
+                        let names_of = own.path.segments.iter().map(|s| s.ident.to_string());
+                        let path: Vec<_> = names_of.collect();
+                        let local = (*file, path.last().cloned().unwrap_or_default());
+                        let resolved = names.resolve(*file, &rooted(source, &path));
+                        let files = impls.entry(resolved.unwrap_or(local)).or_default();
+                        files.entry(*file).or_insert(line(block.impl_token.span));
+                    }
+                    _ => {}
                 }
             }
         }

@@ -214,10 +214,10 @@ pub unsafe extern "C" fn FCGX_Finish() {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn FCGX_SetExitStatus(status: c_int, stream: *mut Stream) {
-    if let Some(data) = stream.as_ref().and_then(|stream| stream.data())
-        && let Some(request) = data.request.as_mut()
-    {
-        request.app_status = status;
+    if let Some(data) = stream.as_ref().and_then(|stream| stream.data()) {
+        if let Some(request) = data.request.as_mut() {
+            request.app_status = status;
+        }
     }
 }
 

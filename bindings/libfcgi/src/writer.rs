@@ -86,14 +86,13 @@ pub unsafe extern "C" fn empty(stream: *mut Stream, close: c_int) {
 
 /// At the end of a request: writes what is in the buffer, unless the stream is closed.
 pub(crate) unsafe fn take_rest(stream: *mut Stream) {
-    let Some(stream) = stream.as_mut() else {
+    let Some(stream) = stream.as_mut().filter(|stream| stream.is_closed == 0) else {
         return;
     };
-    if stream.is_closed == 0
-        && let Some(data) = stream.data()
-        && let Some(engine) = Engine::of_stream(data)
-    {
-        write_buffer(stream, data, engine);
+    if let Some(data) = stream.data() {
+        if let Some(engine) = Engine::of_stream(data) {
+            write_buffer(stream, data, engine);
+        }
     }
 }
 
@@ -225,10 +224,10 @@ pub unsafe extern "C" fn FCGX_FClose(stream: *mut Stream) -> c_int {
         return 0;
     };
     if stream.was_fclose_called == 0 {
-        if stream.is_reader == 0
-            && let Some(empty) = stream.empty
-        {
-            empty(stream, 1);
+        if stream.is_reader == 0 {
+            if let Some(empty) = stream.empty {
+                empty(stream, 1);
+            }
         }
         stream.was_fclose_called = 1;
         stream.is_closed = 1;

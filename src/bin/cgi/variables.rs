@@ -153,10 +153,10 @@ fn set_request(list: &mut List, subject: &Subject<'_>) {
     list.set("SERVER_NAME", server_name(subject));
     // Without it, php-cgi refuses to run: it expects that a web server started it.
     list.set("REDIRECT_STATUS", "200");
-    if subject.role != Role::Authorizer
-        && let Some(length) = subject.content_length
-    {
-        list.set("CONTENT_LENGTH", length.to_string());
+    if subject.role != Role::Authorizer {
+        if let Some(length) = subject.content_length {
+            list.set("CONTENT_LENGTH", length.to_string());
+        }
     }
     if let Some(kind) = subject.headers.get(CONTENT_TYPE) {
         list.set("CONTENT_TYPE", kind);

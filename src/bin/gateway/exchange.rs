@@ -363,10 +363,9 @@ fn response(parts: &Parts, answer: Answer) -> Response<ResponseBody> {
         // This makes hyper announce the close; otherwise it would announce keep-alive.
         *response.version_mut() = Version::HTTP_10;
     }
-    if let Some(reason) = head.reason
-        && Some(&reason[..]) != head.status.canonical_reason().map(str::as_bytes)
-        && let Ok(reason) = hyper::ext::ReasonPhrase::try_from(reason)
-    {
+    let usual = head.status.canonical_reason().map(str::as_bytes);
+    let reason = head.reason.filter(|reason| Some(&reason[..]) != usual);
+    if let Some(Ok(reason)) = reason.map(hyper::ext::ReasonPhrase::try_from) {
         response.extensions_mut().insert(reason);
     }
     response

@@ -148,10 +148,10 @@ impl Stream {
 impl Drop for Stream {
     /// hyper drops a body when its announced bytes are sent, which may be before the request ends.
     fn drop(&mut self) {
-        if self.length.is_some_and(|length| self.seen >= length)
-            && let Some(tail) = self.tail.take()
-        {
-            tail.settle();
+        if self.length.is_some_and(|length| self.seen >= length) {
+            if let Some(tail) = self.tail.take() {
+                tail.settle();
+            }
         }
     }
 }

@@ -139,11 +139,10 @@ impl Reader {
         }
         let came = answer.stdout - answer.head.bytes();
         // 304 has no body either (RFC 9110, section 15.4.5).
-        if let Some(announced) = length
-            && announced != came
-            && !(came == 0 && (expected.bodiless || status == 304))
-        {
-            return Some(Loss::Content(Flaw::Length { announced, came }));
+        if let Some(announced) = length {
+            if announced != came && !(came == 0 && (expected.bodiless || status == 304)) {
+                return Some(Loss::Content(Flaw::Length { announced, came }));
+            }
         }
         if !answer.search.is_satisfied(expected) {
             return Some(Loss::Content(Flaw::NotExpected));
@@ -153,12 +152,12 @@ impl Reader {
 
     /// The eight bytes of a record header or of END_REQUEST, once they have arrived.
     fn gather(&mut self, bytes: &mut &[u8]) -> Option<[u8; HEADER_LEN]> {
-        if self.filled == 0
-            && let Some((&fixed, rest)) = bytes.split_first_chunk()
-        {
-            *bytes = rest;
-            self.answer.bytes += HEADER_LEN as u64;
-            return Some(fixed);
+        if self.filled == 0 {
+            if let Some((&fixed, rest)) = bytes.split_first_chunk() {
+                *bytes = rest;
+                self.answer.bytes += HEADER_LEN as u64;
+                return Some(fixed);
+            }
         }
         let piece = take(bytes, HEADER_LEN - self.filled);
         self.answer.bytes += piece.len() as u64;

@@ -1,8 +1,9 @@
 //! A run in several threads: each has a share of the clients, and all share the number of requests.
 
-use std::io::{PipeReader, PipeWriter, Write as _, pipe};
+use std::io::Write as _;
 use std::num::NonZero;
 use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -45,13 +46,13 @@ pub(crate) fn run(
     for thread in 0..threads {
         // The first threads get the remainder.
         let clients = plan.clients / threads + usize::from(thread < plan.clients % threads);
-        let (stop, control) = pipe().map_err(|error| failed(&error))?;
+        let (stop, control) = UnixStream::pair().map_err(|error| failed(&error))?;
         let run = Run::new(plan, &shared, target.clone(), clients, stop);
         runs.push(run.map_err(|error| failed(&error))?);
         controls.push(control);
     }
     // Reaches end of file when the last thread ends.
-    let (over, alive) = pipe().map_err(|error| failed(&error))?;
+    let (over, alive) = UnixStream::pair().map_err(|error| failed(&error))?;
     let parts = std::thread::scope(|scope| {
         let mut handles = Vec::with_capacity(threads);
         for run in runs {
@@ -88,7 +89,7 @@ pub(crate) fn run(
 }
 
 /// Forwards each signal to every thread, until the last thread has ended.
-fn relay(signals: &SignalFd, over: &PipeReader, controls: &[PipeWriter]) -> Result<(), Errno> {
+fn relay(signals: &SignalFd, over: &UnixStream, controls: &[UnixStream]) -> Result<(), Errno> {
     loop {
         let mut sources = [
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),

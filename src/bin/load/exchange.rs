@@ -72,13 +72,12 @@ impl Run<'_> {
                 self.plan.request.len()
             };
             if request.sent >= until || connection.reads_no_more {
-                if request.is_held_back
-                    && !request.is_pausing
-                    && let Some(pause) = self.plan.split
-                {
-                    request.is_pausing = true;
-                    let due = Instant::now() + pause;
-                    self.segments.push_back((due, number, request.number));
+                if request.is_held_back && !request.is_pausing {
+                    if let Some(pause) = self.plan.split {
+                        request.is_pausing = true;
+                        let due = Instant::now() + pause;
+                        self.segments.push_back((due, number, request.number));
+                    }
                 }
                 return self.watch(number, false);
             }

@@ -188,12 +188,12 @@ fn load(options: &Options) -> Result<Outcome, String> {
         None => Limit::Requests(options.requests.unwrap_or(USUAL_REQUESTS)),
     };
     let clients = options.clients;
-    if let Limit::Requests(requests) = limit
-        && u64::from(clients) > requests
-    {
-        return Err(format!(
-            "--clients {clients} with --requests {requests}: more clients than requests"
-        ));
+    if let Limit::Requests(requests) = limit {
+        if u64::from(clients) > requests {
+            return Err(format!(
+                "--clients {clients} with --requests {requests}: more clients than requests"
+            ));
+        }
     }
     let split = options
         .split

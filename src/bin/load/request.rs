@@ -78,7 +78,7 @@ impl Request {
         Ok(Self { bytes, middle })
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
@@ -149,7 +149,7 @@ impl Question<'_> {
 }
 
 impl Body {
-    const fn len(&self) -> u64 {
+    fn len(&self) -> u64 {
         match self {
             Self::Counting(length) => *length,
             Self::Content(content) => content.len() as u64,

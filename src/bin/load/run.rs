@@ -5,7 +5,7 @@
 //! connection; on a new one also socket, connect, epoll_ctl and close.
 
 use std::collections::VecDeque;
-use std::io::PipeReader;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -55,7 +55,7 @@ pub(crate) struct Run<'a> {
     /// No more requests start.
     is_over: bool,
     /// A byte for each signal.
-    signals: PipeReader,
+    signals: UnixStream,
     /// After a signal: the end of the run.
     stop_at: Option<Instant>,
 }
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
         shared: &'a Shared,
         target: Target,
         clients: usize,
-        signals: PipeReader,
+        signals: UnixStream,
     ) -> Result<Self, String> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot_wait)?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL);
@@ -197,15 +197,12 @@ impl<'a> Run<'a> {
         if let Limit::Time(time) = self.plan.limit {
             self.is_over |= now.saturating_duration_since(self.tally.started) >= time;
         }
-        while let Some(&(due, client, number)) = self.segments.front()
-            && due <= now
+        while let Some(&(_, client, number)) = self.segments.front().filter(|(due, ..)| *due <= now)
         {
             self.segments.pop_front();
             self.second_segment(client, number, now)?;
         }
-        while let Some(&(due, client)) = self.paused.front()
-            && due <= now
-        {
+        while let Some(&(_, client)) = self.paused.front().filter(|(due, _)| *due <= now) {
             self.paused.pop_front();
             self.idle.push(client);
         }

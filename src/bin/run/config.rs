@@ -45,11 +45,11 @@ fn parse(file: &str, text: &str) -> Result<Vec<Pool>, Vec<String>> {
                     continue;
                 }
             };
-            if let Some(name) = &pool.name
-                && pools.iter().any(|other| other.is_named(name))
-            {
-                let what = format!("pool '{name}': another pool has this name");
-                mistakes.push(source.error(table.span().start, what));
+            if let Some(name) = &pool.name {
+                if pools.iter().any(|other| other.is_named(name)) {
+                    let what = format!("pool '{name}': another pool has this name");
+                    mistakes.push(source.error(table.span().start, what));
+                }
             }
             pools.push(pool);
         }

@@ -73,7 +73,7 @@ mod tests {
         let own = own.map(|(name, value)| (name.into(), value.into()));
         let environment = changes.apply(own.into_iter(), &options, preload.map(Path::new));
         let pair = |(name, value): (&OsString, &OsString)| {
-            format!("{}={}", name.display(), value.display())
+            format!("{}={}", name.to_string_lossy(), value.to_string_lossy())
         };
         environment.iter().map(pair).collect()
     }

@@ -94,14 +94,14 @@ impl Reader<'_> {
         };
         let before = mistakes.len();
         for (key, value) in entries {
-            if key.get_ref() == "options"
-                && let Ok(table) = self.table(key, value)
-            {
-                for (key, value) in table {
-                    let name = key.get_ref().as_ref();
-                    mistakes.extend(self.option(&mut pool.options, name, key, value).err());
+            if key.get_ref() == "options" {
+                if let Ok(table) = self.table(key, value) {
+                    for (key, value) in table {
+                        let name = key.get_ref().as_ref();
+                        mistakes.extend(self.option(&mut pool.options, name, key, value).err());
+                    }
+                    continue;
                 }
-                continue;
             }
             mistakes.extend(self.entry(&mut pool, key, value).err());
         }

@@ -45,11 +45,10 @@ pub(super) fn of_workers(command: &[OsString], options: &Options) -> Vec<String>
         let Some(value) = options.given(opt).filter(|_| !is_below) else {
             continue;
         };
-        if alone.set(name, value).is_ok()
-            && let Err(error) = Program::check(command, &alone)
-            && Program::exit_status(&error).is_none()
-        {
-            all.push(error.to_string());
+        if alone.set(name, value).is_ok() {
+            let refused = Program::check(command, &alone).err();
+            let refused = refused.filter(|error| Program::exit_status(error).is_none());
+            all.extend(refused.map(|error| error.to_string()));
         }
     }
     if all.is_empty() {

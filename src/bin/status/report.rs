@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fcgipm::server::listen;
 use fcgipm::worker::{Activity, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now};
 use serde::Serialize;
 
@@ -208,7 +209,7 @@ fn listeners(found: &Found, named: &[u64]) -> Vec<ListenerReport> {
             },
             Bound::Unix(name) => ListenerReport {
                 address: name.escape_debug().to_string(),
-                waiting: sockets::waiting_on_unix(listener.inode),
+                waiting: listen::waiting_on_unix(listener.inode).map(|count| count as u32),
             },
         })
         .collect()

@@ -1,14 +1,8 @@
-//! Listening sockets, from /proc/net and, for unix sockets, sock_diag(7).
+//! Listening sockets, from /proc/net.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::{fs, io};
-
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest};
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 
 use crate::args::address::Place;
 
@@ -155,38 +149,6 @@ fn unix_line(line: &str) -> Option<Listener> {
         address: Bound::Unix(rest.trim_start().to_owned()),
         waiting: None,
     })
-}
-
-/// The length of the listen queue of a unix socket in the network namespace of this process.
-/// `None`: the kernel does not report it.
-pub(super) fn waiting_on_unix(inode: u64) -> Option<u32> {
-    let request = UnixRequest {
-        state_flags: StateFlags::LISTEN,
-        inode: u32::try_from(inode).ok()?,
-        show_flags: ShowFlags::RQLEN,
-        cookie: [0xff; 8],
-    };
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    let socket = Socket::new(NETLINK_SOCK_DIAG).ok()?;
-    // The kernel answers within the send, or not at all.
-    socket.set_non_blocking(true).ok()?;
-    socket.connect(&NetlinkAddress::new(0, 0)).ok()?;
-    socket.send(&bytes, 0).ok()?;
-    let (answer, _) = socket.recv_from_full().ok()?;
-    match NetlinkMessage::<SockDiagMessage>::deserialize(&answer)
-        .ok()?
-        .payload
-    {
-        NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(response)) => {
-            response.number_of_pending_connection()
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Guard {
     /// Reaps dismissed guardians, and one that another process has killed.
     pub(crate) fn reap(&mut self, is_ready: bool, children: &Children, scoreboard: &Scoreboard) {
         self.dismissed.retain(|one| !one.is_reaped());
-        if is_ready && let Some(ended) = self.guardian.take_if(|one| one.has_ended()) {
+        if let Some(ended) = self.guardian.take_if(|one| is_ready && one.has_ended()) {
             self.dismissed.push(ended);
             self.known.clear();
             self.set_guarded(children, scoreboard, false);

@@ -29,13 +29,13 @@ pub(super) fn private_memory(
     if resident <= limit {
         return Some(resident);
     }
-    if let Some(measured) = last
-        && now < measured.at + VALID
-    {
-        let grown = resident.saturating_sub(measured.resident);
-        let bound = measured.private.saturating_add(grown);
-        if bound <= limit {
-            return Some(bound);
+    if let Some(measured) = last {
+        if now < measured.at + VALID {
+            let grown = resident.saturating_sub(measured.resident);
+            let bound = measured.private.saturating_add(grown);
+            if bound <= limit {
+                return Some(bound);
+            }
         }
     }
     let private = inspect::private_memory(pid)?;

@@ -146,10 +146,10 @@ impl Children {
     pub(super) fn forward_output(&mut self, ready: &Ready, now: Duration) {
         let mut is_blocked = false;
         for source in ready.sources() {
-            if let Source::Output(slot) = source
-                && let Some(output) = self.slots.get_mut(slot).and_then(|w| w.output.as_mut())
-            {
-                is_blocked |= output.forward() == Forwarded::Blocked;
+            if let Source::Output(slot) = source {
+                if let Some(output) = self.slots.get_mut(slot).and_then(|w| w.output.as_mut()) {
+                    is_blocked |= output.forward() == Forwarded::Blocked;
+                }
             }
         }
         if ready.has(Source::DetachedOutput) {
@@ -202,10 +202,10 @@ impl Children {
             if is_ready {
                 next = exited.next();
             }
-            if (is_ready || child.pidfd().is_none())
-                && let Some(ended) = child.try_wait()
-            {
-                reaped.push((slot, ended));
+            if is_ready || child.pidfd().is_none() {
+                if let Some(ended) = child.try_wait() {
+                    reaped.push((slot, ended));
+                }
             }
         }
         reaped

@@ -122,10 +122,10 @@ impl EventLoop {
         if let Some(snapshot) = self.children.snapshot(slot) {
             self.board.page(slot).give_notice(snapshot.request);
         }
-        if let Some(signal) = self.settings.notice_signal
-            && inspect::catches(self.children.pid(slot), signal)
-        {
-            self.children.signal(slot, signal);
+        if let Some(signal) = self.settings.notice_signal {
+            if inspect::catches(self.children.pid(slot), signal) {
+                self.children.signal(slot, signal);
+            }
         }
     }
 

@@ -95,9 +95,10 @@ fn workers_killed_for_their_requests_are_replaced_immediately_however_young_and_
         let end = driver.now + 1500 * MS;
         driver.taken();
         driver.tell(Event::Tick);
-        while driver.now < end
-            && let Some(at) = driver.pool.poll_at()
-        {
+        while driver.now < end {
+            let Some(at) = driver.pool.poll_at() else {
+                break;
+            };
             driver.now = driver.now.max(at);
             for slot in &alive {
                 driver.report(*slot, WorkerEvent::Observed(said));

@@ -89,11 +89,11 @@ impl Site {
         }
         let retired = self.driver.actions.clone();
         for action in retired {
-            if let Action::Retire { slot, .. } = action
-                && self.driver.pool.state(slot) == SlotState::Retiring
-            {
-                assert!(!self.busy.contains_key(&slot));
-                self.driver.exits(slot, 0);
+            if let Action::Retire { slot, .. } = action {
+                if self.driver.pool.state(slot) == SlotState::Retiring {
+                    assert!(!self.busy.contains_key(&slot));
+                    self.driver.exits(slot, 0);
+                }
             }
         }
         self.driver.settle();

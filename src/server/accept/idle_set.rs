@@ -67,7 +67,7 @@ impl IdleSet {
         })
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.parked.is_empty()
     }
 
@@ -85,9 +85,10 @@ impl IdleSet {
         }
         if parked.is_lingering()
             && self.parked.iter().filter(|p| p.is_lingering()).count() >= LINGERING_MAX
-            && let Some(oldest) = self.parked.iter().position(Parked::is_lingering)
         {
-            self.end(oldest);
+            if let Some(oldest) = self.parked.iter().position(Parked::is_lingering) {
+                self.end(oldest);
+            }
         }
         self.timed += usize::from(parked.idle.deadline().is_some());
         self.parked.push(parked);

@@ -211,10 +211,10 @@ impl Acceptor {
         match self.open_idle_set(worker::current()) {
             Ok(idle) => {
                 // Also one that is watched already: it may have been parked before it spoke.
-                if let (Idle::KeepAlive { .. }, Some(listener)) = (parked.idle, listener)
-                    && !std::mem::replace(&mut parked.connection.was_kept, true)
-                {
-                    idle.poller.rotate_wait_queue(listener);
+                if let (Idle::KeepAlive { .. }, Some(listener)) = (parked.idle, listener) {
+                    if !std::mem::replace(&mut parked.connection.was_kept, true) {
+                        idle.poller.rotate_wait_queue(listener);
+                    }
                 }
                 if let Err(refused) = idle.park(parked) {
                     log::limited(

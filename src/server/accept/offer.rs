@@ -24,10 +24,10 @@ impl Offer {
             return;
         }
         page.note_offer();
-        if !page.is_polled()
-            && let Some(manager) = worker::current()
-        {
-            manager.notify_manager();
+        if !page.is_polled() {
+            if let Some(manager) = worker::current() {
+                manager.notify_manager();
+            }
         }
     }
 

@@ -155,9 +155,7 @@ impl Poller {
 
     /// Watches the hand-over queue again, if [`unwatch_handover`](Self::unwatch_handover) ended that.
     pub(super) fn watch_handover(&mut self, manager: Option<&ManagerLink>) {
-        if self.handover_unwatched
-            && let Some(manager) = manager
-        {
+        if let Some(manager) = manager.filter(|_| self.handover_unwatched) {
             self.handover_unwatched = false;
             self.add_handover(manager);
         }
@@ -165,9 +163,7 @@ impl Poller {
 
     /// Does not watch the hand-over queue for now.
     pub(super) fn unwatch_handover(&mut self, manager: Option<&ManagerLink>) {
-        if !self.handover_unwatched
-            && let Some(manager) = manager
-        {
+        if let Some(manager) = manager.filter(|_| !self.handover_unwatched) {
             self.ignore_handover(manager);
             self.handover_unwatched = true;
         }

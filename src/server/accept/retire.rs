@@ -34,11 +34,10 @@ impl Acceptor {
         manager: Option<&ManagerLink>,
         status: &mut LoopStatus,
     ) -> Result<Incoming> {
-        if let Some(manager) = manager
-            && !worker::is_orphaned()
-            && manager.page.order() == Order::Serve
-        {
-            retirement = await_order(manager).unwrap_or(retirement);
+        if let Some(manager) = manager {
+            if !worker::is_orphaned() && manager.page.order() == Order::Serve {
+                retirement = await_order(manager).unwrap_or(retirement);
+            }
         }
         let incoming = match (retirement, manager) {
             (Retirement::PoolContinues, Some(manager)) => self.hand_over(manager, status)?,
@@ -101,12 +100,14 @@ impl Acceptor {
                     break;
                 }
             }
-            if is_closed && let Some(parked) = kept_back.pop() {
-                // No other worker will have them: what their peers have sent is answered here.
-                kept_back
-                    .into_iter()
-                    .for_each(|other| idle.park_again(other));
-                return Ok(Some(last_of(parked)));
+            if is_closed {
+                if let Some(parked) = kept_back.pop() {
+                    // No other worker will have them: what their peers have sent is answered here.
+                    kept_back
+                        .into_iter()
+                        .for_each(|other| idle.park_again(other));
+                    return Ok(Some(last_of(parked)));
+                }
             }
             if kept_back.is_empty() {
                 // Meanwhile the pool may have ended, and then no worker reads the queue any more.

@@ -44,12 +44,12 @@ impl Acceptor {
                 if manager.page.take_rebalance_request() {
                     self.rebalance(manager);
                 }
-                if (manager.page.take_handover_hint() || self.wake_ups.is_pending())
-                    && let Some(incoming) = self.receive_handed_over(manager, status)
-                {
-                    // There may be more.
-                    manager.page.set_handover_hint();
-                    return Ok(Next::Connection(incoming));
+                if manager.page.take_handover_hint() || self.wake_ups.is_pending() {
+                    if let Some(incoming) = self.receive_handed_over(manager, status) {
+                        // There may be more.
+                        manager.page.set_handover_hint();
+                        return Ok(Next::Connection(incoming));
+                    }
                 }
             }
             // Not before the other flags were checked: with a connection received, next time.
@@ -286,7 +286,7 @@ impl Acceptor {
             // Without one, another thread that exits has.
             Errno::EINVAL if worker::retirement(true).is_some() && self.nothing_arrives() => Ok(()),
             Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP => {
-                let what = format_args!("accept on descriptor {}", self.listener);
+                let what = format!("accept on descriptor {}", self.listener);
                 Err(Error::caused(Code::Listener, what, errno as i32))
             }
             other => Err(Error::caused(Code::System, "accept", other as i32)),

@@ -319,7 +319,7 @@ pub(super) fn is_overdue(
     patience: Option<Duration>,
 ) -> bool {
     *reads += 1;
-    let Some(patience) = patience.filter(|_| reads.is_multiple_of(READS)) else {
+    let Some(patience) = patience.filter(|_| *reads % READS == 0) else {
         return false;
     };
     let now = Instant::now();

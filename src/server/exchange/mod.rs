@@ -128,10 +128,10 @@ impl Exchange {
     }
 
     pub(super) fn set_exit_status(&mut self, status: u32) {
-        if let Some(current) = &mut self.current
-            && let Some(serving) = &mut current.request
-        {
-            serving.exit_status = status;
+        if let Some(current) = &mut self.current {
+            if let Some(serving) = &mut current.request {
+                serving.exit_status = status;
+            }
         }
     }
 

@@ -60,10 +60,10 @@ impl Exchange {
             }
             match self.receive() {
                 Ok(Received::Bytes(_)) => {
-                    if let Some(current) = &mut self.current
-                        && current.when_quiet == WhenQuiet::AwaitFirst
-                    {
-                        current.when_quiet = WhenQuiet::Park;
+                    if let Some(current) = &mut self.current {
+                        if current.when_quiet == WhenQuiet::AwaitFirst {
+                            current.when_quiet = WhenQuiet::Park;
+                        }
                     }
                     if is_overdue(&mut reads, &mut deadline, self.timeouts.params) {
                         return ControlFlow::Break(self.time_out());
@@ -163,7 +163,7 @@ impl Exchange {
             WhenQuiet::AwaitFirst => {
                 let now = Instant::now();
                 let spoken_by = now + SILENCE;
-                if nothing_parked && let Ok(true) = io::wait(fd, Direction::Read, Some(spoken_by)) {
+                if nothing_parked && io::wait(fd, Direction::Read, Some(spoken_by)) == Ok(true) {
                     return ControlFlow::Continue(());
                 }
                 Idle::NoData {
@@ -212,10 +212,10 @@ impl Exchange {
             });
         }
         // Answers to what stood between the parameters must not wait for the response.
-        if !self.inbound.replies().is_empty()
-            && let Some(mut reader) = self.reader(status)
-        {
-            reader.send_replies();
+        if !self.inbound.replies().is_empty() {
+            if let Some(mut reader) = self.reader(status) {
+                reader.send_replies();
+            }
         }
     }
 

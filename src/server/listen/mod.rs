@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
 pub use crate::server::listen::owned::stop_arrivals;
+pub use crate::sys::socket::arrivals::waiting_on_unix;
 use crate::sys::socket::holder::{self, Holder};
 use crate::sys::socket::listen;
 use crate::sys::socket::socket_file::{self, FileId, MakeError, Occupant, Ownership};

@@ -71,27 +71,27 @@ impl Created {
     /// Nothing arrives any more, and the file is free for a successor. What waits in the queue can still
     /// be accepted.
     fn end(&self, stop: impl FnOnce(BorrowedFd<'static>) -> Result<(), &'static str>) {
-        if let Some(listener) = self.listener()
-            && let Err(why) = stop(listener)
-        {
-            let fd = self.fd;
-            log::limited(
-                Level::Warning,
-                &format!("listening descriptor {fd}: connections continue to arrive: {why}"),
-            );
+        if let Some(listener) = self.listener() {
+            if let Err(why) = stop(listener) {
+                let fd = self.fd;
+                log::limited(
+                    Level::Warning,
+                    &format!("listening descriptor {fd}: connections continue to arrive: {why}"),
+                );
+            }
         }
         let Some((path, file)) = &self.file else {
             return;
         };
         // A successor may just be about to replace it.
         let _lock = lock_folder(path);
-        if identity_at(path) == Some(*file)
-            && let Err(error) = fs::remove_file(path)
-        {
-            log::limited(
-                Level::Warning,
-                &format!("socket file {} stays: {error}", path.display()),
-            );
+        if identity_at(path) == Some(*file) {
+            if let Err(error) = fs::remove_file(path) {
+                log::limited(
+                    Level::Warning,
+                    &format!("socket file {} stays: {error}", path.display()),
+                );
+            }
         }
     }
 }

@@ -250,7 +250,7 @@ mod tests {
         };
         assert!(check(served.as_fd()));
         let (pair, _other) = UnixStream::pair().unwrap();
-        let (pipe, _write) = std::io::pipe().unwrap();
+        let (pipe, _write) = nix::unistd::pipe().unwrap();
         for fd in [client.as_fd(), listener.as_fd(), pair.as_fd(), pipe.as_fd()] {
             assert!(!check(fd));
         }

@@ -93,7 +93,7 @@ pub(crate) fn is_text(path: &Path) -> bool {
 }
 
 fn refused(program: &OsStr, why: &str, errno: Errno) -> Error {
-    let program = program.display();
+    let program = Path::new(program).display();
     Error::relayed(
         Code::Value,
         errno as i32,
@@ -125,7 +125,10 @@ fn look_up(program: &OsStr) -> std::result::Result<(), Obstacle> {
     }
     Err(found.unwrap_or_else(|| {
         let path = env::var_os("PATH").unwrap_or_default();
-        let why = format!("there is no such program in PATH ({})", path.display());
+        let why = format!(
+            "there is no such program in PATH ({})",
+            Path::new(&path).display()
+        );
         Obstacle::new(Errno::ENOENT, why)
     }))
 }

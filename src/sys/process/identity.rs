@@ -323,16 +323,16 @@ pub(crate) fn rehearse(what: &str, steps: impl FnOnce() -> Result<()>) -> Result
             e.raw_os_error().unwrap_or(libc::EIO),
         )
     })?;
-    if let Some((number, rest)) = answer.split_first_chunk()
-        && let Some((code, message)) = rest.split_first_chunk()
-    {
-        let code = i32::from_ne_bytes(*code);
-        let code = Code::ALL.iter().find(|known| known.number() == code);
-        return Err(Error::relayed(
-            code.copied().unwrap_or(Code::System),
-            i32::from_ne_bytes(*number),
-            String::from_utf8_lossy(message).into_owned(),
-        ));
+    if let Some((number, rest)) = answer.split_first_chunk() {
+        if let Some((code, message)) = rest.split_first_chunk() {
+            let code = i32::from_ne_bytes(*code);
+            let code = Code::ALL.iter().find(|known| known.number() == code);
+            return Err(Error::relayed(
+                code.copied().unwrap_or(Code::System),
+                i32::from_ne_bytes(*number),
+                String::from_utf8_lossy(message).into_owned(),
+            ));
+        }
     }
     match reach {
         Err(Errno::EPERM) => Err(Error::system(

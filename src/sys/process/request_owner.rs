@@ -114,9 +114,7 @@ impl Ownership {
             return Err(ENDED);
         };
         let changed = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
-        if let Ok(before) = changed
-            && before & AWAITED != 0
-        {
+        if changed.is_ok_and(|before| before & AWAITED != 0) {
             wake(word);
         }
         changed

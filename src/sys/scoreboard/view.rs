@@ -66,7 +66,7 @@ impl View {
         let length = this.main.length;
         let fits = stride >= size_of::<Page>()
             && slots <= length / stride
-            && stride.is_multiple_of(align_of::<Page>())
+            && stride % align_of::<Page>() == 0
             && shape.length() == length;
         if !fits {
             return Err(ViewError::Foreign);

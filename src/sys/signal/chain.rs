@@ -40,10 +40,9 @@ pub(crate) fn chain(slot: *mut *mut libc::c_void) -> Result<()> {
     if theirs.is_null() {
         return Err(null());
     }
-    if let Err(other) =
-        HOSTS.compare_exchange(ptr::null_mut(), theirs, Ordering::AcqRel, Ordering::Acquire)
-        && other != theirs
-    {
+    let chained =
+        HOSTS.compare_exchange(ptr::null_mut(), theirs, Ordering::AcqRel, Ordering::Acquire);
+    if chained.is_err_and(|other| other != theirs) {
         return Err(Error::new(
             Code::State,
             "chaining a handler: another one was chained before",

@@ -213,11 +213,8 @@ pub(crate) fn arrive(signal: i32) {
     // SAFETY: getpid has no preconditions, and the thread's errno is restored below. The cached pid
     // is not used: its first use in a child would have to write.
     let (errno, pid) = unsafe { (*libc::__errno_location(), libc::getpid()) };
-    if OWNER.load(Ordering::SeqCst) == pid
-        && let Some(count) = usize::try_from(signal)
-            .ok()
-            .and_then(|signal| ARRIVED.get(signal))
-    {
+    let count = usize::try_from(signal).ok().and_then(|at| ARRIVED.get(at));
+    if let Some(count) = count.filter(|_| OWNER.load(Ordering::SeqCst) == pid) {
         count.fetch_add(1, Ordering::SeqCst);
         RUNNING.fetch_add(1, Ordering::SeqCst);
         let wake = WAKE.load(Ordering::SeqCst);

@@ -100,7 +100,7 @@ pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
 /// with the socket holds; querying the family would (getsockname(2)).
 pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Option<usize> {
     if is_unix {
-        waiting_unix(listener)
+        waiting_on_unix(nix::sys::stat::fstat(listener).ok()?.st_ino)
     } else {
         waiting_inet(listener)
     }
@@ -125,14 +125,16 @@ fn waiting_inet(listener: BorrowedFd<'_>) -> Option<usize> {
     (got == 0).then_some(info.tcpi_unacked as usize)
 }
 
-/// sock_diag(7), for the socket with this inode number.
-fn waiting_unix(listener: BorrowedFd<'_>) -> Option<usize> {
+/// How many connections wait in the queue of the unix socket with this inode number, in the network
+/// namespace of this process; `None` if the kernel does not provide it. From sock_diag(7).
+#[must_use]
+pub fn waiting_on_unix(inode: u64) -> Option<usize> {
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const UDIAG_SHOW_RQLEN: u32 = 0x10;
     const UNIX_DIAG_RQLEN: u16 = 4;
     const HEADER: usize = 16;
     const UNIX_DIAG_MSG: usize = 16;
-    let inode = u32::try_from(nix::sys::stat::fstat(listener).ok()?.st_ino).ok()?;
+    let inode = u32::try_from(inode).ok()?;
     let flags = SockFlag::SOCK_CLOEXEC;
     let diag = socket(
         AddressFamily::Netlink,

@@ -35,8 +35,8 @@ pub(crate) fn of_inet(address: SocketAddr) -> Option<Holder> {
                 port == address.port()
                     && (ip == wanted || ip.is_unspecified() || wanted.is_unspecified())
             });
-            if conflicts && let Ok(inode) = inode.parse() {
-                inodes.push(inode);
+            if conflicts {
+                inodes.extend(inode.parse::<u64>());
             }
         }
     }
@@ -84,11 +84,8 @@ pub(crate) fn of_unix(name: &Path, maker: Option<i32>) -> Option<Holder> {
         }
         let [_, _, _, flags, _, _, inode] = columns;
         let listens = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & LISTENING != 0);
-        if listens
-            && names.iter().any(|name| name == rest)
-            && let Ok(inode) = inode.parse()
-        {
-            inodes.push(inode);
+        if listens && names.iter().any(|name| name == rest) {
+            inodes.extend(inode.parse::<u64>());
         }
     }
     let holders = holders(&inodes);

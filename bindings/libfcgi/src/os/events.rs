@@ -200,12 +200,12 @@ unsafe fn wait(keys: &[Key], timeout: *mut libc::timeval) -> c_int {
         timeout.tv_sec = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
         timeout.tv_usec = left.subsec_micros().into();
     }
-    if count > 0
-        && let Some(mut operations) = operations()
-    {
-        for (poll, &key) in polled.iter().zip(keys) {
-            if poll.revents != 0 {
-                operations.set_ready(key);
+    if count > 0 {
+        if let Some(mut operations) = operations() {
+            for (poll, &key) in polled.iter().zip(keys) {
+                if poll.revents != 0 {
+                    operations.set_ready(key);
+                }
             }
         }
     }

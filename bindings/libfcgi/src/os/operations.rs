@@ -80,10 +80,10 @@ impl Operations {
     }
 
     pub(super) fn set_ready(&mut self, key: Key) {
-        if let Ok(place) = self.position(key)
-            && let Some(one) = self.pending.get_mut(place)
-        {
-            one.is_ready = true;
+        if let Ok(place) = self.position(key) {
+            if let Some(one) = self.pending.get_mut(place) {
+                one.is_ready = true;
+            }
         }
     }
 

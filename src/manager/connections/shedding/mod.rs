@@ -230,13 +230,13 @@ impl Shedding {
         match self.queues.sample(pool, place) {
             Sample::Overdue(count) => count,
             Sample::Uncounted(worker) => {
-                if let Some(pid) = worker
-                    && !std::mem::replace(&mut self.reported.uncounted, true)
-                {
-                    shed.events.push(Event::notice(format!(
-                        "max_queue_age has no effect: worker (pid {pid}) does not use this library's \
-                         Accept, or uses it in more than 30 threads"
-                    )));
+                if let Some(pid) = worker {
+                    if !std::mem::replace(&mut self.reported.uncounted, true) {
+                        shed.events.push(Event::notice(format!(
+                            "max_queue_age has no effect: worker (pid {pid}) does not use this \
+                             library's Accept, or uses it in more than 30 threads"
+                        )));
+                    }
                 }
                 0
             }

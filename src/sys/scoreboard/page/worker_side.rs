@@ -111,11 +111,11 @@ impl Page {
 
     /// Reports that this worker will use its page, before any of its loops does.
     pub(crate) fn announce(&self, now: Duration) {
-        if let Some((record, mut entry)) = self.record(0)
-            && !self.has_reported()
-        {
-            entry.set_activity(Activity::Starting, now);
-            record.publish(&mut entry);
+        if let Some((record, mut entry)) = self.record(0) {
+            if !self.has_reported() {
+                entry.set_activity(Activity::Starting, now);
+                record.publish(&mut entry);
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv6Addr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use fcgipm::wire::{EndRequest, RecordType};
@@ -205,10 +205,9 @@ fn a_response_is_read_in_pieces_of_any_size() {
 
 #[test]
 fn a_huge_response_is_not_stored() {
-    let pid = Arc::new(OnceLock::new());
-    let peer = Arc::clone(&pid);
+    let (pid, peer) = channel::<u32>();
     let (sender, most) = channel();
-    let sender = Mutex::new(sender);
+    let (peer, sender) = (Mutex::new(peer), Mutex::new(sender));
     let application = Application::start(move |mut conversation| {
         conversation.request();
         conversation.stdin();
@@ -217,13 +216,13 @@ fn a_huge_response_is_not_stored() {
             conversation.stdout(&[b'x'; 65_528]);
         }
         conversation.stdout(&[b'x'; 8 * 1024]);
-        let status = format!("/proc/{}/status", peer.wait());
+        let status = format!("/proc/{}/status", peer.lock().unwrap().recv().unwrap());
         let status = std::fs::read_to_string(status).unwrap();
         sender.lock().unwrap().send(status).unwrap();
         conversation.end(0);
     });
     let child = start(&application.address, &["-n", "1", "--expect", "y"]);
-    pid.set(child.id()).unwrap();
+    pid.send(child.id()).unwrap();
     let loaded = finish(child);
     // The response is searched to its end, without a match.
     assert_eq!(loaded.json()["lost_by_kind"]["content"], 1);

@@ -182,13 +182,13 @@ fn a_terminal_gets_every_line_even_of_a_background_process_with_tostop() {
         address(&folder),
         hello()
     );
-    let (mut pid, write) = std::io::pipe().unwrap();
+    let (mut pid, write) = UnixStream::pair().unwrap();
     let mut child = Command::new("setsid")
         .args(["--ctty", "--wait", "sh", "-c"])
         .arg(format!("exec 3>&1 1>&2; {script}"))
         .arg(env!("CARGO_BIN_EXE_fcgipm"))
         .stdin(terminal.slave.try_clone().unwrap())
-        .stdout(write)
+        .stdout(OwnedFd::from(write))
         .stderr(terminal.slave)
         .spawn()
         .unwrap();
