@@ -186,7 +186,7 @@ check: build
 	for file in $$(git ls-files 'bindings/perl/lib/*.pm'); do \
 	  case $$file in */Compat/*) compat=-MFCGIPM::Compat ;; *) compat= ;; esac; \
 	  FCGIPM_LIB=$(CURDIR)/$(LIBRARY) perl -Ibindings/perl/lib $$compat -wc $$file || exit 1; done
-	for file in $$(git ls-files '*.sh' .ci/run); do sh -n $$file || exit 1; done
+	for file in $$(git ls-files '*.sh' .ci/run packaging/install ':!*.in'); do sh -n $$file || exit 1; done
 	git ls-files -z ':!*.svg' ':!*.lock' ':!fuzz/corpus' ':!LICENSE-*' | xargs -0 codespell
 
 clean: ## remove all build output

@@ -215,7 +215,7 @@ mod tests {
                 "### Sub\n\none\ntwo\n\nthree\n",
                 ".SS \"Sub\"\none two\n.PP\nthree\n",
             ),
-            ("- a\n- b\n", ".IP \\(bu 2\na\n.IP \\(bu 2\nb\n"),
+            ("- a\n- b\n", ".IP \\[u2022] 2\na\n.IP \\[u2022] 2\nb\n"),
             ("1. a\n\n   b\n", ".IP 1. 4\na\n.RS 4\n.PP\nb\n.RE\n"),
             ("a\n\n    .x -y\n", ".PP\na\n.IP\n.EX\n\\&.x \\-y\n.EE\n"),
             (

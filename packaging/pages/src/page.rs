@@ -117,7 +117,7 @@ impl Page {
     fn item(&mut self, item: &Item) {
         let indent = match &item.tag {
             Tag::Bullet => {
-                self.text.push_str(".IP \\(bu 2\n");
+                self.text.push_str(".IP \\[u2022] 2\n");
                 " 2"
             }
             Tag::Number(number) => {
