@@ -20,11 +20,13 @@ COMMAND := $(RELEASE)/fcgipm
 HELLO   := $(RELEASE)/examples/hello
 DROPIN  := $(or $(CARGO_TARGET_DIR),target)/dropin
 XS      := $(RELEASE)/perl/auto/FCGIPM/XS/XS.so
+PERL_PAGES := $(RELEASE)/man/FCGIPM.3pm
 PAGES   := $(RELEASE)/man/fcgipm.1
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 CRATES  := --workspace
 
 include packaging/install.mk
+include packaging/perl.mk
 
 ifneq ($(STRIP),no)
 STRIPPED := -Wl,-s
@@ -42,12 +44,12 @@ setup: ## install the Debian packages for building, testing, checking and benchm
 	@for purpose in check bench test; do $(SETUP) $$purpose || exit 1; done
 
 build: ## library, command, drop-in for libfcgi, compiled part of the Perl binding, example
-build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES)
+build: setup-build $(HELLO) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES) $(PERL_PAGES)
 
 # For packages: without the example, and without the benchmarks and what only they depend on.
 build-installed: ## only what `make install` installs
 build-installed: CRATES := --package fcgipm --package fcgipm-command --package fcgipm-libfcgi --package fcgipm-pages
-build-installed: setup-build $(LIBRARY) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES)
+build-installed: setup-build $(LIBRARY) $(DROPIN)/libfcgi.so.0 $(XS) $(PAGES) $(PERL_PAGES)
 
 setup-build:
 	@$(SETUP) build
@@ -72,18 +74,6 @@ $(HELLO): bindings/c/examples/hello.c include/fcgipm.h $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -std=c11 $(WARNINGS) -pedantic -Iinclude $(LDFLAGS) -o $@ $< -L$(RELEASE) -lfcgipm \
 	  -Wl,-rpath,'$$ORIGIN/..'
-
-# The compiled part of the Perl binding, for the installed perl. The binding finds it below the library.
-PERL_HEADERS  = $(shell $(PERL) -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2>/dev/null)
-PERL_CFLAGS   = $(shell $(PERL) -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
-
-XS_SOURCES   := $(wildcard bindings/perl/xs/*.c)
-
-$(XS): $(XS_SOURCES) bindings/perl/xs/XS.h $(wildcard $(PERL_HEADERS)/config.h) | setup-build
-	@mkdir -p $(@D)
-	$(CC) $(PERL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARNINGS) -Wno-unused-parameter -isystem $(PERL_HEADERS) \
-	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' $(LDFLAGS) -shared -Wl,-z,relro -Wl,-z,now \
-	  $(STRIPPED) -o $@ $(XS_SOURCES)
 
 # The drop-in for libfcgi exports exactly the names of symbols.txt, without versions, as libfcgi does. Its
 # C++ part is a header. Builds link libfcgi++.so, which is only a linker script.

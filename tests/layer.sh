@@ -18,7 +18,7 @@ case $layer in
     units) exec $cargo test --workspace --lib --bins --locked ;;
     command) exec $cargo test --package fcgipm-command --test command --locked ;;
     benches) exec $cargo test --package fcgipm-bench --test smoke --locked ;;
-    perl) cd bindings/perl && exec prove -Ilib -r t ;;
+    perl) cd bindings/perl && exec prove -Ilib -r t xt ;;
 esac
 if targets | grep -qx -e "$layer"; then
     exec $cargo test --locked --test "$layer"

@@ -255,7 +255,7 @@ fn the_constants_of_the_perl_binding_match_the_header() {
             found.then(|| number.parse::<i64>().ok())?
         })
     };
-    let module = root().join("bindings/perl/lib/FCGIPM/FFI.pm");
+    let module = root().join("bindings/perl/lib/FCGIPM/Library.pm");
     let module = fs::read_to_string(module).unwrap();
     let words: Vec<&str> = module
         .split(|c: char| c.is_whitespace() || c == ',')

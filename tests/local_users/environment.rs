@@ -95,7 +95,7 @@ fn perl_loads_no_library_that_the_caller_names() {
     command
         .args(["exec", "/usr/bin/perl"])
         .arg(format!("-I{}", modules.display()))
-        .args(["-MFCGIPM", "-e", "print FCGIPM::FFI::find_library()"])
+        .args(["-MFCGIPM", "-e", "print $FCGIPM::Library::FILE"])
         .env("FCGIPM_LIB", folder.join("evil.so"));
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

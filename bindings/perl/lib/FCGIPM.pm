@@ -6,28 +6,28 @@ use strict;
 use warnings;
 
 use FCGIPM::Alias;
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Request;
 use FCGIPM::Stream::Format;
 
 our $VERSION = '0.1.0';
 
-sub FAIL_ACCEPT_ON_INTR () { return FCGIPM::FFI::FAIL_ACCEPT_ON_INTR }
+sub FAIL_ACCEPT_ON_INTR () { return FCGIPM::Library::FAIL_ACCEPT_ON_INTR }
 
 sub OpenSocket($$) {
     my ($address, $backlog) = @_;
     $! = 0;
-    my $descriptor = FCGIPM::FFI::socket_open($address, $backlog, undef);
+    my $descriptor = FCGIPM::Library::socket_open($address, $backlog, undef);
     return $descriptor if $descriptor >= 0;
-    FCGIPM::FFI::set_errno($descriptor);
+    FCGIPM::Library::set_errno($descriptor);
     return -1;
 }
 
 sub CloseSocket($) {
     my ($descriptor) = @_;
     $! = 0;
-    my $result = FCGIPM::FFI::socket_close($descriptor);
-    FCGIPM::FFI::set_errno($result) if $result < 0;
+    my $result = FCGIPM::Library::socket_close($descriptor);
+    FCGIPM::Library::set_errno($result) if $result < 0;
     return;
 }
 
@@ -46,7 +46,10 @@ sub RequestX(***$$$) {
     return 'FCGIPM::Request'->create(@arguments);
 }
 
-sub last_error () { return FCGIPM::FFI::last_error_message() }
+# XS or FFI: what calls the library.
+sub backend { return $FCGIPM::Library::BACKEND =~ s/.*:://r }
+
+sub last_error () { return FCGIPM::Library::last_error_message() }
 
 # FCGI's methods are functions too: FCGI::Accept($request).
 BEGIN {
@@ -89,8 +92,35 @@ FCGIPM - FastCGI for Perl programs, on libfcgipm
 
 The functions and methods of L<FCGI> 0.82 under another name. To port a program, change C<FCGI> to
 C<FCGIPM> and C<FCGI::ProcManager> to C<FCGIPM::ProcManager>, and check the result of C<OpenSocket>,
-which no longer ends the program when it fails. The library libfcgipm does the work; L<FCGIPM::FFI>
+which no longer ends the program when it fails. The library libfcgipm does the work; L<FCGIPM::Library>
 describes where it is searched for.
+
+=head1 INSTALLATION
+
+The modules need the library, libfcgipm.so.0.
+
+=over 4
+
+=item Debian
+
+    apt-get install libfcgipm-perl
+
+The package contains the compiled part and depends on the package of the library, libfcgipm0.
+
+=item CPAN
+
+    apt-get install libfcgipm0    # or the library from source
+    cpanm FCGIPM
+
+With a C compiler and perl's headers, F<Makefile.PL> builds the compiled part. Otherwise it says so,
+and L<FFI::Platypus> calls the library; C<perl Makefile.PL PUREPERL_ONLY=1> chooses that. Without the
+library it says where it has searched and what to install.
+
+=item Source
+
+C<make build> and C<make install> in the source tree install the library and the modules.
+
+=back
 
 =head1 FUNCTIONS
 
@@ -125,6 +155,11 @@ The flag that makes Accept return when a signal arrives.
 The message of the library's last error, with the value that caused it: C<listen address ':99999':
 port out of range 0..65535>.
 
+=item FCGIPM->backend
+
+C<XS> if the library is called by the compiled part, C<FFI> if it is called through
+L<FFI::Platypus>, which is slower. L<FCGIPM::XS/"WHICH ONE IS USED"> says when.
+
 =back
 
 =head1 ENVIRONMENT
@@ -133,7 +168,7 @@ port out of range 0..65535>.
 
 =item FCGIPM_LIB
 
-The file of the library.
+The file of the library (L<FCGIPM::Library>).
 
 =item FCGIPM_XS=0
 

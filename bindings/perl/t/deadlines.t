@@ -94,8 +94,8 @@ for (
 # Without an eval, nothing would catch a die.
 {
     my $daemon = daemon(options => $LIMIT, before => <<'BEFORE', page => 'if ($_[0]) { until_noticed(); print "late" }');
-use FCGIPM::FFI;
-sub until_noticed { select undef, undef, undef, 0.01 until FCGIPM::FFI::worker_notice_given() }
+use FCGIPM::Library;
+sub until_noticed { select undef, undef, undef, 0.01 until FCGIPM::Library::worker_notice_given() }
 BEFORE
     my $worker = worker_of($daemon->ask);
     like($daemon->ask(asked('late'))->{stdout}, qr/worker $worker late\z/, 'a program without an eval may use the grace period');
@@ -148,13 +148,13 @@ SUBCLASS
 # The signal arrives when the work is done: it is blocked until then.
 {
     my $daemon = daemon(options => $LIMIT, before => <<'BEFORE', page => <<'PAGE', loop => <<'LOOP');
-use POSIX (); use FCGIPM::FFI;
+use POSIX (); use FCGIPM::Library;
 my $signals = POSIX::SigSet->new(POSIX::SIGVTALRM());
 sub hold_until_there {
     POSIX::sigprocmask(POSIX::SIG_BLOCK(), $signals);
     my $pending = POSIX::SigSet->new;
     do { select undef, undef, undef, 0.01; POSIX::sigpending($pending) } until $pending->ismember(POSIX::SIGVTALRM());
-    die 'no notice' if !FCGIPM::FFI::worker_notice_given();
+    die 'no notice' if !FCGIPM::Library::worker_notice_given();
 }
 my $release_in;
 sub release { if ($release_in && $_[0] eq $release_in) { undef $release_in; POSIX::sigprocmask(POSIX::SIG_UNBLOCK(), $signals) } }
@@ -162,8 +162,8 @@ sub release { if ($release_in && $_[0] eq $release_in) { undef $release_in; POSI
     no warnings 'redefine';
     my $ended = \&FCGIPM::Request::_ended;
     *FCGIPM::Request::_ended = sub { release('Finish'); $ended->(@_) };
-    my $retiring = \&FCGIPM::FFI::worker_retiring;
-    *FCGIPM::FFI::worker_retiring = sub { release('post_dispatch'); $retiring->(@_) };
+    my $retiring = \&FCGIPM::Library::worker_retiring;
+    *FCGIPM::Library::worker_retiring = sub { release('post_dispatch'); $retiring->(@_) };
 }
 BEFORE
     my ($asked) = @_;

@@ -4,6 +4,7 @@ use lib 't/lib';
 use POSIX ();
 use Socket ();
 use Test::More;
+use FCGIPM::ProcManager;
 use Workers;
 
 # Events call the methods that a subclass overrides, and options reach the library.
@@ -64,21 +65,6 @@ LOOP
     unlike($daemon->log, qr/PERL WARNS/, 'without a warning from perl');
 }
 
-# Every option can be a parameter. The list is the library's own.
-{
-    open my $page, '<', '../../docs/OPTIONS.md' or die "OPTIONS.md: $!";
-    my %default = map { /^\| `(\w+)` \| `FCGIPM_\w+` \| [^|]* \| (?:`([^`]*)`)?/ ? ($1 => $2 // '') : () } <$page>;
-    cmp_ok(scalar(keys %default), '>', 40, 'the page lists the options');
-    require FCGIPM::ProcManager;
-    for my $name (sort keys %default) {
-        my $pm = eval { FCGIPM::ProcManager->new({ $name => $default{$name} }) };
-        is($@, '', "$name is a parameter");
-        is($pm->pm_parameter($name), $default{$name}, 'which can be read');
-        next if $default{$name} !~ /\A\d+[mkg]?\z/;
-        is(eval { FCGIPM::ProcManager->new({ $name => 'x' }); 1 }, undef, 'a bad value is refused');
-        like($@, qr/\Aoption $name: 'x' is .* at t\/events\.t line \d+\.$/, 'and named');
-    }
-}
 {
     my $daemon = daemon(options => "n_processes => 1, max_requests => 100, own => 'kept', idle_timeout => 5", loop => <<'LOOP', environment => { FCGIPM_MAX_REQUESTS => 200, FCGIPM_MAX_MEMORY => '1g' });
 while ($request->Accept >= 0) { print join " ", map { "$_=" . $pm->pm_parameter($_) } qw(max_requests max_memory idle_timeout own) }

@@ -1,62 +1,51 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Config;
+use Cwd ();
+use File::Basename ();
+use File::Path ();
+use File::Temp ();
 use Test::More;
-use Program;
 
-# The search for the library; each case runs in a separate process.
-
-sub load {
-    my (%environment) = @_;
-    local @ENV{qw(FCGIPM_LIB LD_LIBRARY_PATH)};
-    delete @ENV{qw(FCGIPM_LIB LD_LIBRARY_PATH)};
-    my $outcome = Program::run(
-        text        => $environment{text} || 'use FCGIPM; print $FCGIPM::FFI::LIBRARY, " ", FCGIPM::FFI::version(), "\n";',
-        environment => $environment{environment},
-    );
-    return $outcome;
-}
-
-require FCGIPM::FFI;
-my $library = do { no warnings 'once'; $FCGIPM::FFI::LIBRARY };
-
-{
-    my $outcome = load(environment => { FCGIPM_LIB => $library });
-    like($outcome->{stdout}, qr/\A\Q$library\E \d+\.\d+\.\d+\n\z/, 'FCGIPM_LIB names the file');
-    is($outcome->{stderr}, '', 'nothing is printed');
-}
-{
-    my $outcome = load(environment => { FCGIPM_LIB => '/nonexistent/libfcgipm.so' });
-    isnt($outcome->{status}, 0, 'a missing FCGIPM_LIB is an error');
-    like($outcome->{stderr}, qr{\Alibfcgipm cannot be loaded; searched in\n  FCGIPM_LIB: /nonexistent/libfcgipm\.so \(.+No such file}, 'the message names the file and the reason');
-    unlike($outcome->{stderr}, qr/build tree/, 'no other place is searched');
-}
-{
-    my $outcome = load(environment => { FCGIPM_LIB => __FILE__ });
-    like($outcome->{stderr}, qr/\Q${\ __FILE__ }\E/, 'a file that is not a library is named');
-}
-{
-    my $outcome = load(text => <<'TEXT');
-BEGIN { require FFI::Platypus::DL; no warnings; *FFI::Platypus::DL::dlopen = sub { return }; *FFI::Platypus::DL::dlerror = sub { 'absent' } }
 use FCGIPM;
-TEXT
-    like($outcome->{stderr}, qr{the build tree: /.*/target/release/libfcgipm\.so \(absent\)\n  the system: libfcgipm\.so\.0 \(absent\)\n  the system: libfcgipm\.so \(absent\)\n},
-        'without the variable: the build tree, then the system; the message names all');
-    like($outcome->{stderr}, qr/make build.*FCGIPM_LIB/, 'and says what to do');
-}
+use Tested;
+
+# Without the compiled part. What every request does is implemented twice, in C and in Perl. The
+# other tests run with the compiled part; these run once more without it.
+
+my @switches = Tested::switches();
+
 {
-    my ($libc) = map { m{(/\S+/libc\.so\.6)} ? $1 : () } do { open my $maps, '<', '/proc/self/maps' or die; <$maps> };
-    my $outcome = load(environment => { FCGIPM_LIB => $libc });
-    like($outcome->{stderr}, qr/\Q$libc\E has no function fcgipm_version/, 'another library is recognised');
+    local $ENV{FCGIPM_XS} = 0;
+    is(qx{$^X @switches -MFCGIPM -e 'print FCGIPM->backend' 2>&1}, 'FFI', 'FCGIPM_XS=0: through FFI::Platypus');
+    for my $test (qw(fcgipm library request stream proc_manager stop)) {
+        my @lines = qx{$^X @switches t/$test.t 2>&1};
+        is($?, 0, "$test.t") or diag(@lines);
+        cmp_ok(scalar(grep { /^ok / } @lines), '>', 3, "$test.t: has tests");
+    }
 }
 
-my %wrong;
-for my $name (qw(EARGUMENT EHANDLE EFORKED EADDRESS EINUSE EOPTION EVALUE ESYSTEM ESTATE EINTERRUPTED ERETIRED EABORTED
-    EINCOMPLETE EPROTOCOL ETIMEDOUT ECLOSED ELISTENER EDESCRIPTORS EPIDFILE ERUNNING ETHREADS EPANIC)) {
-    my $number = FCGIPM::FFI->can($name)->();
-    my $librarys = FCGIPM::FFI::error_name($number);
-    $wrong{$name} = $librarys if !defined $librarys || $librarys ne "FCGIPM_$name";
+# Installed modules, outside of a build tree.
+my $dir = File::Temp->newdir;
+my ($modules) = grep { -e "$_/FCGIPM.pm" } Tested::folders();
+system('cp', '-r', $modules, "$dir/lib") == 0 or die 'cp';
+my $xs = "$dir/lib/auto/FCGIPM/XS/XS.$Config{dlext}";
+unlink $xs;
+
+sub backend {
+    local $ENV{FCGIPM_LIB} = Cwd::abs_path($FCGIPM::Library::FILE);
+    local $ENV{PERL5LIB} = "$dir/lib";
+    return qx{$^X -MFCGIPM -e 'print FCGIPM->backend' 2>&1};
 }
-is_deeply(\%wrong, {}, "the error numbers are the library's");
+
+is(backend(), 'FFI', 'the compiled part was not built: nothing is printed');
+
+File::Path::make_path(File::Basename::dirname($xs));
+open my $file, '>', $xs or die "$xs: $!";
+print {$file} "not a shared object\n" x 100;
+close $file or die "$xs: $!";
+like(backend(), qr/\A\Q$xs\E cannot be used: .+: build FCGIPM again for this perl \(.+\); until then FFI::Platypus is used, and requests are slower\nFFI\z/,
+    'it cannot be used: a warning of one line');
 
 done_testing;

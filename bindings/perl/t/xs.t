@@ -1,23 +1,26 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Config;
+use Cwd ();
 use File::Basename ();
-use File::Copy ();
 use File::Path ();
+use File::Spec ();
 use File::Temp ();
 use Test::More;
 
 use FCGIPM;
 use FCGIPM::XS;
-use Workers;
+use Tested;
 
-# The compiled part: its constants are those of the Perl modules, it is used if it exists, and a
-# perl for which it was not built warns and works without it.
+# The compiled part: its constants are those of the Perl modules, it is used if it exists, it needs
+# no FFI::Platypus, and a perl for which it was not built says so.
 
-ok($FCGIPM::XS::is_loaded, 'the compiled part is built and loaded');
+is(FCGIPM->backend, 'XS', 'the compiled part is built and loaded');
 is(\&FCGIPM::Stream::Output::PRINT,   \&FCGIPM::XS::print_items, 'print is compiled');
 is(\&FCGIPM::Stream::Input::READLINE, \&FCGIPM::XS::read_line,   'readline is compiled');
 is(\&FCGIPM::Stream::Input::READ,     \&FCGIPM::XS::read_bytes,  'read is compiled');
+is_deeply([ grep {m{^(?:FFI/|FCGIPM/FFI)}} keys %INC ], [], 'FFI::Platypus is not loaded');
 
 open my $file, '<', 'xs/XS.h' or die "xs/XS.h: $!";
 my $source = do { local $/; <$file> };
@@ -37,101 +40,91 @@ my %perl = (
     AT_END            => FCGIPM::Stream::Input::AT_END,
     FAILURE           => FCGIPM::Stream::Input::FAILURE,
     INPUT_CLOSED      => FCGIPM::Stream::Input::CLOSED,
-    EFORKED           => FCGIPM::FFI::EFORKED,
-    SCOPE_ENVIRONMENT => FCGIPM::FFI::PARAMS_ENVIRONMENT,
+    EFORKED           => FCGIPM::Library::EFORKED,
+    SCOPE_ENVIRONMENT => FCGIPM::Library::PARAMS_ENVIRONMENT,
 );
 is_deeply(\%number, \%perl, 'the constants in C are those of the Perl modules');
 
-sub is_loaded {
-    my ($with, %environment) = @_;
-    local @ENV{ keys %environment } = values %environment;
-    return qx{$^X $with -MFCGIPM -e 'print \$FCGIPM::XS::is_loaded' 2>&1};
+# What calls the library in another process, and what it says. %with: lib, environment
+sub backend {
+    my (@environment) = @_;
+    my @lib = ref $environment[0] ? @{ shift @environment } : Tested::folders();
+    local @ENV{qw(FCGIPM_LIB PERL5LIB)} = (Cwd::abs_path($FCGIPM::Library::FILE), join ':', @lib);
+    local %ENV = (%ENV, @environment);
+    return qx{$^X -MFCGIPM -e 'print FCGIPM->backend' 2>&1};
 }
 
-is(is_loaded('-Ilib', FCGIPM_XS => 1), '1', 'FCGIPM_XS=1: it is loaded');
-is(is_loaded('-Ilib', FCGIPM_XS => 0), '0', 'FCGIPM_XS=0: it is not loaded');
-is(is_loaded('-Ilib', FCGIPM_XS => ''), '1', 'empty: the same as unset');
-like(is_loaded('-Ilib', FCGIPM_XS => 'yes'), qr/\Aenvironment variable FCGIPM_XS: 'yes' is neither 0 nor 1\n/, 'any other value is an error');
+is(backend(FCGIPM_XS => 1), 'XS', 'FCGIPM_XS=1: it is loaded');
+is(backend(FCGIPM_XS => ''), 'XS', 'empty: the same as unset');
+like(backend(FCGIPM_XS => 'yes'), qr/\Aenvironment variable FCGIPM_XS: 'yes' is neither 0 nor 1\n/, 'any other value is an error');
 
-# Installed outside of the build tree.
+# A machine without FFI::Platypus.
 my $dir = File::Temp->newdir;
-system('cp', '-r', 'lib', "$dir/lib") == 0 or die 'cp';
-my @apart = ("-I$dir/lib", FCGIPM_LIB => $FCGIPM::FFI::LIBRARY);
-is(is_loaded(@apart), '0', 'without it, everything is done in Perl');
-like(is_loaded(@apart, FCGIPM_XS => 1), qr/\AFCGIPM::XS cannot be loaded: Can't locate loadable object/, 'without it, FCGIPM_XS=1 is an error');
+File::Path::make_path("$dir/without/FFI");
+spew("$dir/without/FFI/Platypus.pm", qq{die "Can't locate FFI/Platypus.pm in \\\@INC\\n"});
+my $WITHOUT = "$dir/without";
+is(backend([ $WITHOUT, Tested::folders() ], FCGIPM_XS => 1), 'XS', 'FFI::Platypus need not be installed');
+like(backend([ $WITHOUT, Tested::folders() ], FCGIPM_XS => 0),
+    qr/\AFCGIPM needs its compiled part or FFI::Platypus 2: FCGIPM_XS=0 disables the compiled part; FFI::Platypus is not installed: install FFI::Platypus \(Debian: .+\), or build FCGIPM again with a C compiler\n/,
+    'without either: one line that says what to install');
 
+# Installed modules, outside of a build tree.
+my ($modules) = grep { -e "$_/FCGIPM.pm" } Tested::folders();
 my ($built) = grep { m{/FCGIPM/XS/} } @DynaLoader::dl_shared_objects;
-my $place = "$dir/lib/auto/FCGIPM/XS";
-File::Path::make_path($place);
-File::Copy::copy($built, "$place/XS.so") or die "$built: $!";
-is(is_loaded(@apart), '1', 'it is found beside installed modules');
+my $lib = "$dir/lib";
+my $xs = "$lib/auto/FCGIPM/XS/XS.$Config{dlext}";
+system('cp', '-r', $modules, $lib) == 0 or die 'cp';
+File::Path::make_path(File::Basename::dirname($xs));
+unlink $xs;
+like(backend([$lib], FCGIPM_XS => 1), qr{\AFCGIPM_XS=1: the compiled part was not built \(auto/FCGIPM/XS/XS\.so is not in \@INC\)\n}, 'it is missing: with FCGIPM_XS=1 an error');
+like(backend([ $WITHOUT, $lib ]), qr/the compiled part was not built \(.+\); FFI::Platypus is not installed: install/, 'and without FFI::Platypus');
 
-# A different version, as after an incomplete upgrade.
-open my $modules, '<', 'lib/FCGIPM/XS.pm' or die $!;
-my $text = do { local $/; <$modules> };
-$text =~ s/'0\.1\.0'/'0.0.9'/ or die 'the version';
-open my $other, '>', "$dir/lib/FCGIPM/XS.pm" or die $!;
-print {$other} $text;
-close $other or die $!;
-like(is_loaded(@apart), qr/\AFCGIPM::XS cannot be loaded, so requests are slower: FCGIPM::XS object version 0\.1\.0 does not match .*\n0\z/,
-    'a different version: a warning, and everything is done in Perl');
+my $compiled = slurp($built);
+spew($xs, $compiled);
+is(backend([$lib]), 'XS', 'it is found beside installed modules');
 
-open my $junk, '>', "$place/XS.so" or die $!;
-print {$junk} "no shared object\n" x 100;
-close $junk or die $!;
-like(is_loaded(@apart), qr/\AFCGIPM::XS cannot be loaded, so requests are slower: Can't load .*\n0\z/, 'a broken file: a warning, and everything is done in Perl');
+# Files that cannot be used: the message names the file, the reason and the remedy. Without
+# FFI::Platypus it is an error, and otherwise a warning (t/ffi.t).
+my $THIS = "FCGIPM $FCGIPM::VERSION on perl $Config{api_versionstring} ($Config{archname})";
+my $mark = "$FCGIPM::VERSION $Config{api_versionstring} $Config{archname}\0";
 
-# Whatever a program does to its hash and the values, the next request is the same with and without
-# the compiled part.
-my $HASHES = <<'PROGRAM';
-use strict; use warnings; use FCGIPM; use Scalar::Util; use Hash::Util; use Tie::Hash;
-my %kinds = (plain => {}, locked => {}, tied => {}, env => \%ENV);
-tie %{ $kinds{tied} }, 'Tie::StdHash';
-my $socket = FCGIPM::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
-my $kind = $ENV{KIND};
-my $hash = $kinds{$kind};
-my $request = FCGIPM::Request(\*STDIN, \*STDOUT, \*STDERR, $hash, $socket);
-sub Finisher::DESTROY { $request->Finish }
-my ($kept, $weak, $alias);
-print STDERR "ready\n";
-while ($request->Accept >= 0) {
-    print "Content-Type: text/plain\r\n\r\n";
-    my @names = grep { /^(?:A|B|C\d?|D|N|METHOD|LONG|ADDED)$/ } keys %$hash;
-    print map { "$_=" . ($hash->{$_} // 'undef') . (ref $hash->{$_} ? ' ref' : '') . (defined pos $hash->{$_} ? ' pos' : '') . "\n" } sort @names;
-    print 'kept ', defined $kept ? $$kept : 'nothing', ', weak ', defined $weak ? $$weak : 'gone', "\n";
-    my $do = $hash->{DO} // '';
-    if    ($do eq 'keep')   { $kept = \$hash->{A} }
-    elsif ($do eq 'weaken') { Scalar::Util::weaken($weak = \$hash->{A}) }
-    elsif ($do eq 'match')  { $hash->{A} =~ /./g }
-    elsif ($do eq 'number') { my $sum = $hash->{N} + 1; $hash->{METHOD} += 1 }
-    elsif ($do eq 'object') { $hash->{B} = bless [], 'Finisher' if $kind ne 'env' }
-    elsif ($do eq 'wide')   { $hash->{A} = "\x{263a}"; $hash->{"C\x{e9}"} = 1 if $kind ne 'locked' }
-    elsif ($do eq 'undef')  { $hash->{A} = undef }
-    elsif ($do eq 'delete') { delete $hash->{A} if $kind ne 'locked' }
-    elsif ($do eq 'rename') { delete $hash->{A}; $hash->{ADDED} = 1 }
-    elsif ($do eq 'each')   { my @first = each %$hash }
-    elsif ($do eq 'freeze') { Internals::SvREADONLY($hash->{A}, 1) }
-    elsif ($do eq 'lock')   { Hash::Util::lock_keys(%$hash) if $kind eq 'locked' }
+sub changed {
+    my ($from, $to) = @_;
+    (my $mark_of_another = $mark) =~ s/\Q$from\E/$to/ or die "'$from' is not in '$mark'";
+    (my $bytes = $compiled) =~ s/\Q$mark\E/$mark_of_another/ or die "$built: what it was built for is missing";
+    return $bytes;
 }
-PROGRAM
 
-my @steps = ((map { $_, '' } qw(keep weaken match number object wide undef delete rename each freeze)), 'lock', '');
-for my $kind (qw(plain tied env locked)) {
-    my @answers = map {
-        my $with_xs = $_;
-        my $daemon = Daemon->start(text => $HASHES, environment => { FCGIPM_XS => $with_xs, KIND => $kind });
-        $daemon->wait_for(qr/ready/);
-        my $count = 0;
-        my $answers = join "---\n", map {
-            my $response = eval { $daemon->ask(params => [ A => 'a', B => "b$count", N => 7, METHOD => 1, DO => $_, $count++ % 2 ? () : (LONG => 'x' x 200), A => "last" ]) };
-            $response ? $response->{stdout} : "no answer\n";
-        } @steps;
-        $daemon->signal('KILL');
-        my $log = eval { $daemon->ended; 1 } ? $daemon->log : '';
-        $answers . $log;
-    } 0, 1;
-    like($answers[0], qr/kept last/, "$kind: a value to which the program has kept a reference does not change");
-    is($answers[1], $answers[0], "$kind: the hash is the same with the compiled part and without");
+sub refuses {
+    my ($name, $bytes, $reason) = @_;
+    spew($xs, $bytes);
+    my $said = backend([ $WITHOUT, $lib ]);
+    like($said, qr/\A.*\Q$xs\E cannot be used: $reason: build FCGIPM again for this perl \(Debian: .+; CPAN: .+; from source: make build\); FFI::Platypus is not installed/, "$name: one line");
+    return like(backend([$lib], FCGIPM_XS => 1), qr/\AFCGIPM_XS=1: \Q$xs\E cannot be used: $reason: build/, "$name: with FCGIPM_XS=1 an error");
+}
+
+refuses('for another perl', changed(" $Config{api_versionstring} " => ' 5.00.0 '),
+    qr/it was built for FCGIPM \S+ on perl 5\.00\.0 \(\S+\), and this is \Q$THIS\E/);
+refuses('for another platform', changed($Config{archname} => 'x' x length $Config{archname}),
+    qr/it was built for FCGIPM \S+ on perl \S+ \(x+\), and this is \Q$THIS\E/);
+refuses('another version', changed("$FCGIPM::VERSION " => '9.9.9 '), qr/it was built for FCGIPM 9\.9\.9 on perl .+, and this is \Q$THIS\E/);
+refuses('not a shared object', "text\n" x 100, qr/[^:]+/);
+refuses('another shared object', slurp($FCGIPM::Library::FILE), qr/it is not the compiled part of FCGIPM/);
+
+sub spew {
+    my ($path, $bytes) = @_;
+    unlink $path;    # a loaded file must not change
+    open my $file, '>:raw', $path or die "$path: $!";
+    print {$file} $bytes;
+    close $file or die "$path: $!";
+    return;
+}
+
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or die "$path: $!";
+    local $/;
+    return scalar <$file>;
 }
 
 done_testing;

@@ -1,23 +1,10 @@
-/* The library's functions, and what FCGIPM::XS exports. */
+/* What FCGIPM::XS exports. */
 #include "XS.h"
 
-struct library library;
-
-/* use_library(addresses of fcgipm_request_accept, _forget_signals, _role, _params, _read_full,
- * _finish_with) */
-XS_INTERNAL(use_library)
-{
-    dXSARGS;
-    if (items != 6)
-        croak_xs_usage(cv, "accept, forget_signals, role, params, read_full, finish_with");
-    library.accept = INT2PTR(int32_t(*)(void *), SvUV(ST(0)));
-    library.forget_signals = INT2PTR(int32_t(*)(void *), SvUV(ST(1)));
-    library.role = INT2PTR(int32_t(*)(const void *), SvUV(ST(2)));
-    library.params = INT2PTR(int32_t(*)(const void *, uint32_t, const uint8_t **, size_t *), SvUV(ST(3)));
-    library.read_full = INT2PTR(int64_t(*)(void *, uint8_t *, size_t), SvUV(ST(4)));
-    library.finish_with = INT2PTR(int32_t(*)(void *, const uint8_t *, size_t), SvUV(ST(5)));
-    XSRETURN_EMPTY;
-}
+/* What FCGIPM::XS reads before it calls anything here: perl would end the process if this part was
+ * built for a perl whose data has another layout. */
+extern const char fcgipm_xs_built_for[];
+const char fcgipm_xs_built_for[] = XS_VERSION " " PERL_API_VERSION_STRING " " ARCHNAME;
 
 XS_EXTERNAL(boot_FCGIPM__XS)
 {
@@ -31,6 +18,8 @@ XS_EXTERNAL(boot_FCGIPM__XS)
     newXS("FCGIPM::XS::watch_signal", watch_signal, __FILE__);
     newXS("FCGIPM::XS::begin", begin, __FILE__);
     newXS("FCGIPM::XS::end", end, __FILE__);
-    newXS("FCGIPM::XS::use_library", use_library, __FILE__);
+    newXS("FCGIPM::XS::names", names, __FILE__);
+    newXS("FCGIPM::XS::attach", attach, __FILE__);
+    newXS("FCGIPM::XS::handler_variable", handler_variable, __FILE__);
     Perl_xs_boot_epilog(aTHX_ ax);
 }

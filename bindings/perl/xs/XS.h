@@ -8,7 +8,8 @@
  *     params.c    the parameters of a request into the program's hash
  *     request.c   the begin and the end of a request: streams and ties
  *     signals.c   accept, and changes of %SIG
- *     XS.c        the library's functions, and what FCGIPM::XS exports
+ *     library.c   every function of the library, as a Perl sub
+ *     XS.c        what FCGIPM::XS exports
  */
 #ifndef FCGIPM_XS_H
 #define FCGIPM_XS_H
@@ -38,7 +39,7 @@ enum { EFORKED = -3, SCOPE_ENVIRONMENT = 0 };
 
 #pragma GCC visibility push(hidden)
 
-/* Functions of the library, which FCGIPM::FFI has loaded. Set before the first request. */
+/* Functions of the library, which FCGIPM::Library has loaded. Set before the first request. */
 struct library {
     int32_t (*accept)(void *);
     int32_t (*forget_signals)(void *);
@@ -58,6 +59,9 @@ XS_EXTERNAL(end);
 XS_EXTERNAL(forget_signals);
 XS_EXTERNAL(watch_signal);
 XS_EXTERNAL(accept_request);
+XS_EXTERNAL(names);
+XS_EXTERNAL(attach);
+XS_EXTERNAL(handler_variable);
 
 bool fill(pTHX_ const void *request, uint32_t scope, HV *hash);
 

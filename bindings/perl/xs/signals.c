@@ -1,8 +1,8 @@
 /* Accept, and changes of %SIG that it has to undo (FCGIPM::Signals). */
 #include "XS.h"
 
-/* forget_signals(the library's request, or undef): fcgipm_request_forget_signals, as FCGIPM::FFI
- * calls it. */
+/* forget_signals(the library's request, or undef): fcgipm_request_forget_signals, with
+ * fewer instructions than FCGIPM::Library::request_forget_signals. */
 XS_EXTERNAL(forget_signals)
 {
     dXSARGS;
@@ -37,7 +37,7 @@ XS_EXTERNAL(watch_signal)
     XSRETURN_EMPTY;
 }
 
-/* accept(the library's request): fcgipm_request_accept, as FCGIPM::FFI calls it. */
+/* accept(the library's request): fcgipm_request_accept. */
 XS_EXTERNAL(accept_request)
 {
     dXSARGS;

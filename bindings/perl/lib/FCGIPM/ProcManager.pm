@@ -11,7 +11,7 @@ use Carp ();
 use Exporter ();
 
 use FCGIPM::Alias;
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::ProcManager::Events;
 use FCGIPM::ProcManager::Log;
 use FCGIPM::ProcManager::PidFile;
@@ -62,7 +62,7 @@ sub new {
         %{ $init || {} },
     }, ref $proto || $proto;
     $this->{PIDS} = {};
-    FCGIPM::FFI::options_free(FCGIPM::ProcManager::Settings::library_options($this));    # croaks for a bad value
+    FCGIPM::Library::options_free(FCGIPM::ProcManager::Settings::library_options($this));    # croaks for a bad value
     return $this;
 }
 
@@ -118,9 +118,9 @@ sub pm_manage {
     $FCGIPM::Request::Loop::options = $options;
     # A subclass's own pm_wait may not call ours, so perl must handle the signals.
     $this->{has_own_wait} = $this->can('pm_wait') != \&pm_wait;
-    FCGIPM::FFI::options_set($options, no_signals => 1) if $this->{has_own_wait};
+    FCGIPM::Library::options_set($options, no_signals => 1) if $this->{has_own_wait};
     my $manager = FCGIPM::ProcManager::Settings::new_library_manager($options);
-    FCGIPM::FFI::manager_host_forks($manager, 1);
+    FCGIPM::Library::manager_host_forks($manager, 1);
     my $count = FCGIPM::ProcManager::Settings::worker_count($this);
     return _serve_alone($manager) if !$count;
     $this->role('manager');
@@ -164,15 +164,15 @@ sub _resize {
     return if $count == $this->{count};
     return $this->pm_die if $count <= 0;
     $this->{count} = $count;
-    $this->{is_resizing} = FCGIPM::FFI::manager_resize($this->{library_manager}, $count) == 0;
+    $this->{is_resizing} = FCGIPM::Library::manager_resize($this->{library_manager}, $count) == 0;
     return;
 }
 
 # Without workers, the library refuses options that only apply to workers, such as `user`.
 sub _serve_alone {
     my ($manager) = @_;
-    my $refused = FCGIPM::FFI::manager_next($manager) < 0 ? FCGIPM::FFI::last_error_message() : undef;
-    FCGIPM::FFI::manager_free($manager);
+    my $refused = FCGIPM::Library::manager_next($manager) < 0 ? FCGIPM::Library::last_error_message() : undef;
+    FCGIPM::Library::manager_free($manager);
     Carp::croak($refused) if defined $refused;
     return;
 }
@@ -214,7 +214,7 @@ sub pm_wait {
     local $this->{is_waiting};
     while (my $manager = $this->{library_manager}) {
         my $event = FCGIPM::ProcManager::Events::take($this);
-        return FCGIPM::FFI::manager_event_pid($manager) if $event == FCGIPM::FFI::EVENT_WORKER_EXITED;
+        return FCGIPM::Library::manager_event_pid($manager) if $event == FCGIPM::Library::EVENT_WORKER_EXITED;
         next if $event > 0;
         my $pid = FCGIPM::ProcManager::Events::reap_other_child($this);
         return $pid if defined $pid;
@@ -258,7 +258,7 @@ sub pm_received_signal {
     my ($this, $name, $received) = self_or_default(@_);
     # A program with its own loop asks here whether it has to exit. The library knows that, but not
     # which signal it was.
-    if (!$received && $this->{MANAGER_PID} && !$this->{SIG_RECEIVED} && FCGIPM::FFI::worker_retiring()) {
+    if (!$received && $this->{MANAGER_PID} && !$this->{SIG_RECEIVED} && FCGIPM::Library::worker_retiring()) {
         $this->sig_handler('TERM');
     }
     my $all = $this->{SIG_RECEIVED};
@@ -298,7 +298,7 @@ sub pm_pre_dispatch {
 
 sub pm_post_dispatch {
     my ($this) = self_or_default(@_);
-    my $retiring = FCGIPM::FFI::worker_retiring();
+    my $retiring = FCGIPM::Library::worker_retiring();
     return if !$retiring && !$this->{SIG_RECEIVED};
     if ($retiring && !$this->{SIG_RECEIVED}) {
         return $this->_exit_gracefully('safe exit: manager has died') if $this->{MANAGER_PID} && getppid != $this->{MANAGER_PID};
@@ -312,7 +312,7 @@ sub pm_post_dispatch {
 # In the next Accept, or at once if the program accepts by other means.
 sub _exit_gracefully {
     my ($this, $message) = @_;
-    FCGIPM::FFI::worker_retire();
+    FCGIPM::Library::worker_retire();
     FCGIPM::Request::Loop::exit_in_accept(sub { $this->pm_exit($message) }) or $this->pm_exit($message);
     return;
 }

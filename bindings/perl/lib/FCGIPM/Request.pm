@@ -18,7 +18,7 @@ use Carp ();
 use Errno ();
 use Scalar::Util ();
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Request::Environment;
 use FCGIPM::Request::Fork;
 use FCGIPM::Request::Handles;
@@ -59,7 +59,7 @@ sub create {
         or Carp::croak('socket is not a descriptor: ', _shown($socket));
 
     # A failed OpenSocket. Reported here, before workers are started that would all fail.
-    $socket >= 0 or Carp::croak("socket is not a descriptor: '$socket' (", FCGIPM::FFI::last_error_message(), ')');
+    $socket >= 0 or Carp::croak("socket is not a descriptor: '$socket' (", FCGIPM::Library::last_error_message(), ')');
 
     my ($handle, $gathered_out, $gathered_err, $held_out, $held_err) = (undef, '', '', '', '');
     return bless {
@@ -75,10 +75,10 @@ sub create {
         held        => [ \$held_out, \$held_err ],
         streams     => [
             $class->stream_in(\$handle),
-            $class->stream_out(\$gathered_out, \$handle, FCGIPM::FFI::STREAM_STDOUT, \$held_out),
-            $class->stream_out(\$gathered_err, \$handle, FCGIPM::FFI::STREAM_STDERR, \$held_err),
+            $class->stream_out(\$gathered_out, \$handle, FCGIPM::Library::STREAM_STDOUT, \$held_out),
+            $class->stream_out(\$gathered_err, \$handle, FCGIPM::Library::STREAM_STDERR, \$held_err),
         ],
-        scope => $environment == \%ENV ? FCGIPM::FFI::PARAMS_ENVIRONMENT : FCGIPM::FFI::PARAMS_WELL_FORMED,
+        scope => $environment == \%ENV ? FCGIPM::Library::PARAMS_ENVIRONMENT : FCGIPM::Library::PARAMS_WELL_FORMED,
     }, $class;
 }
 
@@ -104,14 +104,14 @@ sub GetHandles($)     { return @{ $_[0]{handles} }[ 0 .. 2 ] }
 sub IsFastCGI($) {
     my ($self) = @_;
     return 1 if $self->{socket} != 0;
-    $started_by_server = FCGIPM::FFI::socket_is_listening(0) if !defined $started_by_server;
+    $started_by_server = FCGIPM::Library::socket_is_listening(0) if !defined $started_by_server;
     return $started_by_server;
 }
 
 sub Params {
     my ($self) = @_;
     return if !$self->{active};
-    FCGIPM::FFI::request_params(${ $self->{handle} }, FCGIPM::FFI::PARAMS_ALL, \my $data, \my $length);
+    FCGIPM::Library::request_params(${ $self->{handle} }, FCGIPM::Library::PARAMS_ALL, \my $data, \my $length);
     return unpack '(N/ax N/ax)*', unpack "P$length", pack 'J', $data;
 }
 
@@ -119,19 +119,19 @@ sub Param {
     my ($self, $name) = @_;
     return undef if !$self->{active};
     utf8::encode($name) if utf8::is_utf8($name) && !utf8::downgrade($name, 1);
-    my $found = FCGIPM::FFI::request_param(${ $self->{handle} }, $name, length $name, \my $value, \my $length);
-    return $found > 0 ? FCGIPM::FFI::bytes_at($value, $length) : undef;
+    my $found = FCGIPM::Library::request_param(${ $self->{handle} }, $name, length $name, \my $value, \my $length);
+    return $found > 0 ? FCGIPM::Library::bytes_at($value, $length) : undef;
 }
 
 sub Aborted {
     my ($self) = @_;
-    return $self->{active} && FCGIPM::FFI::request_aborted(${ $self->{handle} }) == 1;
+    return $self->{active} && FCGIPM::Library::request_aborted(${ $self->{handle} }) == 1;
 }
 
 sub PeerAddress {
     my ($self) = @_;
     return undef if !$self->{active};
-    return FCGIPM::FFI::text_of(\&FCGIPM::FFI::request_peer_address, ${ $self->{handle} });
+    return FCGIPM::Library::text_of(\&FCGIPM::Library::request_peer_address, ${ $self->{handle} });
 }
 
 # The accept loop.
@@ -149,18 +149,18 @@ sub Accept($) {
     for (;;) {
         if ($last_call) { $! = Errno::ENOTCONN; return NO_MORE }
         $! = 0;
-        return _failure(FCGIPM::FFI::ESYSTEM) if !defined $$handle && !FCGIPM::Request::Loop::create_handle($self);
+        return _failure(FCGIPM::Library::ESYSTEM) if !defined $$handle && !FCGIPM::Request::Loop::create_handle($self);
         FCGIPM::Signals::check() if $FCGIPM::Signals::needs_check;
         my $result = _accept($$handle);
         last if $result == 0;
         # Perl runs the handlers of signals that arrived meanwhile here, between two statements.
-        if ($result == FCGIPM::FFI::EINTERRUPTED) {
-            return _failure($result) if $self->{flags} & FCGIPM::FFI::FAIL_ACCEPT_ON_INTR && !$FCGIPM::Signals::woken_by_manager;
+        if ($result == FCGIPM::Library::EINTERRUPTED) {
+            return _failure($result) if $self->{flags} & FCGIPM::Library::FAIL_ACCEPT_ON_INTR && !$FCGIPM::Signals::woken_by_manager;
             $FCGIPM::Signals::woken_by_manager = 0;
         }
-        elsif ($result == FCGIPM::FFI::EFORKED) { FCGIPM::Request::Loop::free_handle($self) }
+        elsif ($result == FCGIPM::Library::EFORKED) { FCGIPM::Request::Loop::free_handle($self) }
         else {
-            FCGIPM::Request::Loop::retired() if $result == FCGIPM::FFI::ERETIRED;
+            FCGIPM::Request::Loop::retired() if $result == FCGIPM::Library::ERETIRED;
             return _failure($result);
         }
     }
@@ -187,7 +187,7 @@ BEGIN {
     (*_forget_signals, *_accept, *_begin, *_ended) =
         $FCGIPM::XS::is_loaded
         ? (\&FCGIPM::XS::forget_signals, \&FCGIPM::XS::accept, \&FCGIPM::XS::begin, \&FCGIPM::XS::end)
-        : (\&FCGIPM::FFI::request_forget_signals, \&FCGIPM::FFI::request_accept, \&begin_in_perl, sub { 0 });
+        : (\&FCGIPM::Library::request_forget_signals, \&FCGIPM::Library::request_accept, \&begin_in_perl, sub { 0 });
 }
 
 # Accept calls it as a function and not as a method, as FCGI does: a subclass's own Finish is not
@@ -196,7 +196,7 @@ sub Finish($) {
     my ($self) = @_;
     return if !$self->{active} || _ended($self);
     # The library knows without a system call, which $$ is.
-    return _end($self) if FCGIPM::FFI::request_role(${ $self->{handle} }) != FCGIPM::FFI::EFORKED;
+    return _end($self) if FCGIPM::Library::request_role(${ $self->{handle} }) != FCGIPM::Library::EFORKED;
 
     FCGIPM::Request::Fork::continue_in_child($self);
     _end($self);
@@ -216,14 +216,14 @@ sub _end {
         FCGIPM::Stream::Output::release_held($err, $held->[1]);
         if (length $$err > 1) {
             my $bytes = FCGIPM::Stream::Output::take_gathered($err);
-            FCGIPM::FFI::request_write($$handle, FCGIPM::FFI::STREAM_STDERR, $bytes, length $bytes);
+            FCGIPM::Library::request_write($$handle, FCGIPM::Library::STREAM_STDERR, $bytes, length $bytes);
         }
         my $bytes = FCGIPM::Stream::Output::take_gathered($out);
-        FCGIPM::FFI::request_finish_with($$handle, $bytes, length $bytes);
+        FCGIPM::Library::request_finish_with($$handle, $bytes, length $bytes);
     }
     else {
         # Detached: a child answers.
-        FCGIPM::FFI::request_abandon($$handle);
+        FCGIPM::Library::request_abandon($$handle);
     }
     # In global destruction the streams may be destroyed before their request.
     my ($input, @outputs) = @{ $self->{streams} };
@@ -243,7 +243,7 @@ sub Detach($) {
     my ($self) = @_;
     return if !$self->{active} || !$self->{bound};
     FCGIPM::Request::Handles::unbind($self);
-    FCGIPM::FFI::request_detach(${ $self->{handle} });
+    FCGIPM::Library::request_detach(${ $self->{handle} });
     return;
 }
 
@@ -251,7 +251,7 @@ sub Attach($) {
     my ($self) = @_;
     return if !$self->{active} || $self->{bound};
     FCGIPM::Request::Handles::bind($self);
-    FCGIPM::FFI::request_attach(${ $self->{handle} });
+    FCGIPM::Library::request_attach(${ $self->{handle} });
     return;
 }
 
@@ -264,7 +264,7 @@ sub LastCall($) {
 sub StartFilterData($) {
     my ($self) = @_;
     return -1 if !$self->{active};
-    my $result = FCGIPM::FFI::request_start_filter_data(${ $self->{handle} });
+    my $result = FCGIPM::Library::request_start_filter_data(${ $self->{handle} });
     my $in = $self->{streams}[0];
     if ($result == 0) {
         $in->begin;
@@ -277,7 +277,7 @@ sub StartFilterData($) {
 sub SetExitStatus {
     my ($self, $status) = @_;
     return -1 if !$self->{active};
-    return FCGIPM::FFI::request_set_exit_status(${ $self->{handle} }, $status);
+    return FCGIPM::Library::request_set_exit_status(${ $self->{handle} }, $status);
 }
 
 # Also ends a request in which the program dies or exits. In a child of the process that accepted
@@ -303,8 +303,8 @@ sub CLONE_SKIP { return 1 }
 sub _failure {
     my ($code) = @_;
     # A signal handler may have changed $!.
-    $! = 0 if $code == FCGIPM::FFI::EINTERRUPTED || $code == FCGIPM::FFI::ERETIRED;
-    FCGIPM::FFI::set_errno($code);
+    $! = 0 if $code == FCGIPM::Library::EINTERRUPTED || $code == FCGIPM::Library::ERETIRED;
+    FCGIPM::Library::set_errno($code);
     return $! ? -$! : NO_ERRNO;
 }
 

@@ -10,7 +10,7 @@ use warnings;
 
 use Config ();
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
@@ -74,7 +74,7 @@ sub install_for_worker {
 sub install_for_program {
     for my $signal (grep { !has_handler($_) } @_) {
         my $handler = $SIG{$signal};
-        install($signal, ref $handler ? $handler : sub { FCGIPM::FFI::worker_retire() });
+        install($signal, ref $handler ? $handler : sub { FCGIPM::Library::worker_retire() });
     }
     return install_for_worker();
 }
@@ -109,7 +109,7 @@ sub _on_urg {
 # Perl receives URG only while the program has a handler for it.
 sub _protect {
     my ($signal) = @_;
-    return FCGIPM::FFI::worker_protect_signal($NUMBER{$signal}, has_handler('URG') ? 1 : 0);
+    return FCGIPM::Library::worker_protect_signal($NUMBER{$signal}, has_handler('URG') ? 1 : 0);
 }
 
 # After any change of the element, Accept calls restore().

@@ -15,6 +15,7 @@ use JSON::PP ();
 use Test::More;
 
 use Daemon;
+use Tested;
 use Workers qw(fcgipm status);
 
 our @EXPORT = qw(compat compat_environment free_address load_during needs other_users_tree reloads wait_for_request);
@@ -31,8 +32,7 @@ sub needs {
 
 sub compat_environment {
     my (%more) = @_;
-    my $path = join ':', $LIB, grep { defined } $ENV{PERL5LIB};
-    return { PERL5OPT => '-MFCGIPM::Compat', PERL5LIB => $path, %more };
+    return { PERL5OPT => '-MFCGIPM::Compat', PERL5LIB => Tested::path(), %more };
 }
 
 # Daemon->start under FCGIPM::Compat.

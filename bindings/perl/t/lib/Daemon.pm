@@ -11,6 +11,7 @@ use File::Temp ();
 use IO::Socket::UNIX;
 
 use FastCGIClient;
+use Tested;
 
 use constant LIMIT => 30;    # seconds; only reached by a program that hangs
 
@@ -51,7 +52,7 @@ sub start {
         open STDERR, '>&', $log_in or exit 127;
         open STDOUT, '>', "$dir/stdout" or exit 127;
         if ($with{command}) { chdir $with{in} or exit 127; exec @{ $with{command} } or exit 127 }
-        exec $^X, '-Ilib', $file, $with{arguments} ? $with{arguments}->($listen, "$dir") : () or exit 127;
+        exec $^X, Tested::switches(), $file, $with{arguments} ? $with{arguments}->($listen, "$dir") : () or exit 127;
     }
     close $log_in;
     close $listener if $listener && !$with{listener};

@@ -7,13 +7,11 @@ use strict;
 use warnings;
 
 use Cwd ();
-use File::Spec ();
 use File::Temp ();
 use IO::Socket::UNIX;
 
 use FastCGIClient;
-
-my $LIB = File::Spec->rel2abs('lib');
+use Tested;
 
 # %with: text (the program), requests (for each, arguments of FastCGIClient->ask, or a sub that
 # takes the path of the socket and the pid and returns responses), environment, signal_at_end.
@@ -55,7 +53,7 @@ sub _become {
     open STDIN, '<&', $listener or die "stdin: $!";
     open STDOUT, '>', "$dir/stdout" or die "stdout: $!";
     open STDERR, '>', "$dir/stderr" or die "stderr: $!";
-    $ENV{PERL5LIB} = join ':', $LIB, grep { defined } $ENV{PERL5LIB};
+    $ENV{PERL5LIB} = Tested::path();
     @ENV{ keys %$environment } = values %$environment if $environment;
     chdir $dir or die "chdir: $!";
     exec $^X, 'program.pl' or die "exec: $!";

@@ -11,7 +11,7 @@ use File::Basename ();
 use JSON::PP ();
 
 use Daemon;
-use FCGIPM::FFI;
+use FCGIPM::Library;
 
 our @EXPORT = qw(daemon worker_of fcgipm status);
 
@@ -45,7 +45,7 @@ sub worker_of { return $_[0]{stdout} =~ /worker (\d+)/ ? $1 : '' }
 
 # The command `fcgipm`, beside the library.
 sub fcgipm {
-    my $command = File::Basename::dirname(Cwd::abs_path($FCGIPM::FFI::LIBRARY)) . '/fcgipm';
+    my $command = File::Basename::dirname(Cwd::abs_path($FCGIPM::Library::FILE)) . '/fcgipm';
     -x $command or die "$command is needed: make build\n";
     return $command;
 }

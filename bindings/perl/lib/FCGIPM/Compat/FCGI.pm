@@ -10,7 +10,7 @@ use mro 'c3';
 use FCGIPM;
 use FCGIPM::Alias;
 use FCGIPM::Compat::Managed;
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Request;
 use FCGIPM::Signals;
 use FCGIPM::Stream::Input;
@@ -56,7 +56,7 @@ sub Request(;***$*$) {
 # request, and PIPE does nothing.
 my %HANDLER = (
     PIPE => sub { },
-    map { $_ => sub { FCGIPM::FFI::worker_retire() } } qw(TERM USR1),
+    map { $_ => sub { FCGIPM::Library::worker_retire() } } qw(TERM USR1),
 );
 {
     no warnings 'once';

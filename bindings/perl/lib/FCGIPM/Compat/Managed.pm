@@ -8,7 +8,8 @@ package FCGIPM::Compat::Managed;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
+use FCGIPM::Library::Search;
 
 our $VERSION = '0.1.0';
 
@@ -34,7 +35,7 @@ sub default_socket {
     return $socket if defined $socket;
     my $path = $ENV{FCGI_SOCKET_PATH};
     # A program that a web server has started as CGI serves only that request.
-    my $is_asked = defined $path && length $path && !defined $ENV{GATEWAY_INTERFACE} && !FCGIPM::FFI::socket_is_listening(0);
+    my $is_asked = defined $path && length $path && !defined $ENV{GATEWAY_INTERFACE} && !FCGIPM::Library::socket_is_listening(0);
     my $opened = $is_asked ? $open_socket->($path, $ENV{FCGI_LISTEN_QUEUE} || 100) : 0;
     return $opened if $opened < 0;
     $address = $path if $is_asked;
@@ -46,7 +47,7 @@ sub default_socket {
 sub open_for_workers {
     return if !$open_socket || $has_opened || default_socket() >= 0;
     require Carp;
-    Carp::croak(FCGIPM::FFI::last_error_message());
+    Carp::croak(FCGIPM::Library::last_error_message());
 }
 
 # The socket, if it is open at the address that the program is about to open. Until the program
@@ -70,7 +71,7 @@ my @FOR_WORKERS_ONLY = map { "FCGIPM_$_" } qw(USER GROUP CHROOT);
 sub start_manager {
     my ($request) = @_;
     manager_is_known();
-    return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER} || FCGIPM::FFI::environment_is_untrusted();
+    return if !$request->IsFastCGI || defined $ENV{FCGIPM_WORKER} || FCGIPM::Library::Search::environment_is_untrusted();
     return if !$ENV{FCGIPM_N_PROCESSES} && !grep { defined $ENV{$_} && length $ENV{$_} } @FOR_WORKERS_ONLY;
     require FCGIPM::ProcManager;
     # Keeps $0, because the script did not ask for a manager, and may find its own file by $0.

@@ -8,7 +8,7 @@ use warnings;
 
 use POSIX ();
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::ProcManager::Fork;
 use FCGIPM::ProcManager::Signals;
 use FCGIPM::Signals;
@@ -16,26 +16,26 @@ use FCGIPM::Signals;
 our $VERSION = '0.1.0';
 
 my %ON_EVENT = (
-    FCGIPM::FFI::EVENT_MANAGING,          \&_managing,
-    FCGIPM::FFI::EVENT_IN_WORKER,         \&_in_worker,
-    FCGIPM::FFI::EVENT_WORKER_STARTED,    \&_worker_started,
-    FCGIPM::FFI::EVENT_WORKER_READY,      sub { },
-    FCGIPM::FFI::EVENT_WORKER_EXITED,     \&_worker_exited,
-    FCGIPM::FFI::EVENT_SIGNAL,            \&_signal,
-    FCGIPM::FFI::EVENT_STOPPING,          \&_stopping,
-    FCGIPM::FFI::EVENT_STOPPED,           \&_stopped,
-    FCGIPM::FFI::EVENT_RELOAD_BEGUN,      \&_notify,
-    FCGIPM::FFI::EVENT_RELOAD_DONE,       \&_notify,
-    FCGIPM::FFI::EVENT_RELOAD_FAILED,     \&_warn,
-    FCGIPM::FFI::EVENT_RESIZED,           \&_resized,
-    FCGIPM::FFI::EVENT_RECYCLING,         \&_notify,
-    FCGIPM::FFI::EVENT_SLOW_REQUEST,      \&_warn,
-    FCGIPM::FFI::EVENT_REQUEST_TIMED_OUT, \&_warn,
-    FCGIPM::FFI::EVENT_KILLING,           \&_killing,
-    FCGIPM::FFI::EVENT_EMERGENCY,         \&_warn,
-    FCGIPM::FFI::EVENT_RECOVERED,         \&_notify,
-    FCGIPM::FFI::EVENT_NOTICE,            \&_warn,
-    FCGIPM::FFI::EVENT_FORK,              sub { },
+    FCGIPM::Library::EVENT_MANAGING,          \&_managing,
+    FCGIPM::Library::EVENT_IN_WORKER,         \&_in_worker,
+    FCGIPM::Library::EVENT_WORKER_STARTED,    \&_worker_started,
+    FCGIPM::Library::EVENT_WORKER_READY,      sub { },
+    FCGIPM::Library::EVENT_WORKER_EXITED,     \&_worker_exited,
+    FCGIPM::Library::EVENT_SIGNAL,            \&_signal,
+    FCGIPM::Library::EVENT_STOPPING,          \&_stopping,
+    FCGIPM::Library::EVENT_STOPPED,           \&_stopped,
+    FCGIPM::Library::EVENT_RELOAD_BEGUN,      \&_notify,
+    FCGIPM::Library::EVENT_RELOAD_DONE,       \&_notify,
+    FCGIPM::Library::EVENT_RELOAD_FAILED,     \&_warn,
+    FCGIPM::Library::EVENT_RESIZED,           \&_resized,
+    FCGIPM::Library::EVENT_RECYCLING,         \&_notify,
+    FCGIPM::Library::EVENT_SLOW_REQUEST,      \&_warn,
+    FCGIPM::Library::EVENT_REQUEST_TIMED_OUT, \&_warn,
+    FCGIPM::Library::EVENT_KILLING,           \&_killing,
+    FCGIPM::Library::EVENT_EMERGENCY,         \&_warn,
+    FCGIPM::Library::EVENT_RECOVERED,         \&_notify,
+    FCGIPM::Library::EVENT_NOTICE,            \&_warn,
+    FCGIPM::Library::EVENT_FORK,              sub { },
 );
 
 # In a new worker, leaves whatever method was called in the manager.
@@ -50,11 +50,11 @@ sub take {
     my ($pm) = @_;
     my $manager = $pm->{library_manager};
     my $event
-        = $pm->{has_handlers} ? FCGIPM::FFI::manager_next_within($manager, HANDLERS_INTERVAL)
-        :                       FCGIPM::FFI::manager_next($manager);
-    $event = FCGIPM::ProcManager::Fork::fork_worker($pm) if $event == FCGIPM::FFI::EVENT_FORK;
-    return 0 if $event == 0 || $event == FCGIPM::FFI::EINTERRUPTED;    # perl runs the program's handlers here
-    $pm->pm_abort(FCGIPM::FFI::last_error_message()) if $event < 0;
+        = $pm->{has_handlers} ? FCGIPM::Library::manager_next_within($manager, HANDLERS_INTERVAL)
+        :                       FCGIPM::Library::manager_next($manager);
+    $event = FCGIPM::ProcManager::Fork::fork_worker($pm) if $event == FCGIPM::Library::EVENT_FORK;
+    return 0 if $event == 0 || $event == FCGIPM::Library::EINTERRUPTED;    # perl runs the program's handlers here
+    $pm->pm_abort(FCGIPM::Library::last_error_message()) if $event < 0;
     ($ON_EVENT{$event} || \&_notify)->($pm);
     return $event;
 }
@@ -101,7 +101,7 @@ sub _managing {
 
 sub _worker_started {
     my ($pm) = @_;
-    my $pid = FCGIPM::FFI::manager_event_pid($pm->{library_manager});
+    my $pid = FCGIPM::Library::manager_event_pid($pm->{library_manager});
     $pm->{PIDS}{$pid} = { pid => $pid };
     $pm->pm_notify("server (pid $pid) started");
     return;
@@ -109,8 +109,8 @@ sub _worker_started {
 
 sub _worker_exited {
     my ($pm) = @_;
-    my $pid = FCGIPM::FFI::manager_event_pid($pm->{library_manager});
-    $? = FCGIPM::FFI::manager_event_status($pm->{library_manager});
+    my $pid = FCGIPM::Library::manager_event_pid($pm->{library_manager});
+    $? = FCGIPM::Library::manager_event_status($pm->{library_manager});
     my $is_known = delete $pm->{PIDS}{$pid};
     my $is_killed = $pm->{has_exceeded_die_timeout} && ($? & 127) == 9;
     $pm->pm_notify("server (pid $pid) exited with status $?") if $is_known && !$is_killed;
@@ -119,7 +119,7 @@ sub _worker_exited {
 
 sub _signal {
     my ($pm) = @_;
-    my $name = FCGIPM::Signals::name_of(FCGIPM::FFI::manager_event_status($pm->{library_manager}));
+    my $name = FCGIPM::Signals::name_of(FCGIPM::Library::manager_event_status($pm->{library_manager}));
     return if $name eq 'TERM' && delete $pm->{has_requested_stop};
     $pm->{is_stopping} = 1 if $name =~ /\A(?:TERM|INT|QUIT)\z/;
     $pm->sig_manager($name);
@@ -136,7 +136,7 @@ sub _stopping {
 
 sub _stopped {
     my ($pm) = @_;
-    FCGIPM::FFI::manager_free(delete $pm->{library_manager});
+    FCGIPM::Library::manager_free(delete $pm->{library_manager});
     return;
 }
 
@@ -163,7 +163,7 @@ sub _notify {
 }
 
 sub _warn    { $_[0]->pm_warn(_message($_[0])); return }
-sub _message { return FCGIPM::FFI::manager_event_message($_[0]{library_manager}) }
+sub _message { return FCGIPM::Library::manager_event_message($_[0]{library_manager}) }
 
 sub _in_worker {
     my ($pm) = @_;

@@ -8,7 +8,7 @@ use warnings;
 
 use Errno ();
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 
 our $VERSION = '0.1.0';
 
@@ -22,9 +22,9 @@ sub fork_worker {
     my ($pm) = @_;
     local $@;
     my $fork = bless { pm => $pm, owner => $$ }, __PACKAGE__;
-    my $begun = FCGIPM::FFI::EINTERRUPTED;
-    while ($begun == FCGIPM::FFI::EINTERRUPTED) {
-        $begun = FCGIPM::FFI::manager_fork_begins($pm->{library_manager});
+    my $begun = FCGIPM::Library::EINTERRUPTED;
+    while ($begun == FCGIPM::Library::EINTERRUPTED) {
+        $begun = FCGIPM::Library::manager_fork_begins($pm->{library_manager});
     }
     if ($begun < 0) {
         $fork->{is_over} = 1;
@@ -41,14 +41,14 @@ sub fork_worker {
     my $trouble = _report($pm, $pid, $errno || Errno::EAGAIN);
     $trouble = "fork died: $why" if !$is_done;
     $pm->pm_warn($trouble) if defined $trouble;
-    return FCGIPM::FFI::EVENT_FORK;
+    return FCGIPM::Library::EVENT_FORK;
 }
 
 # In a worker: the manager's state no longer applies.
 sub detach_manager {
     my ($pm) = @_;
     $pm->{is_worker} = 1;
-    FCGIPM::FFI::manager_free(delete $pm->{library_manager}) if $pm->{library_manager};
+    FCGIPM::Library::manager_free(delete $pm->{library_manager}) if $pm->{library_manager};
     return;
 }
 
@@ -60,9 +60,9 @@ sub _begin_in_child {
     my ($pm, $is_done, $why) = @_;
     my $manager = delete $pm->{library_manager};
     $pm->{is_worker} = 1;
-    my $event = FCGIPM::FFI::manager_forked($manager, 0, 0);
-    my $refused = $event < 0 ? FCGIPM::FFI::last_error_message() : undef;
-    FCGIPM::FFI::manager_free($manager);
+    my $event = FCGIPM::Library::manager_forked($manager, 0, 0);
+    my $refused = $event < 0 ? FCGIPM::Library::last_error_message() : undef;
+    FCGIPM::Library::manager_free($manager);
     $pm->pm_abort($refused) if defined $refused;
     die $why if !$is_done;
     return $event;
@@ -76,11 +76,11 @@ sub _report {
     my $trouble;
     if (defined $pid) {
         no warnings 'numeric';
-        return if FCGIPM::FFI::manager_forked($manager, int $pid, 0) == 0;
-        $trouble = 'fork: ' . FCGIPM::FFI::last_error_message();
+        return if FCGIPM::Library::manager_forked($manager, int $pid, 0) == 0;
+        $trouble = 'fork: ' . FCGIPM::Library::last_error_message();
         $errno = Errno::ECHILD;
     }
-    FCGIPM::FFI::manager_forked($manager, -1, $errno);
+    FCGIPM::Library::manager_forked($manager, -1, $errno);
     return $trouble;
 }
 

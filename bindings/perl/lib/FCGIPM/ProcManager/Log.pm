@@ -5,7 +5,7 @@ package FCGIPM::ProcManager::Log;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
@@ -24,7 +24,7 @@ sub print_line {
     $line .= $\ if defined $\;
     if   ($1) { utf8::encode($line) }
     else      { utf8::downgrade($line, 1) or return print STDERR $line }
-    return FCGIPM::FFI::log_write($line, length $line) >= 0;
+    return FCGIPM::Library::log_write($line, length $line) >= 0;
 }
 
 1;

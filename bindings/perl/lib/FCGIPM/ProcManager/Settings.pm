@@ -8,7 +8,7 @@ use warnings;
 
 use Carp ();
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 
 our $VERSION = '0.1.0';
 
@@ -28,18 +28,18 @@ my %OURS = (log => 'none', pm_title => '');
 # program.
 sub library_options {
     my ($pm) = @_;
-    my $options = FCGIPM::FFI::options_new();
+    my $options = FCGIPM::Library::options_new();
     my %parameters = $pm->library_parameters;
     for my $name (sort keys %parameters) {
         my $value = $parameters{$name};
         next if !defined $value || ref $value;
-        my $result = FCGIPM::FFI::options_set($options, $name, $value);
-        next if $result == 0 || $result == FCGIPM::FFI::EOPTION;
-        my $message = FCGIPM::FFI::last_error_message();
-        FCGIPM::FFI::options_free($options);
+        my $result = FCGIPM::Library::options_set($options, $name, $value);
+        next if $result == 0 || $result == FCGIPM::Library::EOPTION;
+        my $message = FCGIPM::Library::last_error_message();
+        FCGIPM::Library::options_free($options);
         Carp::croak($message);
     }
-    FCGIPM::FFI::options_set($options, $_, $OURS{$_}) for keys %OURS;
+    FCGIPM::Library::options_set($options, $_, $OURS{$_}) for keys %OURS;
     return $options;
 }
 
@@ -77,12 +77,12 @@ sub new_library_manager {
     my @variables = map { _variable($_) } keys %OURS;
     local @ENV{@variables};
     delete @ENV{@variables};
-    return FCGIPM::FFI::manager_new($options) || Carp::croak(FCGIPM::FFI::last_error_message());
+    return FCGIPM::Library::manager_new($options) || Carp::croak(FCGIPM::Library::last_error_message());
 }
 
 sub _effective {
     my ($options, $name) = @_;
-    return FCGIPM::FFI::text_of(\&FCGIPM::FFI::options_effective, $options, $name);
+    return FCGIPM::Library::text_of(\&FCGIPM::Library::options_effective, $options, $name);
 }
 
 sub _variable { return 'FCGIPM_' . uc $_[0] }

@@ -6,7 +6,7 @@ package FCGIPM::ProcManager::Signals;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Request::Loop;
 use FCGIPM::Signals;
 
@@ -31,7 +31,7 @@ sub sig_sub {
 # A worker's placeholder in %SIG (FCGIPM::Signals).
 sub retire {
     sig_sub(@_);
-    FCGIPM::FFI::worker_retire();
+    FCGIPM::Library::worker_retire();
     return;
 }
 
@@ -66,7 +66,7 @@ sub init_manager {
 
 sub send_to_library {
     my ($pm, $name) = @_;
-    return FCGIPM::FFI::manager_signal($pm->{library_manager}, FCGIPM::Signals::number_of($name));
+    return FCGIPM::Library::manager_signal($pm->{library_manager}, FCGIPM::Signals::number_of($name));
 }
 
 # The library acts on the signal; this only reports it. Except while a subclass's own pm_wait waits:

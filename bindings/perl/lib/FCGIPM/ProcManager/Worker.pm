@@ -5,7 +5,7 @@ package FCGIPM::ProcManager::Worker;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
@@ -31,7 +31,7 @@ sub _handle_timeout_signal {
         # A notice that arrives after the end of its request must not interrupt the wait for the
         # next one.
         $FCGIPM::Signals::woken_by_manager = 1;
-        return if FCGIPM::FFI::worker_notice_given() != 1;
+        return if FCGIPM::Library::worker_notice_given() != 1;
         my @around = _around_the_handler();
         return if grep { /\AFCGIPM::(?:Request::(?:Accept|Finish|DESTROY)|ProcManager::pm_post_dispatch)\z/ } @around;
         return $pm->pm_request_timed_out(scalar grep { $_ eq '(eval)' } @around);

@@ -10,7 +10,7 @@ package FCGIPM::Request::Environment;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 
 our $VERSION = '0.1.0';
 
@@ -24,9 +24,9 @@ vec($columns, COLUMNS - 1, 8) = 0;
 
 sub fill {
     my ($request) = @_;
-    return _update_process_environment($request) if $request->{scope} == FCGIPM::FFI::PARAMS_ENVIRONMENT;
+    return _update_process_environment($request) if $request->{scope} == FCGIPM::Library::PARAMS_ENVIRONMENT;
     my $length
-        = FCGIPM::FFI::request_copy_params(${ $request->{handle} }, $request->{scope}, '', 0, $columns, COLUMNS);
+        = FCGIPM::Library::request_copy_params(${ $request->{handle} }, $request->{scope}, '', 0, $columns, COLUMNS);
     my ($environment, $list) = @$request{qw(environment list)};
     my $end = length $list;
     return _replace($request) if $length > COLUMNS || !$end || substr($columns, 0, $end) ne $list;
@@ -51,7 +51,7 @@ sub _update_process_environment {
 
     my $current = do { no warnings 'uninitialized'; join "\0", substr($request->{list}, 0, -1), @$environment{@$names}, '' };
     my $length = utf8::is_utf8($current) ? 0 : length $current;
-    $length = FCGIPM::FFI::request_copy_params(${ $request->{handle} }, $request->{scope}, $current, $length, $columns, COLUMNS);
+    $length = FCGIPM::Library::request_copy_params(${ $request->{handle} }, $request->{scope}, $current, $length, $columns, COLUMNS);
     return _replace($request) if $length > COLUMNS || ord $columns;
 
     my @changes = $length > 1 ? split /\0/, substr($columns, 1, $length - 2), -1 : ();
@@ -71,11 +71,11 @@ sub _replace {
     my ($request) = @_;
     my ($into, $size) = (\$columns, COLUMNS);
     my @arguments = (${ $request->{handle} }, $request->{scope}, '', 0);
-    my $length = FCGIPM::FFI::request_copy_params(@arguments, $$into, $size);
+    my $length = FCGIPM::Library::request_copy_params(@arguments, $$into, $size);
     if ($length > $size) {
         ($into, $size) = (\my $large, $length);
         vec($$into, $size - 1, 8) = 0;
-        $length = FCGIPM::FFI::request_copy_params(@arguments, $$into, $size);
+        $length = FCGIPM::Library::request_copy_params(@arguments, $$into, $size);
     }
     my $end = 2 + index $$into, "\0\0";
     $request->{list} = substr $$into, 0, $end;

@@ -7,7 +7,7 @@ package FCGIPM::Request::Fork;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Stream::Output;
 
 our $VERSION = '0.1.0';
@@ -18,7 +18,7 @@ use constant CHILD_WAIT => 1000;
 # From now on the request is the child's.
 sub continue_in_child {
     my ($request) = @_;
-    FCGIPM::FFI::request_continue_in_child(${ $request->{handle} });
+    FCGIPM::Library::request_continue_in_child(${ $request->{handle} });
     return;
 }
 
@@ -29,7 +29,7 @@ sub is_left_to_child {
     return 0 if !$request->{bound};
     my $has_output = length ${ $request->{out} } > 1 || length ${ $request->{err} } > 1
         || grep { length $$_ } @{ $request->{held} };
-    return FCGIPM::FFI::request_belongs_here(${ $request->{handle} }, $has_output ? CHILD_WAIT : 0) == 1;
+    return FCGIPM::Library::request_belongs_here(${ $request->{handle} }, $has_output ? CHILD_WAIT : 0) == 1;
 }
 
 # Whether a stream has continued the request in this process. Its handle must then not be freed:

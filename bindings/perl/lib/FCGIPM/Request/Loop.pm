@@ -7,7 +7,7 @@ package FCGIPM::Request::Loop;
 use strict;
 use warnings;
 
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
@@ -24,10 +24,10 @@ my $exit;           # ends the process in Accept, where it was requested (see ex
 sub create_handle {
     my ($request) = @_;
     # A wait must end for every signal, so that perl can run its handlers.
-    my $flags = $request->{flags} | FCGIPM::FFI::RETURN_ON_SIGNAL;
+    my $flags = $request->{flags} | FCGIPM::Library::RETURN_ON_SIGNAL;
     # `fcgipm run` sets the variable for its worker.
     my $is_worker = ($ENV{FCGIPM_WORKER} || '') =~ /\A[0-9]+:$$:/;
-    my $handle = FCGIPM::FFI::request_new($request->{socket}, $flags, $options);
+    my $handle = FCGIPM::Library::request_new($request->{socket}, $flags, $options);
     FCGIPM::Signals::install_for_program(qw(TERM HUP INT QUIT)) if $is_worker && defined $handle;
     $handles++ if defined $handle;
     $request->{pid} = $$;
@@ -38,7 +38,7 @@ sub free_handle {
     my ($request) = @_;
     my $handle = $request->{handle};
     return if !defined $$handle;
-    FCGIPM::FFI::request_free($$handle);
+    FCGIPM::Library::request_free($$handle);
     $$handle = undef;
     $handles--;
     return;

@@ -11,7 +11,7 @@ use parent 'FCGIPM::Stream';
 use Scalar::Util ();
 
 use FCGIPM::Alias;
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
@@ -59,7 +59,7 @@ sub end {
 # After a call in the wrong order, close() reports failure.
 sub refuse {
     my ($stream) = @_;
-    @$stream[ FAILURE, ERRNO ] = (FCGIPM::FFI::ESTATE, 0) if !$stream->[FAILURE];
+    @$stream[ FAILURE, ERRNO ] = (FCGIPM::Library::ESTATE, 0) if !$stream->[FAILURE];
     return;
 }
 
@@ -211,7 +211,7 @@ sub _read_directly {
     my ($stream, $length) = @_;
     local $!;
     vec($_[2], $length - 1, 8) = 0;
-    my $got = FCGIPM::FFI::request_read_full(${ $stream->[HANDLE] }, $_[2], $length);
+    my $got = FCGIPM::Library::request_read_full(${ $stream->[HANDLE] }, $_[2], $length);
     $got = 0 if $got < 0;
     substr($_[2], $got) = '';
     return $got;
@@ -224,10 +224,10 @@ sub _read_chunk {
     my ($got, $errno) = (0, 0);
     {
         local $! = 0;
-        $got = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
+        $got = FCGIPM::Library::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK);
         # In a child of the process that accepted the request.
-        $got = FCGIPM::FFI::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK)
-            if $got == FCGIPM::FFI::EFORKED && FCGIPM::FFI::request_read_in_child(${ $stream->[HANDLE] }) == 0;
+        $got = FCGIPM::Library::request_read(${ $stream->[HANDLE] }, $chunk, CHUNK)
+            if $got == FCGIPM::Library::EFORKED && FCGIPM::Library::request_read_in_child(${ $stream->[HANDLE] }) == 0;
         $errno = $! + 0;
     }
     return $got if $got > 0;
@@ -240,7 +240,7 @@ sub _fail {
     my ($stream) = @_;
     return 0 if !$stream->[FAILURE];
     $! = $stream->[ERRNO];
-    FCGIPM::FFI::set_errno($stream->[FAILURE]);
+    FCGIPM::Library::set_errno($stream->[FAILURE]);
     return 0;
 }
 

@@ -8,7 +8,7 @@ use warnings;
 use parent 'FCGIPM::Stream';
 
 use FCGIPM::Alias;
-use FCGIPM::FFI;
+use FCGIPM::Library;
 use FCGIPM::XS;
 
 our $VERSION = '0.1.0';
@@ -102,11 +102,11 @@ sub flush {
     my ($result, $errno) = (0, 0);
     {
         local $! = 0;
-        $result = FCGIPM::FFI::request_flush(${ $stream->[HANDLE] });
-        if ($result == FCGIPM::FFI::EFORKED) {
-            FCGIPM::FFI::request_continue_in_child($continued = ${ $stream->[HANDLE] });
+        $result = FCGIPM::Library::request_flush(${ $stream->[HANDLE] });
+        if ($result == FCGIPM::Library::EFORKED) {
+            FCGIPM::Library::request_continue_in_child($continued = ${ $stream->[HANDLE] });
             release_held(@$stream[ GATHERED, HELD ]);
-            $result = $stream->pass ? FCGIPM::FFI::request_flush(${ $stream->[HANDLE] }) : 0;
+            $result = $stream->pass ? FCGIPM::Library::request_flush(${ $stream->[HANDLE] }) : 0;
         }
         $errno = $! + 0;
     }
@@ -241,11 +241,11 @@ sub _write {
     my ($written, $errno) = (0, 0);
     {
         local $! = 0;
-        $written = FCGIPM::FFI::request_write(${ $stream->[HANDLE] }, $stream->[NUMBER], $_[1], length $_[1]);
+        $written = FCGIPM::Library::request_write(${ $stream->[HANDLE] }, $stream->[NUMBER], $_[1], length $_[1]);
         $errno = $! + 0;
     }
     return 1 if $written >= 0;
-    return 0 if $written == FCGIPM::FFI::EFORKED;
+    return 0 if $written == FCGIPM::Library::EFORKED;
     return _fail($stream, $written, $errno);
 }
 
@@ -253,7 +253,7 @@ sub _write {
 sub _fail {
     my ($stream, $code, $errno) = @_;
     $! = $errno;
-    FCGIPM::FFI::set_errno($code);
+    FCGIPM::Library::set_errno($code);
     end($stream);
     return undef;
 }
