@@ -243,7 +243,7 @@ pub(crate) fn plain() -> String {
             .arg(&out)
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/tests/command/run/plain.c"
+                "/../../tests/command/run/plain.c"
             ))
             .status();
         assert!(status.expect("cc, the C compiler").success());

@@ -271,7 +271,7 @@ fn native(folder: &TempDir) -> String {
         .arg(&program)
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/tests/command/run/native.c"
+            "/../../tests/command/run/native.c"
         ))
         .arg("-L")
         .arg(&library)
