@@ -15,14 +15,14 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Begins a page. Names are not hyphenated, so that adjusted lines would have gaps. `names`: everything that it describes, for whatis(1).
+    /// Begins a page. Names are not hyphenated, so adjusted lines would have gaps: lines are ragged, by AD from groff 1.23 on. `names`: everything that it describes, for whatis(1).
     pub(crate) fn new(names: &[&str], section: u8, date: &str, summary: &str) -> Self {
         let name = names.first().copied().unwrap_or_default();
         let mut page = Self {
             name: name.to_owned(),
             section,
             text: format!(
-                ".TH {} {section} {date} \"fcgipm {}\" \"fcgipm manual\"\n.ad l\n",
+                ".TH {} {section} {date} \"fcgipm {}\" \"fcgipm manual\"\n.ds AD l\n.ad l\n",
                 name.to_uppercase().replace('-', "\\-"),
                 env!("CARGO_PKG_VERSION")
             ),
