@@ -26,6 +26,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 CRATES  := --workspace
 
 include packaging/install.mk
+include packaging/dist.mk
 include packaging/perl.mk
 
 ifneq ($(STRIP),no)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose needs and that are missing: build, run, check, test or
-# bench. Runs as root, or through sudo if that needs no password; otherwise it prints the command to type.
+# Installs the Debian packages that a purpose needs and that are missing: build, run, check, dist, test
+# or bench. Runs as root, or through sudo if that needs no password; otherwise it prints the command to type.
 set -eu
 
 build="gcc g++ libc6-dev perl"
@@ -13,6 +13,7 @@ applications="gitweb git smokeping w3c-markup-validator libcgi-compile-perl libc
 installed="man-db mandoc zsh fish systemd pkgconf cmake meson clang abigail-tools"
 test="$run $installed libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 libapache2-mod-fcgid lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl libdevel-nytprof-perl libposix-atfork-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi $recipes $applications"
 check="$run codespell"
+dist="git xz-utils perl"
 bench="$run libfcgi-dev libfcgi-perl libfcgi-procmanager-perl php-fpm strace valgrind"
 
 purpose=${1:-}
@@ -20,9 +21,10 @@ case "$purpose" in
     build) wanted=$build ;;
     run) wanted=$run ;;
     check) wanted=$check ;;
+    dist) wanted=$dist ;;
     test) wanted=$test ;;
     bench) wanted=$bench ;;
-    *) echo "usage: $0 build|run|check|test|bench" >&2; exit 2 ;;
+    *) echo "usage: $0 build|run|check|dist|test|bench" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null 2>&1; then
