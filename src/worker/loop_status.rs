@@ -1,11 +1,11 @@
 //! What one request loop of a worker reports on the scoreboard. It costs a few stores: no lock, no
 //! allocation, no system call.
 
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::stat::fstat;
 
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::scoreboard::{Entry, Record};
 use crate::sys::{clock, process};
 use crate::worker::{Activity, Page, RECORDS, installed};
@@ -117,7 +117,7 @@ pub struct AcceptCounter(Option<(&'static Page, usize)>);
 
 impl AcceptCounter {
     /// For this socket, by a worker.
-    pub fn of(page: &'static Page, listener: BorrowedFd<'_>) -> Self {
+    pub(crate) fn of(page: &'static Page, listener: ListenFd<'_>) -> Self {
         // A pool without max_queue_age has no queue here, and this costs nothing.
         let is_wanted = page.counts_queues();
         let inode = is_wanted.then(|| fstat(listener).map_or(0, |stat| stat.st_ino));

@@ -59,7 +59,7 @@ fn every_worker_is_shown_with_its_request() {
     );
     assert_eq!((&report["idle"], &report["busy"]), (&3.into(), &0.into()));
     assert_eq!(report["pm"], "static");
-    assert_eq!(report["accept_queue"], 0);
+    assert_eq!(report["listen_queue"], 0);
     assert_eq!(report["listeners"][0]["address"], *address);
     assert_eq!(report["reload"]["state"], "none");
     assert_eq!(report["last_exit"], Value::Null);
@@ -107,7 +107,7 @@ fn status_works_when_the_manager_and_all_workers_are_stopped() {
     // They are in the queue after connect(2) returns.
     let queued = [(); 3].map(|()| TcpStream::connect(&address).unwrap());
     let report = json(&[&pool.pid_file()]);
-    assert_eq!(report["accept_queue"], 3);
+    assert_eq!(report["listen_queue"], 3);
     assert_eq!((&report["idle"], &report["busy"]), (&1.into(), &1.into()));
     assert!(shown(&[&address]).contains("GET /pause"));
     drop(queued);
@@ -120,7 +120,7 @@ fn connections_that_wait_on_a_unix_socket_are_counted() {
     let (pool, _socket, address) = Pool::on_unix(1);
     pool.stop_all();
     let _queued = [(); 2].map(|()| UnixStream::connect(&address).unwrap());
-    assert_eq!(json(&[&pool.pid_file()])["accept_queue"], 2);
+    assert_eq!(json(&[&pool.pid_file()])["listen_queue"], 2);
 }
 
 #[test]

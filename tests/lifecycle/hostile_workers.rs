@@ -178,7 +178,7 @@ fn stolen_connections_do_not_block_the_manager() {
             // Each is refused or stolen, or handed over since the one before it was stolen and it
             // is still young enough.
             let begin = Instant::now();
-            while pool.status()["accept_queue"] != 0 {
+            while pool.status()["listen_queue"] != 0 {
                 assert!(begin.elapsed() < LIMIT);
             }
             other.send(&record(STDIN, ID, &[]));

@@ -35,7 +35,7 @@ Worker states:
 
 JSON: one object. Times are in seconds; unknown values are null.
   manager, uptime, pm, stopping, wanted, processes, starting, ready, retiring, idle, busy,
-  accept_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
+  listen_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
   done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
   last_exit,
   workers: [{slot, pid, state, activity, age, since, generation, requests, disconnected, method,

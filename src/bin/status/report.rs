@@ -23,7 +23,7 @@ pub(super) struct Report {
     pub(super) retiring: usize,
     pub(super) idle: usize,
     pub(super) busy: usize,
-    pub(super) accept_queue: Option<u32>,
+    pub(super) listen_queue: Option<u32>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) reload: ReloadReport,
     pub(super) forks: u64,
@@ -120,7 +120,7 @@ impl Report {
             retiring: staged(Stage::Retiring),
             idle,
             busy: ready - idle - silent,
-            accept_queue: waiting.reduce(u32::saturating_add),
+            listen_queue: waiting.reduce(u32::saturating_add),
             listeners,
             reload: ReloadReport {
                 state: match pool.reload {

@@ -4,7 +4,7 @@
 //! request that took long, while the worker started, and now and then. One that has disconnected is
 //! seldom the only one.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use crate::options::{Opt, Options};
@@ -12,6 +12,7 @@ use crate::server::connection::{Connection, Parked};
 use crate::server::first_record::FirstRecord;
 use crate::sys::clock;
 use crate::sys::fd::io::{self, Ends};
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::log::{self, Level};
 use crate::sys::socket::arrivals;
 use crate::worker::{self, LoopStatus};
@@ -98,7 +99,7 @@ impl DisconnectCheck {
         &mut self,
         connection: &Connection,
         status: &LoopStatus,
-        listener: BorrowedFd<'_>,
+        listener: ListenFd<'_>,
     ) -> bool {
         if std::mem::take(&mut self.is_first) && self.criterion != Criterion::Nothing {
             // They may have waited while the worker started.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::server::listen::owned;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::socket::{arrivals, listen};
 use crate::worker::{self, ManagerLink};
 
@@ -29,7 +30,7 @@ impl Drain {
         if manager.is_none() {
             owned::stop_if_alone(listener);
         }
-        let Some(listener) = listen::borrow(listener) else {
+        let Some(listener) = ListenFd::of_host(listener) else {
             return Self::OVER;
         };
         // The other workers that share it exit, too.

@@ -1,11 +1,12 @@
 //! Connections on their way from one worker to another, over the queue that all of them share.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
 
 use super::idle_set::IdleSet;
 use crate::server::connection::{Connection, Parked, WhenQuiet};
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::fd::transfer::{self, Received};
 use crate::sys::log::{self, Level};
 use crate::sys::socket::listen;
@@ -55,7 +56,7 @@ pub(super) fn send(idle: &IdleSet, parked: Parked, manager: &ManagerLink) -> Res
 /// Receives one connection. EAGAIN: none waits. EPIPE: nothing more is to be received. `None`: another
 /// worker sent something else, which was closed.
 pub(super) fn receive(
-    listener: Option<BorrowedFd<'_>>,
+    listener: Option<ListenFd<'_>>,
     manager: &ManagerLink,
 ) -> nix::Result<Option<(Connection, WhenQuiet)>> {
     let listener = listener.filter(|_| !transfer::is_flooded());

@@ -2,7 +2,7 @@
 //! arrived, and answered ones whose peer is still sending. They wait beside the listening socket, so
 //! that none of them holds a worker.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -12,6 +12,7 @@ use super::poller::{Event, Poller, Ready};
 use crate::server::connection::{Connection, Idle, Parked};
 use crate::sys::clock;
 use crate::sys::fd::io;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::worker::{ManagerLink, OfferList};
 
 /// Bytes of a lingering connection that are discarded at once.
@@ -55,10 +56,7 @@ pub(super) struct IdleSet {
 }
 
 impl IdleSet {
-    pub(super) fn open(
-        listener: BorrowedFd<'_>,
-        manager: Option<&ManagerLink>,
-    ) -> nix::Result<Self> {
+    pub(super) fn open(listener: ListenFd<'_>, manager: Option<&ManagerLink>) -> nix::Result<Self> {
         Ok(Self {
             poller: Poller::open(listener, manager)?,
             parked: Vec::new(),
@@ -234,7 +232,7 @@ impl IdleSet {
     /// From here on nothing new comes: the worker retires.
     pub(super) fn ignore_newcomers(
         &mut self,
-        listener: Option<BorrowedFd<'_>>,
+        listener: Option<ListenFd<'_>>,
         manager: Option<&ManagerLink>,
     ) {
         self.capacity.next_check = None;

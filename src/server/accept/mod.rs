@@ -38,7 +38,6 @@ mod wait;
 mod wake_ups;
 
 use std::ffi::OsString;
-use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
@@ -54,6 +53,7 @@ use crate::options::Options;
 use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
 use crate::server::listen::check_listening;
 use crate::server::settings::Admission;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::log::{self, Level};
 use crate::sys::signal::wakeup;
 use crate::sys::socket::listen;
@@ -111,7 +111,7 @@ impl Acceptor {
             ));
         }
         check_listening(listener)?;
-        let borrowed = listen::borrow(listener);
+        let borrowed = ListenFd::of_host(listener);
         if let Some(fd) = borrowed {
             listen::tune_inherited(fd);
             if flags & FAIL_ACCEPT_ON_INTR != 0 {
@@ -141,8 +141,8 @@ impl Acceptor {
         self.listener
     }
 
-    fn borrow_listener(&self) -> Option<BorrowedFd<'static>> {
-        listen::borrow(self.listener)
+    fn borrow_listener(&self) -> Option<ListenFd<'static>> {
+        ListenFd::of_host(self.listener)
     }
 
     /// Whether connections are parked here.

@@ -1,13 +1,14 @@
 //! What a worker's epoll instance watches: the listening socket, the hand-over queue, the manager's
 //! end, and parked connections.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::server::connection::Connection;
 use crate::sys::fd::io;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::kernel;
 use crate::sys::socket::listen;
 use crate::worker::{self, ManagerLink};
@@ -66,10 +67,7 @@ impl Poller {
     /// Watches the listening socket, and what comes from a worker's manager. Accepting becomes
     /// non-blocking for every process that shares the socket: a worker that epoll wakes must not block
     /// when another one was faster.
-    pub(super) fn open(
-        listener: BorrowedFd<'_>,
-        manager: Option<&ManagerLink>,
-    ) -> nix::Result<Self> {
+    pub(super) fn open(listener: ListenFd<'_>, manager: Option<&ManagerLink>) -> nix::Result<Self> {
         listen::set_nonblocking(listener)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let epoll = Epoll(crate::sys::fd::above_standard(epoll.0)?);
@@ -129,7 +127,7 @@ impl Poller {
     /// The kernel wakes the waiting worker that has watched the listening socket for longest. Watches
     /// it anew, so that the next connection goes to another worker: one that keeps its connections
     /// would in the end have all of them.
-    pub(super) fn rotate_wait_queue(&mut self, listener: BorrowedFd<'_>) {
+    pub(super) fn rotate_wait_queue(&mut self, listener: ListenFd<'_>) {
         // A retiring worker does not watch it any more, nor does one at its limit.
         if self.epoll.delete(listener).is_ok() {
             self.listener_unwatched = true;
@@ -139,7 +137,7 @@ impl Poller {
     }
 
     /// Watches the listening socket, if it should be watched and is not.
-    pub(super) fn watch_listener(&mut self, listener: BorrowedFd<'_>) -> nix::Result<()> {
+    pub(super) fn watch_listener(&mut self, listener: ListenFd<'_>) -> nix::Result<()> {
         if self.listener_unwatched {
             self.epoll.add(listener, arrivals())?;
             self.listener_unwatched = false;
@@ -148,7 +146,7 @@ impl Poller {
     }
 
     /// Does not watch the listening socket for now.
-    pub(super) fn unwatch_listener(&mut self, listener: BorrowedFd<'_>) {
+    pub(super) fn unwatch_listener(&mut self, listener: ListenFd<'_>) {
         // It fails for what is not watched any more.
         self.listener_unwatched |= self.epoll.delete(listener).is_ok();
     }
@@ -206,13 +204,14 @@ impl Poller {
     /// From here on watches connections only: the worker retires.
     pub(super) fn ignore_newcomers(
         &mut self,
-        listener: Option<BorrowedFd<'_>>,
+        listener: Option<ListenFd<'_>>,
         manager: Option<&ManagerLink>,
     ) {
         self.handover_paused_until = None;
         self.listener_unwatched = false;
         self.handover_unwatched = false;
         let of_manager = manager.map(|link| [link.handover.1.as_fd(), link.life.as_fd()]);
+        let listener = listener.map(ListenFd::source);
         for source in listener.into_iter().chain(of_manager.into_iter().flatten()) {
             // It fails for what is not watched any more.
             let _ = self.epoll.delete(source);

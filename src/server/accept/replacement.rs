@@ -5,7 +5,7 @@
 //! it can be closed for a new one. One that is in use is never closed: its next request may be on its
 //! way.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,6 +16,7 @@ use super::poller::Ready;
 use crate::server::connection::{Idle, Parked};
 use crate::sys::clock;
 use crate::sys::fd::io::{self, Direction};
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::worker::ManagerLink;
 
 /// Which parked connection can be closed for a new one.
@@ -41,7 +42,7 @@ impl IdleSet {
     /// them, or a connection can be closed for it. Otherwise the kernel is to wake another worker.
     pub(super) fn regulate(
         &mut self,
-        listener: BorrowedFd<'_>,
+        listener: ListenFd<'_>,
         manager: Option<&ManagerLink>,
     ) -> nix::Result<()> {
         self.capacity.next_check = None;

@@ -1,7 +1,5 @@
 //! Waiting for the next connection.
 
-use std::os::fd::BorrowedFd;
-
 use nix::errno::Errno;
 
 use super::errors::{TRANSIENT_MAX, is_lack_of_descriptors, is_transient};
@@ -12,6 +10,7 @@ use super::{Acceptor, Next};
 use crate::error::{Code, Error, Result};
 use crate::server::connection::{Incoming, WhenQuiet};
 use crate::sys::fd::io;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::log::{self, Level};
 use crate::sys::signal::wakeup;
 use crate::sys::socket::arrivals;
@@ -183,11 +182,11 @@ impl Acceptor {
     /// socket was shut down.
     fn queue_is_empty(
         &mut self,
-        listener: BorrowedFd<'_>,
+        listener: ListenFd<'_>,
         manager: Option<&ManagerLink>,
         status: &LoopStatus,
     ) -> nix::Result<Option<Incoming>> {
-        if !io::input_has_ended(listener) {
+        if !io::input_has_ended(listener.source()) {
             return Ok(None);
         }
         // A connection may have come before that.

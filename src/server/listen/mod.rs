@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
 pub use crate::server::listen::owned::stop_arrivals;
+use crate::sys::fd::borrow;
 pub use crate::sys::socket::arrivals::waiting_on_unix;
 use crate::sys::socket::holder::{self, Holder};
 use crate::sys::socket::listen;
@@ -201,7 +202,7 @@ fn ownership(options: &Options) -> Result<Ownership> {
 /// # Errors
 /// [`Code::Listener`], naming the descriptor.
 pub fn check_listening(fd: i32) -> Result<()> {
-    let Some(borrowed) = listen::borrow(fd) else {
+    let Some(borrowed) = borrow(fd) else {
         return Err(Error::new(
             Code::Listener,
             format!("listening descriptor {fd}: must not be negative"),

@@ -2,7 +2,7 @@
 //! with their manager.
 
 use std::fs;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::file::lock;
 use crate::sys::log::{self, Level};
 use crate::sys::process::{self, disposable};
 use crate::sys::socket::socket_file::{FileId, identity_at, identity_of};
-use crate::sys::socket::{arrivals, holder, listen};
+use crate::sys::socket::{arrivals, holder};
 
 #[derive(Debug)]
 struct Created {
@@ -59,8 +60,8 @@ pub(in crate::server) fn forget(fd: i32) {
 }
 
 impl Created {
-    fn listener(&self) -> Option<BorrowedFd<'static>> {
-        listen::borrow(self.fd).filter(|fd| identity_of(*fd) == Some(self.socket))
+    fn listener(&self) -> Option<ListenFd<'static>> {
+        ListenFd::of_host(self.fd).filter(|fd| identity_of(fd.source()) == Some(self.socket))
     }
 
     /// A daemon's parent opens the socket and exits: what it made is then its child's.
@@ -70,7 +71,7 @@ impl Created {
 
     /// Nothing arrives any more, and the file is free for a successor. What waits in the queue can still
     /// be accepted.
-    fn end(&self, stop: impl FnOnce(BorrowedFd<'static>) -> Result<(), &'static str>) {
+    fn end(&self, stop: impl FnOnce(ListenFd<'static>) -> Result<(), &'static str>) {
         if let Some(listener) = self.listener() {
             if let Err(why) = stop(listener) {
                 let fd = self.fd;
@@ -96,12 +97,12 @@ impl Created {
     }
 }
 
-fn stop(listener: BorrowedFd<'static>) -> Result<(), &'static str> {
+fn stop(listener: ListenFd<'static>) -> Result<(), &'static str> {
     arrivals::stop(listener).map_err(Errno::desc)
 }
 
 /// A worker may keep the socket locked for as long as it likes, so a process of its own makes the calls.
-fn stop_apart(listener: BorrowedFd<'static>) -> Result<(), &'static str> {
+fn stop_apart(listener: ListenFd<'static>) -> Result<(), &'static str> {
     const PATIENCE: Duration = Duration::from_millis(200);
     let question = || arrivals::stop(listener).map_or_else(|errno| errno as i32, |()| 0);
     match disposable::ask(PATIENCE, question) {
@@ -140,7 +141,7 @@ pub(in crate::server) fn stop_if_alone(fd: i32) {
     let Some(position) = position else { return };
     if created[position]
         .listener()
-        .is_some_and(|listener| !holder::is_shared(listener))
+        .is_some_and(|listener| !holder::is_shared(listener.source()))
     {
         let one = created.remove(position);
         drop(created);

@@ -1,17 +1,25 @@
 //! Descriptors: reading, waiting, transfer between processes. None that is made here is 0, 1 or 2.
 
 pub(crate) mod io;
+pub(crate) mod listen_fd;
 pub(crate) mod peer;
 pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod transfer;
 pub(crate) mod worker_fd;
 
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 /// The number of an error that a nix call returned.
 pub(crate) fn errno(error: nix::errno::Errno) -> i32 {
     error as i32
+}
+
+/// Borrows a descriptor that a host passed by its number.
+pub(crate) fn borrow(number: i32) -> Option<BorrowedFd<'static>> {
+    // SAFETY: it is not -1, the only value that is never valid. The host owns it and may close it
+    // at any time; then system calls fail.
+    (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// Moves a descriptor above the standard ones.

@@ -18,6 +18,7 @@ use nix::sys::socket::{
 use once_cell::sync::OnceCell;
 
 use crate::sys::fd::above_standard;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::fd::peer::PeerFd;
 use crate::sys::process::disposable;
 use crate::sys::socket::listeners;
@@ -151,7 +152,7 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
 impl QueuedFd {
     /// The connection, if this listening socket or another one of this process accepted it.
     /// Anything else is closed.
-    pub(crate) fn check(self, listener: BorrowedFd<'_>) -> Option<PeerFd> {
+    pub(crate) fn check(self, listener: ListenFd<'_>) -> Option<PeerFd> {
         static ADDRESSES: OnceCell<Vec<SockaddrStorage>> = OnceCell::new();
         let fd = self.0.as_fd();
         let is_at = |address: &SockaddrStorage| listeners::is_accepted_at(address, fd);

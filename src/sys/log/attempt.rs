@@ -251,7 +251,7 @@ mod tests {
             .open("/dev/full")
             .unwrap();
         assert_eq!(attempt(full.as_fd(), b"x"), Attempt::Failed);
-        let closed = crate::sys::socket::listen::borrow(1 << 20).unwrap();
+        let closed = crate::sys::fd::borrow(1 << 20).unwrap();
         assert_eq!(attempt(closed, b"x"), Attempt::Failed);
     }
 

@@ -88,7 +88,7 @@ impl Drop for ExitOnDrop {
 /// Makes a descriptor number 0, which stays open when another program is executed. The old number
 /// is closed then.
 pub(crate) fn make_standard_input(number: i32) -> nix::Result<()> {
-    let fd = crate::sys::socket::listen::borrow(number).ok_or(Errno::EBADF)?;
+    let fd = crate::sys::fd::borrow(number).ok_or(Errno::EBADF)?;
     if number == 0 {
         return keep_across_exec(fd);
     }
@@ -109,7 +109,7 @@ pub(crate) fn keep_across_exec(fd: impl AsFd) -> nix::Result<()> {
 /// # Errors
 /// The reason for which it is not of the expected sort.
 pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> {
-    let fd = crate::sys::socket::listen::borrow(number)
+    let fd = crate::sys::fd::borrow(number)
         .filter(|_| number > 2)
         .ok_or("is a standard descriptor")?;
     let errno = |errno: Errno| errno.desc().to_owned();

@@ -10,7 +10,7 @@
 //!   connections that inherit the filter never get such a segment. A new client retries after a
 //!   second. Then it is refused, or finds a successor.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,6 +19,7 @@ use nix::sys::socket::{
 };
 
 use crate::sys::fd::io;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::fd::poll::readable_within;
 use crate::sys::socket::listen;
 
@@ -40,7 +41,7 @@ const WITHOUT_SYN: [libc::sock_filter; 4] = [
 ];
 
 /// From here on no connection arrives at the socket, in any process.
-pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
+pub(crate) fn stop(listener: ListenFd<'_>) -> nix::Result<()> {
     if listen::is_unix(listener)? {
         return shutdown(listener.as_raw_fd(), Shutdown::Read);
     }
@@ -62,15 +63,15 @@ pub(crate) fn stop(listener: BorrowedFd<'_>) -> nix::Result<()> {
 }
 
 /// Whether [`stop`] was called on the socket, by any process.
-pub(crate) fn are_stopped(listener: BorrowedFd<'_>) -> bool {
+pub(crate) fn are_stopped(listener: ListenFd<'_>) -> bool {
     match listen::is_unix(listener) {
-        Ok(true) => io::input_has_ended(listener),
+        Ok(true) => io::input_has_ended(listener.source()),
         Ok(false) => has_filter(listener),
         Err(_) => false,
     }
 }
 
-fn has_filter(listener: BorrowedFd<'_>) -> bool {
+fn has_filter(listener: ListenFd<'_>) -> bool {
     let mut found = [instruction(0, 0, 0, 0); WITHOUT_SYN.len()];
     // The length is in instructions; a longer program is an error.
     let mut length = found.len() as libc::socklen_t;
@@ -92,13 +93,13 @@ fn has_filter(listener: BorrowedFd<'_>) -> bool {
 
 /// How many connections wait in the queue of a listening socket; `None` if the kernel does not
 /// provide it.
-pub(crate) fn waiting(listener: BorrowedFd<'_>) -> Option<usize> {
+pub(crate) fn waiting(listener: ListenFd<'_>) -> Option<usize> {
     waiting_at(listener, listen::is_unix(listener).ok()?)
 }
 
 /// The same for a socket whose family is known. This does not block on a lock that another process
 /// with the socket holds; querying the family would (getsockname(2)).
-pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Option<usize> {
+pub(in crate::sys) fn waiting_at(listener: ListenFd<'_>, is_unix: bool) -> Option<usize> {
     if is_unix {
         waiting_on_unix(nix::sys::stat::fstat(listener).ok()?.st_ino)
     } else {
@@ -108,7 +109,7 @@ pub(in crate::sys) fn waiting_at(listener: BorrowedFd<'_>, is_unix: bool) -> Opt
 
 /// On a listening socket tcp_info describes the queue instead of segments (tcp_get_info() in the
 /// kernel).
-fn waiting_inet(listener: BorrowedFd<'_>) -> Option<usize> {
+fn waiting_inet(listener: ListenFd<'_>) -> Option<usize> {
     // SAFETY: zeroed is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of_val(&info) as libc::socklen_t;

@@ -1,7 +1,7 @@
 //! Listening sockets: opening them, accepting from them, querying their properties.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,6 +13,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::{Group, User};
 
 use crate::sys::fd::above_standard;
+use crate::sys::fd::listen_fd::ListenFd;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,20 +107,20 @@ pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> nix::Result<bool> {
 /// Sets options that accepted TCP connections inherit (tcp(7), socket(7)): the last small segment
 /// of a response does not wait for an acknowledgement, and an unreachable peer is noticed. No
 /// effect on other sockets.
-pub(crate) fn tune_inherited(fd: BorrowedFd<'_>) {
+pub(crate) fn tune_inherited(fd: ListenFd<'_>) {
     let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
 }
 
 /// Whether a descriptor is non-blocking.
-pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_nonblocking(fd: ListenFd<'_>) -> bool {
     fcntl(fd, FcntlArg::F_GETFL)
         .is_ok_and(|flags| OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK))
 }
 
 /// Makes a descriptor non-blocking, in every process that shares it.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+pub(crate) fn set_nonblocking(fd: impl AsFd) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
     if !flags.contains(OFlag::O_NONBLOCK) {
         fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     }
@@ -128,7 +129,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
 
 /// Makes signals interrupt accept(2) on the socket, even if their handlers have SA_RESTART: a call
 /// with a timeout is not restarted (signal(7)).
-pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
+pub(crate) fn make_interruptible(fd: ListenFd<'_>) -> nix::Result<()> {
     let limit = getsockopt(&fd, sockopt::ReceiveTimeout)?;
     if limit.tv_sec() == 0 && limit.tv_usec() == 0 {
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(DAYS, 0))?;
@@ -141,13 +142,13 @@ pub(crate) fn make_interruptible(fd: BorrowedFd<'_>) -> nix::Result<()> {
 const DAYS: i64 = 1_000_000;
 
 /// Whether a socket is of the unix family.
-pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+pub(crate) fn is_unix(fd: ListenFd<'_>) -> nix::Result<bool> {
     let name = getsockname::<SockaddrStorage>(fd.as_raw_fd())?;
     Ok(name.family() == Some(AddressFamily::Unix))
 }
 
 /// accept4(2), in one system call. On a unix socket it does not query the peer's address.
-pub(crate) fn accept(listener: BorrowedFd<'_>, is_unix: bool) -> nix::Result<(OwnedFd, Peer)> {
+pub(crate) fn accept(listener: ListenFd<'_>, is_unix: bool) -> nix::Result<(OwnedFd, Peer)> {
     if is_unix {
         return Ok((accept_into(listener, None)?, Peer::Unix));
     }
@@ -161,7 +162,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>, is_unix: bool) -> nix::Result<(Ow
 }
 
 fn accept_into(
-    listener: BorrowedFd<'_>,
+    listener: ListenFd<'_>,
     address: Option<(&mut libc::sockaddr_storage, &mut libc::socklen_t)>,
 ) -> nix::Result<OwnedFd> {
     let (address, length) = match address {
@@ -187,13 +188,6 @@ pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Peer {
     nix::sys::socket::getpeername::<SockaddrStorage>(fd.as_raw_fd())
         .as_ref()
         .map_or(Peer::Unix, Peer::of)
-}
-
-/// Borrows a descriptor that a host passed by its number.
-pub(crate) fn borrow(fd: i32) -> Option<BorrowedFd<'static>> {
-    // SAFETY: it is not -1, the only value that is never valid. The host owns it and may close it
-    // at any time; then system calls fail.
-    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// Closes a descriptor that a host passed by its number.

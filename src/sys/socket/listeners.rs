@@ -10,7 +10,8 @@ use nix::sys::socket::{
 };
 
 use crate::error::{Code, Error, Result};
-use crate::sys::fd::{above_standard, errno};
+use crate::sys::fd::listen_fd::ListenFd;
+use crate::sys::fd::{above_standard, borrow, errno};
 use crate::sys::socket::{arrivals, listen};
 
 /// A listening socket of the host: a copy of its descriptor, and its properties.
@@ -26,8 +27,7 @@ pub(crate) struct Listener {
 pub(crate) fn own() -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for number in descriptors() {
-        let Some(fd) = listen::borrow(number).filter(|fd| listen::is_listening(*fd) == Ok(true))
-        else {
+        let Some(fd) = borrow(number).filter(|fd| listen::is_listening(*fd) == Ok(true)) else {
             continue;
         };
         let (Ok(address), Ok(stat)) = (
@@ -86,9 +86,14 @@ impl Listener {
     /// How many connections wait in its queue; `None` if the kernel does not provide it.
     pub(crate) fn waiting(&self) -> Option<usize> {
         let is_unix = self.address.family() == Some(AddressFamily::Unix);
-        arrivals::waiting_at(self.as_fd(), is_unix)
+        arrivals::waiting_at(self.listen_fd(), is_unix)
     }
 
+    pub(crate) fn listen_fd(&self) -> ListenFd<'_> {
+        ListenFd::new(self.fd.as_fd())
+    }
+
+    /// To be watched.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -101,7 +106,7 @@ impl Listener {
 
 /// The addresses of this process's listening sockets.
 pub(in crate::sys) fn addresses() -> Vec<SockaddrStorage> {
-    let sockets = descriptors().into_iter().filter_map(listen::borrow);
+    let sockets = descriptors().into_iter().filter_map(borrow);
     let listening = sockets.filter(|fd| listen::is_listening(*fd) == Ok(true));
     listening
         .filter_map(|fd| getsockname(fd.as_raw_fd()).ok())

@@ -136,7 +136,7 @@ impl Work<'_> {
     /// Takes the next connection from the listen queue, and refuses it if it is still overdue: a worker
     /// may have been faster. `false`: no other one is to be accepted.
     fn refuse_next(&mut self, place: usize) -> bool {
-        let listener = self.pool.listeners[place].as_fd();
+        let listener = self.pool.listeners[place].listen_fd();
         let accepted =
             listen::set_nonblocking(listener).and_then(|()| listen::accept(listener, false));
         let connection = match accepted {
