@@ -109,6 +109,13 @@ fn it_has_what_is_committed_and_the_crates() {
         .filter(|path| !path.starts_with("vendor/"))
         .collect();
     assert_eq!(added, [&".cargo/config.toml"]);
+    let file = format!("{NAME}/packaging/commit");
+    let named = output(Command::new("tar").arg("-xOf").arg(archive()).arg(file));
+    assert_eq!(
+        named,
+        git(root(), &["rev-parse", "HEAD"]),
+        "fcgipm --version"
+    );
 }
 
 #[test]

@@ -16,3 +16,4 @@ mod responses;
 mod run;
 mod status;
 mod variables;
+mod version;

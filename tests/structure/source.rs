@@ -87,13 +87,13 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files of a crate, without its integration tests.
+/// All files of a crate, without its integration tests and its build script.
 pub(crate) fn read(package: Package) -> Vec<Source> {
     let paths = files(&[package.folder()], |path| path.ends_with(".rs"));
     let own = paths
         .iter()
         .filter(|path| Package::of(path) == Some(package))
-        .filter(|path| !path.contains("/tests/"));
+        .filter(|path| !path.contains("/tests/") && !path.ends_with("/build.rs"));
     let parse = |path: &String| Source::parse(path, &text(path));
     let sources: Vec<_> = own.map(parse).collect();
     assert!(sources.len() > 10, "{} files", sources.len());
