@@ -36,19 +36,17 @@ my %ACTION = (
     'the request forgotten'   => 'undef $main::request;',
     'an exception'            => 'die "ignored";',
 );
-for my $xs (1, 0) {
-    for my $what (sort keys %ACTION) {
-        for my $places ('"NAME"', '"NAME", "OTHER"', '"FOREIGN"', '"NAME", "FOREIGN"') {
-            (my $text = $PROGRAM) =~ s/ACTION/$ACTION{$what}/;
-            $text =~ s/PLACES/$places/;
-            my $outcome = Program::run(text => $text, environment => { FCGIPM_XS => $xs },
-                requests => [ map { { params => [ NAME => "name $_", OTHER => "other $_" ] } } 1 .. 3 ]);
-            my $name = "$what, at $places, FCGIPM_XS=$xs";
-            is($outcome->{status} & 127, 0, "$name: no crash") or diag($outcome->{stderr});
-            like($outcome->{responses}[0]{stdout}, qr/answer 1 name 1,other 1\z/, "$name: the first request is served");
-            like($outcome->{responses}[2]{stdout}, qr/answer 3 name 3,other 3\z/, "$name: the third is served")
-                if $what =~ /\A(?:undef|the hash cleared|every|more|elements|an exception)/;
-        }
+for my $what (sort keys %ACTION) {
+    for my $places ('"NAME"', '"NAME", "OTHER"', '"FOREIGN"', '"NAME", "FOREIGN"') {
+        (my $text = $PROGRAM) =~ s/ACTION/$ACTION{$what}/;
+        $text =~ s/PLACES/$places/;
+        my $outcome = Program::run(text => $text,
+            requests => [ map { { params => [ NAME => "name $_", OTHER => "other $_" ] } } 1 .. 3 ]);
+        my $name = "$what, at $places";
+        is($outcome->{status} & 127, 0, "$name: no crash") or diag($outcome->{stderr});
+        like($outcome->{responses}[0]{stdout}, qr/answer 1 name 1,other 1\z/, "$name: the first request is served");
+        like($outcome->{responses}[2]{stdout}, qr/answer 3 name 3,other 3\z/, "$name: the third is served")
+            if $what =~ /\A(?:undef|the hash cleared|every|more|elements|an exception)/;
     }
 }
 

@@ -1,6 +1,6 @@
 use strict;
 use warnings;
-use lib 't/lib';
+use lib qw(t/lib xt/lib);
 use Digest::SHA ();
 use Test::More;
 use Daemon;
