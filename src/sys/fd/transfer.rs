@@ -247,7 +247,9 @@ mod tests {
         let (served, _) = listener.accept().unwrap();
         let check = |fd: BorrowedFd<'_>| {
             let copy = fd.try_clone_to_owned().unwrap();
-            QueuedFd(copy).check(listener.as_fd()).is_some()
+            QueuedFd(copy)
+                .check(ListenFd::new(listener.as_fd()))
+                .is_some()
         };
         assert!(check(served.as_fd()));
         let (pair, _other) = UnixStream::pair().unwrap();

@@ -194,14 +194,14 @@ mod tests {
         let name = format!("fcgipm-arrivals-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
-        assert_eq!(waiting(listener.as_fd()), Some(0));
+        assert_eq!(waiting(ListenFd::new(listener.as_fd())), Some(0));
         let mut queued: Vec<_> = (0..3)
             .map(|_| UnixStream::connect_addr(&address).unwrap())
             .collect();
-        assert_eq!(waiting(listener.as_fd()), Some(3));
-        assert!(!are_stopped(listener.as_fd()));
-        stop(listener.as_fd()).unwrap();
-        assert!(are_stopped(listener.as_fd()));
+        assert_eq!(waiting(ListenFd::new(listener.as_fd())), Some(3));
+        assert!(!are_stopped(ListenFd::new(listener.as_fd())));
+        stop(ListenFd::new(listener.as_fd())).unwrap();
+        assert!(are_stopped(ListenFd::new(listener.as_fd())));
         let refused = UnixStream::connect_addr(&address).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         for peer in &mut queued {
@@ -224,13 +224,13 @@ mod tests {
             let mut queued: Vec<_> = (0..3)
                 .map(|_| TcpStream::connect(address).unwrap())
                 .collect();
-            assert_eq!(waiting(listener.as_fd()), Some(3));
-            assert!(!are_stopped(listener.as_fd()));
-            stop(listener.as_fd()).unwrap();
-            assert!(are_stopped(listener.as_fd()));
+            assert_eq!(waiting(ListenFd::new(listener.as_fd())), Some(3));
+            assert!(!are_stopped(ListenFd::new(listener.as_fd())));
+            stop(ListenFd::new(listener.as_fd())).unwrap();
+            assert!(are_stopped(ListenFd::new(listener.as_fd())));
             let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50));
             assert_eq!(unheard.unwrap_err().kind(), ErrorKind::TimedOut);
-            assert_eq!(waiting(listener.as_fd()), Some(3));
+            assert_eq!(waiting(ListenFd::new(listener.as_fd())), Some(3));
             // Data passes in both directions, over several segments, also on connections that were
             // in the queue before the filter was set.
             let mut pairs = vec![];
