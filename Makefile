@@ -170,7 +170,8 @@ check: build
 	@$(SETUP) check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --locked --quiet --test structure -- language dependencies
+	$(CARGO) test --locked --quiet --test structure -- language dependencies licences lock_file
+	reuse lint --quiet || { reuse lint; exit 1; }
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --package fcgipm --lib --no-deps --locked --quiet
 	git diff --exit-code --stat include docs Cargo.lock
 	podchecker -warnings $$(git grep -l '^=head1' -- bindings/perl/lib)

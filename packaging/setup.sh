@@ -12,7 +12,7 @@ applications="gitweb git smokeping w3c-markup-validator libcgi-compile-perl libc
 # Man pages, completions, units, and what C and C++ programs are built with.
 installed="man-db mandoc zsh fish systemd pkgconf cmake meson clang abigail-tools"
 test="$run $installed libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 libapache2-mod-fcgid lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl libdevel-nytprof-perl libposix-atfork-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi $recipes $applications"
-check="$run codespell"
+check="$run codespell reuse"
 dist="git xz-utils perl"
 bench="$run libfcgi-dev libfcgi-perl libfcgi-procmanager-perl php-fpm strace valgrind"
 

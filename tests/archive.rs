@@ -57,12 +57,28 @@ fn archive() -> &'static Path {
     })
 }
 
-/// Cargo as on a machine that has no crates and no network.
-fn cargo_alone(top: &Path, home: &Path) -> Command {
+/// A folder with the archive's content.
+fn unpacked() -> TempDir {
+    let folder = folder();
+    let mut unpack = Command::new("tar");
+    output(
+        unpack
+            .arg("-xf")
+            .arg(archive())
+            .arg("-C")
+            .arg(folder.path()),
+    );
+    folder
+}
+
+/// A program as on a machine that has no crates and no network.
+fn alone(program: &str, top: &Path, home: &Path) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--net", env!("CARGO")]);
+    command.args(["--map-root-user", "--net", program]);
     command.current_dir(top).env("CARGO_HOME", home);
-    command.env_remove("CARGO_TARGET_DIR");
+    command
+        .env("CARGO", env!("CARGO"))
+        .env_remove("CARGO_TARGET_DIR");
     command
 }
 
@@ -120,19 +136,11 @@ fn it_has_what_is_committed_and_the_crates() {
 
 #[test]
 fn it_builds_without_a_network() {
-    let (unpacked, home) = (folder(), folder());
-    let mut unpack = Command::new("tar");
-    output(
-        unpack
-            .arg("-xf")
-            .arg(archive())
-            .arg("-C")
-            .arg(unpacked.path()),
-    );
+    let (unpacked, home) = (unpacked(), folder());
     let top = unpacked.path().join(NAME);
     // Every crate that this system uses is whole.
     let metadata = output(
-        cargo_alone(&top, home.path())
+        alone(env!("CARGO"), &top, home.path())
             .args(["metadata", "--locked", "--format-version", "1"])
             .args(["--filter-platform", "x86_64-unknown-linux-gnu"]),
     );
@@ -149,13 +157,35 @@ fn it_builds_without_a_network() {
             assert!(!is_built || Path::new(path).exists(), "there is no {path}");
         }
     }
-    output(cargo_alone(&top, home.path()).args([
+    output(alone(env!("CARGO"), &top, home.path()).args([
         "check",
         "--locked",
         "--package=fcgipm",
         "--package=fcgipm-command",
         "--package=fcgipm-libfcgi",
     ]));
+}
+
+/// They are in the crates, which an archive has and a checkout gets from the registry.
+#[test]
+fn the_licences_of_the_crates_are_the_same_without_a_network() {
+    let (unpacked, home) = (unpacked(), folder());
+    let top = unpacked.path().join(NAME);
+    let texts = [root(), &top].map(|sources| {
+        let file = home.path().join("licences");
+        let mut script = if sources == top {
+            alone("packaging/licenses.pl", &top, home.path())
+        } else {
+            let mut script = Command::new(root().join("packaging/licenses.pl"));
+            script.current_dir(root()).env("CARGO", env!("CARGO"));
+            script
+        };
+        output(script.arg(&file));
+        fs::read_to_string(file).unwrap()
+    });
+    assert!(texts[0] == texts[1], "{}\n\nand\n\n{}", texts[0], texts[1]);
+    let crates = texts[0].lines().filter(|line| line.ends_with("command"));
+    assert!(crates.count() > 20, "{}", texts[0]);
 }
 
 #[test]

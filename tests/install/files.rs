@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::tree::{PREFIX, at, empty, installed, listing, made, root, said};
 
 /// One file of each kind, with its mode, or what its link says.
-const FILES: [(&str, &str); 23] = [
+const FILES: [(&str, &str); 24] = [
     ("lib/libfcgipm.so.0.1.0", "755"),
     ("lib/libfcgipm.so.0", "-> libfcgipm.so.0.1.0"),
     ("lib/libfcgipm.so", "-> libfcgipm.so.0"),
@@ -36,6 +36,7 @@ const FILES: [(&str, &str); 23] = [
     ("share/man/man5/fcgipm.toml.5", "644"),
     ("share/man/man7/fcgipm-options.7", "644"),
     ("share/doc/fcgipm/README.md", "644"),
+    ("share/doc/fcgipm/THIRD-PARTY-LICENSES", "644"),
     ("share/doc/fcgipm/examples/fcgipm.toml", "644"),
 ];
 

@@ -1,46 +1,14 @@
-//! What the lock file brings in, by `cargo metadata`: each crate must build with `rust-version`.
+//! Each crate of the lock file must build with `rust-version`.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::Value;
 
-use super::source::root;
+use super::metadata::{Metadata, name_of};
 
 /// Crates that do not state which compiler they need, one a line. That each builds with `rust-version`
 /// was tried with that compiler, which is to be repeated for a new version of one.
 const UNSTATED: &str = include_str!("unstated.txt");
-
-/// The crates of the lock file that are used on this machine's kind of system.
-fn packages() -> Vec<Value> {
-    let rustc = Command::new("rustc")
-        .arg("-vV")
-        .output()
-        .expect("rustc runs");
-    let version = String::from_utf8(rustc.stdout).unwrap();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
-        .args(["--filter-platform", host.expect("rustc names its host")])
-        .current_dir(root())
-        .output()
-        .expect("cargo runs");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo metadata: {complaint}");
-    let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let used = metadata["resolve"]["nodes"].as_array().unwrap();
-    let used: BTreeSet<_> = used.iter().map(|node| node["id"].to_string()).collect();
-    let Value::Array(mut packages) = metadata["packages"].take() else {
-        panic!("cargo metadata lists no packages");
-    };
-    packages.retain(|package| used.contains(&package["id"].to_string()));
-    packages
-}
-
-fn name_of(package: &Value) -> String {
-    let text = |key: &str| package[key].as_str().unwrap();
-    format!("{} {}", text("name"), text("version"))
-}
 
 /// `1.85` and `1.85.0` are the same.
 fn parsed(version: &str) -> Vec<u64> {
@@ -69,7 +37,7 @@ fn too_new(packages: &[Value], oldest: &str, unstated: &[&str]) -> Vec<String> {
 
 #[test]
 fn dependencies_build_with_the_oldest_supported_compiler() {
-    let packages = packages();
+    let packages = Metadata::read().packages;
     let unstated: Vec<_> = UNSTATED.lines().collect();
     let broken = too_new(&packages, env!("CARGO_PKG_RUST_VERSION"), &unstated);
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
