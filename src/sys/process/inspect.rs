@@ -51,17 +51,35 @@ pub(crate) fn catches(pid: i32, signal: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
     fn an_allocation_adds_to_private_memory() {
-        let own = i32::try_from(std::process::id()).unwrap();
-        let before = private_memory(own).unwrap();
-        let block = vec![1_u8; 32 << 20];
-        let grown = private_memory(own).unwrap() - before;
-        assert!(resident_memory(own).unwrap() >= grown);
-        let length = std::hint::black_box(block).len();
-        assert!(grown >= 30 << 20, "{grown} after {length} bytes");
+        // Not this process: other tests fork, and then its memory is shared for a while.
+        let mut perl = Command::new("perl")
+            .args([
+                "-e",
+                "$| = 1; print qq(a\n); <STDIN>; my $block = q(x) x (32 << 20); print qq(b\n); <STDIN>",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(perl.id()).unwrap();
+        let mut lines = BufReader::new(perl.stdout.take().unwrap()).lines();
+        let mut next = || assert!(lines.next().unwrap().is_ok());
+        next();
+        let before = private_memory(pid).unwrap();
+        writeln!(perl.stdin.as_mut().unwrap()).unwrap();
+        next();
+        let grown = private_memory(pid).unwrap() - before;
+        assert!(resident_memory(pid).unwrap() >= grown);
+        assert!(grown >= 30 << 20, "{grown}");
+        drop(perl.stdin.take());
+        assert!(perl.wait().unwrap().success());
         assert_eq!(private_memory(-1), None);
         assert_eq!(resident_memory(-1), None);
     }
