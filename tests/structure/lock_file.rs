@@ -177,8 +177,11 @@ fn the_rule_about_sources_sees_what_is_not_from_crates_io() {
 
 #[test]
 fn the_rule_about_withdrawn_crates_reads_the_index() {
-    let entry = b"\x03\x02\0\0\0Unknown\01.0.0\0{\"vers\":\"1.0.0\",\"yanked\":true}\01.0.1\0{\"vers\":\"1.0.1\",\"yanked\":false}\0";
-    let answers = ["1.0.0", "1.0.1", "1.0.2"].map(|version| is_yanked(entry, version));
+    let versions = [("1.0.0", true), ("1.0.1", false)].map(|(version, yanked)| {
+        format!("\0{version}\0{{\"vers\":\"{version}\",\"yanked\":{yanked}}}\0")
+    });
+    let entry = ["\u{3}\u{2}\0\0\0Unknown", &versions.concat()].concat();
+    let answers = ["1.0.0", "1.0.1", "1.0.2"].map(|version| is_yanked(entry.as_bytes(), version));
     assert_eq!(answers, [Some(true), Some(false), None]);
     let places = ["a", "ab", "abc", "Serde_json"].map(|name| entry_of(Path::new("/i"), name));
     let expected = ["1/a", "2/ab", "3/a/abc", "se/rd/serde_json"];
