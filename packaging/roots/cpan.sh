@@ -31,7 +31,8 @@ step with_compiler
 root_apt "$place" install libffi-platypus-perl
 step with_both
 step chosen_without_compiler
-root_apt "$place" purge gcc
+# The name that perl calls the compiler by is in a package of its own from Debian 13 on.
+root_apt "$place" purge gcc 'gcc-*-linux-gnu'
 step without_compiler
 root_apt "$place" purge libffi-platypus-perl
 root_apt "$place" purge libfcgipm0
