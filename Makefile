@@ -28,6 +28,7 @@ CRATES  := --workspace
 include packaging/install.mk
 include packaging/dist.mk
 include packaging/perl.mk
+include packaging/packages.mk
 
 ifneq ($(STRIP),no)
 STRIPPED := -Wl,-s

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose needs and that are missing: build, run, check, dist, test
-# or bench. Runs as root, or through sudo if that needs no password; otherwise it prints the command to type.
+# Installs the Debian packages that a purpose needs and that are missing: build, run, check, test, bench, dist, deb,
+# rpm or roots. Runs as root, or through sudo if that needs no password; otherwise it prints the command to type.
 set -eu
 
 build="gcc g++ libc6-dev perl"
@@ -14,6 +14,10 @@ installed="man-db mandoc zsh fish systemd pkgconf cmake meson clang abigail-tool
 test="$run $installed libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 libapache2-mod-fcgid lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl libdevel-nytprof-perl libposix-atfork-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi $recipes $applications"
 check="$run codespell reuse"
 dist="git xz-utils perl"
+# Packages of distributions, and the clean roots that these are tested in.
+deb="$build debhelper dpkg-dev libperl-dev lintian xz-utils"
+rpm="$build rpm rpmlint xz-utils"
+roots="$build debootstrap dpkg-dev util-linux xz-utils"
 bench="$run libfcgi-dev libfcgi-perl libfcgi-procmanager-perl php-fpm strace valgrind"
 
 purpose=${1:-}
@@ -24,7 +28,10 @@ case "$purpose" in
     dist) wanted=$dist ;;
     test) wanted=$test ;;
     bench) wanted=$bench ;;
-    *) echo "usage: $0 build|run|check|dist|test|bench" >&2; exit 2 ;;
+    deb) wanted=$deb ;;
+    rpm) wanted=$rpm ;;
+    roots) wanted=$roots ;;
+    *) echo "usage: $0 build|run|check|test|bench|dist|deb|rpm|roots" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null 2>&1; then

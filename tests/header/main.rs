@@ -185,6 +185,31 @@ fn a_cpp17_program_compiles_and_runs() {
     compiles_and_runs("c++", "c++17", "cpp17.cpp");
 }
 
+/// The build of the Debian package compares its list with the library, too.
+#[test]
+fn the_symbols_of_the_debian_package_are_those_of_the_abi_page() {
+    let page = fs::read_to_string(root().join("docs/ABI.md")).unwrap();
+    let listed: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `fcgipm_"))
+        .map(|line| {
+            format!(
+                "fcgipm_{}",
+                line.replace("` | ", "@FCGIPM_0 ").trim_end_matches(" |")
+            )
+        })
+        .collect();
+    let file = root().join("packaging/debian/libfcgipm0.symbols");
+    let text = fs::read_to_string(file).unwrap();
+    let packaged: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(" "))
+        .filter(|line| !line.starts_with("FCGIPM_0@"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(packaged, listed, "libfcgipm0.symbols, and docs/ABI.md");
+}
+
 #[test]
 fn the_exported_symbols_are_those_of_the_abi_page() {
     let page = fs::read_to_string(root().join("docs/ABI.md")).unwrap();
