@@ -199,6 +199,8 @@ mod tests {
     use std::sync::mpsc::channel as messages;
     use std::time::Duration;
 
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
     use super::*;
     use crate::sys::fd::pipe;
 
@@ -220,6 +222,13 @@ mod tests {
         filled.recv_timeout(patience).expect("a write that waits")
     }
 
+    /// Waits until nobody has the other end: a process that another test forked may have a copy of it.
+    fn await_end(fd: &OwnedFd) {
+        let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];
+        let ended = poll(&mut polled, PollTimeout::from(60_000_u16));
+        assert_eq!(ended, Ok(1), "the other end stays open");
+    }
+
     #[test]
     fn a_full_pipe_does_not_block() {
         for by in [attempt, give_page] {
@@ -231,6 +240,7 @@ mod tests {
             assert_eq!(nix::unistd::read(&pipe.read, &mut taken).unwrap(), sum);
             assert!(taken.iter().all(|byte| *byte == b'x'));
             drop(pipe.read);
+            await_end(&write);
             assert_eq!(by(write.as_fd(), b"x"), Attempt::Failed);
         }
     }
@@ -241,6 +251,7 @@ mod tests {
         let (near, sum) = fill(near.into(), attempt);
         assert!(sum > WHOLE);
         drop(far);
+        await_end(&near);
         assert_eq!(attempt(near.as_fd(), b"x"), Attempt::Failed);
     }
 
