@@ -13,7 +13,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::peer::program::{
-    Program, TRANSPORTS, Transport, compiled, ended_within, folder, product,
+    Program, TRANSPORTS, Transport, compiled, copy_program, ended_within, folder, product,
 };
 use super::peer::records::ID;
 use super::{A_SECOND, Load, Pool, ask_in_two_segments, ask_keep_alive, call, command};
@@ -66,7 +66,7 @@ impl Copy {
         let copy = folder();
         fs::create_dir(copy.join("examples")).unwrap();
         for name in ["examples/hello", "libfcgipm.so.0"] {
-            fs::copy(product(name), copy.join(name)).unwrap();
+            copy_program(&product(name), &copy.join(name));
         }
         for name in ["", "examples"] {
             fs::set_permissions(copy.join(name), Permissions::from_mode(0o755)).unwrap();

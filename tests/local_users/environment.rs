@@ -11,7 +11,7 @@ use nix::unistd::{Gid, User, setresgid, setresuid};
 
 use crate::ATTACKER;
 use crate::peer::connection::Address;
-use crate::peer::program::{Program, compiled, folder, product};
+use crate::peer::program::{Program, compiled, copy_program, folder, product};
 
 /// A copy of the program in a world-writable folder. The files that it creates show which options
 /// it has read.
@@ -19,7 +19,7 @@ fn installed(mode: u32) -> (PathBuf, PathBuf) {
     let folder = folder();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
     let program = folder.join("privileged");
-    fs::copy(compiled("local_users/privileged.c"), &program).unwrap();
+    copy_program(&compiled("local_users/privileged.c"), &program);
     fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
     (folder, program)
 }

@@ -17,6 +17,17 @@ pub(crate) fn product(name: &str) -> PathBuf {
     path
 }
 
+/// Copies a program, by another process: if this one forked for another test while the file is open
+/// for writing, it could not be executed (execve(2), ETXTBSY).
+#[allow(
+    dead_code,
+    reason = "not every test that shares this file copies programs"
+)]
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status();
+    assert!(status.unwrap().success());
+}
+
 /// The folder of the drop-in for libfcgi and its headers, as it appears in the maps of a process.
 pub(crate) fn dropin() -> PathBuf {
     let library = product("../dropin/libfcgi.so.0").canonicalize().unwrap();

@@ -13,7 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 #[allow(unused_imports)] // Each test target uses a part of it.
-pub(crate) use super::compiled::{compiled, compiled_on_dropin, dropin, folder, product};
+pub(crate) use super::compiled::{
+    compiled, compiled_on_dropin, copy_program, dropin, folder, product,
+};
 use super::connection::{Address, Connection, LIMIT};
 use super::records::{Request, Response};
 
