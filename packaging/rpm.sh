@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
+# rpmlint runs programs with a locale that need not be there, of which perl would complain.
+export LC_ALL=C.UTF-8 PERL_BADLANG=0
 
 fail() {
     echo "make rpm: $*" >&2
@@ -37,7 +39,7 @@ different=
 for package in "$top"/*.rpm; do
     name=$(rpm -qp --qf '%{NAME}' "$package" 2>/dev/null)
     case $package in *.src.rpm) continue ;; *-debuginfo-* | *-debugsource-*) continue ;; esac
-    rpm -qlp "$package" 2>/dev/null | sed -e "s|^$vendorarch|VENDORARCH|" -e "s|^$libdir|LIBDIR|" -e 's/\.gz$//' \
+    rpm -qlp "$package" 2>/dev/null | sed -e "s|$version|VERSION|" -e "s|^$vendorarch|VENDORARCH|" -e "s|^$libdir|LIBDIR|" -e 's/\.gz$//' \
         -e '/^\/usr\/lib\/\.build-id/d' | LC_ALL=C sort >"$top/$name.files"
     [ -z "${UPDATE:-}" ] || { mkdir -p packaging/rpm; cp "$top/$name.files" "packaging/rpm/$name.files"; }
     diff -u "packaging/rpm/$name.files" "$top/$name.files" || different="$different $name"

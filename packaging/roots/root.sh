@@ -81,13 +81,13 @@ root_remove() {
     rm -rf "${1:?}" "$1.suite"
 }
 
-# What follows has its own mounts, process numbers, host name and queues; they end with it.
+# What follows has its own mounts, process numbers, host name and queues; they end with it, and it with this shell.
 # $1: more namespaces; $2: root; then the command. The shell stays the first process, which the kernel treats differently.
 root_enter() {
     net=$1
     shift
     # shellcheck disable=SC2086
-    unshare --mount --pid --uts --ipc $net --fork --kill-child --propagation private sh -c '
+    setpriv --pdeathsig KILL unshare --mount --pid --uts --ipc $net --fork --kill-child --propagation private sh -c '
         root=$1
         shift
         mount -t proc proc "$root/proc"

@@ -49,6 +49,8 @@ root_with() {
     root_apt "$root" install $(printf '%s\n' $packages | grep -v dbgsym) "$@"
 }
 
+running=
+trap '[ -z "$running" ] || kill "$running"; exit 1' INT TERM HUP
 passed=0
 failed=0
 for suite in $suites; do
@@ -58,8 +60,11 @@ for suite in $suites; do
         log=$root_store/$suite/$part.log
         # In a process of its own, which ends with the first command that fails: not after `||`, where none does.
         set +e
-        (set -eu; "part_$part" "$suite") >"$log" 2>&1 9>&-
+        (set -eu; "part_$part" "$suite") >"$log" 2>&1 9>&- &
+        running=$!
+        wait $running
         code=$?
+        running=
         set -e
         seconds=$(($(date +%s) - began))
         if [ $code = 0 ]; then

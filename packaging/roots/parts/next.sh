@@ -1,5 +1,5 @@
 # Packages of the next two releases, from the tree that `build` has left: only the number is another, and in the later
-# one that of the layout, too.
+# one that of the layout, too. They are compiled quickly: what is tested is how they replace each other.
 
 # $1: suite, $2: directory, then version and layout
 release() {
@@ -10,7 +10,8 @@ release() {
         cd /build/fcgipm-$version
         perl ../set_version.pl $*
         dh_clean -Xvendor/
-        dpkg-buildpackage -b -nc -us -uc"
+        export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+        DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -b -nc -us -uc"
 }
 
 part_next() {
