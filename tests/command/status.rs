@@ -159,6 +159,27 @@ fn a_worker_with_an_invalid_page_is_shown_without_details() {
 }
 
 #[test]
+fn a_manager_of_a_release_with_another_layout_is_refused() {
+    let (pool, _socket, address) = Pool::on_unix(1);
+    let maps = fs::read_to_string(format!("/proc/{}/maps", pool.pid())).unwrap();
+    let line = maps.lines().find(|line| line.contains("fcgipm-scoreboard"));
+    let (start, _) = line.unwrap().split_once('-').unwrap();
+    let memory = File::options()
+        .write(true)
+        .open(format!("/proc/{}/mem", pool.pid()))
+        .unwrap();
+    // The version follows the number that marks a scoreboard.
+    let version = u64::from_str_radix(start, 16).unwrap() + 8;
+    memory.write_all_at(&99_u32.to_ne_bytes(), version).unwrap();
+    let reason = format!(
+        "process {}: the scoreboard has layout 99, this command knows ",
+        pool.pid()
+    );
+    assert_refused(&[&pool.pid_file()], &reason);
+    assert_refused(&[&address], &reason);
+}
+
+#[test]
 fn control_characters_of_a_uri_are_not_printed() {
     let (pool, _socket, address) = Pool::on_unix(1);
     let client = UnixStream::connect(&address).unwrap();

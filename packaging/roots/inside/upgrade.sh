@@ -30,11 +30,20 @@ for pool in $pools; do
     eventually test -S "$pool.sock"
 done
 
-# What a worker has mapped. $1: pool, $2: pattern of the file
+# All workers have mapped this file, soon: one may exit meanwhile. $1: pool, $2: pattern of the file
 workers_map() {
-    for worker in $(fcgipm status --json "$PWD/$1.sock" | sed -n 's/^ *"pid": \([0-9]*\),$/\1/p'); do
-        grep -q "$2" "/proc/$worker/maps" || return 1
+    for _ in $(seq 50); do
+        missing=
+        for worker in $(fcgipm status "$PWD/$1.sock" | sed -n 's/^\([0-9][0-9]*\) .*/\1/p'); do
+            grep -q "$2" "/proc/$worker/maps" 2>/dev/null || missing="$missing $worker"
+        done
+        [ "$missing" ] || return 0
+        sleep 0.1
     done
+    for worker in $missing; do
+        grep libfcgi "/proc/$worker/maps" >&2 || true
+    done
+    return 1
 }
 workers_map run "libfcgipm.so.${old%-*}$" || failed "the workers do not run on libfcgipm.so.${old%-*}"
 

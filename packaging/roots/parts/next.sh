@@ -19,8 +19,8 @@ part_next() {
     ROOT_SHARE=$root_store
     export ROOT_SHARE
     [ -d "$builder/build/fcgipm-$version/target" ] || part_build "$1"
-    release "$1" next "$next_version"
+    release "$1" debs.next "$next_version"
     # The layout differs in the last suite only: it is the same code.
     [ "$1" = "${suites##* }" ] || return 0
-    release "$1" later "$later_version" 99
+    release "$1" debs.later "$later_version" 99
 }

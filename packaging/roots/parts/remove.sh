@@ -24,9 +24,9 @@ part_remove() {
     root_apt "$root" install $(files "$1" debs)
     # shellcheck disable=SC2086
     root_run "$root" dpkg --verify $names
-    if [ -d "$root_store/$1/next" ]; then
+    if [ -d "$root_store/$1/debs.next" ]; then
         # shellcheck disable=SC2046
-        root_apt "$root" install $(files "$1" next)
+        root_apt "$root" install $(files "$1" debs.next)
         # shellcheck disable=SC2046
         root_apt "$root" --allow-downgrades install $(files "$1" debs)
     fi

@@ -25,8 +25,8 @@ enum Missed {
     NoPermission,
     /// It has no scoreboard.
     NoManager,
-    /// Its scoreboard cannot be read.
-    Unreadable(ViewError),
+    /// Its scoreboard cannot be read: the reason, and its sockets.
+    Unreadable(ViewError, Vec<u64>),
 }
 
 /// Finds the manager that the target names.
@@ -63,7 +63,7 @@ fn explain(pid: i32, missed: &Missed) -> String {
             }
             None => foreign(pid),
         },
-        Missed::Unreadable(error) => format!("process {pid}: {error}"),
+        Missed::Unreadable(error, _) => format!("process {pid}: {error}"),
     }
 }
 
@@ -72,6 +72,7 @@ fn explain(pid: i32, missed: &Missed) -> String {
 fn holder(inodes: &[u64]) -> Result<Found, String> {
     let mut found: Vec<Found> = Vec::new();
     let mut hidden = 0;
+    let mut unreadable = None;
     for entry in fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))? {
         let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
@@ -84,7 +85,13 @@ fn holder(inodes: &[u64]) -> Result<Found, String> {
                 }
             }
             Err(Missed::NoPermission) => hidden += 1,
-            Err(Missed::NoProcess | Missed::NoManager | Missed::Unreadable(_)) => {}
+            // Of another release.
+            Err(Missed::Unreadable(error, sockets)) => {
+                if sockets.iter().any(|inode| inodes.contains(inode)) {
+                    unreadable = Some(format!("process {pid}: {error}"));
+                }
+            }
+            Err(Missed::NoProcess | Missed::NoManager) => {}
         }
     }
     // A worker has the descriptors of the manager for a moment after its fork.
@@ -103,6 +110,7 @@ fn holder(inodes: &[u64]) -> Result<Found, String> {
             "several managers listen on it: use one of the pids {}",
             pids.join(", ")
         )),
+        (None, _) if unreadable.is_some() => Err(unreadable.unwrap_or_default()),
         (None, _) if hidden > 0 => Err(format!(
             "no fcgipm manager found that listens on it; {hidden} processes of other users could not \
              be inspected: permission denied"
@@ -147,7 +155,7 @@ fn look_into(pid: i32) -> Result<Found, Missed> {
             ViewError::System("open", errno) => missed(std::io::Error::from_raw_os_error(errno)),
             // A memfd of that name that is not a scoreboard.
             ViewError::Foreign => Missed::NoManager,
-            other => Missed::Unreadable(other),
+            other => Missed::Unreadable(other, sockets.clone()),
         });
         let sure = view.as_ref().is_ok_and(|view| view.pool().manager == pid);
         if sure || outcome.is_err() {
