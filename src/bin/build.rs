@@ -9,9 +9,10 @@ fn main() {
     let setting = |name: &str| env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     let root = Path::new(&setting("CARGO_MANIFEST_DIR")).join("../..");
     let version = setting("CARGO_PKG_VERSION");
+    // Not FCGIPM_...: cargo sets it for the tests, too, and the programs that they start would take it for an option.
     match commit(&root) {
-        Some(commit) => println!("cargo:rustc-env=FCGIPM_VERSION={version} (commit {commit})"),
-        None => println!("cargo:rustc-env=FCGIPM_VERSION={version}"),
+        Some(commit) => println!("cargo:rustc-env=VERSION_SHOWN={version} (commit {commit})"),
+        None => println!("cargo:rustc-env=VERSION_SHOWN={version}"),
     }
     println!("cargo:rerun-if-changed=build.rs");
     let moves = ["HEAD", "logs/HEAD"].map(|name| git(&root, &["rev-parse", "--git-path", name]));

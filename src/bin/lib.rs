@@ -22,7 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 /// Tools for FastCGI applications.
 #[derive(Parser)]
-#[command(name = "fcgipm", version = env!("FCGIPM_VERSION"), about, disable_help_subcommand = true)]
+#[command(name = "fcgipm", version = env!("VERSION_SHOWN"), about, disable_help_subcommand = true)]
 struct Command {
     #[command(subcommand)]
     tool: Tool,
