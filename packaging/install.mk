@@ -29,7 +29,7 @@ ifeq ($(filter ../lib ../lib64,$(DROPIN_BESIDE)),)
 export FCGIPM_DROPIN_PLACE := $(DROPIN_BESIDE)/fcgipm/libfcgi.so.0
 endif
 
-PARTS := lib dev command man doc perl
+INSTALL_PARTS := lib dev command man doc perl
 
 INSTALL = VERSION='$(VERSION)' RELEASE='$(RELEASE)' DROPIN='$(DROPIN)' LIBFCGI_VERSION='$(LIBFCGI_VERSION)' DESTDIR='$(DESTDIR)' \
   PREFIX='$(PREFIX)' EXEC_PREFIX='$(EXEC_PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
@@ -39,14 +39,14 @@ INSTALL = VERSION='$(VERSION)' RELEASE='$(RELEASE)' DROPIN='$(DROPIN)' LIBFCGI_V
   PERL_PREFIX='$(PERL_PREFIX)' \
   DROPIN_BESIDE='$(DROPIN_BESIDE)' packaging/install/install.sh
 
-.PHONY: install uninstall $(PARTS:%=install-%)
+.PHONY: install uninstall $(INSTALL_PARTS:%=install-%)
 
 install: ## everything that `make build` built, into PREFIX=/usr/local (DESTDIR=, LIBDIR= ...: packaging/install.mk)
-	@$(INSTALL) install $(PARTS)
+	@$(INSTALL) install $(INSTALL_PARTS)
 
 uninstall: ## remove what `make install` with the same variables installed
-	@$(INSTALL) remove $(PARTS)
+	@$(INSTALL) remove $(INSTALL_PARTS)
 
 # One part: lib, dev, command, man, doc or perl.
-$(PARTS:%=install-%): install-%:
+$(INSTALL_PARTS:%=install-%): install-%:
 	@$(INSTALL) install $*
