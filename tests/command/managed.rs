@@ -1,18 +1,17 @@
 //! The C example under a real manager.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::process::LIMIT;
+use crate::process::{LIMIT, line_with, lines_of};
 
 /// The C example under its manager. It is killed with the test, together with its workers.
 pub(crate) struct Pool {
@@ -50,15 +49,7 @@ impl Pool {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (sender, lines) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = lines_of(child.stderr.take());
         let mut pool = Self {
             folder,
             child,
@@ -83,14 +74,7 @@ impl Pool {
     }
 
     pub(crate) fn line(&self, text: &str) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(LIMIT) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no line with '{text}' ({error}); the lines are {seen:#?}"),
-            }
-        }
+        line_with(&self.lines, text)
     }
 
     /// Waits for the next worker that is ready, and returns its pid.

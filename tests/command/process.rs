@@ -1,13 +1,41 @@
 //! The command as a process.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 /// The maximum time to wait for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The lines of a process's standard error, as they arrive.
+pub(crate) fn lines_of(stderr: Option<ChildStderr>) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let lines = stderr
+            .into_iter()
+            .flat_map(|stderr| BufReader::new(stderr).lines());
+        for line in lines.map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Waits for the next line that contains `text`.
+pub(crate) fn line_with(lines: &Receiver<String>, text: &str) -> String {
+    let mut seen = Vec::new();
+    loop {
+        match lines.recv_timeout(LIMIT) {
+            Ok(line) if line.contains(text) => return line,
+            Ok(line) => seen.push(line),
+            Err(error) => panic!("no line with '{text}' ({error}); the lines are {seen:#?}"),
+        }
+    }
+}
 
 /// A running gateway, which is killed with the test.
 pub(crate) struct Gateway {
@@ -39,16 +67,7 @@ impl Gateway {
         let rest = line.strip_prefix("fcgipm gateway: http://").unwrap();
         let (http, to) = rest.split_once("/ -> ").unwrap();
         assert_eq!(to.trim_end(), address);
-        let (sender, errors) = channel();
-        let stderr = child.stderr.take().map(BufReader::new);
-        thread::spawn(move || {
-            let lines = stderr.into_iter().flat_map(BufRead::lines);
-            for line in lines.map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let errors = lines_of(child.stderr.take());
         Self {
             http: http.to_owned(),
             child,
@@ -58,14 +77,7 @@ impl Gateway {
 
     /// Waits for a line on standard error that contains `text`.
     pub(crate) fn error_line(&self, text: &str) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.errors.recv_timeout(LIMIT) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no line with '{text}' ({error}); the lines are {seen:?}"),
-            }
-        }
+        line_with(&self.errors, text)
     }
 
     pub(crate) fn terminate(&self) {

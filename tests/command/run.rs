@@ -12,19 +12,18 @@ mod usage;
 mod with_library;
 mod without_library;
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use std::{fs, thread};
 
 use tempfile::TempDir;
 
-use crate::process::{LIMIT, fcgipm};
+use crate::process::{LIMIT, fcgipm, lines_of};
 
 /// A running `fcgipm run`. It is killed with the test, together with all that it has started.
 pub(crate) struct Run {
@@ -100,15 +99,7 @@ impl Run {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (sender, lines) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = lines_of(child.stderr.take());
         Self {
             folder,
             child,
