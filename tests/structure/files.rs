@@ -66,16 +66,7 @@ fn names_of_modules_say_what_they_are_for() {
 
 #[test]
 fn no_file_is_too_long_to_read() {
-    let folders = [
-        "src",
-        "tests",
-        "benches",
-        "bindings",
-        "fuzz",
-        "include",
-        "packaging",
-    ];
-    let paths = source::files(&folders, is_limited);
+    let paths = source::files(&source::FOLDERS, is_limited);
     let long = paths
         .iter()
         .filter_map(|path| too_long(path, &source::text(path)));

@@ -127,6 +127,17 @@ pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// The folders with code, and with its comments.
+pub(crate) const FOLDERS: [&str; 7] = [
+    "src",
+    "tests",
+    "benches",
+    "bindings",
+    "fuzz",
+    "include",
+    "packaging",
+];
+
 /// The files below some folders that `wanted` picks, from the root of the repository, in order.
 pub(crate) fn files(folders: &[&str], wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut pending: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();

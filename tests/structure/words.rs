@@ -9,16 +9,9 @@ use regex::{Regex, RegexBuilder};
 use super::allowed::{self, Finding};
 use super::source;
 
-/// The folders and files with texts.
-const PLACES: [&str; 13] = [
-    "src",
-    "tests",
-    "benches",
-    "bindings",
-    "fuzz",
-    "include",
+/// Texts beside the [folders with code](source::FOLDERS).
+const TEXTS: [&str; 6] = [
     "docs",
-    "packaging",
     ".ci",
     "README.md",
     "CHANGELOG.md",
@@ -176,7 +169,10 @@ fn is_text(path: &str) -> bool {
 fn words_are_standard_terms() {
     let list = list(&source::text("tests/structure/words.txt"));
     let mut findings = Vec::new();
-    for path in source::files(&[&PLACES[..], &FILES[..]].concat(), is_text) {
+    for path in source::files(
+        &[&source::FOLDERS[..], &TEXTS[..], &FILES[..]].concat(),
+        is_text,
+    ) {
         findings.extend(old_words(&list, &path, &source::text(&path)));
     }
     allowed::check("words", &findings);
