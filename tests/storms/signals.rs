@@ -16,6 +16,7 @@ use super::peer::records::ID;
 use super::random::Chance;
 
 const SIZE: usize = 1 << 20;
+const BURST: usize = 20;
 const SIGNALS: [Signal; 4] = [
     Signal::SIGCHLD,
     Signal::SIGALRM,
@@ -26,7 +27,8 @@ const SIGNALS: [Signal; 4] = [
 /// The rate of signals.
 #[derive(Clone, Copy, Debug)]
 enum Rate {
-    /// As fast as possible.
+    /// As fast as possible, in bursts. Without a pause, a worker whose handler takes longer than the
+    /// sending of a signal would never leave its handlers.
     Full,
     /// This number of each signal in each round. Perl aborts at 120 pending signals, and it handles
     /// none within a call of the library.
@@ -65,6 +67,20 @@ fn send_signals(workers: &[i32]) -> u64 {
     (SIGNALS.len() * workers.len()) as u64
 }
 
+/// Waits until each worker has handled the signals that were sent, or ignores them.
+fn wait_until_handled(workers: &[i32]) {
+    let mask = SIGNALS.iter().fold(0, |m, s| m | 1_u64 << (*s as i32 - 1));
+    let is_pending = |pid: &i32| {
+        // A dead worker has none.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let pending = status.lines().find_map(|l| l.strip_prefix("ShdPnd:"));
+        pending.is_some_and(|p| u64::from_str_radix(p.trim(), 16).unwrap() & mask != 0)
+    };
+    while workers.iter().any(is_pending) {
+        std::thread::yield_now();
+    }
+}
+
 fn storm(what: &str, pool: Pool, rounds: usize, rate: Rate) {
     let mut chance = Chance::new(what);
     let stop = AtomicBool::new(false);
@@ -78,7 +94,8 @@ fn storm(what: &str, pool: Pool, rounds: usize, rate: Rate) {
                 Rate::Full => {
                     drop(rounds_of);
                     while !stop.load(Ordering::Relaxed) {
-                        sent += send_signals(workers);
+                        sent += (0..BURST).map(|_| send_signals(workers)).sum::<u64>();
+                        wait_until_handled(workers);
                     }
                 }
                 Rate::Each(count) => {
