@@ -7,28 +7,27 @@ use nix::sys::signal::Signal;
 use super::peer::pool::{Pool, call, command};
 use super::peer::program::{Program, TRANSPORTS};
 
-/// Refuses these system calls, or kills the process that makes them.
-fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], action: u32) {
+pub(super) const fn statement(code: u32, jump_true: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt: jump_true,
+        jf: (jump_true == 0 && code & 7 == libc::BPF_JMP) as u8,
+        k,
+    }
+}
+
+pub(super) const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+pub(super) const IS_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+pub(super) const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+/// Runs a command under a filter.
+pub(super) fn install(command: &mut std::process::Command, mut program: Vec<libc::sock_filter>) {
     let filter = move || {
-        let statement = |code: u32, jump_true, k| libc::sock_filter {
-            code: code as u16,
-            jt: jump_true,
-            jf: u8::from(jump_true == 0 && code & 7 == libc::BPF_JMP),
-            k,
-        };
-        let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
-        for number in calls {
-            let is_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-            program.push(statement(is_equal, 0, *number as u32));
-            program.push(statement(libc::BPF_RET | libc::BPF_K, 0, action));
-        }
-        let allow = libc::SECCOMP_RET_ALLOW;
-        program.push(statement(libc::BPF_RET | libc::BPF_K, 0, allow));
         let program = libc::sock_fprog {
             len: program.len() as u16,
             filter: program.as_mut_ptr(),
         };
-        // SAFETY: the program is a live local of the stated length.
+        // SAFETY: the program is live, and has the stated length.
         let result = unsafe {
             libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
                 | libc::prctl(
@@ -43,9 +42,19 @@ fn forbid(command: &mut std::process::Command, calls: &'static [libc::c_long], a
             Err(std::io::Error::last_os_error())
         }
     };
-    // SAFETY: it makes system calls, and allocates in a child whose parent holds no lock of the
-    // allocator.
+    // SAFETY: it only makes system calls.
     unsafe { command.pre_exec(filter) };
+}
+
+/// Refuses these system calls, or kills the process that makes them.
+fn forbid(command: &mut std::process::Command, calls: &[libc::c_long], action: u32) {
+    let mut program = vec![statement(LOAD, 0, 0)];
+    for number in calls {
+        program.push(statement(IS_EQUAL, 0, *number as u32));
+        program.push(statement(RETURN, 0, action));
+    }
+    program.push(statement(RETURN, 0, libc::SECCOMP_RET_ALLOW));
+    install(command, program);
 }
 
 /// A worker is killed for its request, and a reload follows.

@@ -38,6 +38,7 @@ mod stop;
 mod stop_queue;
 mod threads;
 mod turn_order;
+mod uncounted_queue;
 mod voluntary_exits;
 
 use std::sync::Arc;

@@ -10,7 +10,10 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::peer::connection::{Address, Connection, LIMIT};
-use super::peer::program::{Program, TRANSPORTS, compiled, ended_within, readable_within, unused};
+use super::peer::program::{
+    Program, TRANSPORTS, Transport, compiled, ended_within, readable_within, unused,
+    without_privileges,
+};
 use super::peer::records::{END, ID, STDIN, STDOUT, record, request};
 use super::{Pool, answered, ask_keep_alive, call};
 
@@ -171,11 +174,20 @@ fn stop_under_load(
     stop: impl Fn(&Pool),
     ask: fn(&Address, &Tally) -> Result<(), String>,
 ) {
+    stop_under_load_as(|_| {}, rounds, stop, ask);
+}
+
+fn stop_under_load_as(
+    change: fn(&mut Command),
+    rounds: usize,
+    stop: impl Fn(&Pool),
+    ask: fn(&Address, &Tally) -> Result<(), String>,
+) {
     for transport in TRANSPORTS {
         let tally = Arc::new(Tally::default());
         for round in 0..rounds {
             let address = unused(transport);
-            let mut pool = Pool::start_opening(&address, 2, &[]);
+            let mut pool = Pool::start_opening_as(change, &address, 2, &[]);
             let begun = tally.answered.load(Ordering::Relaxed);
             let clients: Vec<_> = (0..8)
                 .map(|_| {
@@ -213,6 +225,35 @@ fn a_stop_under_load_answers_every_client_that_could_connect() {
 #[test]
 fn a_stop_under_load_on_keep_alive_connections_loses_no_accepted_request() {
     stop_under_load(6, term, ask_until_ended);
+}
+
+/// Root may attach a filter to a TCP socket, and others may not.
+#[test]
+fn a_stop_without_privileges_answers_every_client_that_could_connect() {
+    stop_under_load_as(without_privileges, 6, term, ask_until_closed);
+    stop_under_load_as(without_privileges, 6, term, ask_until_ended);
+}
+
+#[test]
+fn connections_in_the_queue_are_answered_and_new_ones_ignored_without_privileges() {
+    let address = unused(Transport::Tcp);
+    let mut pool = Pool::start_opening_as(without_privileges, &address, 1, &[]);
+    let mut paused = pool.paused(false);
+    let gate = pool.gate();
+    let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
+    let ask = |connection: &mut Connection| connection.send(&call("/").bytes());
+    waiting[..WAITING / 2].iter_mut().for_each(ask);
+    pool.program.signal(Signal::SIGTERM);
+    pool.program.line("stopping 1 worker");
+    assert!(address.is_closed());
+    waiting[WAITING / 2..].iter_mut().for_each(ask);
+    drop(gate);
+    assert!(paused.response().text().contains("waited"));
+    for connection in &mut waiting {
+        answered(connection).unwrap();
+    }
+    assert_eq!(pool.program.count("connections continue to arrive"), 0);
+    pool.assert_stopped();
 }
 
 /// As from a service manager or a terminal.

@@ -76,12 +76,23 @@ impl Pool {
         workers: usize,
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::start_opening_as(|_| {}, address, workers, environment)
+    }
+
+    /// The same, with a command that is changed before it starts.
+    pub(crate) fn start_opening_as(
+        change: impl FnOnce(&mut Command),
+        address: &Address,
+        workers: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let (plain, gate) = command(workers, environment);
         let mut command = Command::new(plain.get_program());
         command.arg(address.text());
         for (name, value) in plain.get_envs() {
             command.env(name, value.unwrap());
         }
+        change(&mut command);
         let program = Program::start_opening(command, address.clone());
         Self::ready(program, gate, workers)
     }

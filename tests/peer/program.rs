@@ -69,6 +69,23 @@ pub(crate) fn listen(transport: Transport) -> (OwnedFd, Address) {
     }
 }
 
+/// Runs a command without any capability, as an ordinary user does. The user stays, so that the
+/// command reaches its files.
+pub(crate) fn without_privileges(command: &mut Command) {
+    let drop_all = || {
+        for capability in 0..64 {
+            // SAFETY: no pointers.
+            let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+            if result < 0 && nix::errno::Errno::last() != nix::errno::Errno::EINVAL {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: it only makes system calls.
+    unsafe { command.pre_exec(drop_all) };
+}
+
 /// An address on which no process listens.
 pub(crate) fn unused(transport: Transport) -> Address {
     match transport {

@@ -60,7 +60,7 @@ use crate::sys::socket::listen;
 use crate::worker::{self, AcceptCounter, LoopStatus, ManagerLink, Retirement};
 
 /// Which connections a loop still takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Mode {
     /// All that come.
     Serving,

@@ -12,7 +12,7 @@ use super::handover;
 use super::idle_set::{IdleSet, WaitOutcome};
 use super::{Acceptor, Mode};
 use crate::error::{Code, Error, Result};
-use crate::server::connection::{Idle, Incoming, Parked, WhenQuiet};
+use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
 use crate::sys::fd::io::{self, Direction};
 use crate::sys::fd::poll;
 use crate::sys::log::{self, Level};
@@ -148,16 +148,30 @@ impl Acceptor {
     /// one. What its peer has sent, or begun to send, is answered.
     fn drain(&mut self, manager: Option<&ManagerLink>, status: &LoopStatus) -> Option<Incoming> {
         if let Some(incoming) = self.accept_waiting(manager, status) {
+            self.make_usable(&incoming.connection);
             return Some(incoming);
         }
         let parked = self.idle.as_mut().and_then(IdleSet::take_oldest);
         let mut incoming = match (parked, manager) {
-            (Some(parked), _) => last_of(parked),
-            (None, Some(manager)) => self.receive_handed_over(manager, status)?,
+            (Some(parked), _) => {
+                self.make_usable(&parked.connection);
+                last_of(parked)
+            }
+            (None, Some(manager)) => {
+                let received = self.receive_handed_over(manager, status)?;
+                self.make_usable(&received.connection);
+                received
+            }
             (None, None) => return None,
         };
         incoming.when_quiet = WhenQuiet::LAST;
         Some(incoming)
+    }
+
+    fn make_usable(&self, connection: &Connection) {
+        if let Mode::Draining(drain) = &self.mode {
+            drain.make_usable(connection.as_fd());
+        }
     }
 
     /// Takes the next connection from the listen queue, if one may still be accepted.
@@ -166,7 +180,8 @@ impl Acceptor {
         manager: Option<&ManagerLink>,
         status: &LoopStatus,
     ) -> Option<Incoming> {
-        let mut drain = match self.mode {
+        // The mode is set again below.
+        let mut drain = match std::mem::replace(&mut self.mode, Mode::HandingOver) {
             Mode::Draining(drain) => drain,
             Mode::Serving | Mode::HandingOver => Drain::begin(self.listener, manager),
         };
@@ -193,7 +208,7 @@ impl Acceptor {
                         Level::Warning,
                         &format!("accept, while retiring: {}", errno.desc()),
                     );
-                    drain = Drain::OVER;
+                    drain = Drain::over();
                 }
             }
         }

@@ -9,6 +9,7 @@
 //! - tcp(7): a socket filter drops SYN segments. Handshakes that have begun complete, and
 //!   connections that inherit the filter never get such a segment. A new client retries after a
 //!   second. Then it is refused, or finds a successor.
+//! - tcp(7), where the kernel requires CAP_NET_ADMIN for that filter: [`hop_limit`] drops them.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use nix::sys::socket::{
 use crate::sys::fd::io;
 use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::fd::poll::readable_within;
-use crate::sys::socket::listen;
+use crate::sys::socket::{hop_limit, listen};
 
 const fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
     libc::sock_filter {
@@ -45,6 +46,10 @@ pub(crate) fn stop(listener: ListenFd<'_>) -> nix::Result<()> {
     if listen::is_unix(listener)? {
         return shutdown(listener.as_raw_fd(), Shutdown::Read);
     }
+    attach_filter(listener).or_else(|errno| hop_limit::demand(listener).map_err(|_| errno))
+}
+
+fn attach_filter(listener: ListenFd<'_>) -> nix::Result<()> {
     let program = libc::sock_fprog {
         len: WITHOUT_SYN.len() as libc::c_ushort,
         filter: WITHOUT_SYN.as_ptr().cast_mut(),
@@ -62,13 +67,28 @@ pub(crate) fn stop(listener: ListenFd<'_>) -> nix::Result<()> {
     .map(drop)
 }
 
+/// How arrivals at a socket were stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Connections that are accepted afterwards are as usual.
+    Cleanly,
+    /// They need [`hop_limit::lift`].
+    ByHopLimit,
+}
+
 /// Whether [`stop`] was called on the socket, by any process.
-pub(crate) fn are_stopped(listener: ListenFd<'_>) -> bool {
+pub(crate) fn stopped(listener: ListenFd<'_>) -> Option<Stopped> {
     match listen::is_unix(listener) {
-        Ok(true) => io::input_has_ended(listener.source()),
-        Ok(false) => has_filter(listener),
-        Err(_) => false,
+        Ok(true) if io::input_has_ended(listener.source()) => Some(Stopped::Cleanly),
+        Ok(false) if has_filter(listener) => Some(Stopped::Cleanly),
+        Ok(false) if hop_limit::is_demanded(listener) => Some(Stopped::ByHopLimit),
+        Ok(_) | Err(_) => None,
     }
+}
+
+/// See [`stopped`].
+pub(crate) fn are_stopped(listener: ListenFd<'_>) -> bool {
+    stopped(listener).is_some()
 }
 
 fn has_filter(listener: ListenFd<'_>) -> bool {

@@ -2,6 +2,8 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod holder;
+pub(crate) mod hop_limit;
 pub(crate) mod listen;
 pub(crate) mod listeners;
+pub(crate) mod queue_marker;
 pub(crate) mod socket_file;
