@@ -145,11 +145,13 @@ fn a_graceful_stop_closes_the_listener_then_empties_the_queue_then_closes_idle_c
                 "close",
                 "recvfrom",
             ],
+            // Two properties of the socket would show that arrivals were stopped.
             Transport::Tcp => &[
                 "recvfrom",
                 "getppid",
                 "fcntl",
                 "getsockname",
+                "getsockopt",
                 "getsockopt",
                 "getsockname",
                 "getsockopt",
