@@ -26,7 +26,8 @@ pub const FCGIPM_AUTHORIZER: i32 = 2;
 pub const FCGIPM_FILTER: i32 = 3;
 
 /// Makes a request loop on a listening socket. The socket still belongs to the caller and must stay
-/// open.
+/// open. If listen_fd is 0 and descriptor 0 is not a listening socket, the loop uses the first
+/// listening socket that a service manager has passed to the process (LISTEN_FDS), if there is one.
 ///
 /// flags is 0, or a combination of FCGIPM_FAIL_ACCEPT_ON_INTR and FCGIPM_RETURN_ON_SIGNAL. options
 /// may be NULL and is not needed after the call. The options params_timeout, body_timeout,

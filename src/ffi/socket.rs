@@ -16,15 +16,21 @@ use crate::server::listen;
 ///   "/path", "unix:/path"            a unix socket file
 ///   "@name"                          an abstract unix socket, unix(7)
 ///   "fd:N"                           the inherited descriptor N, which must be listening
+///   "fd:NAME"                        the socket that a service manager has passed by this name
 ///
 /// As with FCGI, any other text without a colon is the path of a socket file, unless it is a
 /// number.
 ///
+/// If a service manager has passed a listening socket with this address to the process, as systemd
+/// does for a socket unit (LISTEN_FDS, LISTEN_PID, sd_listen_fds(3)), that socket is returned, and
+/// nothing is opened. ":9005" means any of the passed sockets with this port.
+///
 /// backlog is the length of the listen queue; 0 means 100. The kernel limits it to
 /// net.core.somaxconn.
 ///
-/// options may be NULL. The options listen_mode, listen_owner, listen_group and listen_replace
-/// apply; the environment overrides them, even if options is NULL. A socket file never has more
+/// options may be NULL. The options listen, listen_mode, listen_owner, listen_group and
+/// listen_replace apply; the environment overrides them, even if options is NULL. The option listen
+/// replaces the address. A socket file never has more
 /// permissions than they allow, and the umask of the process is not changed. A socket file that no
 /// process listens on is replaced.
 ///
@@ -33,10 +39,11 @@ use crate::server::listen;
 /// has replaced it. Without a manager, the same happens when the only process that has the socket
 /// retires. An inherited descriptor is not stopped.
 ///
-/// Returns a descriptor above 2 with close-on-exec set, which the caller owns; for "fd:N", it is N
-/// itself. FCGIPM_EADDRESS, FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE,
-/// FCGIPM_EDESCRIPTORS, FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread.
-/// Children inherit the descriptor, so that workers can accept on it.
+/// Returns a descriptor above 2 with close-on-exec set, which the caller owns. For "fd:N" it is N
+/// itself; for a socket that a service manager has passed, it is that descriptor. FCGIPM_EADDRESS,
+/// FCGIPM_EINUSE, FCGIPM_ELISTENER, FCGIPM_EOPTION, FCGIPM_EVALUE, FCGIPM_EDESCRIPTORS,
+/// FCGIPM_ESYSTEM with errno, FCGIPM_EARGUMENT, FCGIPM_EHANDLE. Any thread. Children inherit the
+/// descriptor, so that workers can accept on it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcgipm_socket_open(
     address: *const c_char,
@@ -61,10 +68,14 @@ pub extern "C" fn fcgipm_socket_close(fd: i32) -> i32 {
 }
 
 /// Checks whether a descriptor is a listening socket. With fd 0, this tells a program whether a
-/// FastCGI web server started it (FastCGI 1.0, section 2.2).
+/// FastCGI web server started it (FastCGI 1.0, section 2.2), or a service manager that has passed a
+/// socket: then fcgipm_request_new() with listen_fd 0 uses the first of these sockets.
 ///
 /// Returns 1 or 0. Any thread, also after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_socket_is_listening(fd: i32) -> i32 {
-    enter(|| Ok(i32::from(listen::check_listening(fd).is_ok())))
+    enter(|| {
+        let fd = listen::program_socket(fd);
+        Ok(i32::from(listen::check_listening(fd).is_ok()))
+    })
 }

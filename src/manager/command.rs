@@ -5,8 +5,9 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::error::{Code, Error, Result};
 use crate::manager::identity::Identity;
-use crate::options::{Options, WORKER_VARIABLE};
+use crate::options::{Opt, Options, WORKER_VARIABLE, variable};
 use crate::sys::process::executable;
+use crate::sys::service;
 
 /// The exit statuses of shells for a program that was not found, or could not be executed.
 const NOT_FOUND: u8 = 127;
@@ -36,8 +37,7 @@ impl Program {
         }
         let environment = environment
             .into_iter()
-            // It would name the descriptors of another worker.
-            .filter(|(name, _)| name != WORKER_VARIABLE)
+            .filter(|(name, _)| !is_private(name))
             .map(|(mut variable, value)| {
                 variable.push("=");
                 variable.push(value);
@@ -99,6 +99,13 @@ impl Program {
     pub(super) const fn listener(&self) -> i32 {
         self.listener
     }
+}
+
+/// Whether a variable is meant for the process of the manager: it names descriptors of another
+/// process, its service manager, or the address that it has opened.
+fn is_private(name: &OsStr) -> bool {
+    let name = name.to_str().unwrap_or_default();
+    name == WORKER_VARIABLE || name == variable(Opt::Listen) || service::VARIABLES.contains(&name)
 }
 
 fn c_string(text: &OsStr) -> Result<CString> {

@@ -12,6 +12,7 @@ use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
 use crate::pool::Sizing;
 use crate::sys::fd::pipe;
 use crate::sys::process::{self, adopted, filtered, title};
+use crate::sys::service::sockets;
 use crate::sys::signal::handlers::Signals;
 use crate::sys::socket::listeners;
 use crate::worker::{self, Scoreboard};
@@ -24,6 +25,8 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
         ));
     }
     check_threads()?;
+    // Workers inherit the sockets, but the variables do not name them.
+    sockets::passed().map(drop)?;
     // Before any other use of these calls.
     let refused = filtered::probe();
     let (descriptors, shortage) = Descriptors::reserve(settings)?;

@@ -9,5 +9,6 @@ pub(crate) mod kernel;
 pub mod log;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
+pub(crate) mod service;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -5,6 +5,7 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod activation;
 mod busy_warning;
 mod cost;
 mod deadlines;

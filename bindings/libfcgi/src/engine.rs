@@ -332,7 +332,7 @@ pub(crate) fn adopt_idle(core: &mut server::Request) {
     let listener = core.listener();
     if let Some(mut idle_engines) = idle_engines() {
         for engine in &mut idle_engines.0 {
-            if engine.purpose.listener == listener && engine.core.is_of_this_process() {
+            if engine.core.listener() == listener && engine.core.is_of_this_process() {
                 core.adopt(&mut engine.core);
             }
         }

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use fcgipm::server::listen;
 use fcgipm::worker;
 
 use crate::preloaded;
@@ -13,6 +14,8 @@ use crate::settings::warn;
 /// not be taken for one that will accept.
 pub(crate) fn set_up() {
     preloaded::before_adoption();
+    // Children of a program that forks later are not those that the variables name.
+    listen::note_passed();
     if let Err(error) = worker::adopt() {
         warn(&format!(
             "continues without its manager: {}",

@@ -130,7 +130,9 @@ C<make build> and C<make install> in the source tree install the library and the
 
 Opens a listening socket and returns its descriptor, or -1 with C<$!> set. Addresses are C<:9005>
 (all interfaces), C<127.0.0.1:9005>, C<host:9005>, C<[::1]:9005>, C</path> or C<unix:/path>,
-C<@name> (abstract), and C<fd:N>.
+C<@name> (abstract), C<fd:N>, and C<fd:NAME> for a socket that systemd has passed by this name. If
+systemd has passed a socket with this address, it is returned. The environment variable
+C<FCGIPM_LISTEN> replaces the address.
 
 When the process manager stops, no new connection reaches the socket. Connections that wait in its
 listen queue are still answered, and the socket file is removed.

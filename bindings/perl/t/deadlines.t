@@ -52,7 +52,7 @@ my %DOING = (
         like($client{$doing}->call({ asked('') })->{stdout}, qr/worker $worker served $/, 'the same worker continues');
     }
     is($daemon->stop, 0, 'TERM stops it with status 0');
-    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'no worker was killed');
+    unlike($daemon->log, qr/killing|killed by|exited with status [1-9]/, 'no worker was killed');
     like($daemon->log, qr{request timed out: worker \(pid \d+\) after \S+: GET /$_$}m, "$_ is in the log") for sort keys %DOING;
 }
 
@@ -72,7 +72,7 @@ for (
     like($response->{stdout}, qr/\AStatus: 504 Gateway Timeout\r\n/, 'with a 504 from the manager');
     is($response->{app_status}, 137, 'with the status of a killed program');
     $daemon->wait_for(qr{killing worker \(pid $worker\): it did not finish its request within 200ms of the notice: GET /stubborn});
-    $daemon->wait_for(qr/server \(pid $worker\) exited with status 9/);
+    $daemon->wait_for(qr/server \(pid $worker\) killed by SIGKILL/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
     $daemon->signal($option =~ /no_signals/ ? 'KILL' : 'TERM');
     $daemon->ended;
@@ -101,7 +101,7 @@ BEFORE
     like($daemon->ask(asked('late'))->{stdout}, qr/worker $worker late\z/, 'a program without an eval may use the grace period');
     like($daemon->ask->{stdout}, qr/worker $worker/, 'and continues');
     is($daemon->stop, 0, 'TERM stops it with status 0');
-    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'no worker was killed');
+    unlike($daemon->log, qr/killing|killed by|exited with status [1-9]/, 'no worker was killed');
 }
 {
     my $daemon = daemon(options => "$LIMIT, request_timeout_grace => 0.2", page => 'if ($_[0]) { $| = 1; print "half a page"; 1 while 1 }');
@@ -110,7 +110,7 @@ BEFORE
     like($response->{stdout}, qr/half a page\z/, 'after the grace period the response ends');
     is($response->{app_status}, 137, 'with the status of a killed program');
     $daemon->wait_for(qr/killing worker \(pid $worker\)/);
-    $daemon->wait_for(qr/server \(pid $worker\) exited with status 9/);
+    $daemon->wait_for(qr/server \(pid $worker\) killed by SIGKILL/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
     $daemon->stop;
 }
@@ -139,7 +139,7 @@ SUBCLASS
     ok($response->{ended}, 'a program that dies of it: the response is ended');
     like($response->{stdout}, qr/half a page\z/, 'with the output');
     is($response->{stderr}, "caught: 0own\n", 'the web server receives the message');
-    $daemon->wait_for(qr/server \(pid $worker\) exited with status [1-9]/);
+    $daemon->wait_for(qr/server \(pid $worker\) exited with status [1-9]\d*$/);
     isnt(worker_of($daemon->ask), $worker, 'the worker is replaced');
     is($daemon->stop, 0, 'TERM stops the manager with status 0');
     unlike($daemon->log, qr/killing/, 'no worker was killed');
@@ -187,7 +187,7 @@ LOOP
     }
     is($daemon->stop, 0, 'TERM stops it with status 0');
     is(scalar(() = $daemon->log =~ /request timed out/g), 3, 'three requests timed out');
-    unlike($daemon->log, qr/killing|exited with status [1-9]|died/, 'no worker was killed');
+    unlike($daemon->log, qr/killing|killed by|exited with status [1-9]|died/, 'no worker was killed');
 }
 
 # A handler that dies while a write waits for the peer: nothing is sent twice.
@@ -218,7 +218,7 @@ LOOP
     like($daemon->ask(asked('sleep'))->{stdout}, qr/worker $worker gave up: $NOTICE/, 'a worker with threads receives the notice');
     like($daemon->ask->{stdout}, qr/worker $worker served\z/, 'and continues');
     is($daemon->stop, 0, 'TERM stops it with status 0');
-    unlike($daemon->log, qr/killing|exited with status [1-9]/, 'no worker was killed');
+    unlike($daemon->log, qr/killing|killed by|exited with status [1-9]/, 'no worker was killed');
 }
 {
     my $daemon = daemon(before => 'use threads; threads->create(sub { sleep 60 })->detach;');

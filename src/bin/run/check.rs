@@ -57,6 +57,8 @@ impl Place {
             Address::Abstract(name) => Some(Self::Abstract(name)),
             Address::AllInterfaces(port) => Some(Self::Port(None, port)),
             Address::Inet(address) => Some(Self::inet(address)),
+            // The check has found its descriptor.
+            Address::Named(_) => None,
             Address::Descriptor(number) => {
                 let socket = fs::metadata(format!("/proc/self/fd/{number}")).ok()?;
                 Some(Self::Open(socket.dev(), socket.ino()))

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use fcgipm::manager;
+use fcgipm::server::listen;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
@@ -47,6 +48,8 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
         console::error(&format!("fcgipm run: sigprocmask: {}", errno.desc()));
         return 1;
     }
+    // Each manager gets all sockets of the service manager, and closes those of the others.
+    listen::pass_on();
     let mut failed = false;
     let mut members = Vec::new();
     for pool in pools {
@@ -141,6 +144,7 @@ pub(super) fn join(parent: i32) {
         // The parent died before prctl(2). Nothing was served yet.
         std::process::exit(1);
     }
+    listen::inherit_from(parent);
     // The signal mask survived exec(2).
     let _ = awaited().thread_unblock();
 }

@@ -60,6 +60,9 @@ impl From<String> for Refusal {
 }
 
 impl Pool {
+    /// The option that overrides the address.
+    pub(super) const LISTEN: &str = "listen";
+
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name)
     }
@@ -103,7 +106,8 @@ impl Pool {
             Ok(options) => options,
             Err(error) => return (vec![error.to_string()], None, None),
         };
-        let mut mistakes = Vec::from_iter(requirements::plain_name(&self.listen));
+        let listen = options.text(Opt::Listen).unwrap_or(self.listen.clone());
+        let mut mistakes = Vec::from_iter(requirements::plain_name(&listen));
         let address = if mistakes.is_empty() {
             let address = listen::check(&self.listen, &options);
             address
@@ -138,6 +142,8 @@ impl Pool {
         Program::check(&self.command, &options).map_err(Refusal::of_program)?;
         let preload = self.preload()?;
         let listener = listen::open(&self.listen, self.backlog, &options)?;
+        // Those of other pools.
+        listen::close_unused();
         let environment = self
             .changes
             .apply(env::vars_os(), &options, preload.as_deref());

@@ -153,7 +153,9 @@ impl Reader<'_> {
         value: &Value<'_>,
     ) -> Result<(), String> {
         let at = key.span().start;
-        if !TABLE.iter().any(|spec| spec.name == name) {
+        // The address is a key of the pool.
+        let mut others = TABLE.iter().filter(|spec| spec.name != Pool::LISTEN);
+        if !others.any(|spec| spec.name == name) {
             let similar = if KEYS.contains(&name) {
                 " is not allowed here"
             } else {

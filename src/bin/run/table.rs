@@ -5,6 +5,8 @@ use std::fmt;
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use fcgipm::options::{Kind, Options, Spec, TABLE};
 
+use super::pool::Pool;
+
 /// The options that were given, by name.
 #[derive(Debug, Default)]
 pub(crate) struct TableOptions(Vec<(&'static str, String)>);
@@ -35,8 +37,7 @@ impl FromArgMatches for TableOptions {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-        let given = TABLE
-            .iter()
+        let given = table()
             .filter_map(|spec| Some((spec.name, matches.get_one::<String>(spec.name)?.clone())));
         self.0 = given.collect();
         Ok(())
@@ -45,12 +46,17 @@ impl FromArgMatches for TableOptions {
 
 impl Args for TableOptions {
     fn augment_args(command: Command) -> Command {
-        command.args(TABLE.iter().map(argument))
+        command.args(table().map(argument))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// The options, but for the address, which is an argument of the subcommand.
+fn table() -> impl Iterator<Item = &'static Spec> {
+    TABLE.iter().filter(|spec| spec.name != Pool::LISTEN)
 }
 
 /// The name on the command line.

@@ -5,7 +5,8 @@ use nix::sys::signal::Signal;
 use super::kit::{ChildKit, redirect_stderr};
 use crate::error::{Code, Error, Result};
 use crate::manager::settings::{Settings, SignalHandlers};
-use crate::sys::process::{self, child, title};
+use crate::sys::process::{self, child, environment, title};
+use crate::sys::service;
 use crate::sys::signal::handlers::Signals;
 use crate::sys::signal::wakeup;
 use crate::worker::{self, ManagerLink};
@@ -77,5 +78,6 @@ fn link(kit: ChildKit, settings: &Settings) -> Result<()> {
     if let Some(title) = settings.worker_title() {
         title::set(&title);
     }
+    service::VARIABLES.into_iter().for_each(environment::remove);
     Ok(())
 }

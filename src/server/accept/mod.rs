@@ -51,7 +51,7 @@ pub use self::wake_ups::{FAIL_ACCEPT_ON_INTR, RETURN_ON_SIGNAL};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
-use crate::server::listen::check_listening;
+use crate::server::listen::{check_listening, program_socket};
 use crate::server::settings::Admission;
 use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::log::{self, Level};
@@ -110,6 +110,7 @@ impl Acceptor {
                 format!("request flags {flags:#x}: unknown bits"),
             ));
         }
+        let listener = program_socket(listener);
         check_listening(listener)?;
         let borrowed = ListenFd::of_host(listener);
         if let Some(fd) = borrowed {

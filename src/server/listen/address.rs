@@ -18,6 +18,8 @@ pub enum Address {
     Abstract(String),
     /// `fd:N`: a socket that listens already.
     Descriptor(i32),
+    /// `fd:NAME`: the socket that a service manager has passed by this name.
+    Named(String),
 }
 
 impl Address {
@@ -35,11 +37,15 @@ impl Address {
         if text.contains('\0') {
             return Err(bad("contains a NUL byte".into()));
         }
-        if let Some(number) = text.strip_prefix("fd:") {
-            let number = number.parse().ok().filter(|fd: &i32| *fd >= 0);
+        if let Some(name) = text.strip_prefix("fd:") {
+            let is_number = name.starts_with(|first: char| "+-0123456789".contains(first));
+            if !name.is_empty() && !is_number {
+                return Ok(Self::Named(name.into()));
+            }
+            let number = name.parse().ok().filter(|fd: &i32| *fd >= 0);
             return number
                 .map(Self::Descriptor)
-                .ok_or_else(|| bad("fd: needs a descriptor's number".into()));
+                .ok_or_else(|| bad("fd: needs a descriptor's number or name".into()));
         }
         if let Some(name) = text.strip_prefix('@') {
             return if name.is_empty() {
@@ -127,6 +133,7 @@ mod tests {
             ("x.sock", Address::Path("x.sock".into())),
             ("@name", Address::Abstract("name".into())),
             ("fd:3", Address::Descriptor(3)),
+            ("fd:app.socket", Address::Named("app.socket".into())),
         ] {
             assert_eq!(Address::parse(text).unwrap(), wanted, "{text}");
         }
@@ -158,12 +165,16 @@ mod tests {
                 "listen address '[::g]:9005': '[::g]' is no IPv6 address",
             ),
             (
-                "fd:x",
-                "listen address 'fd:x': fd: needs a descriptor's number",
+                "fd:",
+                "listen address 'fd:': fd: needs a descriptor's number or name",
+            ),
+            (
+                "fd:3x",
+                "listen address 'fd:3x': fd: needs a descriptor's number or name",
             ),
             (
                 "fd:-1",
-                "listen address 'fd:-1': fd: needs a descriptor's number",
+                "listen address 'fd:-1': fd: needs a descriptor's number or name",
             ),
             ("@", "listen address '@': @ needs a name"),
             ("unix:", "listen address 'unix:': unix: needs a path"),

@@ -1,6 +1,7 @@
 //! OpenSocket: from an address to a listening descriptor.
 
 pub mod address;
+mod inherited;
 pub(in crate::server) mod owned;
 
 use std::os::fd::{IntoRawFd as _, OwnedFd};
@@ -11,8 +12,10 @@ use nix::errno::Errno;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
+pub use crate::server::listen::inherited::{close_unused, inherit_from, note_passed, pass_on};
 pub use crate::server::listen::owned::stop_arrivals;
 use crate::sys::fd::borrow;
+use crate::sys::log::{self, Level};
 pub use crate::sys::socket::arrivals::waiting_on_unix;
 use crate::sys::socket::holder::{self, Holder};
 use crate::sys::socket::listen;
@@ -21,7 +24,9 @@ use crate::sys::socket::socket_file::{self, FileId, MakeError, Occupant, Ownersh
 /// The queue's length where the caller gives none.
 pub const DEFAULT_BACKLOG: i32 = 100;
 
-/// Opens a listening socket and returns its descriptor, which the caller owns. `fd:N` returns N.
+/// Opens a listening socket and returns its descriptor, which the caller owns. If a service manager
+/// has passed a socket with this address, it is that one. `fd:N` returns N. The option `listen`
+/// overrides the address.
 ///
 /// # Errors
 /// [`Code::Address`] for an address that cannot be read or resolved, [`Code::InUse`] for one that
@@ -38,6 +43,13 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
             ));
         }
     };
+    let chosen = chosen(address, options);
+    let address = chosen.as_str();
+    let parsed = Address::parse(address)?;
+    if let Some(fd) = inherited::socket_for(&parsed)? {
+        check_listening(fd)?;
+        return Ok(fd);
+    }
     let failed = |errno: Errno| refused(address, errno, None);
     let inet = |inet| {
         listen::listen_inet(inet, backlog).map_err(|errno| {
@@ -45,11 +57,9 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
             refused(address, errno, in_use(errno).then(holder).flatten())
         })
     };
-    let opened = match Address::parse(address)? {
-        Address::Descriptor(fd) => {
-            check_listening(fd)?;
-            return Ok(fd);
-        }
+    let opened = match parsed {
+        Address::Descriptor(fd) => return Ok(fd),
+        Address::Named(_) => return Err(failed(Errno::ENOENT)),
         Address::AllInterfaces(port) => match inet(Address::unspecified(port)) {
             // A kernel without IPv6.
             Err(error) if [libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL].contains(&error.errno()) => {
@@ -74,6 +84,30 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
         owned::note(&listener, None);
         listener.into_raw_fd()
     })
+}
+
+/// The address to listen at: the operator's, or else the program's.
+fn chosen(address: &str, options: &Options) -> String {
+    let Some(listen) = options.text(Opt::Listen) else {
+        return address.to_owned();
+    };
+    if listen != address {
+        log::limited(
+            Level::Info,
+            &format!("option listen = '{listen}' overrides the listen address '{address}'"),
+        );
+    }
+    listen
+}
+
+/// The descriptor of a program's listening socket. A program that accepts on descriptor 0, where no
+/// socket listens, uses the first one that a service manager has passed.
+#[must_use]
+pub fn program_socket(fd: i32) -> i32 {
+    if fd != 0 || check_listening(0).is_ok() {
+        return fd;
+    }
+    inherited::first().unwrap_or(fd)
 }
 
 fn in_use(errno: Errno) -> bool {
@@ -159,9 +193,18 @@ fn look_up(
 /// # Errors
 /// As [`open`].
 pub fn check(address: &str, options: &Options) -> Result<Address> {
+    let address = options.text(Opt::Listen).unwrap_or(address.to_owned());
+    let address = address.as_str();
     let parsed = Address::parse(address)?;
+    if let Some(fd) = inherited::socket_for(&parsed)? {
+        check_listening(fd)?;
+        return Ok(match parsed {
+            Address::Named(_) => Address::Descriptor(fd),
+            other => other,
+        });
+    }
     match &parsed {
-        Address::Descriptor(fd) => check_listening(*fd)?,
+        Address::Descriptor(_) | Address::Named(_) => {}
         Address::Path(path) => {
             ownership(options)?;
             let folder = path

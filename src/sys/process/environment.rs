@@ -37,7 +37,7 @@ pub fn trusted_var(name: impl AsRef<OsStr>) -> Option<OsString> {
 
 /// Removes a variable from the environment, unless another thread might be reading the environment.
 pub(crate) fn remove(name: &str) {
-    if crate::sys::process::threads() == Some(1) {
+    if std::env::var_os(name).is_some() && crate::sys::process::threads() == Some(1) {
         // SAFETY: there is no other thread.
         unsafe { std::env::remove_var(name) };
     }

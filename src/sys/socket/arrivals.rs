@@ -67,6 +67,29 @@ fn attach_filter(listener: ListenFd<'_>) -> nix::Result<()> {
     .map(drop)
 }
 
+/// Connections arrive again at a TCP socket. For a unix socket there is no way: `EOPNOTSUPP`.
+pub(crate) fn resume(listener: ListenFd<'_>) -> nix::Result<()> {
+    if listen::is_unix(listener)? {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    hop_limit::lift(listener.source());
+    if !has_filter(listener) {
+        return Ok(());
+    }
+    let nothing = 0_i32;
+    // SAFETY: the kernel ignores the value, which is a live local.
+    Errno::result(unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_DETACH_FILTER,
+            (&raw const nothing).cast(),
+            size_of_val(&nothing) as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
 /// How arrivals at a socket were stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
@@ -222,6 +245,8 @@ mod tests {
         assert!(!are_stopped(ListenFd::new(listener.as_fd())));
         stop(ListenFd::new(listener.as_fd())).unwrap();
         assert!(are_stopped(ListenFd::new(listener.as_fd())));
+        let resumed = resume(ListenFd::new(listener.as_fd()));
+        assert_eq!(resumed, Err(Errno::EOPNOTSUPP));
         let refused = UnixStream::connect_addr(&address).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         for peer in &mut queued {
@@ -251,6 +276,10 @@ mod tests {
             let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50));
             assert_eq!(unheard.unwrap_err().kind(), ErrorKind::TimedOut);
             assert_eq!(waiting(ListenFd::new(listener.as_fd())), Some(3));
+            resume(ListenFd::new(listener.as_fd())).unwrap();
+            assert!(!are_stopped(ListenFd::new(listener.as_fd())));
+            drop(TcpStream::connect(address).unwrap());
+            stop(ListenFd::new(listener.as_fd())).unwrap();
             // Data passes in both directions, over several segments, also on connections that were
             // in the queue before the filter was set.
             let mut pairs = vec![];

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -81,6 +82,33 @@ pub(crate) fn listen_abstract(name: &[u8], backlog: i32) -> nix::Result<OwnedFd>
     let fd = new_socket(AddressFamily::Unix)?;
     start(&fd, &UnixAddr::new_abstract(name)?, backlog)?;
     Ok(fd)
+}
+
+/// The address of a listening socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// IPv4-mapped addresses are converted to IPv4.
+    Inet(SocketAddr),
+    Path(PathBuf),
+    Abstract(Vec<u8>),
+    /// Of another family, or without a name.
+    Other,
+}
+
+/// Finds out the address of a listening socket.
+pub(crate) fn bound(fd: BorrowedFd<'_>) -> nix::Result<Bound> {
+    let storage = getsockname::<SockaddrStorage>(fd.as_raw_fd())?;
+    if let Peer::Inet(address) = Peer::of(&storage) {
+        return Ok(Bound::Inet(address));
+    }
+    let Some(unix) = storage.as_unix_addr() else {
+        return Ok(Bound::Other);
+    };
+    let path = unix.path().map(|path| Bound::Path(path.to_owned()));
+    let name = unix
+        .as_abstract()
+        .map(|name| Bound::Abstract(name.to_vec()));
+    Ok(path.or(name).unwrap_or(Bound::Other))
 }
 
 /// The id of a user, given by name or number.

@@ -1,8 +1,10 @@
 //! `--config`: several pools.
 
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
+use nix::fcntl::FcntlArg;
 use tempfile::TempDir;
 
 use super::{Run, call, hello, plain, wait_until_exited};
@@ -13,6 +15,12 @@ struct Pools {
     run: Run,
     shop: String,
     wiki: String,
+}
+
+/// What a descriptor of this socket refers to, as in /proc.
+fn inode_link(listener: &UnixListener) -> String {
+    let stat = nix::sys::stat::fstat(listener).unwrap();
+    format!("socket:[{}]", stat.st_ino)
 }
 
 fn written(folder: &TempDir, text: &str) -> String {
@@ -72,6 +80,75 @@ fn each_pool_has_its_socket_and_its_program_and_all_get_signals() {
     );
     for path in [&pools.shop, &pools.wiki] {
         assert!(!fs::exists(path).unwrap());
+    }
+}
+
+/// A shell has the part of the service manager: descriptors 3 and 4 are its sockets.
+#[test]
+fn each_pool_uses_the_socket_that_a_service_manager_passed_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (shop, wiki) = (path("shop"), path("wiki"));
+    let listeners = [&shop, &wiki].map(|path| UnixListener::bind(path).unwrap());
+    let pool = |name: &str, listen: &str| {
+        let hello = hello();
+        format!(
+            "[[pool]]\nname = \"{name}\"\nlisten = \"{listen}\"\ncommand = [\"{hello}\", \"fd:0\"]\n\
+             preload = false\n"
+        )
+    };
+    let file = written(&folder, &(pool("shop", &shop) + &pool("wiki", "fd:wiki")));
+    // Above 3 and 4, and without close-on-exec.
+    let copies = listeners.each_ref().map(|one| {
+        let number = nix::fcntl::fcntl(one, FcntlArg::F_DUPFD(100)).unwrap();
+        // SAFETY: fcntl has just made it, and nothing else owns it.
+        unsafe { OwnedFd::from_raw_fd(number) }
+    });
+    let [first, second] = copies.each_ref().map(AsRawFd::as_raw_fd);
+    let script = format!(
+        "exec 3<&{first} 4<&{second} {first}<&- {second}<&-; \
+         export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=shop:wiki; exec \"$0\" \"$@\""
+    );
+    let mut run = Run::start_by(folder, &["bash", "-c", &script], &["--config", &file], &[]);
+    drop(copies);
+    run.ready_ones(2);
+    for path in [&shop, &wiki] {
+        assert!(call(path).contains("Hello"));
+    }
+    run.signal("HUP");
+    run.line("reload done");
+    run.line("reload done");
+    for (path, inode) in [&shop, &wiki]
+        .into_iter()
+        .zip(listeners.each_ref().map(inode_link))
+    {
+        let text = call(path);
+        let worker = text
+            .split("worker ")
+            .nth(1)
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap();
+        let ours: Vec<_> = fs::read_dir(format!("/proc/{worker}/fd"))
+            .unwrap()
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .map(|link| link.to_str().unwrap().to_owned())
+            .filter(|link| listeners.iter().any(|one| *link == inode_link(one)))
+            .collect();
+        assert!(
+            !ours.is_empty() && ours.iter().all(|link| *link == inode),
+            "{ours:?}"
+        );
+    }
+    let lines = run.stop();
+    assert!(
+        !lines.iter().any(|line| line.contains("in use")),
+        "{lines:#?}"
+    );
+    // They are the service manager's.
+    for path in [&shop, &wiki] {
+        assert!(fs::exists(path).unwrap());
     }
 }
 

@@ -208,7 +208,7 @@ sub pm_wait {
     if (!$this->{library_manager}) {
         my $pid = wait;
         return if $pid < 0;
-        delete $this->{PIDS}{$pid} and $this->pm_notify("server (pid $pid) exited with status $?");
+        delete $this->{PIDS}{$pid} and $this->pm_notify("server (pid $pid) " . FCGIPM::ProcManager::Events::how_ended($?));
         return $pid;
     }
     local $this->{is_waiting};

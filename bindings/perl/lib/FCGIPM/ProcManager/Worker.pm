@@ -10,8 +10,13 @@ use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
 
+# What the service manager has passed to the manager. The library removes these variables from the
+# environment of a worker, and perl has a copy.
+use constant SERVICE_VARIABLES => qw(NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC LISTEN_PID LISTEN_PIDFDID LISTEN_FDS LISTEN_FDNAMES FDSTORE);
+
 sub begin {
     my ($pm) = @_;
+    delete @ENV{ (SERVICE_VARIABLES) };
     delete @$pm{qw(PIDS other_children has_handlers is_resizing)};
     $pm->{MANAGER_PID} = getppid;
     $pm->role('server');

@@ -1,0 +1,163 @@
+//! The listening sockets that a service manager passed to this process, instead of new ones.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use super::address::Address;
+use crate::error::{Code, Error, Result};
+use crate::sys::fd::listen_fd::ListenFd;
+use crate::sys::log::{self, Level};
+use crate::sys::service::sockets::{self, Passed};
+use crate::sys::socket::arrivals;
+use crate::sys::socket::listen::Bound;
+
+/// The descriptor of the socket that was passed for this address.
+///
+/// # Errors
+/// [`Code::Value`]: the variables of the service manager are invalid. [`Code::Listener`]: no socket, or
+/// more than one, has the name of `fd:NAME`.
+pub(super) fn socket_for(address: &Address) -> Result<Option<i32>> {
+    match address {
+        Address::Descriptor(number) => {
+            // Close-on-exec is set, and the socket is not closed as one that is not used.
+            let mut passed = sockets::passed().into_iter().flatten();
+            if let Some(one) = passed.find(|one| one.number() == *number) {
+                one.claim();
+            }
+            Ok(Some(*number))
+        }
+        Address::Named(name) => named(name).map(Some),
+        Address::AllInterfaces(port) => {
+            let any = of_port(*port, |bound| bound.ip().is_unspecified())?;
+            match any {
+                Some(fd) => Ok(Some(fd)),
+                // The operator may have chosen one interface.
+                None => of_port(*port, |_| true),
+            }
+        }
+        Address::Inet(wanted) => of_port(wanted.port(), |bound| is_same(*wanted, bound)),
+        Address::Abstract(name) => {
+            find(|bound| matches!(bound, Bound::Abstract(bytes) if bytes == name.as_bytes()))
+        }
+        Address::Path(path) => find(|bound| match bound {
+            Bound::Path(bound) => is_same_file(path, &bound),
+            Bound::Inet(_) | Bound::Abstract(_) | Bound::Other => false,
+        }),
+    }
+}
+
+/// The first socket that was passed, for a program that accepts on descriptor 0.
+pub(super) fn first() -> Option<i32> {
+    match sockets::passed() {
+        Ok(mut passed) => passed.next().map(Passed::claim),
+        Err(error) => {
+            log::limited(Level::Warning, error.message());
+            None
+        }
+    }
+}
+
+/// Notes which sockets were passed to this process. Later they are also those of its children, for
+/// which the variables are not meant.
+pub fn note_passed() {
+    // An error is returned where a socket is needed.
+    let _ = sockets::passed();
+}
+
+/// Sockets that were passed to this process are those of the process that it is about to start.
+pub fn pass_on() {
+    sockets::keep_across_exec();
+}
+
+/// Uses the sockets that were passed to the process that started this one.
+pub fn inherit_from(process: i32) {
+    sockets::inherit_from(process);
+}
+
+/// Closes the sockets that were passed and that [`open`](super::open) has not returned: another
+/// process uses them.
+pub fn close_unused() {
+    let passed = sockets::passed().into_iter().flatten();
+    passed
+        .filter(|one| !one.is_claimed())
+        .for_each(Passed::close);
+}
+
+fn named(name: &str) -> Result<i32> {
+    let mut all = sockets::passed()?.filter(|one| one.name() == name);
+    let found = all.next();
+    let more = all.count();
+    let refused = |why: String| {
+        let message = format!("listen address 'fd:{name}': {why}");
+        Err(Error::new(Code::Listener, message))
+    };
+    match found {
+        Some(one) if more == 0 => Ok(one.claim()),
+        Some(_) => refused(format!(
+            "{} sockets were passed with this name: use their addresses",
+            more + 1
+        )),
+        None => {
+            let names: Vec<_> = sockets::passed()?.map(Passed::name).collect();
+            refused(match names.as_slice() {
+                [] => "no listening socket was passed to this process (LISTEN_FDS)".to_owned(),
+                names => format!(
+                    "no socket was passed with this name; the names are: {}",
+                    names.join(", ")
+                ),
+            })
+        }
+    }
+}
+
+fn find(is_wanted: impl Fn(Bound) -> bool) -> Result<Option<i32>> {
+    let mut found = sockets::passed()?.filter(|one| one.bound().is_some_and(&is_wanted));
+    Ok(found.find(|one| is_usable(one)).map(Passed::claim))
+}
+
+/// Lets connections arrive again at a socket where a process has stopped them.
+fn is_usable(one: &Passed) -> bool {
+    let Some(listener) = ListenFd::of_host(one.number()) else {
+        return false;
+    };
+    if !arrivals::are_stopped(listener) || arrivals::resume(listener).is_ok() {
+        return true;
+    }
+    let number = one.number();
+    log::limited(
+        Level::Warning,
+        &format!(
+            "descriptor {number}, passed by the service manager, is not used: it was shut down"
+        ),
+    );
+    one.close();
+    false
+}
+
+fn of_port(port: u16, is_wanted: impl Fn(SocketAddr) -> bool) -> Result<Option<i32>> {
+    find(|bound| match bound {
+        Bound::Inet(address) => address.port() == port && is_wanted(address),
+        Bound::Path(_) | Bound::Abstract(_) | Bound::Other => false,
+    })
+}
+
+fn is_same(wanted: SocketAddr, bound: SocketAddr) -> bool {
+    let (wanted, bound) = (wanted.ip().to_canonical(), bound.ip());
+    wanted == bound || wanted.is_unspecified() && bound.is_unspecified()
+}
+
+/// Whether a socket at one path is reached by another one: not if its file was removed meanwhile.
+fn is_same_file(wanted: &Path, bound: &Path) -> bool {
+    let file = |path: &Path| -> Option<PathBuf> {
+        let folder = fs::canonicalize(std::path::absolute(path).ok()?.parent()?).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let is_there = |path: &PathBuf| {
+        let metadata = fs::symlink_metadata(path);
+        metadata.is_ok_and(|metadata| metadata.file_type().is_socket())
+    };
+    let wanted = file(wanted).filter(is_there);
+    wanted.is_some() && wanted == file(bound)
+}

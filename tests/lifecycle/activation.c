@@ -1,0 +1,38 @@
+/* A host that leaves its listening socket to descriptor 0, or whose argument is the address. Without FCGIPM_N_PROCESSES it
+ * has no manager. */
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgipm.h"
+
+int main(int count, char **arguments)
+{
+    int listener = 0;
+    fcgipm_options *options = fcgipm_options_new();
+    if (count > 1) {
+        listener = fcgipm_socket_open(arguments[1], 0, options);
+    } else if (fcgipm_socket_is_listening(0) != 1) {
+        fputs("started as CGI\n", stderr);
+        return 3;
+    }
+    fcgipm_manager *manager = listener < 0 ? NULL : fcgipm_manager_new(options);
+    int event = manager ? 0 : -1;
+    while (event >= 0 && event != FCGIPM_EVENT_IN_WORKER && event != FCGIPM_EVENT_STOPPED)
+        event = fcgipm_manager_next(manager);
+    fcgipm_request *request = event == FCGIPM_EVENT_IN_WORKER ? fcgipm_request_new(listener, 0, options) : NULL;
+    if (event < 0 || (event == FCGIPM_EVENT_IN_WORKER && !request)) {
+        fprintf(stderr, "failed: %s\n", fcgipm_last_error_message());
+        return 1;
+    }
+    if (event == FCGIPM_EVENT_STOPPED)
+        return 0;
+    fcgipm_worker_protect();
+    fprintf(stderr, "listener %d\n", listener);
+    while (fcgipm_request_accept(request) == 0) {
+        static const char text[] = "Content-Type: text/plain\r\n\r\nHello from worker\n";
+        fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, strlen(text));
+        fcgipm_request_finish(request);
+    }
+    fcgipm_request_free(request);
+    return 0;
+}
