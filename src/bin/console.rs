@@ -13,6 +13,12 @@ pub(crate) fn error(line: &str) {
     log::line(Level::Error, line);
 }
 
+/// Prints a line of a result.
+pub(crate) fn print(line: &str) {
+    // A closed standard output does not change the result.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
 /// Writes bytes of an application to standard error, and blocks until they are written: for a
 /// command that makes a single request. Errors are ignored, because the response matters more.
 pub(crate) fn write(bytes: &[u8]) {

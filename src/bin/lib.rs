@@ -3,18 +3,24 @@
 //! It is a library for one reason: man pages and completions are generated from its [`definition`].
 //!
 //! Each subcommand is a module with its options (`Options`) and a `run` that returns the exit
-//! status. `call` and `gateway` use [`fastcgi::client`]. `load` has a client of its own with less
+//! status. Those that concern running managers find them with [`managers`]. `call` and `gateway` use [`fastcgi::client`]. `load` has a client of its own with less
 //! work per request.
 
 mod args;
 mod call;
 mod cgi;
+mod check;
 mod console;
 mod fastcgi;
 mod gateway;
 mod load;
+mod managers;
+mod reload;
+mod resize;
 mod run;
 mod status;
+mod stop;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -33,6 +39,11 @@ enum Tool {
     Gateway(gateway::Options),
     Call(call::Options),
     Status(status::Options),
+    Reload(reload::Options),
+    Stop(stop::Options),
+    Resize(resize::Options),
+    Check(check::Options),
+    Wait(wait::Options),
     Load(Box<load::Options>),
     Run(Box<run::Options>),
 }
@@ -52,6 +63,11 @@ pub fn run_command() -> ExitCode {
         // These have event loops of their own. A manager forks, so it must not run beside the
         // threads of a runtime.
         Tool::Status(options) => ExitCode::from(status::run(&options)),
+        Tool::Reload(options) => ExitCode::from(reload::run(&options)),
+        Tool::Stop(options) => ExitCode::from(stop::run(&options)),
+        Tool::Resize(options) => ExitCode::from(resize::run(&options)),
+        Tool::Check(options) => ExitCode::from(check::run(&options)),
+        Tool::Wait(options) => ExitCode::from(wait::run(&options)),
         Tool::Load(options) => ExitCode::from(load::run(&options)),
         Tool::Run(options) => ExitCode::from(run::run(*options)),
     }

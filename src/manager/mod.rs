@@ -31,6 +31,7 @@ use settings::{Settings, SignalHandlers};
 
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
+pub use crate::sys::process::other::OtherProcess;
 use crate::{sys, worker};
 
 /// A prefork process manager.

@@ -21,8 +21,8 @@ use crate::sys::process;
 use crate::sys::process::child;
 pub use crate::sys::scoreboard::{
     Activity, Details, Figures, Header, LastExit, MEMFD_NAME, OfferList, Offered, Order, Page,
-    PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, Scoreboard, SlotLine, SlotStatus, Snapshot,
-    Stage, Total, View, ViewError, open_memfd,
+    PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, ReloadEnd, Scoreboard, SlotLine, SlotStatus,
+    Snapshot, Stage, Total, View, ViewError, open_memfd,
 };
 use crate::sys::signal::wakeup;
 

@@ -12,6 +12,7 @@ mod calls;
 mod connections;
 mod failures;
 mod load;
+mod managers;
 mod responses;
 mod run;
 mod status;

@@ -59,6 +59,7 @@ fn every_worker_is_shown_with_its_request() {
     );
     assert_eq!((&report["idle"], &report["busy"]), (&3.into(), &0.into()));
     assert_eq!(report["pm"], "static");
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(report["listen_queue"], 0);
     assert_eq!(report["listeners"][0]["address"], *address);
     assert_eq!(report["reload"]["state"], "none");

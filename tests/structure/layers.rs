@@ -120,13 +120,22 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
         &[
             (
                 "lib",
-                &["call", "gateway", "load", "run", "status", "console"],
+                &[
+                    "call", "check", "gateway", "load", "reload", "resize", "run", "status",
+                    "stop", "wait", "console",
+                ],
             ),
             ("call", SUBCOMMAND),
+            ("check", OF_MANAGERS),
+            ("reload", OF_MANAGERS),
+            ("resize", OF_MANAGERS),
+            ("stop", OF_MANAGERS),
+            ("wait", OF_MANAGERS),
             ("gateway", SUBCOMMAND),
             ("load", SUBCOMMAND),
             ("run", SUBCOMMAND),
-            ("status", SUBCOMMAND),
+            ("status", OF_MANAGERS),
+            ("managers", &["args", "console"]),
             ("cgi", &["fastcgi", "args", "console"]),
             ("fastcgi", &["args", "console"]),
             ("args", &[]),
@@ -138,6 +147,8 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
 ];
 const COMMON: &[&str] = &["error", "options"];
 const SUBCOMMAND: &[&str] = &["args", "cgi", "fastcgi", "console"];
+/// The subcommands that concern running managers.
+const OF_MANAGERS: &[&str] = &["args", "console", "managers"];
 /// Each function of libfcgi is exported by the file of its subject. The alternative interfaces for
 /// programs, `os` and `stdio`, are at the top.
 const DROP_IN: Table = &[

@@ -162,7 +162,6 @@ my %DO = (
     # Exit status 0, and the expected text. What it leaves in the background runs until a block with `stop`.
     run => sub {
         my ($text, $with) = @_;
-        $text =~ s/\b$_\b/$with->{fill}{$_}->()/ge for keys %{ $with->{fill} || {} };
         my ($background) = $with->{background} ? grep { $_ =~ $with->{background} } split /\n/, $text : ();
         if (defined $background) {
             start($background, log => '/tmp/background');

@@ -13,17 +13,6 @@ sub entries {
     return map { { page => $page, %$_ } } @list;
 }
 
-# The process with this command line that was started last.
-sub manager_of {
-    my ($pattern) = @_;
-    for my $file (sort { substr($a, 6) <=> substr($b, 6) } grep { m{/\d+\z} } glob '/proc/[0-9]*') {
-        open my $in, '<', "$file/cmdline" or next;
-        my $line = do { local $/; <$in> } // '';
-        return $file =~ s{/proc/}{}r if $line =~ $pattern;
-    }
-    die "no process with $pattern\n";
-}
-
 our @TABLE = (
     entries(
         'README.md',
@@ -31,9 +20,7 @@ our @TABLE = (
         { like => qr/^make cpan\n/, do => 'none', reason => 'part `cpan` builds and installs the archive' },
         { like => qr/^make build\nsudo make install/, do => 'none', reason => 'not the installed packages: the tests of the build tree install into a directory' },
         { like => qr/^FCGI_SOCKET_PATH=\S+ perl \S+daemon\.fcgi &\n/, do => 'run', listens => [ '127.0.0.1:9005', '127.0.0.1:8080' ] },
-        {   like => qr/^curl http:.*\n.*fcgipm status.*\nkill -HUP PID/, do => 'run', stop => 1,
-            fill => { PID => sub { manager_of(qr/daemon\.fcgi|perl-fcgi-pm/) } },
-        },
+        { like => qr/^curl http:.*\n.*fcgipm status.*\nfcgipm reload/, do => 'run', stop => 1 },
         { like => qr/^use FCGI; +use FCGIPM;/, do => 'none', reason => 'two programs side by side; the complete one is daemon.fcgi, which is executed' },
         { like => qr/^#include <stdio\.h>/, do => 'file', to => '/srv/app/app.c' },
         { like => qr/^cc app\.c /, do => 'run', then => './app', address => ':9005', answers => qr/^Hello$/m },

@@ -5,6 +5,7 @@
 new=$1
 packages=$2
 layout=99
+present=2
 
 # shellcheck disable=SC2046
 cc -std=c11 /usr/share/doc/fcgipm/examples/c/hello.c -o hello $(pkg-config --cflags --libs fcgipm)
@@ -30,20 +31,20 @@ load=$!
 sleep 1
 kill -HUP $run
 eventually grep -q 'reload failed' run.log
-said="FCGIPM_WORKER: version 1, but this library has $layout: it is of another release than the command fcgipm"
+said="FCGIPM_WORKER: version $present, but this library has $layout: it is of another release than the command fcgipm"
 grep -qF "$said" run.log || failed "the log does not say '$said': $(cat run.log)"
 wait $load || true
 grep -q 'lost=0' load || failed "$(cat load)"
 echo "measured: manager before, library after: refused, $(grep -o 'requests=[0-9]*\|lost=[0-9]*' load | paste -sd ' ' -)"
 # fcgipm status of the new release says so, too; that of the old one still works.
 ! fcgipm status "$PWD/run.sock" >status 2>&1 || failed "fcgipm status reads another layout"
-grep -qF "the scoreboard has layout 1, this command knows $layout" status || failed "fcgipm status: $(cat status)"
+grep -qF "the scoreboard has layout $present, this command knows $layout" status || failed "fcgipm status: $(cat status)"
 before/fcgipm status "$PWD/run.sock" | grep -q . || failed "the old fcgipm status does not work"
 
 # A program on libfcgi continues without its manager, and says so: it is supervised by signals.
 kill -HUP $wrap
 eventually grep -q 'reload done' wrap.log
-grep -q "continues without its manager: .*version 1, but this library has $layout" wrap.log || failed "the drop-in says nothing: $(cat wrap.log)"
+grep -q "continues without its manager: .*version $present, but this library has $layout" wrap.log || failed "the drop-in says nothing: $(cat wrap.log)"
 before/fcgipm status "$PWD/wrap.sock" | grep -q silent || failed "fcgiwrap is not supervised by signals"
 fcgipm load -n 20 --status 403 "$PWD/wrap.sock" >load || failed "fcgiwrap does not answer: $(cat load)"
 

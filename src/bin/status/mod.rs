@@ -1,19 +1,18 @@
 //! `fcgipm status`: what a manager and its workers are doing, read from their shared memory. No
 //! process has to answer, so it works whatever state they are in.
 
-mod find;
+mod files;
 mod report;
-mod sockets;
 mod table;
-mod target;
 
 use std::io::Write as _;
 
 use clap::Args;
 use report::Report;
-use target::Target;
 
 use crate::console;
+use crate::managers::find;
+use crate::managers::target::Target;
 
 /// Show what a manager and its workers are doing
 ///
@@ -33,8 +32,11 @@ Worker states:
   killed     was killed by the manager and has not been reaped yet
   unknown    its state cannot be read
 
+Files: the program of the manager, those of its workers, and the libraries of this project that they
+use. `replaced` means that the file on disk is another one by now, so a reload or a restart is due.
+
 JSON: one object. Times are in seconds; unknown values are null.
-  manager, uptime, pm, stopping, wanted, processes, starting, ready, retiring, idle, busy,
+  manager, version, files: [{path, replaced}], uptime, pm, stopping, wanted, max, processes, starting, ready, retiring, idle, busy,
   listen_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
   done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
   last_exit,

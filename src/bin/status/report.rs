@@ -1,22 +1,28 @@
 //! The report, in the form that `--json` prints.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fcgipm::server::listen;
 use fcgipm::worker::{Activity, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now};
 use serde::Serialize;
 
-use super::find::Found;
-use super::sockets::{self, Bound};
+use super::files::{self, FileReport};
+use crate::managers::find::Found;
+use crate::managers::sockets::{self, Bound};
 
 /// A snapshot of a pool and its workers.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) manager: i32,
+    /// Of the library that the manager runs.
+    pub(super) version: String,
+    pub(super) files: Vec<FileReport>,
     pub(super) uptime: f64,
     pub(super) pm: String,
     pub(super) stopping: bool,
     pub(super) wanted: u64,
+    pub(super) max: u64,
     pub(super) processes: usize,
     pub(super) starting: usize,
     pub(super) ready: usize,
@@ -111,9 +117,12 @@ impl Report {
         let latest = exits.iter().max_by_key(|exit| exit.at);
         Self {
             manager: found.pid,
+            version: pool.release.clone(),
+            files: files(found.pid, &workers),
             uptime: age(pool.started),
             stopping: pool.stopping,
             wanted: pool.figures.wanted,
+            max: pool.figures.most,
             processes: workers.len(),
             starting: staged(Stage::Starting),
             ready,
@@ -145,6 +154,14 @@ impl Report {
             pm: pool.pm,
         }
     }
+}
+
+/// The files of the manager and of the workers that serve, each once.
+fn files(manager: i32, workers: &[(WorkerReport, Stage)]) -> Vec<FileReport> {
+    let serving = workers.iter().filter(|(_, stage)| *stage == Stage::Ready);
+    let pids = serving.map(|(worker, _)| worker.pid).chain([manager]);
+    let all: BTreeSet<_> = pids.flat_map(files::of_process).collect();
+    all.into_iter().collect()
 }
 
 fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {

@@ -23,8 +23,9 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
     let stopping = if report.stopping { ", stopping" } else { "" };
     writeln!(
         out,
-        "manager   pid {}, up {}, pm {pm}{stopping}",
+        "manager   pid {}, version {}, up {}, pm {pm}{stopping}",
         report.manager,
+        report.version,
         age(report.uptime)
     )?;
     writeln!(
@@ -32,6 +33,14 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
         "workers   {} wanted, {} ready ({} idle, {} busy), {} starting, {} retiring",
         report.wanted, report.ready, report.idle, report.busy, report.starting, report.retiring
     )?;
+    for file in &report.files {
+        let replaced = if file.replaced {
+            ", replaced on disk"
+        } else {
+            ""
+        };
+        writeln!(out, "file      {}{replaced}", file.path)?;
+    }
     for listener in &report.listeners {
         let waiting = listener.waiting.map_or_else(
             || "listen queue unknown".to_owned(),

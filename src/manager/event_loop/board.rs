@@ -1,10 +1,13 @@
 //! What the manager publishes of itself and its workers on the scoreboard.
 
+use std::time::Duration;
+
 use crate::manager::children::Children;
 use crate::manager::event::Event;
 use crate::pool::{Exit, Notice, Pool, SlotState};
+use crate::sys::clock;
 use crate::sys::socket::listeners::Listener;
-use crate::worker::{Figures, Header, Page, Reload, Scoreboard, Stage, Total};
+use crate::worker::{Figures, Header, Page, Reload, ReloadEnd, Scoreboard, Stage, Total};
 
 #[derive(Debug)]
 pub(super) struct Board {
@@ -13,6 +16,12 @@ pub(super) struct Board {
     generation: u64,
     /// The latest reload has failed.
     has_reload_failed: bool,
+    /// The last request for a reload.
+    requested: u64,
+    /// The last request that the reload in progress covers.
+    covered: Option<u64>,
+    /// When the first signal of this turn arrived that resizes the pool.
+    resized_at: Option<Duration>,
 }
 
 impl Board {
@@ -26,6 +35,30 @@ impl Board {
             scoreboard,
             generation: 0,
             has_reload_failed: false,
+            requested: 0,
+            covered: None,
+            resized_at: None,
+        }
+    }
+
+    /// A reload was requested. The next one to begin covers this request.
+    pub(super) fn receive_reload(&mut self) {
+        self.requested = self.header().receive_reload(clock::now());
+    }
+
+    /// The pool is about to be resized by a signal.
+    pub(super) fn receive_resize(&mut self) {
+        self.resized_at.get_or_insert_with(clock::now);
+    }
+
+    /// Those who wait for the reload in progress learn how it ended.
+    fn end_reload(&mut self, has_failed: bool) {
+        if let Some(through) = self.covered.take() {
+            self.header().end_reload(ReloadEnd {
+                through,
+                has_failed,
+                generation: self.generation,
+            });
         }
     }
 
@@ -77,23 +110,29 @@ impl Board {
             Notice::ReloadBegun => {
                 self.generation += 1;
                 self.has_reload_failed = false;
+                self.covered = Some(self.requested);
                 self.header().set_reload(Reload::Running, "");
             }
             // The old workers of an earlier reload have exited. The result of the latest is shown.
             Notice::ReloadDone if self.has_reload_failed => {
                 self.header().add(Total::ReloadsDone, 1);
             }
-            Notice::ReloadDone => self.header().set_reload(Reload::Done, ""),
+            Notice::ReloadDone => {
+                self.header().set_reload(Reload::Done, "");
+                self.end_reload(false);
+            }
+            // The old workers accept nothing more.
+            Notice::ReloadRolled { .. } => self.end_reload(false),
             Notice::ReloadFailed { .. } => {
                 self.has_reload_failed = true;
                 self.header().set_reload(Reload::Failed, &event.message);
+                self.end_reload(true);
             }
             Notice::Recycling { .. } => self.header().add(Total::Recycled, 1),
             Notice::Stopping => self.header().set_stopping(),
             // A program that reads in the log that it is ready must find it so.
             Notice::Ready { slot } => self.scoreboard.slot(slot).set_stage(Stage::Ready),
             Notice::ReloadQueued
-            | Notice::ReloadRolled { .. }
             | Notice::Killing { .. }
             | Notice::BackingOff { .. }
             | Notice::DeparturesLimited { .. }
@@ -108,7 +147,7 @@ impl Board {
     }
 
     /// Publishes the number of workers, and the stage of each.
-    pub(super) fn publish_status(&self, pool: &Pool, slots: usize) {
+    pub(super) fn publish_status(&mut self, pool: &Pool, slots: usize) {
         let counts = pool.counts();
         self.header().set_figures(&Figures {
             wanted: counts.wanted as u64,
@@ -118,6 +157,7 @@ impl Board {
             retiring: counts.retiring as u64,
             idle: counts.idle as u64,
             busy: counts.busy as u64,
+            most: pool.most() as u64,
         });
         for slot in 0..slots {
             let stage = match pool.state(slot) {
@@ -128,6 +168,9 @@ impl Board {
                 SlotState::Killed => Stage::Killed,
             };
             self.scoreboard.slot(slot).set_stage(stage);
+        }
+        if let Some(at) = self.resized_at.take() {
+            self.header().set_resized(at);
         }
     }
 }

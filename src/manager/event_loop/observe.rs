@@ -72,6 +72,13 @@ impl EventLoop {
             if times > 0 && event == pool::Event::Stop && self.stop_arrivals() {
                 self.settle(pool::Event::Connection);
             }
+            if times > 0 {
+                match event {
+                    pool::Event::Reload => self.board.receive_reload(),
+                    pool::Event::Resize(_) => self.board.receive_resize(),
+                    _ => {}
+                }
+            }
             for _ in 0..times {
                 if event == pool::Event::Resize(Resize::Up) && !self.may_grow_by_one() {
                     break;

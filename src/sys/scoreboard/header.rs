@@ -4,7 +4,10 @@
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use super::status::{Figures, LastExit, PoolStatus, Reload, SlotStatus, Stage, TOTALS, Total};
+use super::status::{
+    FIGURES, Figures, LastExit, OUTCOMES, PoolStatus, Reload, ReloadEnd, SlotStatus, Stage, TOTALS,
+    Total,
+};
 use super::version::{MAGIC, VERSION};
 use super::words::Words;
 use crate::sys::clock;
@@ -30,10 +33,39 @@ pub struct Header {
     used: AtomicU32,
     stopping: AtomicU32,
     pm: Words<2>,
-    figures: [AtomicU64; 7],
+    /// The version of the library that the manager runs.
+    release: Words<4>,
+    figures: [AtomicU64; FIGURES],
     totals: [AtomicU64; TOTALS],
     listeners: [AtomicU64; LISTENERS],
+    /// When the manager last acted on a signal that resizes the pool, in nanoseconds.
+    resized_at: AtomicU64,
+    requests: RequestLine,
     reload: ReloadLine,
+}
+
+/// Requests for a reload, numbered from 1 on. The sequence number is odd while the line is written.
+#[derive(Debug)]
+#[repr(C)]
+struct RequestLine {
+    sequence: AtomicU64,
+    /// The number of the last one.
+    received: AtomicU64,
+    /// When the manager noticed it, in nanoseconds: it is compared with the time of a kill(2).
+    received_at: AtomicU64,
+    /// Reloads that are over. The outcome of each is in `outcomes`, at this number modulo its length.
+    ended: AtomicU64,
+    outcomes: [Outcome; OUTCOMES],
+}
+
+/// How a reload ended.
+#[derive(Debug)]
+#[repr(C)]
+struct Outcome {
+    /// Twice the number of the last request that it covered, plus 1 if it failed.
+    request: AtomicU64,
+    /// That of its new workers.
+    generation: AtomicU64,
 }
 
 /// The last reload. The sequence number is odd while it is written.
@@ -70,6 +102,7 @@ impl Header {
         self.stride.store(stride, Ordering::Relaxed);
         self.manager.store(manager, Ordering::Relaxed);
         self.started.store(micros(clock::now()), Ordering::Relaxed);
+        self.release.store(env!("CARGO_PKG_VERSION").as_bytes());
         self.version.store(VERSION, Ordering::Relaxed);
         self.magic.store(MAGIC, Ordering::Release);
     }
@@ -124,6 +157,36 @@ impl Header {
         });
     }
 
+    /// A request for a reload was noticed at this time. Returns its number.
+    pub fn receive_reload(&self, at: Duration) -> u64 {
+        let line = &self.requests;
+        let received = number(&line.received) + 1;
+        write_guarded(&line.sequence, || {
+            line.received.store(received, Ordering::Relaxed);
+            line.received_at.store(nanos(at), Ordering::Relaxed);
+        });
+        received
+    }
+
+    /// A reload is over.
+    pub fn end_reload(&self, end: ReloadEnd) {
+        let line = &self.requests;
+        let ended = number(&line.ended);
+        write_guarded(&line.sequence, || {
+            if let Some(place) = line.outcomes.get((ended % OUTCOMES as u64) as usize) {
+                let request = end.through << 1 | u64::from(end.has_failed);
+                place.request.store(request, Ordering::Relaxed);
+                place.generation.store(end.generation, Ordering::Relaxed);
+            }
+            line.ended.store(ended + 1, Ordering::Relaxed);
+        });
+    }
+
+    /// The manager has acted on a signal that resizes the pool, and the figures show the effect.
+    pub fn set_resized(&self, at: Duration) {
+        self.resized_at.store(nanos(at), Ordering::Release);
+    }
+
     /// The pool is stopping.
     pub fn set_stopping(&self) {
         self.stopping.store(1, Ordering::Relaxed);
@@ -161,11 +224,31 @@ impl Header {
             (result, time(&line.at), line.message.printable())
         });
         let listeners = self.listeners.iter().map(|at| at.load(Ordering::Relaxed));
+        let resized_at = Duration::from_nanos(self.resized_at.load(Ordering::Acquire));
+        let line = &self.requests;
+        let (received, received_at, reload_ends) = read_guarded(&line.sequence, || {
+            let kept = number(&line.ended).min(OUTCOMES as u64) as usize;
+            let ends = line.outcomes.iter().take(kept).map(|place| {
+                let request = number(&place.request);
+                ReloadEnd {
+                    through: request >> 1,
+                    has_failed: request & 1 == 1,
+                    generation: number(&place.generation),
+                }
+            });
+            let at = Duration::from_nanos(number(&line.received_at));
+            (number(&line.received), at, ends.collect())
+        });
         PoolStatus {
             manager: self.manager.load(Ordering::Relaxed),
             started: time(&self.started),
             stopping: self.stopping.load(Ordering::Relaxed) != 0,
             pm: self.pm.printable(),
+            release: self.release.printable(),
+            resized_at,
+            reloads_received: received,
+            reload_received_at: received_at,
+            reload_ends,
             slots_used: self.used.load(Ordering::Relaxed) as usize,
             figures: Figures::from_array(self.figures.each_ref().map(number)),
             totals: self.totals.each_ref().map(number),
@@ -254,6 +337,10 @@ fn number(word: &AtomicU64) -> u64 {
 
 fn time(word: &AtomicU64) -> Duration {
     Duration::from_micros(number(word))
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn micros(time: Duration) -> u64 {

@@ -44,8 +44,8 @@ pub use offers::{OfferList, Offered};
 pub use page::{Page, QUEUES, RECORDS};
 pub(crate) use record::{Entry, Record};
 pub use status::{
-    Activity, Details, Figures, LastExit, Order, PoolStatus, Reload, SlotStatus, Snapshot, Stage,
-    Total,
+    Activity, Details, Figures, LastExit, Order, PoolStatus, Reload, ReloadEnd, SlotStatus,
+    Snapshot, Stage, Total,
 };
 pub(crate) use version::VERSION;
 pub use view::{View, ViewError};

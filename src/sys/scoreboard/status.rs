@@ -73,6 +73,11 @@ pub enum Total {
 
 pub(super) const TOTALS: usize = 8;
 
+pub(super) const FIGURES: usize = 8;
+
+/// Reloads whose outcome is kept.
+pub(super) const OUTCOMES: usize = 8;
+
 /// How many workers there are, and what they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -90,10 +95,12 @@ pub struct Figures {
     pub idle: u64,
     /// The other ready ones.
     pub busy: u64,
+    /// The maximum number of workers: what a signal that resizes the pool changes.
+    pub most: u64,
 }
 
 impl Figures {
-    pub(super) fn as_array(&self) -> [u64; 7] {
+    pub(super) fn as_array(&self) -> [u64; FIGURES] {
         let Self {
             wanted,
             processes,
@@ -102,12 +109,24 @@ impl Figures {
             retiring,
             idle,
             busy,
+            most,
         } = *self;
-        [wanted, processes, starting, ready, retiring, idle, busy]
+        [
+            wanted, processes, starting, ready, retiring, idle, busy, most,
+        ]
     }
 
-    pub(super) fn from_array(array: [u64; 7]) -> Self {
-        let [wanted, processes, starting, ready, retiring, idle, busy] = array;
+    pub(super) fn from_array(array: [u64; FIGURES]) -> Self {
+        let [
+            wanted,
+            processes,
+            starting,
+            ready,
+            retiring,
+            idle,
+            busy,
+            most,
+        ] = array;
         Self {
             wanted,
             processes,
@@ -116,6 +135,7 @@ impl Figures {
             retiring,
             idle,
             busy,
+            most,
         }
     }
 }
@@ -132,6 +152,17 @@ pub enum Reload {
     Done = 2,
     /// It failed, and the old workers continue.
     Failed = 3,
+}
+
+/// The end of a reload: every new worker is ready and no old one accepts, or it has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReloadEnd {
+    /// The number of the last request for a reload that it covered.
+    pub through: u64,
+    /// The old workers continue.
+    pub has_failed: bool,
+    /// The generation of its new workers.
+    pub generation: u64,
 }
 
 /// The stage of the worker in a slot, as the manager sees it.
@@ -161,6 +192,16 @@ pub struct PoolStatus {
     pub stopping: bool,
     /// How the number of workers is chosen.
     pub pm: String,
+    /// The version of the library that the manager runs.
+    pub release: String,
+    /// When the manager last acted on a signal that resizes the pool.
+    pub resized_at: Duration,
+    /// The number of the last request for a reload.
+    pub reloads_received: u64,
+    /// When the manager noticed it. Its reload begins later.
+    pub reload_received_at: Duration,
+    /// How the latest reloads ended, in no order.
+    pub reload_ends: Vec<ReloadEnd>,
     /// Number of slots, from the first on, that were ever used.
     pub slots_used: usize,
     /// The workers, counted.

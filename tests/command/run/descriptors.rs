@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{Run, hello};
+use crate::process::fcgipm;
 
 /// Starts it under these limits, soft and hard.
 fn limited(limits: &str, options: &[&str]) -> Run {
@@ -83,7 +84,13 @@ fn a_pool_grows_up_to_the_limit_and_logs_that() {
     let needed = number_after(&lines[0], "may need ");
     let mut run = limited(&format!("20:{needed}"), &["--workers", "2"]);
     run.ready_ones(2);
-    run.signal("TTIN");
+    let resized = fcgipm(&["resize", &run.pid().to_string(), "9"], b"");
+    assert_eq!(resized.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&resized.stderr);
+    assert!(
+        errors.contains("the manager stays at 2 workers: its log has the reason"),
+        "{errors}"
+    );
     let line = run.line("may need");
     let expected = format!("limit (RLIMIT_NOFILE) is {needed}: the number of workers stays at 2");
     assert!(line.contains("the manager of 3 workers"), "{line}");

@@ -13,15 +13,15 @@ const ACCEPTING: u32 = 1 << 16;
 
 /// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listener {
-    pub(super) inode: u64,
-    pub(super) address: Bound,
+pub(crate) struct Listener {
+    pub(crate) inode: u64,
+    pub(crate) address: Bound,
     /// Connections in the listen queue.
-    pub(super) waiting: Option<u32>,
+    pub(crate) waiting: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     Tcp(SocketAddr),
     /// As bound; an abstract name begins with `@`.
     Unix(String),
@@ -29,7 +29,7 @@ pub(super) enum Bound {
 
 /// The inode numbers of the sockets that listen on an address, in the network namespace of this
 /// process.
-pub(super) fn listening_on(place: &Place) -> io::Result<Vec<u64>> {
+pub(crate) fn listening_on(place: &Place) -> io::Result<Vec<u64>> {
     let all = listeners(None);
     let loopback = |port| {
         let addresses = [
@@ -83,7 +83,7 @@ fn named(all: &[Listener], name: &str, path: Option<&Path>) -> Vec<u64> {
 
 /// All listening sockets in the network namespace of a process, or of this one. What cannot be read
 /// is omitted.
-pub(super) fn listeners(pid: Option<i32>) -> Vec<Listener> {
+pub(crate) fn listeners(pid: Option<i32>) -> Vec<Listener> {
     let network = pid.map_or("/proc/self/net".to_owned(), |pid| {
         format!("/proc/{pid}/net")
     });

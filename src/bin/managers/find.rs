@@ -11,12 +11,12 @@ use super::target::Target;
 
 /// A manager and its scoreboard.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Its pid, as this process sees it.
-    pub(super) pid: i32,
-    pub(super) view: View,
+    pub(crate) pid: i32,
+    pub(crate) view: View,
     /// The inode numbers of its sockets.
-    pub(super) sockets: Vec<u64>,
+    pub(crate) sockets: Vec<u64>,
 }
 
 /// Why a process is not a manager.
@@ -30,7 +30,7 @@ enum Missed {
 }
 
 /// Finds the manager that the target names.
-pub(super) fn manager(target: &Target) -> Result<Found, String> {
+pub(crate) fn manager(target: &Target) -> Result<Found, String> {
     match target {
         Target::Pid(pid) => look_into(*pid).map_err(|missed| explain(*pid, &missed)),
         Target::PidFile(path, pid) => look_into(*pid).map_err(|missed| {
@@ -49,6 +49,11 @@ pub(super) fn manager(target: &Target) -> Result<Found, String> {
             holder(&inodes).map_err(|why| format!("{address}: {why}"))
         }
     }
+}
+
+/// Reads the scoreboard of a manager again, with the regions of the workers that it has now.
+pub(crate) fn again(pid: i32) -> Result<Found, String> {
+    look_into(pid).map_err(|missed| explain(pid, &missed))
 }
 
 fn explain(pid: i32, missed: &Missed) -> String {
@@ -188,7 +193,7 @@ fn ancestors(pid: i32) -> impl Iterator<Item = i32> {
     std::iter::successors(parent(pid), |pid| parent(*pid)).take(GENERATIONS_MAX)
 }
 
-fn parent(pid: i32) -> Option<i32> {
+pub(crate) fn parent(pid: i32) -> Option<i32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
     line.trim().parse().ok()

@@ -9,7 +9,7 @@ use crate::args::address::Address;
 
 /// How a manager was named.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Pid(i32),
     /// The pid that a file holds.
     PidFile(PathBuf, i32),
@@ -17,7 +17,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn of(text: &str) -> Result<Self, String> {
+    pub(crate) fn of(text: &str) -> Result<Self, String> {
         if let Some(pid) = pid(text) {
             return Ok(Self::Pid(pid));
         }

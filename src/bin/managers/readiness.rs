@@ -1,0 +1,54 @@
+//! Whether a pool is ready to serve.
+
+use fcgipm::worker::{Stage, View};
+
+use super::count;
+use super::group::Group;
+
+/// A line for each pool; an error has the lines of those that are not ready.
+pub(crate) fn of(target: &str) -> Result<Vec<String>, Vec<String>> {
+    let group = Group::of(target).map_err(|reason| vec![reason])?;
+    let mut ready = Vec::new();
+    let mut reasons = Vec::new();
+    for member in &group.members {
+        let label = member.label();
+        match readiness(&member.found.view) {
+            Ok(line) => ready.push(label + &line),
+            Err(reason) => reasons.push(label + &reason),
+        }
+    }
+    if reasons.is_empty() {
+        Ok(ready)
+    } else {
+        Err(reasons)
+    }
+}
+
+fn readiness(view: &View) -> Result<String, String> {
+    let pool = view.pool();
+    if pool.stopping {
+        return Err("not ready: the pool is stopping".to_owned());
+    }
+    let slots = (0..pool.slots_used).map_while(|slot| view.slot(slot));
+    // Unlike the manager's figures, a slot shows this before the log does.
+    let (mut ready, mut starting) = (0, 0);
+    for slot in slots {
+        match slot.stage {
+            Stage::Ready => ready += 1,
+            Stage::Starting => starting += 1,
+            Stage::Empty | Stage::Retiring | Stage::Killed => {}
+        }
+    }
+    let wanted = pool.figures.wanted;
+    if ready > 0 {
+        let all = count(wanted.max(ready), "worker");
+        return Ok(format!("ready: {ready} of {all}"));
+    }
+    if pool.pm == "ondemand" && wanted == 0 {
+        return Ok("ready: no worker is needed now".to_owned());
+    }
+    let wanted = count(wanted, "worker");
+    Err(format!(
+        "not ready: none of {wanted} is ready, {starting} starting"
+    ))
+}
