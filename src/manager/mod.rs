@@ -15,6 +15,7 @@ mod host_fork;
 mod identity;
 mod pid_file;
 mod pool_clock;
+mod service;
 mod settings;
 mod setup;
 mod watch;
@@ -27,6 +28,7 @@ use connections::Shedding;
 pub use event::{Event, EventKind};
 use event_loop::{EventLoop, Turn};
 use identity::Identity;
+use service::Service;
 use settings::{Settings, SignalHandlers};
 
 use crate::error::{Code, Error, Result};
@@ -148,6 +150,7 @@ impl Manager {
                 State::New if self.settings.pool.processes == 0 => {
                     Identity::refuse(&self.settings.options)?;
                     Shedding::refuse(&self.settings.options)?;
+                    self.announce();
                     self.state = State::Spent;
                     return Ok(Some(Event::in_worker()));
                 }
@@ -206,6 +209,13 @@ impl Manager {
             State::New | State::Stopped | State::Spent => {
                 Err(Error::new(Code::State, "this manager is not running"))
             }
+        }
+    }
+
+    /// This process serves without a manager.
+    fn announce(&self) {
+        if let Err(error) = Service::announce() {
+            self.settings.log.write(&Event::notice(error.message()));
         }
     }
 

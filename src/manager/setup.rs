@@ -8,6 +8,7 @@ use crate::manager::event::Event;
 use crate::manager::event_loop::{Channels, EventLoop, Parts};
 use crate::manager::identity::Identity;
 use crate::manager::pid_file::PidFile;
+use crate::manager::service::Service;
 use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
 use crate::pool::Sizing;
 use crate::sys::fd::pipe;
@@ -36,6 +37,8 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
     let life = pipe::pipe("life pipe of the manager", false)?;
     let handover = Handover::new()?;
     let scoreboard = Scoreboard::new(SLOTS)?;
+    // It closes sockets that are not used any more.
+    let (service, lines) = Service::connect(settings.pm == "ondemand");
     let listeners = listeners::own()?;
     if settings.pool.sizing != Sizing::Static && listeners.is_empty() {
         return Err(Error::new(
@@ -71,6 +74,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             identity,
             descriptors,
             shedding,
+            service,
         },
     );
     // In a host, orphans are the host's.
@@ -84,7 +88,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             "a seccomp filter refuses {name}(2): {loss}"
         )));
     }
-    for line in settings.overridden.iter().chain(&shortage) {
+    for line in settings.overridden.iter().chain(&shortage).chain(&lines) {
         event_loop.push(Event::notice(line.as_str()));
     }
     Ok(event_loop)

@@ -33,6 +33,8 @@ mod ownership;
 mod recycling;
 mod reload;
 mod request_timeout;
+mod service;
+mod service_manager;
 mod sizing;
 mod start_script;
 mod stop;

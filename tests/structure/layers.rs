@@ -81,6 +81,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                 &["command", "event", "pool_clock", "settings", "watch"],
             ),
             ("connections", &["children", "event", "pool_clock", "watch"]),
+            ("service", &["children", "event"]),
             (
                 "child_start",
                 &["children", "command", "descriptors", "identity", "settings"],
@@ -96,6 +97,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "identity",
                     "pid_file",
                     "pool_clock",
+                    "service",
                     "settings",
                     "watch",
                 ],
@@ -110,6 +112,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "event_loop",
                     "identity",
                     "pid_file",
+                    "service",
                     "settings",
                 ],
             ),

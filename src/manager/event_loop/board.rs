@@ -100,10 +100,8 @@ impl Board {
                 let header = self.header();
                 header.add(Total::Deaths, 1);
                 // The worker's own counts are only shown.
-                let page = self.page(slot);
-                let requests = page.snapshot().map_or(0, |snapshot| snapshot.requests);
-                header.add(Total::Requests, requests);
-                header.add(Total::Disconnected, page.disconnected());
+                header.add(Total::Requests, self.served(notice));
+                header.add(Total::Disconnected, self.page(slot).disconnected());
                 let line = self.scoreboard.slot(slot);
                 line.set_exit(children.pid(slot), status);
             }
@@ -144,6 +142,15 @@ impl Board {
             | Notice::Emptied
             | Notice::Recovered => {}
         }
+    }
+
+    /// The requests that a worker has served, by its own count, if the notice is its exit.
+    pub(super) fn served(&self, notice: Notice) -> u64 {
+        let Notice::Exited { slot, .. } = notice else {
+            return 0;
+        };
+        let snapshot = self.page(slot).snapshot();
+        snapshot.map_or(0, |snapshot| snapshot.requests)
     }
 
     /// Publishes the number of workers, and the stage of each.

@@ -29,6 +29,7 @@ use crate::manager::event::{Event, Outbox};
 use crate::manager::identity::Identity;
 use crate::manager::pid_file::PidFile;
 use crate::manager::pool_clock::PoolClock;
+use crate::manager::service::{self, Service};
 use crate::manager::settings::{Settings, SignalHandlers};
 use crate::manager::watch::{Ready, Source, Watch};
 use crate::pool::{self, Action, Pool};
@@ -62,6 +63,7 @@ pub(super) struct EventLoop {
     closing: ClosingSet,
     guard: Guard,
     shedding: Option<Shedding>,
+    service: Service,
     saturation: Saturation,
     /// The sockets that the workers accept from.
     listeners: Vec<Listener>,
@@ -87,6 +89,7 @@ pub(super) struct Parts {
     pub(super) identity: Option<Identity>,
     pub(super) descriptors: Descriptors,
     pub(super) shedding: Option<Shedding>,
+    pub(super) service: Service,
 }
 
 /// How the manager is woken, and its workers learn of its end.
@@ -195,6 +198,7 @@ impl EventLoop {
             closing: ClosingSet::default(),
             guard: Guard::default(),
             shedding: parts.shedding,
+            service: parts.service,
             saturation: Saturation::default(),
             listeners: parts.listeners,
             identity: parts.identity,
@@ -246,6 +250,7 @@ impl EventLoop {
         watch.until(self.handover.wake_at());
         watch.until((self.stopped || self.orphans == Orphans::Pending).then_some(now));
         watch.until(self.shedding_at());
+        watch.until(self.service.wake_at());
         watch.until(until.map(|until| self.clock.at(until)));
         let listeners = || self.listeners.iter().map(Listener::as_fd);
         let growth = self.pool.watch_listener();
@@ -301,6 +306,18 @@ impl EventLoop {
             self.outbox.push(failure);
         }
         self.board.publish_status(&self.pool, self.children.slots());
+        self.report_to_service_manager();
+    }
+
+    fn report_to_service_manager(&mut self) {
+        let line = self.service.publish(&service::View {
+            now: self.clock.now(),
+            pool: &self.pool,
+            children: &self.children,
+            scoreboard: self.board.scoreboard(),
+        });
+        let lines = line.into_iter();
+        lines.for_each(|line| self.outbox.push(Event::notice(line)));
     }
 
     /// In the child of a fork: keeps what a worker needs, and drops everything else. The write end of
@@ -357,5 +374,6 @@ impl EventLoop {
     pub(super) fn abandon(&mut self) {
         self.host_fork = HostFork::None;
         self.settle(pool::Event::Stop);
+        self.report_to_service_manager();
     }
 }

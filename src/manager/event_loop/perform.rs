@@ -146,6 +146,7 @@ impl EventLoop {
             let was_killed = matches!(exit, Exit::Signal(_) | Exit::Unknown);
             shedding.inherit_counts(board.page(slot), was_killed);
         }
+        self.service.notice(notice, &event, board.served(notice));
         self.outbox.push(event);
     }
 

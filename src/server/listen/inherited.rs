@@ -76,6 +76,19 @@ pub fn inherit_from(process: i32) {
     sockets::inherit_from(process);
 }
 
+/// Closes sockets that the service manager has kept since an earlier start, and that
+/// [`open`](super::open) has not returned in this one. Returns their names.
+pub(crate) fn close_stale() -> Vec<String> {
+    let passed = sockets::passed().into_iter().flatten();
+    let stale = passed.filter(|one| one.is_stored() && !one.is_claimed());
+    stale
+        .map(|one| {
+            one.close();
+            one.name().to_owned()
+        })
+        .collect()
+}
+
 /// Closes the sockets that were passed and that [`open`](super::open) has not returned: another
 /// process uses them.
 pub fn close_unused() {
@@ -132,7 +145,10 @@ fn is_usable(one: &Passed) -> bool {
             "descriptor {number}, passed by the service manager, is not used: it was shut down"
         ),
     );
-    one.close();
+    // If an earlier start has stored it, it is removed with what is not used.
+    if !one.is_stored() {
+        one.close();
+    }
     false
 }
 

@@ -12,8 +12,10 @@ use nix::errno::Errno;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
+pub(crate) use crate::server::listen::inherited::close_stale;
 pub use crate::server::listen::inherited::{close_unused, inherit_from, note_passed, pass_on};
 pub use crate::server::listen::owned::stop_arrivals;
+pub(crate) use crate::server::listen::owned::{Storable, storable, stored};
 use crate::sys::fd::borrow;
 use crate::sys::log::{self, Level};
 pub use crate::sys::socket::arrivals::waiting_on_unix;
@@ -76,12 +78,12 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
         }
         Address::Path(path) => {
             let (listener, file) = open_path(address, &path, backlog, options, failed)?;
-            owned::note(&listener, Some((&path, file)));
+            owned::note(&listener, address, Some((&path, file)));
             return Ok(listener.into_raw_fd());
         }
     };
     opened.map(|listener| {
-        owned::note(&listener, None);
+        owned::note(&listener, address, None);
         listener.into_raw_fd()
     })
 }

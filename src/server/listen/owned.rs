@@ -14,6 +14,7 @@ use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::file::lock;
 use crate::sys::log::{self, Level};
 use crate::sys::process::{self, disposable};
+use crate::sys::service::sockets;
 use crate::sys::socket::socket_file::{FileId, identity_at, identity_of};
 use crate::sys::socket::{arrivals, holder};
 
@@ -21,6 +22,7 @@ use crate::sys::socket::{arrivals, holder};
 struct Created {
     maker: i32,
     fd: i32,
+    address: String,
     socket: FileId,
     file: Option<(PathBuf, FileId)>,
 }
@@ -34,7 +36,7 @@ fn created() -> Option<MutexGuard<'static, Vec<Created>>> {
 }
 
 /// Notes that this process made a listening socket, with its file if it has one.
-pub(in crate::server) fn note(listener: &OwnedFd, file: Option<(&Path, FileId)>) {
+pub(in crate::server) fn note(listener: &OwnedFd, address: &str, file: Option<(&Path, FileId)>) {
     let Some(socket) = identity_of(listener.as_fd()) else {
         return;
     };
@@ -47,6 +49,7 @@ pub(in crate::server) fn note(listener: &OwnedFd, file: Option<(&Path, FileId)>)
     created.push(Created {
         maker: process::pid(),
         fd,
+        address: address.to_owned(),
         socket,
         file,
     });
@@ -57,6 +60,34 @@ pub(in crate::server) fn forget(fd: i32) {
     if let Some(mut created) = created() {
         created.retain(|other| other.fd != fd);
     }
+}
+
+/// A socket that the service manager can keep for the next start.
+#[derive(Debug)]
+pub(crate) struct Storable {
+    pub(crate) listener: ListenFd<'static>,
+    pub(crate) name: String,
+}
+
+/// The sockets that [`open`](crate::server::listen::open) made here.
+pub(crate) fn storable() -> Vec<Storable> {
+    let created = created();
+    let all = created.iter().flat_map(|created| created.iter());
+    let storable = |one: &Created| {
+        Some(Storable {
+            listener: one.listener()?,
+            name: sockets::stored_name(&one.address),
+        })
+    };
+    all.filter(|one| one.is_ours())
+        .filter_map(storable)
+        .collect()
+}
+
+/// The service manager keeps the socket: from here on it is not stopped with the manager of this
+/// process.
+pub(crate) fn stored(socket: &Storable) {
+    forget(socket.listener.as_raw_fd());
 }
 
 impl Created {

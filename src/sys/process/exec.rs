@@ -24,6 +24,8 @@ pub(crate) enum Sort {
     PipeRead,
     /// A connected unix stream socket.
     Socket,
+    /// A connected unix datagram socket.
+    Datagrams,
     /// Anything: the original standard error.
     Any,
 }
@@ -119,7 +121,7 @@ pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> 
             Sort::File => "is not a regular file",
             Sort::PipeWritten => "is not the write end of a pipe",
             Sort::PipeRead => "is not the read end of a pipe",
-            Sort::Socket => "is not a connected unix socket",
+            Sort::Socket | Sort::Datagrams => "is not a connected unix socket",
             Sort::Any => "is not open",
         }
         .to_owned());
@@ -144,15 +146,16 @@ fn is(fd: BorrowedFd<'_>, sort: Sort) -> nix::Result<bool> {
         Sort::File => kind == SFlag::S_IFREG,
         Sort::PipeWritten => kind == SFlag::S_IFIFO && access()? == OFlag::O_WRONLY,
         Sort::PipeRead => kind == SFlag::S_IFIFO && access()? == OFlag::O_RDONLY,
-        Sort::Socket => kind == SFlag::S_IFSOCK && is_connected_unix_stream(fd)?,
+        Sort::Socket => kind == SFlag::S_IFSOCK && is_connected_unix(fd, SockType::Stream)?,
+        Sort::Datagrams => kind == SFlag::S_IFSOCK && is_connected_unix(fd, SockType::Datagram)?,
         Sort::Any => true,
     })
 }
 
-fn is_connected_unix_stream(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+fn is_connected_unix(fd: BorrowedFd<'_>, wanted: SockType) -> nix::Result<bool> {
     let kind = nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::SockType)?;
     match nix::sys::socket::getpeername::<SockaddrStorage>(fd.as_raw_fd()) {
-        Ok(peer) => Ok(kind == SockType::Stream && peer.family() == Some(AddressFamily::Unix)),
+        Ok(peer) => Ok(kind == wanted && peer.family() == Some(AddressFamily::Unix)),
         Err(Errno::ENOTCONN) => Ok(false),
         Err(errno) => Err(errno),
     }

@@ -19,6 +19,23 @@ const FIRST: i32 = 3;
 /// The name of a descriptor without one.
 const UNNAMED: &str = "unknown";
 
+/// The beginning of the names of sockets that this library has the service manager keep.
+const STORED: &str = "fcgipm-";
+
+/// The maximum length of a name (FDNAME_MAX).
+const NAME_MAX: usize = 255;
+
+/// The name of a socket that the service manager is to keep. Names have no colons, and no characters
+/// beyond ASCII.
+pub(crate) fn stored_name(address: &str) -> String {
+    let valid = address.chars().map(|character| match character {
+        ':' => '=',
+        ' '..='~' => character,
+        _ => '_',
+    });
+    STORED.chars().chain(valid).take(NAME_MAX).collect()
+}
+
 /// A listening stream socket that was passed.
 #[derive(Debug)]
 pub(crate) struct Passed {
@@ -145,6 +162,11 @@ impl Passed {
         &self.name
     }
 
+    /// Whether an earlier start of this service had the service manager keep it.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.name.starts_with(STORED)
+    }
+
     /// The address that it listens at.
     pub(crate) fn bound(&self) -> Option<Bound> {
         listen::bound(borrow(self.fd)?).ok()
@@ -190,6 +212,13 @@ mod tests {
         assert_eq!(names(variables("7", "1", Some("a:b"))), ["a"]);
         assert_eq!(names(variables("7", "1", None)), [UNNAMED]);
         assert!(names(variables("7", "0", None)).is_empty());
+    }
+
+    #[test]
+    fn a_stored_socket_has_a_valid_name() {
+        assert_eq!(stored_name("[::1]:9005"), "fcgipm-[==1]=9005");
+        assert_eq!(stored_name("/run/\u{e9}\n"), "fcgipm-/run/__");
+        assert_eq!(stored_name(&"x".repeat(300)).len(), NAME_MAX);
     }
 
     #[test]
