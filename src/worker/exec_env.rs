@@ -255,16 +255,16 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (text, why) in [
             ("", "not numbers"),
-            ("1:7:6:10:11:12:13:+14", "not numbers"),
-            ("1:7:6:10:11:12:13:-1", "not numbers"),
-            ("1:7:6:10:11:12:13: 14", "not numbers"),
-            ("1:7:6:10:11:12:13:99999999999", "not numbers"),
-            ("1", "too short"),
+            ("2:7:6:10:11:12:13:+14", "not numbers"),
+            ("2:7:6:10:11:12:13:-1", "not numbers"),
+            ("2:7:6:10:11:12:13: 14", "not numbers"),
+            ("2:7:6:10:11:12:13:99999999999", "not numbers"),
+            ("2", "too short"),
             ("99:7:6:10", "version 99"),
-            ("1:7:6:10:11:12:13", "7 numbers, not 8 or 10"),
-            ("1:7:6:10:11:12:13:14:15", "9 numbers, not 8 or 10"),
-            ("1:7:6:10:11:10:13:14", "the same descriptor twice"),
-            ("1:7:6:10:11:12:13:14:15:10", "the same descriptor twice"),
+            ("2:7:6:10:11:12:13", "7 numbers, not 8 or 10"),
+            ("2:7:6:10:11:12:13:14:15", "9 numbers, not 8 or 10"),
+            ("2:7:6:10:11:10:13:14", "the same descriptor twice"),
+            ("2:7:6:10:11:12:13:14:15:10", "the same descriptor twice"),
         ] {
             let error = ExecEnv::parse(text, 7).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
@@ -275,7 +275,7 @@ mod tests {
     fn a_descriptor_that_is_something_else_is_refused() {
         let pipe = crate::sys::fd::pipe::pipe("test", true).unwrap();
         let number = pipe.read.as_raw_fd();
-        let text = format!("1:{}:1:{number}:900:901:902:903", process::pid());
+        let text = format!("2:{}:1:{number}:900:901:902:903", process::pid());
         let error = adopt_from(text.into()).unwrap_err();
         assert_eq!(
             error.message(),

@@ -28,7 +28,7 @@ fn installed(mode: u32) -> (PathBuf, PathBuf) {
 fn as_attacker(program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
     // FCGIPM_WORKER contains the pid of the process that must read it.
-    command.args(["-c", "FCGIPM_WORKER=1:$$:1:0 exec \"$0\" \"$@\""]);
+    command.args(["-c", "FCGIPM_WORKER=2:$$:1:0 exec \"$0\" \"$@\""]);
     command.arg(program);
     let user = User::from_name(ATTACKER).unwrap().unwrap();
     let become_user = move || {

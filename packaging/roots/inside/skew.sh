@@ -62,7 +62,7 @@ wait $started || failed "the manager ends with status $?"
 
 # The manager is of the later release, and the program finds an old library.
 start fcgipm run --listen "$PWD/old.sock" --workers 2 --ready-delay 0 --env "LD_LIBRARY_PATH=$PWD/before" -- "$PWD/hello" fd:0
-eventually grep -qF "FCGIPM_WORKER: version $layout, but this library has 1" log
+eventually grep -qF "FCGIPM_WORKER: version $layout, but this library has $present" log
 ! grep -q ') ready' log || failed "a worker of another layout became ready"
 kill -TERM $started
 wait $started || true
