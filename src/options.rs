@@ -227,7 +227,7 @@ mod tests {
             (
                 "log",
                 "syslog",
-                "option log: 'syslog' is not one of: stderr, none",
+                "option log: 'syslog' is not one of: stderr, none, or the absolute path of a file",
             ),
             (
                 "max_params_size",

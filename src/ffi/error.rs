@@ -43,7 +43,11 @@ pub extern "C" fn fcgipm_error_name(code: i32) -> *const c_char {
     })
 }
 
-/// Writes length bytes at data to standard error, in the same way as the manager writes its log.
+/// Writes length bytes at data to the log, in the same way as the manager writes it: to standard
+/// error, or in the process of a manager to the file that its option log names.
+///
+/// The bytes are whole lines. The first may begin with its priority, "<3>" (error) to "<7>", as in
+/// sd-daemon(3): the journal gets it, and option log_level applies. Elsewhere it is not written.
 ///
 /// It never raises SIGPIPE and never waits: if the reader does not keep up, the bytes are dropped
 /// and counted, and the next line that gets through reports the count. Use it for log lines of a

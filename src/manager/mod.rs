@@ -215,7 +215,8 @@ impl Manager {
     /// This process serves without a manager.
     fn announce(&self) {
         if let Err(error) = Service::announce() {
-            self.settings.log.write(&Event::notice(error.message()));
+            let target = self.settings.log.target;
+            target.write(&Event::warning(error.message()));
         }
     }
 
@@ -243,7 +244,7 @@ impl Manager {
             }
         }
         let stopped = Event::stopped();
-        self.settings.log.write(&stopped);
+        self.settings.log.target.write(&stopped);
         Ok(stopped)
     }
 }

@@ -9,6 +9,7 @@ use crate::manager::command::Program;
 use crate::manager::event::LogTarget;
 use crate::options::{MAX_PROCESSES, Opt, Options};
 use crate::pool::{self, Sizing};
+use crate::sys::log::Level;
 use crate::sys::{clock, process};
 
 /// All workers twice, during a reload, and the surge of a pool of the maximum size.
@@ -47,10 +48,20 @@ pub(super) struct Settings {
     title: Option<String>,
     pub(super) signal_handlers: SignalHandlers,
     pub(super) forked_by: ForkedBy,
-    pub(super) log: LogTarget,
+    pub(super) log: LogSettings,
     /// One line for each option of the program that the environment overrides.
     pub(super) overridden: Vec<String>,
     pub(super) options: Options,
+}
+
+/// How the manager logs.
+#[derive(Clone, Debug)]
+pub(super) struct LogSettings {
+    /// Who writes the lines of events.
+    pub(super) target: LogTarget,
+    pub(super) file: Option<PathBuf>,
+    pub(super) level: Level,
+    pub(super) has_time: bool,
 }
 
 impl Settings {
@@ -70,10 +81,7 @@ impl Settings {
                 false => SignalHandlers::Manager,
             },
             forked_by: ForkedBy::Manager,
-            log: match options.word(Opt::Log) {
-                "stderr" => LogTarget::Stderr,
-                _ => LogTarget::Nowhere,
-            },
+            log: LogSettings::new(options),
             overridden: options.overridden().to_vec(),
             options: options.clone(),
         })
@@ -87,6 +95,29 @@ impl Settings {
     /// The title of a worker's process.
     pub(super) fn worker_title(&self) -> Option<String> {
         self.title.as_ref().map(|title| format!("{title} worker"))
+    }
+}
+
+impl LogSettings {
+    fn new(options: &Options) -> Self {
+        let log = options.text(Opt::Log).unwrap_or_default();
+        let (target, file) = match (&*log, log.strip_prefix("none:")) {
+            ("stderr", _) => (LogTarget::Manager, None),
+            ("none", _) => (LogTarget::Host, None),
+            (_, Some(path)) => (LogTarget::Host, Some(path)),
+            (path, None) => (LogTarget::Manager, Some(path)),
+        };
+        Self {
+            target,
+            file: file.map(PathBuf::from),
+            level: match options.word(Opt::LogLevel) {
+                "error" => Level::Error,
+                "warning" => Level::Warning,
+                "notice" => Level::Notice,
+                _ => Level::Info,
+            },
+            has_time: options.flag(Opt::LogTimestamps),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::manager::service::Service;
 use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
 use crate::pool::Sizing;
 use crate::sys::fd::pipe;
+use crate::sys::log;
 use crate::sys::process::{self, adopted, filtered, title};
 use crate::sys::service::sockets;
 use crate::sys::signal::handlers::Signals;
@@ -26,6 +27,10 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
         ));
     }
     check_threads()?;
+    log::configure(settings.log.level, settings.log.has_time);
+    if let Some(path) = &settings.log.file {
+        log::file::begin(path)?;
+    }
     // Workers inherit the sockets, but the variables do not name them.
     sockets::passed().map(drop)?;
     // Before any other use of these calls.
@@ -84,12 +89,15 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
     event_loop.push(Event::managing(settings.pool.processes));
     for call in refused {
         let (name, loss) = (call.name, call.loss);
-        event_loop.push(Event::notice(format!(
+        event_loop.push(Event::warning(format!(
             "a seccomp filter refuses {name}(2): {loss}"
         )));
     }
-    for line in settings.overridden.iter().chain(&shortage).chain(&lines) {
+    for line in &settings.overridden {
         event_loop.push(Event::notice(line.as_str()));
+    }
+    for line in shortage.iter().chain(&lines) {
+        event_loop.push(Event::warning(line.as_str()));
     }
     Ok(event_loop)
 }

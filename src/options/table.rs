@@ -172,9 +172,19 @@ options! {
     NoSignals = "no_signals", Kind::Flag, "0",
         "Install no signal handlers. The program passes signals to the manager with \
          fcgipm_manager_signal.";
-    Log = "log", Kind::Word(&["stderr", "none"]), "stderr",
-        "Destination of the log of the manager. none: the program reads the messages from the \
-         events.";
+    Log = "log", Kind::Log, "stderr",
+        "Destination of the log of the manager: stderr, or the absolute path of a file. The file is \
+         opened again on USR1 and at each reload, for logrotate; its lines begin with the time. It \
+         must be a regular file in a directory that only the manager's user and root can write to. \
+         Workers write to standard error. none: the program reads the messages from the events. \
+         none:PATH: the same, and what it writes with fcgipm_log_write goes into the file.";
+    LogLevel = "log_level", Kind::Word(&["error", "warning", "notice", "info"]), "info",
+        "The least important lines that are logged. error: something does not work, such as a \
+         failed reload. warning: something went wrong and was handled, such as a worker that died. \
+         notice: starts, stops and reloads. info: everything, such as each worker that starts.";
+    LogTimestamps = "log_timestamps", Kind::Flag, "0",
+        "Begin each line on standard error with the time (UTC). Lines in the systemd journal have \
+         their priority instead, whatever this says.";
 }
 
 impl Spec {

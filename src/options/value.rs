@@ -30,6 +30,9 @@ pub enum Kind {
     Mode,
     /// Text without NUL; empty means not set.
     Text,
+    /// Where the log goes: `stderr`, `none`, or the absolute path of a file; `none:` before the path
+    /// if the program writes the lines itself.
+    Log,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A whole number in a range that may be negative; empty means unchanged.
@@ -100,6 +103,13 @@ pub(super) fn parse(name: &str, kind: Kind, text: &str) -> Result<Value> {
         },
         Kind::Text if text.contains('\0') => Err(bad("valid: it contains a NUL byte")),
         Kind::Text => Ok(Value::Text(text.to_owned())),
+        Kind::Log => match text.strip_prefix("none:").unwrap_or(text) {
+            "stderr" | "none" => Ok(Value::Text(text.to_owned())),
+            path if path.starts_with('/') && !path.contains('\0') => {
+                Ok(Value::Text(text.to_owned()))
+            }
+            _ => Err(bad("one of: stderr, none, or the absolute path of a file")),
+        },
         Kind::Word(words) => match words.iter().position(|word| *word == text) {
             Some(position) => Ok(Value::Number(position as u64)),
             None => Err(bad(&format!("one of: {}", words.join(", ")))),

@@ -14,7 +14,7 @@ int main() {
         return 1;
     }
     const std::string_view message = fcgipm_last_error_message();
-    if (message != "option log: 'syslog' is not one of: stderr, none") {
+    if (message != "option log: 'syslog' is not one of: stderr, none, or the absolute path of a file") {
         std::cerr << message << '\n';
         return 1;
     }

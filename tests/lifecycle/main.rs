@@ -25,6 +25,7 @@ mod killed_group;
 mod killed_processes;
 mod late_signal;
 mod load_command;
+mod log;
 mod max_queue_age;
 mod memory;
 mod orphans;

@@ -136,8 +136,13 @@ impl Pool {
     fn try_run(&self) -> Result<(), Refusal> {
         let mut options = self.merged()?;
         // The messages are logged here, with the name of the pool.
-        let logs = options.word(Opt::Log) == "stderr";
-        set(&mut options, "log", "none")?;
+        let log = options.text(Opt::Log).unwrap_or_default();
+        let logs = !log.starts_with("none");
+        if log == "stderr" {
+            set(&mut options, "log", "none")?;
+        } else if logs {
+            set(&mut options, "log", &format!("none:{log}"))?;
+        }
         // A program that cannot be executed is a mistake in the command line, so there is no retry.
         Program::check(&self.command, &options).map_err(Refusal::of_program)?;
         let preload = self.preload()?;
@@ -153,7 +158,7 @@ impl Pool {
             match manager.next() {
                 Ok(event) => {
                     if logs && !event.message.is_empty() {
-                        self.log_event(event.level(), &event.message);
+                        self.log_event(event.level, &event.message);
                     }
                     if event.kind == EventKind::Stopped {
                         return Ok(());

@@ -85,6 +85,7 @@ fn argument(spec: &'static Spec) -> Arg {
         | Kind::Seconds
         | Kind::Mode
         | Kind::Text
+        | Kind::Log
         | Kind::Word(_)
         | Kind::Limit => argument,
     };
@@ -108,6 +109,7 @@ impl fmt::Display for Takes {
             Kind::Flag => f.write_str("0|1"),
             Kind::Mode => f.write_str("MODE"),
             Kind::Text => f.write_str("TEXT"),
+            Kind::Log => f.write_str("stderr|none|FILE"),
             Kind::Word(words) => f.write_str(&words.join("|")),
             Kind::Limit => f.write_str("LIMIT"),
         }

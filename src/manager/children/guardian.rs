@@ -136,7 +136,7 @@ impl Guard {
             Err(error) => {
                 let is_first = !std::mem::replace(&mut self.has_failed, true);
                 is_first.then(|| {
-                    Event::notice(format!(
+                    Event::warning(format!(
                         "{error}; if the manager dies, requests may be interrupted; \
                          trying again when a worker starts"
                     ))

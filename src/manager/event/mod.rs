@@ -63,35 +63,34 @@ pub struct Event {
     pub pid: i32,
     /// The wait status of a worker that has exited, or the number of a signal that arrived.
     pub status: i32,
+    /// How much its line matters.
+    pub level: Level,
     /// One line of text, without a prefix.
     pub message: String,
 }
 
-impl Event {
-    /// How much its line matters.
-    #[must_use]
-    pub fn level(&self) -> Level {
-        match self.kind {
-            EventKind::ReloadFailed | EventKind::Emergency => Level::Error,
-            EventKind::SlowRequest | EventKind::RequestTimedOut | EventKind::Killing => {
-                Level::Warning
-            }
-            EventKind::WorkerExited if self.status != 0 => Level::Warning,
-            EventKind::InWorker
-            | EventKind::Stopped
-            | EventKind::Managing
-            | EventKind::WorkerStarted
-            | EventKind::WorkerReady
-            | EventKind::WorkerExited
-            | EventKind::ReloadBegun
-            | EventKind::ReloadDone
-            | EventKind::Stopping
-            | EventKind::Signal
-            | EventKind::Notice
-            | EventKind::Recycling
-            | EventKind::Resized
-            | EventKind::Recovered
-            | EventKind::Fork => Level::Info,
+impl EventKind {
+    /// How much a line about such an event matters. Of a worker that exited, the wait status decides.
+    const fn level(self, status: i32) -> Level {
+        match self {
+            Self::ReloadFailed | Self::Emergency => Level::Error,
+            Self::SlowRequest | Self::RequestTimedOut | Self::Killing => Level::Warning,
+            Self::WorkerExited if status != 0 => Level::Warning,
+            Self::Stopped
+            | Self::Managing
+            | Self::ReloadBegun
+            | Self::ReloadDone
+            | Self::Stopping
+            | Self::Signal
+            | Self::Notice
+            | Self::Resized
+            | Self::Recovered => Level::Notice,
+            Self::InWorker
+            | Self::WorkerStarted
+            | Self::WorkerReady
+            | Self::WorkerExited
+            | Self::Recycling
+            | Self::Fork => Level::Info,
         }
     }
 }

@@ -5,23 +5,23 @@ use std::collections::VecDeque;
 use super::Event;
 use crate::sys::{log, process};
 
-/// Where the lines of events go.
+/// Which part of the process writes the lines of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogTarget {
-    Stderr,
-    Nowhere,
+    Manager,
+    Host,
 }
 
 impl LogTarget {
     /// Logs an event, if it has a line.
     pub(crate) fn write(self, event: &Event) {
         match self {
-            Self::Stderr if !event.message.is_empty() => {
+            Self::Manager if !event.message.is_empty() => {
                 let pid = process::pid();
                 let line = format!("fcgipm: manager (pid {pid}): {}", event.message);
-                log::line(event.level(), &line);
+                log::line(event.level, &line);
             }
-            Self::Stderr | Self::Nowhere => {}
+            Self::Manager | Self::Host => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Event, EventKind};
 use crate::error::Error;
 use crate::pool::{Cause, Exit, Overdue, Recycle};
+use crate::sys::log::Level;
 use crate::sys::process;
 use crate::sys::signal::handlers;
 
@@ -15,6 +16,7 @@ impl Event {
             kind,
             pid,
             status,
+            level: kind.level(status),
             message: message.into(),
         }
     }
@@ -132,14 +134,14 @@ impl Event {
     }
 
     pub(crate) fn backing_off(pause: Duration) -> Self {
-        Self::notice(format!(
+        Self::warning(format!(
             "workers die soon after their start; the next one starts in {:.1} s",
             pause.as_secs_f64()
         ))
     }
 
     pub(crate) fn departures_limited(limit: u32) -> Self {
-        Self::notice(format!(
+        Self::warning(format!(
             "workers exit with status 0 soon after their start, more than {limit} a second; \
              their replacements are limited to {limit} a second"
         ))
@@ -147,7 +149,7 @@ impl Event {
 
     pub(crate) fn fork_failed(errno: i32, pause: Duration) -> Self {
         let error = Error::system("fork of a worker", errno);
-        Self::notice(format!("{error}; trying again in {pause:?}"))
+        Self::warning(format!("{error}; trying again in {pause:?}"))
     }
 
     pub(crate) fn resized(wanted: usize) -> Self {
@@ -171,7 +173,7 @@ impl Event {
 
     pub(crate) fn overloaded(refused: u64, limit: Duration) -> Self {
         let requests = count(refused, "request");
-        Self::notice(format!(
+        Self::warning(format!(
             "overload: refused {requests} that had waited longer than max_queue_age = {} s in the \
              listen queue",
             limit.as_secs_f64()
@@ -180,7 +182,7 @@ impl Event {
 
     pub(crate) fn silent_closed(closed: u64, limit: Duration) -> Self {
         let connections = count(closed, "connection");
-        Self::notice(format!(
+        Self::warning(format!(
             "overload: closed {connections} that sent nothing within max_queue_age = {} s",
             limit.as_secs_f64()
         ))
@@ -189,7 +191,7 @@ impl Event {
     /// No more workers may be started.
     pub(crate) fn saturated(busy: usize, waiting: usize) -> Self {
         let (workers, connections) = (count(busy, "worker"), count(waiting, "connection"));
-        Self::notice(format!(
+        Self::warning(format!(
             "overload: all of {workers} busy, {connections} waiting in the listen queue; \
              n_processes allows no more workers, consider raising it"
         ))
@@ -207,6 +209,14 @@ impl Event {
 
     pub(crate) fn notice(message: impl Into<String>) -> Self {
         Self::new(EventKind::Notice, 0, 0, message)
+    }
+
+    /// The same, for something that went wrong.
+    pub(crate) fn warning(message: impl Into<String>) -> Self {
+        Self {
+            level: Level::Warning,
+            ..Self::notice(message)
+        }
     }
 }
 

@@ -34,6 +34,7 @@ use crate::manager::settings::{Settings, SignalHandlers};
 use crate::manager::watch::{Ready, Source, Watch};
 use crate::pool::{self, Action, Pool};
 use crate::sys::fd::pipe::Pipe;
+use crate::sys::log;
 use crate::sys::process::disposable::Disposable;
 use crate::sys::signal::handlers::{Held, Signals};
 use crate::sys::socket::listeners::Listener;
@@ -187,7 +188,7 @@ impl EventLoop {
             clock: PoolClock::start(),
             inbox: VecDeque::new(),
             actions: Vec::new(),
-            outbox: Outbox::new(settings.log),
+            outbox: Outbox::new(settings.log.target),
             children: Children::new(has_sigchld),
             board: Board::new(parts.scoreboard, settings.pm, &parts.listeners),
             settings,
@@ -317,12 +318,13 @@ impl EventLoop {
             scoreboard: self.board.scoreboard(),
         });
         let lines = line.into_iter();
-        lines.for_each(|line| self.outbox.push(Event::notice(line)));
+        lines.for_each(|line| self.outbox.push(Event::warning(line)));
     }
 
     /// In the child of a fork: keeps what a worker needs, and drops everything else. The write end of
     /// the life pipe above all: as long as a worker had it, no other would see its end.
     pub(super) fn into_child(self, newborn: Newborn) -> ChildKit {
+        log::file::leave();
         let Channels {
             signals,
             signal_pipe: _,

@@ -15,6 +15,7 @@ use crate::server::listen;
 use crate::sys::clock;
 use crate::sys::fd::pipe::discard_pending;
 use crate::sys::fd::poll;
+use crate::sys::log;
 use crate::sys::process::adopted;
 use crate::sys::process::child::Ended;
 use crate::sys::signal::handlers;
@@ -61,6 +62,9 @@ impl EventLoop {
                 any = true;
                 self.outbox.push(Event::signal(signal));
             }
+            if times > 0 && matches!(signal, libc::SIGHUP | libc::SIGUSR1 | libc::SIGUSR2) {
+                self.reopen_log();
+            }
             let event = match signal {
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => pool::Event::Stop,
                 libc::SIGHUP => pool::Event::Reload,
@@ -89,6 +93,14 @@ impl EventLoop {
         any
     }
 
+    /// The log file may have been renamed.
+    fn reopen_log(&mut self) {
+        if let Err(error) = log::file::reopen() {
+            let line = format!("{error}; continuing with the file that is open");
+            self.outbox.push(Event::warning(line));
+        }
+    }
+
     fn may_grow_by_one(&mut self) -> bool {
         let most = self.pool.most() + 1;
         most > self.settings.pool.max_processes || self.may_grow_to(most)
@@ -113,7 +125,7 @@ impl EventLoop {
             ExecStatus::Pending => {}
             ExecStatus::Failed(failure) => {
                 let line = format!("worker (pid {}): {}", self.children.pid(slot), failure.0);
-                self.outbox.push(Event::notice(line));
+                self.outbox.push(Event::warning(line));
                 // If no worker could ever execute the program, its name is a mistake. Later it may be
                 // a broken deploy, which must not stop the pool.
                 if failure.is_lasting() && matches!(self.first_exec, FirstExec::Pending) {

@@ -210,7 +210,7 @@ impl EventLoop {
             true => format!(": the number of workers stays at {}", self.pool.most()),
             false => String::new(),
         };
-        self.outbox.push(Event::notice(shortage.line + &stays));
+        self.outbox.push(Event::warning(shortage.line + &stays));
         !shortage.is_fatal
     }
 

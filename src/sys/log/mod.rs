@@ -1,12 +1,15 @@
-//! The log, which is standard error: shared by the library, the command and the drop-in.
+//! The log, which is standard error or the manager's [`file`]: shared by the library, the command and
+//! the drop-in.
 //!
 //! A line is written or dropped, and never blocks: a manager that waited for the reader of its log
 //! would not look after its workers. Dropped lines are counted, and reported before the next line.
 
 pub(crate) mod attempt;
+pub(crate) mod file;
 pub(crate) mod stderr;
+mod time;
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::stat::fstat;
@@ -25,10 +28,41 @@ pub enum Level {
     Error = 3,
     /// Something went wrong, and was handled.
     Warning = 4,
+    /// An event that an operator has caused, or wants to know of.
+    Notice = 5,
     /// An event.
     Info = 6,
     /// Of interest to developers.
     Debug = 7,
+}
+
+impl Level {
+    /// The level of a line that begins with its priority, and the rest of the line (sd-daemon(3)).
+    fn of(line: &[u8]) -> (Option<Self>, &[u8]) {
+        let [b'<', digit, b'>', rest @ ..] = line else {
+            return (None, line);
+        };
+        let level = match digit {
+            b'0'..=b'3' => Self::Error,
+            b'4' => Self::Warning,
+            b'5' => Self::Notice,
+            b'6' => Self::Info,
+            b'7' => Self::Debug,
+            _ => return (None, line),
+        };
+        (Some(level), rest)
+    }
+}
+
+/// The least important level that is written.
+static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Debug as u8);
+/// Lines on standard error begin with the time.
+static HAS_TIME: AtomicBool = AtomicBool::new(false);
+
+/// How the lines of this process are written from here on, and those of children that it forks.
+pub(crate) fn configure(threshold: Level, has_time: bool) {
+    THRESHOLD.store(threshold as u8, Ordering::Relaxed);
+    HAS_TIME.store(has_time, Ordering::Relaxed);
 }
 
 /// Writes a line. Control characters become spaces.
@@ -66,9 +100,11 @@ pub fn limited(level: Level, text: &str) {
     line(level, &format!("fcgipm: (pid {}) {text}", pid()));
 }
 
-/// Writes another process's whole lines unchanged. Returns whether they were written.
+/// Writes whole lines of a host or of another process. The first may begin with its priority, as in
+/// `<4>`; everything else is unchanged. Returns whether they were written.
 pub fn forward(bytes: &[u8]) -> bool {
-    put(None, bytes.iter().copied(), false)
+    let (level, rest) = Level::of(bytes);
+    put(level, rest.iter().copied(), false)
 }
 
 fn since_start() -> Duration {
@@ -92,6 +128,9 @@ fn dropped() -> u64 {
 }
 
 fn put(level: Option<Level>, text: impl Iterator<Item = u8>, is_line: bool) -> bool {
+    if level.is_some_and(|level| level as u8 > THRESHOLD.load(Ordering::Relaxed)) {
+        return true;
+    }
     let mut bytes = Vec::with_capacity(256);
     if TORN.load(Ordering::Relaxed) {
         bytes.push(b'\n');
@@ -104,12 +143,18 @@ fn put(level: Option<Level>, text: impl Iterator<Item = u8>, is_line: bool) -> b
             "lines were"
         };
         let report = format!(
-            "fcgipm: (pid {}) {dropped} log {lines} dropped here: standard error did not accept more\n",
-            pid()
+            "fcgipm: (pid {}) {dropped} log {lines} dropped here: {} did not accept more\n",
+            pid(),
+            if file::is_open() {
+                "the file"
+            } else {
+                "standard error"
+            }
         );
-        bytes.extend(priority(Level::Warning).bytes().chain(report.bytes()));
+        let begin = beginning(Some(Level::Warning));
+        bytes.extend(begin.bytes().chain(report.bytes()));
     }
-    bytes.extend(level.map_or("", priority).bytes());
+    bytes.extend(beginning(level).bytes());
     if is_line {
         let left = WHOLE - 1 - bytes.len();
         bytes.extend(text.take(left));
@@ -117,7 +162,8 @@ fn put(level: Option<Level>, text: impl Iterator<Item = u8>, is_line: bool) -> b
     } else {
         bytes.extend(text);
     }
-    match attempt(stderr(), &bytes) {
+    let written = file::append(&bytes).unwrap_or_else(|| attempt(stderr(), &bytes));
+    match written {
         Attempt::Wrote(count) if count == bytes.len() => {
             DROPPED.fetch_sub(dropped, Ordering::Relaxed);
             TORN.store(false, Ordering::Relaxed);
@@ -135,19 +181,29 @@ fn put(level: Option<Level>, text: impl Iterator<Item = u8>, is_line: bool) -> b
     }
 }
 
-/// The prefix of a line for the journal (sd-daemon(3)), if standard error leads there.
-fn priority(level: Level) -> &'static str {
+/// What precedes a line: its priority in the journal (sd-daemon(3)), which has the time itself, or the
+/// time. Lines of others have no level, and are unchanged on standard error.
+fn beginning(level: Option<Level>) -> String {
+    if file::is_open() {
+        return time::stamp();
+    }
+    let Some(level) = level else {
+        return String::new();
+    };
+    if is_journal() {
+        return format!("<{}>", level as u8);
+    }
+    if HAS_TIME.load(Ordering::Relaxed) {
+        return time::stamp();
+    }
+    String::new()
+}
+
+/// Whether standard error leads to the journal (systemd.exec(5), JOURNAL_STREAM).
+fn is_journal() -> bool {
     static JOURNAL: Lazy<Option<String>> = Lazy::new(|| std::env::var("JOURNAL_STREAM").ok());
     let Some(journal) = JOURNAL.as_ref() else {
-        return "";
+        return false;
     };
-    match fstat(stderr()) {
-        Ok(stat) if *journal == format!("{}:{}", stat.st_dev, stat.st_ino) => match level {
-            Level::Error => "<3>",
-            Level::Warning => "<4>",
-            Level::Info => "<6>",
-            Level::Debug => "<7>",
-        },
-        Ok(_) | Err(_) => "",
-    }
+    fstat(stderr()).is_ok_and(|stat| *journal == format!("{}:{}", stat.st_dev, stat.st_ino))
 }

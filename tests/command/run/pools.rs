@@ -204,6 +204,35 @@ fn a_pool_that_cannot_start_is_logged_and_the_other_one_runs() {
 }
 
 #[test]
+fn each_pool_logs_into_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let pool = |name: &str| {
+        format!(
+            "[[pool]]\nname = \"{name}\"\nlisten = \"{}\"\ncommand = [\"{}\", \"fd:0\"]\n\
+             preload = false\nlog = \"{}\"\n",
+            path(name),
+            hello(),
+            path(&format!("{name}.log"))
+        )
+    };
+    let file = written(&folder, &(pool("shop") + &pool("wiki")));
+    let logs = ["shop", "wiki"].map(|name| path(&format!("{name}.log")));
+    let mut run = Run::start(tempfile::tempdir().unwrap(), &["--config", &file], &[]);
+    for name in ["shop", "wiki"] {
+        let waited = fcgipm(&["wait", &path(name)], b"");
+        assert!(waited.status.success(), "{waited:?}");
+    }
+    assert_eq!(run.stop(), [""; 0]);
+    for (log, name) in logs.iter().zip(["shop", "wiki"]) {
+        let text = fs::read_to_string(log).unwrap();
+        let begin = format!("Z fcgipm: pool '{name}' (pid ");
+        assert!(text.lines().all(|line| line.contains(&begin)), "{text}");
+        assert!(text.ends_with("stopped\n"), "{text}");
+    }
+}
+
+#[test]
 fn a_single_pool_of_the_file_can_be_run() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s").to_str().unwrap().to_owned();

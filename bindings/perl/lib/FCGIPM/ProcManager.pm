@@ -327,6 +327,7 @@ sub pm_change_process_name {
 
 sub pm_warn {
     my ($this, $message) = self_or_default(@_);
+    local $FCGIPM::ProcManager::Log::PRIORITY = FCGIPM::ProcManager::Log::priority_of_warning($message);
     return $this->pm_notify($message);
 }
 

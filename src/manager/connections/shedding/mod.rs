@@ -232,7 +232,7 @@ impl Shedding {
             Sample::Uncounted(worker) => {
                 if let Some(pid) = worker {
                     if !std::mem::replace(&mut self.reported.uncounted, true) {
-                        shed.events.push(Event::notice(format!(
+                        shed.events.push(Event::warning(format!(
                             "max_queue_age has no effect: worker (pid {pid}) does not use this \
                              library's Accept, or uses it in more than 30 threads"
                         )));
@@ -296,13 +296,13 @@ impl Shedding {
         self.queues.defer_rest();
         if !std::mem::replace(&mut self.reported.failure, true) {
             shed.events
-                .push(Event::notice(format!("max_queue_age: {error}")));
+                .push(Event::warning(format!("max_queue_age: {error}")));
         }
     }
 
     fn disable(&mut self, shed: &mut Shed) {
         if !std::mem::replace(&mut self.is_disabled, true) {
-            shed.events.push(Event::notice(
+            shed.events.push(Event::warning(
                 "max_queue_age no longer has an effect: a worker has shut down the hand-over queue",
             ));
         }

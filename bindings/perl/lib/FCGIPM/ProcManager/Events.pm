@@ -10,6 +10,7 @@ use POSIX ();
 
 use FCGIPM::Library;
 use FCGIPM::ProcManager::Fork;
+use FCGIPM::ProcManager::Log;
 use FCGIPM::ProcManager::Signals;
 use FCGIPM::Signals;
 
@@ -113,6 +114,7 @@ sub _worker_exited {
     $? = FCGIPM::Library::manager_event_status($pm->{library_manager});
     my $is_known = delete $pm->{PIDS}{$pid};
     my $is_killed = $pm->{has_exceeded_die_timeout} && ($? & 127) == 9;
+    local $FCGIPM::ProcManager::Log::PRIORITY = FCGIPM::ProcManager::Log::WARNING if $?;
     $pm->pm_notify("server (pid $pid) " . how_ended($?)) if $is_known && !$is_killed;
     return;
 }
@@ -165,6 +167,7 @@ sub _resized {
 sub _notify {
     my ($pm) = @_;
     my $message = _message($pm);
+    local $FCGIPM::ProcManager::Log::PRIORITY = FCGIPM::ProcManager::Log::NOTICE;
     $pm->pm_notify($message) if length $message;    # some events have none
     return;
 }

@@ -40,6 +40,13 @@ sub library_options {
         Carp::croak($message);
     }
     FCGIPM::Library::options_set($options, $_, $OURS{$_}) for keys %OURS;
+    # The library opens the file, and what pm_notify writes goes into it.
+    my $log = exists $ENV{ _variable('log') } ? $ENV{ _variable('log') } : $parameters{log};
+    if (defined $log && $log =~ m{/} && FCGIPM::Library::options_set($options, log => "none:$log") < 0) {
+        my $message = FCGIPM::Library::last_error_message();
+        FCGIPM::Library::options_free($options);
+        Carp::croak($message);
+    }
     return $options;
 }
 
