@@ -34,6 +34,8 @@ use settings::{Settings, SignalHandlers};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 pub use crate::sys::process::other::OtherProcess;
+pub use crate::sys::service::notify::{Notifier, store_size as stored_sockets, watchdog};
+pub use crate::sys::service::reports::{Reporter, Reports};
 use crate::{sys, worker};
 
 /// A prefork process manager.

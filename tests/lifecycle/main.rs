@@ -36,6 +36,7 @@ mod reload;
 mod request_timeout;
 mod service;
 mod service_manager;
+mod service_pools;
 mod sizing;
 mod start_script;
 mod stop;

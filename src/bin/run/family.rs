@@ -5,16 +5,20 @@
 //! happens, and exits when the last manager has exited. If it dies, the kernel sends TERM to each
 //! manager.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command};
 
 use fcgipm::manager;
 use fcgipm::server::listen;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid};
 
 use super::pool::Pool;
+use super::relay::Relay;
 use crate::console;
 
 /// The signals that a manager handles.
@@ -48,16 +52,26 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
         console::error(&format!("fcgipm run: sigprocmask: {}", errno.desc()));
         return 1;
     }
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    let signals = match SignalFd::with_flags(&awaited, flags) {
+        Ok(signals) => signals,
+        Err(errno) => {
+            console::error(&format!("fcgipm run: signalfd: {}", errno.desc()));
+            return 1;
+        }
+    };
     // Each manager gets all sockets of the service manager, and closes those of the others.
+    let mut relay = Relay::connect();
     listen::pass_on();
     let mut failed = false;
     let mut members = Vec::new();
     for pool in pools {
         let name = pool.name.as_deref().unwrap_or_default();
-        match start(file, name) {
+        match start(file, name, &mut relay) {
             Ok(child) => members.push(Member { name, child }),
             Err(error) => {
                 failed = true;
+                relay.remove(name);
                 console::error(&format!("fcgipm run: pool '{name}': not started: {error}"));
             }
         }
@@ -65,11 +79,13 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
     let mut stopping = false;
     let adopts = manager::is_reaper();
     while !members.is_empty() {
-        match awaited.wait() {
-            Ok(Signal::SIGCHLD) => loop {
+        match next_signal(&signals, &mut relay) {
+            Ok(None) => {}
+            Ok(Some(Signal::SIGCHLD)) => loop {
                 members.retain_mut(|member| match member.child.try_wait() {
                 Ok(None) => true,
                 Ok(Some(status)) => {
+                    relay.remove(member.name);
                     failed |= !status.success();
                     if !status.success() || !stopping {
                         let (name, pid) = (member.name, member.child.id());
@@ -80,6 +96,7 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                     false
                 }
                 Err(error) => {
+                    relay.remove(member.name);
                     failed = true;
                     console::error(&format!("fcgipm run: pool '{}': wait: {error}", member.name));
                     false
@@ -96,14 +113,21 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
                     break;
                 }
             },
-            Ok(signal) => {
-                stopping |= [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal);
+            Ok(Some(signal)) => {
+                if [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal) {
+                    stopping = true;
+                    relay.stop();
+                } else if signal == Signal::SIGHUP {
+                    relay.reload();
+                }
                 members.iter().for_each(|member| forward(signal, member));
             }
-            Err(Errno::EINTR) => {}
             Err(errno) => {
                 // The kernel sends TERM to the managers when this process dies.
-                console::error(&format!("fcgipm run: sigwait: {}", errno.desc()));
+                console::error(&format!(
+                    "fcgipm run: waiting for signals: {}",
+                    errno.desc()
+                ));
                 return 1;
             }
         }
@@ -111,13 +135,40 @@ pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
     u8::from(failed)
 }
 
+/// Waits for a signal, or a message of a manager. `None`: there was no signal.
+fn next_signal(signals: &SignalFd, relay: &mut Relay) -> nix::Result<Option<Signal>> {
+    let sources = std::iter::once(signals.as_fd()).chain(relay.sources());
+    let mut polled: Vec<_> = sources
+        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
+    let limit = relay.limit().map(PollTimeout::try_from);
+    match poll(
+        &mut polled,
+        limit.and_then(Result::ok).unwrap_or(PollTimeout::NONE),
+    ) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno),
+    }
+    relay.receive();
+    let Some(info) = signals.read_signal()? else {
+        return Ok(None);
+    };
+    let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+    Ok(Signal::try_from(number).ok())
+}
+
 /// Starts this command again, for one pool.
-fn start(file: &Path, name: &str) -> std::io::Result<Child> {
-    Command::new(std::env::current_exe()?)
-        .args(["run", "--config"])
-        .arg(file)
-        .args(["--pool", name, "--under", &std::process::id().to_string()])
-        .spawn()
+fn start(file: &Path, name: &str, relay: &mut Relay) -> std::io::Result<Child> {
+    let mut manager = Command::new(std::env::current_exe()?);
+    manager.args(["run", "--config"]).arg(file).args([
+        "--pool",
+        name,
+        "--under",
+        &std::process::id().to_string(),
+    ]);
+    // It is closed here when the manager has it.
+    let _reporter = relay.add(name, &mut manager);
+    manager.spawn()
 }
 
 fn forward(signal: Signal, member: &Member<'_>) {

@@ -12,6 +12,7 @@ mod environment;
 mod family;
 mod pool;
 mod pool_table;
+mod relay;
 mod requirements;
 mod table;
 

@@ -78,7 +78,8 @@ pub fn inherit_from(process: i32) {
 
 /// Closes sockets that the service manager has kept since an earlier start, and that
 /// [`open`](super::open) has not returned in this one. Returns their names.
-pub(crate) fn close_stale() -> Vec<String> {
+#[must_use]
+pub fn close_stale() -> Vec<String> {
     let passed = sockets::passed().into_iter().flatten();
     let stale = passed.filter(|one| one.is_stored() && !one.is_claimed());
     stale

@@ -12,8 +12,9 @@ use nix::errno::Errno;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
-pub(crate) use crate::server::listen::inherited::close_stale;
-pub use crate::server::listen::inherited::{close_unused, inherit_from, note_passed, pass_on};
+pub use crate::server::listen::inherited::{
+    close_stale, close_unused, inherit_from, note_passed, pass_on,
+};
 pub use crate::server::listen::owned::stop_arrivals;
 pub(crate) use crate::server::listen::owned::{Storable, storable, stored};
 use crate::sys::fd::borrow;

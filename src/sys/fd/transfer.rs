@@ -87,10 +87,12 @@ pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
     let spare = fcntl(from, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl just made this descriptor, and nothing else owns it.
     drop(unsafe { OwnedFd::from_raw_fd(spare) });
-    let Some((byte, mut fds)) = receive(from)? else {
+    let mut bytes = [0];
+    let Some((_, mut fds)) = receive(from, &mut bytes)? else {
         // Another worker was faster.
         return Ok(Received::Nothing);
     };
+    let [byte] = bytes;
     if let Some(fd) = fds.pop().filter(|_| fds.is_empty()) {
         return Ok(Received::Queued(QueuedFd(above_standard(fd)?), byte));
     }
@@ -98,18 +100,21 @@ pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
     Ok(Received::Rubbish)
 }
 
-/// The first byte of a message, and all descriptors that came with it.
-fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
+/// The length of a message, as much as the buffer takes of it, and all descriptors that came with
+/// it. `None`: there is none. EPIPE: there will be none.
+pub(in crate::sys) fn receive(
+    from: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> nix::Result<Option<(usize, Vec<OwnedFd>)>> {
     #[repr(C)]
     union Control {
         _aligned: libc::cmsghdr,
         bytes: [u8; CONTROL],
     }
     let mut control = MaybeUninit::<Control>::zeroed();
-    let mut byte = 0_u8;
     let mut part = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
     };
     // SAFETY: zeroes are a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -118,14 +123,14 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of::<Control>() as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: the message names live locals of the stated lengths.
+    // SAFETY: the message names live locals, and the buffer, of the stated lengths.
     let count = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, flags) };
-    match Errno::result(count) {
+    let length = match Errno::result(count) {
         Ok(0) => return Err(Errno::EPIPE),
-        Ok(_) => {}
+        Ok(length) => length as usize,
         Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
         Err(error) => return Err(error),
-    }
+    };
     let mut fds = Vec::new();
     // SAFETY: the kernel has filled the control buffer up to the length in the message, also if it
     // was truncated; the macros stay within it. Nothing else owns the descriptors in it.
@@ -146,7 +151,7 @@ fn receive(from: BorrowedFd<'_>) -> nix::Result<Option<(u8, Vec<OwnedFd>)>> {
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok(Some((byte, fds)))
+    Ok(Some((length.min(buffer.len()), fds)))
 }
 
 impl QueuedFd {

@@ -1,6 +1,7 @@
 //! What a service manager (systemd) passes to a process, in environment variables and descriptors.
 
 pub(crate) mod notify;
+pub(crate) mod reports;
 pub(crate) mod sockets;
 
 /// The variables of the protocol. They are meant for one process, and neither for its workers nor

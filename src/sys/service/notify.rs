@@ -18,7 +18,7 @@ use crate::sys::process::{self, environment};
 
 /// Where the messages go: the address in the environment, or the other end of a socket pair.
 #[derive(Debug)]
-pub(crate) struct Notifier {
+pub struct Notifier {
     socket: OwnedFd,
     address: Option<UnixAddr>,
 }
@@ -30,7 +30,7 @@ impl Notifier {
     /// # Errors
     /// [`Code::Value`]: it is something else. [`Code::Descriptors`], [`Code::System`]: there is no
     /// socket.
-    pub(crate) fn from_environment() -> Result<Option<Self>> {
+    pub fn from_environment() -> Result<Option<Self>> {
         let value = environment::trusted_var("NOTIFY_SOCKET");
         value
             .filter(|value| !value.is_empty())
@@ -84,7 +84,7 @@ impl Notifier {
     ///
     /// # Errors
     /// [`Code::System`]: it does not listen, or does not exist.
-    pub(crate) fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<bool> {
+    pub fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<bool> {
         let fds = fd.map(|fd| [fd.as_raw_fd()]);
         let rights = fds.as_ref().map(|fds| [ControlMessage::ScmRights(fds)]);
         let control = rights.as_ref().map_or(&[][..], |rights| &rights[..]);
@@ -111,7 +111,7 @@ impl Notifier {
 ///
 /// # Errors
 /// [`Code::Value`]: a variable is invalid.
-pub(crate) fn watchdog() -> Result<Option<Duration>> {
+pub fn watchdog() -> Result<Option<Duration>> {
     let variable = |name| environment::trusted_var(name);
     let (usec, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
     watchdog_of(usec.as_ref(), pid.as_ref(), process::pid())
@@ -142,7 +142,7 @@ fn watchdog_of(
 /// How many descriptors the service manager keeps for the next start of this service. 0: none, or it
 /// does not say (before systemd 254).
 #[must_use]
-pub(crate) fn store_size() -> usize {
+pub fn store_size() -> usize {
     let size = environment::trusted_var("FDSTORE");
     let size = size.as_ref().and_then(|size| size.to_str());
     size.and_then(|size| size.parse().ok()).unwrap_or(0)

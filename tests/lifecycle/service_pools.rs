@@ -1,0 +1,223 @@
+//! Several pools of `fcgipm run` are one service.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::ask_in_two_segments;
+use super::peer::connection::Address;
+use super::peer::pool::{call, shell};
+use super::peer::program::{Program, Transport, folder, product, unused};
+use super::service_manager::ServiceManager;
+use super::start_script::StartScript;
+
+struct Pools {
+    folder: PathBuf,
+    addresses: [Address; 2],
+    file: PathBuf,
+}
+
+const NAMES: [&str; 2] = ["shop", "wiki"];
+
+impl Pools {
+    fn new(starts: [&str; 2]) -> Self {
+        let folder = folder();
+        let addresses = [Transport::Unix, Transport::Tcp].map(unused);
+        let hello = product("examples/hello");
+        let mut text = String::new();
+        for ((name, address), start) in NAMES.iter().zip(&addresses).zip(starts) {
+            let (listen, hello) = (address.text(), hello.display());
+            text += &format!(
+                "[[pool]]\nname = \"{name}\"\nlisten = \"{listen}\"\ncommand = [\"{hello}\", \"fd:0\"]\n\
+                 workers = 2\npreload = false\nenv = {{ HELLO_START = \"{start}\" }}\n"
+            );
+        }
+        let file = folder.join("pools.toml");
+        std::fs::write(&file, text).unwrap();
+        Self {
+            folder,
+            addresses,
+            file,
+        }
+    }
+
+    fn command(&self, manager: &ServiceManager) -> Command {
+        let mut command = Command::new(product("fcgipm"));
+        command.args(["run".as_ref(), "--config".as_ref(), self.file.as_os_str()]);
+        command
+            .env("NOTIFY_SOCKET", manager.address())
+            .env("FDSTORE", "2");
+        command
+    }
+
+    fn start(&self, manager: &ServiceManager) -> Program {
+        Program::start_opening(self.command(manager), self.addresses[0].clone())
+    }
+
+    fn assert_serve(&self) {
+        for address in &self.addresses {
+            assert!(address.call(&call("/")).text().contains("Hello"));
+        }
+    }
+}
+
+impl Drop for Pools {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+        self.addresses.iter().for_each(Address::remove);
+    }
+}
+
+fn assert_stops(mut program: Program) {
+    program.signal(Signal::SIGTERM);
+    assert!(program.wait().success());
+}
+
+#[test]
+fn the_service_is_ready_when_every_pool_is() {
+    let mut manager = ServiceManager::new();
+    let gate = folder().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let wait = format!("head -c 1 {} >/dev/null", gate.display());
+    let pools = Pools::new(["true", &wait]);
+    let mut program = pools.start(&manager);
+    program.line("pool 'shop'");
+    for _ in 0..2 {
+        program.line(") ready");
+    }
+    manager.message("STATUS=shop: workers: 2 idle, 0 busy; 0 requests | wiki: workers: 0 idle");
+    assert_eq!(manager.count("READY=1"), 0);
+    std::fs::write(&gate, "xx").unwrap();
+    let pid = program.pid();
+    assert_eq!(
+        manager.message("READY=1"),
+        format!("READY=1\nMAINPID={pid}")
+    );
+    pools.assert_serve();
+    assert_stops(program);
+    assert_eq!(manager.count("READY=1"), 1);
+    assert_eq!(manager.count("STOPPING=1"), 1);
+    std::fs::remove_dir_all(gate.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_pool_that_cannot_start_does_not_delay_the_others() {
+    let mut manager = ServiceManager::new();
+    let pools = Pools::new(["true", "true"]);
+    // The pool of this address exits.
+    let taken = std::net::TcpListener::bind(pools.addresses[1].text()).unwrap();
+    let mut program = pools.start(&manager);
+    program.line("pool 'wiki': its manager");
+    manager.message("READY=1");
+    drop(taken);
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code(), Some(1));
+}
+
+#[test]
+fn a_reload_is_over_when_it_is_in_every_pool() {
+    let mut manager = ServiceManager::new();
+    let code = StartScript::new("true");
+    let pools = Pools::new(["true", &code.command()]);
+    let program = pools.start(&manager);
+    manager.message("READY=1");
+    for script in ["true", "echo broken >&2; exit 3", "true"] {
+        code.change(script);
+        manager.forget();
+        program.signal(Signal::SIGHUP);
+        manager.message("RELOADING=1\nMONOTONIC_USEC=");
+        manager.message("READY=1");
+        manager.message("STATUS=shop: ");
+        if script != "true" {
+            while !manager.seen.last().unwrap().contains("| wiki: ")
+                || !manager.seen.last().unwrap().contains("reload failed")
+            {
+                manager.message("STATUS=shop: ");
+            }
+        }
+        assert_eq!(manager.count("RELOADING=1"), 1);
+        assert_eq!(manager.count("READY=1"), 1);
+        pools.assert_serve();
+    }
+    assert_stops(program);
+}
+
+#[test]
+fn the_watchdog_stops_when_one_manager_hangs() {
+    let mut manager = ServiceManager::new();
+    let pools = Pools::new(["true", "true"]);
+    let mut command = pools.command(&manager);
+    command.env("WATCHDOG_USEC", "400000");
+    let mut program = Program::start_opening(command, pools.addresses[0].clone());
+    manager.message("READY=1");
+    for _ in 0..3 {
+        manager.message("WATCHDOG=1");
+    }
+    let line = program.line("pool 'wiki' (pid ");
+    let (_, rest) = line.split_once("(pid ").unwrap();
+    let pid = Pid::from_raw(rest.split_once(')').unwrap().0.parse().unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    // One message may have been on its way.
+    let quiet = std::time::Duration::from_millis(1000);
+    let mut left = 3;
+    while manager
+        .next_within(quiet)
+        .is_some_and(|text| text == "WATCHDOG=1")
+    {
+        left -= 1;
+        assert!(left > 0, "{:#?}", manager.seen);
+    }
+    kill(pid, Signal::SIGCONT).unwrap();
+    manager.message("WATCHDOG=1");
+    assert_stops(program);
+}
+
+/// The next start: the service manager passes the sockets that it keeps.
+fn restart(manager: &ServiceManager, pools: &Pools) -> Program {
+    let sockets: Vec<OwnedFd> = manager
+        .stored
+        .iter()
+        .map(|(_, one)| one.try_clone().unwrap())
+        .collect();
+    let names: Vec<_> = manager
+        .stored
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let script = format!(
+        "exec 3<&0 4<&1 0</dev/null 1>/dev/null; \
+         export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES='{}'",
+        names.join(":")
+    );
+    let mut command = shell(&script, &pools.command(manager));
+    let [first, second] = <[OwnedFd; 2]>::try_from(sockets).unwrap();
+    command.stdout(Stdio::from(second));
+    Program::start_on(command, first, pools.addresses[0].clone())
+}
+
+#[test]
+fn a_restart_refuses_nobody_in_any_pool() {
+    let mut manager = ServiceManager::new();
+    let pools = Pools::new(["true", "true"]);
+    let mut program = pools.start(&manager);
+    manager.message("READY=1");
+    assert_eq!(manager.stored.len(), 2);
+    assert!(Path::new(&pools.addresses[0].text()).exists());
+    let addresses = pools.addresses.clone();
+    let load = super::Load::start(
+        4,
+        move || addresses.clone(),
+        |addresses| addresses.iter().try_for_each(ask_in_two_segments),
+    );
+    for _ in 0..5 {
+        assert_stops(program);
+        program = restart(&manager, &pools);
+        manager.message("READY=1");
+    }
+    println!("measured: {} requests during 5 restarts", load.finish());
+    assert_eq!(manager.count("FDSTORE=1"), 2);
+    assert_stops(program);
+}
