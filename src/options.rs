@@ -13,7 +13,7 @@ mod value;
 use std::time::Duration;
 
 pub use duration::{DURATION, DURATION_MAX, duration};
-pub use environment::{WORKER_VARIABLE, variable};
+pub use environment::{TEMPLATE_VARIABLE, WORKER_VARIABLE, variable};
 pub use reference::reference;
 use table::row_of;
 pub use table::{MAX_PROCESSES, Opt, Spec, TABLE};

@@ -130,6 +130,15 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 /// nothing, and returns FCGIPM_EVENT_IN_WORKER in the calling process. A program that "fcgipm run"
 /// started gets the same: its manager is that of "fcgipm run".
 ///
+/// For a reload of the program (SIGUSR2, or the option reload), the manager starts the program again
+/// with the arguments, environment and working directory of its own start. In that process, the
+/// template, fcgipm_socket_open() returns the manager's sockets, and this call forks the workers
+/// when the manager asks for one. It returns only in a worker, with FCGIPM_EVENT_IN_WORKER. At the
+/// end the template exits without the program's exit handlers. After fcgipm_manager_host_forks(), it
+/// returns FCGIPM_EVENT_FORK in a child of the template, which exits in fcgipm_manager_forked().
+/// From the first such reload on, the manager is a subreaper (prctl(2)): it reaps orphans of its
+/// descendants, but not the children that the program had before.
+///
 /// Before anything else, the manager tries the change of user, group, root and limits in a
 /// short-lived child, so an impossible change is reported here. If the change later fails in a
 /// worker, the call returns FCGIPM_ESYSTEM there, with a message that names the step. Some steps

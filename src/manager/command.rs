@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::error::{Code, Error, Result};
 use crate::manager::identity::Identity;
-use crate::options::{Opt, Options, WORKER_VARIABLE, variable};
+use crate::options::{Opt, Options, TEMPLATE_VARIABLE, WORKER_VARIABLE, variable};
 use crate::sys::process::executable;
 use crate::sys::service;
 
@@ -105,7 +105,9 @@ impl Program {
 /// process, its service manager, or the address that it has opened.
 fn is_private(name: &OsStr) -> bool {
     let name = name.to_str().unwrap_or_default();
-    name == WORKER_VARIABLE || name == variable(Opt::Listen) || service::VARIABLES.contains(&name)
+    [WORKER_VARIABLE, TEMPLATE_VARIABLE].contains(&name)
+        || name == variable(Opt::Listen)
+        || service::VARIABLES.contains(&name)
 }
 
 fn c_string(text: &OsStr) -> Result<CString> {

@@ -60,6 +60,14 @@ impl Manager {
         let event_loop = match &mut self.state {
             State::Running(running) if running.is_fork_begun() => return Err(fork_is_awaited()),
             State::Running(running) if running.is_fork_due() => running,
+            State::Template(template) if template.is_fork_begun() => return Err(fork_is_awaited()),
+            State::Template(template) if template.is_fork_due() => {
+                if chain::has_called() {
+                    return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
+                }
+                template.begin_host_fork();
+                return Ok(());
+            }
             _ => return Err(no_fork_is_due()),
         };
         let held = Held::begin();
@@ -82,6 +90,9 @@ impl Manager {
     /// [`next`](Self::next).
     pub fn forked(&mut self, pid: i32, errno: i32) -> Result<Option<Event>> {
         let is_manager = check_owner(self.owner).is_ok();
+        if matches!(self.state, State::Template(_)) {
+            return self.forked_in_template(is_manager, pid, errno);
+        }
         let event_loop = match &mut self.state {
             State::Running(running) if running.is_fork_begun() || running.is_fork_due() => running,
             _ => return Err(no_fork_is_due()),
@@ -101,6 +112,29 @@ impl Manager {
     }
 }
 
+impl Manager {
+    /// The same in the intermediate process of a template, which exits, or in its child, the worker.
+    fn forked_in_template(
+        &mut self,
+        is_parent: bool,
+        pid: i32,
+        errno: i32,
+    ) -> Result<Option<Event>> {
+        let State::Template(template) = &mut self.state else {
+            return Err(no_fork_is_due());
+        };
+        if !template.is_fork_begun() && !template.is_fork_due() {
+            return Err(no_fork_is_due());
+        }
+        let is_begun = template.is_fork_begun();
+        let forked = check_result(is_begun, is_parent, pid, errno)?;
+        match template.complete_host_fork(forked) {
+            Some(unborn) => self.become_worker_of_template(unborn).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
 /// What the host reports, if it is possible.
 fn result_of(
     event_loop: &EventLoop,
@@ -108,21 +142,35 @@ fn result_of(
     pid: i32,
     errno: i32,
 ) -> Result<std::result::Result<Fork, i32>> {
+    match check_result(event_loop.is_fork_begun(), is_manager, pid, errno)? {
+        Ok(0) => Ok(Ok(Fork::Child)),
+        Ok(pid) => Ok(Ok(Fork::Parent(event_loop.child_of_host(pid)?))),
+        Err(errno) => Ok(Err(errno)),
+    }
+}
+
+/// The result of fork(2), or its errno, as far as the numbers can be right.
+fn check_result(
+    is_begun: bool,
+    is_parent: bool,
+    pid: i32,
+    errno: i32,
+) -> Result<std::result::Result<i32, i32>> {
     let argument = |message: String| Err(Error::new(Code::Argument, message));
     match pid {
-        0.. if !event_loop.is_fork_begun() => Err(Error::new(
+        0.. if !is_begun => Err(Error::new(
             Code::State,
             "the fork was not begun (fcgipm_manager_fork_begins)",
         )),
-        0 if is_manager => {
+        0 if is_parent => {
             argument("argument pid: 0 in the manager: only the child passes 0".into())
         }
-        0 => Ok(Ok(Fork::Child)),
-        _ if !is_manager => Err(Error::new(
+        0 => Ok(Ok(0)),
+        _ if !is_parent => Err(Error::new(
             Code::Forked,
             format!("argument pid: {pid} in a child of the manager, which has to pass 0"),
         )),
-        1.. => Ok(Ok(Fork::Parent(event_loop.child_of_host(pid)?))),
+        1.. => Ok(Ok(pid)),
         _ if errno <= 0 => argument(format!(
             "argument error: {errno} for a fork that has failed"
         )),

@@ -11,6 +11,7 @@ mod connections;
 mod descriptors;
 mod event;
 mod event_loop;
+mod generations;
 mod host_fork;
 mod identity;
 mod pid_file;
@@ -18,6 +19,8 @@ mod pool_clock;
 mod service;
 mod settings;
 mod setup;
+mod template;
+mod threads;
 mod watch;
 
 use std::time::Duration;
@@ -30,6 +33,7 @@ use event_loop::{EventLoop, Turn};
 use identity::Identity;
 use service::Service;
 use settings::{Settings, SignalHandlers};
+use template::{Step, Template, Unborn};
 
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
@@ -51,6 +55,8 @@ pub struct Manager {
 enum State {
     New,
     Running(Box<EventLoop>),
+    /// Forks workers for the manager that started this process.
+    Template(Box<Template>),
     Stopped,
     /// In a worker, which has nothing to manage.
     Spent,
@@ -149,6 +155,23 @@ impl Manager {
                     self.state = State::Spent;
                     return Ok(Some(Event::in_worker()));
                 }
+                State::New if worker::is_started_as_template() => {
+                    match Template::adopt(&self.settings)? {
+                        Some(template) => self.state = State::Template(Box::new(template)),
+                        None => return Err(fork_of_template()),
+                    }
+                }
+                State::Template(template) => match template.next(until) {
+                    Step::TimedOut => return Ok(None),
+                    Step::HostForks => {
+                        // The intermediate process.
+                        self.owner = sys::process::pid();
+                        return Ok(Some(Event::fork()));
+                    }
+                    Step::Worker(unborn) => {
+                        return self.become_worker_of_template(unborn).map(Some);
+                    }
+                },
                 State::New if self.settings.pool.processes == 0 => {
                     Identity::refuse(&self.settings.options)?;
                     Shedding::refuse(&self.settings.options)?;
@@ -208,7 +231,7 @@ impl Manager {
                 running.resize(workers);
                 Ok(())
             }
-            State::New | State::Stopped | State::Spent => {
+            State::New | State::Template(_) | State::Stopped | State::Spent => {
                 Err(Error::new(Code::State, "this manager is not running"))
             }
         }
@@ -227,7 +250,15 @@ impl Manager {
             State::Running(running) => {
                 child_start::start(running.into_child(newborn), &self.settings)?;
             }
-            State::New | State::Stopped | State::Spent => {}
+            State::New | State::Template(_) | State::Stopped | State::Spent => {}
+        }
+        Ok(Event::in_worker())
+    }
+
+    /// In a worker that a template has forked.
+    fn become_worker_of_template(&mut self, unborn: Unborn) -> Result<Event> {
+        if let State::Template(template) = std::mem::replace(&mut self.state, State::Spent) {
+            child_start::start(template.into_child(unborn), &self.settings)?;
         }
         Ok(Event::in_worker())
     }
@@ -238,7 +269,7 @@ impl Manager {
         if let State::Running(mut running) = before {
             let fatal = running.take_fatal();
             let queue = running.keep_queue_open();
-            running.end_guard();
+            running.end_helpers();
             drop(running);
             drop(queue);
             if let Some(error) = fatal {
@@ -260,6 +291,13 @@ fn check_owner(owner: i32) -> Result<()> {
         Code::Forked,
         "this manager belongs to the process before the fork",
     ))
+}
+
+fn fork_of_template() -> Error {
+    Error::new(
+        Code::State,
+        "another process of this program has become the template that its manager started",
+    )
 }
 
 fn fork_is_awaited() -> Error {

@@ -22,6 +22,14 @@ pub(super) enum ForkedBy {
     Host,
 }
 
+/// What HUP renews.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    Workers,
+    /// The program is started again.
+    Program,
+}
+
 /// Which handlers the signals of the manager have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalHandlers {
@@ -36,6 +44,7 @@ pub(super) struct Settings {
     pub(super) pool: pool::Config,
     /// The value of option `pm`.
     pub(super) pm: &'static str,
+    pub(super) renewal: Renewal,
     pub(super) notice_signal: Option<i32>,
     /// Asks a worker to exit that does not use Accept.
     pub(super) stop_signal: i32,
@@ -69,6 +78,10 @@ impl Settings {
         Ok(Self {
             pool: pool_config(options, program.is_some())?,
             pm: options.word(Opt::Pm),
+            renewal: match options.word(Opt::Reload) {
+                "program" => Renewal::Program,
+                _ => Renewal::Workers,
+            },
             notice_signal: signal_of(options.word(Opt::RequestTimeoutSignal)),
             stop_signal: signal_of(options.word(Opt::StopSignal)).unwrap_or(libc::SIGTERM),
             catches_stderr: options.flag(Opt::CatchStartStderr),

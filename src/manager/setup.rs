@@ -10,10 +10,11 @@ use crate::manager::identity::Identity;
 use crate::manager::pid_file::PidFile;
 use crate::manager::service::Service;
 use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
+use crate::manager::threads;
 use crate::pool::Sizing;
 use crate::sys::fd::pipe;
 use crate::sys::log;
-use crate::sys::process::{self, adopted, filtered, title};
+use crate::sys::process::{adopted, filtered, title};
 use crate::sys::service::sockets;
 use crate::sys::signal::handlers::Signals;
 use crate::sys::socket::listeners;
@@ -26,7 +27,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             "this process is a worker of another manager, or a child of one",
         ));
     }
-    check_threads()?;
+    threads::check()?;
     log::configure(settings.log.level, settings.log.has_time);
     if let Some(path) = &settings.log.file {
         log::file::begin(path)?;
@@ -100,19 +101,4 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
         event_loop.push(Event::warning(line.as_str()));
     }
     Ok(event_loop)
-}
-
-/// A fork copies one thread. Locks that other threads hold would stay locked in the worker.
-fn check_threads() -> Result<()> {
-    // Without /proc the number is unknown.
-    let threads = process::threads().unwrap_or(1);
-    if threads > 1 {
-        return Err(Error::new(
-            Code::Threads,
-            format!(
-                "the process has {threads} threads; a manager can only fork a process with one"
-            ),
-        ));
-    }
-    Ok(())
 }

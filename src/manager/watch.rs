@@ -24,6 +24,8 @@ pub(super) enum Source {
     Disposable,
     /// The process that refuses connections reports something.
     Refuser,
+    /// A template reports something, has written to standard error, or has exited.
+    Template,
     /// The guardian has ended.
     Guardian,
     /// The worker in this slot wrote to standard error.

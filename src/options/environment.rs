@@ -10,8 +10,17 @@ use crate::error::{Code, Error, Result};
 /// The variable that connects a program started by `fcgipm run` to its manager.
 pub const WORKER_VARIABLE: &str = "FCGIPM_WORKER";
 
+/// The variable that connects a program, started again for a reload, to its manager.
+pub const TEMPLATE_VARIABLE: &str = "FCGIPM_TEMPLATE";
+
 /// Variables with the prefix of the options that are not options; other modules read them.
-const RESERVED_VARIABLES: &[&str] = &["FCGIPM_LIB", "FCGIPM_XS", "FCGIPM_DROPIN", WORKER_VARIABLE];
+const RESERVED_VARIABLES: &[&str] = &[
+    "FCGIPM_LIB",
+    "FCGIPM_XS",
+    "FCGIPM_DROPIN",
+    WORKER_VARIABLE,
+    TEMPLATE_VARIABLE,
+];
 
 const VARIABLE_PREFIX: &str = "FCGIPM_";
 

@@ -91,6 +91,11 @@ options! {
     ReloadSurge = "reload_surge", Kind::Count { min: 0, max: MAX_PROCESSES }, "0",
         "Maximum number of additional workers while workers are replaced (reload, recycling). 0: \
          a quarter of the workers, at least 1.";
+    Reload = "reload", Kind::Word(&["workers", "program"]), "workers",
+        "What a reload (HUP) renews. workers: new workers are forked from the manager, and load \
+         anew what each worker loads itself. program: as USR2, the program is started again, and \
+         the workers are forked from that process, so that everything is loaded anew. The manager \
+         keeps its pid and its sockets.";
     Pm = "pm", Kind::Word(&["static", "dynamic", "ondemand"]), "static",
         "How the number of workers is chosen. static: always n_processes. dynamic: by load, up to \
          n_processes. ondemand: none until a request arrives, up to n_processes.";

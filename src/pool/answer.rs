@@ -176,6 +176,8 @@ pub enum Cause {
     DiedYoung(Exit),
     /// A new worker was not ready in time.
     TimedOut,
+    /// The process that new workers are copies of has ended.
+    SourceEnded,
     /// There was no new worker: every fork failed, for as long as a worker may take to start.
     CannotFork {
         /// Why the latest one did.

@@ -25,6 +25,8 @@ pub enum Event {
     /// While stopping: the last worker has exited, nothing arrives any more, and connections wait
     /// in the listen queue. Reported before the exit of that worker.
     Unanswered,
+    /// The process that new workers are copies of has ended: a reload in progress fails.
+    SourceEnded,
     /// Every observation has been reported; time has passed.
     Tick,
 }

@@ -166,12 +166,6 @@ impl Pool {
         counts
     }
 
-    /// Whether a reload is in progress.
-    #[must_use]
-    pub fn is_reloading(&self) -> bool {
-        self.reload != Reload::None || self.rolled.count > 0
-    }
-
     /// Handles one event, and appends the actions to perform, in this order.
     ///
     /// Only a tick compares one worker with the others: a thousand events in one turn cost no more
@@ -194,6 +188,7 @@ impl Pool {
                     self.last_worker = LastWorker::Due;
                 }
             }
+            Event::SourceEnded => self.source_ended(now, actions),
             Event::Tick => self.tick(now, actions),
         }
         if self.phase == Phase::Stopping

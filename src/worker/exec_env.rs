@@ -266,7 +266,8 @@ mod tests {
             ("2:7:6:10:11:10:13:14", "the same descriptor twice"),
             ("2:7:6:10:11:12:13:14:15:10", "the same descriptor twice"),
         ] {
-            let error = ExecEnv::parse(text, 7).unwrap_err();
+            let text = text.replace("VERSION", &scoreboard::VERSION.to_string());
+            let error = ExecEnv::parse(&text, 7).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
         }
     }

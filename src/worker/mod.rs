@@ -3,16 +3,21 @@
 
 mod exec_env;
 mod loop_status;
+mod template_env;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+pub(crate) use crate::sys::scoreboard::adopt_region;
 pub(crate) use exec_env::ExecEnv;
 pub use exec_env::adopt;
 pub use loop_status::{AcceptCounter, LoopStatus};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
+pub(crate) use template_env::{
+    TemplateEnv, claim as claim_template, inherited_listeners, is_started_as_template,
+};
 
 pub use crate::sys::clock::now;
 use crate::sys::fd::pipe;

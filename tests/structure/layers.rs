@@ -75,6 +75,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ("event", &[]),
             ("command", &["identity"]),
             ("settings", &["command", "event"]),
+            ("threads", &[]),
             ("descriptors", &["event", "settings"]),
             (
                 "children",
@@ -87,6 +88,14 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                 &["children", "command", "descriptors", "identity", "settings"],
             ),
             (
+                "template",
+                &["child_start", "children", "identity", "settings", "threads"],
+            ),
+            (
+                "generations",
+                &["children", "descriptors", "settings", "template", "watch"],
+            ),
+            (
                 "event_loop",
                 &[
                     "child_start",
@@ -94,6 +103,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "connections",
                     "descriptors",
                     "event",
+                    "generations",
                     "identity",
                     "pid_file",
                     "pool_clock",
@@ -102,7 +112,10 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "watch",
                 ],
             ),
-            ("host_fork", &["event", "event_loop", "settings"]),
+            (
+                "host_fork",
+                &["event", "event_loop", "settings", "template"],
+            ),
             (
                 "setup",
                 &[
@@ -114,6 +127,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "pid_file",
                     "service",
                     "settings",
+                    "threads",
                 ],
             ),
         ],

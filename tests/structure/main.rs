@@ -16,6 +16,7 @@ mod licences;
 mod lock_file;
 mod log;
 mod metadata;
+mod owned_fds;
 mod panics;
 mod paths;
 mod purity;

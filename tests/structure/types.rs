@@ -7,6 +7,7 @@ use syn::visit::{self, Visit};
 
 use super::allowed::{self, Finding};
 use super::circles::Names;
+use super::owned_fds::OWNED_FD;
 use super::paths::{attributes, is_test, line, paths_outside_tests};
 use super::source::{self, Package, Source};
 
@@ -18,32 +19,6 @@ const SPREAD: [&str; 1] = ["src/pool/machine.rs Pool"];
 const FLAGS: usize = 2;
 /// Types with private fields.
 const COMPONENTS: [&str; 4] = ["Acceptor", "Exchange", "EventLoop", "Children"];
-/// Files outside of `src/sys` that may name `OwnedFd`, and why.
-const OWNED_FD: [(&str, &str); 14] = [
-    ("src/manager/child_start/kit.rs", "pipes"),
-    ("src/manager/children/fork.rs", "pipes"),
-    ("src/manager/children/mod.rs", "pipes"),
-    ("src/manager/children/startup_output.rs", "a pipe"),
-    ("src/manager/connections/handover.rs", "a socket pair"),
-    (
-        "src/manager/connections/shedding/refuser.rs",
-        "a socket pair",
-    ),
-    ("src/manager/connections/shedding/work.rs", "a socket pair"),
-    ("src/manager/event_loop/mod.rs", "pipes"),
-    ("src/server/connection.rs", "what the host gets or gives"),
-    (
-        "src/server/listen/mod.rs",
-        "what OpenSocket returns to the host",
-    ),
-    (
-        "src/server/listen/owned.rs",
-        "what OpenSocket returns to the host",
-    ),
-    ("src/server/low_level.rs", "what the host gets or gives"),
-    ("src/worker/exec_env.rs", "a worker's link to its manager"),
-    ("src/worker/mod.rs", "a worker's link to its manager"),
-];
 
 /// Types whose `impl` blocks are in too many files, or outside of the type's folder.
 fn scattered_impls(sources: &[Source]) -> Vec<Finding> {
@@ -219,7 +194,7 @@ fn owned_fds(sources: &[Source]) -> Vec<Finding> {
             key: source.path.clone(),
             at: format!("{}:{at}", source.path),
             what: "OwnedFd outside of src/sys: use the type that says how far the descriptor is trusted \
-                   (src/sys/fd), or list the file with its reason in tests/structure/types.rs"
+                   (src/sys/fd), or list the file with its reason in tests/structure/owned_fds.rs"
                 .to_owned(),
         }));
     }

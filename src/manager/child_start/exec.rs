@@ -30,7 +30,7 @@ pub(super) fn become_program(mut kit: ChildKit, program: &Program, settings: &Se
 
 fn execute(kit: ChildKit, program: &Program, settings: &Settings) -> Error {
     let manager = kit.manager;
-    let mut mask = kit.signals.original_mask();
+    let mut mask = kit.dispositions.mask();
     // Otherwise a program that blocks the wake-up signal could not be notified.
     mask.remove(Signal::SIGURG);
     match prepare(kit, program, settings) {
@@ -59,8 +59,10 @@ struct Prepared {
 
 /// Everything before the program is executed.
 fn prepare(mut kit: ChildKit, program: &Program, settings: &Settings) -> Result<Prepared> {
-    kit.signals.restore_for_program(settings.stop_signal);
-    kit.descriptors.restore_limit();
+    kit.dispositions.restore_for_program(settings.stop_signal);
+    if let Some(descriptors) = &kit.descriptors {
+        descriptors.restore_limit();
+    }
     if settings.process_group {
         child::lead_group();
     }
@@ -79,7 +81,7 @@ fn prepare(mut kit: ChildKit, program: &Program, settings: &Settings) -> Result<
         let _ = exec::keep_across_exec(caught);
     }
     // Without a region it is a program that reports nothing.
-    let variable = match kit.scoreboard.region(kit.newborn.slot) {
+    let variable = match kit.region.file(kit.newborn.slot) {
         Some(page) => {
             let exec_env = ExecEnv::keep(
                 kit.manager,

@@ -4,7 +4,7 @@ mod exec;
 mod kit;
 mod worker;
 
-pub(super) use kit::ChildKit;
+pub(super) use kit::{ChildKit, Dispositions, Region};
 
 use crate::error::Result;
 use crate::manager::settings::Settings;
@@ -13,7 +13,8 @@ use crate::manager::settings::Settings;
 ///
 /// # Errors
 /// It could not assume its identity, or it is a worker already.
-pub(super) fn start(kit: ChildKit, settings: &Settings) -> Result<()> {
+pub(super) fn start(mut kit: ChildKit, settings: &Settings) -> Result<()> {
+    kit.await_manager();
     match &settings.program {
         Some(program) => exec::become_program(kit, program, settings),
         None => worker::become_worker(kit, settings),

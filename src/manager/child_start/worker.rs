@@ -14,7 +14,7 @@ use crate::worker::{self, ManagerLink};
 /// Links this process to its manager. All signals are blocked meanwhile: one that arrives now is for the
 /// worker's handlers.
 pub(super) fn become_worker(kit: ChildKit, settings: &Settings) -> Result<()> {
-    let mut mask = kit.signals.original_mask();
+    let mut mask = kit.dispositions.mask();
     let linked = link(kit, settings);
     // Otherwise a host that blocks the wake-up signal could not be notified.
     mask.remove(Signal::SIGURG);
@@ -26,15 +26,15 @@ fn link(kit: ChildKit, settings: &Settings) -> Result<()> {
     let ChildKit {
         newborn,
         manager,
-        scoreboard,
-        signals,
+        region,
+        dispositions,
         wake,
         life,
         handover,
         identity,
         descriptors: _,
     } = kit;
-    signals.restore_for_worker();
+    dispositions.restore_for_worker();
     if settings.process_group {
         child::lead_group();
     }
@@ -61,7 +61,7 @@ fn link(kit: ChildKit, settings: &Settings) -> Result<()> {
         // The manager died before the kernel knew that it should send the signal.
         wakeup::request_retirement();
     }
-    let page = scoreboard.keep_only(newborn.slot);
+    let page = region.into_page(newborn.slot)?;
     if let Some(identity) = identity {
         identity
             .allow_core_files()

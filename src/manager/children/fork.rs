@@ -64,6 +64,15 @@ impl Forking {
         self.slot
     }
 
+    /// What the child gets: its standard error, its end of the pipe for exec, and the confirmation.
+    pub(crate) fn childs_ends(&self) -> (Option<&Pipe>, Option<&OwnedFd>, Option<&OwnedFd>) {
+        (
+            self.stderr.as_ref(),
+            self.exec_status.as_ref().map(|pipe| &pipe.write),
+            self.known.as_ref().map(|pipe| &pipe.read),
+        )
+    }
+
     /// In the child. It must not hold the other ends of these pipes: it would not see their end.
     pub(crate) fn into_newborn(self) -> Newborn {
         Newborn {
@@ -103,7 +112,7 @@ impl Children {
 }
 
 /// A pipe for a new worker's standard error, if it is to be caught and there are descriptors.
-fn stderr_pipe(settings: &Settings) -> Option<Pipe> {
+pub(crate) fn stderr_pipe(settings: &Settings) -> Option<Pipe> {
     if !settings.catches_stderr || stderr::capacity() == stderr::Capacity::Closed {
         return None;
     }

@@ -10,10 +10,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 pub(super) use exec_status::{ExecFailure, ExecStatus};
-pub(super) use fork::{Forking, Newborn};
+pub(super) use fork::{Forking, Newborn, stderr_pipe};
+pub(super) use startup_output::StartupOutput;
 
 use self::memory::Measured;
-use self::startup_output::{Forwarded, StartupOutput};
+use self::startup_output::Forwarded;
 use crate::manager::watch::{Ready, Source, Watch};
 use crate::sys::fd::io;
 use crate::sys::fd::worker_fd::{Taken, WorkerFd};

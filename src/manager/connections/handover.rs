@@ -60,6 +60,11 @@ impl Handover {
         self.queue
     }
 
+    /// Both ends.
+    pub(crate) const fn queue(&self) -> &(OwnedFd, OwnedFd) {
+        &self.queue
+    }
+
     /// The end to which connections are sent.
     pub(crate) fn sender(&self) -> BorrowedFd<'_> {
         self.queue.0.as_fd()

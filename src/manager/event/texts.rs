@@ -84,6 +84,10 @@ impl Event {
             Cause::NeverReady(exit) => format!("{} before it was ready", How(exit)),
             Cause::DiedYoung(exit) => format!("{} soon after it was ready", How(exit)),
             Cause::TimedOut => format!("was not ready within start_timeout = {limit:?}"),
+            Cause::SourceEnded => {
+                let message = format!("{FAILED}: the template of the new workers has ended");
+                return Self::new(EventKind::ReloadFailed, 0, 0, message);
+            }
             Cause::CannotFork { errno } => {
                 let error = Error::system("fork", errno);
                 let message = format!("{FAILED}: no worker could be started: {error}");
@@ -93,6 +97,31 @@ impl Event {
         let tail = stderr_tail.map_or(String::new(), |tail| format!("; {tail}"));
         let message = format!("{FAILED}: worker (pid {pid}) {what}{tail}");
         Self::new(EventKind::ReloadFailed, pid, 0, message)
+    }
+
+    pub(crate) fn template_started(pid: i32) -> Self {
+        Self::notice(format!(
+            "reload of the program: template (pid {pid}) started"
+        ))
+    }
+
+    pub(crate) fn template_failed(why: &str, timeout: Option<Duration>) -> Self {
+        let what = match timeout {
+            Some(limit) => format!("{why} was not ready within start_timeout = {limit:?}"),
+            None => why.to_owned(),
+        };
+        let message = format!("reload failed, the old workers continue: {what}");
+        Self::new(EventKind::ReloadFailed, 0, 0, message)
+    }
+
+    pub(crate) fn template_lost(why: &str) -> Self {
+        Self::notice(format!(
+            "{why}; no worker can be forked until it has started again"
+        ))
+    }
+
+    pub(crate) fn template_still_lost(why: &str, pause: Duration) -> Self {
+        Self::notice(format!("{why}; trying again in {pause:?}"))
     }
 
     pub(crate) fn killing(

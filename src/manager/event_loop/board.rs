@@ -18,10 +18,20 @@ pub(super) struct Board {
     has_reload_failed: bool,
     /// The last request for a reload.
     requested: u64,
-    /// The last request that the reload in progress covers.
+    /// The last request that the pool's reload in progress covers.
     covered: Option<u64>,
+    program: ProgramRequests,
     /// When the first signal of this turn arrived that resizes the pool.
     resized_at: Option<Duration>,
+}
+
+/// Requests that only a reload of the program fulfils.
+#[derive(Debug, Default)]
+struct ProgramRequests {
+    /// The first one for which no template was started yet.
+    waiting: Option<u64>,
+    /// The first and the last one that the new template covers, until the pool's reload begins.
+    starting: Option<(u64, u64)>,
 }
 
 impl Board {
@@ -37,6 +47,7 @@ impl Board {
             has_reload_failed: false,
             requested: 0,
             covered: None,
+            program: ProgramRequests::default(),
             resized_at: None,
         }
     }
@@ -44,6 +55,52 @@ impl Board {
     /// A reload was requested. The next one to begin covers this request.
     pub(super) fn receive_reload(&mut self) {
         self.requested = self.header().receive_reload(clock::now());
+    }
+
+    /// A reload of the program was requested.
+    pub(super) fn receive_program_reload(&mut self) {
+        self.receive_reload();
+        self.program.waiting.get_or_insert(self.requested);
+    }
+
+    /// A reload of the workers is requested while a template for all workers starts, which covers it.
+    pub(super) fn receive_covered_reload(&mut self) {
+        self.receive_reload();
+        if let (None, Some((_, last))) = (self.program.waiting, &mut self.program.starting) {
+            *last = self.requested;
+        }
+    }
+
+    /// A template was started for what was requested until now.
+    pub(super) fn begin_program_reload(&mut self) {
+        let first = self.program.waiting.take().unwrap_or(self.requested);
+        self.program.starting = Some((first, self.requested));
+        self.has_reload_failed = false;
+        self.header().set_reload(Reload::Running, "");
+    }
+
+    /// The pool's reload that comes next has the new template's workers.
+    pub(super) fn program_is_ready(&mut self) {
+        if let Some((_, last)) = self.program.starting.take() {
+            self.covered = Some(last);
+        }
+    }
+
+    /// The template has failed.
+    pub(super) fn fail_program_reload(&mut self, event: &Event) {
+        self.has_reload_failed = true;
+        self.header().set_reload(Reload::Failed, &event.message);
+        if let Some((_, last)) = self.program.starting.take() {
+            self.covered = Some(last);
+            self.end_reload(true);
+        }
+    }
+
+    /// The last request that a reload of the pool covers which begins now.
+    fn covered_from_now(&self) -> u64 {
+        let started = self.program.starting.map(|(first, _)| first);
+        let program = started.into_iter().chain(self.program.waiting).min();
+        program.map_or(self.requested, |first| first.saturating_sub(1))
     }
 
     /// The pool is about to be resized by a signal.
@@ -108,7 +165,8 @@ impl Board {
             Notice::ReloadBegun => {
                 self.generation += 1;
                 self.has_reload_failed = false;
-                self.covered = Some(self.requested);
+                let covered = self.covered_from_now();
+                self.covered.get_or_insert(covered);
                 self.header().set_reload(Reload::Running, "");
             }
             // The old workers of an earlier reload have exited. The result of the latest is shown.

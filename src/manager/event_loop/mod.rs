@@ -7,7 +7,9 @@
 mod board;
 mod notices;
 mod observe;
+mod orphans;
 mod perform;
+mod program_step;
 mod saturation;
 
 use std::collections::VecDeque;
@@ -15,9 +17,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use self::board::Board;
+use self::orphans::Orphans;
 use self::saturation::Saturation;
 use crate::error::Error;
-use crate::manager::child_start::ChildKit;
+use crate::manager::child_start::{ChildKit, Dispositions, Region};
 use crate::manager::children::guardian::Guard;
 use crate::manager::children::{Children, Forking, Newborn};
 use crate::manager::connections::Shedding;
@@ -26,6 +29,7 @@ use crate::manager::connections::handover::Handover;
 use crate::manager::connections::rescue::Rescues;
 use crate::manager::descriptors::Descriptors;
 use crate::manager::event::{Event, Outbox};
+use crate::manager::generations::Generations;
 use crate::manager::identity::Identity;
 use crate::manager::pid_file::PidFile;
 use crate::manager::pool_clock::PoolClock;
@@ -63,6 +67,7 @@ pub(super) struct EventLoop {
     rescues: Rescues,
     closing: ClosingSet,
     guard: Guard,
+    generations: Generations,
     shedding: Option<Shedding>,
     service: Service,
     saturation: Saturation,
@@ -121,16 +126,6 @@ enum HostFork {
     Begun { forking: Forking, held: Held },
 }
 
-/// Children that this process did not start, of descendants that have exited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Orphans {
-    /// Not this process's to reap.
-    Ignored,
-    None,
-    /// Some may have exited.
-    Pending,
-}
-
 /// Whether a worker could ever execute the program.
 ///
 /// | state | event | next state |
@@ -182,6 +177,7 @@ enum Forked {
 impl EventLoop {
     pub(super) fn new(settings: Settings, parts: Parts) -> Self {
         let has_sigchld = settings.signal_handlers == SignalHandlers::Manager;
+        let generations = Generations::new(settings.pool.start_timeout);
         let mut this = Self {
             pool: Pool::new(settings.pool.clone()),
             pid: process::pid(),
@@ -198,6 +194,7 @@ impl EventLoop {
             rescues: Rescues::default(),
             closing: ClosingSet::default(),
             guard: Guard::default(),
+            generations,
             shedding: parts.shedding,
             service: parts.service,
             saturation: Saturation::default(),
@@ -205,7 +202,7 @@ impl EventLoop {
             identity: parts.identity,
             descriptors: parts.descriptors,
             host_fork: HostFork::None,
-            orphans: Orphans::Ignored,
+            orphans: Orphans::default(),
             first_exec: FirstExec::Pending,
             stopped: false,
             has_stopped_arrivals: false,
@@ -216,8 +213,7 @@ impl EventLoop {
 
     /// From now on also reaps children that this process did not start.
     pub(super) fn reap_orphans(&mut self) {
-        self.channels.signals.watch_children();
-        self.orphans = Orphans::Pending;
+        self.orphans.reap_from_now(&mut self.channels.signals);
     }
 
     pub(super) fn push(&mut self, event: Event) {
@@ -249,7 +245,7 @@ impl EventLoop {
         watch.until(self.pool.deadline());
         watch.until(self.pool.poll_at());
         watch.until(self.handover.wake_at());
-        watch.until((self.stopped || self.orphans == Orphans::Pending).then_some(now));
+        watch.until((self.stopped || self.orphans.is_pending()).then_some(now));
         watch.until(self.shedding_at());
         watch.until(self.service.wake_at());
         watch.until(until.map(|until| self.clock.at(until)));
@@ -263,6 +259,7 @@ impl EventLoop {
             shedding.watch(&mut watch);
         }
         self.guard.watch(&mut watch);
+        self.generations.watch(&mut watch);
         self.children.watch(&mut watch);
         watch.wait()
     }
@@ -271,6 +268,7 @@ impl EventLoop {
     /// while no new worker has copies of them.
     fn decide(&mut self, observed: Observed) -> Decided {
         let fork = self.settle(pool::Event::Tick);
+        self.advance_program();
         self.handover.wake_workers(
             self.clock,
             &self.pool,
@@ -334,13 +332,13 @@ impl EventLoop {
         ChildKit {
             newborn,
             manager: self.pid,
-            scoreboard: self.board.into_scoreboard(),
-            signals,
+            region: Region::Mapped(self.board.into_scoreboard()),
+            dispositions: Dispositions::Replaced(signals),
             wake: wake.write,
             life: life.read,
             handover: self.handover.into_queue(),
             identity: self.identity,
-            descriptors: self.descriptors,
+            descriptors: Some(self.descriptors),
         }
     }
 
@@ -352,8 +350,9 @@ impl EventLoop {
         }
     }
 
-    /// Ends the guardian: there are no workers any more.
-    pub(super) fn end_guard(&mut self) {
+    /// Ends the guardian and the templates: there are no workers any more.
+    pub(super) fn end_helpers(&mut self) {
+        self.generations.end_all(self.clock.now());
         self.guard.end();
     }
 

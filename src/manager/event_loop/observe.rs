@@ -1,23 +1,27 @@
 //! What the manager observes, and reports to the pool.
 //!
+//! What a reload of the program requires next is decided at the end, because it can end a reload of the
+//! pool, and begin one.
+//!
 //! The order counts: signals, standard error, programs, deaths (each after everything else that the
 //! worker has reported or handed over), connections, pages.
 
 use std::time::Duration;
 
-use super::{EventLoop, FirstExec, Observed, Orphans};
+use super::program_step::ProgramStep;
+use super::{EventLoop, FirstExec, Observed};
 use crate::manager::children::ExecStatus;
 use crate::manager::connections::handover;
 use crate::manager::event::Event;
+use crate::manager::settings::Renewal;
 use crate::manager::watch::{Ready, Source};
-use crate::pool::{self, Exit, Observation, Offers, Resize, SlotState, WorkerEvent};
+use crate::pool::{self, Exit, Observation, Offers, ProgramEvent, Resize, SlotState, WorkerEvent};
 use crate::server::listen;
 use crate::sys::clock;
 use crate::sys::fd::pipe::discard_pending;
 use crate::sys::fd::poll;
 use crate::sys::log;
-use crate::sys::process::adopted;
-use crate::sys::process::child::Ended;
+use crate::sys::process::child::{Child, Ended, Fork};
 use crate::sys::signal::handlers;
 use crate::sys::socket::listeners::Listener;
 use crate::worker::{Activity, Snapshot};
@@ -32,6 +36,7 @@ impl EventLoop {
                 self.read_exec_status(slot);
             }
         }
+        self.observe_templates(&ready);
         for (slot, ended) in self.children.reap(&ready) {
             self.bury(slot, ended);
         }
@@ -46,6 +51,7 @@ impl EventLoop {
         let is_woken = ready.has(Source::Wake) && discard_pending(&self.channels.wake.read);
         self.poll_pages(is_woken);
         self.shed();
+        self.advance_program();
         Observed { ready, has_signal }
     }
 
@@ -53,8 +59,8 @@ impl EventLoop {
     fn take_signals(&mut self) -> bool {
         discard_pending(&self.channels.signal_pipe);
         let mut any = handlers::take(libc::SIGCHLD) > 0;
-        if any && self.orphans == Orphans::None {
-            self.orphans = Orphans::Pending;
+        if any {
+            self.orphans.child_has_exited();
         }
         for signal in handlers::MANAGED {
             let times = handlers::take(signal);
@@ -67,6 +73,19 @@ impl EventLoop {
             }
             let event = match signal {
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => pool::Event::Stop,
+                libc::SIGUSR2 | libc::SIGHUP if self.reloads_program(signal) => {
+                    if times > 0 {
+                        self.board.receive_program_reload();
+                        self.generations.push(ProgramEvent::Requested);
+                    }
+                    continue;
+                }
+                libc::SIGHUP if self.generations.is_starting() => {
+                    if times > 0 {
+                        self.board.receive_covered_reload();
+                    }
+                    continue;
+                }
                 libc::SIGHUP => pool::Event::Reload,
                 libc::SIGTTIN => pool::Event::Resize(Resize::Up),
                 libc::SIGTTOU => pool::Event::Resize(Resize::Down),
@@ -99,6 +118,10 @@ impl EventLoop {
             let line = format!("{error}; continuing with the file that is open");
             self.outbox.push(Event::warning(line));
         }
+    }
+
+    fn reloads_program(&self, signal: i32) -> bool {
+        signal == libc::SIGUSR2 || self.settings.renewal == Renewal::Program
     }
 
     fn may_grow_by_one(&mut self) -> bool {
@@ -191,12 +214,8 @@ impl EventLoop {
 
     /// Reaps children that this process did not start. Its own ones must be reaped first, one by one.
     fn reap_adopted(&mut self) {
-        if self.orphans == Orphans::Pending {
-            let workers: Vec<_> = self.children.iter().map(|(_, child)| child.pid()).collect();
-            if adopted::reap(|pid| workers.contains(&pid)) {
-                self.orphans = Orphans::None;
-            }
-        }
+        let workers = self.children.iter().map(|(_, child)| child.pid());
+        self.orphans.reap(workers.chain(self.generations.pids()));
     }
 
     fn reap_disposable(&mut self, ready: &Ready) {
@@ -206,6 +225,45 @@ impl EventLoop {
                 self.board.page(claimant.slot).offers().abort_taking();
             }
             self.handover.mark_pending();
+        }
+    }
+
+    /// What templates report, before any child is reaped that nobody knows.
+    fn observe_templates(&mut self, ready: &Ready) {
+        for (forking, result) in self.generations.observe(ready, self.clock.now()) {
+            let known = |pid| Child::of_this_process(pid).ok_or(libc::ECHILD);
+            let forked = result.and_then(known).map(Fork::Parent);
+            self.complete_fork(forking, None, forked);
+        }
+    }
+
+    /// Performs what a reload of the program requires next.
+    pub(super) fn advance_program(&mut self) {
+        self.generations.push_tick(self.pool.is_rolling());
+        while let Some(actions) = self.generations.next_actions(self.clock.now()) {
+            for action in actions {
+                if let Some(event) = self.program_step().perform(action) {
+                    self.settle(event);
+                }
+            }
+        }
+    }
+
+    fn program_step(&mut self) -> ProgramStep<'_> {
+        ProgramStep {
+            manager: self.pid,
+            now: self.clock.now(),
+            settings: &self.settings,
+            generations: &mut self.generations,
+            board: &mut self.board,
+            service: &mut self.service,
+            outbox: &mut self.outbox,
+            channels: &mut self.channels,
+            orphans: &mut self.orphans,
+            children: &self.children,
+            handover: &self.handover,
+            listeners: &self.listeners,
+            descriptors: &self.descriptors,
         }
     }
 

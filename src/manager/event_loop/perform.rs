@@ -8,7 +8,7 @@ use crate::manager::children::{Forking, Newborn};
 use crate::manager::connections::{PoolView, Shed, Shedding};
 use crate::manager::event::Event;
 use crate::manager::settings::{ForkedBy, SignalHandlers};
-use crate::pool::{self, Action, Exit, Notice, WorkerEvent};
+use crate::pool::{self, Action, Exit, Notice, ProgramEvent, Source, WorkerEvent};
 use crate::server::listen;
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::process::inspect;
@@ -26,6 +26,7 @@ impl EventLoop {
     pub(super) fn settle(&mut self, event: pool::Event) -> Option<usize> {
         if event == pool::Event::Stop && !self.pool.is_stopping() {
             self.with_shedding(|shedding, _| shedding.stop());
+            self.generations.push(ProgramEvent::Stop);
         }
         let mut fork = None;
         self.inbox.push_back(event);
@@ -146,6 +147,9 @@ impl EventLoop {
             let was_killed = matches!(exit, Exit::Signal(_) | Exit::Unknown);
             shedding.inherit_counts(board.page(slot), was_killed);
         }
+        if let Notice::ReloadFailed { .. } = notice {
+            self.generations.push(ProgramEvent::PoolFailed);
+        }
         self.service.notice(notice, &event, board.served(notice));
         self.outbox.push(event);
     }
@@ -219,6 +223,10 @@ impl EventLoop {
             return Forked::Parent(decided.observed);
         };
         match self.settings.forked_by {
+            _ if self.generations.source() != Source::Manager => {
+                self.fork_by_template(slot);
+                Forked::Parent(decided.observed)
+            }
             ForkedBy::Host => {
                 self.host_fork = HostFork::Due { slot };
                 Forked::ByHost
@@ -236,7 +244,26 @@ impl EventLoop {
         let forking = self.prepare_fork(slot).ok()?;
         let held = Held::begin();
         let forked = child::fork();
-        self.complete_fork(forking, held, forked)
+        self.complete_fork(forking, Some(held), forked)
+    }
+
+    /// Asks the template to fork a worker. The pool learns of the result later.
+    fn fork_by_template(&mut self, slot: usize) {
+        // A failure was reported.
+        let Ok(mut forking) = self.prepare_fork(slot) else {
+            return;
+        };
+        let requested = match forking.prepare_known() {
+            Ok(()) => {
+                let region = self.board.scoreboard().region(slot);
+                let now = self.clock.now();
+                self.generations.request_fork(now, forking, region)
+            }
+            Err(error) => Err((forking, error.errno())),
+        };
+        if let Err((forking, errno)) = requested {
+            self.complete_fork(forking, None, Err(errno));
+        }
     }
 
     /// Everything before a fork that can fail. The error is errno, and was reported to the pool.
@@ -257,15 +284,15 @@ impl EventLoop {
     }
 
     /// `Some` in the child, in which all signals stay blocked.
-    fn complete_fork(
+    pub(super) fn complete_fork(
         &mut self,
         forking: Forking,
-        held: Held,
+        held: Option<Held>,
         forked: std::result::Result<Fork, i32>,
     ) -> Option<Newborn> {
         let slot = forking.slot();
         if matches!(forked, Ok(Fork::Child)) {
-            held.keep();
+            held.into_iter().for_each(Held::keep);
             return Some(forking.into_newborn());
         }
         drop(held);
@@ -301,7 +328,7 @@ impl EventLoop {
         let begun = self.prepare_fork(slot).and_then(|mut forking| {
             if let Err(error) = forking.prepare_known() {
                 let errno = error.errno();
-                self.complete_fork(forking, held, Err(errno));
+                self.complete_fork(forking, Some(held), Err(errno));
                 return Err(errno);
             }
             self.host_fork = HostFork::Begun { forking, held };
@@ -317,7 +344,7 @@ impl EventLoop {
     ) -> Option<Newborn> {
         match std::mem::replace(&mut self.host_fork, HostFork::None) {
             HostFork::Begun { forking, held } => {
-                let newborn = self.complete_fork(forking, held, forked);
+                let newborn = self.complete_fork(forking, Some(held), forked);
                 if newborn.is_none() {
                     self.end_turn(false);
                 }

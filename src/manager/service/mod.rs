@@ -128,14 +128,7 @@ impl Service {
     pub(super) fn notice(&mut self, notice: Notice, event: &Event, requests: u64) {
         match notice {
             Notice::Ready { .. } if self.phase == Phase::Starting => self.serve(),
-            Notice::ReloadBegun => {
-                self.status.reload_begun();
-                // One that has never served is still starting.
-                if matches!(self.phase, Phase::Serving | Phase::Rolled) {
-                    self.phase = Phase::Reloading;
-                    self.push(Message::reloading());
-                }
-            }
+            Notice::ReloadBegun => self.reload_begun(),
             Notice::ReloadRolled { .. } if self.phase == Phase::Reloading => {
                 self.phase = Phase::Rolled;
             }
@@ -143,10 +136,7 @@ impl Service {
                 self.status.reload_done();
                 self.end_reload();
             }
-            Notice::ReloadFailed { .. } => {
-                self.status.reload_failed(&event.message);
-                self.end_reload();
-            }
+            Notice::ReloadFailed { .. } => self.reload_failed(event),
             Notice::Stopping => {
                 self.phase = Phase::Stopping;
                 if let Some(link) = &mut self.link {
@@ -172,6 +162,22 @@ impl Service {
             | Notice::Recovered => {}
         }
         self.status.changed();
+    }
+
+    /// A reload of the program has begun, or one of the pool.
+    pub(super) fn reload_begun(&mut self) {
+        self.status.reload_begun();
+        // One that has never served is still starting.
+        if matches!(self.phase, Phase::Serving | Phase::Rolled) {
+            self.phase = Phase::Reloading;
+            self.push(Message::reloading());
+        }
+    }
+
+    /// It has failed.
+    pub(super) fn reload_failed(&mut self, event: &Event) {
+        self.status.reload_failed(&event.message);
+        self.end_reload();
     }
 
     fn end_reload(&mut self) {

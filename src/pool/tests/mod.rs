@@ -2,6 +2,7 @@
 
 mod departures;
 mod limits;
+mod program_reload;
 mod programs;
 mod recycling;
 mod reloads;

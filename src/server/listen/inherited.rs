@@ -12,6 +12,7 @@ use crate::sys::log::{self, Level};
 use crate::sys::service::sockets::{self, Passed};
 use crate::sys::socket::arrivals;
 use crate::sys::socket::listen::Bound;
+use crate::worker;
 
 /// The descriptor of the socket that was passed for this address.
 ///
@@ -19,6 +20,9 @@ use crate::sys::socket::listen::Bound;
 /// [`Code::Value`]: the variables of the service manager are invalid. [`Code::Listener`]: no socket, or
 /// more than one, has the name of `fd:NAME`.
 pub(super) fn socket_for(address: &Address) -> Result<Option<i32>> {
+    if let Some(sockets) = worker::inherited_listeners()? {
+        sockets::add_of_manager(sockets);
+    }
     match address {
         Address::Descriptor(number) => {
             // Close-on-exec is set, and the socket is not closed as one that is not used.
@@ -136,7 +140,9 @@ fn is_usable(one: &Passed) -> bool {
     let Some(listener) = ListenFd::of_host(one.number()) else {
         return false;
     };
-    if !arrivals::are_stopped(listener) || arrivals::resume(listener).is_ok() {
+    // In a template, the manager may just be stopping them.
+    let is_template = worker::is_started_as_template();
+    if is_template || !arrivals::are_stopped(listener) || arrivals::resume(listener).is_ok() {
         return true;
     }
     let number = one.number();

@@ -23,6 +23,7 @@ pub use crate::sys::socket::arrivals::waiting_on_unix;
 use crate::sys::socket::holder::{self, Holder};
 use crate::sys::socket::listen;
 use crate::sys::socket::socket_file::{self, FileId, MakeError, Occupant, Ownership};
+use crate::worker;
 
 /// The queue's length where the caller gives none.
 pub const DEFAULT_BACKLOG: i32 = 100;
@@ -52,6 +53,15 @@ pub fn open(address: &str, backlog: i32, options: &Options) -> Result<i32> {
     if let Some(fd) = inherited::socket_for(&parsed)? {
         check_listening(fd)?;
         return Ok(fd);
+    }
+    if worker::is_started_as_template() {
+        return Err(Error::new(
+            Code::Address,
+            format!(
+                "listen address '{address}': the manager of this program does not listen there; a reload \
+                 cannot change the addresses: restart the manager"
+            ),
+        ));
     }
     let failed = |errno: Errno| refused(address, errno, None);
     let inet = |inet| {

@@ -3,6 +3,7 @@
 
 use std::mem;
 
+use crate::error::{Error, Result};
 use crate::sys::process;
 
 /// The maximum number reaped in one call: a fork storm must not occupy the manager.
@@ -11,6 +12,27 @@ const BOUND: usize = 1_024;
 /// Whether orphans become this process's children.
 pub(crate) fn is_reaper() -> bool {
     process::pid() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
+}
+
+/// From now on orphans of this process's descendants become its children.
+///
+/// # Errors
+/// prctl(2) failed.
+pub(crate) fn become_reaper() -> Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)
+        .map_err(|errno| Error::system("prctl(PR_SET_CHILD_SUBREAPER)", errno as i32))
+}
+
+/// The children that this process has now.
+pub(crate) fn children() -> Vec<i32> {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
+    let lists =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let lists: Vec<_> = lists.collect();
+    let pids = lists.iter().flat_map(|list| list.split_ascii_whitespace());
+    pids.filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Reaps exited children that are not known; the statuses of known ones are needed elsewhere.

@@ -145,6 +145,17 @@ impl Child {
         }
     }
 
+    /// Waits for the end of the child, and reaps it.
+    pub(crate) fn wait(self) {
+        loop {
+            // SAFETY: integers and a NULL pointer. The pid is that of a child that was not reaped.
+            let result = unsafe { libc::waitpid(self.pid, ptr::null_mut(), 0) };
+            if result >= 0 || Errno::last() != Errno::EINTR {
+                return;
+            }
+        }
+    }
+
     /// Reaps the child if it has exited.
     pub(crate) fn try_wait(&self) -> Option<Ended> {
         let mut status = 0;

@@ -26,6 +26,8 @@ pub(crate) enum Sort {
     Socket,
     /// A connected unix datagram socket.
     Datagrams,
+    /// A connected unix socket that keeps the boundaries of messages.
+    Packets,
     /// Anything: the original standard error.
     Any,
 }
@@ -60,8 +62,8 @@ pub(crate) fn execute(arguments: &[CString], environment: &[CString]) -> Errno {
     forbidden.unwrap_or(last)
 }
 
-/// execve(2).
-fn replace(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+/// execve(2). Returns only on failure.
+pub(crate) fn replace(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     let pointers = |strings: &[CString]| -> Vec<_> {
         let pointers = strings.iter().map(|string| string.as_ptr());
         pointers.chain([ptr::null()]).collect()
@@ -121,7 +123,7 @@ pub(crate) fn claim(number: i32, sort: Sort) -> Result<Option<OwnedFd>, String> 
             Sort::File => "is not a regular file",
             Sort::PipeWritten => "is not the write end of a pipe",
             Sort::PipeRead => "is not the read end of a pipe",
-            Sort::Socket | Sort::Datagrams => "is not a connected unix socket",
+            Sort::Socket | Sort::Datagrams | Sort::Packets => "is not a connected unix socket",
             Sort::Any => "is not open",
         }
         .to_owned());
@@ -148,6 +150,7 @@ fn is(fd: BorrowedFd<'_>, sort: Sort) -> nix::Result<bool> {
         Sort::PipeRead => kind == SFlag::S_IFIFO && access()? == OFlag::O_RDONLY,
         Sort::Socket => kind == SFlag::S_IFSOCK && is_connected_unix(fd, SockType::Stream)?,
         Sort::Datagrams => kind == SFlag::S_IFSOCK && is_connected_unix(fd, SockType::Datagram)?,
+        Sort::Packets => kind == SFlag::S_IFSOCK && is_connected_unix(fd, SockType::SeqPacket)?,
         Sort::Any => true,
     })
 }

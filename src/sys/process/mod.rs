@@ -13,6 +13,7 @@ pub(crate) mod guardian;
 pub(in crate::sys) mod hidden_child;
 pub(crate) mod identity;
 pub(crate) mod inspect;
+pub(crate) mod origin;
 pub(crate) mod other;
 pub(crate) mod request_owner;
 pub(crate) mod title;

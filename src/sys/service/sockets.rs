@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::borrow;
@@ -47,6 +48,9 @@ pub(crate) struct Passed {
 
 static PASSED: OnceCell<std::result::Result<Vec<Passed>, Error>> = OnceCell::new();
 
+/// Sockets that another process has passed, which started this one.
+static FROM_MANAGER: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
 /// Another process whose sockets are this one's, too: 0 if there is none.
 static PREDECESSOR: AtomicI32 = AtomicI32::new(0);
 
@@ -64,7 +68,13 @@ pub(crate) fn passed() -> Result<impl Iterator<Item = &'static Passed>> {
             names: environment::trusted_var("LISTEN_FDNAMES"),
         };
         let pids = [process::pid(), PREDECESSOR.load(Ordering::Relaxed)];
-        variables.names(&pids).map(listening)
+        let mut all: Vec<_> = (FIRST..).zip(variables.names(&pids)?).collect();
+        for fd in &*FROM_MANAGER.lock() {
+            if all.iter().all(|(known, _)| known != fd) {
+                all.push((*fd, UNNAMED.to_owned()));
+            }
+        }
+        Ok(listening(all))
     });
     match all {
         Ok(all) => Ok(all.iter().filter(|one| one.is_open())),
@@ -76,6 +86,12 @@ pub(crate) fn passed() -> Result<impl Iterator<Item = &'static Passed>> {
 /// one's, too. Before the first call of [`passed`].
 pub(crate) fn inherit_from(process: i32) {
     PREDECESSOR.store(process, Ordering::Relaxed);
+}
+
+/// The manager that started this process has passed these sockets, too. Before the first call of
+/// [`passed`].
+pub(crate) fn add_of_manager(sockets: Vec<i32>) {
+    *FROM_MANAGER.lock() = sockets;
 }
 
 /// Programs that this process executes inherit the sockets.
@@ -124,9 +140,9 @@ fn number(name: &str, value: &OsString) -> Result<i32> {
     })
 }
 
-fn listening(names: Vec<String>) -> Vec<Passed> {
+fn listening(all: Vec<(i32, String)>) -> Vec<Passed> {
     let mut found = Vec::new();
-    for (fd, name) in (FIRST..).zip(names) {
+    for (fd, name) in all {
         let Some(borrowed) = borrow(fd) else { continue };
         if fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).is_err() {
             continue;

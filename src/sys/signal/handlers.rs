@@ -168,12 +168,7 @@ impl Signals {
     /// which the runtime of Rust ignores. The program would inherit both.
     pub(crate) fn restore_for_program(&mut self, stop_signal: i32) {
         self.restore_dispositions();
-        for signal in [stop_signal, libc::SIGPIPE] {
-            if disposition(signal).is_ok_and(|now| now == libc::SIG_IGN) {
-                // It fails for no valid signal.
-                let _ = self.set(signal, libc::SIG_DFL);
-            }
-        }
+        reset_for_program(stop_signal);
     }
 }
 
@@ -192,6 +187,17 @@ impl Drop for Signals {
         if !is_owner || none_is_running() {
             // SAFETY: it is no longer used, and dropped nowhere else.
             unsafe { ManuallyDrop::drop(&mut self.wake) };
+        }
+    }
+}
+
+/// In a process that is about to execute a program: the signal that asks it to exit, and SIGPIPE, are
+/// not ignored.
+pub(crate) fn reset_for_program(stop_signal: i32) {
+    for signal in [stop_signal, libc::SIGPIPE] {
+        if disposition(signal).is_ok_and(|now| now == libc::SIG_IGN) {
+            // SAFETY: the default action has no handler that could be wrong.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
     }
 }

@@ -63,6 +63,15 @@ pub(crate) fn own() -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
+/// The numbers of this process's listening sockets, without these copies of them.
+pub(crate) fn numbers(without: &[Listener]) -> Vec<i32> {
+    let is_copy = |number: &i32| without.iter().any(|one| one.fd.as_raw_fd() == *number);
+    let listens =
+        |number: &i32| borrow(*number).is_some_and(|fd| listen::is_listening(fd) == Ok(true));
+    let numbers = descriptors().into_iter();
+    numbers.filter(|n| !is_copy(n) && listens(n)).collect()
+}
+
 fn duplicate(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl just made this descriptor, and nothing else owns it.

@@ -80,7 +80,7 @@ sub received_by_manager {
         kill TERM => @pids;
         return;
     }
-    $pm->pm_notify(($name =~ /\A(?:TERM|INT|QUIT|TTIN|TTOU)\z/ ? 'received' : 'ignoring') . " signal $name");
+    $pm->pm_notify(($name =~ /\A(?:TERM|INT|QUIT|TTIN|TTOU|USR2)\z/ ? 'received' : 'ignoring') . " signal $name");
     if ($name =~ /\A(?:TERM|INT|QUIT)\z/ && !$pm->{stop_signal}) {
         $pm->{stop_signal} = $name;
         $pm->pm_die("safe exit from signal $name");

@@ -10,9 +10,9 @@ use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
 
-# What the service manager has passed to the manager. The library removes these variables from the
+# What the service manager has passed to the manager, and the manager to its template. The library removes these variables from the
 # environment of a worker, and perl has a copy.
-use constant SERVICE_VARIABLES => qw(NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC LISTEN_PID LISTEN_PIDFDID LISTEN_FDS LISTEN_FDNAMES FDSTORE);
+use constant SERVICE_VARIABLES => qw(NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC LISTEN_PID LISTEN_PIDFDID LISTEN_FDS LISTEN_FDNAMES FDSTORE FCGIPM_TEMPLATE);
 
 sub begin {
     my ($pm) = @_;

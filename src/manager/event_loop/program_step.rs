@@ -1,0 +1,116 @@
+//! What the manager performs of a reload of the program: templates are started, ended and reported.
+
+use std::time::Duration;
+
+use super::Channels;
+use super::board::Board;
+use super::orphans::Orphans;
+use crate::error::{Error, Result};
+use crate::manager::children::Children;
+use crate::manager::connections::handover::Handover;
+use crate::manager::descriptors::Descriptors;
+use crate::manager::event::{Event, Outbox};
+use crate::manager::generations::{Generations, Inherited, Link, exec_template, prepare};
+use crate::manager::service::Service;
+use crate::manager::settings::Settings;
+use crate::pool::{self, ProgramAction, TemplateId};
+use crate::sys::process::child::{self, Fork};
+use crate::sys::signal::handlers::Held;
+use crate::sys::socket::listeners::{self, Listener};
+
+/// The parts of the manager that take part in it.
+pub(super) struct ProgramStep<'a> {
+    pub(super) manager: i32,
+    pub(super) now: Duration,
+    pub(super) settings: &'a Settings,
+    pub(super) generations: &'a mut Generations,
+    pub(super) board: &'a mut Board,
+    pub(super) service: &'a mut Service,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) channels: &'a mut Channels,
+    pub(super) orphans: &'a mut Orphans,
+    pub(super) children: &'a Children,
+    pub(super) handover: &'a Handover,
+    pub(super) listeners: &'a [Listener],
+    pub(super) descriptors: &'a Descriptors,
+}
+
+impl ProgramStep<'_> {
+    /// Performs an action. Returns what the pool has to handle.
+    pub(super) fn perform(&mut self, action: ProgramAction) -> Option<pool::Event> {
+        match action {
+            ProgramAction::Start(template) => self.start(template),
+            ProgramAction::End(template) => self.generations.end(self.now, template),
+            ProgramAction::ReloadPool => {
+                self.board.program_is_ready();
+                return Some(pool::Event::Reload);
+            }
+            ProgramAction::FailPool => return Some(pool::Event::SourceEnded),
+            ProgramAction::ReportFailed {
+                template,
+                timed_out,
+            } => {
+                let why = self.generations.take_reason(template);
+                let limit = self.settings.pool.start_timeout.filter(|_| timed_out);
+                let event = Event::template_failed(&why, limit);
+                self.board.fail_program_reload(&event);
+                self.service.reload_failed(&event);
+                self.outbox.push(event);
+            }
+            ProgramAction::ReportLost(template) => {
+                let why = self.generations.take_reason(template);
+                self.outbox.push(Event::template_lost(&why));
+            }
+            ProgramAction::ReportStillLost { template, pause } => {
+                let why = self.generations.take_reason(template);
+                self.outbox.push(Event::template_still_lost(&why, pause));
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, template: TemplateId) {
+        if self.generations.is_starting() {
+            self.board.begin_program_reload();
+            self.service.reload_begun();
+        }
+        // From the first template on, orphans of this process's descendants become its children.
+        let workers = self.children.iter().map(|(_, child)| child.pid());
+        self.orphans.begin(&mut self.channels.signals, workers);
+        match self.fork() {
+            Ok(link) => {
+                let pid = self.generations.add(template, link);
+                self.outbox.push(Event::template_started(pid));
+            }
+            Err(error) => self
+                .generations
+                .could_not_start(template, error.to_string()),
+        }
+    }
+
+    /// # Errors
+    /// Why it could not be started.
+    fn fork(&mut self) -> Result<Link> {
+        let mut link = prepare(self.settings)?;
+        let held = Held::begin();
+        match child::fork() {
+            Ok(Fork::Child) => {
+                held.keep();
+                let inherited = Inherited {
+                    manager: self.manager,
+                    wake: &self.channels.wake.write,
+                    life: &self.channels.life.read,
+                    handover: self.handover.queue(),
+                    listeners: listeners::numbers(self.listeners),
+                    descriptors: self.descriptors,
+                };
+                exec_template(link, &inherited, &mut self.channels.signals)
+            }
+            Ok(Fork::Parent(child)) => {
+                link.started(child);
+                Ok(link)
+            }
+            Err(errno) => Err(Error::system("fork of a template", errno)),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The processes that workers are copies of: the manager itself, or templates, which were started for a
+//! reload of the program. What happens next is decided in [`ProgramReload`]; a template's own half is in
+//! [`template`](super::template).
+
+mod process;
+mod start;
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use self::process::{News, TemplateProcess};
+pub(super) use self::start::{Inherited, Link, exec_template, prepare};
+use super::children::Forking;
+use super::watch::{REAP_INTERVAL, Ready, Source as Watched, Watch};
+use crate::pool::{ProgramAction, ProgramEvent, ProgramReload, Source, TemplateId};
+
+/// How long a template may take to fork if there is no `start_timeout`.
+const FORK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A worker whose fork a template has completed: its pid, or errno.
+pub(super) type Completed = (Forking, std::result::Result<i32, i32>);
+
+#[derive(Debug)]
+pub(super) struct Generations {
+    machine: ProgramReload,
+    /// What the machine has not handled yet.
+    inbox: VecDeque<ProgramEvent>,
+    templates: Vec<TemplateProcess>,
+    /// A fork that a template was asked for, and when it is overdue.
+    pending: Option<(TemplateId, Forking, Duration)>,
+    /// Why templates have ended, until that was completed.
+    reasons: Vec<(TemplateId, i32, String)>,
+    start_timeout: Option<Duration>,
+}
+
+impl Generations {
+    pub(super) const fn new(start_timeout: Option<Duration>) -> Self {
+        Self {
+            machine: ProgramReload::new(start_timeout),
+            inbox: VecDeque::new(),
+            templates: Vec::new(),
+            pending: None,
+            reasons: Vec::new(),
+            start_timeout,
+        }
+    }
+
+    pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+        for template in &self.templates {
+            let all = [template.control(), template.pidfd(), template.output()];
+            for fd in all.into_iter().flatten() {
+                watch.add(Watched::Template, fd);
+            }
+            watch.until(template.exit_by());
+            if template.pidfd().is_none() {
+                watch.until(Some(watch.now() + REAP_INTERVAL));
+            }
+        }
+        watch.until(self.pending.as_ref().map(|(_, _, by)| *by));
+        watch.until(self.machine.deadline());
+        watch.until((!self.inbox.is_empty()).then_some(watch.now()));
+    }
+
+    pub(super) const fn source(&self) -> Source {
+        self.machine.source()
+    }
+
+    /// Whether a template is being started for a reload, or is ready and waits for the pool.
+    pub(super) const fn is_starting(&self) -> bool {
+        self.machine.is_starting()
+    }
+
+    pub(super) fn pids(&self) -> impl Iterator<Item = i32> + '_ {
+        self.templates.iter().map(TemplateProcess::pid)
+    }
+
+    /// Something that the machine handles later in this turn.
+    pub(super) fn push(&mut self, event: ProgramEvent) {
+        self.inbox.push_back(event);
+    }
+
+    /// The next actions of the machine. `None`: it has handled everything.
+    pub(super) fn next_actions(&mut self, now: Duration) -> Option<Vec<ProgramAction>> {
+        let event = self.inbox.pop_front()?;
+        let mut actions = Vec::new();
+        self.machine.handle(now, event, &mut actions);
+        Some(actions)
+    }
+
+    /// The machine handles the time that has passed. A worker that a template still forks belongs to
+    /// the generation before.
+    pub(super) fn push_tick(&mut self, is_rolling: bool) {
+        if !self.machine.is_at_rest() {
+            let is_rolling = is_rolling || self.pending.is_some();
+            self.inbox.push_back(ProgramEvent::Tick { is_rolling });
+        }
+    }
+
+    /// A template was started; returns its pid.
+    pub(super) fn add(&mut self, template: TemplateId, link: Link) -> i32 {
+        let (child, control, output) = link.into_parts();
+        let Some(child) = child else { return 0 };
+        let process = TemplateProcess::new(template, child, control, output);
+        let pid = process.pid();
+        self.templates.push(process);
+        pid
+    }
+
+    /// A template could not be started.
+    pub(super) fn could_not_start(&mut self, template: TemplateId, why: String) {
+        self.reasons.push((template, 0, why));
+        self.push(ProgramEvent::Ended(template));
+    }
+
+    /// Ends a template.
+    pub(super) fn end(&mut self, now: Duration, template: TemplateId) {
+        if let Some(one) = self.templates.iter_mut().find(|one| one.id == template) {
+            one.end(now, "was ended");
+        }
+    }
+
+    /// Why a template has ended, after its pid if it had one.
+    pub(super) fn take_reason(&mut self, template: TemplateId) -> String {
+        let place = self.reasons.iter().position(|(id, ..)| *id == template);
+        match place.map(|place| self.reasons.swap_remove(place)) {
+            Some((_, 0, why)) => why,
+            Some((_, pid, why)) => format!("template (pid {pid}) {why}"),
+            None => {
+                let one = self.templates.iter().find(|one| one.id == template);
+                one.map_or_else(String::new, |one| format!("template (pid {})", one.pid()))
+            }
+        }
+    }
+
+    /// Asks the current template to fork this worker. An error is errno, and the worker is handed back.
+    pub(super) fn request_fork(
+        &mut self,
+        now: Duration,
+        forking: Forking,
+        region: Option<&OwnedFd>,
+    ) -> Result<(), (Forking, i32)> {
+        let Source::Template(id) = self.machine.source() else {
+            return Err((forking, libc::ESRCH));
+        };
+        let template = self.templates.iter().find(|one| one.id == id);
+        let (Some(template), Some(region)) = (template, region) else {
+            // Without a descriptor of its own the region cannot be passed on.
+            return Err((forking, libc::EMFILE));
+        };
+        match template.request_fork(&forking, region) {
+            Ok(()) => {
+                let by = now + self.start_timeout.unwrap_or(FORK_PATIENCE);
+                self.pending = Some((id, forking, by));
+                Ok(())
+            }
+            Err(errno) => Err((forking, errno)),
+        }
+    }
+
+    /// Observes the templates.
+    pub(super) fn observe(&mut self, ready: &Ready, now: Duration) -> Vec<Completed> {
+        let mut completed = Vec::new();
+        if self.templates.is_empty() {
+            return completed;
+        }
+        if ready.has(Watched::Template) {
+            self.templates
+                .iter_mut()
+                .for_each(TemplateProcess::forward_output);
+        }
+        if let Some((id, forking, _)) = self.pending.take_if(|(_, _, by)| *by <= now) {
+            // A worker that comes later stays unknown, and accepts nothing.
+            completed.push((forking, Err(libc::ETIMEDOUT)));
+            if let Some(one) = self.templates.iter_mut().find(|one| one.id == id) {
+                one.end(now, "did not fork a worker in time");
+            }
+        }
+        for index in (0..self.templates.len()).rev() {
+            let (id, pid) = (self.templates[index].id, self.templates[index].pid());
+            for news in self.templates[index].take_news(now) {
+                match news {
+                    News::Ready => self.inbox.push_back(ProgramEvent::Ready(id)),
+                    News::Forked { slot, pid } => {
+                        completed.extend(self.complete(id, slot, Ok(pid)))
+                    }
+                    News::Failed { slot, errno } => {
+                        completed.extend(self.complete(id, slot, Err(errno)));
+                    }
+                    News::Ended(reason) => {
+                        self.templates.remove(index);
+                        self.reasons.push((id, pid, reason));
+                        self.inbox.push_back(ProgramEvent::Ended(id));
+                        let pending = self.pending.take_if(|(from, ..)| *from == id);
+                        completed
+                            .extend(pending.map(|(_, forking, _)| (forking, Err(libc::ESRCH))));
+                        break;
+                    }
+                }
+            }
+        }
+        completed
+    }
+
+    /// The result of the fork that is awaited; another one is ignored.
+    fn complete(
+        &mut self,
+        from: TemplateId,
+        slot: usize,
+        result: std::result::Result<i32, i32>,
+    ) -> Option<Completed> {
+        let is_awaited = |(id, forking, _): &mut (TemplateId, Forking, Duration)| {
+            *id == from && forking.slot() == slot
+        };
+        let (_, forking, _) = self.pending.take_if(is_awaited)?;
+        Some((forking, result))
+    }
+
+    /// The pool has stopped: ends all templates, and waits briefly until they are reaped.
+    pub(super) fn end_all(&mut self, now: Duration) {
+        const TRIES: u32 = 500;
+        self.templates
+            .iter_mut()
+            .for_each(|one| one.end(now, "was ended"));
+        for _ in 0..TRIES {
+            self.templates.retain_mut(|one| {
+                let news = one.take_news(now);
+                !news.iter().any(|news| matches!(news, News::Ended(_)))
+            });
+            if self.templates.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}

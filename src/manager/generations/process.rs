@@ -1,0 +1,224 @@
+//! A template as its manager knows it. The other half is in [`template`](crate::manager::template).
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::manager::children::{Forking, StartupOutput};
+use crate::manager::template::message::{Report, fork_request};
+use crate::pool::TemplateId;
+use crate::sys::fd::packets::{Packets, Received};
+use crate::sys::process::child::{Child, Ended};
+
+/// How long a process that has closed its connection may take to exit. Then it is killed.
+const EXIT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// A template that has not been reaped.
+#[derive(Debug)]
+pub(super) struct TemplateProcess {
+    pub(super) id: TemplateId,
+    /// The process that was started, or the one of its descendants that has become the template. `None`:
+    /// it has exited, and a descendant has the connection.
+    child: Option<Child>,
+    pid: i32,
+    control: Option<Packets>,
+    output: Option<StartupOutput>,
+    /// The process that reports to be ready, and is not a child of this one yet: a program that
+    /// detaches from its parent (daemon(7)) has started it.
+    announced: Option<i32>,
+    /// It is killed if it has not exited by then.
+    exit_by: Option<Duration>,
+    /// Why it is being ended.
+    reason: Option<String>,
+}
+
+/// What a template has reported.
+#[derive(Debug)]
+pub(super) enum News {
+    Ready,
+    Forked {
+        slot: usize,
+        pid: i32,
+    },
+    Failed {
+        slot: usize,
+        errno: i32,
+    },
+    /// It has exited, and was reaped; the reason.
+    Ended(String),
+}
+
+impl TemplateProcess {
+    pub(super) fn new(
+        id: TemplateId,
+        child: Child,
+        control: Packets,
+        output: Option<StartupOutput>,
+    ) -> Self {
+        Self {
+            id,
+            pid: child.pid(),
+            child: Some(child),
+            control: Some(control),
+            output,
+            announced: None,
+            exit_by: None,
+            reason: None,
+        }
+    }
+
+    pub(super) const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(super) fn control(&self) -> Option<BorrowedFd<'_>> {
+        self.control.as_ref().map(Packets::as_fd)
+    }
+
+    pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.child.as_ref().and_then(Child::pidfd)
+    }
+
+    pub(super) fn output(&self) -> Option<BorrowedFd<'_>> {
+        self.output.as_ref().and_then(StartupOutput::pipe)
+    }
+
+    /// Forwards what it has written to standard error.
+    pub(super) fn forward_output(&mut self) {
+        if let Some(output) = &mut self.output {
+            output.forward();
+        }
+    }
+
+    /// When to check again whether it has exited.
+    pub(super) const fn exit_by(&self) -> Option<Duration> {
+        self.exit_by
+    }
+
+    /// Asks it to fork a worker. The error is errno.
+    pub(super) fn request_fork(
+        &self,
+        forking: &Forking,
+        region: &OwnedFd,
+    ) -> std::result::Result<(), i32> {
+        let control = self.control.as_ref().ok_or(libc::EPIPE)?;
+        let (stderr, exec_status, known) = forking.childs_ends();
+        let known = known.ok_or(libc::EINVAL)?;
+        let (bytes, descriptors) = fork_request(forking.slot(), region, known, stderr, exec_status);
+        control
+            .send(&bytes, &descriptors)
+            .map_err(|errno| errno as i32)
+    }
+
+    /// Everything that has happened to it.
+    pub(super) fn take_news(&mut self, now: Duration) -> Vec<News> {
+        let mut news = Vec::new();
+        while let Some(control) = &self.control {
+            match control.receive_bytes() {
+                Ok(Received::Packet(bytes, _)) => match Report::decode(&bytes) {
+                    Some(Report::Ready { pid }) => self.announced = Some(pid),
+                    Some(Report::Forked { slot, pid }) => news.push(News::Forked { slot, pid }),
+                    Some(Report::Failed { slot, errno }) => {
+                        news.push(News::Failed { slot, errno });
+                    }
+                    None => self.end(now, "has sent what this library does not send"),
+                },
+                Ok(Received::Nothing) => break,
+                Ok(Received::End) | Err(Errno::ECONNRESET) => {
+                    self.control = None;
+                    self.exit_by = Some(now + EXIT_PATIENCE);
+                }
+                Err(errno) => self.end(now, &format!("lost its connection: {}", errno.desc())),
+            }
+        }
+        let is_ready = self.take_ready();
+        news.extend(is_ready.then_some(News::Ready));
+        if let Some(end) = self.reap(now) {
+            // A program that detaches from its parent has exited, and its child may become ready.
+            if self.control.is_none() || end != End::Regular {
+                news.push(News::Ended(self.describe(&end)));
+            }
+        }
+        news
+    }
+
+    /// Whether a process that reports to be ready is a child of this one, as it has to be.
+    fn take_ready(&mut self) -> bool {
+        let Some(pid) = self.announced else {
+            return false;
+        };
+        if self.child.as_ref().map(Child::pid) != Some(pid) {
+            let Some(child) = Child::of_this_process(pid) else {
+                return false;
+            };
+            self.child = Some(child);
+            self.pid = pid;
+        }
+        self.announced = None;
+        true
+    }
+
+    fn reap(&mut self, now: Duration) -> Option<End> {
+        let is_late = self.exit_by.is_some_and(|by| by <= now);
+        let Some(child) = &self.child else {
+            return is_late.then_some(End::Unknown);
+        };
+        if is_late {
+            child.signal(libc::SIGKILL);
+            self.exit_by = Some(now + EXIT_PATIENCE);
+            self.reason.get_or_insert_with(|| {
+                "has closed its connection to the manager, and did not exit".to_owned()
+            });
+        }
+        let ended = child.try_wait()?;
+        self.child = None;
+        if let Some(output) = &mut self.output {
+            output.forward_rest();
+        }
+        Some(match ended {
+            Ended::Status(0) => End::Regular,
+            Ended::Status(status) if libc::WIFSIGNALED(status) => {
+                End::Signal(libc::WTERMSIG(status))
+            }
+            Ended::Status(status) => End::Code(libc::WEXITSTATUS(status)),
+            Ended::Unknown => End::Unknown,
+        })
+    }
+
+    fn describe(&self, end: &End) -> String {
+        let how = match (&self.reason, end) {
+            (Some(reason), _) => reason.clone(),
+            (None, End::Regular) => "exited with status 0".to_owned(),
+            (None, End::Code(code)) => format!("exited with status {code}"),
+            (None, End::Signal(signal)) => {
+                format!("killed by {}", crate::sys::signal::handlers::name(*signal))
+            }
+            (None, End::Unknown) => "has exited".to_owned(),
+        };
+        let tail = self.output.as_ref().and_then(StartupOutput::last_lines);
+        let tail = tail.map_or_else(String::new, |lines| {
+            format!("; its last lines on standard error: {lines}")
+        });
+        format!("{how}{tail}")
+    }
+
+    /// Ends it: it is to be reaped.
+    pub(super) fn end(&mut self, now: Duration, reason: &str) {
+        self.reason.get_or_insert_with(|| reason.to_owned());
+        self.control = None;
+        self.exit_by = Some(now + EXIT_PATIENCE);
+        if let Some(child) = &self.child {
+            child.signal(libc::SIGKILL);
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Regular,
+    Code(i32),
+    Signal(i32),
+    Unknown,
+}

@@ -1,0 +1,133 @@
+//! What a manager and its template send each other.
+
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+
+use crate::manager::children::Newborn;
+use crate::sys::fd::pipe::Pipe;
+
+/// From the manager: fork a worker.
+const FORK: u8 = b'F';
+/// From the template: it is ready.
+const READY: u8 = b'R';
+/// From the template: a worker was forked.
+const FORKED: u8 = b'W';
+/// From the template: the fork has failed.
+const FAILED: u8 = b'E';
+
+/// In a request for a worker: descriptors that follow the region and the confirmation.
+const WITH_STDERR: u8 = 1;
+const WITH_EXEC_STATUS: u8 = 2;
+
+/// What a template reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// This process is ready to fork workers.
+    Ready { pid: i32 },
+    /// The worker for this slot was forked.
+    Forked { slot: usize, pid: i32 },
+    /// It was not.
+    Failed { slot: usize, errno: i32 },
+}
+
+impl Report {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let (kind, slot, number) = match self {
+            Self::Ready { pid } => (READY, 0, pid),
+            Self::Forked { slot, pid } => (FORKED, slot, pid),
+            Self::Failed { slot, errno } => (FAILED, slot, errno),
+        };
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        [&[kind][..], &slot.to_ne_bytes(), &number.to_ne_bytes()].concat()
+    }
+
+    /// `None`: it is not such a message.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&kind, rest) = bytes.split_first()?;
+        let (slot, rest) = rest.split_first_chunk()?;
+        let number = i32::from_ne_bytes(*rest.first_chunk()?);
+        let slot = usize::try_from(u32::from_ne_bytes(*slot)).ok()?;
+        match (kind, rest.len()) {
+            (READY, 4) => Some(Self::Ready { pid: number }),
+            (FORKED, 4) => Some(Self::Forked { slot, pid: number }),
+            (FAILED, 4) => Some(Self::Failed {
+                slot,
+                errno: number,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A request for a worker, and the descriptors that it gets.
+pub(crate) fn fork_request(
+    slot: usize,
+    region: &OwnedFd,
+    known: &OwnedFd,
+    stderr: Option<&Pipe>,
+    exec_status: Option<&OwnedFd>,
+) -> (Vec<u8>, Vec<RawFd>) {
+    let mut flags = 0;
+    let mut descriptors = vec![region.as_raw_fd(), known.as_raw_fd()];
+    if let Some(pipe) = stderr {
+        flags |= WITH_STDERR;
+        descriptors.extend([pipe.read.as_raw_fd(), pipe.write.as_raw_fd()]);
+    }
+    if let Some(pipe) = exec_status {
+        flags |= WITH_EXEC_STATUS;
+        descriptors.push(pipe.as_raw_fd());
+    }
+    let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+    let bytes = [&[FORK, flags][..], &slot.to_ne_bytes()].concat();
+    (bytes, descriptors)
+}
+
+/// The same in the template: the new worker, and its region. `None`: it is not such a request.
+pub(crate) fn read_fork_request(
+    bytes: &[u8],
+    descriptors: Vec<OwnedFd>,
+) -> Option<(Newborn, OwnedFd)> {
+    let ([FORK, flags], slot) = bytes.split_first_chunk()? else {
+        return None;
+    };
+    let slot = usize::try_from(u32::from_ne_bytes(slot.try_into().ok()?)).ok()?;
+    let mut descriptors = descriptors.into_iter();
+    let region = descriptors.next()?;
+    let known = descriptors.next()?;
+    let stderr = match flags & WITH_STDERR {
+        0 => None,
+        _ => Some(Pipe {
+            read: descriptors.next()?,
+            write: descriptors.next()?,
+        }),
+    };
+    let exec_status = match flags & WITH_EXEC_STATUS {
+        0 => None,
+        _ => Some(descriptors.next()?),
+    };
+    let newborn = Newborn {
+        slot,
+        stderr,
+        exec_status,
+        known: Some(known),
+    };
+    Some((newborn, region))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read_as_they_are_written() {
+        for report in [
+            Report::Ready { pid: 7 },
+            Report::Forked { slot: 3, pid: 8 },
+            Report::Failed { slot: 4, errno: 11 },
+        ] {
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        assert_eq!(Report::decode(b""), None);
+        assert_eq!(Report::decode(b"W12345678x"), None);
+        assert_eq!(Report::decode(b"x12345678"), None);
+    }
+}

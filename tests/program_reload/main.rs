@@ -1,0 +1,15 @@
+//! Reloads of the whole program: what the manager loaded before its workers were forked is renewed, and
+//! nothing is lost.
+
+#[allow(dead_code)] // Each test target uses a part of it.
+#[path = "../storms/load.rs"]
+mod load;
+#[path = "../peer/mod.rs"]
+mod peer;
+
+mod code;
+mod commands;
+mod failures;
+mod renewal;
+mod storms;
+mod templates;

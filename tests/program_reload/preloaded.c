@@ -1,0 +1,111 @@
+/* Loads its "code", a word in a file, before the manager starts: only a reload of the program renews
+ * it. The word also says what goes wrong in a start of the program. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fcgipm.h"
+
+static char word[64];
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "preloaded: %s: %s\n", what, fcgipm_last_error_message());
+    return 1;
+}
+
+static int is(const char *what)
+{
+    return strcmp(word, what) == 0;
+}
+
+static void *wait_forever(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
+static void load(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fscanf(file, "%63s", word) != 1) {
+        fprintf(stderr, "preloaded: no code in %s\n", path);
+        exit(2);
+    }
+    fclose(file);
+    if (is("broken")) {
+        fputs("preloaded: the code is broken\n", stderr);
+        exit(25);
+    }
+    if (is("killed"))
+        raise(SIGKILL);
+    if (is("hanging")) {
+        fputs("preloaded: hanging\n", stderr);
+        wait_forever(NULL);
+    }
+    if (is("closing"))
+        for (int number = 3; number < 1024; number++)
+            close(number);
+    if (is("closing"))
+        wait_forever(NULL);
+    if (is("threaded")) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, wait_forever, NULL);
+    }
+    /* As a daemon that leaves its parent. */
+    if (is("detached") && fork() > 0)
+        _exit(0);
+}
+
+static void answer(fcgipm_request *request)
+{
+    char text[512], folder[256];
+    if (getcwd(folder, sizeof folder) == NULL)
+        strcpy(folder, "?");
+    const char *variable = getenv("PRELOADED_VARIABLE"), *leak = getenv("FCGIPM_TEMPLATE");
+    int length = snprintf(text, sizeof text,
+                          "Content-Type: text/plain\r\n\r\n%s worker %d parent %d folder %s variable %s leak %s\n",
+                          word, (int)getpid(), (int)getppid(), folder, variable ? variable : "-",
+                          leak ? leak : "-");
+    (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, (size_t)length);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3)
+        return 64;
+    load(argv[1]);
+    if (is("alone"))
+        unsetenv("FCGIPM_N_PROCESSES");
+    fcgipm_options *options = fcgipm_options_new();
+    const char *address = is("elsewhere") ? "127.0.0.1:1" : argv[2];
+    int listener = fcgipm_socket_open(address, 100, options);
+    if (listener < 0)
+        return fail("open");
+    /* What a host may do before it starts a manager. */
+    if (chdir("/") != 0 || setenv("PRELOADED_VARIABLE", "changed", 1) != 0)
+        return 1;
+    fcgipm_manager *manager = fcgipm_manager_new(options);
+    if (manager == NULL)
+        return fail("manager");
+    int result = fcgipm_manager_run(manager);
+    fcgipm_manager_free(manager);
+    if (result != FCGIPM_EVENT_IN_WORKER)
+        return result < 0 ? fail("run") : 0;
+    if (is("dying"))
+        return 3;
+    fcgipm_request *request = fcgipm_request_new(listener, 0, options);
+    while ((result = fcgipm_request_accept(request)) == 0) {
+        answer(request);
+        if (fcgipm_request_finish(request) < 0)
+            fail("finish");
+    }
+    fcgipm_request_free(request);
+    return result == FCGIPM_ERETIRED ? 0 : fail("accept");
+}
