@@ -29,7 +29,7 @@ use fcgipm::pool::{Action, Event, Sizing};
 use world::{Code, SECOND, World};
 
 /// What must occur in a run of sufficient length.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "grown",
     "shrunk",
     "slow",
@@ -48,6 +48,7 @@ const KINDS: [&str; 18] = [
     "emptied",
     "silent workers ready",
     "silent workers asked to exit",
+    "stop asked for twice",
 ];
 
 fn run(world: &mut World) {

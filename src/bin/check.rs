@@ -7,9 +7,9 @@ use crate::managers::readiness;
 
 /// Check whether a pool is ready to serve
 ///
-/// Ready means that at least one worker is ready and the pool is not stopping. With pm=ondemand, a pool
-/// that needs no worker at the moment is ready, too. Prints one line, for each of several pools. Sends
-/// no request and no signal: it reads shared memory.
+/// Ready means that at least one worker is ready and the pool is neither stopping nor draining. With
+/// pm=ondemand, a pool that needs no worker at the moment is ready, too. Prints one line, for each of
+/// several pools. Sends no request and no signal: it reads shared memory.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Exit status:

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use fcgipm::worker::{Activity, Reload, ReloadEnd, Stage, now};
+use fcgipm::worker::{Activity, End, Reload, ReloadEnd, Stage, now};
 use nix::sys::signal::Signal;
 
 use crate::args::values;
@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Options) -> u8 {
 impl Waiting<'_> {
     fn check(&mut self) -> Progress {
         let pool = self.member.found.view.pool();
-        if pool.stopping {
+        if pool.end == End::Stopping {
             return Progress::Over(Err("the pool is stopping".to_owned()));
         }
         // The numbers of requests alone would not show whether this one is of another process whose

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use clap::Args;
-use fcgipm::worker::now;
+use fcgipm::worker::{End, now};
 use nix::sys::signal::Signal;
 
 use crate::args::values;
@@ -112,7 +112,7 @@ fn wait_for_workers(member: &Member, wanted: u64, deadline: &Deadline) -> Result
 }
 
 fn refuse_end(member: &Member, has_ended: bool) -> Result<(), String> {
-    match (has_ended, member.found.view.pool().stopping) {
+    match (has_ended, member.found.view.pool().end == End::Stopping) {
         (true, _) => Err(format!(
             "the manager (pid {}) has ended",
             member.process.pid()

@@ -189,6 +189,7 @@ fn pool_config(options: &Options, is_program: bool) -> Result<pool::Config> {
         start_timeout: options.seconds(Opt::StartTimeout),
         ready_delay: options.seconds(Opt::ReadyDelay).filter(|_| is_program),
         die_timeout: options.seconds(Opt::DieTimeout),
+        drain_delay: options.seconds(Opt::DrainDelay).unwrap_or_default(),
         sizing,
         max_requests: number(Opt::MaxRequests),
         max_requests_jitter: number(Opt::MaxRequestsJitter),

@@ -14,7 +14,7 @@ use crate::manager::threads;
 use crate::pool::Sizing;
 use crate::sys::fd::pipe;
 use crate::sys::log;
-use crate::sys::process::{adopted, filtered, title};
+use crate::sys::process::{self, adopted, filtered, title};
 use crate::sys::service::sockets;
 use crate::sys::signal::handlers::Signals;
 use crate::sys::socket::listeners;
@@ -91,8 +91,16 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
     for call in refused {
         let (name, loss) = (call.name, call.loss);
         event_loop.push(Event::warning(format!(
-            "a seccomp filter refuses {name}(2): {loss}"
+            "a seccomp filter refuses {name}(2): {loss}; to allow it, add {name} to SystemCallFilter= \
+             of the unit, or to the seccomp profile of the container"
         )));
+    }
+    if process::pid() == 1 {
+        let pool = &settings.pool;
+        let warning = Event::pid_1(pool.drain_delay, pool.die_timeout);
+        warning
+            .into_iter()
+            .for_each(|warning| event_loop.push(warning));
     }
     for line in &settings.overridden {
         event_loop.push(Event::notice(line.as_str()));

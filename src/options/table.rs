@@ -73,6 +73,10 @@ options! {
          calling process serves requests itself.";
     DieTimeout = "die_timeout", Kind::Seconds, "60",
         "Maximum time for a worker to exit after it was asked to. Then it is killed. 0: no limit.";
+    DrainDelay = "drain_delay", Kind::Seconds, "0",
+        "Time from TERM to the stop. Meanwhile everything is still served, and fcgipm status shows \
+         draining, so that a load balancer can take this host out first. A second TERM, after at \
+         least a second, ends the wait; INT and QUIT stop without it. 0: no wait.";
     StartTimeout = "start_timeout", Kind::Seconds, "60",
         "Maximum time from the fork of a worker to its first Accept. Then it is killed and the \
          start counts as failed. 0: no limit.";

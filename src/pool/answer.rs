@@ -60,6 +60,8 @@ pub enum Action {
     },
     /// Log this, and report it to the host.
     Notice(Notice),
+    /// Stop arrivals, and report [`Event::Stop`](super::Event::Stop).
+    Stop,
     /// The last worker of a stopping pool has exited.
     Stopped,
 }
@@ -163,6 +165,11 @@ pub enum Notice {
     Emptied,
     /// A worker is ready again.
     Recovered,
+    /// The pool will end after this time. Everything is still served.
+    Draining {
+        /// The wait.
+        delay: Duration,
+    },
     /// The pool is ending.
     Stopping,
 }

@@ -22,6 +22,8 @@ pub struct Config {
     pub ready_delay: Option<Duration>,
     /// Maximum time from the request to exit to the exit.
     pub die_timeout: Option<Duration>,
+    /// Time from [`Event::Drain`](super::Event::Drain) to the stop.
+    pub drain_delay: Duration,
     /// How the number of workers is chosen.
     pub sizing: Sizing,
     /// Requests after which a worker is replaced; 0: no limit.

@@ -9,6 +9,9 @@ pub enum Event {
     Start,
     /// A new generation of workers is requested.
     Reload,
+    /// The pool shall end after [`Config::drain_delay`](super::Config::drain_delay); if this was
+    /// requested before, immediately.
+    Drain,
     /// The pool shall end.
     Stop,
     /// Another number of workers is requested.

@@ -7,7 +7,7 @@ use super::backoff::{Backoff, Departures};
 use super::config::{Config, Sizing};
 use super::event::{Activity, Event, Resize};
 use super::load::Load;
-use super::phase::{Emergency, LastWorker, Phase, Reload, Rolled};
+use super::phase::{Drain, Emergency, LastWorker, Phase, Reload, Rolled};
 use super::round::Round;
 use super::slot::{Retirement, Slot, SlotState, Successor};
 use super::watch::Watch;
@@ -68,7 +68,9 @@ pub struct Pool {
     pub(super) had_ready: bool,
     /// Every start since a worker last became ready has failed.
     pub(super) failing: bool,
-    emergency: Emergency,
+    pub(super) emergency: Emergency,
+    /// The stop was requested, and everything is still served.
+    pub(super) drain: Option<Drain>,
     last_event: Duration,
     /// The value of [`deadline`](Self::deadline).
     next_tick: Option<Duration>,
@@ -110,6 +112,7 @@ impl Pool {
             had_ready: false,
             failing: false,
             emergency: Emergency::None,
+            drain: None,
             last_event: Duration::ZERO,
             next_tick: None,
             config,
@@ -179,6 +182,7 @@ impl Pool {
         match event {
             Event::Start => self.start(),
             Event::Reload => self.reload_requested(actions),
+            Event::Drain => self.drain_requested(now, actions),
             Event::Stop => self.stop(now, actions),
             Event::Resize(resize) => self.resize(resize, actions),
             Event::Worker { slot, event } => self.worker_event(now, slot, event, actions),
@@ -203,6 +207,9 @@ impl Pool {
     }
 
     fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.drain_ends_at().is_some_and(|at| at <= now) {
+            return actions.push(Action::Stop);
+        }
         let due = self.next_poll.filter(|at| *at <= now);
         if let Some(at) = due {
             self.polled_at = now;
@@ -239,6 +246,7 @@ impl Pool {
             .chain(self.next_fork(now).map(|(at, _)| at.max(now)))
             .chain(self.measure_at(now))
             .chain(self.alarm_at(now))
+            .chain(self.drain_ends_at())
             .chain(self.next_poll)
             .min()
     }
@@ -281,6 +289,7 @@ impl Pool {
             Phase::Stopping | Phase::Stopped => return,
         }
         self.phase = Phase::Stopping;
+        self.drain = None;
         self.reload = Reload::None;
         self.rolled = Rolled::default();
         actions.push(Action::Notice(Notice::Stopping));
@@ -311,42 +320,6 @@ impl Pool {
             Sizing::Dynamic { .. } | Sizing::OnDemand { .. } => self.wanted.min(most),
         };
         actions.push(Action::Notice(Notice::Resized { wanted: most }));
-    }
-
-    /// Reports when no worker is ready although some are wanted, and when one is again.
-    fn alarm(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        match self.phase {
-            Phase::Running => {}
-            Phase::New | Phase::Stopping | Phase::Stopped => return,
-        }
-        let empty = self.is_empty();
-        // With `ondemand` it is normal that no worker is ready when a connection arrives.
-        let expected = match self.config.sizing {
-            Sizing::OnDemand { .. } => !self.failing,
-            Sizing::Static | Sizing::Dynamic { .. } => {
-                !self.failing && (!self.had_ready || now < self.calm_until)
-            }
-        };
-        if empty && self.wanted > 0 && !expected && self.emergency == Emergency::None {
-            self.emergency = Emergency::Reported;
-            actions.push(Action::Notice(Notice::Emptied));
-        } else if !empty && self.emergency == Emergency::Reported {
-            self.emergency = Emergency::None;
-            actions.push(Action::Notice(Notice::Recovered));
-        }
-    }
-
-    /// When it becomes an emergency that no worker is ready.
-    fn alarm_at(&self, now: Duration) -> Option<Duration> {
-        let is_near = self.phase == Phase::Running
-            && self.emergency == Emergency::None
-            && now < self.calm_until;
-        (is_near && self.is_empty()).then_some(self.calm_until)
-    }
-
-    /// Whether no worker is ready.
-    fn is_empty(&self) -> bool {
-        !self.slots.iter().any(|slot| matches!(slot, Slot::Ready(_)))
     }
 
     /// Asks the worker in the slot to exit.

@@ -17,11 +17,13 @@
 //! The content of a page is not trusted. Times are limited by what the pool has seen itself, an
 //! invalid page changes nothing, and a false page affects no other worker.
 
+mod alarm;
 mod answer;
 mod backoff;
 mod balance;
 mod config;
 mod deadlines;
+mod drain;
 mod event;
 mod load;
 mod machine;

@@ -3,7 +3,7 @@
 //! | phase | event | next phase |
 //! |---|---|---|
 //! | New | start | Running |
-//! | New, Running | stop | Stopping |
+//! | New, Running | stop (for the wait before it see `drain`) | Stopping |
 //! | Stopping | the last slot is empty, and nothing is left to answer | Stopped |
 //!
 //! | reload | event | next |
@@ -13,6 +13,8 @@
 //! | Rolling | all new workers are ready and all old ones retire | None, or Rolling again |
 //! | Rolling | a new worker fails | None, or Rolling again |
 //! | any | stop | None |
+
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -40,6 +42,14 @@ pub(super) enum LastWorker {
     Due,
     /// It was forked. There is no second one.
     Forked,
+}
+
+/// The wait before a stop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    /// When the stop was requested.
+    pub(super) since: Duration,
+    pub(super) until: Duration,
 }
 
 /// That no worker is ready although some are wanted.

@@ -25,7 +25,7 @@ use crate::sys::log::stderr::Redirected;
 use crate::sys::process;
 use crate::sys::process::child;
 pub use crate::sys::scoreboard::{
-    Activity, Details, Figures, Header, LastExit, MEMFD_NAME, OfferList, Offered, Order, Page,
+    Activity, Details, End, Figures, Header, LastExit, MEMFD_NAME, OfferList, Offered, Order, Page,
     PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, ReloadEnd, Scoreboard, SlotLine, SlotStatus,
     Snapshot, Stage, Total, View, ViewError, open_memfd,
 };

@@ -12,6 +12,7 @@ mod deadlines;
 mod descriptor_shortage;
 mod descriptors;
 mod disconnected;
+mod draining;
 mod failed_reloads;
 mod filtered;
 mod forking;

@@ -168,6 +168,20 @@ fn a_stop_that_answers_requests_extends_its_time() {
 }
 
 #[test]
+fn a_wait_before_the_stop_extends_its_time_and_shows_in_the_status() {
+    let mut manager = ServiceManager::new();
+    let mut pool = start(&manager, 1, &[("FCGIPM_DRAIN_DELAY", "600")]);
+    manager.forget();
+    pool.program.signal(Signal::SIGTERM);
+    assert_eq!(manager.message("EXTEND_"), "EXTEND_TIMEOUT_USEC=615000000");
+    manager.message("STATUS=draining: workers: ");
+    assert_eq!(manager.count("STOPPING=1"), 0);
+    pool.program.signal(Signal::SIGINT);
+    manager.message("STOPPING=1");
+    pool.assert_stopped();
+}
+
+#[test]
 fn an_idle_manager_is_woken_for_the_watchdog_and_one_that_hangs_sends_nothing() {
     let mut manager = ServiceManager::new();
     let interval = Duration::from_millis(400);

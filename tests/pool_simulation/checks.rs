@@ -234,6 +234,10 @@ impl Books {
                     }
                     self.notice(world, notice);
                 }
+                Action::Stop => {
+                    assert!(!self.stopping);
+                    assert!(matches!(event, Event::Drain | Event::Tick));
+                }
                 Action::Stopped => {
                     assert!(self.stopping && world.workers.is_empty() && !self.stopped);
                     self.stopped = true;

@@ -38,6 +38,10 @@ pub(crate) fn config(random: &mut Random) -> Config {
         start_timeout: (!random.one_in(4)).then(|| random.seconds(1, 61)),
         ready_delay: random.one_in(3).then(|| random.millis(3_000)),
         die_timeout: (!random.one_in(4)).then(|| random.seconds(1, 61)),
+        drain_delay: match random.one_in(2) {
+            true => random.seconds(0, 30),
+            false => Duration::ZERO,
+        },
         sizing,
         max_requests: if random.one_in(3) {
             1 + random.below(30)

@@ -48,6 +48,7 @@ fn ten_minutes(sizing: Sizing, apart: Duration) -> Tally {
         request_timeout: None,
         request_timeout_grace: Duration::from_secs(5),
         slow_request: None,
+        drain_delay: Duration::ZERO,
         seed: 1,
     };
     let mut pool = Pool::new(config);

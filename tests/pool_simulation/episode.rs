@@ -76,13 +76,46 @@ impl World {
         }
     }
 
-    /// Until the pool has stopped.
+    /// Until the stop begins. Meanwhile everything is as before.
+    fn drain(&mut self) {
+        let asked = self.now;
+        self.handle(Event::Drain);
+        let again = self
+            .random
+            .one_in(3)
+            .then(|| asked + self.random.millis(5_000));
+        while !self.books.stopping {
+            let limit = asked + self.config.drain_delay;
+            // A world may be late by almost a second.
+            assert!(self.now <= limit + SECOND, "drained for too long");
+            if self.random.one_in(20) && self.code != Code::CrashLoop {
+                self.disturb();
+            }
+            match again {
+                Some(at) if self.now < at && at < limit => {
+                    self.advance_to(at);
+                    if !self.books.stopping {
+                        self.handle(Event::Drain);
+                        let is_same = self.now < asked + SECOND;
+                        assert_eq!(self.books.stopping, !is_same, "asked twice");
+                        self.books.count("stop asked for twice");
+                    }
+                }
+                _ => assert!(self.advance(), "nothing will end the wait"),
+            }
+        }
+    }
+
+    /// Until the pool has stopped. P4: TERM acts immediately, and always leads to the end.
     pub(crate) fn stop(&mut self) {
         if self.random.one_in(2) {
             self.handle(Event::Connection);
         }
-        // P4: TERM acts immediately, and always leads to the end.
-        self.handle(Event::Stop);
+        if self.random.one_in(2) {
+            self.drain();
+        } else {
+            self.handle(Event::Stop);
+        }
         self.be_quiet();
         for worker in self.workers.values() {
             assert!(worker.asked_at.is_some(), "not asked to exit");

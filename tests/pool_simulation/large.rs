@@ -97,6 +97,7 @@ fn every_turn_in_a_reload_of_a_thousand_workers_is_short() {
         request_timeout: Some(Duration::from_secs(30)),
         request_timeout_grace: Duration::from_secs(5),
         slow_request: Some(Duration::from_secs(5)),
+        drain_delay: Duration::ZERO,
         seed: 1,
     };
     let mut site = Site {

@@ -115,6 +115,7 @@ impl World {
         let mut books = std::mem::take(&mut self.books);
         let fork = books.enter(self, event, &actions);
         self.books = books;
+        let stops = actions.contains(&Action::Stop);
         for action in actions {
             match action {
                 Action::Wake { slot } => self.may_exit(slot, true),
@@ -130,8 +131,12 @@ impl World {
                 | Action::ClaimOffers { .. }
                 | Action::Rebalance { .. }
                 | Action::Notice(_)
+                | Action::Stop
                 | Action::Stopped => {}
             }
+        }
+        if stops {
+            self.handle(Event::Stop);
         }
         if let Some(slot) = fork {
             self.fork(slot);

@@ -1,6 +1,6 @@
 //! Whether a pool is ready to serve.
 
-use fcgipm::worker::{Stage, View};
+use fcgipm::worker::{End, Stage, View};
 
 use super::count;
 use super::group::Group;
@@ -26,8 +26,11 @@ pub(crate) fn of(target: &str) -> Result<Vec<String>, Vec<String>> {
 
 fn readiness(view: &View) -> Result<String, String> {
     let pool = view.pool();
-    if pool.stopping {
-        return Err("not ready: the pool is stopping".to_owned());
+    match pool.end {
+        End::None => {}
+        // It still serves, but the next request should go elsewhere.
+        End::Draining => return Err("not ready: the pool is draining".to_owned()),
+        End::Stopping => return Err("not ready: the pool is stopping".to_owned()),
     }
     let slots = (0..pool.slots_used).map_while(|slot| view.slot(slot));
     // Unlike the manager's figures, a slot shows this before the log does.

@@ -36,8 +36,8 @@ Files: the program of the manager, those of its workers, and the libraries of th
 use. `replaced` means that the file on disk is another one by now, so a reload or a restart is due.
 
 JSON: one object. Times are in seconds; unknown values are null.
-  manager, version, files: [{path, replaced}], uptime, pm, stopping, wanted, max, processes, starting, ready, retiring, idle, busy,
-  listen_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
+  manager, version, files: [{path, replaced}], uptime, pm, draining, stopping, wanted, max,
+  processes, starting, ready, retiring, idle, busy, listen_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
   done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
   last_exit,
   workers: [{slot, pid, state, activity, age, since, generation, requests, disconnected, method,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fcgipm::server::listen;
-use fcgipm::worker::{Activity, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now};
+use fcgipm::worker::{Activity, End, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now};
 use serde::Serialize;
 
 use super::files::{self, FileReport};
@@ -20,6 +20,7 @@ pub(super) struct Report {
     pub(super) files: Vec<FileReport>,
     pub(super) uptime: f64,
     pub(super) pm: String,
+    pub(super) draining: bool,
     pub(super) stopping: bool,
     pub(super) wanted: u64,
     pub(super) max: u64,
@@ -120,7 +121,8 @@ impl Report {
             version: pool.release.clone(),
             files: files(found.pid, &workers),
             uptime: age(pool.started),
-            stopping: pool.stopping,
+            draining: pool.end == End::Draining,
+            stopping: pool.end == End::Stopping,
             wanted: pool.figures.wanted,
             max: pool.figures.most,
             processes: workers.len(),

@@ -20,10 +20,14 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
     } else {
         &report.pm
     };
-    let stopping = if report.stopping { ", stopping" } else { "" };
+    let end = match (report.draining, report.stopping) {
+        (true, _) => ", draining",
+        (false, true) => ", stopping",
+        (false, false) => "",
+    };
     writeln!(
         out,
-        "manager   pid {}, version {}, up {}, pm {pm}{stopping}",
+        "manager   pid {}, version {}, up {}, pm {pm}{end}",
         report.manager,
         report.version,
         age(report.uptime)

@@ -10,6 +10,9 @@ use crate::sys::log::Level;
 use crate::sys::process;
 use crate::sys::signal::handlers;
 
+/// What `docker stop` waits by default.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Event {
     fn new(kind: EventKind, pid: i32, status: i32, message: impl Into<String>) -> Self {
         Self {
@@ -224,6 +227,29 @@ impl Event {
             "overload: all of {workers} busy, {connections} waiting in the listen queue; \
              n_processes allows no more workers, consider raising it"
         ))
+    }
+
+    pub(crate) fn draining(delay: Duration) -> Self {
+        Self::notice(format!(
+            "draining: everything is still served for drain_delay = {delay:?}; then the stop begins"
+        ))
+    }
+
+    /// As PID 1 of a container. `None`: a stop is over before the engine loses patience.
+    pub(crate) fn pid_1(drain_delay: Duration, die_timeout: Option<Duration>) -> Option<Self> {
+        let takes = match die_timeout {
+            None => "for ever (die_timeout = 0)".to_owned(),
+            Some(limit) if drain_delay.saturating_add(limit) <= ENGINE_PATIENCE => return None,
+            Some(limit) => {
+                let seconds = drain_delay.saturating_add(limit).as_secs_f64();
+                format!("drain_delay + die_timeout = {seconds} s")
+            }
+        };
+        Some(Self::warning(format!(
+            "this manager is PID 1: a container engine kills it {} s after TERM (Kubernetes: 30 s) if \
+             not configured otherwise, but a stop may take {takes}",
+            ENGINE_PATIENCE.as_secs()
+        )))
     }
 
     pub(crate) fn stopping(workers: usize) -> Self {

@@ -7,7 +7,7 @@ use crate::manager::event::Event;
 use crate::pool::{Exit, Notice, Pool, SlotState};
 use crate::sys::clock;
 use crate::sys::socket::listeners::Listener;
-use crate::worker::{Figures, Header, Page, Reload, ReloadEnd, Scoreboard, Stage, Total};
+use crate::worker::{End, Figures, Header, Page, Reload, ReloadEnd, Scoreboard, Stage, Total};
 
 #[derive(Debug)]
 pub(super) struct Board {
@@ -185,7 +185,8 @@ impl Board {
                 self.end_reload(true);
             }
             Notice::Recycling { .. } => self.header().add(Total::Recycled, 1),
-            Notice::Stopping => self.header().set_stopping(),
+            Notice::Draining { .. } => self.header().set_end(End::Draining),
+            Notice::Stopping => self.header().set_end(End::Stopping),
             // A program that reads in the log that it is ready must find it so.
             Notice::Ready { slot } => self.scoreboard.slot(slot).set_stage(Stage::Ready),
             Notice::ReloadQueued

@@ -79,7 +79,7 @@ pub(super) struct EventLoop {
     host_fork: HostFork,
     orphans: Orphans,
     first_exec: FirstExec,
-    stopped: bool,
+    ending: Ending,
     /// Nothing arrives any more at the listening sockets that this process opened.
     has_stopped_arrivals: bool,
 }
@@ -137,6 +137,15 @@ enum FirstExec {
     Pending,
     Done,
     Failed(Error),
+}
+
+/// Whether the pool ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    None,
+    /// The pool has decided to stop, and is to be asked to.
+    Due,
+    Stopped,
 }
 
 /// How a turn of the loop ended.
@@ -204,7 +213,7 @@ impl EventLoop {
             host_fork: HostFork::None,
             orphans: Orphans::default(),
             first_exec: FirstExec::Pending,
-            stopped: false,
+            ending: Ending::None,
             has_stopped_arrivals: false,
         };
         this.settle(pool::Event::Start);
@@ -245,7 +254,7 @@ impl EventLoop {
         watch.until(self.pool.deadline());
         watch.until(self.pool.poll_at());
         watch.until(self.handover.wake_at());
-        watch.until((self.stopped || self.orphans.is_pending()).then_some(now));
+        watch.until((self.ending == Ending::Stopped || self.orphans.is_pending()).then_some(now));
         watch.until(self.shedding_at());
         watch.until(self.service.wake_at());
         watch.until(until.map(|until| self.clock.at(until)));
@@ -283,7 +292,7 @@ impl EventLoop {
         self.end_turn(observed.ready.has(Source::Guardian));
         if !self.outbox.is_empty() {
             Turn::Again
-        } else if self.stopped {
+        } else if self.ending == Ending::Stopped {
             Turn::Stopped
         } else if observed.ready.is_interrupted() && !observed.has_signal {
             Turn::Interrupted
@@ -299,7 +308,7 @@ impl EventLoop {
         let scoreboard = self.board.scoreboard();
         self.guard
             .reap(is_guardian_ready, &self.children, scoreboard);
-        if self.stopped {
+        if self.ending == Ending::Stopped {
             self.guard.cancel();
         } else if let Some(failure) = self.guard.ensure(self.clock, &self.children, scoreboard) {
             self.outbox.push(failure);

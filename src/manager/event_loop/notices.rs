@@ -44,6 +44,7 @@ pub(super) fn event_of(
         Notice::Sized { .. } => Event::sized(),
         Notice::Emptied => Event::emergency(),
         Notice::Recovered => Event::recovered(),
+        Notice::Draining { delay } => Event::draining(delay),
         Notice::Stopping => Event::stopping(children.iter().count()),
     }
 }

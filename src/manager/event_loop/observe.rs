@@ -72,7 +72,8 @@ impl EventLoop {
                 self.reopen_log();
             }
             let event = match signal {
-                libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => pool::Event::Stop,
+                libc::SIGTERM => pool::Event::Drain,
+                libc::SIGINT | libc::SIGQUIT => pool::Event::Stop,
                 libc::SIGUSR2 | libc::SIGHUP if self.reloads_program(signal) => {
                     if times > 0 {
                         self.board.receive_program_reload();
@@ -92,8 +93,9 @@ impl EventLoop {
                 // The host's.
                 _ => continue,
             };
-            if times > 0 && event == pool::Event::Stop && self.stop_arrivals() {
-                self.settle(pool::Event::Connection);
+            if times > 0 && event == pool::Event::Stop {
+                self.request_stop();
+                continue;
             }
             if times > 0 {
                 match event {
@@ -131,7 +133,7 @@ impl EventLoop {
 
     /// Stops arrivals, and returns whether a connection waits to be accepted. If the kernel does not
     /// report that, the sockets that were readable before count: afterwards they always are.
-    fn stop_arrivals(&mut self) -> bool {
+    pub(super) fn stop_arrivals(&mut self) -> bool {
         let listeners = || self.listeners.iter().map(Listener::as_fd);
         let mut readable = Vec::new();
         poll::wait(listeners(), Some(Duration::ZERO), &mut readable);

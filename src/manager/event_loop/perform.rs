@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decided, EventLoop, Forked, HostFork};
+use super::{Decided, Ending, EventLoop, Forked, HostFork};
 use crate::error::{Code, Error, Result};
 use crate::manager::children::{Forking, Newborn};
 use crate::manager::connections::{PoolView, Shed, Shedding};
@@ -39,7 +39,19 @@ impl EventLoop {
                 }
             }
         }
+        if self.ending == Ending::Due {
+            self.ending = Ending::None;
+            self.request_stop();
+        }
         fork
+    }
+
+    /// Arrivals are stopped before the pool asks any worker to exit.
+    pub(super) fn request_stop(&mut self) {
+        if self.stop_arrivals() {
+            self.settle(pool::Event::Connection);
+        }
+        self.settle(pool::Event::Stop);
     }
 
     fn perform(&mut self, action: Action) -> Option<usize> {
@@ -93,7 +105,9 @@ impl EventLoop {
                 }
                 self.notice(notice);
             }
-            Action::Stopped => self.stopped = true,
+            // Not within the handling of another event.
+            Action::Stop => self.ending = Ending::Due,
+            Action::Stopped => self.ending = Ending::Stopped,
         }
         None
     }

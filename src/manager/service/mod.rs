@@ -137,6 +137,10 @@ impl Service {
                 self.end_reload();
             }
             Notice::ReloadFailed { .. } => self.reload_failed(event),
+            // It may have begun to count the time of the stop.
+            Notice::Draining { delay } => {
+                self.push(Message::extension(delay.saturating_add(EXTENSION)));
+            }
             Notice::Stopping => {
                 self.phase = Phase::Stopping;
                 if let Some(link) = &mut self.link {
@@ -230,7 +234,12 @@ impl Service {
                 link.push(Message::watchdog());
             }
         }
-        if let Some(text) = self.status.text(view, self.phase == Phase::Stopping) {
+        let end = match self.phase {
+            Phase::Stopping => "stopping: ",
+            _ if view.pool.is_draining() => "draining: ",
+            _ => "",
+        };
+        if let Some(text) = self.status.text(view, end) {
             if let Some(link) = &mut self.link {
                 link.push(Message::status(&text));
             }

@@ -81,13 +81,13 @@ impl Status {
     }
 
     /// The line, if it is due and differs from the last one.
-    pub(super) fn text(&mut self, view: &View<'_>, is_stopping: bool) -> Option<String> {
+    pub(super) fn text(&mut self, view: &View<'_>, end: &str) -> Option<String> {
         if view.now < self.next {
             return None;
         }
         self.next = view.now + INTERVAL;
         self.is_changed = false;
-        let text = self.line(&Workers::count(view), is_stopping);
+        let text = self.line(&Workers::count(view), end);
         if text == self.sent {
             return None;
         }
@@ -95,9 +95,9 @@ impl Status {
         Some(text)
     }
 
-    fn line(&self, workers: &Workers, is_stopping: bool) -> String {
+    fn line(&self, workers: &Workers, end: &str) -> String {
         let served = count(self.requests.saturating_add(workers.requests), "request");
-        let mut line = String::from(if is_stopping { "stopping: " } else { "" });
+        let mut line = String::from(end);
         line += &format!("{workers}; {served}");
         if !self.reload.is_empty() {
             line += "; ";
@@ -181,7 +181,7 @@ mod tests {
             ..Workers::default()
         };
         assert_eq!(
-            status.line(&workers, false),
+            status.line(&workers, ""),
             "workers: 3 idle, 1 busy; 8 requests"
         );
         status.worker_exited(2);
@@ -191,7 +191,7 @@ mod tests {
             ..workers
         };
         assert_eq!(
-            status.line(&starting, false),
+            status.line(&starting, ""),
             "workers: 3 idle, 1 busy, 1 starting; 10 requests; reloading"
         );
         status.reload_failed("reload failed, the old workers continue: broken");
@@ -202,7 +202,7 @@ mod tests {
             ..Workers::default()
         };
         assert_eq!(
-            status.line(&silent, true),
+            status.line(&silent, "stopping: "),
             "stopping: workers: 2 ready, 1 exiting; 2 requests; \
              reload failed, the old workers continue: broken"
         );
@@ -212,13 +212,13 @@ mod tests {
     fn text_of_a_worker_adds_no_assignment() {
         let mut status = Status::default();
         status.reload_failed("reload failed: oops\nMAINPID=1\r\0");
-        let line = status.line(&Workers::default(), false);
+        let line = status.line(&Workers::default(), "");
         assert!(
             line.ends_with("; reload failed: oops MAINPID=1  "),
             "{line}"
         );
         status.reload_failed(&"\u{e9}".repeat(1000));
-        let line = status.line(&Workers::default(), false);
+        let line = status.line(&Workers::default(), "");
         assert!(
             (LENGTH_MAX - 1..=LENGTH_MAX).contains(&line.len()),
             "{}",

@@ -1,6 +1,7 @@
 //! The rules of the pool, one test each, by a driver in virtual time.
 
 mod departures;
+mod drain;
 mod limits;
 mod program_reload;
 mod programs;
@@ -36,6 +37,7 @@ impl Driver {
             start_timeout: Some(60 * SECOND),
             ready_delay: None,
             die_timeout: Some(60 * SECOND),
+            drain_delay: Duration::ZERO,
             sizing: Sizing::Static,
             max_requests: 0,
             max_requests_jitter: 0,

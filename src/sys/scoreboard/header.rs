@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use super::status::{
-    FIGURES, Figures, LastExit, OUTCOMES, PoolStatus, Reload, ReloadEnd, SlotStatus, Stage, TOTALS,
-    Total,
+    End, FIGURES, Figures, LastExit, OUTCOMES, PoolStatus, Reload, ReloadEnd, SlotStatus, Stage,
+    TOTALS, Total,
 };
 use super::version::{MAGIC, VERSION};
 use super::words::Words;
@@ -31,7 +31,7 @@ pub struct Header {
     started: AtomicU64,
     /// Number of slots, from the first on, that were ever used.
     used: AtomicU32,
-    stopping: AtomicU32,
+    end: AtomicU32,
     pm: Words<2>,
     /// The version of the library that the manager runs.
     release: Words<4>,
@@ -187,9 +187,9 @@ impl Header {
         self.resized_at.store(nanos(at), Ordering::Release);
     }
 
-    /// The pool is stopping.
-    pub fn set_stopping(&self) {
-        self.stopping.store(1, Ordering::Relaxed);
+    /// The pool will stop, or is stopping.
+    pub fn set_end(&self, end: End) {
+        self.end.store(end as u32, Ordering::Relaxed);
     }
 }
 
@@ -242,7 +242,11 @@ impl Header {
         PoolStatus {
             manager: self.manager.load(Ordering::Relaxed),
             started: time(&self.started),
-            stopping: self.stopping.load(Ordering::Relaxed) != 0,
+            end: match self.end.load(Ordering::Relaxed) {
+                0 => End::None,
+                2 => End::Draining,
+                _ => End::Stopping,
+            },
             pm: self.pm.printable(),
             release: self.release.printable(),
             resized_at,

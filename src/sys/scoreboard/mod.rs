@@ -44,7 +44,7 @@ pub use offers::{OfferList, Offered};
 pub use page::{Page, QUEUES, RECORDS};
 pub(crate) use record::{Entry, Record};
 pub use status::{
-    Activity, Details, Figures, LastExit, Order, PoolStatus, Reload, ReloadEnd, SlotStatus,
+    Activity, Details, End, Figures, LastExit, Order, PoolStatus, Reload, ReloadEnd, SlotStatus,
     Snapshot, Stage, Total,
 };
 pub(crate) use version::VERSION;

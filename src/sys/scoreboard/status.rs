@@ -165,6 +165,18 @@ pub struct ReloadEnd {
     pub generation: u64,
 }
 
+/// Whether a pool is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum End {
+    /// No.
+    None = 0,
+    /// Its workers were asked to exit.
+    Stopping = 1,
+    /// It will stop soon, and still serves everything.
+    Draining = 2,
+}
+
 /// The stage of the worker in a slot, as the manager sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -188,8 +200,8 @@ pub struct PoolStatus {
     pub manager: i32,
     /// When the manager started, on CLOCK_MONOTONIC as all times here.
     pub started: Duration,
-    /// The pool is stopping.
-    pub stopping: bool,
+    /// Whether the pool is ending.
+    pub end: End,
     /// How the number of workers is chosen.
     pub pm: String,
     /// The version of the library that the manager runs.

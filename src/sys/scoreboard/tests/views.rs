@@ -40,7 +40,7 @@ fn a_view_of_the_memfd_shows_what_the_manager_and_its_workers_write() {
     assert_eq!(pool.reload, Reload::Failed);
     assert!(pool.reload_message.starts_with("why\\u{a}xxx"));
     assert!(pool.reload_message.ends_with("x…"));
-    assert!(pool.reload_at >= pool.started && !pool.stopping);
+    assert!(pool.reload_at >= pool.started && pool.end == End::None);
     let slot = view.slot(2).unwrap();
     assert_eq!(
         (slot.stage, slot.pid, slot.generation),

@@ -130,13 +130,14 @@ sub _signal {
     my ($pm) = @_;
     my $name = FCGIPM::Signals::name_of(FCGIPM::Library::manager_event_status($pm->{library_manager}));
     return if $name eq 'TERM' && delete $pm->{has_requested_stop};
-    $pm->{is_stopping} = 1 if $name =~ /\A(?:TERM|INT|QUIT)\z/;
     $pm->sig_manager($name);
     return;
 }
 
+# Not when the signal arrives: with drain_delay the stop begins later.
 sub _stopping {
     my ($pm) = @_;
+    $pm->{is_stopping} = 1;
     $pm->pm_remove_pid_file;
     my @pids = sort { $a <=> $b } keys %{ $pm->{PIDS} };
     $pm->pm_notify("sending TERM to PIDs, @pids") if @pids;
