@@ -79,6 +79,7 @@ fn man_finds_pages_by_the_names_that_they_describe() {
         ("3", "fcgipm_options_effective", "RETURN VALUE"),
         ("5", "fcgipm.toml", "[[pool]]"),
         ("7", "fcgipm-signals", "SIGNALS TO THE MANAGER"),
+        ("7", "fcgipm-systemd", "SOCKET UNITS"),
     ] {
         let mut man = Command::new("man");
         man.arg("-M").arg(at("share/man")).args([section, name]);

@@ -212,8 +212,8 @@ fn a_socket_whose_file_was_removed_is_not_used() {
 
 #[test]
 fn workers_and_programs_do_not_get_the_variables_of_the_service_manager() {
-    let shown =
-        "env | grep -E '^(NOTIFY_|WATCHDOG_|LISTEN_|FDSTORE|FCGIPM_LISTEN=)' >&2; echo shown >&2";
+    let shown = "env | grep -E '^(NOTIFY_|WATCHDOG_|LISTEN_|FDSTORE|FCGIPM_LISTEN=)' >&2; \
+         ls -l /proc/self/fd/ >&2; echo shown >&2";
     let folder = super::peer::program::folder();
     let set = format!(
         "{PASS} NOTIFY_SOCKET={}/none WATCHDOG_PID=$$ WATCHDOG_USEC=60000000 LISTEN_FDNAMES=a FDSTORE=0",
@@ -238,6 +238,7 @@ fn workers_and_programs_do_not_get_the_variables_of_the_service_manager() {
     host.arg("fd:a");
     for command in [host, run] {
         let (listener, address) = listen(Transport::Unix);
+        let inode = nix::sys::stat::fstat(&listener).unwrap().st_ino;
         let mut program = started(&set, &command, listener, address.clone());
         program.line("shown");
         program.line("ready");
@@ -254,6 +255,12 @@ fn workers_and_programs_do_not_get_the_variables_of_the_service_manager() {
             });
             assert!(!is_variable, "{line}");
         }
+        let is_inherited = |line: &String| line.contains(&format!("3 -> socket:[{inode}]"));
+        assert!(
+            !program.lines().iter().any(is_inherited),
+            "{:?}",
+            program.lines()
+        );
         assert_stops(program);
         address.remove();
     }

@@ -151,6 +151,7 @@ fn a_failed_reload_ends_with_its_reason_in_the_status() {
 fn a_stop_that_answers_requests_extends_its_time() {
     let mut manager = ServiceManager::new();
     let mut pool = start(&manager, 2, &[]);
+    manager.message("READY=1");
     let mut paused = pool.paused(false);
     let gate = pool.gate();
     manager.forget();
@@ -221,11 +222,11 @@ fn the_watchdog_of_another_process_is_ignored_and_an_invalid_one_is_logged() {
 fn an_idle_manager_is_not_woken_for_its_status() {
     let mut manager = ServiceManager::new();
     let pool = start(&manager, 1, &[]);
+    manager.message("READY=1");
+    manager.message("STATUS=workers: 1 idle");
     for _ in 0..3 {
         pool.program.call(&call("/"));
     }
-    manager.message("READY=1");
-    manager.message("STATUS=workers: 1 idle");
     let quiet = Duration::from_millis(2500);
     while manager.next_within(quiet).is_some() {}
     let before = context_switches(pool.program.pid());

@@ -90,7 +90,9 @@ fn the_service_is_ready_when_every_pool_is() {
     }
     manager.message("STATUS=shop: workers: 2 idle, 0 busy; 0 requests | wiki: workers: 0 idle");
     assert_eq!(manager.count("READY=1"), 0);
-    std::fs::write(&gate, "xx").unwrap();
+    // Open for both, so that what is written waits for both workers.
+    let both = std::fs::File::options().read(true).write(true).open(&gate);
+    std::io::Write::write_all(&mut both.as_ref().unwrap(), b"xx").unwrap();
     let pid = program.pid();
     assert_eq!(
         manager.message("READY=1"),
@@ -172,6 +174,32 @@ fn the_watchdog_stops_when_one_manager_hangs() {
     }
     kill(pid, Signal::SIGCONT).unwrap();
     manager.message("WATCHDOG=1");
+    assert_stops(program);
+}
+
+/// As with KillMode=process: the service manager starts the service again while a worker of the
+/// manager that was killed still answers its request.
+#[test]
+fn the_death_of_the_managers_loses_no_request_if_the_service_manager_keeps_the_sockets() {
+    let mut manager = ServiceManager::new();
+    let pools = Pools::new(["true", "true"]);
+    let mut program = pools.start(&manager);
+    manager.message("READY=1");
+    let addresses = pools.addresses.clone();
+    let load = super::Load::start(
+        4,
+        move || addresses.clone(),
+        |addresses| addresses.iter().try_for_each(ask_in_two_segments),
+    );
+    for _ in 0..5 {
+        // There have been requests.
+        manager.message("STATUS=shop");
+        program.signal(Signal::SIGKILL);
+        assert_eq!(program.wait().code(), None);
+        program = restart(&manager, &pools);
+        manager.message("READY=1");
+    }
+    load.finish();
     assert_stops(program);
 }
 

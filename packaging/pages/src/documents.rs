@@ -7,11 +7,16 @@ use crate::page::Page;
 use crate::read;
 
 /// Pages of section 7: the document, the page, what it describes.
-const PAGES: [(&str, &str, &str); 3] = [
+const PAGES: [(&str, &str, &str); 4] = [
     (
         "docs/SIGNALS.md",
         "fcgipm-signals",
         "what each signal does to a manager and to a worker",
+    ),
+    (
+        "docs/SYSTEMD.md",
+        "fcgipm-systemd",
+        "a manager as a service of systemd",
     ),
     (
         "docs/PROGRAMS.md",
@@ -25,7 +30,7 @@ const PAGES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-const RELATED: [(&str, u8); 8] = [
+const RELATED: [(&str, u8); 9] = [
     ("fcgipm", 1),
     ("fcgipm-run", 1),
     ("fcgipm", 3),
@@ -34,6 +39,7 @@ const RELATED: [(&str, u8); 8] = [
     ("fcgipm-options", 7),
     ("fcgipm-programs", 7),
     ("fcgipm-signals", 7),
+    ("fcgipm-systemd", 7),
 ];
 
 /// The example of the configuration, as it is installed.

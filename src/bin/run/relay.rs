@@ -16,8 +16,8 @@ use crate::console;
 /// How long a message waits until it is sent again, if the service manager does not read.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Messages that wait. Beyond that the oldest is dropped.
-const QUEUE_MAX: usize = 64;
+/// The maximum length of the status. The service manager ignores messages of more than 4,096 bytes.
+const STATUS_MAX: usize = 3_000;
 
 /// The state of a pool, or of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(super) struct Relay {
     state: State,
     status: String,
     has_watchdog: bool,
+    /// The last message was refused, which was logged.
+    is_refused: bool,
     /// How many sockets it can keep for pools that were not started yet.
     room: usize,
 }
@@ -72,6 +74,7 @@ impl Relay {
             state: State::Starting,
             status: String::new(),
             has_watchdog: matches!(watchdog().map_err(logged), Ok(Some(_))),
+            is_refused: false,
             room: stored_sockets(),
         };
         for name in listen::close_stale() {
@@ -198,7 +201,11 @@ impl Relay {
         let named: Vec<_> = named
             .map(|pool| format!("{}: {}", pool.name, pool.status))
             .collect();
-        let status = named.join(" | ");
+        let mut status = named.join(" | ");
+        let end = (0..=STATUS_MAX.min(status.len()))
+            .rev()
+            .find(|at| status.is_char_boundary(*at));
+        status.truncate(end.unwrap_or_default());
         if status != self.status && !status.is_empty() {
             self.push(format!("STATUS={status}"), None);
             self.status = status;
@@ -210,8 +217,11 @@ impl Relay {
         if self.notifier.is_none() {
             return;
         }
-        if self.queue.len() >= QUEUE_MAX {
-            self.queue.pop_front();
+        // A later one replaces one that waits, unless it is about a socket.
+        let kind = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
+        let new = kind(&text);
+        if !new.starts_with("FDSTORE") {
+            self.queue.retain(|other| kind(&other.text) != new);
         }
         self.queue.push_back(Message { text, fd });
     }
@@ -224,13 +234,11 @@ impl Relay {
             let fd = message.fd.as_ref().map(OwnedFd::as_fd);
             match notifier.send(&message.text, fd) {
                 Ok(false) => return,
-                Ok(true) => {}
+                Ok(true) => self.is_refused = false,
                 Err(error) => {
-                    // Once: it does not exist any more.
-                    console::error(&format!("fcgipm run: {error}; it gets no more messages"));
-                    self.notifier = None;
-                    self.queue.clear();
-                    return;
+                    if !std::mem::replace(&mut self.is_refused, true) {
+                        console::error(&format!("fcgipm run: {error}; messages to it are dropped"));
+                    }
                 }
             }
             self.queue.pop_front();

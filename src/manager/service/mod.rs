@@ -11,7 +11,7 @@ use std::time::Duration;
 use self::link::{Link, Message};
 use self::status::Status;
 pub(super) use self::status::View;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manager::event::Event;
 use crate::pool::{Notice, SlotState};
 use crate::server::listen;
@@ -23,6 +23,9 @@ const EXTENSION: Duration = Duration::from_secs(15);
 
 /// How often that is asked for.
 const EXTENSION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The minimum time between two messages for the watchdog.
+const BEAT_MIN: Duration = Duration::from_millis(10);
 
 /// What the service manager knows of the pool.
 ///
@@ -74,7 +77,7 @@ impl Service {
             .as_ref()
             .and_then(|_| or_line(notify::watchdog(), &mut lines))
             .map(|interval| Watchdog {
-                interval: interval / 2,
+                interval: (interval / 2).max(BEAT_MIN),
                 due: Duration::ZERO,
             });
         let mut this = Self {
@@ -92,10 +95,13 @@ impl Service {
 
     /// Reports a process that serves without a manager.
     pub(super) fn announce() -> Result<()> {
-        if let Some(notifier) = Notifier::from_environment()? {
-            Message::ready().send_to(&notifier)?;
+        let Some(notifier) = Notifier::from_environment()? else {
+            return Ok(());
+        };
+        match Message::ready().send_to(&notifier)? {
+            true => Ok(()),
+            false => Err(Error::system("message READY=1", libc::EAGAIN)),
         }
-        Ok(())
     }
 
     /// Sockets of an earlier start that are not used any more would collect connections for ever.
@@ -111,7 +117,8 @@ impl Service {
         if room == 0 {
             return;
         }
-        for (number, socket) in listen::storable().into_iter().enumerate() {
+        let kept = listen::count_stored();
+        for (number, socket) in (kept..).zip(listen::storable()) {
             if number < room {
                 link.push(Message::store(socket));
             } else {

@@ -94,6 +94,12 @@ pub fn close_stale() -> Vec<String> {
         .collect()
 }
 
+/// The number of sockets that the service manager keeps already.
+pub(crate) fn count_stored() -> usize {
+    let passed = sockets::passed().into_iter().flatten();
+    passed.filter(|one| one.is_stored()).count()
+}
+
 /// Closes the sockets that were passed and that [`open`](super::open) has not returned: another
 /// process uses them.
 pub fn close_unused() {

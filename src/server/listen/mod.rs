@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use crate::error::{Code, Error, Result};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
+pub(crate) use crate::server::listen::inherited::count_stored;
 pub use crate::server::listen::inherited::{
     close_stale, close_unused, inherit_from, note_passed, pass_on,
 };
