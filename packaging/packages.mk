@@ -1,6 +1,6 @@
 # Packages of distributions, and their tests in clean roots of Debian.
 
-.PHONY: deb rpm test-packages
+.PHONY: deb rpm test-packages test-containers
 
 # `make dist` is the source of all of them.
 deb: ## Debian packages in target/deb
@@ -18,3 +18,7 @@ test-packages: ## build, install and run the packages in clean roots (ROOTS='boo
 test-packages: dist
 	@$(SETUP) roots
 	@packaging/roots/test.sh
+
+# As root, with buildah, podman and runc, and with the packages and the root that `make test-packages` has left.
+test-containers: ## build and run the images of docs/CONTAINERS.md
+	@packaging/containers/test.sh target/roots/trixie/debs target/roots/trixie.tar target/containers

@@ -42,6 +42,7 @@ mod sizing;
 mod start_script;
 mod stop;
 mod stop_queue;
+mod successors;
 mod threads;
 mod turn_order;
 mod uncounted_queue;
