@@ -15,7 +15,7 @@ use crate::peer::program::{Program, compiled, copy_program, folder, product};
 
 /// A copy of the program in a world-writable folder. The files that it creates show which options
 /// it has read.
-fn installed(mode: u32) -> (PathBuf, PathBuf) {
+pub(crate) fn installed(mode: u32) -> (PathBuf, PathBuf) {
     let folder = folder();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
     let program = folder.join("privileged");
@@ -30,6 +30,11 @@ fn as_attacker(program: &Path) -> Command {
     // FCGIPM_WORKER contains the pid of the process that must read it.
     command.args(["-c", "FCGIPM_WORKER=2:$$:1:0 exec \"$0\" \"$@\""]);
     command.arg(program);
+    become_attacker(&mut command);
+    command
+}
+
+pub(crate) fn become_attacker(command: &mut Command) {
     let user = User::from_name(ATTACKER).unwrap().unwrap();
     let become_user = move || {
         let none = Gid::from_raw(user.gid.as_raw());
@@ -39,7 +44,6 @@ fn as_attacker(program: &Path) -> Command {
     };
     // SAFETY: two system calls, between fork and exec.
     unsafe { command.pre_exec(become_user) };
-    command
 }
 
 fn daemon(mut command: Command, folder: &Path) -> Program {

@@ -7,6 +7,7 @@ mod environment;
 mod pid_file;
 mod socket_file;
 mod status;
+mod stop;
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
