@@ -92,6 +92,30 @@ impl Options {
         Some(&setting.text)
     }
 
+    /// All options that were set, a line `name=value` for each.
+    pub(crate) fn to_text(&self) -> String {
+        let set = TABLE.iter().zip(&self.set);
+        let lines = set.filter_map(|(spec, setting)| {
+            let text = &setting.as_ref()?.text;
+            // A line break is in no valid value but a path.
+            (!text.contains('\n')).then(|| format!("{}={text}\n", spec.name))
+        });
+        lines.collect()
+    }
+
+    /// The same from such lines.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub(crate) fn from_text(text: &str) -> Result<Self> {
+        let mut options = Self::new();
+        for line in text.lines() {
+            let (name, value) = line.split_once('=').unwrap_or((line, ""));
+            options.set(name, value)?;
+        }
+        Ok(options)
+    }
+
     fn value(&self, opt: Opt) -> Value {
         match self.set.get(opt as usize) {
             Some(Some(setting)) => setting.value.clone(),

@@ -75,6 +75,12 @@ pub fn is_reaper() -> bool {
     sys::process::adopted::is_reaper()
 }
 
+/// Whether a manager has started this process again for a reload of its program.
+#[must_use]
+pub fn is_template() -> bool {
+    worker::is_started_as_template()
+}
+
 /// Reaps the children of this process that have exited and that `is_known` does not claim. `false`: there
 /// may be more, behind a known one that has to be reaped first.
 pub fn reap_adopted(is_known: impl Fn(i32) -> bool) -> bool {

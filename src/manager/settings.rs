@@ -22,6 +22,24 @@ pub(super) enum ForkedBy {
     Host,
 }
 
+/// Options that a reload of the program does not change: they belong to the manager's own process and
+/// sockets.
+const FIXED: [Opt; 13] = [
+    Opt::Listen,
+    Opt::ListenMode,
+    Opt::ListenOwner,
+    Opt::ListenGroup,
+    Opt::ListenReplace,
+    Opt::Pm,
+    Opt::MaxQueueAge,
+    Opt::PidFname,
+    Opt::PmTitle,
+    Opt::NoSignals,
+    Opt::Log,
+    Opt::LogLevel,
+    Opt::LogTimestamps,
+];
+
 /// What HUP renews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Renewal {
@@ -98,6 +116,36 @@ impl Settings {
             overridden: options.overridden().to_vec(),
             options: options.clone(),
         })
+    }
+
+    /// These settings with the options that a new program has set, and a line for each option that only a
+    /// restart changes.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn renewed(&self, options: &Options) -> Result<(Self, Vec<String>)> {
+        let text = |options: &Options, name| options.get(name).map(str::to_owned);
+        let mut lines = Vec::new();
+        for opt in FIXED {
+            let name = opt.name();
+            let (before, after) = (text(&self.options, name)?, text(options, name)?);
+            if before != after {
+                lines.push(format!(
+                    "option {name}: '{after}' needs a restart; it stays '{before}'"
+                ));
+            }
+        }
+        let new = Self::new(options, self.program.clone())?;
+        let renewed = Self {
+            pm: self.pm,
+            pid_file: self.pid_file.clone(),
+            title: self.title.clone(),
+            signal_handlers: self.signal_handlers,
+            forked_by: self.forked_by,
+            log: self.log.clone(),
+            ..new
+        };
+        Ok((renewed, lines))
     }
 
     /// The title of the manager's process.

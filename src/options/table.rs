@@ -203,6 +203,10 @@ impl Spec {
 }
 
 impl Opt {
+    pub(crate) fn name(self) -> &'static str {
+        self.spec().name
+    }
+
     pub(super) fn spec(self) -> &'static Spec {
         &TABLE[self as usize]
     }

@@ -98,21 +98,6 @@ impl Pool {
         self.reload != Reload::None || self.rolled.count > 0
     }
 
-    /// Whether workers are being replaced by new ones.
-    #[must_use]
-    pub fn is_rolling(&self) -> bool {
-        self.reload != Reload::None
-    }
-
-    pub(super) fn source_ended(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        match self.reload {
-            Reload::Rolling { again } => {
-                self.fail_reload(now, 0, Cause::SourceEnded, again, actions);
-            }
-            Reload::None => {}
-        }
-    }
-
     /// The old generation continues. New workers that are ready stay: each of them has replaced an old
     /// one, or may soon have to.
     pub(super) fn fail_reload(

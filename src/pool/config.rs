@@ -1,8 +1,9 @@
 //! What a pool is created with.
 
+use std::mem;
 use std::time::Duration;
 
-/// What does not change during the life of a pool.
+/// What a pool is created with. A reload of the program may change it.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The number of workers, or the maximum that [`Sizing`] may choose; at least 1.
@@ -45,6 +46,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// Another configuration, but for what stays during the life of a pool.
+    pub(super) fn renewed(&self, config: Self) -> Self {
+        let is_same_kind = mem::discriminant(&self.sizing) == mem::discriminant(&config.sizing);
+        Self {
+            processes: self.processes,
+            sizing: if is_same_kind {
+                config.sizing
+            } else {
+                self.sizing
+            },
+            seed: self.seed,
+            ..config
+        }
+    }
+
     /// The number of additional workers during a reload or recycling.
     #[must_use]
     pub fn surge(&self, wanted: usize) -> usize {

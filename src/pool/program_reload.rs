@@ -13,8 +13,8 @@
 //! | Starting | ended, or not ready in time | Idle: end it, report the failure |
 //! | Ready | the pool is in no reload | Rolling: it is the source from here on; reload the pool |
 //! | Ready | ended | Idle: report the failure |
-//! | Rolling | the pool has replaced its workers | Idle: end the source before |
-//! | Rolling | the pool's reload failed | Idle: back to the source before, end the new one |
+//! | Rolling | the pool has replaced its workers | Idle: adopt the options, end the source before |
+//! | Rolling | the pool's reload failed | Idle: back to the source and the options before, end the new one |
 //! | Rolling | the new source ended | Rolling: fail the pool's reload |
 //! | Idle | the source ended | Replacing: start |
 //! | Replacing | ready | Idle: it is the source |
@@ -23,6 +23,11 @@
 //! | any | stop | Idle: end what has not become the source |
 
 use std::time::Duration;
+
+use super::answer::{Action, Cause};
+use super::config::Config;
+use super::machine::Pool;
+use super::phase::Reload;
 
 /// The pause before a lost template is started again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -70,6 +75,10 @@ pub enum ProgramAction {
     End(TemplateId),
     /// Begin a reload of the pool.
     ReloadPool,
+    /// The pool's reload is done: what the new program has set applies.
+    Adopt,
+    /// It has failed: what was set before applies again.
+    Revert,
     /// End the reload of the pool as failed.
     FailPool,
     /// Report that the reload has failed, because this template did.
@@ -271,6 +280,7 @@ impl ProgramReload {
 
     fn pool_failed(&mut self, now: Duration, actions: &mut Vec<ProgramAction>) {
         if let Phase::Rolling { before } = self.phase {
+            actions.push(ProgramAction::Revert);
             if let Source::Template(new) = std::mem::replace(&mut self.source, before) {
                 actions.push(ProgramAction::End(new));
             }
@@ -303,6 +313,7 @@ impl ProgramReload {
                 actions.push(ProgramAction::ReloadPool);
             }
             Phase::Rolling { before } if !is_rolling => {
+                actions.push(ProgramAction::Adopt);
                 if let Source::Template(old) = before {
                     actions.push(ProgramAction::End(old));
                 }
@@ -333,5 +344,29 @@ impl ProgramReload {
             Phase::Idle | Phase::Rolling { .. } | Phase::Lost { .. } => {}
         }
         self.phase = Phase::Idle;
+    }
+}
+
+/// What a reload of the program needs of the pool.
+impl Pool {
+    /// Changes what the pool was created with, but for the number of workers
+    /// ([`Event::Resize`](super::Event::Resize)) and the way in which it is chosen.
+    pub fn reconfigure(&mut self, config: Config) {
+        self.config = self.config.renewed(config);
+    }
+
+    /// Whether workers are being replaced by new ones.
+    #[must_use]
+    pub fn is_rolling(&self) -> bool {
+        self.reload != Reload::None
+    }
+
+    pub(super) fn source_ended(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        match self.reload {
+            Reload::Rolling { again } => {
+                self.fail_reload(now, 0, Cause::SourceEnded, again, actions);
+            }
+            Reload::None => {}
+        }
     }
 }

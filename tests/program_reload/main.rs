@@ -10,6 +10,7 @@ mod peer;
 mod code;
 mod commands;
 mod failures;
+mod options;
 mod renewal;
 mod storms;
 mod templates;

@@ -83,6 +83,12 @@ int main(int argc, char **argv)
     load(argv[1]);
     if (is("alone"))
         unsetenv("FCGIPM_N_PROCESSES");
+    if (is("three"))
+        setenv("FCGIPM_N_PROCESSES", "3", 1);
+    if (is("dynamic"))
+        setenv("FCGIPM_PM", "dynamic", 1);
+    if (is("limited") || is("dying"))
+        setenv("FCGIPM_MAX_REQUESTS", "1", 1);
     fcgipm_options *options = fcgipm_options_new();
     const char *address = is("elsewhere") ? "127.0.0.1:1" : argv[2];
     int listener = fcgipm_socket_open(address, 100, options);

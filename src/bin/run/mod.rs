@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use environment::Changes;
+use fcgipm::manager;
 use pool::Pool;
 use table::TableOptions;
 
@@ -169,7 +170,8 @@ fn run_file(options: &Options) -> u8 {
             if let Some(mistake) = requirements::plain_name(&pool.listen) {
                 return misused(&format!("pool '{name}': {mistake}"));
             }
-            if let Some(parent) = options.under {
+            // The manager that has started a template belongs to the parent.
+            if let Some(parent) = options.under.filter(|_| !manager::is_template()) {
                 family::join(parent);
             }
             pool.run()

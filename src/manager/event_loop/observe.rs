@@ -244,8 +244,10 @@ impl EventLoop {
         self.generations.push_tick(self.pool.is_rolling());
         while let Some(actions) = self.generations.next_actions(self.clock.now()) {
             for action in actions {
-                if let Some(event) = self.program_step().perform(action) {
-                    self.settle(event);
+                match self.program_step().perform(action) {
+                    Some(pool::Event::Resize(Resize::To(workers))) => self.resize(workers),
+                    Some(event) => drop(self.settle(event)),
+                    None => {}
                 }
             }
         }
@@ -255,7 +257,8 @@ impl EventLoop {
         ProgramStep {
             manager: self.pid,
             now: self.clock.now(),
-            settings: &self.settings,
+            settings: &mut self.settings,
+            pool: &mut self.pool,
             generations: &mut self.generations,
             board: &mut self.board,
             service: &mut self.service,

@@ -13,7 +13,7 @@ use crate::manager::event::{Event, Outbox};
 use crate::manager::generations::{Generations, Inherited, Link, exec_template, prepare};
 use crate::manager::service::Service;
 use crate::manager::settings::Settings;
-use crate::pool::{self, ProgramAction, TemplateId};
+use crate::pool::{self, Pool, ProgramAction, Resize, TemplateId};
 use crate::sys::process::child::{self, Fork};
 use crate::sys::signal::handlers::Held;
 use crate::sys::socket::listeners::{self, Listener};
@@ -22,7 +22,8 @@ use crate::sys::socket::listeners::{self, Listener};
 pub(super) struct ProgramStep<'a> {
     pub(super) manager: i32,
     pub(super) now: Duration,
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a mut Settings,
+    pub(super) pool: &'a mut Pool,
     pub(super) generations: &'a mut Generations,
     pub(super) board: &'a mut Board,
     pub(super) service: &'a mut Service,
@@ -42,8 +43,20 @@ impl ProgramStep<'_> {
             ProgramAction::Start(template) => self.start(template),
             ProgramAction::End(template) => self.generations.end(self.now, template),
             ProgramAction::ReloadPool => {
+                self.renew_options();
                 self.board.program_is_ready();
                 return Some(pool::Event::Reload);
+            }
+            ProgramAction::Adopt => {
+                let before = self.generations.take_before()?;
+                let (old, new) = (before.pool.processes, self.settings.pool.processes);
+                return (old != new).then_some(pool::Event::Resize(Resize::To(new)));
+            }
+            ProgramAction::Revert => {
+                if let Some(before) = self.generations.take_before() {
+                    self.pool.reconfigure(before.pool.clone());
+                    *self.settings = before;
+                }
             }
             ProgramAction::FailPool => return Some(pool::Event::SourceEnded),
             ProgramAction::ReportFailed {
@@ -67,6 +80,24 @@ impl ProgramStep<'_> {
             }
         }
         None
+    }
+
+    /// What the new program has set applies to its workers from the first one on. Their number changes
+    /// when they are ready.
+    fn renew_options(&mut self) {
+        match self.generations.renew(self.settings) {
+            Ok((renewed, lines)) => {
+                *self.settings = renewed;
+                self.pool.reconfigure(self.settings.pool.clone());
+                for line in lines {
+                    self.outbox.push(Event::warning(line));
+                }
+            }
+            // The template has accepted them, so it has another release of the library.
+            Err(error) => self.outbox.push(Event::warning(format!(
+                "reload of the program: its options are not applied: {error}"
+            ))),
+        }
     }
 
     fn start(&mut self, template: TemplateId) {

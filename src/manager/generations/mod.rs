@@ -12,7 +12,10 @@ use std::time::Duration;
 use self::process::{News, TemplateProcess};
 pub(super) use self::start::{Inherited, Link, exec_template, prepare};
 use super::children::Forking;
+use super::settings::Settings;
 use super::watch::{REAP_INTERVAL, Ready, Source as Watched, Watch};
+use crate::error::Error;
+use crate::options::Options;
 use crate::pool::{ProgramAction, ProgramEvent, ProgramReload, Source, TemplateId};
 
 /// How long a template may take to fork if there is no `start_timeout`.
@@ -32,6 +35,10 @@ pub(super) struct Generations {
     /// Why templates have ended, until that was completed.
     reasons: Vec<(TemplateId, i32, String)>,
     start_timeout: Option<Duration>,
+    /// The options of the latest template that has become ready.
+    options: String,
+    /// The settings to return to if the reload fails.
+    before: Option<Box<Settings>>,
 }
 
 impl Generations {
@@ -43,6 +50,8 @@ impl Generations {
             pending: None,
             reasons: Vec::new(),
             start_timeout,
+            options: String::new(),
+            before: None,
         }
     }
 
@@ -133,6 +142,20 @@ impl Generations {
         }
     }
 
+    /// The settings with the new program's options, and a line for each option that stays as it is.
+    /// Those of now are kept until the reload is over.
+    pub(super) fn renew(&mut self, now: &Settings) -> Result<(Settings, Vec<String>), Error> {
+        let options = Options::from_text(&self.options)?;
+        let renewed = now.renewed(&options)?;
+        self.before = Some(Box::new(now.clone()));
+        Ok(renewed)
+    }
+
+    /// The settings before the reload that is over.
+    pub(super) fn take_before(&mut self) -> Option<Settings> {
+        self.before.take().map(|before| *before)
+    }
+
     /// Asks the current template to fork this worker. An error is errno, and the worker is handed back.
     pub(super) fn request_fork(
         &mut self,
@@ -180,7 +203,10 @@ impl Generations {
             let (id, pid) = (self.templates[index].id, self.templates[index].pid());
             for news in self.templates[index].take_news(now) {
                 match news {
-                    News::Ready => self.inbox.push_back(ProgramEvent::Ready(id)),
+                    News::Ready(options) => {
+                        self.options = options;
+                        self.inbox.push_back(ProgramEvent::Ready(id));
+                    }
                     News::Forked { slot, pid } => {
                         completed.extend(self.complete(id, slot, Ok(pid)))
                     }

@@ -26,7 +26,7 @@ pub(super) struct TemplateProcess {
     output: Option<StartupOutput>,
     /// The process that reports to be ready, and is not a child of this one yet: a program that
     /// detaches from its parent (daemon(7)) has started it.
-    announced: Option<i32>,
+    announced: Option<(i32, String)>,
     /// It is killed if it has not exited by then.
     exit_by: Option<Duration>,
     /// Why it is being ended.
@@ -36,7 +36,8 @@ pub(super) struct TemplateProcess {
 /// What a template has reported.
 #[derive(Debug)]
 pub(super) enum News {
-    Ready,
+    /// Its program has set these options.
+    Ready(String),
     Forked {
         slot: usize,
         pid: i32,
@@ -117,7 +118,7 @@ impl TemplateProcess {
         while let Some(control) = &self.control {
             match control.receive_bytes() {
                 Ok(Received::Packet(bytes, _)) => match Report::decode(&bytes) {
-                    Some(Report::Ready { pid }) => self.announced = Some(pid),
+                    Some(Report::Ready { pid, options }) => self.announced = Some((pid, options)),
                     Some(Report::Forked { slot, pid }) => news.push(News::Forked { slot, pid }),
                     Some(Report::Failed { slot, errno }) => {
                         news.push(News::Failed { slot, errno });
@@ -132,8 +133,7 @@ impl TemplateProcess {
                 Err(errno) => self.end(now, &format!("lost its connection: {}", errno.desc())),
             }
         }
-        let is_ready = self.take_ready();
-        news.extend(is_ready.then_some(News::Ready));
+        news.extend(self.take_ready().map(News::Ready));
         if let Some(end) = self.reap(now) {
             // A program that detaches from its parent has exited, and its child may become ready.
             if self.control.is_none() || end != End::Regular {
@@ -143,20 +143,17 @@ impl TemplateProcess {
         news
     }
 
-    /// Whether a process that reports to be ready is a child of this one, as it has to be.
-    fn take_ready(&mut self) -> bool {
-        let Some(pid) = self.announced else {
-            return false;
-        };
-        if self.child.as_ref().map(Child::pid) != Some(pid) {
-            let Some(child) = Child::of_this_process(pid) else {
-                return false;
-            };
+    /// The options of the process that reports to be ready, once it is a child of this one, as it has to
+    /// be.
+    fn take_ready(&mut self) -> Option<String> {
+        let (pid, _) = self.announced.as_ref()?;
+        if self.child.as_ref().map(Child::pid) != Some(*pid) {
+            let child = Child::of_this_process(*pid)?;
+            self.pid = *pid;
             self.child = Some(child);
-            self.pid = pid;
         }
-        self.announced = None;
-        true
+        let (_, options) = self.announced.take()?;
+        Some(options)
     }
 
     fn reap(&mut self, now: Duration) -> Option<End> {

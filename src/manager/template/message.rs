@@ -19,10 +19,11 @@ const WITH_STDERR: u8 = 1;
 const WITH_EXEC_STATUS: u8 = 2;
 
 /// What a template reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// This process is ready to fork workers.
-    Ready { pid: i32 },
+    /// This process is ready to fork workers. Its program has set these options, as in
+    /// [`Options::to_text`](crate::options::Options::to_text).
+    Ready { pid: i32, options: String },
     /// The worker for this slot was forked.
     Forked { slot: usize, pid: i32 },
     /// It was not.
@@ -30,26 +31,30 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let (kind, slot, number) = match self {
-            Self::Ready { pid } => (READY, 0, pid),
-            Self::Forked { slot, pid } => (FORKED, slot, pid),
-            Self::Failed { slot, errno } => (FAILED, slot, errno),
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (kind, slot, number, text) = match self {
+            Self::Ready { pid, options } => (READY, 0, *pid, options.as_str()),
+            Self::Forked { slot, pid } => (FORKED, *slot, *pid, ""),
+            Self::Failed { slot, errno } => (FAILED, *slot, *errno, ""),
         };
-        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-        [&[kind][..], &slot.to_ne_bytes(), &number.to_ne_bytes()].concat()
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX).to_ne_bytes();
+        [&[kind], &slot[..], &number.to_ne_bytes(), text.as_bytes()].concat()
     }
 
     /// `None`: it is not such a message.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, rest) = bytes.split_first()?;
         let (slot, rest) = rest.split_first_chunk()?;
-        let number = i32::from_ne_bytes(*rest.first_chunk()?);
+        let (number, text) = rest.split_first_chunk()?;
         let slot = usize::try_from(u32::from_ne_bytes(*slot)).ok()?;
-        match (kind, rest.len()) {
-            (READY, 4) => Some(Self::Ready { pid: number }),
-            (FORKED, 4) => Some(Self::Forked { slot, pid: number }),
-            (FAILED, 4) => Some(Self::Failed {
+        let number = i32::from_ne_bytes(*number);
+        match kind {
+            READY => Some(Self::Ready {
+                pid: number,
+                options: std::str::from_utf8(text).ok()?.to_owned(),
+            }),
+            FORKED if text.is_empty() => Some(Self::Forked { slot, pid: number }),
+            FAILED if text.is_empty() => Some(Self::Failed {
                 slot,
                 errno: number,
             }),
@@ -120,11 +125,14 @@ mod tests {
     #[test]
     fn reports_are_read_as_they_are_written() {
         for report in [
-            Report::Ready { pid: 7 },
+            Report::Ready {
+                pid: 7,
+                options: "n_processes=2\nuser=x".to_owned(),
+            },
             Report::Forked { slot: 3, pid: 8 },
             Report::Failed { slot: 4, errno: 11 },
         ] {
-            assert_eq!(Report::decode(&report.encode()), Some(report));
+            assert_eq!(Report::decode(&report.encode()), Some(report.clone()));
         }
         assert_eq!(Report::decode(b""), None);
         assert_eq!(Report::decode(b"W12345678x"), None);

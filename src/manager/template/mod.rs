@@ -124,7 +124,8 @@ impl Template {
             role: Role::Template,
         };
         let pid = process::pid();
-        this.send(Report::Ready { pid });
+        let options = settings.options.to_text();
+        this.send(&Report::Ready { pid, options });
         Ok(Some(this))
     }
 
@@ -174,7 +175,7 @@ impl Template {
             },
             Err(error) => Err(error.errno()),
         };
-        self.send(match forked {
+        self.send(&match forked {
             Ok(pid) => Report::Forked { slot, pid },
             Err(errno) => Report::Failed { slot, errno },
         });
@@ -197,7 +198,7 @@ impl Template {
         }
     }
 
-    fn send(&self, report: Report) {
+    fn send(&self, report: &Report) {
         // A manager that does not read has ended, or has no use for this process.
         if self.control.send(&report.encode(), &[]).is_err() {
             exec::exit_now(0);

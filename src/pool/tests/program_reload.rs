@@ -18,6 +18,7 @@ struct World {
     reloads: usize,
     failures: usize,
     lost: usize,
+    reverted: usize,
 }
 
 impl World {
@@ -30,6 +31,7 @@ impl World {
             reloads: 0,
             failures: 0,
             lost: 0,
+            reverted: 0,
         }
     }
 
@@ -49,6 +51,8 @@ impl World {
                         self.is_rolling = true;
                         self.reloads += 1;
                     }
+                    ProgramAction::Adopt => {}
+                    ProgramAction::Revert => self.reverted += 1,
                     ProgramAction::FailPool => {
                         self.is_rolling = false;
                         events.push(ProgramEvent::PoolFailed);
@@ -116,7 +120,7 @@ fn a_failed_reload_returns_to_the_source_before() {
     world.is_rolling = false;
     world.handle(ProgramEvent::PoolFailed);
     assert_eq!(world.machine.source(), Source::Manager);
-    assert!(world.templates.is_empty());
+    assert_eq!((world.templates.len(), world.reverted), (0, 1));
     // One that never becomes ready.
     world.handle(ProgramEvent::Requested);
     world.now += TIMEOUT;

@@ -17,7 +17,7 @@ use crate::sys::fd::above_standard;
 use crate::sys::fd::poll::{self, readable_within};
 
 /// The maximum length of a packet, and of its descriptors.
-pub(crate) const LENGTH: usize = 64;
+const LENGTH: usize = 1 << 16;
 const DESCRIPTORS: usize = 8;
 
 /// One end.
@@ -110,7 +110,7 @@ impl Packets {
     }
 
     fn try_receive(&self, accepted: Accepted) -> nix::Result<Received> {
-        let mut bytes = [0; LENGTH];
+        let mut bytes = vec![0; LENGTH];
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let mut space = match accepted {
             Accepted::Bytes => None,
@@ -146,7 +146,8 @@ impl Packets {
         }
         let descriptors = descriptors.into_iter().map(above_standard);
         let descriptors = descriptors.collect::<nix::Result<Vec<_>>>()?;
-        Ok(Received::Packet(bytes[..count].to_vec(), descriptors))
+        bytes.truncate(count);
+        Ok(Received::Packet(bytes, descriptors))
     }
 }
 
