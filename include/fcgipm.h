@@ -390,7 +390,7 @@ int32_t fcgipm_options_effective(const fcgipm_options *options,
  * When the manager of this process stops, it also stops the socket: no new connections arrive,
  * those in the listen queue are answered, and the socket file is removed unless another process
  * has replaced it. Without a manager, the same happens when the only process that has the socket
- * retires. An inherited descriptor is not stopped.
+ * retires. An inherited descriptor is not stopped, nor a socket that the service manager stores.
  *
  * Returns a descriptor above 2 with close-on-exec set, which the caller owns. For "fd:N" it is N
  * itself; for a socket that a service manager has passed, it is that descriptor. FCGIPM_EADDRESS,
@@ -801,6 +801,12 @@ void fcgipm_manager_free(fcgipm_manager *manager);
  * returns FCGIPM_EVENT_FORK in a child of the template, which exits in fcgipm_manager_forked().
  * From the first such reload on, the manager is a subreaper (prctl(2)): it reaps orphans of its
  * descendants, but not the children that the program had before.
+ *
+ * If a service manager started the process (NOTIFY_SOCKET, sd_notify(3)), the manager reports to
+ * it within these calls: when the first worker is ready, reloads, the stop, its state, and for the
+ * watchdog. If the service manager can store descriptors (FDSTORE), it keeps the sockets that
+ * fcgipm_socket_open() made for the next start, and a stop leaves them alone. docs/SYSTEMD.md has
+ * more.
  *
  * Before anything else, the manager tries the change of user, group, root and limits in a
  * short-lived child, so an impossible change is reported here. If the change later fails in a

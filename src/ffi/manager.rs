@@ -139,6 +139,12 @@ pub extern "C" fn fcgipm_manager_free(manager: *mut fcgipm_manager) {
 /// From the first such reload on, the manager is a subreaper (prctl(2)): it reaps orphans of its
 /// descendants, but not the children that the program had before.
 ///
+/// If a service manager started the process (NOTIFY_SOCKET, sd_notify(3)), the manager reports to
+/// it within these calls: when the first worker is ready, reloads, the stop, its state, and for the
+/// watchdog. If the service manager can store descriptors (FDSTORE), it keeps the sockets that
+/// fcgipm_socket_open() made for the next start, and a stop leaves them alone. docs/SYSTEMD.md has
+/// more.
+///
 /// Before anything else, the manager tries the change of user, group, root and limits in a
 /// short-lived child, so an impossible change is reported here. If the change later fails in a
 /// worker, the call returns FCGIPM_ESYSTEM there, with a message that names the step. Some steps

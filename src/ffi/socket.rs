@@ -37,7 +37,7 @@ use crate::server::listen;
 /// When the manager of this process stops, it also stops the socket: no new connections arrive,
 /// those in the listen queue are answered, and the socket file is removed unless another process
 /// has replaced it. Without a manager, the same happens when the only process that has the socket
-/// retires. An inherited descriptor is not stopped.
+/// retires. An inherited descriptor is not stopped, nor a socket that the service manager stores.
 ///
 /// Returns a descriptor above 2 with close-on-exec set, which the caller owns. For "fd:N" it is N
 /// itself; for a socket that a service manager has passed, it is that descriptor. FCGIPM_EADDRESS,

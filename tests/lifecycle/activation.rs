@@ -4,6 +4,7 @@
 //! program.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -125,6 +126,26 @@ fn a_socket_on_descriptor_0_has_precedence() {
 }
 
 #[test]
+fn only_stream_sockets_that_listen_count() {
+    let pair = UnixStream::pair().unwrap();
+    let others = [
+        OwnedFd::from(UnixDatagram::unbound().unwrap()),
+        OwnedFd::from(pair.0),
+        OwnedFd::from(std::fs::File::open("/dev/null").unwrap()),
+    ];
+    for other in others {
+        let (listener, address) = listen(Transport::Unix);
+        let script = "exec 3<&1 4<&0 0</dev/null 1>/dev/null; export LISTEN_PID=$$ LISTEN_FDS=2";
+        let mut command = shell(script, &host(&[]));
+        command.stdout(Stdio::from(other));
+        let program = Program::start_on(command, listener, address.clone());
+        assert_serves(&program);
+        assert_stops(program);
+        address.remove();
+    }
+}
+
+#[test]
 fn variables_for_another_process_are_ignored() {
     let script = "exec 3<&0 0</dev/null; export LISTEN_PID=1 LISTEN_FDS=1";
     for make in [host, fcgx] {
@@ -220,7 +241,7 @@ fn workers_and_programs_do_not_get_the_variables_of_the_service_manager() {
         folder.display()
     );
     let hello = super::peer::program::product("examples/hello");
-    let mut host = Command::new(hello);
+    let mut host = Command::new(&hello);
     host.env("HELLO_START", shown)
         .env("FCGIPM_N_PROCESSES", "1");
     let mut run = Command::new(super::peer::program::product("fcgipm"));
@@ -242,6 +263,12 @@ fn workers_and_programs_do_not_get_the_variables_of_the_service_manager() {
         let mut program = started(&set, &command, listener, address.clone());
         program.line("shown");
         program.line("ready");
+        // The library starts the host again.
+        if command.get_program() == hello {
+            program.signal(Signal::SIGUSR2);
+            program.line("shown");
+            program.line("reload done");
+        }
         let environment = std::fs::read(format!("/proc/{}/environ", program.pid())).unwrap();
         assert!(
             String::from_utf8(environment)
