@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::tree::{PREFIX, at, empty, installed, listing, made, root, said};
 
 /// One file of each kind, with its mode, or what its link says.
-const FILES: [(&str, &str); 24] = [
+const FILES: [(&str, &str); 28] = [
     ("lib/libfcgipm.so.0.1.0", "755"),
     ("lib/libfcgipm.so.0", "-> libfcgipm.so.0.1.0"),
     ("lib/libfcgipm.so", "-> libfcgipm.so.0"),
@@ -24,6 +24,8 @@ const FILES: [(&str, &str); 24] = [
     ("include/fcgipm/libfcgi/fcgiapp.h", "644"),
     ("lib/systemd/system/fcgipm@.service", "644"),
     ("lib/systemd/system/fcgipm@.socket", "644"),
+    ("lib/systemd/system/fcgipm-perl@.service", "644"),
+    ("lib/systemd/system/fcgipm-perl@.socket", "644"),
     ("share/bash-completion/completions/fcgipm", "644"),
     ("share/zsh/site-functions/_fcgipm", "644"),
     ("share/fish/vendor_completions.d/fcgipm.fish", "644"),
@@ -38,6 +40,8 @@ const FILES: [(&str, &str); 24] = [
     ("share/doc/fcgipm/README.md", "644"),
     ("share/doc/fcgipm/THIRD-PARTY-LICENSES", "644"),
     ("share/doc/fcgipm/examples/fcgipm.toml", "644"),
+    ("share/doc/fcgipm/examples/logrotate", "644"),
+    ("share/doc/fcgipm/examples/systemd/relaxed.conf", "644"),
 ];
 
 #[test]

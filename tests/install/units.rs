@@ -20,11 +20,18 @@ fn values<'u>(unit: &'u str, key: &str) -> Vec<&'u str> {
     values.collect()
 }
 
+const INSTANCES: [&str; 4] = [
+    "fcgipm@shop.service",
+    "fcgipm@shop.socket",
+    "fcgipm-perl@shop.service",
+    "fcgipm-perl@shop.socket",
+];
+
 #[test]
-fn systemd_accepts_both_templates() {
+fn systemd_accepts_the_templates() {
     // A copy of the units for a system that has the programs where the units say.
     let units = empty("units");
-    for name in ["fcgipm@shop.service", "fcgipm@shop.socket"] {
+    for name in INSTANCES {
         let template = name.replace("shop", "");
         let text = unit(&template).replace(
             &format!("{PREFIX}/bin/"),
@@ -47,20 +54,31 @@ fn the_service_stops_and_reloads_as_the_manager_expects() {
             "{PREFIX}/bin/fcgipm run --config /etc/fcgipm/%i.toml"
         )]
     );
-    assert_eq!(values(&service, "KillMode"), ["mixed"]);
-    assert!(values(&service, "ExecReload")[0].contains("kill -HUP"));
-    // The manager kills its workers after die_timeout, before systemd kills all.
-    let stop: u64 = values(&service, "TimeoutStopSec")[0].parse().unwrap();
-    let die_timeout = fcgipm::options::TABLE
-        .iter()
-        .find(|spec| spec.name == "die_timeout");
-    assert!(stop > die_timeout.unwrap().default.parse().unwrap());
-    assert_eq!(values(&service, "OOMPolicy"), ["continue"]);
-    // A mistake in the file.
-    assert_eq!(values(&service, "RestartPreventExitStatus"), ["2"]);
-    let socket = unit("fcgipm@.socket");
-    assert_eq!(values(&socket, "ListenStream"), ["/run/fcgipm/%i.sock"]);
-    assert_eq!(values(&socket, "SocketMode"), ["0660"]);
+    // Mistakes: in the file, and in the name of a program.
+    let mistakes = values(&service, "RestartPreventExitStatus");
+    assert_eq!(mistakes, ["2 126 127"]);
+    for name in ["fcgipm", "fcgipm-perl"] {
+        let service = unit(&format!("{name}@.service"));
+        let all = values(&service, "KillMode").into_iter();
+        let all = all.chain(values(&service, "Type"));
+        let all: Vec<_> = all.chain(values(&service, "OOMPolicy")).collect();
+        assert_eq!(all, ["process", "notify", "continue"], "{name}");
+        let reload = format!("{PREFIX}/bin/fcgipm reload $MAINPID");
+        assert_eq!(values(&service, "ExecReload"), [reload]);
+        // The manager kills its workers after die_timeout, before systemd ends the manager.
+        let stop: u64 = values(&service, "TimeoutStopSec")[0].parse().unwrap();
+        let die_timeout = fcgipm::options::TABLE
+            .iter()
+            .find(|spec| spec.name == "die_timeout");
+        assert!(stop > die_timeout.unwrap().default.parse().unwrap());
+        // One for each instance: systemd removes it when the instance stops.
+        let directory = format!("{name}/%i");
+        assert_eq!(values(&service, "RuntimeDirectory"), [directory]);
+        let socket = unit(&format!("{name}@.socket"));
+        let listen = format!("/run/{name}/%i.sock");
+        assert_eq!(values(&socket, "ListenStream"), [listen]);
+        assert_eq!(values(&socket, "SocketMode"), ["0660"]);
+    }
 }
 
 /// The example, with a program and places that a test may use.
