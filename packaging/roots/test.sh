@@ -11,9 +11,11 @@ cd "$(dirname "$0")/../.."
 umask 022
 # shellcheck source=packaging/roots/root.sh
 . packaging/roots/root.sh
+# shellcheck source=packaging/roots/machine.sh
+. packaging/roots/machine.sh
 
 suites=${ROOTS:-bookworm trixie}
-all_parts='build lintian tests cpan pages next upgrade skew remove older reproducible'
+all_parts='build lintian tests cpan pages systemd next upgrade skew remove older reproducible'
 parts=${PARTS:-$all_parts}
 
 for part in $all_parts; do

@@ -1,0 +1,298 @@
+#!/bin/sh
+# In a machine that runs systemd, with the installed packages and the C example as /srv/hello: what the shipped units do.
+# Clients run in units of their own, as an ordinary user. Each row prints what was measured.
+set -eu
+
+failed() {
+    echo "FAILED: $row: $*" >&2
+    exit 1
+}
+
+eventually() {
+    tries=0
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 150 ] || failed "not within 30 s: $*"
+        sleep 0.2
+    done
+}
+
+measured() {
+    echo "measured: $row: $*"
+}
+
+# The milliseconds that a command takes, in $took; its exit status in $code.
+timed() {
+    begin=$(date +%s%3N)
+    code=0
+    "$@" >/tmp/said 2>&1 || code=$?
+    took=$(($(date +%s%3N) - begin))
+}
+
+# A command of the web server's user, in a unit. $1: name
+client() {
+    name=$1
+    shift
+    systemd-run --quiet --collect --unit="client-$name" --uid=www-data --pipe --wait -- "$@"
+}
+
+# Load in the background, and its result. $1: name, $2: seconds, $3: address
+load() {
+    client "$1" fcgipm load -c 4 -t "$2" --timeout 20 "$3" >"/tmp/load.$1" 2>&1 &
+    loading=$!
+    sleep 1
+}
+
+load_result() {
+    wait $loading || true
+    result=$(head -n 1 "/tmp/load.$1")
+    result="$(echo "$result" | grep -o 'requests=[0-9]*') $(echo "$result" | grep -o 'lost=[0-9]*')"
+    case $result in
+        requests=*' lost=0') ;;
+        *) failed "$result: $(cat "/tmp/load.$1")" ;;
+    esac
+}
+
+# A pool of the C example, whose workers run /srv/deploy first. $1: name, $2: address, then further lines of the file
+pool() {
+    mkdir -p /etc/fcgipm
+    name=$1 listen=$2
+    shift 2
+    {
+        printf '[[pool]]\nname = "%s"\nlisten = "%s"\nworkers = 3\npreload = false\n' "$name" "$listen"
+        printf 'command = ["/srv/hello", "fd:0"]\nuser = "shop"\nlisten_group = "www-data"\nlisten_mode = "660"\n'
+        printf 'env = { HELLO_START = "/srv/deploy/%s", HELLO_GATE = "/run/gate" }\n' "$name"
+        [ $# = 0 ] || printf '%s\n' "$@"
+    } >"/etc/fcgipm/$name.toml"
+    deploy "$name" 'exit 0'
+}
+
+# What new workers of a pool run. $1: pool, $2: script
+deploy() {
+    mkdir -p /srv/deploy
+    printf '#!/bin/sh\n%s\n' "$2" >"/srv/deploy/$1.new"
+    chmod 755 "/srv/deploy/$1.new"
+    mv "/srv/deploy/$1.new" "/srv/deploy/$1"
+}
+
+# $1: unit, then lines of [Service]
+drop_in() {
+    unit=$1
+    shift
+    mkdir -p "/run/systemd/system/$unit.d"
+    printf '%s\n' '[Service]' "$@" >"/run/systemd/system/$unit.d/test.conf"
+    systemctl daemon-reload
+}
+
+main_pid() {
+    systemctl show --property=MainPID --value "$1"
+}
+
+# The pids of the workers that serve ten requests. $1: address
+serving() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        client ask fcgipm call --to "$1" / | sed -n 's/^Hello from worker \([0-9]*\),.*/\1/p'
+    done | sort -u
+}
+
+# Of a request that takes four seconds, while the manager is killed: what its client gets, and how long nobody serves.
+# $1: unit, $2: address
+kill_manager() {
+    rm -f /run/gate
+    mkfifo -m 666 /run/gate
+    client slow fcgipm call --to "$2" /pause >/tmp/slow 2>&1 &
+    slow=$!
+    # Opening it waits for the worker.
+    exec 9>/run/gate
+    sleep 4 &
+    exec 9>&-
+    before=$(main_pid "$1")
+    kill -KILL "$before"
+    begin=$(date +%s%3N)
+    tries=0
+    until timeout 2 fcgipm call --to "$2" / >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || break
+        sleep 0.05
+    done
+    took=$(($(date +%s%3N) - begin))
+    if wait $slow; then slow=answered; else slow=lost; fi
+}
+
+id shop >/dev/null 2>&1 || useradd --system --no-create-home shop
+
+row='start'
+pool shop /run/fcgipm/shop/shop.sock
+deploy shop 'sleep 1'
+timed systemctl start fcgipm@shop
+[ $code = 0 ] || failed "$(cat /tmp/said)"
+client first fcgipm call --to /run/fcgipm/shop/shop.sock / | grep -q Hello || failed 'no answer right after the start'
+[ $took -ge 900 ] || failed "returned after $took ms, before a worker can have been ready"
+measured "returns when a worker is ready, $took ms"
+deploy shop 'exit 0'
+
+row='start of a program that always dies'
+pool dies /run/fcgipm/dies/dies.sock
+deploy dies 'exit 9'
+drop_in fcgipm@dies.service TimeoutStartSec=4 Restart=no
+timed systemctl start fcgipm@dies
+[ $code != 0 ] || failed 'systemctl start succeeds'
+measured "fails with status $code after $took ms"
+systemctl reset-failed fcgipm@dies
+
+row='start with a mistake in the file'
+pool wrong /run/fcgipm/wrong/wrong.sock 'max_request = 5'
+timed systemctl start fcgipm@wrong
+[ $code != 0 ] || failed 'systemctl start succeeds'
+restarts=$(systemctl show --property=NRestarts --value fcgipm@wrong)
+[ "$restarts" = 0 ] || failed "restarted $restarts times"
+journalctl -u fcgipm@wrong --no-pager -o cat | grep -q "unknown key 'max_request'" || failed 'the journal does not name it'
+measured "fails after $took ms, no restart"
+systemctl reset-failed fcgipm@wrong
+
+row='reload'
+old=$(serving /run/fcgipm/shop/shop.sock)
+deploy shop 'sleep 0.5'
+load reload 8 /run/fcgipm/shop/shop.sock
+timed systemctl reload fcgipm@shop
+[ $code = 0 ] || failed "$(cat /tmp/said)"
+new=$(serving /run/fcgipm/shop/shop.sock)
+for pid in $old; do
+    ! echo "$new" | grep -qx "$pid" || failed "worker $pid still serves"
+done
+load_result reload
+measured "returns after $took ms, only new workers serve; $result"
+
+row='reload of a broken deploy'
+deploy shop 'echo "cannot load Shop.pm" >&2; exit 1'
+load broken 6 /run/fcgipm/shop/shop.sock
+timed systemctl reload fcgipm@shop
+[ $code != 0 ] || failed 'systemctl reload succeeds'
+load_result broken
+reason=$(journalctl -u fcgipm@shop --no-pager -o cat | grep 'fcgipm reload: ' | tail -n 1)
+case $reason in
+    *'cannot load Shop.pm'*) ;;
+    *) failed "the journal does not have the reason: $reason" ;;
+esac
+systemctl is-active --quiet fcgipm@shop || failed 'the service is not active'
+measured "fails with status $code after $took ms; $result; $reason"
+deploy shop 'exit 0'
+systemctl reload fcgipm@shop || failed 'after it was fixed'
+
+row='priorities in the journal'
+for line in '3 reload failed' '5 reload begun' '6 ) ready' '5 managing'; do
+    found=$(journalctl -u fcgipm@shop --no-pager -o json --output-fields=PRIORITY,MESSAGE | grep "manager.*${line#* }\|pool.*${line#* }" |
+        sed -n 's/.*"PRIORITY":"\([0-9]\)".*/\1/p' | sort -u)
+    [ "$found" = "${line%% *}" ] || failed "'${line#* }' has priority $found"
+done
+measured 'errors 3, notices 5, information 6'
+
+row='restart, socket kept by systemd'
+load restart 8 /run/fcgipm/shop/shop.sock
+timed systemctl restart fcgipm@shop
+[ $code = 0 ] || failed "$(cat /tmp/said)"
+load_result restart
+measured "unix: $took ms, $result"
+pool tcp 127.0.0.1:9105
+sed -i '/listen_/d' /etc/fcgipm/tcp.toml
+systemctl start fcgipm@tcp || failed 'start on TCP'
+load tcp 8 127.0.0.1:9105
+timed systemctl restart fcgipm@tcp
+[ $code = 0 ] || failed "$(cat /tmp/said)"
+load_result tcp
+measured "TCP: $took ms, $result"
+
+row='restart, socket unit'
+pool web fd:3
+sed -i '/listen_/d' /etc/fcgipm/web.toml
+mkdir -p /run/systemd/system/fcgipm@web.socket.d
+printf '[Socket]\nSocketGroup=www-data\n' >/run/systemd/system/fcgipm@web.socket.d/test.conf
+systemctl daemon-reload
+systemctl start fcgipm@web.socket fcgipm@web.service || failed 'start'
+load web 8 /run/fcgipm/web.sock
+timed systemctl restart fcgipm@web
+[ $code = 0 ] || failed "$(cat /tmp/said)"
+load_result web
+measured "$took ms, $result"
+
+row='instances of a template'
+systemctl stop fcgipm@tcp
+pool other /run/fcgipm/other/other.sock
+systemctl start fcgipm@other || failed 'start'
+systemctl stop fcgipm@other
+client others fcgipm call --to /run/fcgipm/shop/shop.sock / | grep -q Hello || failed 'the stop of one instance took the socket of another'
+client others fcgipm call --to /run/fcgipm/web.sock / | grep -q Hello || failed 'the stop of one instance took the socket of another'
+measured 'a stop keeps the sockets of the other instances'
+
+for mode in process mixed; do
+    row="manager killed, KillMode=$mode"
+    for name in shop web; do
+        case $name in
+            shop) address=/run/fcgipm/shop/shop.sock how='socket kept by systemd' ;;
+            web) address=/run/fcgipm/web.sock how='socket unit' ;;
+        esac
+        drop_in "fcgipm@$name.service" "KillMode=$mode"
+        # These restarts are not to reach the limit of starts.
+        systemctl reset-failed "fcgipm@$name"
+        systemctl restart "fcgipm@$name" || failed 'restart'
+        kill_manager "fcgipm@$name" "$address"
+        eventually systemctl is-active --quiet "fcgipm@$name"
+        measured "$how: the running request is $slow, others wait $took ms"
+        [ $mode != process ] || [ $slow = answered ] || failed 'the running request is lost'
+        rm -r "/run/systemd/system/fcgipm@$name.service.d"
+    done
+done
+systemctl daemon-reload
+
+row='watchdog'
+drop_in fcgipm@shop.service WatchdogSec=2
+systemctl reset-failed fcgipm@shop
+systemctl restart fcgipm@shop || failed 'restart'
+before=$(main_pid fcgipm@shop)
+kill -STOP "$before"
+begin=$(date +%s%3N)
+replaced() { [ "$(main_pid fcgipm@shop)" != "$before" ] && systemctl is-active --quiet fcgipm@shop; }
+eventually replaced
+client watched fcgipm call --to /run/fcgipm/shop/shop.sock / | grep -q Hello || failed 'no answer'
+measured "a stopped manager is replaced after $(($(date +%s%3N) - begin)) ms"
+
+row='DynamicUser'
+cat >/srv/shop.fcgi <<'PERL'
+use strict; use warnings; use FCGI; use FCGI::ProcManager;
+my $socket = FCGI::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
+my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, FCGI::FAIL_ACCEPT_ON_INTR);
+my $manager = FCGI::ProcManager->new({ n_processes => 3 });
+$manager->pm_manage;
+require '/srv/shop.pl';
+while ($request->Accept >= 0) {
+    $manager->pm_pre_dispatch;
+    print "Content-Type: text/plain\r\n\r\nuser $<\n";
+    $manager->pm_post_dispatch;
+}
+PERL
+echo 1 >/srv/shop.pl
+printf '%s\n' PROGRAM=/srv/shop.fcgi FCGI_SOCKET_PATH=/run/fcgipm-perl/perl.sock >/etc/fcgipm/perl.env
+mkdir -p /run/systemd/system/fcgipm-perl@perl.socket.d
+printf '[Socket]\nSocketGroup=www-data\n' >/run/systemd/system/fcgipm-perl@perl.socket.d/test.conf
+systemctl daemon-reload
+timed systemctl start fcgipm-perl@perl.socket fcgipm-perl@perl.service
+[ $code = 0 ] || failed "$(cat /tmp/said; journalctl -u fcgipm-perl@perl --no-pager -o cat | tail)"
+user=$(client dynamic fcgipm call --to /run/fcgipm-perl/perl.sock / | sed -n 's/^user //p')
+[ "$user" -gt 60000 ] || failed "user $user"
+load dynamic 8 /run/fcgipm-perl/perl.sock
+systemctl reload fcgipm-perl@perl || failed 'reload'
+timed systemctl restart fcgipm-perl@perl
+[ $code = 0 ] || failed 'restart'
+load_result dynamic
+printf "%s\n" "die qq(cannot load Shop\n)" >/srv/shop.pl
+timed systemctl reload fcgipm-perl@perl
+[ $code != 0 ] || failed 'a broken deploy is reloaded'
+journalctl -u fcgipm-perl@perl --no-pager -o cat | grep -q 'fcgipm reload: .*cannot load Shop' || failed 'no reason in the journal'
+measured "Perl as user $user: reload and restart, $result; a broken deploy fails"
+
+row='stop'
+timed systemctl stop fcgipm@shop fcgipm@web fcgipm-perl@perl
+[ $code = 0 ] || failed "$(cat /tmp/said)"
+left=$(systemctl list-units --failed --no-legend 'fcgipm*' | wc -l)
+[ "$left" = 0 ] || failed "$(systemctl list-units --failed 'fcgipm*')"
+measured "$took ms"

@@ -1,0 +1,62 @@
+#!/bin/sh
+# A Debian root that runs systemd. Sourced after root.sh; also by hand:
+#
+#     machine_boot DIR [ARGUMENTS OF systemd-nspawn...]    boots it, and waits until its services have started
+#     machine_run COMMAND...                               a command of root in it
+#     machine_off stopped|failed                           powers it off; before, prints the journal if a test has failed
+#
+# The machine has no network but its own loopback, and is registered nowhere. A command of machine_run has every
+# capability, so what is tested runs in units. Everything ends with the process that called machine_boot, after
+# machine_limit seconds at the latest.
+
+machine_limit=${machine_limit:-900}
+
+machine_boot() {
+    machine_root=$1
+    shift
+    for tool in systemd-nspawn nsenter; do
+        command -v $tool >/dev/null 2>&1 || root_fail "$tool is missing; type: apt-get install systemd-container util-linux"
+    done
+    machine_log=$machine_root.console
+    setpriv --pdeathsig KILL timeout --kill-after=5 "$machine_limit" setpriv --pdeathsig KILL \
+        systemd-nspawn --quiet --register=no --keep-unit --private-network --kill-signal=SIGRTMIN+4 -b -D "$machine_root" "$@" \
+        >"$machine_log" 2>&1 </dev/null &
+    machine_nspawn=$!
+    machine_init=
+    tries=0
+    until [ "$machine_init" ] && machine_run systemctl is-system-running 2>/dev/null | grep -q 'running\|degraded'; do
+        kill -0 "$machine_nspawn" 2>/dev/null || { tail -n 20 "$machine_log" >&2; root_fail "the machine ended while it booted"; }
+        tries=$((tries + 1))
+        [ $tries -lt 300 ] || { tail -n 20 "$machine_log" >&2; machine_off stopped; root_fail "the machine did not boot within 60 s"; }
+        machine_init=$(machine_leader)
+        sleep 0.2
+    done
+}
+
+# The first process of the machine: the child of systemd-nspawn, which is the child of timeout.
+machine_leader() {
+    nspawn=$(cat "/proc/$machine_nspawn/task/$machine_nspawn/children" 2>/dev/null) || return 0
+    for process in $nspawn; do
+        [ ! -e "/proc/$process/task/$process/children" ] || tr -d ' ' <"/proc/$process/task/$process/children"
+    done
+}
+
+machine_run() {
+    timeout --kill-after=5 "$machine_limit" nsenter -t "$machine_init" -a env -i HOME=/root LANG=C.UTF-8 TERM=dumb \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+
+machine_off() {
+    if [ "$1" = failed ] && [ "$machine_init" ]; then
+        machine_run journalctl --no-pager --lines=200 --output=short-monotonic || true
+    fi
+    # For systemd-nspawn this is the signal that powers off.
+    kill -TERM "$machine_nspawn" 2>/dev/null || true
+    tries=0
+    while kill -0 "$machine_nspawn" 2>/dev/null && [ $tries -lt 150 ]; do
+        tries=$((tries + 1))
+        sleep 0.2
+    done
+    kill -KILL "$machine_nspawn" 2>/dev/null || true
+    wait "$machine_nspawn" 2>/dev/null || true
+}
