@@ -14,7 +14,7 @@ use crate::manager::threads;
 use crate::pool::Sizing;
 use crate::sys::fd::pipe;
 use crate::sys::log;
-use crate::sys::process::{self, adopted, filtered, title};
+use crate::sys::process::{adopted, filtered, title};
 use crate::sys::service::sockets;
 use crate::sys::signal::handlers::Signals;
 use crate::sys::socket::listeners;
@@ -95,7 +95,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
              of the unit, or to the seccomp profile of the container"
         )));
     }
-    if process::pid() == 1 {
+    if adopted::is_of_pid_1() {
         let pool = &settings.pool;
         let warning = Event::pid_1(pool.drain_delay, pool.die_timeout);
         warning

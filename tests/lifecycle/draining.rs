@@ -118,14 +118,21 @@ fn the_status_command_shows_that_a_pool_drains() {
     pool.assert_stopped();
 }
 
-/// A manager as PID 1 of a container, with these options.
-fn as_pid_1(options: &[&str]) -> Program {
-    let address = unused(TRANSPORTS[0]);
+/// As PID 1 of a container.
+fn as_pid_1() -> Command {
     let mut command = Command::new("unshare");
     command
         .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
-        .arg(product("fcgipm"))
-        .args(["run", "--workers", "1", "--ready-delay", "0.01", "--listen"])
+        .args([product("fcgipm").to_str().unwrap(), "run"]);
+    command
+}
+
+/// A manager that is PID 1, with these options.
+fn manager_as_pid_1(options: &[&str]) -> Program {
+    let address = unused(TRANSPORTS[0]);
+    let mut command = as_pid_1();
+    command
+        .args(["--workers", "1", "--ready-delay", "0.01", "--listen"])
         .arg(address.text())
         .args(options)
         .args(["--", "/bin/sleep", "60"])
@@ -135,15 +142,34 @@ fn as_pid_1(options: &[&str]) -> Program {
 
 #[test]
 fn a_manager_that_is_pid_1_warns_if_its_stop_may_take_longer_than_container_engines_allow() {
-    let mut program = as_pid_1(&["--drain-delay", "5"]);
+    let mut program = manager_as_pid_1(&["--drain-delay", "5"]);
     let line = program.line("PID 1");
     for part in ["drain_delay + die_timeout = 65 s", "10 s", "30 s"] {
         assert!(line.contains(part), "{line}");
     }
-    let mut program = as_pid_1(&["--die-timeout", "0"]);
+    let mut program = manager_as_pid_1(&["--die-timeout", "0"]);
     let line = program.line("PID 1");
     assert!(line.contains("die_timeout = 0"), "{line}");
-    let mut program = as_pid_1(&["--die-timeout", "8"]);
+    let mut program = manager_as_pid_1(&["--die-timeout", "8"]);
     program.line(") ready");
     assert_eq!(program.count("PID 1"), 0);
+}
+
+#[test]
+fn so_does_each_manager_of_several_pools() {
+    let address = unused(TRANSPORTS[0]);
+    let listen = address.text();
+    let file = std::path::Path::new(&listen).with_file_name("pools.toml");
+    let pools = format!(
+        "[[pool]]\nname = \"a\"\nlisten = \"{listen}\"\ncommand = [\"/bin/sleep\", \"60\"]\n\
+         workers = 1\ndie_timeout = 20\n"
+    );
+    std::fs::write(&file, pools).unwrap();
+    let mut command = as_pid_1();
+    command.arg("--config").arg(file);
+    let mut program = Program::start_opening(command, address.clone());
+    let line = program.line("PID 1");
+    assert!(line.contains("die_timeout = 20 s"), "{line}");
+    drop(program);
+    address.remove();
 }

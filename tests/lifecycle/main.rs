@@ -24,6 +24,7 @@ mod identity;
 mod keep_alive;
 mod killed_group;
 mod killed_processes;
+mod late_handshake;
 mod late_signal;
 mod load_command;
 mod log;

@@ -1,6 +1,7 @@
 //! Workers of a pool that stops, on a unix socket that others continue to serve, where sock_diag(7) does
 //! not provide the length of the listen queue: as with systemd's `RestrictAddressFamilies=AF_UNIX`.
 
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -101,14 +102,14 @@ fn the_queue_is_served_although_it_cannot_be_counted() {
     let (listener, address) = listen(Transport::Unix);
     let mut pool = pool(&listener, &address, 2);
     let paused = [pool.paused(false), pool.paused(true)];
-    let gate = pool.gate();
+    let mut gate = pool.gate();
     let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();
     for connection in &mut waiting {
         connection.send(&call("/").bytes());
     }
     pool.program.signal(nix::sys::signal::Signal::SIGTERM);
     pool.program.line("stopping 2 workers");
-    drop(gate);
+    gate.write_all(b"xx").unwrap();
     for mut connection in paused {
         assert!(connection.response().text().contains("waited"));
     }

@@ -246,7 +246,7 @@ impl Event {
             }
         };
         Some(Self::warning(format!(
-            "this manager is PID 1: a container engine kills it {} s after TERM (Kubernetes: 30 s) if \
+            "a container engine kills PID 1 and its children {} s after TERM (Kubernetes: 30 s) if \
              not configured otherwise, but a stop may take {takes}",
             ENGINE_PATIENCE.as_secs()
         )))

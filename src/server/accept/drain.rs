@@ -17,8 +17,9 @@ use crate::worker::{self, ManagerLink};
 /// connections wait: it must not serve new ones for ever.
 const WITHOUT_BOUND: Duration = Duration::from_millis(500);
 
-/// TCP repeats what was dropped after 0.2 s, and then after twice the time.
-const UNTIL_REPEATED: Duration = Duration::from_secs(1);
+/// How long a worker waits for what was dropped. TCP repeats it after 0.2 s, but after 3 s if a segment
+/// of the handshake was repeated, too (RFC 6298).
+const UNTIL_REPEATED: Duration = Duration::from_secs(4);
 
 /// What a worker of a pool that ends still accepts.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Drain {
     listener: i32,
     bound: Bound,
     until: Option<Instant>,
+    /// Waits for what was dropped end here, however many connections there are.
+    repeated_by: Option<Instant>,
 }
 
 /// Which connections are the last.
@@ -51,6 +54,7 @@ impl Drain {
             listener,
             bound,
             until: None,
+            repeated_by: None,
         }
     }
 
@@ -125,10 +129,11 @@ impl Drain {
     }
 
     /// A connection that was accepted since arrivals were stopped may not hear its peer yet.
-    pub(super) fn make_usable(&self, connection: BorrowedFd<'_>) {
+    pub(super) fn make_usable(&mut self, connection: BorrowedFd<'_>) {
         if let Bound::Whole(Stopped::ByHopLimit) = self.bound {
             if hop_limit::lift(connection) {
-                let until = Instant::now() + UNTIL_REPEATED;
+                let until = || Instant::now() + UNTIL_REPEATED;
+                let until = *self.repeated_by.get_or_insert_with(until);
                 let _ = io::wait(connection, Direction::Read, Some(until));
             }
         }

@@ -168,8 +168,8 @@ impl Acceptor {
         Some(incoming)
     }
 
-    fn make_usable(&self, connection: &Connection) {
-        if let Mode::Draining(drain) = &self.mode {
+    fn make_usable(&mut self, connection: &Connection) {
+        if let Mode::Draining(drain) = &mut self.mode {
             drain.make_usable(connection.as_fd());
         }
     }

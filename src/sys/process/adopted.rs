@@ -14,6 +14,14 @@ pub(crate) fn is_reaper() -> bool {
     process::pid() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
 }
 
+/// Whether this process is PID 1 of a container, or one of several that PID 1, which runs the same
+/// program, has started.
+pub(crate) fn is_of_pid_1() -> bool {
+    let program = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
+    let is_same = || program("1").is_some_and(|first| program("self") == Some(first));
+    process::pid() == 1 || (nix::unistd::getppid().as_raw() == 1 && is_same())
+}
+
 /// From now on orphans of this process's descendants become its children.
 ///
 /// # Errors
