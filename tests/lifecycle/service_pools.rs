@@ -1,6 +1,7 @@
 //! Several pools of `fcgipm run` are one service.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -175,6 +176,31 @@ fn the_watchdog_stops_when_one_manager_hangs() {
     kill(pid, Signal::SIGCONT).unwrap();
     manager.message("WATCHDOG=1");
     assert_stops(program);
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_delays_no_pool() {
+    let mut manager = ServiceManager::new();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    while sender.send_to(b"FULL=1", manager.address()).is_ok() {}
+    let pools = Pools::new(["true", "true"]);
+    let mut program = pools.start(&manager);
+    for _ in 0..4 {
+        program.line(") ready");
+    }
+    for _ in 0..10 {
+        program.signal(Signal::SIGHUP);
+        for _ in 0..2 {
+            program.line("reload done");
+        }
+    }
+    pools.assert_serve();
+    // What is still valid arrives when it reads again.
+    manager.message("READY=1");
+    assert_stops(program);
+    manager.message("STOPPING=1");
+    assert_eq!(manager.count("FDSTORE=1"), 2);
 }
 
 /// As with KillMode=process: the service manager starts the service again while a worker of the

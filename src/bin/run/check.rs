@@ -22,7 +22,7 @@ pub(super) fn mistakes(pools: &[Pool]) -> Vec<String> {
         let (mistakes, address, pid_file) = pool.mistakes();
         all.extend(mistakes.iter().map(|mistake| format!("{begin}{mistake}")));
         let address = address.and_then(Place::of_address);
-        let address = address.map(|place| (place, format!("listen address '{}'", pool.listen)));
+        let address = address.map(|place| (place, format!("listen address '{}'", pool.address())));
         let pid_file = pid_file.and_then(|path| {
             let place = Place::file(Path::new(&path))?;
             Some((place, format!("pid file '{path}'")))

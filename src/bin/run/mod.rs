@@ -125,7 +125,7 @@ pub(crate) fn run(options: Options) -> u8 {
             let checks = options.check;
             match Pool::of_command_line(options) {
                 Ok(pool) if checks => checked(&[pool]),
-                Ok(pool) => match requirements::plain_name(&pool.listen) {
+                Ok(pool) => match requirements::plain_name(&pool.address()) {
                     Some(mistake) => misused(&mistake),
                     None => pool.run(),
                 },
@@ -167,7 +167,7 @@ fn run_file(options: &Options) -> u8 {
     match pools.into_iter().find(|pool| pool.is_named(name)) {
         Some(pool) if options.check => checked(&[pool]),
         Some(pool) => {
-            if let Some(mistake) = requirements::plain_name(&pool.listen) {
+            if let Some(mistake) = requirements::plain_name(&pool.address()) {
                 return misused(&format!("pool '{name}': {mistake}"));
             }
             // The manager that has started a template belongs to the parent.

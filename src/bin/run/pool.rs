@@ -87,6 +87,13 @@ impl Pool {
         }
     }
 
+    /// The listen address, which the environment may override.
+    pub(super) fn address(&self) -> String {
+        let merged = self.merged().ok();
+        let listen = merged.and_then(|options| options.text(Opt::Listen));
+        listen.unwrap_or(self.listen.clone())
+    }
+
     /// The effective options, overridden by the environment.
     fn merged(&self) -> Result<Options, Error> {
         let mut options = self.options.with_environment(environment::trusted_vars())?;
@@ -106,7 +113,7 @@ impl Pool {
             Ok(options) => options,
             Err(error) => return (vec![error.to_string()], None, None),
         };
-        let listen = options.text(Opt::Listen).unwrap_or(self.listen.clone());
+        let listen = self.address();
         let mut mistakes = Vec::from_iter(requirements::plain_name(&listen));
         let address = if mistakes.is_empty() {
             let address = listen::check(&self.listen, &options);

@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::plain;
+use super::{Run, plain};
 use crate::process::fcgipm;
 
 /// Runs the command in its own folder, and returns its status and its lines.
@@ -89,6 +89,22 @@ fn two_pools_with_one_address_or_pid_file_start_nothing() {
             &format!("pool 'b': pid file '{place}/./pid' is also that of pool 'a'"),
             "pool 'd': listen address 'localhost:019876' is also that of pool 'c'",
         ],
+    );
+}
+
+#[test]
+fn an_address_of_the_environment_cannot_be_that_of_two_pools() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (good(&folder, "one"), good(&folder, "two"));
+    let file = pools(&folder, &[("a", &one), ("b", &two)]);
+    let listen = folder.path().join("three").to_str().unwrap().to_owned();
+    let environment = [("FCGIPM_LISTEN", listen.as_str())];
+    let mut command = Run::command(&[], &["--config", &file], &environment);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("fcgipm run: pool 'b': listen address '{listen}' is also that of pool 'a'\n")
     );
 }
 
