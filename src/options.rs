@@ -35,14 +35,14 @@ pub const OF_REQUESTS: [Opt; 8] = [
     Opt::MaxParamsSize,
 ];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Setting {
     text: String,
     value: Value,
 }
 
 /// A set of options. Those that were not set have their defaults.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     set: Vec<Option<Setting>>,
     overridden: Vec<String>,

@@ -1,6 +1,7 @@
 //! `fcgipm run`: programs under a manager.
 
 mod adopted_orphans;
+mod changed_pools;
 mod checking;
 mod descriptors;
 mod log;

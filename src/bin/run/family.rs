@@ -1,13 +1,19 @@
 //! Several pools: a manager for each, and a parent process that forwards signals.
 //!
 //! Each manager is a process with one thread and one pool, so that a failure in one pool does not
-//! affect the others. The parent makes no decisions: it kills and restarts nothing, logs what
-//! happens, and exits when the last manager has exited. If it dies, the kernel sends TERM to each
-//! manager.
+//! affect the others. The parent starts and stops managers as the file says, and starts one again that
+//! was killed. It logs what happens, and exits when the last manager has exited. If it dies, the kernel
+//! sends TERM to each manager.
+//!
+//! A reload reads the file again: pools that are new are started, pools that are missing are stopped, a
+//! pool with other settings starts its program again (USR2), which applies them, and all others get the
+//! signal.
 
 use std::os::fd::AsFd as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 use fcgipm::manager;
 use fcgipm::server::listen;
@@ -33,10 +39,37 @@ const FORWARDED: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
+/// How long a manager that was killed is left alone before it is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// The manager of a pool.
-struct Member<'p> {
-    name: &'p str,
+struct Member {
+    name: String,
     child: Child,
+    /// It was removed from the file, or the whole family stops.
+    is_stopping: bool,
+    /// Its settings have changed since its start, so that its workers are not copies of it.
+    is_renewed: bool,
+    /// The pause before its last start, if another one was killed.
+    pause: Option<Duration>,
+}
+
+/// A manager that is started again.
+struct Again {
+    name: String,
+    at: Instant,
+    pause: Duration,
+}
+
+/// All pools of a file.
+struct Family<'f> {
+    file: &'f Path,
+    pools: Vec<Pool>,
+    members: Vec<Member>,
+    again: Vec<Again>,
+    relay: Relay,
+    has_failed: bool,
 }
 
 /// The signals that the parent waits for.
@@ -45,103 +78,248 @@ fn awaited() -> SigSet {
 }
 
 /// Runs all pools until they have stopped; returns the exit status.
-pub(super) fn run(file: &Path, pools: &[Pool]) -> u8 {
+pub(super) fn run(file: &Path, pools: Vec<Pool>) -> u8 {
     let awaited = awaited();
     // Before any manager is started, so that a signal that arrives now is forwarded to all.
     if let Err(errno) = awaited.thread_block() {
-        console::error(&format!("fcgipm run: sigprocmask: {}", errno.desc()));
+        report(&format!("sigprocmask: {}", errno.desc()));
         return 1;
     }
     let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
     let signals = match SignalFd::with_flags(&awaited, flags) {
         Ok(signals) => signals,
         Err(errno) => {
-            console::error(&format!("fcgipm run: signalfd: {}", errno.desc()));
+            report(&format!("signalfd: {}", errno.desc()));
             return 1;
         }
     };
     // Each manager gets all sockets of the service manager, and closes those of the others.
-    let mut relay = Relay::connect();
+    let relay = Relay::connect();
     listen::pass_on();
-    let mut failed = false;
-    let mut members = Vec::new();
-    for pool in pools {
-        let name = pool.name.as_deref().unwrap_or_default();
-        match start(file, name, &mut relay) {
-            Ok(child) => members.push(Member { name, child }),
-            Err(error) => {
-                failed = true;
-                relay.remove(name);
-                console::error(&format!("fcgipm run: pool '{name}': not started: {error}"));
-            }
-        }
+    let mut family = Family {
+        file,
+        pools: Vec::new(),
+        members: Vec::new(),
+        again: Vec::new(),
+        relay,
+        has_failed: false,
+    };
+    for pool in &pools {
+        family.start(pool.label(), None);
     }
-    let mut stopping = false;
-    let adopts = manager::is_reaper();
-    while !members.is_empty() {
-        match next_signal(&signals, &mut relay) {
+    family.pools = pools;
+    while !family.members.is_empty() || !family.again.is_empty() {
+        match next_signal(&signals, &mut family) {
             Ok(None) => {}
-            Ok(Some(Signal::SIGCHLD)) => loop {
-                members.retain_mut(|member| match member.child.try_wait() {
-                Ok(None) => true,
-                Ok(Some(status)) => {
-                    relay.remove(member.name);
-                    failed |= !status.success();
-                    if !status.success() || !stopping {
-                        let (name, pid) = (member.name, member.child.id());
-                        console::error(&format!(
-                            "fcgipm run: pool '{name}': its manager (pid {pid}) exited ({status}) and is not restarted"
-                        ));
-                    }
-                    false
-                }
-                Err(error) => {
-                    relay.remove(member.name);
-                    failed = true;
-                    console::error(&format!("fcgipm run: pool '{}': wait: {error}", member.name));
-                    false
-                }
-            });
-                let is_known = |pid| {
-                    members
-                        .iter()
-                        .any(|member| i32::try_from(member.child.id()) == Ok(pid))
-                };
-                // As PID 1, this process inherits orphans of the programs. A manager that has
-                // exited meanwhile is reaped first.
-                if !adopts || manager::reap_adopted(is_known) {
-                    break;
-                }
-            },
-            Ok(Some(signal)) => {
-                if [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal) {
-                    stopping = true;
-                    relay.stop();
-                } else if signal == Signal::SIGHUP {
-                    relay.reload();
-                }
-                members.iter().for_each(|member| forward(signal, member));
+            Ok(Some(Signal::SIGCHLD)) => family.reap(),
+            Ok(Some(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT))) => {
+                family.stop(signal);
             }
+            Ok(Some(signal @ (Signal::SIGHUP | Signal::SIGUSR2))) => family.reload(signal),
+            Ok(Some(signal)) => family.members.iter().for_each(|one| forward(signal, one)),
             Err(errno) => {
                 // The kernel sends TERM to the managers when this process dies.
-                console::error(&format!(
-                    "fcgipm run: waiting for signals: {}",
-                    errno.desc()
-                ));
+                report(&format!("waiting for signals: {}", errno.desc()));
                 return 1;
             }
         }
+        family.start_again();
     }
-    u8::from(failed)
+    u8::from(family.has_failed)
+}
+
+impl Family<'_> {
+    /// Starts the manager of a pool; `pause`: again, after one that was killed.
+    fn start(&mut self, name: &str, pause: Option<Duration>) {
+        match spawn(self.file, name, &mut self.relay) {
+            Ok(child) => self.members.push(Member {
+                name: name.to_owned(),
+                child,
+                is_stopping: false,
+                is_renewed: false,
+                pause,
+            }),
+            Err(error) => {
+                self.relay.remove(name);
+                report(&format!("pool '{name}': not started: {error}"));
+                match pause {
+                    Some(pause) => self.wait(name.to_owned(), longer(pause)),
+                    None => self.has_failed = true,
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, name: String, pause: Duration) {
+        let at = Instant::now() + pause;
+        self.again.push(Again { name, at, pause });
+    }
+
+    fn start_again(&mut self) {
+        let now = Instant::now();
+        let (due, later) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition::<Vec<_>, _>(|one| one.at <= now);
+        self.again = later;
+        for one in due {
+            self.start(&one.name, Some(one.pause));
+        }
+    }
+
+    /// When a manager is to be started again.
+    fn next_start(&self) -> Option<Duration> {
+        let next = self.again.iter().map(|one| one.at).min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Reaps managers that have exited, and orphans if this process has to.
+    fn reap(&mut self) {
+        let adopts = manager::is_reaper();
+        loop {
+            let mut ended = Vec::new();
+            for (position, member) in self.members.iter_mut().enumerate() {
+                match member.child.try_wait() {
+                    Ok(None) => {}
+                    Ok(Some(status)) => ended.push((position, Some(status))),
+                    Err(error) => {
+                        report(&format!("pool '{}': wait: {error}", member.name));
+                        ended.push((position, None));
+                    }
+                }
+            }
+            for (position, status) in ended.into_iter().rev() {
+                let member = self.members.remove(position);
+                self.bury(member, status);
+            }
+            let members = &self.members;
+            let is_known = |pid| {
+                members
+                    .iter()
+                    .any(|one| i32::try_from(one.child.id()) == Ok(pid))
+            };
+            // As PID 1, this process inherits orphans of the programs. A manager that has exited
+            // meanwhile is reaped first.
+            if !adopts || manager::reap_adopted(is_known) {
+                return;
+            }
+        }
+    }
+
+    fn bury(&mut self, member: Member, status: Option<ExitStatus>) {
+        let name = member.name;
+        self.relay.remove(&name);
+        let Some(status) = status else {
+            self.has_failed = true;
+            return;
+        };
+        let pid = member.child.id();
+        // One that cannot start has a mistake in its settings. One that could, and was killed, is
+        // started again until it can start: its last workers may still hold the socket.
+        let again = !member.is_stopping
+            && (status.signal().is_some() || member.pause.is_some() && !status.success());
+        if again {
+            let pause = member.pause.map_or(PAUSE, longer);
+            report(&format!(
+                "pool '{name}': its manager (pid {pid}) exited ({status}), and is restarted in {pause:?}"
+            ));
+            self.wait(name, pause);
+            return;
+        }
+        self.has_failed |= !status.success();
+        if !status.success() || !member.is_stopping {
+            report(&format!(
+                "pool '{name}': its manager (pid {pid}) exited ({status}) and is not restarted"
+            ));
+        }
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        self.relay.stop();
+        self.again.clear();
+        for member in &mut self.members {
+            member.is_stopping = true;
+            forward(signal, member);
+        }
+    }
+
+    /// Reads the file again. If it has mistakes, all pools keep their settings.
+    fn reload(&mut self, signal: Signal) {
+        self.relay.reload();
+        let pools = match super::config::read(self.file).and_then(check) {
+            Ok(pools) => pools,
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    report(&mistake);
+                }
+                report("the file has mistakes: the pools continue with their settings");
+                self.members.iter().for_each(|one| forward(signal, one));
+                return;
+            }
+        };
+        let before = std::mem::replace(&mut self.pools, pools);
+        let find = |pools: &[Pool], name: &str| pools.iter().position(|one| one.is_named(name));
+        self.again
+            .retain(|one| find(&self.pools, &one.name).is_some());
+        for member in &mut self.members {
+            match find(&self.pools, &member.name) {
+                None => {
+                    report(&format!("pool '{}': removed from the file", member.name));
+                    member.is_stopping = true;
+                    forward(Signal::SIGTERM, member);
+                }
+                Some(now) => {
+                    let old = find(&before, &member.name).map(|old| &before[old]);
+                    member.is_renewed |= old != Some(&self.pools[now]);
+                    let renewed = member.is_renewed.then_some(Signal::SIGUSR2);
+                    forward(renewed.unwrap_or(signal), member);
+                }
+            }
+        }
+        let names: Vec<_> = self
+            .pools
+            .iter()
+            .map(|one| one.label().to_owned())
+            .collect();
+        for name in names {
+            let is_there = self.members.iter().any(|one| one.name == name)
+                || self.again.iter().any(|one| one.name == name);
+            if !is_there {
+                self.start(&name, None);
+            }
+        }
+    }
+}
+
+/// All mistakes in these pools.
+fn check(pools: Vec<Pool>) -> Result<Vec<Pool>, Vec<String>> {
+    let mistakes = super::check::mistakes(&pools);
+    if mistakes.is_empty() {
+        Ok(pools)
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSE_MAX)
+}
+
+fn report(text: &str) {
+    console::error(&format!("fcgipm run: {text}"));
 }
 
 /// Waits for a signal, or a message of a manager. `None`: there was no signal.
-fn next_signal(signals: &SignalFd, relay: &mut Relay) -> nix::Result<Option<Signal>> {
-    let sources = std::iter::once(signals.as_fd()).chain(relay.sources());
+fn next_signal(signals: &SignalFd, family: &mut Family<'_>) -> nix::Result<Option<Signal>> {
+    let sources = std::iter::once(signals.as_fd()).chain(family.relay.sources());
     let mut polled: Vec<_> = sources
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
         .collect();
-    let limit = relay.limit().map(PollTimeout::try_from);
+    let limits = [family.relay.limit(), family.next_start()];
+    let limit = limits
+        .into_iter()
+        .flatten()
+        .min()
+        .map(PollTimeout::try_from);
     match poll(
         &mut polled,
         limit.and_then(Result::ok).unwrap_or(PollTimeout::NONE),
@@ -149,7 +327,7 @@ fn next_signal(signals: &SignalFd, relay: &mut Relay) -> nix::Result<Option<Sign
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno),
     }
-    relay.receive();
+    family.relay.receive();
     let Some(info) = signals.read_signal()? else {
         return Ok(None);
     };
@@ -158,7 +336,7 @@ fn next_signal(signals: &SignalFd, relay: &mut Relay) -> nix::Result<Option<Sign
 }
 
 /// Starts this command again, for one pool.
-fn start(file: &Path, name: &str, relay: &mut Relay) -> std::io::Result<Child> {
+fn spawn(file: &Path, name: &str, relay: &mut Relay) -> std::io::Result<Child> {
     let mut manager = Command::new(std::env::current_exe()?);
     manager.args(["run", "--config"]).arg(file).args([
         "--pool",
@@ -171,7 +349,7 @@ fn start(file: &Path, name: &str, relay: &mut Relay) -> std::io::Result<Child> {
     manager.spawn()
 }
 
-fn forward(signal: Signal, member: &Member<'_>) {
+fn forward(signal: Signal, member: &Member) {
     // It was not reaped, so the pid is not reused.
     let sent = i32::try_from(member.child.id())
         .map_err(|_| Errno::ESRCH)

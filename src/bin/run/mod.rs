@@ -30,7 +30,8 @@ use crate::console;
 /// Run a FastCGI program in a pool of workers
 ///
 /// Opens the listening socket and starts N copies of the program with it as descriptor 0. TERM
-/// stops the pool gracefully, HUP reloads it: every worker is replaced. A worker that exits is
+/// stops the pool gracefully, HUP reloads it: every worker is replaced. With --config, HUP also reads
+/// the file again, and starts, stops and changes pools as it says. A worker that exits is
 /// replaced. Programs that use libfcgi or libfcgipm lose no request in any of this. For other
 /// programs, see docs/PROGRAMS.md.
 #[derive(Args, Debug)]
@@ -162,7 +163,7 @@ fn run_file(options: &Options) -> u8 {
         if status != 0 || options.check {
             return status;
         }
-        return family::run(path, &pools);
+        return family::run(path, pools);
     };
     match pools.into_iter().find(|pool| pool.is_named(name)) {
         Some(pool) if options.check => checked(&[pool]),

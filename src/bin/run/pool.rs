@@ -17,7 +17,7 @@ use super::requirements;
 use crate::console;
 
 /// The configuration of a pool.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pool {
     /// The name of one among several.
     pub(super) name: Option<String>,
@@ -63,6 +63,11 @@ impl Pool {
     /// The option that overrides the address.
     pub(super) const LISTEN: &str = "listen";
 
+    /// Its name, or nothing for the only pool of a command line.
+    pub(super) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name)
     }
@@ -74,13 +79,13 @@ impl Pool {
             Err(refusal) => {
                 // Do not leave a socket file that no process listens on.
                 listen::stop_arrivals();
-                console::error(&format!("{}{}", self.label(), refusal.reason));
+                console::error(&format!("{}{}", self.prefix(), refusal.reason));
                 refusal.status
             }
         }
     }
 
-    fn label(&self) -> String {
+    fn prefix(&self) -> String {
         match &self.name {
             Some(name) => format!("fcgipm run: pool '{name}': "),
             None => "fcgipm run: ".to_owned(),

@@ -153,17 +153,32 @@ fn each_pool_uses_the_socket_that_a_service_manager_passed_for_it() {
 }
 
 #[test]
-fn the_death_of_a_manager_is_logged_and_the_other_pool_continues() {
+fn a_manager_that_was_killed_is_restarted_and_the_other_pool_continues() {
     let mut pools = Pools::start();
-    signal("KILL", pools.manager("shop"));
+    for _ in 0..2 {
+        signal("KILL", pools.manager("shop"));
+        let line = pools.run.line("is restarted in");
+        assert!(
+            line.contains("pool 'shop'") && line.contains("signal: 9"),
+            "{line}"
+        );
+        assert!(call(&pools.wiki).contains("plain"));
+        pools.run.ready_ones(2);
+        assert!(call(&pools.shop).contains("Hello"));
+    }
+    pools.run.signal("TERM");
+    assert_eq!(pools.run.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_manager_that_stops_on_request_is_not_restarted() {
+    let mut pools = Pools::start();
+    signal("TERM", pools.manager("shop"));
     let line = pools.run.line("is not restarted");
-    assert!(
-        line.contains("pool 'shop'") && line.contains("signal: 9"),
-        "{line}"
-    );
+    assert!(line.contains("pool 'shop'"), "{line}");
     assert!(call(&pools.wiki).contains("plain"));
     pools.run.signal("TERM");
-    assert_eq!(pools.run.end().0.code(), Some(1));
+    assert_eq!(pools.run.end().0.code(), Some(0));
 }
 
 #[test]
