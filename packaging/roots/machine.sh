@@ -18,27 +18,30 @@ machine_boot() {
         command -v $tool >/dev/null 2>&1 || root_fail "$tool is missing; type: apt-get install systemd-container util-linux"
     done
     machine_log=$machine_root.console
+    # A machine outlives systemd-nspawn if that is killed, but not its namespace of process numbers.
     setpriv --pdeathsig KILL timeout --kill-after=5 "$machine_limit" setpriv --pdeathsig KILL \
-        systemd-nspawn --quiet --register=no --keep-unit --private-network --kill-signal=SIGRTMIN+4 -b -D "$machine_root" "$@" \
+        unshare --mount --pid --fork --kill-child --mount-proc systemd-nspawn --quiet --register=no --keep-unit --private-network --kill-signal=SIGRTMIN+4 -b -D "$machine_root" "$@" \
         >"$machine_log" 2>&1 </dev/null &
-    machine_nspawn=$!
+    machine_process=$!
     machine_init=
     tries=0
     until [ "$machine_init" ] && machine_run systemctl is-system-running 2>/dev/null | grep -q 'running\|degraded'; do
-        kill -0 "$machine_nspawn" 2>/dev/null || { tail -n 20 "$machine_log" >&2; root_fail "the machine ended while it booted"; }
+        kill -0 "$machine_process" 2>/dev/null || { tail -n 20 "$machine_log" >&2; root_fail "the machine ended while it booted"; }
         tries=$((tries + 1))
         [ $tries -lt 300 ] || { tail -n 20 "$machine_log" >&2; machine_off stopped; root_fail "the machine did not boot within 60 s"; }
-        machine_init=$(machine_leader)
+        machine_init=$(machine_find systemd)
         sleep 0.2
     done
 }
 
-# The first process of the machine: the child of systemd-nspawn, which is the child of timeout.
-machine_leader() {
-    nspawn=$(cat "/proc/$machine_nspawn/task/$machine_nspawn/children" 2>/dev/null) || return 0
-    for process in $nspawn; do
-        [ ! -e "/proc/$process/task/$process/children" ] || tr -d ' ' <"/proc/$process/task/$process/children"
+# The descendant of machine_process with this name: systemd-nspawn, or the first process of the machine, systemd.
+machine_find() {
+    process=$machine_process
+    while [ "$(cat "/proc/$process/comm" 2>/dev/null)" != "$1" ]; do
+        process=$(tr -d ' ' <"/proc/$process/task/$process/children") 2>/dev/null || return 0
+        [ "$process" ] || return 0
     done
+    echo "$process"
 }
 
 machine_run() {
@@ -51,12 +54,13 @@ machine_off() {
         machine_run journalctl --no-pager --lines=200 --output=short-monotonic || true
     fi
     # For systemd-nspawn this is the signal that powers off.
-    kill -TERM "$machine_nspawn" 2>/dev/null || true
+    nspawn=$(machine_find systemd-nspawn)
+    [ -z "$nspawn" ] || kill -TERM "$nspawn" 2>/dev/null || true
     tries=0
-    while kill -0 "$machine_nspawn" 2>/dev/null && [ $tries -lt 150 ]; do
+    while kill -0 "$machine_process" 2>/dev/null && [ $tries -lt 150 ]; do
         tries=$((tries + 1))
         sleep 0.2
     done
-    kill -KILL "$machine_nspawn" 2>/dev/null || true
-    wait "$machine_nspawn" 2>/dev/null || true
+    kill -KILL "$machine_process" 2>/dev/null || true
+    wait "$machine_process" 2>/dev/null || true
 }
