@@ -337,15 +337,15 @@ fn a_restart_refuses_nobody_if_the_service_manager_keeps_the_socket() {
 fn a_socket_that_is_not_used_any_more_is_removed() {
     let mut manager = ServiceManager::new();
     let (old, address) = listen(TRANSPORT);
-    manager.stored.push(("fcgipm-old".to_owned(), old));
+    manager.stored.push(("fcgipm=old".to_owned(), old));
     let new = unused(TRANSPORT);
     let pool = restart(&mut manager, &new, 1);
     assert_eq!(
         manager.message("FDSTOREREMOVE"),
-        "FDSTOREREMOVE=1\nFDNAME=fcgipm-old"
+        "FDSTOREREMOVE=1\nFDNAME=fcgipm=old"
     );
     let stored = manager.message("FDSTORE=1");
-    assert_eq!(stored, format!("FDSTORE=1\nFDNAME=fcgipm-{}", new.text()));
+    assert_eq!(stored, format!("FDSTORE=1\nFDNAME=fcgipm={}", new.text()));
     assert_eq!(manager.stored.len(), 1);
     // The process has no copy: with the service manager's, the last one is closed.
     assert!(address.is_closed());
@@ -371,7 +371,7 @@ fn a_socket_that_was_shut_down_is_replaced() {
             // Without a service manager that has room, a stop stops arrivals.
             Pool::start_on(old.try_clone().unwrap(), address.clone(), 1, &[]).stop();
         }
-        let name = format!("fcgipm-{}", address.text().replace(':', "="));
+        let name = format!("fcgipm={}", address.text().replace(':', "="));
         manager.stored.push((name, old));
         let pool = restart(&mut manager, &address, 1);
         let mut connection = pool.program.connect();

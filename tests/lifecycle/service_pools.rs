@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::ask_in_two_segments;
 use super::peer::connection::Address;
 use super::peer::pool::{call, shell};
-use super::peer::program::{Program, Transport, folder, product, unused};
+use super::peer::program::{Program, Transport, folder, listen, product, unused};
 use super::service_manager::ServiceManager;
 use super::start_script::StartScript;
 
@@ -200,6 +200,23 @@ fn a_service_manager_that_does_not_read_delays_no_pool() {
     manager.message("READY=1");
     assert_stops(program);
     manager.message("STOPPING=1");
+    assert_eq!(manager.count("FDSTORE=1"), 2);
+}
+
+/// A pool that opens its own socket, beside a socket unit that it does not use.
+#[test]
+fn an_unused_socket_of_a_unit_is_not_removed_from_the_store() {
+    let mut manager = ServiceManager::new();
+    let pools = Pools::new(["true", "true"]);
+    for name in ["fcgipm-perl@shop.socket", "fcgipm@shop.socket"] {
+        let (unused, address) = listen(Transport::Unix);
+        manager.stored.push((name.to_owned(), unused));
+        address.remove();
+    }
+    let program = restart(&manager, &pools);
+    manager.message("READY=1");
+    assert_stops(program);
+    assert_eq!(manager.count("FDSTOREREMOVE=1"), 0);
     assert_eq!(manager.count("FDSTORE=1"), 2);
 }
 

@@ -20,8 +20,9 @@ const FIRST: i32 = 3;
 /// The name of a descriptor without one.
 const UNNAMED: &str = "unknown";
 
-/// The beginning of the names of sockets that this library has the service manager keep.
-const STORED: &str = "fcgipm-";
+/// The beginning of the names of sockets that this library has the service manager keep. Sockets of
+/// socket units have the names of units, in which there is no `=`.
+const STORED: &str = "fcgipm=";
 
 /// The maximum length of a name (FDNAME_MAX).
 const NAME_MAX: usize = 255;
@@ -232,8 +233,8 @@ mod tests {
 
     #[test]
     fn a_stored_socket_has_a_valid_name() {
-        assert_eq!(stored_name("[::1]:9005"), "fcgipm-[==1]=9005");
-        assert_eq!(stored_name("/run/\u{e9}\n"), "fcgipm-/run/__");
+        assert_eq!(stored_name("[::1]:9005"), "fcgipm=[==1]=9005");
+        assert_eq!(stored_name("/run/\u{e9}\n"), "fcgipm=/run/__");
         assert_eq!(stored_name(&"x".repeat(300)).len(), NAME_MAX);
     }
 
