@@ -7,10 +7,15 @@ mod load;
 #[path = "../peer/mod.rs"]
 mod peer;
 
+#[allow(dead_code)] // Each test target uses a part of it.
+#[path = "../lifecycle/service_manager.rs"]
+mod service_manager;
+
 mod code;
 mod commands;
 mod failures;
 mod options;
 mod renewal;
+mod service;
 mod storms;
 mod templates;

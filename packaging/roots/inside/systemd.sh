@@ -290,8 +290,43 @@ timed systemctl reload fcgipm-perl@perl
 journalctl -u fcgipm-perl@perl --no-pager -o cat | grep -q 'fcgipm reload: .*cannot load Shop' || failed 'no reason in the journal'
 measured "Perl as user $user: reload and restart, $result; a broken deploy fails"
 
+row='preloaded application'
+cat >/srv/loaded.fcgi <<'PERL'
+use strict; use warnings; use FCGI; use FCGI::ProcManager;
+our $loaded;
+require '/srv/loaded.pl';
+my $socket = FCGI::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100);
+my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%ENV, $socket, FCGI::FAIL_ACCEPT_ON_INTR);
+FCGI::ProcManager->new({ n_processes => 3 })->pm_manage;
+print "Content-Type: text/plain\r\n\r\nloaded $loaded\n" while $request->Accept >= 0;
+PERL
+echo '$main::loaded = "first";' >/srv/loaded.pl
+printf '%s\n' PROGRAM=/srv/loaded.fcgi FCGI_SOCKET_PATH=/run/fcgipm-perl/loaded.sock FCGIPM_RELOAD=program >/etc/fcgipm/loaded.env
+mkdir -p /run/systemd/system/fcgipm-perl@loaded.socket.d
+printf '[Socket]\nSocketGroup=www-data\n' >/run/systemd/system/fcgipm-perl@loaded.socket.d/test.conf
+systemctl daemon-reload
+timed systemctl start fcgipm-perl@loaded.socket fcgipm-perl@loaded.service
+[ $code = 0 ] || failed "$(cat /tmp/said; journalctl -u fcgipm-perl@loaded --no-pager -o cat | tail)"
+loaded() { client loaded fcgipm call --to /run/fcgipm-perl/loaded.sock / | sed -n 's/^loaded //p'; }
+[ "$(loaded)" = first ] || failed "loaded $(loaded)"
+before=$(main_pid fcgipm-perl@loaded)
+load loaded 8 /run/fcgipm-perl/loaded.sock
+echo '$main::loaded = "second";' >/srv/loaded.pl
+timed systemctl reload fcgipm-perl@loaded
+[ $code = 0 ] || failed "reload: $(cat /tmp/said; journalctl -u fcgipm-perl@loaded --no-pager -o cat | tail)"
+took_reload=$took
+[ "$(loaded)" = second ] || failed "loaded $(loaded) after the reload"
+echo 'die "cannot load the shop\n";' >/srv/loaded.pl
+timed systemctl reload fcgipm-perl@loaded
+[ $code != 0 ] || failed 'a broken deploy is reloaded'
+[ "$(loaded)" = second ] || failed "loaded $(loaded) after a broken deploy"
+journalctl -u fcgipm-perl@loaded --no-pager -o cat | grep -q 'fcgipm reload: .*cannot load the shop' || failed 'no reason in the journal'
+load_result loaded
+[ "$(main_pid fcgipm-perl@loaded)" = "$before" ] || failed 'the manager is another process'
+measured "reloaded after $took_reload ms, the manager stays; a broken deploy fails; $result"
+
 row='stop'
-timed systemctl stop fcgipm@shop fcgipm@web fcgipm-perl@perl
+timed systemctl stop fcgipm@shop fcgipm@web fcgipm-perl@perl fcgipm-perl@loaded
 [ $code = 0 ] || failed "$(cat /tmp/said)"
 left=$(systemctl list-units --failed --no-legend 'fcgipm*' | wc -l)
 [ "$left" = 0 ] || failed "$(systemctl list-units --failed 'fcgipm*')"

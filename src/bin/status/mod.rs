@@ -5,14 +5,15 @@ mod files;
 mod report;
 mod table;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use clap::Args;
 use report::Report;
+use serde_json::json;
 
 use crate::console;
-use crate::managers::find;
-use crate::managers::target::Target;
+use crate::managers::group::Group;
 
 /// Show what a manager and its workers are doing
 ///
@@ -35,7 +36,9 @@ Worker states:
 Files: the program of the manager, those of its workers, and the libraries of this project that they
 use. `replaced` means that the file on disk is another one by now, so a reload or a restart is due.
 
-JSON: one object. Times are in seconds; unknown values are null.
+For `fcgipm run` with several pools, the pid of its first process shows all of them.
+
+JSON: one object; for several pools it has the key `pools`, with an object for each name. Times are in seconds; unknown values are null.
   manager, version, files: [{path, replaced}], uptime, pm, draining, stopping, wanted, max,
   processes, starting, ready, retiring, idle, busy, listen_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
   done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
@@ -70,17 +73,41 @@ pub(crate) fn run(options: &Options) -> u8 {
 }
 
 fn shown(options: &Options) -> Result<(), String> {
-    let target = Target::of(&options.target)?;
-    let found = find::manager(&target)?;
-    let report = Report::of(&found);
+    let group = Group::of(&options.target)?;
+    let reports: Vec<_> = group
+        .members
+        .iter()
+        .map(|member| (member.pool.as_deref(), Report::of(&member.found)))
+        .collect();
     let text = if options.json {
-        let json = serde_json::to_string_pretty(&report);
+        let json = match &reports[..] {
+            [(None, report)] => serde_json::to_string_pretty(report),
+            several => serde_json::to_string_pretty(&json!({ "pools": by_name(several) })),
+        };
         json.map_err(|error| format!("JSON: {error}"))? + "\n"
     } else {
-        table::of(&report)
+        let tables: Vec<_> = reports.iter().map(titled).collect();
+        tables.join("\n")
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| format!("standard output: {error}"))
+}
+
+/// The reports of several pools, by their names.
+fn by_name<'r>(reports: &'r [(Option<&'r str>, Report)]) -> BTreeMap<&'r str, &'r Report> {
+    let named = reports.iter();
+    named
+        .map(|(pool, report)| (pool.unwrap_or_default(), report))
+        .collect()
+}
+
+/// The table of a manager; of one among several with the name of its pool.
+fn titled((pool, report): &(Option<&str>, Report)) -> String {
+    let table = table::of(report);
+    match pool {
+        Some(pool) => format!("pool      {pool}\n{table}"),
+        None => table,
+    }
 }

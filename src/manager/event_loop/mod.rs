@@ -384,6 +384,7 @@ impl EventLoop {
     pub(super) fn abandon(&mut self) {
         self.host_fork = HostFork::None;
         self.settle(pool::Event::Stop);
+        self.generations.end_all(self.clock.now());
         self.report_to_service_manager();
     }
 }

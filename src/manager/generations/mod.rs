@@ -184,10 +184,8 @@ impl Generations {
     /// Observes the templates.
     pub(super) fn observe(&mut self, ready: &Ready, now: Duration) -> Vec<Completed> {
         let mut completed = Vec::new();
-        if self.templates.is_empty() {
-            return completed;
-        }
-        if ready.has(Watched::Template) {
+        let is_ready = ready.has(Watched::Template);
+        if is_ready {
             self.templates
                 .iter_mut()
                 .for_each(TemplateProcess::forward_output);
@@ -200,6 +198,9 @@ impl Generations {
             }
         }
         for index in (0..self.templates.len()).rev() {
+            if !is_ready && !self.templates[index].is_due(now) {
+                continue;
+            }
             let (id, pid) = (self.templates[index].id, self.templates[index].pid());
             for news in self.templates[index].take_news(now) {
                 match news {

@@ -92,6 +92,11 @@ impl TemplateProcess {
         }
     }
 
+    /// Whether there may be news although none of its descriptors is ready.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.pidfd().is_none() || self.exit_by.is_some_and(|by| by <= now)
+    }
+
     /// When to check again whether it has exited.
     pub(super) const fn exit_by(&self) -> Option<Duration> {
         self.exit_by

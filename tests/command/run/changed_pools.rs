@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{Run, call, hello, plain};
+use crate::process::fcgipm;
 
 /// A file of pools, and the command that runs them.
 struct Changed {
@@ -95,6 +96,26 @@ fn a_changed_pool_gets_its_settings_and_the_others_only_reload() {
     let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!(count("template (pid"), 1, "{lines:#?}");
     assert_eq!(count("number of workers set to 2"), 1, "{lines:#?}");
+}
+
+#[test]
+fn the_status_of_the_first_process_shows_all_pools() {
+    let mut pools = Changed::start(&[("shop", of_hello()), ("wiki", of_hello())]);
+    let pid = pools.run.pid().to_string();
+    let output = fcgipm(&["status", &pid], b"");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for name in ["shop", "wiki"] {
+        assert!(
+            text.contains(&format!("pool      {name}\nmanager ")),
+            "{text}"
+        );
+    }
+    let output = fcgipm(&["status", "--json", &pid], b"");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for name in ["shop", "wiki"] {
+        assert_eq!(json["pools"][name]["ready"], 1, "{json}");
+    }
+    pools.run.stop();
 }
 
 #[test]

@@ -43,7 +43,7 @@ our $SIG_CODEREF;
 #   count, is_resizing                 number of workers that the library was given; the program has changed it
 #   _effective, _from_environment      values of options (FCGIPM::ProcManager::Settings)
 #   has_own_wait, is_waiting           a subclass has its own pm_wait; it is being called
-#   has_handlers                       perl has handlers for the manager's signals
+#   has_handlers, has_own_usr2         perl has handlers for the manager's signals; a subclass has one for USR2
 #   other_children                     children that are not workers
 #   has_requested_stop, is_stopping, stop_signal, has_exceeded_die_timeout
 #   is_worker                          this process is a worker
@@ -208,7 +208,7 @@ sub pm_wait {
     if (!$this->{library_manager}) {
         my $pid = wait;
         return if $pid < 0;
-        delete $this->{PIDS}{$pid} and $this->pm_notify("server (pid $pid) " . FCGIPM::ProcManager::Events::how_ended($?));
+        delete $this->{PIDS}{$pid} and $this->pm_notify("server (pid $pid) " . $this->_how_ended($?));
         return $pid;
     }
     local $this->{is_waiting};
@@ -221,6 +221,13 @@ sub pm_wait {
         return if FCGIPM::ProcManager::Settings::worker_count($this) != $this->{count};
     }
     return;
+}
+
+# As the library words it, so that one death has the same number in all lines.
+sub _how_ended {
+    my ($this, $status) = @_;
+    return 'killed by SIG' . FCGIPM::Signals::name_of($status & 127) if $status & 127;
+    return 'exited with status ' . ($status >> 8);
 }
 
 sub pm_write_pid_file {

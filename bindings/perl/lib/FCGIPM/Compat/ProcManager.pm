@@ -55,6 +55,9 @@ sub library_parameters {
 
 sub shown_parameters { return }
 
+# FCGI::ProcManager's words, with the wait status.
+sub _how_ended { return "exited with status $_[1]" }
+
 # The numeric value, as perl converts it; 0 for a negative one.
 sub number {
     my ($value) = @_;

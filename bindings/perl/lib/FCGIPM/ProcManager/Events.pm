@@ -115,15 +115,8 @@ sub _worker_exited {
     my $is_known = delete $pm->{PIDS}{$pid};
     my $is_killed = $pm->{has_exceeded_die_timeout} && ($? & 127) == 9;
     local $FCGIPM::ProcManager::Log::PRIORITY = FCGIPM::ProcManager::Log::WARNING if $?;
-    $pm->pm_notify("server (pid $pid) " . how_ended($?)) if $is_known && !$is_killed;
+    $pm->pm_notify("server (pid $pid) " . $pm->_how_ended($?)) if $is_known && !$is_killed;
     return;
-}
-
-# As the library words it.
-sub how_ended {
-    my ($status) = @_;
-    return 'killed by SIG' . FCGIPM::Signals::name_of($status & 127) if $status & 127;
-    return 'exited with status ' . ($status >> 8);
 }
 
 sub _signal {

@@ -35,10 +35,12 @@ sub retire {
     return;
 }
 
-# Subclasses install handlers with it. Signals that the library handles are left to it.
+# Subclasses install handlers with it. Signals that the library handles are left to it, except USR2,
+# which means nothing to FCGI::ProcManager: a subclass that wants it has a use of its own for it.
 sub set_handler {
     my ($pm, $signal, $restart) = @_;
-    return if grep { $signal eq $_ } $pm->{library_manager} ? @MANAGED : @RETIRING;
+    if ($pm->{library_manager} && $signal eq 'USR2') { $pm->{has_handlers} = $pm->{has_own_usr2} = 1 }
+    else { return if grep { $signal eq $_ } $pm->{library_manager} ? @MANAGED : @RETIRING }
     require POSIX;
     my $action = POSIX::SigAction->new('FCGIPM::ProcManager::sig_sub', undef, $restart ? POSIX::SA_RESTART() : 0);
     my $number = do { no strict 'refs'; &{"POSIX::SIG$signal"}() };
@@ -80,7 +82,8 @@ sub received_by_manager {
         kill TERM => @pids;
         return;
     }
-    $pm->pm_notify(($name =~ /\A(?:TERM|INT|QUIT|TTIN|TTOU|USR2)\z/ ? 'received' : 'ignoring') . " signal $name");
+    my $is_used = $name =~ /\A(?:TERM|INT|QUIT|TTIN|TTOU)\z/ || $name eq 'USR2' && !$pm->{has_own_usr2};
+    $pm->pm_notify(($is_used ? 'received' : 'ignoring') . " signal $name");
     if ($name =~ /\A(?:TERM|INT|QUIT)\z/ && !$pm->{stop_signal}) {
         $pm->{stop_signal} = $name;
         $pm->pm_die("safe exit from signal $name");
