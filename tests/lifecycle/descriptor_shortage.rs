@@ -4,10 +4,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::socket::Backlog;
 
 use super::peer::pool::{Pool, command, shell};
-use super::peer::program::{Program, TRANSPORTS, Transport, product, readable_within};
+use super::peer::program::{Program, TRANSPORTS, Transport, listen, product, readable_within};
 use super::{answered, ask_keep_alive, call};
+
+/// The length of the listen queue on TCP: all clients have room.
+const QUEUE: i32 = 4_096;
 
 /// A pool with this limit of descriptors in each process.
 pub(super) fn limited(
@@ -18,7 +22,17 @@ pub(super) fn limited(
 ) -> Pool {
     let (plain, gate) = command(workers, options);
     let command = shell(&format!("ulimit -n {descriptors}"), &plain);
-    Pool::ready(Program::start(command, transport), gate, workers)
+    let program = match transport {
+        Transport::Unix => Program::start(command, transport),
+        Transport::Tcp => {
+            let (listener, address) = listen(transport);
+            // Of a client for whom the queue has no room, the kernel repeats what it has sent, for
+            // minutes.
+            nix::sys::socket::listen(&listener, Backlog::new(QUEUE).unwrap()).unwrap();
+            Program::start_on(command, listener, address)
+        }
+    };
+    Pool::ready(program, gate, workers)
 }
 
 /// Clients on keep-alive connections for three seconds.
