@@ -307,7 +307,7 @@ printf '[Socket]\nSocketGroup=www-data\n' >/run/systemd/system/fcgipm-perl@loade
 systemctl daemon-reload
 timed systemctl start fcgipm-perl@loaded.socket fcgipm-perl@loaded.service
 [ $code = 0 ] || failed "$(cat /tmp/said; journalctl -u fcgipm-perl@loaded --no-pager -o cat | tail)"
-loaded() { client loaded fcgipm call --to /run/fcgipm-perl/loaded.sock / | sed -n 's/^loaded //p'; }
+loaded() { client asks-loaded fcgipm call --to /run/fcgipm-perl/loaded.sock / | sed -n 's/^loaded //p'; }
 [ "$(loaded)" = first ] || failed "loaded $(loaded)"
 before=$(main_pid fcgipm-perl@loaded)
 load loaded 8 /run/fcgipm-perl/loaded.sock
