@@ -162,10 +162,7 @@ impl Manager {
                     return Ok(Some(Event::in_worker()));
                 }
                 State::New if worker::is_started_as_template() => {
-                    match Template::adopt(&self.settings)? {
-                        Some(template) => self.state = State::Template(Box::new(template)),
-                        None => return Err(fork_of_template()),
-                    }
+                    self.state = State::Template(Box::new(Template::adopt(&self.settings)?));
                 }
                 State::Template(template) => match template.next(until) {
                     Step::TimedOut => return Ok(None),
@@ -297,13 +294,6 @@ fn check_owner(owner: i32) -> Result<()> {
         Code::Forked,
         "this manager belongs to the process before the fork",
     ))
-}
-
-fn fork_of_template() -> Error {
-    Error::new(
-        Code::State,
-        "another process of this program has become the template that its manager started",
-    )
 }
 
 fn fork_is_awaited() -> Error {

@@ -164,7 +164,7 @@ impl ExecEnv {
 }
 
 /// Digits only: `parse` would also take a sign.
-fn number(text: &str) -> Option<i32> {
+pub(super) fn number(text: &str) -> Option<i32> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())

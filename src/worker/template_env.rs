@@ -15,6 +15,7 @@ use crate::sys::log::stderr::Redirected;
 use crate::sys::process::environment;
 use crate::sys::process::exec::{self, Sort};
 use crate::sys::scoreboard;
+use crate::worker::exec_env::number;
 
 /// The descriptors of a link, by their numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,15 +175,12 @@ pub(crate) fn inherited_listeners() -> Result<Option<Vec<i32>>> {
     Ok(TemplateEnv::read()?.map(|env| env.listeners))
 }
 
-/// Claims the link, if this process was started as a template. `None`: it was not, or another process
-/// has claimed it.
+/// Claims the link of a process that was started as a template.
 ///
 /// # Errors
 /// [`Code::Value`]: something in the variable is wrong.
-pub(crate) fn claim() -> Result<Option<TemplateLink>> {
-    let Some(env) = TemplateEnv::read()? else {
-        return Ok(None);
-    };
+pub(crate) fn claim() -> Result<TemplateLink> {
+    let env = TemplateEnv::read()?.ok_or_else(|| bad("is not set"))?;
     let claim = |what: &str, number: i32, sort| {
         exec::claim(number, sort)
             .map_err(|why| bad(format_args!("descriptor {number}, {what}, {why}")))?
@@ -212,15 +210,7 @@ pub(crate) fn claim() -> Result<Option<TemplateLink>> {
     };
     // What this process starts is no template.
     environment::remove(TEMPLATE_VARIABLE);
-    Ok(Some(link))
-}
-
-/// Digits only: `parse` would also take a sign.
-fn number(text: &str) -> Option<i32> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    Ok(link)
 }
 
 fn bad(what: impl std::fmt::Display) -> Error {

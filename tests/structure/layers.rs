@@ -93,7 +93,14 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ),
             (
                 "generations",
-                &["children", "descriptors", "settings", "template", "watch"],
+                &[
+                    "children",
+                    "command",
+                    "descriptors",
+                    "settings",
+                    "template",
+                    "watch",
+                ],
             ),
             (
                 "event_loop",

@@ -226,11 +226,8 @@ impl Children {
     /// Why a worker could not execute its program, or else the last lines that it wrote.
     pub(super) fn stderr_tail(&self, slot: usize) -> Option<String> {
         let worker = self.slots.get(slot)?;
-        let lines = || {
-            let lines = worker.output.as_ref()?.last_lines()?;
-            Some(format!("its last lines on standard error: {lines}"))
-        };
-        worker.exec_failure.clone().or_else(lines)
+        let tail = || worker.output.as_ref()?.tail();
+        worker.exec_failure.clone().or_else(tail)
     }
 
     /// Its page when it was last reported to the pool.

@@ -122,8 +122,14 @@ impl StartupOutput {
         self.tail.drain(..excess);
     }
 
+    /// The last lines, as the end of a line of the log.
+    pub(crate) fn tail(&self) -> Option<String> {
+        let lines = self.last_lines()?;
+        Some(format!("its last lines on standard error: {lines}"))
+    }
+
     /// The last lines, joined to one.
-    pub(crate) fn last_lines(&self) -> Option<String> {
+    fn last_lines(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.tail);
         let lines: Vec<_> = text
             .lines()

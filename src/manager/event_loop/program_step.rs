@@ -14,7 +14,7 @@ use crate::manager::generations::{Generations, Inherited, Link, exec_template, p
 use crate::manager::service::Service;
 use crate::manager::settings::Settings;
 use crate::pool::{self, Pool, ProgramAction, Resize, TemplateId};
-use crate::sys::process::child::{self, Fork};
+use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::signal::handlers::Held;
 use crate::sys::socket::listeners::{self, Listener};
 
@@ -109,8 +109,8 @@ impl ProgramStep<'_> {
         let workers = self.children.iter().map(|(_, child)| child.pid());
         self.orphans.begin(&mut self.channels.signals, workers);
         match self.fork() {
-            Ok(link) => {
-                let pid = self.generations.add(template, link);
+            Ok((child, link)) => {
+                let pid = self.generations.add(template, child, link);
                 self.outbox.push(Event::template_started(pid));
             }
             Err(error) => self
@@ -121,8 +121,8 @@ impl ProgramStep<'_> {
 
     /// # Errors
     /// Why it could not be started.
-    fn fork(&mut self) -> Result<Link> {
-        let mut link = prepare(self.settings)?;
+    fn fork(&mut self) -> Result<(Child, Link)> {
+        let link = prepare(self.settings)?;
         let held = Held::begin();
         match child::fork() {
             Ok(Fork::Child) => {
@@ -135,12 +135,9 @@ impl ProgramStep<'_> {
                     listeners: listeners::numbers(self.listeners),
                     descriptors: self.descriptors,
                 };
-                exec_template(link, &inherited, &mut self.channels.signals)
+                exec_template(link, inherited, &mut self.channels.signals)
             }
-            Ok(Fork::Parent(child)) => {
-                link.started(child);
-                Ok(link)
-            }
+            Ok(Fork::Parent(child)) => Ok((child, link)),
             Err(errno) => Err(Error::system("fork of a template", errno)),
         }
     }

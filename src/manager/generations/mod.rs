@@ -17,6 +17,7 @@ use super::watch::{REAP_INTERVAL, Ready, Source as Watched, Watch};
 use crate::error::Error;
 use crate::options::Options;
 use crate::pool::{ProgramAction, ProgramEvent, ProgramReload, Source, TemplateId};
+use crate::sys::process::child::Child;
 
 /// How long a template may take to fork if there is no `start_timeout`.
 const FORK_PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +33,7 @@ pub(super) struct Generations {
     templates: Vec<TemplateProcess>,
     /// A fork that a template was asked for, and when it is overdue.
     pending: Option<(TemplateId, Forking, Duration)>,
-    /// Why templates have ended, until that was completed.
+    /// Why templates have ended, until that was reported.
     reasons: Vec<(TemplateId, i32, String)>,
     start_timeout: Option<Duration>,
     /// The options of the latest template that has become ready.
@@ -107,9 +108,8 @@ impl Generations {
     }
 
     /// A template was started; returns its pid.
-    pub(super) fn add(&mut self, template: TemplateId, link: Link) -> i32 {
-        let (child, control, output) = link.into_parts();
-        let Some(child) = child else { return 0 };
+    pub(super) fn add(&mut self, template: TemplateId, child: Child, link: Link) -> i32 {
+        let (control, output) = link.into_parts();
         let process = TemplateProcess::new(template, child, control, output);
         let pid = process.pid();
         self.templates.push(process);

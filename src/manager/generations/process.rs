@@ -198,10 +198,8 @@ impl TemplateProcess {
             }
             (None, End::Unknown) => "has exited".to_owned(),
         };
-        let tail = self.output.as_ref().and_then(StartupOutput::last_lines);
-        let tail = tail.map_or_else(String::new, |lines| {
-            format!("; its last lines on standard error: {lines}")
-        });
+        let tail = self.output.as_ref().and_then(StartupOutput::tail);
+        let tail = tail.map_or_else(String::new, |tail| format!("; {tail}"));
         format!("{how}{tail}")
     }
 

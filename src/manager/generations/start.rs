@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::error::{Code, Error, Result};
 use crate::manager::children::{StartupOutput, stderr_pipe};
+use crate::manager::command::NOT_EXECUTED;
 use crate::manager::descriptors::Descriptors;
 use crate::manager::settings::Settings;
 use crate::options::TEMPLATE_VARIABLE;
@@ -13,14 +14,11 @@ use crate::sys::fd::packets::{self, Packets};
 use crate::sys::fd::pipe::Pipe;
 use crate::sys::log::stderr::Redirected;
 use crate::sys::log::{self, Level};
-use crate::sys::process::child::{self, Child};
+use crate::sys::process::child;
 use crate::sys::process::origin::{self, Restart};
 use crate::sys::process::{self, environment, exec, executable};
 use crate::sys::signal::handlers::Signals;
 use crate::worker::TemplateEnv;
-
-/// The exit status of a process that could not execute the program.
-const NOT_EXECUTED: i32 = 126;
 
 /// A template that is about to be started.
 #[derive(Debug)]
@@ -29,7 +27,6 @@ pub(in crate::manager) struct Link {
     ours: Packets,
     its: Packets,
     stderr: Option<Pipe>,
-    child: Option<Child>,
 }
 
 /// Everything before the fork that can fail.
@@ -53,19 +50,14 @@ pub(in crate::manager) fn prepare(settings: &Settings) -> Result<Link> {
         ours,
         its,
         stderr: stderr_pipe(settings),
-        child: None,
     })
 }
 
 impl Link {
-    /// In the manager: the process was forked.
-    pub(in crate::manager) fn started(&mut self, child: Child) {
-        self.child = Some(child);
-    }
-
-    pub(super) fn into_parts(self) -> (Option<Child>, Packets, Option<StartupOutput>) {
+    /// In the manager, after the fork: its end, and what the template writes to standard error.
+    pub(super) fn into_parts(self) -> (Packets, Option<StartupOutput>) {
         let output = self.stderr.map(|pipe| StartupOutput::new(pipe.read));
-        (self.child, self.ours, output)
+        (self.ours, output)
     }
 }
 
@@ -83,16 +75,16 @@ pub(in crate::manager) struct Inherited<'a> {
 /// In the child, in which all signals are blocked: executes the program.
 pub(in crate::manager) fn exec_template(
     link: Link,
-    inherited: &Inherited<'_>,
+    inherited: Inherited<'_>,
     signals: &mut Signals,
 ) -> ! {
     let error = execute(link, inherited, signals);
     // Its standard error is read by the manager, which reports the last lines.
     log::line(Level::Error, &error.to_string());
-    exec::exit_now(NOT_EXECUTED)
+    exec::exit_now(NOT_EXECUTED.into())
 }
 
-fn execute(link: Link, inherited: &Inherited<'_>, signals: &mut Signals) -> Error {
+fn execute(link: Link, inherited: Inherited<'_>, signals: &mut Signals) -> Error {
     let mask = signals.original_mask();
     signals.restore_for_program(libc::SIGTERM);
     inherited.descriptors.restore_limit();
@@ -116,7 +108,7 @@ fn execute(link: Link, inherited: &Inherited<'_>, signals: &mut Signals) -> Erro
         inherited.life,
         inherited.handover,
         stderr.as_ref(),
-        inherited.listeners.clone(),
+        inherited.listeners,
     );
     let variable = match kept {
         Ok(env) => format!("{TEMPLATE_VARIABLE}={}", env.text()),

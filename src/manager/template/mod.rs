@@ -82,14 +82,11 @@ pub(super) enum Step {
 }
 
 impl Template {
-    /// `None`: this process was not started as a template.
+    /// In a process that was started as a template.
     ///
     /// # Errors
     /// As [`Manager::next`](super::Manager::next) when a manager cannot start.
-    pub(super) fn adopt(settings: &Settings) -> Result<Option<Self>> {
-        if !worker::is_started_as_template() {
-            return Ok(None);
-        }
+    pub(super) fn adopt(settings: &Settings) -> Result<Self> {
         if settings.pool.processes == 0 {
             return Err(Error::new(
                 Code::Value,
@@ -101,9 +98,7 @@ impl Template {
         // Workers inherit the sockets, but the variables do not name them.
         sockets::passed().map(drop)?;
         let identity = Identity::check(&settings.options)?;
-        let Some(link) = worker::claim_template()? else {
-            return Ok(None);
-        };
+        let link = worker::claim_template()?;
         if let Some(title) = settings.manager_title() {
             title::set(&format!("{title} template"));
         }
@@ -126,7 +121,7 @@ impl Template {
         let pid = process::pid();
         let options = settings.options.to_text();
         this.send(&Report::Ready { pid, options });
-        Ok(Some(this))
+        Ok(this)
     }
 
     /// Serves the manager until the host has something to do, or until this time. A template that is no

@@ -15,17 +15,18 @@ use once_cell::sync::OnceCell;
 use super::executable;
 use crate::error::{Code, Error, Result};
 use crate::options::{TEMPLATE_VARIABLE, WORKER_VARIABLE};
+use crate::sys::service;
 
-/// Variables that describe a descriptor or a process of the original start only.
-const NOT_INHERITED: [&str; 7] = [
-    TEMPLATE_VARIABLE,
-    WORKER_VARIABLE,
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_PIDFDID",
-    "FDSTORE",
-];
+/// Of the service manager's variables, those that name descriptors stay valid: the descriptors are kept.
+const INHERITED: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// Whether a variable describes something that only the first start has.
+fn is_of_first_start(name: &[u8]) -> bool {
+    let service = service::VARIABLES.into_iter();
+    let service = service.filter(|variable| !INHERITED.contains(variable));
+    let mut all = service.chain([TEMPLATE_VARIABLE, WORKER_VARIABLE]);
+    all.any(|variable| variable.as_bytes() == name)
+}
 
 /// The start of a process.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ pub(crate) fn restart() -> Result<Restart> {
     let file = file_of(OsStr::from_bytes(name.as_bytes()), &folder)?;
     let is_kept = |variable: &&CString| {
         let name = variable.as_bytes().split(|byte| *byte == b'=').next();
-        NOT_INHERITED.iter().all(|one| Some(one.as_bytes()) != name)
+        !name.is_some_and(is_of_first_start)
     };
     Ok(Restart {
         file,
