@@ -8,6 +8,8 @@ use nix::unistd::Pid;
 use super::peer::connection::Connection;
 use super::peer::program::{TRANSPORTS, Transport, ended_within};
 use super::peer::records::{ID, STDIN};
+use super::peer::sleeps::assert_sleeps;
+use super::peer::tracer::Tracer;
 use super::{A_SECOND, Pool, ask_keep_alive, call};
 
 #[test]
@@ -159,4 +161,20 @@ fn wake_up_signals_do_not_disturb_a_request() {
             .ends_with(&"x".repeat(100))
     );
     pool.stop();
+}
+
+#[test]
+fn a_killed_worker_that_a_debugger_holds_does_not_occupy_the_manager() {
+    let mut pool = Pool::start(Transport::Unix, 2, &[]);
+    let worker = pool.workers[0];
+    let tracer = Tracer::attach(worker);
+    kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    tracer.await_end(worker);
+    assert_sleeps(pool.program.pid(), 20, || ());
+    drop(tracer);
+    pool.program
+        .line(&format!("(pid {worker}) killed by SIGKILL"));
+    pool.next_ready();
+    pool.program.signal(Signal::SIGTERM);
+    assert!(pool.program.wait().success());
 }

@@ -6,3 +6,5 @@ pub(crate) mod connection;
 pub(crate) mod pool;
 pub(crate) mod program;
 pub(crate) mod records;
+pub(crate) mod sleeps;
+pub(crate) mod tracer;

@@ -45,6 +45,34 @@ pub(crate) fn address_text(address: &Address) -> String {
     }
 }
 
+/// Makes a word the "code" of the program.
+pub(crate) fn deploy(file: &Path, word: &str) {
+    let new = file.with_extension("new");
+    fs::write(&new, format!("{word}\n")).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+/// The program, with its "code" in this file.
+pub(crate) fn command(language: Language, file: &Path, address: &Address) -> Command {
+    let mut command = match language {
+        Language::C => Command::new(compiled("program_reload/preloaded.c")),
+        Language::Perl => {
+            product("libfcgipm.so");
+            let mut command = Command::new("perl");
+            command
+                .arg(format!("-I{}", root("bindings/perl/lib").display()))
+                .arg(root("tests/program_reload/preloaded.fcgi"));
+            command
+        }
+    };
+    command
+        .arg(file)
+        .arg(address_text(address))
+        .env("FCGIPM_N_PROCESSES", WORKERS.to_string())
+        .env("PRELOADED_VARIABLE", "original");
+    command
+}
+
 impl Preloaded {
     pub(crate) fn start(
         language: Language,
@@ -62,25 +90,10 @@ impl Preloaded {
         environment: &[(&str, &str)],
     ) -> Self {
         let file = folder().join("word");
-        fs::write(&file, "first\n").unwrap();
+        deploy(&file, "first");
         let address = unused(transport);
-        let mut command = match language {
-            Language::C => Command::new(compiled("program_reload/preloaded.c")),
-            Language::Perl => {
-                product("libfcgipm.so");
-                let mut command = Command::new("perl");
-                command
-                    .arg(format!("-I{}", root("bindings/perl/lib").display()))
-                    .arg(root("tests/program_reload/preloaded.fcgi"));
-                command
-            }
-        };
-        command
-            .arg(&file)
-            .arg(address_text(&address))
-            .env("FCGIPM_N_PROCESSES", WORKERS.to_string())
-            .env("PRELOADED_VARIABLE", "original")
-            .envs(environment.iter().copied());
+        let mut command = command(language, &file, &address);
+        command.envs(environment.iter().copied());
         let program = Program::start_opening(change(command), address);
         let pool = match language {
             Language::C => Pool::ready(program, folder().join("gate"), WORKERS),
@@ -91,9 +104,7 @@ impl Preloaded {
 
     /// Deploys another word.
     pub(crate) fn deploy(&self, word: &str) {
-        let new = self.file.with_extension("new");
-        fs::write(&new, format!("{word}\n")).unwrap();
-        fs::rename(new, &self.file).unwrap();
+        deploy(&self.file, word);
     }
 
     /// Deploys a word, and waits until it is reloaded.

@@ -17,5 +17,6 @@ mod failures;
 mod options;
 mod renewal;
 mod service;
+mod standard_error;
 mod storms;
 mod templates;

@@ -43,6 +43,9 @@ static void load(const char *path)
         fputs("preloaded: the code is broken\n", stderr);
         exit(25);
     }
+    if (is("verbose"))
+        for (int number = 0; number < 20000; number++)
+            fprintf(stderr, "preloaded: verbose %d\n", number);
     if (is("killed"))
         raise(SIGKILL);
     if (is("hanging")) {
@@ -80,6 +83,9 @@ int main(int argc, char **argv)
 {
     if (argc < 3)
         return 64;
+    /* A child that nobody reaps. */
+    if (getenv("PRELOADED_CHILD") != NULL && fork() == 0)
+        _exit(0);
     load(argv[1]);
     if (is("alone"))
         unsetenv("FCGIPM_N_PROCESSES");

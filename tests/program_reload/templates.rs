@@ -4,7 +4,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::code::{Language, Preloaded, exists};
-use super::peer::program::{Transport, ended_within};
+use super::peer::program::{Transport, ended_within, wait_until_asleep};
+use super::peer::sleeps::assert_sleeps;
+use super::peer::tracer::Tracer;
 
 fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
@@ -79,6 +81,39 @@ fn a_stopped_template_does_not_stop_the_manager() {
         .program
         .line("did not fork a worker in time; no worker can be forked until");
     preloaded.pool.program.line(") ready");
+    preloaded.assert_serves("second");
+    preloaded.stop();
+}
+
+#[test]
+fn a_killed_template_that_a_debugger_holds_does_not_occupy_the_manager() {
+    let mut preloaded = Preloaded::start(Language::C, Transport::Unix, &[]);
+    preloaded.reload("second");
+    let template = preloaded.await_templates(1)[0];
+    let tracer = Tracer::attach(template);
+    signal(template, Signal::SIGKILL);
+    tracer.await_end(template);
+    assert_sleeps(preloaded.pool.program.pid(), 20, || ());
+    drop(tracer);
+    preloaded.pool.program.line("no worker can be forked until");
+    preloaded.await_templates(1);
+    preloaded.assert_serves("second");
+    preloaded.stop();
+}
+
+/// From the first template on, the manager reaps orphans, and looks for them among its children.
+#[test]
+fn an_exited_child_of_the_host_does_not_occupy_the_manager() {
+    let environment = [("PRELOADED_CHILD", "1")];
+    let mut preloaded = Preloaded::start(Language::C, Transport::Unix, &environment);
+    preloaded.reload("second");
+    let manager = preloaded.pool.program.pid();
+    wait_until_asleep(manager);
+    let program = &mut preloaded.pool.program;
+    assert_sleeps(manager, 20, || {
+        program.signal(Signal::SIGUSR1);
+        program.line("received SIGUSR1");
+    });
     preloaded.assert_serves("second");
     preloaded.stop();
 }

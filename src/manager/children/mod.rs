@@ -11,11 +11,11 @@ use std::time::Duration;
 
 pub(super) use exec_status::{ExecFailure, ExecStatus};
 pub(super) use fork::{Forking, Newborn, stderr_pipe};
-pub(super) use startup_output::StartupOutput;
+pub(super) use startup_output::{OutputPause, StartupOutput};
 
 use self::memory::Measured;
 use self::startup_output::Forwarded;
-use crate::manager::watch::{Ready, Source, Watch};
+use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
 use crate::sys::fd::io;
 use crate::sys::fd::worker_fd::{Taken, WorkerFd};
 use crate::sys::process::child::{Child, Ended};
@@ -23,9 +23,6 @@ use crate::worker::Snapshot;
 
 /// How often children are checked of whose exit neither a pidfd nor a signal notifies the manager.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long output is left alone when standard error does not accept more.
-const BLOCKED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The maximum number of descriptors that workers exchanged while they were copied: each stays open.
 const EXCHANGED_MAX: usize = 16;
@@ -35,8 +32,7 @@ pub(super) struct Children {
     slots: Vec<Worker>,
     /// Output of former workers: a child of theirs may still write.
     detached: Vec<StartupOutput>,
-    /// No output is forwarded before this time.
-    output_paused_until: Duration,
+    output_pause: OutputPause,
     /// Descriptors that workers exchanged while they were copied.
     exchanged: usize,
     /// SIGCHLD wakes the manager for a worker without a pidfd.
@@ -66,29 +62,24 @@ struct Worker {
 }
 
 impl Children {
-    pub(super) const fn new(has_sigchld: bool) -> Self {
+    pub(super) fn new(has_sigchld: bool) -> Self {
         Self {
             slots: Vec::new(),
             detached: Vec::new(),
-            output_paused_until: Duration::ZERO,
+            output_pause: OutputPause::default(),
             exchanged: 0,
             has_sigchld,
         }
     }
 
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
-        if self.output_paused_until <= watch.now() {
-            for (slot, worker) in self.slots.iter().enumerate() {
-                if let Some(pipe) = worker.output.as_ref().and_then(StartupOutput::pipe) {
-                    watch.add(Source::Output(slot), pipe);
-                }
-            }
-            for pipe in self.detached.iter().filter_map(StartupOutput::pipe) {
-                watch.add(Source::DetachedOutput, pipe);
-            }
-        } else {
-            watch.until(Some(self.output_paused_until));
+        let from = Some(self.output_pause.end());
+        for (slot, worker) in self.slots.iter().enumerate() {
+            let pipe = worker.output.iter().filter_map(StartupOutput::pipe);
+            watch.add_from(from, Source::Output(slot), pipe);
         }
+        let detached = self.detached.iter().filter_map(StartupOutput::pipe);
+        watch.add_from(from, Source::DetachedOutput, detached);
         for (slot, worker) in self.slots.iter().enumerate() {
             if let Some(pipe) = &worker.exec_status {
                 watch.add(Source::ExecStatus(slot), pipe.as_fd());
@@ -96,6 +87,7 @@ impl Children {
         }
         for (slot, child) in self.iter() {
             match child.pidfd() {
+                Some(_) if child.is_held() => watch.until(Some(watch.now() + REAP_INTERVAL)),
                 Some(pidfd) => watch.add(Source::Child(slot), pidfd),
                 None if self.has_sigchld => {}
                 None => watch.until(Some(watch.now() + CHECK_INTERVAL)),
@@ -145,23 +137,19 @@ impl Children {
 
     /// Forwards what workers wrote to standard error before they were ready.
     pub(super) fn forward_output(&mut self, ready: &Ready, now: Duration) {
-        let mut is_blocked = false;
         for source in ready.sources() {
             if let Source::Output(slot) = source {
                 if let Some(output) = self.slots.get_mut(slot).and_then(|w| w.output.as_mut()) {
-                    is_blocked |= output.forward() == Forwarded::Blocked;
+                    self.output_pause.note(output.forward(), now);
                 }
             }
         }
         if ready.has(Source::DetachedOutput) {
             self.detached.retain_mut(|output| {
                 let forwarded = output.forward();
-                is_blocked |= forwarded == Forwarded::Blocked;
+                self.output_pause.note(forwarded, now);
                 forwarded != Forwarded::End
             });
-        }
-        if is_blocked {
-            self.output_paused_until = now + BLOCKED_PAUSE;
         }
     }
 
@@ -189,8 +177,9 @@ impl Children {
         }
     }
 
-    /// Reaps the workers that have exited: those whose pidfd is ready, and those without one.
-    pub(super) fn reap(&self, ready: &Ready) -> Vec<(usize, Ended)> {
+    /// Reaps the workers that have exited: those whose pidfd is ready, and those whose exit no pidfd
+    /// shows.
+    pub(super) fn reap(&mut self, ready: &Ready) -> Vec<(usize, Ended)> {
         // Both iterators ascend by slot.
         let mut exited = ready.sources().filter_map(|source| match source {
             Source::Child(slot) => Some(slot),
@@ -198,12 +187,15 @@ impl Children {
         });
         let mut next = exited.next();
         let mut reaped = Vec::new();
-        for (slot, child) in self.iter() {
+        for (slot, worker) in self.slots.iter_mut().enumerate() {
             let is_ready = next == Some(slot);
             if is_ready {
                 next = exited.next();
             }
-            if is_ready || child.pidfd().is_none() {
+            let Some(child) = &mut worker.child else {
+                continue;
+            };
+            if is_ready || child.pidfd().is_none() || child.is_held() {
                 if let Some(ended) = child.try_wait() {
                     reaped.push((slot, ended));
                 }

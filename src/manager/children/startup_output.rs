@@ -2,6 +2,7 @@
 //! then report why a start failed.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use crate::sys::fd::io;
 use crate::sys::fd::pipe::Pipe;
@@ -15,6 +16,9 @@ const TAIL: usize = 2_048;
 /// How much of that a line of the log gets.
 const LINES: usize = 5;
 const LENGTH: usize = 600;
+
+/// How long output is left alone when standard error does not accept more.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Descriptors that are left for other purposes.
 const RESERVE: usize = 64;
@@ -37,6 +41,27 @@ pub(crate) enum Forwarded {
     Blocked,
     /// All writers have closed the pipe.
     End,
+}
+
+/// A pause while standard error accepts nothing: pipes that nobody empties stay readable.
+#[derive(Debug, Default)]
+pub(crate) struct OutputPause {
+    until: Duration,
+}
+
+impl OutputPause {
+    /// When pipes are to be watched again.
+    pub(crate) const fn end(&self) -> Duration {
+        self.until
+    }
+
+    /// Notes the result of forwarding.
+    pub(crate) fn note(&mut self, forwarded: Forwarded, now: Duration) {
+        match forwarded {
+            Forwarded::Blocked => self.until = now + BLOCKED_PAUSE,
+            Forwarded::Everything | Forwarded::End => {}
+        }
+    }
 }
 
 impl StartupOutput {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use self::process::{News, TemplateProcess};
 pub(super) use self::start::{Inherited, Link, exec_template, prepare};
-use super::children::Forking;
+use super::children::{Forking, OutputPause};
 use super::settings::Settings;
 use super::watch::{REAP_INTERVAL, Ready, Source as Watched, Watch};
 use crate::error::Error;
@@ -31,6 +31,7 @@ pub(super) struct Generations {
     /// What the machine has not handled yet.
     inbox: VecDeque<ProgramEvent>,
     templates: Vec<TemplateProcess>,
+    output_pause: OutputPause,
     /// A fork that a template was asked for, and when it is overdue.
     pending: Option<(TemplateId, Forking, Duration)>,
     /// Why templates have ended, until that was reported.
@@ -43,11 +44,12 @@ pub(super) struct Generations {
 }
 
 impl Generations {
-    pub(super) const fn new(start_timeout: Option<Duration>) -> Self {
+    pub(super) fn new(start_timeout: Option<Duration>) -> Self {
         Self {
             machine: ProgramReload::new(start_timeout),
             inbox: VecDeque::new(),
             templates: Vec::new(),
+            output_pause: OutputPause::default(),
             pending: None,
             reasons: Vec::new(),
             start_timeout,
@@ -58,10 +60,12 @@ impl Generations {
 
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
         for template in &self.templates {
-            let all = [template.control(), template.pidfd(), template.output()];
-            for fd in all.into_iter().flatten() {
+            let both = [template.control(), template.pidfd()];
+            for fd in both.into_iter().flatten() {
                 watch.add(Watched::Template, fd);
             }
+            let from = Some(self.output_pause.end());
+            watch.add_from(from, Watched::Template, template.output().into_iter());
             watch.until(template.exit_by());
             if template.pidfd().is_none() {
                 watch.until(Some(watch.now() + REAP_INTERVAL));
@@ -186,9 +190,9 @@ impl Generations {
         let mut completed = Vec::new();
         let is_ready = ready.has(Watched::Template);
         if is_ready {
-            self.templates
-                .iter_mut()
-                .for_each(TemplateProcess::forward_output);
+            for template in &mut self.templates {
+                template.forward_output(now, &mut self.output_pause);
+            }
         }
         if let Some((id, forking, _)) = self.pending.take_if(|(_, _, by)| *by <= now) {
             // A worker that comes later stays unknown, and accepts nothing.

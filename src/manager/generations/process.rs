@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::manager::children::{Forking, StartupOutput};
+use crate::manager::children::{Forking, OutputPause, StartupOutput};
 use crate::manager::template::message::{Report, fork_request};
 use crate::pool::TemplateId;
 use crate::sys::fd::packets::{Packets, Received};
@@ -77,8 +77,10 @@ impl TemplateProcess {
         self.control.as_ref().map(Packets::as_fd)
     }
 
+    /// Readable when it has exited. `None`: that is to be checked at intervals.
     pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.child.as_ref().and_then(Child::pidfd)
+        let child = self.child.as_ref().filter(|child| !child.is_held());
+        child.and_then(Child::pidfd)
     }
 
     pub(super) fn output(&self) -> Option<BorrowedFd<'_>> {
@@ -86,9 +88,9 @@ impl TemplateProcess {
     }
 
     /// Forwards what it has written to standard error.
-    pub(super) fn forward_output(&mut self) {
+    pub(super) fn forward_output(&mut self, now: Duration, pause: &mut OutputPause) {
         if let Some(output) = &mut self.output {
-            output.forward();
+            pause.note(output.forward(), now);
         }
     }
 
@@ -163,7 +165,7 @@ impl TemplateProcess {
 
     fn reap(&mut self, now: Duration) -> Option<End> {
         let is_late = self.exit_by.is_some_and(|by| by <= now);
-        let Some(child) = &self.child else {
+        let Some(child) = &mut self.child else {
             return is_late.then_some(End::Unknown);
         };
         if is_late {

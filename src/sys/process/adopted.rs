@@ -44,7 +44,7 @@ pub(crate) fn children() -> Vec<i32> {
 }
 
 /// Reaps exited children that are not known; the statuses of known ones are needed elsewhere.
-/// Returns `false` if there may be more after a known one, which must be reaped first.
+/// Returns `false` if there may be more.
 pub(crate) fn reap(is_known: impl Fn(i32) -> bool) -> bool {
     for _ in 0..BOUND {
         // SAFETY: zeroed is a valid siginfo, and the pointers are to live locals. waitpid is called
@@ -61,10 +61,21 @@ pub(crate) fn reap(is_known: impl Fn(i32) -> bool) -> bool {
                 return true;
             }
             if is_known(pid) {
-                return false;
+                return reap_all(is_known);
             }
             libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG);
         }
     }
     false
+}
+
+/// The same, without waitid(2), which only returns the first child that has exited: as long as nobody
+/// reaps that one, it hides the others. `false`: the children are not known, without /proc.
+fn reap_all(is_known: impl Fn(i32) -> bool) -> bool {
+    let all = children();
+    for pid in all.iter().copied().filter(|pid| !is_known(*pid)) {
+        // SAFETY: integers and a NULL pointer; no other code waits for this child.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+    }
+    !all.is_empty()
 }

@@ -5,11 +5,13 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::sys::fd::above_standard;
+use crate::sys::fd::poll::readable_within;
 use crate::sys::process::filtered;
 
 /// Descriptors reserved for the host: if fewer are left, children are watched without a pidfd.
@@ -21,6 +23,7 @@ pub(crate) struct Child {
     pid: i32,
     /// Readable when the child has exited. `None` on an old kernel, or if descriptors are short.
     pidfd: Option<OwnedFd>,
+    is_held: bool,
 }
 
 /// What fork(2) returned.
@@ -76,6 +79,7 @@ impl Child {
         Self {
             pid,
             pidfd: open_pidfd(pid),
+            is_held: false,
         }
     }
 
@@ -83,8 +87,7 @@ impl Child {
     /// reaped.
     pub(crate) fn of_this_process(pid: i32) -> Option<Self> {
         // Checked before anything is opened: the number may be any process's.
-        let ours = Self { pid, pidfd: None }.is_ours();
-        ours.then(|| Self::new(pid))
+        is_ours(pid).then(|| Self::new(pid))
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -93,6 +96,12 @@ impl Child {
 
     pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(|fd| fd.as_fd())
+    }
+
+    /// Whether it had exited when it could not be reaped the last time: a debugger holds it (ptrace(2)).
+    /// Its pidfd is ready until the debugger lets go of it.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.is_held
     }
 
     /// Sends a signal. There is no error: a child that has exited needs none.
@@ -123,26 +132,12 @@ impl Child {
     pub(crate) fn kill_group(&self) {
         // While the pid is this child's, so is the process group with this number: only the child,
         // or this process for it, can have created one.
-        if self.pid > 1 && self.is_ours() {
+        if self.pid > 1 && is_ours(self.pid) {
             // SAFETY: integers only.
             unsafe { libc::kill(-self.pid, libc::SIGKILL) };
         }
         // It may have left the group.
         self.signal(libc::SIGKILL);
-    }
-
-    /// Whether the child has not been reaped.
-    fn is_ours(&self) -> bool {
-        let Ok(pid) = libc::id_t::try_from(self.pid) else {
-            return false;
-        };
-        // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT does not
-        // reap.
-        unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0
-        }
     }
 
     /// Waits for the end of the child, and reaps it.
@@ -157,17 +152,35 @@ impl Child {
     }
 
     /// Reaps the child if it has exited.
-    pub(crate) fn try_wait(&self) -> Option<Ended> {
+    pub(crate) fn try_wait(&mut self) -> Option<Ended> {
         let mut status = 0;
         loop {
             // SAFETY: status is a live local. nix's wrapper would lose real-time signals.
             return match unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } {
-                0 => None,
+                0 => {
+                    let pidfd = self.pidfd.as_ref();
+                    self.is_held =
+                        pidfd.is_some_and(|fd| readable_within(fd.as_fd(), Duration::ZERO));
+                    None
+                }
                 -1 if Errno::last_raw() == libc::EINTR => continue,
                 -1 => Some(Ended::Unknown),
                 _ => Some(Ended::Status(status)),
             };
         }
+    }
+}
+
+/// Whether this is a child of this process that has not been reaped.
+fn is_ours(pid: i32) -> bool {
+    let Ok(pid) = libc::id_t::try_from(pid) else {
+        return false;
+    };
+    // SAFETY: zeroed is a valid siginfo, and the pointer is to a live local. WNOWAIT does not reap.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0
     }
 }
 

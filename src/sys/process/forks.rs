@@ -76,7 +76,7 @@ mod tests {
         let before = Mark::now();
         assert!(!before.has_forked_since());
         let made = super::super::child::fork().unwrap();
-        let super::super::child::Fork::Parent(child) = made else {
+        let super::super::child::Fork::Parent(mut child) = made else {
             // SAFETY: ends the child without the parent's exit handlers.
             unsafe { libc::_exit(i32::from(!before.has_forked_since())) };
         };
