@@ -2,6 +2,7 @@
 
 pub(crate) mod io;
 pub(crate) mod listen_fd;
+pub(in crate::sys) mod message;
 pub(crate) mod packets;
 pub(crate) mod peer;
 pub(crate) mod pipe;

@@ -1,20 +1,16 @@
 //! Packets with descriptors between a manager and its templates: a pair of sockets that keep the
 //! boundaries of messages (unix(7), SOCK_SEQPACKET).
 
-use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
-};
+use nix::sys::socket::{SockFlag, SockType};
 
-use crate::error::{Error, Result};
-use crate::sys::fd::above_standard;
+use crate::error::Result;
+use crate::sys::fd::message::{self, Accepted};
 use crate::sys::fd::poll::{self, readable_within};
+use crate::sys::fd::{above_standard, pipe};
 
 /// The maximum length of a packet, and of its descriptors.
 const LENGTH: usize = 1 << 16;
@@ -36,11 +32,8 @@ pub(crate) enum Received {
 
 /// A pair of connected ends.
 pub(crate) fn pair(what: &str) -> Result<(Packets, Packets)> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
-        .and_then(|(one, other)| Ok((above_standard(one)?, above_standard(other)?)))
-        .map(|(one, other)| (Packets(one), Packets(other)))
-        .map_err(|errno| Error::system(format_args!("{what}: socketpair"), errno as i32))
+    let (one, other) = pipe::pair_of(what, SockType::SeqPacket, SockFlag::empty())?;
+    Ok((Packets(one), Packets(other)))
 }
 
 impl Packets {
@@ -59,113 +52,63 @@ impl Packets {
     /// Sends a packet with copies of these descriptors. It never blocks: EAGAIN, the other end does not
     /// keep up.
     pub(crate) fn send(&self, bytes: &[u8], descriptors: &[RawFd]) -> nix::Result<()> {
-        let rights = [ControlMessage::ScmRights(descriptors)];
-        let rights = if descriptors.is_empty() {
-            &rights[..0]
-        } else {
-            &rights
-        };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        loop {
-            match sendmsg::<()>(
-                self.0.as_raw_fd(),
-                &[IoSlice::new(bytes)],
-                rights,
-                flags,
-                None,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
+        message::send(self.as_fd(), bytes, descriptors, None)
     }
 
     /// The next packet. Waits for this long at most; `None`: without limit.
     pub(crate) fn receive(&self, limit: Option<Duration>) -> nix::Result<Received> {
         loop {
-            let received = self.try_receive(Accepted::Descriptors);
-            match (received, limit) {
-                (Err(Errno::EAGAIN), Some(Duration::ZERO)) => return Ok(Received::Nothing),
-                (Err(Errno::EAGAIN), Some(limit)) => {
-                    if !readable_within(self.as_fd(), limit) {
+            match (self.try_receive(Accepted::Descriptors)?, limit) {
+                (Some(received), _) => return Ok(received),
+                (None, Some(limit)) => {
+                    if limit.is_zero() || !readable_within(self.as_fd(), limit) {
                         return Ok(Received::Nothing);
                     }
                 }
-                (Err(Errno::EAGAIN), None) => {
+                (None, None) => {
                     let this = std::iter::once(self.as_fd());
                     poll::wait(this, None, &mut Vec::new());
                 }
-                (other, _) => return other,
             }
         }
     }
 
     /// A packet that has arrived, without descriptors: the kernel drops those that came with it.
     pub(crate) fn receive_bytes(&self) -> nix::Result<Received> {
-        match self.try_receive(Accepted::Bytes) {
-            Err(Errno::EAGAIN) => Ok(Received::Nothing),
-            other => other,
-        }
+        let received = self.try_receive(Accepted::Bytes)?;
+        Ok(received.unwrap_or(Received::Nothing))
     }
 
-    fn try_receive(&self, accepted: Accepted) -> nix::Result<Received> {
+    /// `None`: nothing has arrived.
+    fn try_receive(&self, accepted: Accepted) -> nix::Result<Option<Received>> {
         let mut bytes = vec![0; LENGTH];
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let mut space = match accepted {
-            Accepted::Bytes => None,
-            Accepted::Descriptors => Some(cmsg_space!([RawFd; DESCRIPTORS])),
+        let message = match message::receive(self.as_fd(), &mut bytes, accepted) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(None),
+            Err(Errno::EPIPE) => return Ok(Some(Received::End)),
+            Err(errno) => return Err(errno),
         };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = loop {
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, space.as_deref_mut(), flags) {
-                Err(Errno::EINTR) => {}
-                other => break other?,
-            }
-        };
-        let count = message.bytes;
-        // A packet that is too long, or without a free descriptor for those that came with it.
-        if message
-            .flags
-            .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC)
-        {
+        // Also if there was no free descriptor for those that came with it.
+        if message.is_truncated || message.descriptors.len() > DESCRIPTORS {
             return Err(Errno::EMSGSIZE);
         }
-        let mut descriptors = Vec::new();
-        if accepted == Accepted::Descriptors {
-            for one in message.cmsgs()? {
-                if let ControlMessageOwned::ScmRights(numbers) = one {
-                    // SAFETY: the kernel has just made these descriptors, and nothing else owns them.
-                    let owned = |fd| unsafe { OwnedFd::from_raw_fd(fd) };
-                    descriptors.extend(numbers.into_iter().map(owned));
-                }
-            }
-        }
-        if count == 0 {
-            return Ok(Received::End);
-        }
-        let descriptors = descriptors.into_iter().map(above_standard);
+        let descriptors = message.descriptors.into_iter().map(above_standard);
         let descriptors = descriptors.collect::<nix::Result<Vec<_>>>()?;
-        bytes.truncate(count);
-        Ok(Received::Packet(bytes, descriptors))
+        bytes.truncate(message.length);
+        Ok(Some(Received::Packet(bytes, descriptors)))
     }
-}
-
-/// What a receiver takes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepted {
-    Bytes,
-    Descriptors,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     #[test]
     fn packets_keep_their_boundaries_and_bring_descriptors() {
         let (one, other) = pair("test").unwrap();
-        let pipe = crate::sys::fd::pipe::pipe("test", true).unwrap();
+        let pipe = pipe::pipe("test", true).unwrap();
         let at_once = Some(Duration::ZERO);
         assert!(matches!(other.receive(at_once), Ok(Received::Nothing)));
         one.send(b"first", &[pipe.write.as_raw_fd()]).unwrap();
@@ -174,8 +117,8 @@ mod tests {
             panic!("nothing received");
         };
         assert_eq!((&bytes[..], fds.len()), (&b"first"[..], 1));
-        crate::sys::fd::pipe::notify(&fds[0]);
-        assert!(crate::sys::fd::pipe::await_byte(&pipe.read));
+        pipe::notify(&fds[0]);
+        assert!(pipe::await_byte(&pipe.read));
         let Ok(Received::Packet(bytes, fds)) = other.receive(None) else {
             panic!("nothing received");
         };

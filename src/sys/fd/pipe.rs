@@ -36,11 +36,20 @@ pub(crate) fn pipe_to_read(what: &str) -> Result<Pipe> {
 
 /// A connected pair of non-blocking stream sockets.
 pub(crate) fn pair(what: &str) -> Result<(OwnedFd, OwnedFd)> {
+    pair_of(what, SockType::Stream, SockFlag::SOCK_NONBLOCK)
+}
+
+/// A connected pair of sockets of this type.
+pub(in crate::sys) fn pair_of(
+    what: &str,
+    kind: SockType,
+    flags: SockFlag,
+) -> Result<(OwnedFd, OwnedFd)> {
     socketpair(
         AddressFamily::Unix,
-        SockType::Stream,
+        kind,
         None,
-        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        flags | SockFlag::SOCK_CLOEXEC,
     )
     .and_then(|(one, other)| Ok((above_standard(one)?, above_standard(other)?)))
     .map_err(|e| failed(what, "socketpair", e))

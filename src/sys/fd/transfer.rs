@@ -5,33 +5,20 @@
 //! and many of them in one message. What is not a connection of the pool is closed.
 
 use std::fs;
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrStorage, getpeername, getsockname, recv, sendmsg,
-};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, getpeername, getsockname, recv};
 use once_cell::sync::OnceCell;
 
 use crate::sys::fd::above_standard;
 use crate::sys::fd::listen_fd::ListenFd;
+use crate::sys::fd::message::{self, Accepted};
 use crate::sys::fd::peer::PeerFd;
 use crate::sys::process::disposable;
 use crate::sys::socket::listeners;
-
-/// The maximum number of descriptors in a message (SCM_MAX_FD). With a smaller buffer the kernel
-/// would close the others here, and the last close of a socket may block.
-const DESCRIPTORS_MAX: usize = 253;
-
-/// Bytes for these, and for other control messages, if a hostile worker has set socket options.
-const CONTROL: usize = DESCRIPTORS_MAX * size_of::<i32>() + 1024;
-
-/// A control message with the sender's pidfd (linux/socket.h).
-const SCM_PIDFD: i32 = 4;
 
 /// Files that may be left open, because closing them could block in their file system.
 const LEFT_OPEN_MAX: usize = 16;
@@ -53,24 +40,7 @@ pub(crate) enum Received {
 
 /// Sends a copy of a descriptor, and one byte. False: the queue is full.
 pub(crate) fn pass(over: BorrowedFd<'_>, fd: BorrowedFd<'_>, byte: u8) -> nix::Result<bool> {
-    let fds = [fd.as_raw_fd()];
-    let message = [ControlMessage::ScmRights(&fds)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    loop {
-        match sendmsg::<()>(
-            over.as_raw_fd(),
-            &[IoSlice::new(&[byte])],
-            &message,
-            flags,
-            None,
-        ) {
-            Ok(_) => return Ok(true),
-            Err(Errno::EINTR) => {}
-            // ETOOMANYREFS: more descriptors in flight than the user may have open (unix(7)).
-            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
+    message::was_sent(message::send(over, &[byte], &[fd.as_raw_fd()], None))
 }
 
 /// Receives the next descriptor. EPIPE: the queue is closed. EMFILE, ENFILE: no descriptor is free,
@@ -88,70 +58,17 @@ pub(crate) fn take(from: BorrowedFd<'_>) -> nix::Result<Received> {
     // SAFETY: fcntl just made this descriptor, and nothing else owns it.
     drop(unsafe { OwnedFd::from_raw_fd(spare) });
     let mut bytes = [0];
-    let Some((_, mut fds)) = receive(from, &mut bytes)? else {
+    let Some(message) = message::receive(from, &mut bytes, Accepted::Descriptors)? else {
         // Another worker was faster.
         return Ok(Received::Nothing);
     };
+    let mut fds = message.descriptors;
     let [byte] = bytes;
     if let Some(fd) = fds.pop().filter(|_| fds.is_empty()) {
         return Ok(Received::Queued(QueuedFd(above_standard(fd)?), byte));
     }
     close_all(fds);
     Ok(Received::Rubbish)
-}
-
-/// The length of a message, as much as the buffer takes of it, and all descriptors that came with
-/// it. `None`: there is none. EPIPE: there will be none.
-pub(in crate::sys) fn receive(
-    from: BorrowedFd<'_>,
-    buffer: &mut [u8],
-) -> nix::Result<Option<(usize, Vec<OwnedFd>)>> {
-    #[repr(C)]
-    union Control {
-        _aligned: libc::cmsghdr,
-        bytes: [u8; CONTROL],
-    }
-    let mut control = MaybeUninit::<Control>::zeroed();
-    let mut part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
-    // SAFETY: zeroes are a valid msghdr.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of::<Control>() as _;
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: the message names live locals, and the buffer, of the stated lengths.
-    let count = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, flags) };
-    let length = match Errno::result(count) {
-        Ok(0) => return Err(Errno::EPIPE),
-        Ok(length) => length as usize,
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut fds = Vec::new();
-    // SAFETY: the kernel has filled the control buffer up to the length in the message, also if it
-    // was truncated; the macros stay within it. Nothing else owns the descriptors in it.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while let Some(one) = header.as_ref() {
-            let is_fd = matches!(one.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD);
-            if one.cmsg_level == libc::SOL_SOCKET && is_fd {
-                let data = libc::CMSG_DATA(header).cast::<i32>();
-                let length = one.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as _);
-                for place in 0..length / size_of::<i32>() {
-                    let fd = data.add(place).read_unaligned();
-                    if fd >= 0 {
-                        fds.push(OwnedFd::from_raw_fd(fd));
-                    }
-                }
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
-        }
-    }
-    Ok(Some((length.min(buffer.len()), fds)))
 }
 
 impl QueuedFd {

@@ -1,18 +1,15 @@
 //! Messages to the service manager (sd_notify(3)): one datagram each, which never waits.
 
 use std::ffi::OsString;
-use std::io::IoSlice;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 
 use crate::error::{Code, Error, Result};
-use crate::sys::fd::above_standard;
+use crate::sys::fd::{above_standard, message};
 use crate::sys::process::exec::{self, Sort};
 use crate::sys::process::{self, environment};
 
@@ -84,26 +81,11 @@ impl Notifier {
     ///
     /// # Errors
     /// [`Code::System`]: it does not listen, or does not exist.
-    pub fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<bool> {
-        let fds = fd.map(|fd| [fd.as_raw_fd()]);
-        let rights = fds.as_ref().map(|fds| [ControlMessage::ScmRights(fds)]);
-        let control = rights.as_ref().map_or(&[][..], |rights| &rights[..]);
-        let text = [IoSlice::new(message.as_bytes())];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        loop {
-            let socket = self.socket.as_raw_fd();
-            match sendmsg(socket, &text, control, flags, self.address.as_ref()) {
-                Ok(_) => return Ok(true),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(false),
-                Err(errno) => {
-                    return Err(Error::system(
-                        "message to the service manager",
-                        errno as i32,
-                    ));
-                }
-            }
-        }
+    pub fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>) -> Result<bool> {
+        let fds = Vec::from_iter(fd.map(|fd| fd.as_raw_fd()));
+        let (socket, address) = (self.socket.as_fd(), self.address.as_ref());
+        message::was_sent(message::send(socket, text.as_bytes(), &fds, address))
+            .map_err(|errno| Error::system("message to the service manager", errno as i32))
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{SockFlag, SockType};
 
 use crate::error::{Error, Result};
-use crate::sys::fd::{above_standard, transfer};
+use crate::sys::fd::message::{self, Accepted};
+use crate::sys::fd::pipe;
 use crate::sys::process::exec;
 
 /// The maximum length of a message in bytes.
@@ -27,12 +28,9 @@ impl Reports {
     /// # Errors
     /// [`Code::System`](crate::error::Code::System): there is no descriptor left.
     pub fn pair() -> Result<(Self, Reporter)> {
-        let failed = |errno| Error::system("socket pair for messages of a manager", errno as i32);
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let pair = socketpair(AddressFamily::Unix, SockType::Datagram, None, flags);
-        let (near, far) = pair.map_err(failed)?;
-        let near = above_standard(near).map_err(failed)?;
-        let far = above_standard(far).map_err(failed)?;
+        let what = "messages of a manager";
+        let (near, far) = pipe::pair_of(what, SockType::Datagram, SockFlag::empty())?;
+        let failed = |errno| Error::system(format_args!("{what}: fcntl"), errno as i32);
         exec::keep_across_exec(&far).map_err(failed)?;
         Ok((Self(near), Reporter(far)))
     }
@@ -41,10 +39,10 @@ impl Reports {
     #[must_use]
     pub fn receive(&self) -> Option<(String, Option<OwnedFd>)> {
         let mut buffer = [0; LENGTH_MAX];
-        let received = transfer::receive(self.0.as_fd(), &mut buffer);
-        let (length, mut fds) = received.ok().flatten()?;
-        let text = String::from_utf8_lossy(buffer.get(..length)?).into_owned();
-        Some((text, fds.pop()))
+        let received = message::receive(self.0.as_fd(), &mut buffer, Accepted::Descriptors);
+        let mut message = received.ok().flatten()?;
+        let text = String::from_utf8_lossy(buffer.get(..message.length)?).into_owned();
+        Some((text, message.descriptors.pop()))
     }
 }
 
