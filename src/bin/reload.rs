@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use clap::Args;
+use fcgipm::manager::count;
 use fcgipm::worker::{Activity, End, Reload, ReloadEnd, Stage, now};
 use nix::sys::signal::Signal;
 
 use crate::args::values;
 use crate::console;
+use crate::managers::find;
 use crate::managers::group::{Group, Member};
 use crate::managers::watch::{Deadline, Progress, until_over};
-use crate::managers::{count, find};
 
 /// Reload a pool and wait until new workers serve
 ///

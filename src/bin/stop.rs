@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use fcgipm::manager::count;
 use nix::sys::signal::Signal;
 
 use crate::args::values;
 use crate::console;
-use crate::managers::count;
 use crate::managers::group::Group;
 use crate::managers::watch::Deadline;
 
@@ -58,6 +58,9 @@ fn stopped(options: &Options) -> Result<(), String> {
         "timed out after {}: process {} still runs, with {}",
         deadline.shown(),
         group.leader.pid(),
-        count(pools.map(|pool| pool.figures.processes).sum(), "worker")
+        count(
+            pools.map(|pool| pool.figures.processes).sum::<u64>(),
+            "worker"
+        )
     ))
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use children::Newborn;
 pub use command::Program;
 use connections::Shedding;
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, count};
 use event_loop::{EventLoop, Turn};
 use identity::Identity;
 use service::Service;

@@ -97,6 +97,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                     "children",
                     "command",
                     "descriptors",
+                    "event",
                     "settings",
                     "template",
                     "watch",

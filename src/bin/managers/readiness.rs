@@ -1,8 +1,8 @@
 //! Whether a pool is ready to serve.
 
+use fcgipm::manager::count;
 use fcgipm::worker::{End, Stage, View};
 
-use super::count;
 use super::group::Group;
 
 /// A line for each pool; an error has the lines of those that are not ready.

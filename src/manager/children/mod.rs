@@ -16,6 +16,7 @@ pub(super) use startup_output::{OutputPause, StartupOutput};
 use self::memory::Measured;
 use self::startup_output::Forwarded;
 use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
+use crate::pool::Exit;
 use crate::sys::fd::io;
 use crate::sys::fd::worker_fd::{Taken, WorkerFd};
 use crate::sys::process::child::{Child, Ended};
@@ -59,6 +60,15 @@ struct Worker {
     measured: Option<Measured>,
     /// No descriptor can, or may, be copied from it.
     fd_access_denied: bool,
+}
+
+/// How a process ended, in the pool's terms.
+pub(super) const fn exit_of(ended: Ended) -> Exit {
+    match ended {
+        Ended::Status(status) if libc::WIFSIGNALED(status) => Exit::Signal(libc::WTERMSIG(status)),
+        Ended::Status(status) => Exit::Code(libc::WEXITSTATUS(status)),
+        Ended::Unknown => Exit::Unknown,
+    }
 }
 
 impl Children {

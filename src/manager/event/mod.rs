@@ -4,7 +4,8 @@ mod outbox;
 mod texts;
 
 pub(super) use outbox::{LogTarget, Outbox};
-pub(super) use texts::count;
+pub(super) use texts::How;
+pub use texts::count;
 
 use crate::sys::log::Level;
 

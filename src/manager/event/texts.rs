@@ -275,8 +275,8 @@ impl Event {
     }
 }
 
-/// How a worker exited, behind its pid.
-struct How(Exit);
+/// How a process exited, behind its pid.
+pub(crate) struct How(pub(crate) Exit);
 
 impl fmt::Display for How {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -291,7 +291,7 @@ impl fmt::Display for How {
 }
 
 /// A number of things, in the singular or the plural.
-pub(crate) fn count(number: impl fmt::Display, thing: &str) -> String {
+pub fn count(number: impl fmt::Display, thing: &str) -> String {
     let number = number.to_string();
     let plural = if number == "1" { "" } else { "s" };
     format!("{number} {thing}{plural}")

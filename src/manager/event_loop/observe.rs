@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use super::program_step::ProgramStep;
 use super::{EventLoop, FirstExec, Observed};
-use crate::manager::children::ExecStatus;
+use crate::manager::children::{ExecStatus, exit_of};
 use crate::manager::connections::handover;
 use crate::manager::event::Event;
 use crate::manager::settings::Renewal;
 use crate::manager::watch::{Ready, Source};
-use crate::pool::{self, Exit, Observation, Offers, ProgramEvent, Resize, SlotState, WorkerEvent};
+use crate::pool::{self, Observation, Offers, ProgramEvent, Resize, SlotState, WorkerEvent};
 use crate::server::listen;
 use crate::sys::clock;
 use crate::sys::fd::pipe::discard_pending;
@@ -169,12 +169,9 @@ impl EventLoop {
 
     /// A worker was reaped.
     fn bury(&mut self, slot: usize, ended: Ended) {
-        let (status, exit) = match ended {
-            Ended::Status(status) if libc::WIFSIGNALED(status) => {
-                (status, Exit::Signal(libc::WTERMSIG(status)))
-            }
-            Ended::Status(status) => (status, Exit::Code(libc::WEXITSTATUS(status))),
-            Ended::Unknown => (0, Exit::Unknown),
+        let status = match ended {
+            Ended::Status(status) => status,
+            Ended::Unknown => 0,
         };
         // It may have handed over connections, whether or not it was asked to exit.
         self.handover.mark_pending();
@@ -190,7 +187,7 @@ impl EventLoop {
         if is_last && self.has_stopped_arrivals && self.has_waiting_connections() {
             self.settle(pool::Event::Unanswered);
         }
-        self.report(slot, WorkerEvent::Exited(exit));
+        self.report(slot, WorkerEvent::Exited(exit_of(ended)));
         self.board.scoreboard_mut().hide(slot);
     }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::manager::children::{Forking, OutputPause, StartupOutput};
+use crate::manager::children::{Forking, OutputPause, StartupOutput, exit_of};
+use crate::manager::event::How;
 use crate::manager::template::message::{Report, fork_request};
-use crate::pool::TemplateId;
+use crate::pool::{Exit, TemplateId};
 use crate::sys::fd::packets::{Packets, Received};
-use crate::sys::process::child::{Child, Ended};
+use crate::sys::process::child::Child;
 
 /// How long a process that has closed its connection may take to exit. Then it is killed.
 const EXIT_PATIENCE: Duration = Duration::from_millis(100);
@@ -141,10 +142,10 @@ impl TemplateProcess {
             }
         }
         news.extend(self.take_ready().map(News::Ready));
-        if let Some(end) = self.reap(now) {
+        if let Some(exit) = self.reap(now) {
             // A program that detaches from its parent has exited, and its child may become ready.
-            if self.control.is_none() || end != End::Regular {
-                news.push(News::Ended(self.describe(&end)));
+            if self.control.is_none() || exit != Exit::Code(0) {
+                news.push(News::Ended(self.describe(exit)));
             }
         }
         news
@@ -163,10 +164,14 @@ impl TemplateProcess {
         Some(options)
     }
 
-    fn reap(&mut self, now: Duration) -> Option<End> {
+    fn reap(&mut self, now: Duration) -> Option<Exit> {
         let is_late = self.exit_by.is_some_and(|by| by <= now);
         let Some(child) = &mut self.child else {
-            return is_late.then_some(End::Unknown);
+            if is_late {
+                self.reason
+                    .get_or_insert_with(|| "has closed its connection to the manager".to_owned());
+            }
+            return is_late.then_some(Exit::Unknown);
         };
         if is_late {
             child.signal(libc::SIGKILL);
@@ -180,26 +185,12 @@ impl TemplateProcess {
         if let Some(output) = &mut self.output {
             output.forward_rest();
         }
-        Some(match ended {
-            Ended::Status(0) => End::Regular,
-            Ended::Status(status) if libc::WIFSIGNALED(status) => {
-                End::Signal(libc::WTERMSIG(status))
-            }
-            Ended::Status(status) => End::Code(libc::WEXITSTATUS(status)),
-            Ended::Unknown => End::Unknown,
-        })
+        Some(exit_of(ended))
     }
 
-    fn describe(&self, end: &End) -> String {
-        let how = match (&self.reason, end) {
-            (Some(reason), _) => reason.clone(),
-            (None, End::Regular) => "exited with status 0".to_owned(),
-            (None, End::Code(code)) => format!("exited with status {code}"),
-            (None, End::Signal(signal)) => {
-                format!("killed by {}", crate::sys::signal::handlers::name(*signal))
-            }
-            (None, End::Unknown) => "has exited".to_owned(),
-        };
+    fn describe(&self, exit: Exit) -> String {
+        let reason = self.reason.clone();
+        let how = reason.unwrap_or_else(|| How(exit).to_string());
         let tail = self.output.as_ref().and_then(StartupOutput::tail);
         let tail = tail.map_or_else(String::new, |tail| format!("; {tail}"));
         format!("{how}{tail}")
@@ -214,13 +205,4 @@ impl TemplateProcess {
             child.signal(libc::SIGKILL);
         }
     }
-}
-
-/// How a process ended.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    Regular,
-    Code(i32),
-    Signal(i32),
-    Unknown,
 }

@@ -74,6 +74,28 @@ pub(in crate::sys) fn open_pidfd(pid: i32) -> Option<OwnedFd> {
     (number + RESERVE < limit).then_some(fd)
 }
 
+/// Sends a signal to a process, by its pid only if there is no pidfd.
+pub(in crate::sys::process) fn send_signal(
+    pid: i32,
+    pidfd: Option<BorrowedFd<'_>>,
+    signal: i32,
+) -> nix::Result<()> {
+    // SAFETY: both calls take integers and a NULL siginfo.
+    let sent = unsafe {
+        match pidfd.filter(|_| filtered::PIDFD_SEND_SIGNAL.is_allowed()) {
+            Some(fd) => libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                fd.as_raw_fd(),
+                signal,
+                ptr::null::<libc::siginfo_t>(),
+                0,
+            ),
+            None => libc::c_long::from(libc::kill(pid, signal)),
+        }
+    };
+    Errno::result(sent).map(drop)
+}
+
 impl Child {
     fn new(pid: i32) -> Self {
         Self {
@@ -106,25 +128,11 @@ impl Child {
 
     /// Sends a signal. There is no error: a child that has exited needs none.
     pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: both calls take integers and a NULL siginfo. The pid is that of a child that has
-        // not been reaped.
-        unsafe {
-            let pidfd = self.pidfd.as_ref();
-            let sent = match pidfd.filter(|_| filtered::PIDFD_SEND_SIGNAL.is_allowed()) {
-                Some(fd) => libc::syscall(
-                    libc::SYS_pidfd_send_signal,
-                    fd.as_raw_fd(),
-                    signal,
-                    ptr::null::<libc::siginfo_t>(),
-                    0,
-                ),
-                None => libc::c_long::from(libc::kill(self.pid, signal)),
-            };
-            // Not if the child no longer exists: other code may have reaped it, and its pid may
-            // belong to another process.
-            if sent != 0 && matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM) {
-                libc::kill(self.pid, signal);
-            }
+        let sent = send_signal(self.pid, self.pidfd(), signal);
+        // Not if the child no longer exists: other code may have reaped it, and its pid may belong to
+        // another process.
+        if matches!(sent, Err(Errno::ENOSYS | Errno::EPERM)) {
+            let _ = send_signal(self.pid, None, signal);
         }
     }
 

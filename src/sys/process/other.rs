@@ -1,13 +1,11 @@
 //! A process that is not a child of this one, as the `fcgipm` command signals it and waits for it.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
-use std::{fs, io, ptr};
-
-use nix::errno::Errno;
+use std::{fs, io};
 
 use crate::sys::fd::poll;
-use crate::sys::process::child::open_pidfd;
+use crate::sys::process::child::{open_pidfd, send_signal};
 use crate::sys::process::inspect;
 
 /// A process, even if its pid is reused after its end (where the kernel has pidfds, Linux 5.3).
@@ -42,20 +40,8 @@ impl OtherProcess {
     /// # Errors
     /// It has ended, or this process may not signal it.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
-        // SAFETY: both calls take integers and a NULL siginfo.
-        let sent = unsafe {
-            match &self.pidfd {
-                Some(fd) => libc::syscall(
-                    libc::SYS_pidfd_send_signal,
-                    fd.as_raw_fd(),
-                    signal,
-                    ptr::null::<libc::siginfo_t>(),
-                    0,
-                ),
-                None => libc::c_long::from(libc::kill(self.pid, signal)),
-            }
-        };
-        Errno::result(sent).map(drop).map_err(io::Error::from)
+        let pidfd = self.pidfd.as_ref().map(OwnedFd::as_fd);
+        send_signal(self.pid, pidfd, signal).map_err(io::Error::from)
     }
 
     /// Waits until it has ended, for this long at most. Returns whether it has.
