@@ -32,13 +32,14 @@ pub use event::{Event, EventKind, count};
 use event_loop::{EventLoop, Turn};
 use identity::Identity;
 use service::Service;
+pub use service::{Link as ServiceLink, Message as ServiceMessage};
 use settings::{Settings, SignalHandlers};
 use template::{Step, Template, Unborn};
 
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 pub use crate::sys::process::other::OtherProcess;
-pub use crate::sys::service::notify::{Notifier, store_size as stored_sockets, watchdog};
+pub use crate::sys::service::notify::{store_size as stored_sockets, watchdog};
 pub use crate::sys::service::reports::{Reporter, Reports};
 use crate::{sys, worker};
 

@@ -3,18 +3,15 @@
 //! Each manager sends its messages to this process, over a socket pair. The service is ready when
 //! every pool is, and reloads as long as one of them does. A pool that has exited does not count.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::time::Duration;
 
-use fcgipm::manager::{Notifier, Reporter, Reports, stored_sockets, watchdog};
+use fcgipm::manager::{Reporter, Reports, ServiceLink, ServiceMessage, stored_sockets, watchdog};
 use fcgipm::server::listen;
+use fcgipm::worker::now;
 
 use crate::console;
-
-/// How long a message waits until it is sent again, if the service manager does not read.
-const RETRY: Duration = Duration::from_millis(200);
 
 /// The maximum length of the status. The service manager ignores messages of more than 4,096 bytes.
 const STATUS_MAX: usize = 3_000;
@@ -38,24 +35,17 @@ struct Pool {
     status: String,
 }
 
-#[derive(Debug)]
-struct Message {
-    text: String,
-    fd: Option<OwnedFd>,
-}
+type Message = ServiceMessage<OwnedFd>;
 
 /// The link to the service manager.
 pub(super) struct Relay {
     /// `None`: there is no service manager.
-    notifier: Option<Notifier>,
-    queue: VecDeque<Message>,
+    link: Option<ServiceLink<OwnedFd>>,
     pools: Vec<Pool>,
     /// What the service manager knows.
     state: State,
     status: String,
     has_watchdog: bool,
-    /// The last message was refused, which was logged.
-    is_refused: bool,
     /// How many sockets it can keep for pools that were not started yet.
     room: usize,
 }
@@ -66,19 +56,19 @@ impl Relay {
         let logged = |error: fcgipm::error::Error| {
             console::error(&format!("fcgipm run: {error}"));
         };
-        let notifier = Notifier::from_environment().map_err(logged).ok().flatten();
         let mut this = Self {
-            notifier,
-            queue: VecDeque::new(),
+            link: ServiceLink::from_environment()
+                .map_err(logged)
+                .ok()
+                .flatten(),
             pools: Vec::new(),
             state: State::Starting,
             status: String::new(),
             has_watchdog: matches!(watchdog().map_err(logged), Ok(Some(_))),
-            is_refused: false,
             room: stored_sockets(),
         };
         for name in listen::close_stale() {
-            this.push(format!("FDSTOREREMOVE=1\nFDNAME={name}"), None);
+            this.push(Message::remove(&name));
         }
         this
     }
@@ -89,7 +79,7 @@ impl Relay {
         manager
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_PID");
-        self.notifier.as_ref()?;
+        self.link.as_ref()?;
         // Otherwise it would have to be this process's.
         if !self.has_watchdog {
             manager.env_remove("WATCHDOG_USEC");
@@ -138,7 +128,7 @@ impl Relay {
     pub(super) fn stop(&mut self) {
         if self.state != State::Stopping {
             self.state = State::Stopping;
-            self.push("STOPPING=1".to_owned(), None);
+            self.push(Message::stopping());
         }
         self.settle();
     }
@@ -150,21 +140,18 @@ impl Relay {
 
     /// How long to wait at most.
     pub(super) fn limit(&self) -> Option<Duration> {
-        (!self.queue.is_empty()).then_some(RETRY)
+        let at = self.link.as_ref()?.retry_at()?;
+        Some(at.saturating_sub(now()))
     }
 
     /// Takes what the managers have reported, and reports what follows from it.
     pub(super) fn receive(&mut self) {
-        let mut passed_on = Vec::new();
         for pool in &mut self.pools {
-            while let Some((text, fd)) = pool.reports.receive() {
-                if pool.take(&text) {
-                    passed_on.push(Message { text, fd });
+            while let Some((text, socket)) = pool.reports.receive() {
+                if let (true, Some(link)) = (pool.take(&text), &mut self.link) {
+                    link.push(Message::forwarded(text, socket));
                 }
             }
-        }
-        for message in passed_on {
-            self.push(message.text, message.fd);
         }
         self.settle();
     }
@@ -182,20 +169,14 @@ impl Relay {
         if next != self.state {
             self.state = next;
             match next {
-                State::Serving => {
-                    let pid = std::process::id();
-                    self.push(format!("READY=1\nMAINPID={pid}"), None);
-                }
-                State::Reloading => {
-                    let now = fcgipm::worker::now().as_micros();
-                    self.push(format!("RELOADING=1\nMONOTONIC_USEC={now}"), None);
-                }
+                State::Serving => self.push(Message::ready()),
+                State::Reloading => self.push(Message::reloading()),
                 State::Starting | State::Stopping => {}
             }
         }
         if !self.pools.is_empty() && self.pools.iter().all(|pool| pool.is_alive) {
             self.pools.iter_mut().for_each(|pool| pool.is_alive = false);
-            self.push("WATCHDOG=1".to_owned(), None);
+            self.push(Message::watchdog());
         }
         let named = self.pools.iter().filter(|pool| !pool.status.is_empty());
         let named: Vec<_> = named
@@ -207,41 +188,24 @@ impl Relay {
             .find(|at| status.is_char_boundary(*at));
         status.truncate(end.unwrap_or_default());
         if status != self.status && !status.is_empty() {
-            self.push(format!("STATUS={status}"), None);
+            self.push(Message::status(&status));
             self.status = status;
         }
         self.flush();
     }
 
-    fn push(&mut self, text: String, fd: Option<OwnedFd>) {
-        if self.notifier.is_none() {
-            return;
+    fn push(&mut self, message: Message) {
+        if let Some(link) = &mut self.link {
+            link.push(message);
         }
-        // A later one replaces one that waits, unless it is about a socket.
-        let kind = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
-        let new = kind(&text);
-        if !new.starts_with("FDSTORE") {
-            self.queue.retain(|other| kind(&other.text) != new);
-        }
-        self.queue.push_back(Message { text, fd });
     }
 
     fn flush(&mut self) {
-        let Some(notifier) = &self.notifier else {
+        let Some(link) = &mut self.link else {
             return;
         };
-        while let Some(message) = self.queue.front() {
-            let fd = message.fd.as_ref().map(OwnedFd::as_fd);
-            match notifier.send(&message.text, fd) {
-                Ok(false) => return,
-                Ok(true) => self.is_refused = false,
-                Err(error) => {
-                    if !std::mem::replace(&mut self.is_refused, true) {
-                        console::error(&format!("fcgipm run: {error}; messages to it are dropped"));
-                    }
-                }
-            }
-            self.queue.pop_front();
+        if let Some(line) = link.flush(now(), drop) {
+            console::error(&format!("fcgipm run: {line}"));
         }
     }
 }

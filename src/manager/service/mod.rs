@@ -8,13 +8,14 @@ mod status;
 
 use std::time::Duration;
 
-use self::link::{Link, Message};
+pub use self::link::{Link, Message};
 use self::status::Status;
 pub(super) use self::status::View;
 use crate::error::{Error, Result};
 use crate::manager::event::Event;
 use crate::pool::{Notice, SlotState};
 use crate::server::listen;
+use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::service::notify::{self, Notifier};
 use crate::worker::Activity;
 
@@ -57,7 +58,7 @@ struct Watchdog {
 #[derive(Debug)]
 pub(super) struct Service {
     /// `None`: there is no service manager.
-    link: Option<Link>,
+    link: Option<Link<ListenFd<'static>>>,
     phase: Phase,
     /// No worker is expected before a request.
     is_on_demand: bool,
@@ -72,7 +73,7 @@ impl Service {
     /// has room for them. Also returns lines for the log.
     pub(super) fn connect(is_on_demand: bool) -> (Self, Vec<String>) {
         let mut lines = Vec::new();
-        let link = or_line(Notifier::from_environment(), &mut lines).map(Link::new);
+        let link = or_line(Link::from_environment(), &mut lines);
         let watchdog = link
             .as_ref()
             .and_then(|_| or_line(notify::watchdog(), &mut lines))
@@ -98,7 +99,7 @@ impl Service {
         let Some(notifier) = Notifier::from_environment()? else {
             return Ok(());
         };
-        match Message::ready().send_to(&notifier)? {
+        match Message::<ListenFd<'_>>::ready().send_to(&notifier)? {
             true => Ok(()),
             false => Err(Error::system("message READY=1", libc::EAGAIN)),
         }
@@ -120,7 +121,7 @@ impl Service {
         let kept = listen::count_stored();
         for (number, socket) in (kept..).zip(listen::storable()) {
             if number < room {
-                link.push(Message::store(socket));
+                link.push(Message::store(&socket.name, socket.listener));
             } else {
                 lines.push(format!(
                     "the service manager has no room for the socket {}: set \
@@ -202,7 +203,7 @@ impl Service {
         self.push(Message::ready());
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, message: Message<ListenFd<'static>>) {
         if let Some(link) = &mut self.link {
             link.push(message);
             self.status.due_now();
@@ -255,7 +256,7 @@ impl Service {
     }
 
     fn flush(&mut self, now: Duration) -> Option<String> {
-        self.link.as_mut()?.flush(now)
+        self.link.as_mut()?.flush(now, listen::stored)
     }
 }
 

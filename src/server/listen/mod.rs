@@ -17,7 +17,7 @@ pub use crate::server::listen::inherited::{
     close_stale, close_unused, inherit_from, note_passed, pass_on,
 };
 pub use crate::server::listen::owned::stop_arrivals;
-pub(crate) use crate::server::listen::owned::{Storable, storable, stored};
+pub(crate) use crate::server::listen::owned::{storable, stored};
 use crate::sys::fd::borrow;
 use crate::sys::log::{self, Level};
 pub use crate::sys::socket::arrivals::waiting_on_unix;

@@ -86,8 +86,8 @@ pub(crate) fn storable() -> Vec<Storable> {
 
 /// The service manager keeps the socket: from here on it is not stopped with the manager of this
 /// process.
-pub(crate) fn stored(socket: &Storable) {
-    forget(socket.listener.as_raw_fd());
+pub(crate) fn stored(listener: ListenFd<'static>) {
+    forget(listener.as_raw_fd());
 }
 
 impl Created {

@@ -15,7 +15,7 @@ use crate::sys::process::{self, environment};
 
 /// Where the messages go: the address in the environment, or the other end of a socket pair.
 #[derive(Debug)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     socket: OwnedFd,
     address: Option<UnixAddr>,
 }
@@ -27,7 +27,7 @@ impl Notifier {
     /// # Errors
     /// [`Code::Value`]: it is something else. [`Code::Descriptors`], [`Code::System`]: there is no
     /// socket.
-    pub fn from_environment() -> Result<Option<Self>> {
+    pub(crate) fn from_environment() -> Result<Option<Self>> {
         let value = environment::trusted_var("NOTIFY_SOCKET");
         value
             .filter(|value| !value.is_empty())
@@ -81,7 +81,7 @@ impl Notifier {
     ///
     /// # Errors
     /// [`Code::System`]: it does not listen, or does not exist.
-    pub fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>) -> Result<bool> {
+    pub(crate) fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>) -> Result<bool> {
         let fds = Vec::from_iter(fd.map(|fd| fd.as_raw_fd()));
         let (socket, address) = (self.socket.as_fd(), self.address.as_ref());
         message::was_sent(message::send(socket, text.as_bytes(), &fds, address))
