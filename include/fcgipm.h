@@ -68,6 +68,8 @@
 #define FCGIPM_ETHREADS (-21)
 /** An internal error of the library. */
 #define FCGIPM_EPANIC (-22)
+/** This worker should fork a template: see fcgipm_manager_of_worker(). */
+#define FCGIPM_EFORKDUE (-23)
 
 
 /**
@@ -462,8 +464,13 @@ void fcgipm_request_free(fcgipm_request *request);
  * A connection that fails before its parameters are complete is closed and not returned. It is
  * logged if the cause is an error of the client or of the configuration.
  *
+ * With the option refork_after, the call may fork a template of this worker. Then it also returns
+ * in the workers that are copies of the template, each in a process of its own. Other request loops
+ * of such a process belong to the process before (FCGIPM_EFORKED): free them and make new ones.
+ *
  * Returns 0; FCGIPM_ERETIRED if this process should exit: end the loop; FCGIPM_EINTERRUPTED with
- * errno EINTR (see FCGIPM_FAIL_ACCEPT_ON_INTR); FCGIPM_ELISTENER if the socket was closed or is
+ * errno EINTR (see FCGIPM_FAIL_ACCEPT_ON_INTR); FCGIPM_EFORKDUE only in a program that forks its
+ * workers itself, see fcgipm_manager_of_worker(); FCGIPM_ELISTENER if the socket was closed or is
  * not listening, FCGIPM_EDESCRIPTORS if no descriptor is available, FCGIPM_ESYSTEM, each with
  * errno; FCGIPM_ESTATE in a worker whose start has failed, FCGIPM_EFORKED, FCGIPM_EHANDLE.
  */
@@ -842,6 +849,53 @@ int32_t fcgipm_manager_next_within(fcgipm_manager *manager, uint32_t millisecond
 int32_t fcgipm_manager_run(fcgipm_manager *manager);
 
 /**
+ * Changes the wanted number of workers of a running manager, as the signals TTIN and TTOU do. With
+ * pm=dynamic and pm=ondemand, it changes the maximum.
+ *
+ * workers is at least 1, and at most the maximum of n_processes; other values are adjusted to that
+ * range.
+ *
+ * Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next(), after FCGIPM_EVENT_STOPPED, and
+ * between fcgipm_manager_fork_begins() and fcgipm_manager_forked(); FCGIPM_EFORKED,
+ * FCGIPM_EHANDLE. Call it in the thread of fcgipm_manager_next().
+ */
+int32_t fcgipm_manager_resize(fcgipm_manager *manager, uint32_t workers);
+
+/**
+ * The worker that the last event is about.
+ *
+ * Returns its pid, or 0 if the event is not about a worker; FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_manager_event_pid(const fcgipm_manager *manager);
+
+/**
+ * The number that belongs to the last event.
+ *
+ * Returns a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal number for FCGIPM_EVENT_SIGNAL,
+ * otherwise 0; FCGIPM_EHANDLE.
+ */
+int32_t fcgipm_manager_event_status(const fcgipm_manager *manager);
+
+/**
+ * The last event as a line for the log, without a prefix and without a newline.
+ *
+ * Returns a string that belongs to the library and is valid until the next call with this manager.
+ * It is "" if the event has no message. NULL for FCGIPM_EHANDLE.
+ */
+const char *fcgipm_manager_event_message(const fcgipm_manager *manager);
+
+/**
+ * Passes a signal that the program caught to the manager, for programs that set the option
+ * no_signals.
+ *
+ * The signal reaches the manager that runs in this process, whatever handle is given. If none
+ * runs, nothing happens.
+ *
+ * Returns 0. Any thread; async-signal-safe.
+ */
+int32_t fcgipm_manager_signal(const fcgipm_manager *manager, int32_t signal);
+
+/**
  * Selects who forks the workers: the program if yes is not 0, otherwise the library (the default).
  * It is for programs in a language that has hooks around its own fork, which do not see a fork in
  * a library.
@@ -902,51 +956,22 @@ int32_t fcgipm_manager_fork_begins(fcgipm_manager *manager);
 int32_t fcgipm_manager_forked(fcgipm_manager *manager, int32_t pid, int32_t error);
 
 /**
- * Changes the wanted number of workers of a running manager, as the signals TTIN and TTOU do. With
- * pm=dynamic and pm=ondemand, it changes the maximum.
+ * Makes the manager with which a worker forks a template of itself (option refork_after), after
+ * fcgipm_request_accept() has returned FCGIPM_EFORKDUE.
  *
- * workers is at least 1, and at most the maximum of n_processes; other values are adjusted to that
- * range.
+ * It is for programs that fork their workers themselves (fcgipm_manager_host_forks()). The worker
+ * forks as a manager does: fcgipm_manager_next() returns FCGIPM_EVENT_FORK, and so on.
+ * fcgipm_manager_forked() returns 0 in the worker, which frees the manager and continues with
+ * fcgipm_request_accept(). In the child it returns 0 as well, in the template:
+ * fcgipm_manager_next() serves the real manager from there on, and returns as in a template that
+ * was started for a reload. In the workers of the template, each request loop belongs to another
+ * process (FCGIPM_EFORKED): free it and make a new one.
  *
- * Returns 0; FCGIPM_ESTATE before the first fcgipm_manager_next(), after FCGIPM_EVENT_STOPPED, and
- * between fcgipm_manager_fork_begins() and fcgipm_manager_forked(); FCGIPM_EFORKED,
- * FCGIPM_EHANDLE. Call it in the thread of fcgipm_manager_next().
+ * Returns a handle, which the caller frees with fcgipm_manager_free(); NULL with FCGIPM_ESTATE if
+ * no template is due, or if this process has more than one thread and cannot be copied, which the
+ * manager logs.
  */
-int32_t fcgipm_manager_resize(fcgipm_manager *manager, uint32_t workers);
-
-/**
- * The worker that the last event is about.
- *
- * Returns its pid, or 0 if the event is not about a worker; FCGIPM_EHANDLE.
- */
-int32_t fcgipm_manager_event_pid(const fcgipm_manager *manager);
-
-/**
- * The number that belongs to the last event.
- *
- * Returns a wait status for FCGIPM_EVENT_WORKER_EXITED, a signal number for FCGIPM_EVENT_SIGNAL,
- * otherwise 0; FCGIPM_EHANDLE.
- */
-int32_t fcgipm_manager_event_status(const fcgipm_manager *manager);
-
-/**
- * The last event as a line for the log, without a prefix and without a newline.
- *
- * Returns a string that belongs to the library and is valid until the next call with this manager.
- * It is "" if the event has no message. NULL for FCGIPM_EHANDLE.
- */
-const char *fcgipm_manager_event_message(const fcgipm_manager *manager);
-
-/**
- * Passes a signal that the program caught to the manager, for programs that set the option
- * no_signals.
- *
- * The signal reaches the manager that runs in this process, whatever handle is given. If none
- * runs, nothing happens.
- *
- * Returns 0. Any thread; async-signal-safe.
- */
-int32_t fcgipm_manager_signal(const fcgipm_manager *manager, int32_t signal);
+fcgipm_manager *fcgipm_manager_of_worker(void);
 
 /**
  * Ends the wait for a request; call it in a signal handler. fcgipm_request_accept() then returns
@@ -1001,6 +1026,22 @@ int32_t fcgipm_worker_retiring(void);
  * Returns 1 or 0; 0 if there is no manager. Any thread; async-signal-safe, no system call.
  */
 int32_t fcgipm_worker_notice_given(void);
+
+/**
+ * Sets functions that the library calls around its forks of this program. Both may be NULL; each
+ * gets the argument.
+ *
+ * before runs in a process that is about to be copied: in the manager, in a template, and in a
+ * worker that forks a template (option refork_after). A worker closes there what its copies must
+ * not share, such as connections to a database; it opens them again when it needs them. after runs
+ * in each new worker, before its first request. Neither runs for a program that forks its workers
+ * itself (fcgipm_manager_host_forks()).
+ *
+ * Returns 0. Call it before fcgipm_manager_next(); copies of the process have the functions, too.
+ */
+int32_t fcgipm_worker_fork_hooks(void (*before)(void *argument),
+                                 void (*after)(void *argument),
+                                 void *argument);
 
 /**
  * Installs the signal handlers of a worker, or reinstalls them. TERM, HUP, INT and QUIT ask the

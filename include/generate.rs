@@ -14,7 +14,7 @@ use std::path::Path;
 mod error;
 
 /// In the order of the header.
-pub(crate) const EXPORTS: [&str; 11] = [
+pub(crate) const EXPORTS: [&str; 12] = [
     "src/ffi/error.rs",
     "src/ffi/options.rs",
     "src/ffi/socket.rs",
@@ -24,6 +24,7 @@ pub(crate) const EXPORTS: [&str; 11] = [
     "src/ffi/streams.rs",
     "src/ffi/params.rs",
     "src/ffi/manager.rs",
+    "src/ffi/host_forks.rs",
     "src/ffi/signal.rs",
     "src/ffi/worker.rs",
 ];

@@ -54,6 +54,7 @@ codes! {
     Running = -20, "FCGIPM_ERUNNING", "Another manager is running.";
     Threads = -21, "FCGIPM_ETHREADS", "The process has more than one thread, so it cannot fork workers.";
     Panic = -22, "FCGIPM_EPANIC", "An internal error of the library.";
+    ForkDue = -23, "FCGIPM_EFORKDUE", "This worker should fork a template: see fcgipm_manager_of_worker().";
 }
 
 impl Code {

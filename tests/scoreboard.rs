@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fcgipm::worker::{self, Activity, LoopStatus, ManagerLink, Scoreboard};
@@ -15,9 +16,12 @@ fn become_worker() {
     let link_to_manager = ManagerLink::new(
         scoreboard.keep_only(1),
         1,
-        pipe().1,
-        pipe().0,
-        (handover.try_clone().unwrap().into(), handover.into()),
+        pipe().1.into(),
+        pipe().0.into(),
+        (
+            Arc::new(handover.try_clone().unwrap().into()),
+            Arc::new(handover.into()),
+        ),
     );
     assert!(worker::install(link_to_manager).is_ok());
 }

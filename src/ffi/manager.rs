@@ -55,8 +55,8 @@ pub const FCGIPM_EVENT_FORK: i32 = 20;
 pub struct fcgipm_manager(());
 
 /// A manager and its last event.
-struct Managed {
-    manager: Manager,
+pub(super) struct Managed {
+    pub(super) manager: Manager,
     event: Option<Event>,
     message: CString,
 }
@@ -68,6 +68,14 @@ impl Noun for Managed {
 }
 
 impl Managed {
+    pub(super) fn new(manager: Manager) -> Self {
+        Self {
+            manager,
+            event: None,
+            message: CString::default(),
+        }
+    }
+
     fn next(&mut self) -> Result<EventKind> {
         self.forget();
         let event = self.manager.next()?;
@@ -80,12 +88,12 @@ impl Managed {
         Ok(event.map(|event| self.remember(event)))
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.event = None;
         self.message = CString::default();
     }
 
-    fn remember(&mut self, event: Event) -> EventKind {
+    pub(super) fn remember(&mut self, event: Event) -> EventKind {
         let kind = event.kind;
         self.message = CString::new(event.message.replace('\0', "\\0")).unwrap_or_default();
         self.event = Some(event);
@@ -105,11 +113,7 @@ impl Managed {
 pub extern "C" fn fcgipm_manager_new(options: *const fcgipm_options) -> *mut fcgipm_manager {
     enter(|| {
         let manager = Manager::new(&effective(options)?)?;
-        Ok(handle::make(Managed {
-            manager,
-            event: None,
-            message: CString::default(),
-        }))
+        Ok(handle::make(Managed::new(manager)))
     })
 }
 
@@ -208,83 +212,6 @@ pub extern "C" fn fcgipm_manager_run(manager: *mut fcgipm_manager) -> i32 {
                     Err(error) => return Err(error),
                 }
             }
-        })
-    })
-}
-
-/// Selects who forks the workers: the program if yes is not 0, otherwise the library (the default).
-/// It is for programs in a language that has hooks around its own fork, which do not see a fork in
-/// a library.
-///
-/// fcgipm_manager_next() then returns FCGIPM_EVENT_FORK for each worker, repeatedly until the
-/// program forks. The program reports that it forks, forks in its own way, and reports the result
-/// in both processes:
-///
-///   event = fcgipm_manager_next(manager);
-///   if (event == FCGIPM_EVENT_FORK && (event = fcgipm_manager_fork_begins(manager)) == 0) {
-///       pid_t pid = fork();
-///       event = fcgipm_manager_forked(manager, pid, pid < 0 ? errno : 0);
-///   }
-///
-/// Returns 0; FCGIPM_ESTATE after the first fcgipm_manager_next(), FCGIPM_EHANDLE.
-#[unsafe(no_mangle)]
-pub extern "C" fn fcgipm_manager_host_forks(manager: *mut fcgipm_manager, yes: i32) -> i32 {
-    enter(|| {
-        handle::with(manager, |managed: &mut Managed| {
-            managed.manager.set_host_forks(yes != 0).map(|()| 0)
-        })
-    })
-}
-
-/// Reports that the program is about to fork, after FCGIPM_EVENT_FORK.
-///
-/// Until fcgipm_manager_forked(), all signals are blocked in the calling thread. So a signal that
-/// reaches the child waits until the handlers of the worker are installed. In between, only these
-/// calls with the manager do not return FCGIPM_ESTATE: those about the last event,
-/// fcgipm_manager_signal(), and fcgipm_manager_free(), which counts the fork as failed.
-///
-/// Returns 0. FCGIPM_EINTERRUPTED if the handler of an interpreter (fcgipm_signal_chain()) has
-/// noted a signal since this was last returned. No signal is blocked then: run the program's own
-/// handler, and call again, so that it does not run while signals are blocked. FCGIPM_ESYSTEM if
-/// the resources for a worker are missing, which counts as a failed fork; FCGIPM_ESTATE if no fork
-/// is due, or it has already begun; FCGIPM_EFORKED, FCGIPM_EHANDLE. Call it in the thread of
-/// fcgipm_manager_next().
-#[unsafe(no_mangle)]
-pub extern "C" fn fcgipm_manager_fork_begins(manager: *mut fcgipm_manager) -> i32 {
-    enter(|| {
-        handle::with(manager, |managed: &mut Managed| {
-            managed.manager.fork_begins().map(|()| 0)
-        })
-    })
-}
-
-/// Reports the result of the fork that fcgipm_manager_fork_begins() began. Both the parent and the
-/// child call it, immediately after the fork and in the same thread.
-///
-/// pid is the result of fork(2): the pid of the child in the parent, 0 in the child, -1 if there is
-/// no child. For -1, error is errno: as after a failed fork of its own, the manager logs it and
-/// tries again a second later. For any other pid, error is ignored. If a child exists in spite of a
-/// reported failure, it exits at its first fcgipm_request_accept(). A program that does not want to
-/// fork may report -1 without fcgipm_manager_fork_begins(). In the child, the call waits for the
-/// call in the parent, or for its death.
-///
-/// The child must be a child of this process that is not a worker yet and has not been waited for.
-/// It must be made by fork(3), or by a function based on it: not by vfork(2), and not by a clone(2)
-/// that skips the handlers of pthread_atfork(3). From then on, only the manager waits for it.
-///
-/// Returns 0 in the parent and FCGIPM_EVENT_IN_WORKER in the child, or there an error that
-/// fcgipm_manager_next() returns in a worker. FCGIPM_ESTATE if no fork is due, it was reported
-/// already, or it succeeded but had not begun. FCGIPM_EARGUMENT with errno ECHILD if pid is not
-/// such a child; FCGIPM_EARGUMENT for 0 in the parent, and for -1 without an error; FCGIPM_EFORKED
-/// for anything but 0 in a child. After FCGIPM_EARGUMENT and FCGIPM_EFORKED, the report is still
-/// due and the signals are still blocked. FCGIPM_EHANDLE.
-#[unsafe(no_mangle)]
-pub extern "C" fn fcgipm_manager_forked(manager: *mut fcgipm_manager, pid: i32, error: i32) -> i32 {
-    enter(|| {
-        handle::with(manager, |managed: &mut Managed| {
-            let event = managed.manager.forked(pid, error)?;
-            managed.forget();
-            Ok(event.map_or(0, |event| managed.remember(event) as i32))
         })
     })
 }

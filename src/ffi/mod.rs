@@ -17,6 +17,7 @@
 mod boundary;
 pub mod error;
 mod handle;
+pub mod host_forks;
 pub mod manager;
 pub mod options;
 pub mod params;

@@ -80,8 +80,13 @@ pub extern "C" fn fcgipm_request_free(request: *mut fcgipm_request) {
 /// A connection that fails before its parameters are complete is closed and not returned. It is
 /// logged if the cause is an error of the client or of the configuration.
 ///
+/// With the option refork_after, the call may fork a template of this worker. Then it also returns
+/// in the workers that are copies of the template, each in a process of its own. Other request loops
+/// of such a process belong to the process before (FCGIPM_EFORKED): free them and make new ones.
+///
 /// Returns 0; FCGIPM_ERETIRED if this process should exit: end the loop; FCGIPM_EINTERRUPTED with
-/// errno EINTR (see FCGIPM_FAIL_ACCEPT_ON_INTR); FCGIPM_ELISTENER if the socket was closed or is
+/// errno EINTR (see FCGIPM_FAIL_ACCEPT_ON_INTR); FCGIPM_EFORKDUE only in a program that forks its
+/// workers itself, see fcgipm_manager_of_worker(); FCGIPM_ELISTENER if the socket was closed or is
 /// not listening, FCGIPM_EDESCRIPTORS if no descriptor is available, FCGIPM_ESYSTEM, each with
 /// errno; FCGIPM_ESTATE in a worker whose start has failed, FCGIPM_EFORKED, FCGIPM_EHANDLE.
 #[unsafe(no_mangle)]

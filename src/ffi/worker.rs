@@ -1,7 +1,9 @@
 //! The worker's side of a manager, as C sees it.
 
+use std::ffi::c_void;
+
 use super::boundary::{enter, enter_quietly};
-use crate::worker;
+use crate::{manager, worker};
 
 /// Asks this process to exit: fcgipm_request_accept() finishes the current request and then returns
 /// FCGIPM_ERETIRED, in every thread that has a loop.
@@ -35,6 +37,28 @@ pub extern "C" fn fcgipm_worker_retiring() -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_worker_notice_given() -> i32 {
     enter_quietly(|| i32::from(worker::notice_given()))
+}
+
+/// Sets functions that the library calls around its forks of this program. Both may be NULL; each
+/// gets the argument.
+///
+/// before runs in a process that is about to be copied: in the manager, in a template, and in a
+/// worker that forks a template (option refork_after). A worker closes there what its copies must
+/// not share, such as connections to a database; it opens them again when it needs them. after runs
+/// in each new worker, before its first request. Neither runs for a program that forks its workers
+/// itself (fcgipm_manager_host_forks()).
+///
+/// Returns 0. Call it before fcgipm_manager_next(); copies of the process have the functions, too.
+#[unsafe(no_mangle)]
+pub extern "C" fn fcgipm_worker_fork_hooks(
+    before: Option<extern "C" fn(argument: *mut c_void)>,
+    after: Option<extern "C" fn(argument: *mut c_void)>,
+    argument: *mut c_void,
+) -> i32 {
+    enter(|| {
+        manager::set_fork_hooks(before, after, argument);
+        Ok(0)
+    })
 }
 
 /// Installs the signal handlers of a worker, or reinstalls them. TERM, HUP, INT and QUIT ask the

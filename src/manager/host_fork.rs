@@ -7,9 +7,10 @@
 
 use super::event_loop::EventLoop;
 use super::settings::ForkedBy;
-use super::{Event, Manager, State, check_owner, fork_is_awaited};
+use super::{Event, Manager, State, check_owner, fork_is_awaited, refork};
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::pipe;
+use crate::sys::process;
 use crate::sys::process::child::Fork;
 use crate::sys::signal::handlers::Held;
 use crate::sys::signal::{chain, wakeup};
@@ -60,6 +61,15 @@ impl Manager {
         let event_loop = match &mut self.state {
             State::Running(running) if running.is_fork_begun() => return Err(fork_is_awaited()),
             State::Running(running) if running.is_fork_due() => running,
+            State::Origin(origin) if origin.is_begun() => return Err(fork_is_awaited()),
+            State::Origin(origin) => {
+                origin.begin();
+                if chain::has_called() {
+                    origin.release();
+                    return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));
+                }
+                return Ok(());
+            }
             State::Template(template) if template.is_fork_begun() => return Err(fork_is_awaited()),
             State::Template(template) if template.is_fork_due() => {
                 if chain::has_called() {
@@ -94,6 +104,11 @@ impl Manager {
             return self.forked_in_template(is_manager, pid, errno);
         }
         let event_loop = match &mut self.state {
+            State::Origin(origin) => {
+                let forked = check_result(origin.is_begun(), is_manager, pid, errno)?;
+                self.forked_in_origin(forked);
+                return Ok(None);
+            }
             State::Running(running) if running.is_fork_begun() || running.is_fork_due() => running,
             _ => return Err(no_fork_is_due()),
         };
@@ -109,6 +124,37 @@ impl Manager {
             wakeup::request_retirement();
         }
         Ok(Some(event))
+    }
+}
+
+impl Manager {
+    /// In a worker whose host forks, after [`Code::ForkDue`]: a manager with which it forks the template.
+    /// In the template, [`next`](Self::next) serves the manager, and returns in its workers.
+    ///
+    /// # Errors
+    /// [`Code::State`]: no template is due.
+    pub fn of_worker() -> Result<Self> {
+        let Some((settings, origin)) = refork::take_order() else {
+            return Err(Error::new(
+                Code::State,
+                "this worker is to fork no template",
+            ));
+        };
+        Ok(Self {
+            settings,
+            state: State::Origin(Box::new(origin)),
+            owner: process::pid(),
+        })
+    }
+
+    /// The result of the fork of a template.
+    fn forked_in_origin(&mut self, forked: std::result::Result<i32, i32>) {
+        if let State::Origin(origin) = std::mem::replace(&mut self.state, State::Spent) {
+            if let Some(template) = origin.complete(forked) {
+                self.owner = process::pid();
+                self.state = State::Template(Box::new(template));
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod host_fork;
 mod identity;
 mod pid_file;
 mod pool_clock;
+mod refork;
 mod service;
 mod settings;
 mod setup;
@@ -25,15 +26,18 @@ mod watch;
 
 use std::time::Duration;
 
+use child_start::ChildKit;
 use children::Newborn;
 pub use command::Program;
 use connections::Shedding;
 pub use event::{Event, EventKind, count};
 use event_loop::{EventLoop, Turn};
 use identity::Identity;
+pub use refork::set_fork_hooks;
 use service::Service;
 pub use service::{Link as ServiceLink, Message as ServiceMessage};
 use settings::{Settings, SignalHandlers};
+use template::origin::Origin;
 use template::{Step, Template, Unborn};
 
 use crate::error::{Code, Error, Result};
@@ -58,6 +62,8 @@ enum State {
     Running(Box<EventLoop>),
     /// Forks workers for the manager that started this process.
     Template(Box<Template>),
+    /// A worker, whose host is to fork a template of it.
+    Origin(Box<Origin>),
     Stopped,
     /// In a worker, which has nothing to manage.
     Spent,
@@ -176,6 +182,8 @@ impl Manager {
                         return self.become_worker_of_template(unborn).map(Some);
                     }
                 },
+                State::Origin(origin) if origin.is_begun() => return Err(fork_is_awaited()),
+                State::Origin(_) => return Ok(Some(Event::fork())),
                 State::New if self.settings.pool.processes == 0 => {
                     Identity::refuse(&self.settings.options)?;
                     Shedding::refuse(&self.settings.options)?;
@@ -235,7 +243,7 @@ impl Manager {
                 running.resize(workers);
                 Ok(())
             }
-            State::New | State::Template(_) | State::Stopped | State::Spent => {
+            State::New | State::Template(_) | State::Origin(_) | State::Stopped | State::Spent => {
                 Err(Error::new(Code::State, "this manager is not running"))
             }
         }
@@ -250,11 +258,8 @@ impl Manager {
     }
 
     fn become_worker(&mut self, newborn: Newborn) -> Result<Event> {
-        match std::mem::replace(&mut self.state, State::Spent) {
-            State::Running(running) => {
-                child_start::start(running.into_child(newborn), &self.settings)?;
-            }
-            State::New | State::Template(_) | State::Stopped | State::Spent => {}
+        if let State::Running(running) = std::mem::replace(&mut self.state, State::Spent) {
+            self.start_worker(running.into_child(newborn))?;
         }
         Ok(Event::in_worker())
     }
@@ -262,9 +267,14 @@ impl Manager {
     /// In a worker that a template has forked.
     fn become_worker_of_template(&mut self, unborn: Unborn) -> Result<Event> {
         if let State::Template(template) = std::mem::replace(&mut self.state, State::Spent) {
-            child_start::start(template.into_child(unborn), &self.settings)?;
+            self.start_worker(template.into_child(unborn))?;
         }
         Ok(Event::in_worker())
+    }
+
+    fn start_worker(&self, kit: ChildKit) -> Result<()> {
+        refork::remember(&self.settings);
+        child_start::start(kit, &self.settings, refork::fork_template)
     }
 
     /// The pool has stopped: everything is restored before the host hears of it.

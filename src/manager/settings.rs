@@ -66,6 +66,8 @@ pub(super) struct Settings {
     pub(super) notice_signal: Option<i32>,
     /// Asks a worker to exit that does not use Accept.
     pub(super) stop_signal: i32,
+    /// Requests after which a worker is the model for the others.
+    pub(super) refork_after: Option<u64>,
     /// What the workers execute.
     pub(super) program: Option<Program>,
     pub(super) catches_stderr: bool,
@@ -93,7 +95,18 @@ pub(super) struct LogSettings {
 
 impl Settings {
     pub(super) fn new(options: &Options, program: Option<Program>) -> Result<Self> {
+        let refork_after = Some(options.number(Opt::ReforkAfter) as u64).filter(|after| *after > 0);
+        if let (Some(after), Some(_)) = (refork_after, &program) {
+            return Err(Error::new(
+                Code::Value,
+                format!(
+                    "option refork_after: {after} needs a program that forks its workers itself; \
+                     these execute a program"
+                ),
+            ));
+        }
         Ok(Self {
+            refork_after,
             pool: pool_config(options, program.is_some())?,
             pm: options.word(Opt::Pm),
             renewal: match options.word(Opt::Reload) {
@@ -146,6 +159,16 @@ impl Settings {
             ..new
         };
         Ok((renewed, lines))
+    }
+
+    /// After how many requests a new worker notifies the manager that replaces it after this number; 0:
+    /// never.
+    pub(super) fn notify_limit(&self, max_requests: u64) -> u64 {
+        match (max_requests, self.refork_after) {
+            (limit, None) => limit,
+            (0, Some(after)) => after,
+            (limit, Some(after)) => limit.min(after),
+        }
     }
 
     /// The title of the manager's process.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::answer::{Action, Notice};
 use super::config::Sizing;
 use super::machine::Pool;
-use super::phase::{Emergency, Phase};
+use super::phase::{Emergency, Phase, Starts};
 use super::slot::Slot;
 
 impl Pool {
@@ -17,10 +17,11 @@ impl Pool {
         }
         let empty = self.is_empty();
         // With `ondemand` it is normal that no worker is ready when a connection arrives.
+        let is_fine = self.starts == Starts::Succeed;
         let expected = match self.config.sizing {
-            Sizing::OnDemand { .. } => !self.failing,
+            Sizing::OnDemand { .. } => is_fine,
             Sizing::Static | Sizing::Dynamic { .. } => {
-                !self.failing && (!self.had_ready || now < self.calm_until)
+                is_fine && (!self.had_ready || now < self.calm_until)
             }
         };
         if empty && self.wanted > 0 && !expected && self.emergency == Emergency::None {

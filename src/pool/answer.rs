@@ -212,6 +212,8 @@ pub enum Recycle {
     Memory,
     /// [`Config::max_lifetime`](super::Config::max_lifetime).
     Lifetime,
+    /// It is no copy of the worker that was reforked ([`Event::Reforked`](super::Event::Reforked)).
+    Refork,
 }
 
 /// How many workers are wanted, exist, and were replaced.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::answer::{Action, Cause, Notice, Overdue, Recycle};
 use super::event::Activity;
 use super::machine::Pool;
+use super::phase::Starts;
 use super::slot::{Proof, Slot};
 use super::watch::Missed;
 
@@ -41,6 +42,7 @@ impl Pool {
                     ..
                 } if deadline <= now => {
                     self.kill(slot, Overdue::Start, false, actions);
+                    self.starts = Starts::NeverReady;
                     self.died_young(now, slot, generation, Some(Cause::TimedOut), actions);
                 }
                 Slot::Retiring(retirement) if retirement.kill_at.is_some_and(|at| at <= now) => {

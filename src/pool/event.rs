@@ -30,6 +30,10 @@ pub enum Event {
     Unanswered,
     /// The process that new workers are copies of has ended: a reload in progress fails.
     SourceEnded,
+    /// From here on new workers are copies of a warm one: the other ones are replaced.
+    Reforked,
+    /// They are not any more.
+    ReforkEnded,
     /// Every observation has been reported; time has passed.
     Tick,
 }

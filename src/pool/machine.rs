@@ -7,7 +7,7 @@ use super::backoff::{Backoff, Departures};
 use super::config::{Config, Sizing};
 use super::event::{Activity, Event, Resize};
 use super::load::Load;
-use super::phase::{Drain, Emergency, LastWorker, Phase, Reload, Rolled};
+use super::phase::{Drain, Emergency, LastWorker, Phase, Reload, Rolled, Starts};
 use super::round::Round;
 use super::slot::{Retirement, Slot, SlotState, Successor};
 use super::watch::Watch;
@@ -62,12 +62,14 @@ pub struct Pool {
     /// Forks requested so far.
     pub(super) forks: u64,
     pub(super) recycled: u64,
+    /// Workers that were forked before this are no copies of a warm one.
+    pub(super) reforked_at: Duration,
     pub(super) reloads: u64,
     pub(super) failed_reloads: u64,
     /// A worker has been ready.
     pub(super) had_ready: bool,
-    /// Every start since a worker last became ready has failed.
-    pub(super) failing: bool,
+    /// How starts went since a worker last became ready.
+    pub(super) starts: Starts,
     pub(super) emergency: Emergency,
     /// The stop was requested, and everything is still served.
     pub(super) drain: Option<Drain>,
@@ -107,10 +109,11 @@ impl Pool {
             covered: Duration::ZERO,
             forks: 0,
             recycled: 0,
+            reforked_at: Duration::ZERO,
             reloads: 0,
             failed_reloads: 0,
             had_ready: false,
-            failing: false,
+            starts: Starts::Succeed,
             emergency: Emergency::None,
             drain: None,
             last_event: Duration::ZERO,
@@ -193,6 +196,8 @@ impl Pool {
                 }
             }
             Event::SourceEnded => self.source_ended(now, actions),
+            Event::Reforked => self.reforked(now),
+            Event::ReforkEnded => self.refork_ended(),
             Event::Tick => self.tick(now, actions),
         }
         if self.phase == Phase::Stopping

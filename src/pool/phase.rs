@@ -52,6 +52,16 @@ pub(super) struct Drain {
     pub(super) until: Duration,
 }
 
+/// How starts of workers went since one last became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Starts {
+    Succeed,
+    /// A fork has failed, or a worker has died young.
+    Fail,
+    /// A worker has ended before it was ready.
+    NeverReady,
+}
+
 /// That no worker is ready although some are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Emergency {

@@ -21,6 +21,8 @@
 //! | Replacing | ended, or not ready in time | Lost: start again after a pause |
 //! | Lost | the pause is over | Replacing: start |
 //! | any | stop | Idle: end what has not become the source |
+//!
+//! A warm template, which a worker has forked, is the source meanwhile; see `refork`.
 
 use std::time::Duration;
 
@@ -28,76 +30,11 @@ use super::answer::{Action, Cause};
 use super::config::Config;
 use super::machine::Pool;
 use super::phase::Reload;
+use super::program_event::{ProgramAction, ProgramEvent, Source, TemplateId};
+use super::refork::Refork;
 
 /// The pause before a lost template is started again.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A template. Numbers are never reused.
-pub type TemplateId = u64;
-
-/// What the workers are copies of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The manager itself.
-    Manager,
-    /// A template that is ready.
-    Template(TemplateId),
-    /// The template has ended, and there is no other one yet: no worker can be forked.
-    Lost,
-}
-
-/// What has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramEvent {
-    /// A reload of the program is requested.
-    Requested,
-    /// A template is ready to fork workers.
-    Ready(TemplateId),
-    /// A template has ended, or could not be started.
-    Ended(TemplateId),
-    /// The pool's reload has failed.
-    PoolFailed,
-    /// The pool stops.
-    Stop,
-    /// Time has passed; whether the pool is replacing its workers.
-    Tick {
-        /// A reload of the pool is in progress.
-        is_rolling: bool,
-    },
-}
-
-/// What is to be done, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramAction {
-    /// Start this template.
-    Start(TemplateId),
-    /// End this template. It may have ended already.
-    End(TemplateId),
-    /// Begin a reload of the pool.
-    ReloadPool,
-    /// The pool's reload is done: what the new program has set applies.
-    Adopt,
-    /// It has failed: what was set before applies again.
-    Revert,
-    /// End the reload of the pool as failed.
-    FailPool,
-    /// Report that the reload has failed, because this template did.
-    ReportFailed {
-        /// The template.
-        template: TemplateId,
-        /// It was not ready in time.
-        timed_out: bool,
-    },
-    /// Report that the source of workers has ended, and is started again.
-    ReportLost(TemplateId),
-    /// Report that the attempt to start it again has failed, and when the next one is made.
-    ReportStillLost {
-        /// The template.
-        template: TemplateId,
-        /// The time until the next attempt.
-        pause: Duration,
-    },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -125,7 +62,9 @@ enum Phase {
 #[derive(Debug)]
 pub struct ProgramReload {
     phase: Phase,
+    /// What workers are copies of that begin anew.
     source: Source,
+    refork: Refork,
     /// Another reload was requested meanwhile.
     again: bool,
     last: TemplateId,
@@ -140,6 +79,7 @@ impl ProgramReload {
         Self {
             phase: Phase::Idle,
             source: Source::Manager,
+            refork: Refork::new(),
             again: false,
             last: 0,
             start_timeout,
@@ -150,7 +90,17 @@ impl ProgramReload {
     /// What the workers are copies of.
     #[must_use]
     pub const fn source(&self) -> Source {
-        self.source
+        match self.refork.source() {
+            Some(template) => Source::Template(template),
+            None => self.source,
+        }
+    }
+
+    /// Whether a warm worker is to be reported.
+    #[must_use]
+    pub fn wants_refork(&self, now: Duration) -> bool {
+        let is_idle = self.phase == Phase::Idle && !self.again && !self.is_stopping;
+        is_idle && self.refork.is_wanted(now)
     }
 
     /// Whether a template is being started for a reload, or is ready and waits for the pool.
@@ -161,29 +111,51 @@ impl ProgramReload {
 
     /// Whether nothing will happen without another event than a tick.
     #[must_use]
-    pub const fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && !self.again
+    pub fn is_at_rest(&self) -> bool {
+        self.phase == Phase::Idle && !self.again && self.refork.is_at_rest()
     }
 
     /// When a tick is due if nothing happens before.
     #[must_use]
-    pub const fn deadline(&self) -> Option<Duration> {
-        match self.phase {
+    pub fn deadline(&self) -> Option<Duration> {
+        let reload = match self.phase {
             Phase::Starting { by, .. } | Phase::Replacing { by, .. } => by,
             Phase::Lost { retry_at } => Some(retry_at),
             Phase::Idle | Phase::Ready { .. } | Phase::Rolling { .. } => None,
-        }
+        };
+        reload.into_iter().chain(self.refork.deadline()).min()
     }
 
     /// Handles one event, and appends the actions.
     pub fn handle(&mut self, now: Duration, event: ProgramEvent, actions: &mut Vec<ProgramAction>) {
         match event {
             ProgramEvent::Requested => self.requested(now, actions),
+            ProgramEvent::Ready(template) if self.refork.ready(template) => {
+                actions.push(ProgramAction::Reforked(template));
+            }
             ProgramEvent::Ready(template) => self.ready(template),
-            ProgramEvent::Ended(template) => self.ended(now, template, false, actions),
+            ProgramEvent::Ended(template) => {
+                if !self.refork.ended(now, template, actions) {
+                    self.ended(now, template, false, actions);
+                }
+            }
             ProgramEvent::PoolFailed => self.pool_failed(now, actions),
             ProgramEvent::Stop => self.stop(actions),
-            ProgramEvent::Tick { is_rolling } => self.tick(now, is_rolling, actions),
+            ProgramEvent::Warm { slot } if self.wants_refork(now) => {
+                self.last += 1;
+                let template = self.last;
+                self.refork.begin(now, template, self.start_timeout);
+                actions.push(ProgramAction::Refork { template, slot });
+            }
+            ProgramEvent::Warm { .. } => {}
+            ProgramEvent::Tick {
+                is_rolling,
+                is_forking,
+                are_failing,
+            } => {
+                self.refork.tick(now, is_rolling, are_failing, actions);
+                self.tick(now, is_rolling || is_forking, actions);
+            }
         }
     }
 
@@ -279,6 +251,7 @@ impl ProgramReload {
     }
 
     fn pool_failed(&mut self, now: Duration, actions: &mut Vec<ProgramAction>) {
+        self.refork.reload_failed();
         if let Phase::Rolling { before } = self.phase {
             actions.push(ProgramAction::Revert);
             if let Source::Template(new) = std::mem::replace(&mut self.source, before) {
@@ -310,6 +283,7 @@ impl ProgramReload {
             Phase::Ready { new } if !is_rolling && !self.is_stopping => {
                 let before = std::mem::replace(&mut self.source, Source::Template(new));
                 self.phase = Phase::Rolling { before };
+                self.refork.cool(actions);
                 actions.push(ProgramAction::ReloadPool);
             }
             Phase::Rolling { before } if !is_rolling => {
@@ -334,6 +308,7 @@ impl ProgramReload {
     fn stop(&mut self, actions: &mut Vec<ProgramAction>) {
         self.is_stopping = true;
         self.again = false;
+        self.refork.stop(actions);
         match self.phase {
             Phase::Starting { new, .. } | Phase::Ready { new } | Phase::Replacing { new, .. } => {
                 actions.push(ProgramAction::End(new));

@@ -85,6 +85,8 @@ pub(super) struct Serving {
     pub(super) due: Option<Recycle>,
     /// It has received a request.
     pub(super) served: bool,
+    /// Requests that it reports to have finished.
+    pub(super) requests: u64,
     pub(super) watch: Watch,
 }
 

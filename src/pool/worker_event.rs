@@ -7,7 +7,7 @@ use super::backoff::MATURE;
 use super::config::Sizing;
 use super::event::{Activity, Exit, WorkerEvent};
 use super::machine::Pool;
-use super::phase::{Phase, Reload};
+use super::phase::{Phase, Reload, Starts};
 use super::slot::{Proof, Reason, Serving, Slot};
 use super::watch::Watch;
 
@@ -69,6 +69,7 @@ impl Pool {
                 *held = Slot::Empty;
                 actions.push(Action::Notice(Notice::Exited { slot, exit }));
                 let cause = Cause::NeverReady(exit);
+                self.starts = Starts::NeverReady;
                 self.died_young(now, slot, generation, Some(cause), actions);
             }
             (Slot::Ready(serving), WorkerEvent::Exited(exit)) => {
@@ -90,6 +91,7 @@ impl Pool {
                 if serving.watch.observe(now, observation) {
                     self.load.worker_changed();
                 }
+                serving.requests = observation.requests;
                 let limit = self.request_limit(slot);
                 if limit > 0 && observation.requests >= limit {
                     self.mark_due(slot, Recycle::Requests);
@@ -186,15 +188,17 @@ impl Pool {
         else {
             return;
         };
-        *held = Slot::Ready(Serving {
+        let due = self.due_since_refork(born);
+        self.slots[slot] = Slot::Ready(Serving {
             generation,
             born,
             ready_at: now,
-            due: None,
+            due,
             served: false,
+            requests: 0,
             watch: Watch::new(now, activity),
         });
-        self.failing = false;
+        self.starts = Starts::Succeed;
         self.had_ready = true;
         self.load.worker_ready(now, self.config.sizing);
         actions.push(Action::Notice(Notice::Ready { slot }));
@@ -216,7 +220,7 @@ impl Pool {
             Some(Reason::Departure) => self.departed += 1,
             Some(Reason::Free) | None => {}
         }
-        self.failing = true;
+        self.note_failure();
         self.fork_gate = self.fork_gate.max(now + FORK_PAUSE);
         actions.push(Action::Notice(Notice::ForkFailed {
             errno,
@@ -274,7 +278,7 @@ impl Pool {
         actions: &mut Vec<Action>,
     ) {
         self.owed += 1;
-        self.failing = true;
+        self.note_failure();
         self.load.worker_failed();
         self.lower_demand(actions);
         match (self.reload, cause) {
@@ -282,6 +286,12 @@ impl Pool {
                 self.fail_reload(now, slot, cause, again, actions);
             }
             (Reload::Rolling { .. } | Reload::None, Some(_) | None) => {}
+        }
+    }
+
+    fn note_failure(&mut self) {
+        if self.starts == Starts::Succeed {
+            self.starts = Starts::Fail;
         }
     }
 

@@ -94,6 +94,14 @@ impl Request {
         self.is_active() && self.is_of_this_process() && !self.exchange.sharing().is_guest()
     }
 
+    /// In a new worker that is a copy of this one: everything here is the other's, and there is no
+    /// request.
+    pub(super) fn begin_anew(&mut self) {
+        self.acceptor.forget_in_child();
+        self.status = LoopStatus::default();
+        self.owner = OwnerPid::this_process();
+    }
+
     /// A child has copies of everything. What is watched, the parent continues to watch; the copies are
     /// only closed.
     fn enter_child(&mut self) {

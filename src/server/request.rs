@@ -11,7 +11,7 @@ use crate::conn::{Params, Role, Stream};
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::sys::socket::listen::Peer;
-use crate::worker::{self, LoopStatus};
+use crate::worker::{self, LoopStatus, Refork};
 
 /// A FastCGI request loop on one listening socket.
 ///
@@ -108,7 +108,7 @@ impl Request {
     /// Waits for the next request, finishing an unfinished one.
     ///
     /// # Errors
-    /// [`Code::Interrupted`] with one of the flags, [`Code::Retired`] when the worker is to exit,
+    /// [`Code::Interrupted`] with one of the flags, [`Code::ForkDue`], [`Code::Retired`] when the worker is to exit,
     /// [`Code::Listener`] when the listening socket was closed, [`Code::Descriptors`] when no
     /// descriptor is left, [`Code::Forked`] in another process than the one that made this.
     pub fn accept(&mut self) -> Result<()> {
@@ -155,6 +155,13 @@ impl Request {
                         hook(self);
                     }
                 }
+                Next::TemplateDue => match worker::fork_template()? {
+                    Refork::Unchanged => {}
+                    Refork::NewWorker => self.begin_anew(),
+                    Refork::HostForks => {
+                        return Err(Error::new(Code::ForkDue, "a template is to be forked"));
+                    }
+                },
             }
         }
     }

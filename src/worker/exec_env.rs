@@ -43,11 +43,11 @@ impl ExecEnv {
         page: &OwnedFd,
         wake: &OwnedFd,
         life: &OwnedFd,
-        handover: &(OwnedFd, OwnedFd),
+        (send, receive): (&OwnedFd, &OwnedFd),
         stderr: Option<&Redirected>,
     ) -> Result<Self> {
         let stderr = stderr.map(Redirected::descriptors);
-        let link = [page, wake, life, &handover.0, &handover.1];
+        let link = [page, wake, life, send, receive];
         for fd in link.into_iter().chain(stderr.into_iter().flatten()) {
             exec::keep_across_exec(fd)
                 .map_err(|errno| Error::system("descriptor for a program: fcntl", errno as i32))?;
@@ -58,7 +58,7 @@ impl ExecEnv {
             page: page.as_raw_fd(),
             wake: wake.as_raw_fd(),
             life: life.as_raw_fd(),
-            handover: (handover.0.as_raw_fd(), handover.1.as_raw_fd()),
+            handover: (send.as_raw_fd(), receive.as_raw_fd()),
             stderr: stderr.map(|[before, caught]| (before.as_raw_fd(), caught.as_raw_fd())),
         })
     }
@@ -156,7 +156,14 @@ impl ExecEnv {
         // It stays open: a second copy finds it claimed.
         std::mem::forget(page);
         Ok(Some(
-            ManagerLink::new(region, self.manager, wake, life, (send, receive)).with_start_stderr(
+            ManagerLink::new(
+                region,
+                self.manager,
+                wake.into(),
+                life.into(),
+                (send.into(), receive.into()),
+            )
+            .with_start_stderr(
                 redirected.map(|(before, caught)| Redirected::inherited(before, caught)),
             ),
         ))

@@ -28,6 +28,13 @@ struct Claimed {
 }
 
 impl LoopStatus {
+    /// In a copy of a worker: its loops are others.
+    pub(crate) fn forget_all() {
+        CLAIMED
+            .iter()
+            .for_each(|place| place.store(false, Ordering::Release));
+    }
+
     /// The loop waits for a request. True for the first one of this worker to do so.
     pub fn idle(&mut self) -> bool {
         let Some(installed) = installed() else {
@@ -71,15 +78,15 @@ impl LoopStatus {
         }
     }
 
-    /// The request was answered. Notifies the manager, once, when the worker has served its number of
-    /// requests.
+    /// The request was answered. Notifies the manager, once, when the worker has served the number of
+    /// requests that its page names.
     pub fn finished(&mut self) {
         let Some(claimed) = &mut self.0 else { return };
         claimed.entry.count();
         claimed.set_activity(Activity::Finished);
         let limit = claimed.page.request_limit();
         if limit > 0 && claimed.page.requests() >= limit {
-            report_limit();
+            report_limit(limit);
         }
     }
 
@@ -172,9 +179,9 @@ impl Drop for Claimed {
 }
 
 #[cold]
-fn report_limit() {
+fn report_limit(limit: u64) {
     if let Some(installed) = installed() {
-        if !installed.limit_reported.swap(true, Ordering::Relaxed) {
+        if installed.limit_reported.swap(limit, Ordering::Relaxed) != limit {
             installed.manager.notify_manager();
         }
     }

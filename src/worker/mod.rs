@@ -3,18 +3,20 @@
 
 mod exec_env;
 mod loop_status;
+mod refork;
 mod template_env;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 pub(crate) use crate::sys::scoreboard::adopt_region;
 pub(crate) use exec_env::ExecEnv;
 pub use exec_env::adopt;
 pub use loop_status::{AcceptCounter, LoopStatus};
-use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
+pub(crate) use refork::{ForkTemplate, Orders, Refork};
 pub(crate) use template_env::{
     TemplateEnv, claim as claim_template, inherited_listeners, is_started_as_template,
 };
@@ -24,6 +26,7 @@ use crate::sys::fd::pipe;
 use crate::sys::log::stderr::Redirected;
 use crate::sys::process;
 use crate::sys::process::child;
+use crate::sys::process::current::Current;
 pub use crate::sys::scoreboard::{
     Activity, Details, End, Figures, Header, LastExit, MEMFD_NAME, OfferList, Offered, Order, Page,
     PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, ReloadEnd, Scoreboard, SlotLine, SlotStatus,
@@ -42,13 +45,16 @@ pub struct ManagerLink {
     pub page: &'static Page,
     /// The manager's pid: a worker whose parent is another process is an orphan.
     pub pid: i32,
-    /// A byte written here makes the manager read the scoreboard.
-    pub wake: OwnedFd,
+    /// A byte written here makes the manager read the scoreboard. Copies of a worker share the
+    /// descriptors.
+    pub wake: Arc<OwnedFd>,
     /// Closed at the other end when the manager exits.
-    pub life: OwnedFd,
+    pub life: Arc<OwnedFd>,
     /// Both ends of the socket pair on which workers hand idle connections over to each other: what is
     /// sent to the first arrives at the second, in the worker that reads it first.
-    pub handover: (OwnedFd, OwnedFd),
+    pub handover: (Arc<OwnedFd>, Arc<OwnedFd>),
+    /// Where it is asked to fork a template.
+    orders: Option<Orders>,
     /// Standard error, while the manager reads it.
     start_stderr: Mutex<Option<Redirected>>,
 }
@@ -59,9 +65,9 @@ impl ManagerLink {
     pub fn new(
         page: &'static Page,
         pid: i32,
-        wake: OwnedFd,
-        life: OwnedFd,
-        handover: (OwnedFd, OwnedFd),
+        wake: Arc<OwnedFd>,
+        life: Arc<OwnedFd>,
+        handover: (Arc<OwnedFd>, Arc<OwnedFd>),
     ) -> Self {
         Self {
             page,
@@ -69,6 +75,7 @@ impl ManagerLink {
             wake,
             life,
             handover,
+            orders: None,
             start_stderr: Mutex::new(None),
         }
     }
@@ -77,6 +84,13 @@ impl ManagerLink {
     #[must_use]
     pub(crate) fn with_start_stderr(mut self, redirected: Option<Redirected>) -> Self {
         self.start_stderr = Mutex::new(redirected);
+        self
+    }
+
+    /// It may be asked to fork a template.
+    #[must_use]
+    pub(crate) fn with_orders(mut self, orders: Option<Orders>) -> Self {
+        self.orders = orders;
         self
     }
 
@@ -106,8 +120,8 @@ struct Installed {
     manager: ManagerLink,
     /// The first Accept was reported.
     ready: AtomicBool,
-    /// It was reported that the worker has served its number of requests.
-    limit_reported: AtomicBool,
+    /// The number of requests of which it was reported that the worker has served them.
+    limit_reported: AtomicU64,
     /// A guardian reports the manager's death, and the kernel does not.
     guarded: AtomicBool,
     /// The thread that the kernel signals, or would.
@@ -136,7 +150,7 @@ impl Installed {
     }
 }
 
-static CURRENT: OnceCell<Installed> = OnceCell::new();
+static CURRENT: Current<Installed> = Current::none();
 static ORPHANED: AtomicBool = AtomicBool::new(false);
 static MUST_NOT_SERVE: AtomicBool = AtomicBool::new(false);
 
@@ -149,11 +163,29 @@ pub fn install(manager: ManagerLink) -> Result<(), ManagerLink> {
         pid: process::pid(),
         manager,
         ready: AtomicBool::new(false),
-        limit_reported: AtomicBool::new(false),
+        limit_reported: AtomicU64::new(0),
         guarded: AtomicBool::new(false),
         signalled: AtomicI32::new(0),
     };
     CURRENT.set(installed).map_err(|refused| refused.manager)
+}
+
+/// In a template that a worker has forked: it has ceased to be a worker.
+pub(crate) fn leave() {
+    CURRENT.forget();
+}
+
+/// Where the manager asks this worker for a template.
+pub(crate) fn orders() -> Option<&'static Orders> {
+    current()?.orders.as_ref()
+}
+
+/// In a worker that is asked for a template.
+///
+/// # Errors
+/// This process is a new worker whose start has failed.
+pub(crate) fn fork_template() -> crate::error::Result<Refork> {
+    orders().map_or(Ok(Refork::Unchanged), Orders::fork_template)
 }
 
 /// In a worker that could not take its identity: it accepts nothing, whatever its host does next.

@@ -85,6 +85,7 @@ impl Books {
                 self.count("recycled for age");
                 assert!(now >= worker.forked + config.max_lifetime.expect("no limit"));
             }
+            Recycle::Refork => panic!("no refork was reported"),
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     pub(crate) word: String,
     pub(crate) worker: i32,
     pub(crate) parent: i32,
+    /// Requests that its memory had seen before.
+    pub(crate) served: u32,
     pub(crate) text: String,
 }
 
@@ -131,6 +133,7 @@ impl Preloaded {
             word: words[0].to_owned(),
             worker: words[2].parse().unwrap(),
             parent: words[4].parse().unwrap(),
+            served: words[12].parse().unwrap(),
             text: body.to_owned(),
         }
     }

@@ -12,6 +12,8 @@
 #include "fcgipm.h"
 
 static char word[64];
+/* Requests that this memory has seen: of this process, and of those that it is a copy of. */
+static int served;
 
 static int fail(const char *what)
 {
@@ -73,10 +75,27 @@ static void answer(fcgipm_request *request)
         strcpy(folder, "?");
     const char *variable = getenv("PRELOADED_VARIABLE"), *leak = getenv("FCGIPM_TEMPLATE");
     int length = snprintf(text, sizeof text,
-                          "Content-Type: text/plain\r\n\r\n%s worker %d parent %d folder %s variable %s leak %s\n",
+                          "Content-Type: text/plain\r\n\r\n%s worker %d parent %d folder %s variable %s leak %s served %d\n",
                           word, (int)getpid(), (int)getppid(), folder, variable ? variable : "-",
-                          leak ? leak : "-");
+                          leak ? leak : "-", served);
+    served++;
+    if (is("threads") && served == 5) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, wait_forever, NULL);
+    }
     (void)fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, (size_t)length);
+}
+
+static void before_fork(void *argument)
+{
+    fprintf(stderr, "%s: before the fork, %d served\n", (const char *)argument, served);
+}
+
+static void after_fork(void *argument)
+{
+    fprintf(stderr, "%s: after the fork, %d served\n", (const char *)argument, served);
+    if (is("copies-fail") && served > 0)
+        _exit(3);
 }
 
 int main(int argc, char **argv)
@@ -103,6 +122,9 @@ int main(int argc, char **argv)
     /* What a host may do before it starts a manager. */
     if (chdir("/") != 0 || setenv("PRELOADED_VARIABLE", "changed", 1) != 0)
         return 1;
+    static char hooks[] = "hooks";
+    if (fcgipm_worker_fork_hooks(before_fork, after_fork, hooks) != 0)
+        return fail("hooks");
     fcgipm_manager *manager = fcgipm_manager_new(options);
     if (manager == NULL)
         return fail("manager");

@@ -91,6 +91,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                 "template",
                 &["child_start", "children", "identity", "settings", "threads"],
             ),
+            ("refork", &["child_start", "settings", "template"]),
             (
                 "generations",
                 &[
@@ -122,7 +123,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ),
             (
                 "host_fork",
-                &["event", "event_loop", "settings", "template"],
+                &["event", "event_loop", "refork", "settings", "template"],
             ),
             (
                 "setup",

@@ -203,6 +203,7 @@ static struct function functions[] = {
     { "request_flush", i_p, NULL },
     { "request_start_filter_data", i_p, NULL },
     { "manager_new", p_p, NULL },
+    { "manager_of_worker", p_, NULL },
     { "manager_free", v_p, NULL },
     { "manager_next", i_p, NULL },
     { "manager_next_within", i_pu, NULL },

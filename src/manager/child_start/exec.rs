@@ -88,7 +88,7 @@ fn prepare(mut kit: ChildKit, program: &Program, settings: &Settings) -> Result<
                 page,
                 &kit.wake,
                 &kit.life,
-                &kit.handover,
+                (&kit.handover.0, &kit.handover.1),
                 stderr.as_ref(),
             )?;
             Some(format!("{WORKER_VARIABLE}={}", exec_env.text()))

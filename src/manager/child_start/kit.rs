@@ -1,6 +1,7 @@
 //! What a new worker has of its manager.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use nix::sys::signal::SigSet;
 
@@ -22,11 +23,11 @@ pub(crate) struct ChildKit {
     pub(crate) region: Region,
     pub(crate) dispositions: Dispositions,
     /// A byte written here wakes the manager.
-    pub(crate) wake: OwnedFd,
+    pub(crate) wake: Arc<OwnedFd>,
     /// At its end when the manager has ended.
-    pub(crate) life: OwnedFd,
+    pub(crate) life: Arc<OwnedFd>,
     /// Both ends of the hand-over queue.
-    pub(crate) handover: (OwnedFd, OwnedFd),
+    pub(crate) handover: (Arc<OwnedFd>, Arc<OwnedFd>),
     pub(crate) identity: Option<Identity>,
     /// Where the limit of descriptors was raised.
     pub(crate) descriptors: Option<Descriptors>,

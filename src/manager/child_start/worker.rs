@@ -4,25 +4,29 @@ use nix::sys::signal::Signal;
 
 use super::kit::{ChildKit, redirect_stderr};
 use crate::error::{Code, Error, Result};
-use crate::manager::settings::{Settings, SignalHandlers};
-use crate::sys::process::{self, child, environment, title};
+use crate::manager::settings::{ForkedBy, Settings, SignalHandlers};
+use crate::sys::process::{self, child, environment, fork_hooks, title};
 use crate::sys::service;
 use crate::sys::signal::handlers::Signals;
 use crate::sys::signal::wakeup;
-use crate::worker::{self, ManagerLink};
+use crate::worker::{self, ForkTemplate, ManagerLink, Orders};
 
 /// Links this process to its manager. All signals are blocked meanwhile: one that arrives now is for the
 /// worker's handlers.
-pub(super) fn become_worker(kit: ChildKit, settings: &Settings) -> Result<()> {
+pub(super) fn become_worker(
+    kit: ChildKit,
+    settings: &Settings,
+    fork_template: ForkTemplate,
+) -> Result<()> {
     let mut mask = kit.dispositions.mask();
-    let linked = link(kit, settings);
+    let linked = link(kit, settings, fork_template);
     // Otherwise a host that blocks the wake-up signal could not be notified.
     mask.remove(Signal::SIGURG);
     Signals::release(&mask);
     linked
 }
 
-fn link(kit: ChildKit, settings: &Settings) -> Result<()> {
+fn link(kit: ChildKit, settings: &Settings, fork_template: ForkTemplate) -> Result<()> {
     let ChildKit {
         newborn,
         manager,
@@ -67,8 +71,12 @@ fn link(kit: ChildKit, settings: &Settings) -> Result<()> {
             .allow_core_files()
             .inspect_err(|_| worker::forbid_to_serve())?;
     }
-    let link_to_manager =
-        ManagerLink::new(page, manager, wake, life, handover).with_start_stderr(start_stderr);
+    let orders = newborn
+        .orders
+        .map(|orders| Orders::new(orders, fork_template));
+    let link_to_manager = ManagerLink::new(page, manager, wake, life, handover)
+        .with_orders(orders)
+        .with_start_stderr(start_stderr);
     worker::install(link_to_manager).map_err(|_| {
         Error::new(
             Code::State,
@@ -79,5 +87,8 @@ fn link(kit: ChildKit, settings: &Settings) -> Result<()> {
         title::set(&title);
     }
     service::VARIABLES.into_iter().for_each(environment::remove);
+    if settings.forked_by == ForkedBy::Manager {
+        fork_hooks::after();
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::startup_output::{self, StartupOutput};
 use super::{Children, Worker};
 use crate::error::Result;
 use crate::manager::settings::Settings;
+use crate::sys::fd::packets::{self, Packets};
 use crate::sys::fd::pipe::{self, Pipe};
 use crate::sys::log::stderr;
 use crate::sys::process::child::Child;
@@ -24,6 +25,8 @@ pub(crate) struct Forking {
     /// Tells a child that the host forked that the manager knows it. At its end without a byte it is
     /// unknown.
     known: Option<Pipe>,
+    /// The connection on which the worker is asked to fork a template: both ends.
+    orders: Option<(Packets, Packets)>,
 }
 
 /// What a new worker has of that.
@@ -33,6 +36,16 @@ pub(crate) struct Newborn {
     pub(crate) stderr: Option<Pipe>,
     pub(crate) exec_status: Option<OwnedFd>,
     pub(crate) known: Option<OwnedFd>,
+    pub(crate) orders: Option<Packets>,
+}
+
+/// What the child of a fork gets, in the manager.
+#[derive(Debug)]
+pub(crate) struct ChildsEnds<'a> {
+    pub(crate) stderr: Option<&'a Pipe>,
+    pub(crate) exec_status: Option<&'a OwnedFd>,
+    pub(crate) known: Option<&'a OwnedFd>,
+    pub(crate) orders: Option<&'a OwnedFd>,
 }
 
 impl Forking {
@@ -47,6 +60,9 @@ impl Forking {
             stderr,
             exec_status: exec_status.transpose()?,
             known: None,
+            // Without it the worker forks no template.
+            orders: (settings.refork_after)
+                .and_then(|_| packets::pair("connection to a worker").ok()),
         })
     }
 
@@ -64,13 +80,14 @@ impl Forking {
         self.slot
     }
 
-    /// What the child gets: its standard error, its end of the pipe for exec, and the confirmation.
-    pub(crate) fn childs_ends(&self) -> (Option<&Pipe>, Option<&OwnedFd>, Option<&OwnedFd>) {
-        (
-            self.stderr.as_ref(),
-            self.exec_status.as_ref().map(|pipe| &pipe.write),
-            self.known.as_ref().map(|pipe| &pipe.read),
-        )
+    /// What the child gets.
+    pub(crate) fn childs_ends(&self) -> ChildsEnds<'_> {
+        ChildsEnds {
+            stderr: self.stderr.as_ref(),
+            exec_status: self.exec_status.as_ref().map(|pipe| &pipe.write),
+            known: self.known.as_ref().map(|pipe| &pipe.read),
+            orders: self.orders.as_ref().map(|(_, its)| its.fd()),
+        }
     }
 
     /// In the child. It must not hold the other ends of these pipes: it would not see their end.
@@ -80,6 +97,7 @@ impl Forking {
             stderr: self.stderr,
             exec_status: self.exec_status.map(|pipe| pipe.write),
             known: self.known.map(|pipe| pipe.read),
+            orders: self.orders.map(|(_, its)| its),
         }
     }
 }
@@ -103,6 +121,7 @@ impl Children {
             child: Some(child),
             output: forking.stderr.map(|pipe| StartupOutput::new(pipe.read)),
             exec_status,
+            orders: forking.orders.map(|(ours, _)| ours),
             ..Worker::default()
         };
         if let Some(pipe) = &forking.known {

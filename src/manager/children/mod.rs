@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 pub(super) use exec_status::{ExecFailure, ExecStatus};
-pub(super) use fork::{Forking, Newborn, stderr_pipe};
+pub(super) use fork::{ChildsEnds, Forking, Newborn, stderr_pipe};
 pub(super) use startup_output::{OutputPause, StartupOutput};
 
 use self::memory::Measured;
@@ -18,6 +18,7 @@ use self::startup_output::Forwarded;
 use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
 use crate::pool::Exit;
 use crate::sys::fd::io;
+use crate::sys::fd::packets::Packets;
 use crate::sys::fd::worker_fd::{Taken, WorkerFd};
 use crate::sys::process::child::{Child, Ended};
 use crate::worker::Snapshot;
@@ -53,6 +54,8 @@ struct Worker {
     exec_status: Option<OwnedFd>,
     /// Why it could not.
     exec_failure: Option<String>,
+    /// Here it is asked to fork a template.
+    orders: Option<Packets>,
     /// Its page when it was last reported to the pool.
     snapshot: Option<Snapshot>,
     /// Its count of offered connections when it was last polled.
@@ -220,6 +223,7 @@ impl Children {
         worker.child = None;
         worker.status = status;
         worker.exec_status = None;
+        worker.orders = None;
         if let Some(output) = &mut worker.output {
             output.forward_rest();
         }
@@ -230,6 +234,11 @@ impl Children {
         let worker = self.slots.get(slot)?;
         let tail = || worker.output.as_ref()?.tail();
         worker.exec_failure.clone().or_else(tail)
+    }
+
+    /// The connection on which a worker is asked to fork a template.
+    pub(super) fn orders(&self, slot: usize) -> Option<&Packets> {
+        self.slots.get(slot)?.orders.as_ref()
     }
 
     /// Its page when it was last reported to the pool.

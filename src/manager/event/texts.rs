@@ -117,6 +117,24 @@ impl Event {
         Self::new(EventKind::ReloadFailed, 0, 0, message)
     }
 
+    pub(crate) fn refork_begun(pid: i32, after: u64) -> Self {
+        Self::notice(format!(
+            "refork: worker (pid {pid}) has served {after} requests and forks a template"
+        ))
+    }
+
+    pub(crate) fn reforked(template: i32) -> Self {
+        Self::notice(format!(
+            "refork: template (pid {template}) is ready; its copies replace the workers"
+        ))
+    }
+
+    pub(crate) fn refork_failed(why: &str, pause: Duration) -> Self {
+        Self::warning(format!(
+            "refork failed: {why}; workers are forked as before, the next attempt is in {pause:?}"
+        ))
+    }
+
     pub(crate) fn template_lost(why: &str) -> Self {
         Self::notice(format!(
             "{why}; no worker can be forked until it has started again"
@@ -156,12 +174,13 @@ impl Event {
     }
 
     pub(crate) fn recycling(pid: i32, why: Recycle) -> Self {
-        let option = match why {
-            Recycle::Requests => "max_requests",
-            Recycle::Memory => "max_memory",
-            Recycle::Lifetime => "max_lifetime",
+        let reason = match why {
+            Recycle::Requests => "it has reached max_requests",
+            Recycle::Memory => "it has reached max_memory",
+            Recycle::Lifetime => "it has reached max_lifetime",
+            Recycle::Refork => "it is replaced by a copy of the template",
         };
-        let message = format!("recycling worker (pid {pid}): it has reached {option}");
+        let message = format!("recycling worker (pid {pid}): {reason}");
         Self::new(EventKind::Recycling, pid, 0, message)
     }
 

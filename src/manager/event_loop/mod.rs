@@ -343,9 +343,12 @@ impl EventLoop {
             manager: self.pid,
             region: Region::Mapped(self.board.into_scoreboard()),
             dispositions: Dispositions::Replaced(signals),
-            wake: wake.write,
-            life: life.read,
-            handover: self.handover.into_queue(),
+            wake: wake.write.into(),
+            life: life.read.into(),
+            handover: {
+                let (send, receive) = self.handover.into_queue();
+                (send.into(), receive.into())
+            },
             identity: self.identity,
             descriptors: Some(self.descriptors),
         }

@@ -229,7 +229,10 @@ impl EventLoop {
 
     /// What templates report, before any child is reaped that nobody knows.
     fn observe_templates(&mut self, ready: &Ready) {
-        for (forking, result) in self.generations.observe(ready, self.clock.now()) {
+        let children = &self.children;
+        let is_worker = |pid| children.iter().any(|(_, child)| child.pid() == pid);
+        let now = self.clock.now();
+        for (forking, result) in self.generations.observe(ready, now, is_worker) {
             let known = |pid| Child::of_this_process(pid).ok_or(libc::ECHILD);
             let forked = result.and_then(known).map(Fork::Parent);
             self.complete_fork(forking, None, forked);
@@ -238,7 +241,11 @@ impl EventLoop {
 
     /// Performs what a reload of the program requires next.
     pub(super) fn advance_program(&mut self) {
-        self.generations.push_tick(self.pool.is_rolling());
+        let now = self.clock.now();
+        if let Some(after) = self.settings.refork_after {
+            self.generations.consider_refork(now, &self.pool, after);
+        }
+        self.generations.push_tick(&self.pool);
         while let Some(actions) = self.generations.next_actions(self.clock.now()) {
             for action in actions {
                 match self.program_step().perform(action) {
@@ -331,6 +338,12 @@ impl EventLoop {
         }
         let offers = handover::offers_of(slot, &mut self.children, self.board.page(slot));
         if let Some(observation) = self.observation(&snapshot, offers) {
+            let after = self.settings.refork_after;
+            if after.is_some_and(|after| snapshot.requests >= after) {
+                // It has been reported. The next number that counts is that of max_requests.
+                let page = self.board.page(slot);
+                page.set_request_limit(self.pool.request_limit(slot));
+            }
             self.children.set_snapshot(slot, Some(snapshot));
             self.report(slot, WorkerEvent::Observed(observation));
         }

@@ -11,7 +11,7 @@ use crate::manager::settings::{ForkedBy, SignalHandlers};
 use crate::pool::{self, Action, Exit, Notice, ProgramEvent, Source, WorkerEvent};
 use crate::server::listen;
 use crate::sys::process::child::{self, Child, Fork};
-use crate::sys::process::inspect;
+use crate::sys::process::{fork_hooks, inspect};
 use crate::sys::signal::handlers::Held;
 use crate::sys::signal::wakeup;
 use crate::worker::{Activity, Order, QUEUES};
@@ -256,6 +256,7 @@ impl EventLoop {
     fn fork_here(&mut self, slot: usize) -> Option<Newborn> {
         // A failure was reported.
         let forking = self.prepare_fork(slot).ok()?;
+        fork_hooks::before();
         let held = Held::begin();
         let forked = child::fork();
         self.complete_fork(forking, Some(held), forked)
@@ -287,7 +288,7 @@ impl EventLoop {
             shedding.worker_starts();
         }
         let size = u32::try_from(self.pool.counts().wanted).unwrap_or(u32::MAX);
-        let limit = self.pool.request_limit(slot);
+        let limit = self.settings.notify_limit(self.pool.request_limit(slot));
         self.board.scoreboard_mut().begin(slot, size, limit);
         self.board.page(slot).set_queues(self.counted_queues());
         Forking::prepare(slot, &self.settings).map_err(|error| {

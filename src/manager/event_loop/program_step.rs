@@ -1,11 +1,12 @@
 //! What the manager performs of a reload of the program: templates are started, ended and reported.
 
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use super::Channels;
 use super::board::Board;
 use super::orphans::Orphans;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::manager::children::Children;
 use crate::manager::connections::handover::Handover;
 use crate::manager::descriptors::Descriptors;
@@ -13,9 +14,12 @@ use crate::manager::event::{Event, Outbox};
 use crate::manager::generations::{Generations, Inherited, Link, exec_template, prepare};
 use crate::manager::service::Service;
 use crate::manager::settings::Settings;
-use crate::pool::{self, Pool, ProgramAction, Resize, TemplateId};
+use crate::pool::{self, Pool, ProgramAction, ReforkFailure, Resize, TemplateId};
+use crate::sys::fd::packets::{self, Packets};
+use crate::sys::process::adopted::become_reaper;
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::signal::handlers::Held;
+use crate::sys::signal::wakeup::WAKE_SIGNAL;
 use crate::sys::socket::listeners::{self, Listener};
 
 /// The parts of the manager that take part in it.
@@ -57,6 +61,26 @@ impl ProgramStep<'_> {
                     self.pool.reconfigure(before.pool.clone());
                     *self.settings = before;
                 }
+            }
+            ProgramAction::Refork { template, slot } => self.refork(template, slot),
+            ProgramAction::Reforked(template) => {
+                let pid = self.generations.pid(template);
+                self.outbox.push(Event::reforked(pid));
+                return Some(pool::Event::Reforked);
+            }
+            ProgramAction::ReportReforkFailed {
+                template,
+                why,
+                pause,
+            } => {
+                let reason = self.generations.take_reason(template);
+                let why = match why {
+                    ReforkFailure::Ended => reason,
+                    ReforkFailure::TimedOut => "the worker has not forked it in time".to_owned(),
+                    ReforkFailure::CopiesFail => format!("the workers of {reason} fail"),
+                };
+                self.outbox.push(Event::refork_failed(&why, pause));
+                return Some(pool::Event::ReforkEnded);
             }
             ProgramAction::FailPool => return Some(pool::Event::SourceEnded),
             ProgramAction::ReportFailed {
@@ -117,6 +141,43 @@ impl ProgramStep<'_> {
                 .generations
                 .could_not_start(template, error.to_string()),
         }
+    }
+
+    /// Asks a worker to fork a template.
+    fn refork(&mut self, template: TemplateId, slot: usize) {
+        let pid = self.children.pid(slot);
+        let after = self.settings.refork_after.unwrap_or_default();
+        self.outbox.push(Event::refork_begun(pid, after));
+        let workers = self.children.iter().map(|(_, child)| child.pid());
+        self.orphans.begin(&mut self.channels.signals, workers);
+        match self.order_template(slot) {
+            Ok(control) => self.generations.add_warm(template, control),
+            Err(error) => {
+                let why = format!("worker (pid {pid}): {error}");
+                self.generations.could_not_start(template, why);
+            }
+        }
+    }
+
+    /// # Errors
+    /// Why the worker cannot be asked.
+    fn order_template(&self, slot: usize) -> Result<Packets> {
+        // The template is the child of a child of the worker that exits.
+        become_reaper()?;
+        let (ours, its) = packets::pair("connection to a template")?;
+        let orders = self
+            .children
+            .orders(slot)
+            .ok_or_else(|| Error::new(Code::Descriptors, "it has no connection for orders"))?;
+        orders
+            .send(b"T", &[its.fd().as_raw_fd()])
+            .map_err(|errno| Error::system("order to fork a template", errno as i32))?;
+        let page = self.board.page(slot);
+        page.request_template();
+        if !page.only_serves() {
+            self.children.signal(slot, WAKE_SIGNAL);
+        }
+        Ok(ours)
     }
 
     /// # Errors

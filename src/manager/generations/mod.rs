@@ -16,7 +16,8 @@ use super::settings::Settings;
 use super::watch::{REAP_INTERVAL, Ready, Source as Watched, Watch};
 use crate::error::Error;
 use crate::options::Options;
-use crate::pool::{ProgramAction, ProgramEvent, ProgramReload, Source, TemplateId};
+use crate::pool::{Pool, ProgramAction, ProgramEvent, ProgramReload, Source, TemplateId};
+use crate::sys::fd::packets::Packets;
 use crate::sys::process::child::Child;
 
 /// How long a template may take to fork if there is no `start_timeout`.
@@ -37,8 +38,6 @@ pub(super) struct Generations {
     /// Why templates have ended, until that was reported.
     reasons: Vec<(TemplateId, i32, String)>,
     start_timeout: Option<Duration>,
-    /// The options of the latest template that has become ready.
-    options: String,
     /// The settings to return to if the reload fails.
     before: Option<Box<Settings>>,
 }
@@ -53,7 +52,6 @@ impl Generations {
             pending: None,
             reasons: Vec::new(),
             start_timeout,
-            options: String::new(),
             before: None,
         }
     }
@@ -67,7 +65,7 @@ impl Generations {
             let from = Some(self.output_pause.end());
             watch.add_from(from, Watched::Template, template.output().into_iter());
             watch.until(template.exit_by());
-            if template.pidfd().is_none() {
+            if template.is_unwatched() {
                 watch.until(Some(watch.now() + REAP_INTERVAL));
             }
         }
@@ -102,22 +100,45 @@ impl Generations {
         Some(actions)
     }
 
-    /// The machine handles the time that has passed. A worker that a template still forks belongs to
-    /// the generation before.
-    pub(super) fn push_tick(&mut self, is_rolling: bool) {
+    /// The machine handles the time that has passed.
+    pub(super) fn push_tick(&mut self, pool: &Pool) {
         if !self.machine.is_at_rest() {
-            let is_rolling = is_rolling || self.pending.is_some();
-            self.inbox.push_back(ProgramEvent::Tick { is_rolling });
+            self.inbox.push_back(ProgramEvent::Tick {
+                is_rolling: pool.is_rolling(),
+                is_forking: self.pending.is_some(),
+                are_failing: pool.are_starts_failing(),
+            });
+        }
+    }
+
+    /// If a worker has served this many requests, it is to fork a template.
+    pub(super) fn consider_refork(&mut self, now: Duration, pool: &Pool, after: u64) {
+        if self.machine.wants_refork(now) && !pool.is_rolling() {
+            let warm = pool.warm_worker(after);
+            self.inbox
+                .extend(warm.map(|slot| ProgramEvent::Warm { slot }));
         }
     }
 
     /// A template was started; returns its pid.
     pub(super) fn add(&mut self, template: TemplateId, child: Child, link: Link) -> i32 {
         let (control, output) = link.into_parts();
-        let process = TemplateProcess::new(template, child, control, output);
+        let process = TemplateProcess::new(template, Some(child), control, output);
         let pid = process.pid();
         self.templates.push(process);
         pid
+    }
+
+    /// A worker was asked to fork a template, which is connected here.
+    pub(super) fn add_warm(&mut self, template: TemplateId, control: Packets) {
+        let process = TemplateProcess::new(template, None, control, None);
+        self.templates.push(process);
+    }
+
+    /// The pid of a template.
+    pub(super) fn pid(&self, template: TemplateId) -> i32 {
+        let one = self.templates.iter().find(|one| one.id == template);
+        one.map_or(0, TemplateProcess::pid)
     }
 
     /// A template could not be started.
@@ -149,7 +170,11 @@ impl Generations {
     /// The settings with the new program's options, and a line for each option that stays as it is.
     /// Those of now are kept until the reload is over.
     pub(super) fn renew(&mut self, now: &Settings) -> Result<(Settings, Vec<String>), Error> {
-        let options = Options::from_text(&self.options)?;
+        let source = self.templates.iter().find(|one| {
+            // The reload begins with it.
+            Source::Template(one.id) == self.machine.source()
+        });
+        let options = Options::from_text(source.map_or("", TemplateProcess::options))?;
         let renewed = now.renewed(&options)?;
         self.before = Some(Box::new(now.clone()));
         Ok(renewed)
@@ -186,7 +211,12 @@ impl Generations {
     }
 
     /// Observes the templates.
-    pub(super) fn observe(&mut self, ready: &Ready, now: Duration) -> Vec<Completed> {
+    pub(super) fn observe(
+        &mut self,
+        ready: &Ready,
+        now: Duration,
+        is_worker: impl Fn(i32) -> bool,
+    ) -> Vec<Completed> {
         let mut completed = Vec::new();
         let is_ready = ready.has(Watched::Template);
         if is_ready {
@@ -206,12 +236,11 @@ impl Generations {
                 continue;
             }
             let (id, pid) = (self.templates[index].id, self.templates[index].pid());
-            for news in self.templates[index].take_news(now) {
+            let others: Vec<_> = self.pids().filter(|other| *other != pid).collect();
+            let is_other = |pid| others.contains(&pid) || is_worker(pid);
+            for news in self.templates[index].take_news(now, is_other) {
                 match news {
-                    News::Ready(options) => {
-                        self.options = options;
-                        self.inbox.push_back(ProgramEvent::Ready(id));
-                    }
+                    News::Ready => self.inbox.push_back(ProgramEvent::Ready(id)),
                     News::Forked { slot, pid } => {
                         completed.extend(self.complete(id, slot, Ok(pid)))
                     }
@@ -255,7 +284,7 @@ impl Generations {
             .for_each(|one| one.end(now, "was ended"));
         for _ in 0..TRIES {
             self.templates.retain_mut(|one| {
-                let news = one.take_news(now);
+                let news = one.take_news(now, |_| false);
                 !news.iter().any(|news| matches!(news, News::Ended(_)))
             });
             if self.templates.is_empty() {

@@ -27,7 +27,9 @@ pub(super) struct TemplateProcess {
     output: Option<StartupOutput>,
     /// The process that reports to be ready, and is not a child of this one yet: a program that
     /// detaches from its parent (daemon(7)) has started it.
-    announced: Option<(i32, String)>,
+    announced: Option<i32>,
+    /// The options that its program has set.
+    options: String,
     /// It is killed if it has not exited by then.
     exit_by: Option<Duration>,
     /// Why it is being ended.
@@ -37,8 +39,7 @@ pub(super) struct TemplateProcess {
 /// What a template has reported.
 #[derive(Debug)]
 pub(super) enum News {
-    /// Its program has set these options.
-    Ready(String),
+    Ready,
     Forked {
         slot: usize,
         pid: i32,
@@ -52,19 +53,21 @@ pub(super) enum News {
 }
 
 impl TemplateProcess {
+    /// Without a child: a worker was asked to fork it.
     pub(super) fn new(
         id: TemplateId,
-        child: Child,
+        child: Option<Child>,
         control: Packets,
         output: Option<StartupOutput>,
     ) -> Self {
         Self {
             id,
-            pid: child.pid(),
-            child: Some(child),
+            pid: child.as_ref().map_or(0, Child::pid),
+            child,
             control: Some(control),
             output,
             announced: None,
+            options: String::new(),
             exit_by: None,
             reason: None,
         }
@@ -112,21 +115,39 @@ impl TemplateProcess {
         region: &OwnedFd,
     ) -> std::result::Result<(), i32> {
         let control = self.control.as_ref().ok_or(libc::EPIPE)?;
-        let (stderr, exec_status, known) = forking.childs_ends();
-        let known = known.ok_or(libc::EINVAL)?;
-        let (bytes, descriptors) = fork_request(forking.slot(), region, known, stderr, exec_status);
+        let ends = forking.childs_ends();
+        let known = ends.known.ok_or(libc::EINVAL)?;
+        let (bytes, descriptors) = fork_request(forking.slot(), region, known, &ends);
         control
             .send(&bytes, &descriptors)
             .map_err(|errno| errno as i32)
     }
 
-    /// Everything that has happened to it.
-    pub(super) fn take_news(&mut self, now: Duration) -> Vec<News> {
+    /// The options that its program has set.
+    pub(super) fn options(&self) -> &str {
+        &self.options
+    }
+
+    /// Whether only repeated checks show what happens to it.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.pidfd().is_none() && (self.child.is_some() || self.announced.is_some())
+    }
+
+    /// Everything that has happened to it. What it reports may be false: its pid is not that of a
+    /// process that `is_known` claims.
+    pub(super) fn take_news(&mut self, now: Duration, is_known: impl Fn(i32) -> bool) -> Vec<News> {
         let mut news = Vec::new();
         while let Some(control) = &self.control {
             match control.receive_bytes() {
                 Ok(Received::Packet(bytes, _)) => match Report::decode(&bytes) {
-                    Some(Report::Ready { pid, options }) => self.announced = Some((pid, options)),
+                    Some(Report::Ready { pid, .. }) if is_known(pid) => {
+                        self.end(now, "has reported the pid of another process");
+                    }
+                    Some(Report::Ready { pid, options }) => {
+                        self.announced = Some(pid);
+                        self.options = options;
+                    }
+                    Some(Report::Refused(why)) => self.end(now, &why),
                     Some(Report::Forked { slot, pid }) => news.push(News::Forked { slot, pid }),
                     Some(Report::Failed { slot, errno }) => {
                         news.push(News::Failed { slot, errno });
@@ -141,7 +162,9 @@ impl TemplateProcess {
                 Err(errno) => self.end(now, &format!("lost its connection: {}", errno.desc())),
             }
         }
-        news.extend(self.take_ready().map(News::Ready));
+        if self.has_become_ready() {
+            news.push(News::Ready);
+        }
         if let Some(exit) = self.reap(now) {
             // A program that detaches from its parent has exited, and its child may become ready.
             if self.control.is_none() || exit != Exit::Code(0) {
@@ -151,17 +174,20 @@ impl TemplateProcess {
         news
     }
 
-    /// The options of the process that reports to be ready, once it is a child of this one, as it has to
-    /// be.
-    fn take_ready(&mut self) -> Option<String> {
-        let (pid, _) = self.announced.as_ref()?;
-        if self.child.as_ref().map(Child::pid) != Some(*pid) {
-            let child = Child::of_this_process(*pid)?;
-            self.pid = *pid;
+    /// Whether the process that reports to be ready is a child of this one, as it has to be.
+    fn has_become_ready(&mut self) -> bool {
+        let Some(pid) = self.announced else {
+            return false;
+        };
+        if self.child.as_ref().map(Child::pid) != Some(pid) {
+            let Some(child) = Child::of_this_process(pid) else {
+                return false;
+            };
+            self.pid = pid;
             self.child = Some(child);
         }
-        let (_, options) = self.announced.take()?;
-        Some(options)
+        self.announced = None;
+        true
     }
 
     fn reap(&mut self, now: Duration) -> Option<Exit> {

@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
-use crate::manager::children::Newborn;
+use crate::manager::children::{ChildsEnds, Newborn};
+use crate::sys::fd::packets::Packets;
 use crate::sys::fd::pipe::Pipe;
 
 /// From the manager: fork a worker.
@@ -13,10 +14,13 @@ const READY: u8 = b'R';
 const FORKED: u8 = b'W';
 /// From the template: the fork has failed.
 const FAILED: u8 = b'E';
+/// From a worker: it cannot fork a template.
+const REFUSED: u8 = b'X';
 
 /// In a request for a worker: descriptors that follow the region and the confirmation.
 const WITH_STDERR: u8 = 1;
 const WITH_EXEC_STATUS: u8 = 2;
+const WITH_ORDERS: u8 = 4;
 
 /// What a template reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub(crate) enum Report {
     Forked { slot: usize, pid: i32 },
     /// It was not.
     Failed { slot: usize, errno: i32 },
+    /// This worker forks no template; the reason.
+    Refused(String),
 }
 
 impl Report {
@@ -36,6 +42,7 @@ impl Report {
             Self::Ready { pid, options } => (READY, 0, *pid, options.as_str()),
             Self::Forked { slot, pid } => (FORKED, *slot, *pid, ""),
             Self::Failed { slot, errno } => (FAILED, *slot, *errno, ""),
+            Self::Refused(why) => (REFUSED, 0, 0, why.as_str()),
         };
         let slot = u32::try_from(slot).unwrap_or(u32::MAX).to_ne_bytes();
         [&[kind], &slot[..], &number.to_ne_bytes(), text.as_bytes()].concat()
@@ -58,6 +65,7 @@ impl Report {
                 slot,
                 errno: number,
             }),
+            REFUSED => Some(Self::Refused(std::str::from_utf8(text).ok()?.to_owned())),
             _ => None,
         }
     }
@@ -68,18 +76,21 @@ pub(crate) fn fork_request(
     slot: usize,
     region: &OwnedFd,
     known: &OwnedFd,
-    stderr: Option<&Pipe>,
-    exec_status: Option<&OwnedFd>,
+    ends: &ChildsEnds<'_>,
 ) -> (Vec<u8>, Vec<RawFd>) {
     let mut flags = 0;
     let mut descriptors = vec![region.as_raw_fd(), known.as_raw_fd()];
-    if let Some(pipe) = stderr {
+    if let Some(pipe) = ends.stderr {
         flags |= WITH_STDERR;
         descriptors.extend([pipe.read.as_raw_fd(), pipe.write.as_raw_fd()]);
     }
-    if let Some(pipe) = exec_status {
+    if let Some(pipe) = ends.exec_status {
         flags |= WITH_EXEC_STATUS;
         descriptors.push(pipe.as_raw_fd());
+    }
+    if let Some(orders) = ends.orders {
+        flags |= WITH_ORDERS;
+        descriptors.push(orders.as_raw_fd());
     }
     let slot = u32::try_from(slot).unwrap_or(u32::MAX);
     let bytes = [&[FORK, flags][..], &slot.to_ne_bytes()].concat();
@@ -109,11 +120,16 @@ pub(crate) fn read_fork_request(
         0 => None,
         _ => Some(descriptors.next()?),
     };
+    let orders = match flags & WITH_ORDERS {
+        0 => None,
+        _ => Some(Packets::from_fd(descriptors.next()?)),
+    };
     let newborn = Newborn {
         slot,
         stderr,
         exec_status,
         known: Some(known),
+        orders,
     };
     Some((newborn, region))
 }
@@ -131,6 +147,7 @@ mod tests {
             },
             Report::Forked { slot: 3, pid: 8 },
             Report::Failed { slot: 4, errno: 11 },
+            Report::Refused("it has 2 threads".to_owned()),
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report.clone()));
         }

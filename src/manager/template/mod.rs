@@ -6,6 +6,9 @@
 //! a subreaper (prctl(2)). If the host forks its workers itself, it does so in the intermediate process:
 //! its hooks run in the worker's own parent and in the worker.
 //!
+//! A worker may fork a template, too ([`origin`]): its workers are copies of one that has served
+//! requests.
+//!
 //! | role | event | next role |
 //! |---|---|---|
 //! | Template | the manager wants a worker | Template; in a child Intermediate, or a worker |
@@ -13,8 +16,10 @@
 //! | Intermediate | the host has forked, or cannot | the process exits; in its child a worker |
 
 pub(super) mod message;
+pub(super) mod origin;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -32,7 +37,7 @@ use crate::sys::fd::packets::{Packets, Received};
 use crate::sys::fd::pipe::{self, Pipe};
 use crate::sys::log;
 use crate::sys::process::child::{self, Fork};
-use crate::sys::process::{self, exec, title};
+use crate::sys::process::{self, exec, fork_hooks, title};
 use crate::sys::service::sockets;
 use crate::sys::signal::handlers::Signals;
 use crate::worker;
@@ -42,9 +47,9 @@ use crate::worker;
 pub(super) struct Template {
     control: Packets,
     manager: i32,
-    wake: OwnedFd,
-    life: OwnedFd,
-    handover: (OwnedFd, OwnedFd),
+    wake: Arc<OwnedFd>,
+    life: Arc<OwnedFd>,
+    handover: (Arc<OwnedFd>, Arc<OwnedFd>),
     identity: Option<Identity>,
     /// The signal mask of the program. All signals are blocked now: the end of the connection, and
     /// nothing else, asks this process to exit.
@@ -110,9 +115,9 @@ impl Template {
         let this = Self {
             control: link.control,
             manager: link.manager,
-            wake: link.wake,
-            life: link.life,
-            handover: link.handover,
+            wake: link.wake.into(),
+            life: link.life.into(),
+            handover: (link.handover.0.into(), link.handover.1.into()),
             identity,
             mask,
             forked_by: settings.forked_by,
@@ -151,6 +156,9 @@ impl Template {
 
     /// `None` in the template.
     fn fork(&mut self, unborn: Unborn) -> Option<Step> {
+        if self.forked_by == ForkedBy::Manager {
+            fork_hooks::before();
+        }
         let slot = unborn.newborn.slot;
         let forked = match pipe::pipe("pipe of an intermediate process", false) {
             Ok(Pipe { read, write }) => match child::fork() {

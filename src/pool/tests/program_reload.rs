@@ -19,6 +19,9 @@ struct World {
     failures: usize,
     lost: usize,
     reverted: usize,
+    reforks: usize,
+    failed_reforks: usize,
+    are_failing: bool,
 }
 
 impl World {
@@ -32,6 +35,9 @@ impl World {
             failures: 0,
             lost: 0,
             reverted: 0,
+            reforks: 0,
+            failed_reforks: 0,
+            are_failing: false,
         }
     }
 
@@ -45,6 +51,11 @@ impl World {
                     ProgramAction::Start(id) => {
                         assert!(self.templates.insert(id, false).is_none(), "{id} twice");
                     }
+                    ProgramAction::Refork { template, .. } => {
+                        assert!(self.templates.insert(template, false).is_none());
+                    }
+                    ProgramAction::Reforked(_) => self.reforks += 1,
+                    ProgramAction::ReportReforkFailed { .. } => self.failed_reforks += 1,
                     ProgramAction::End(id) => drop(self.templates.remove(&id)),
                     ProgramAction::ReloadPool => {
                         assert!(!self.is_rolling, "two reloads at a time");
@@ -68,8 +79,11 @@ impl World {
     }
 
     fn tick(&mut self) {
-        let is_rolling = self.is_rolling;
-        self.handle(ProgramEvent::Tick { is_rolling });
+        self.handle(ProgramEvent::Tick {
+            is_rolling: self.is_rolling,
+            is_forking: false,
+            are_failing: self.are_failing,
+        });
     }
 
     fn ready(&mut self, id: TemplateId) {
@@ -83,12 +97,20 @@ impl World {
         self.handle(ProgramEvent::Ended(id));
     }
 
-    /// The source of workers can fork; and there are never more than two templates and a new one.
+    /// The source of workers can fork. There are never more templates than the source, a warm one and a
+    /// new one.
     fn check(&self) {
         if let Source::Template(id) = self.machine.source() {
             assert_eq!(self.templates.get(&id), Some(&true), "{:?}", self.machine);
         }
-        assert!(self.templates.len() <= 2, "{:?}", self.templates);
+        assert!(self.templates.len() <= 3, "{:?}", self.templates);
+    }
+
+    /// A worker has served many requests.
+    fn warm(&mut self) {
+        if !self.is_rolling && self.machine.wants_refork(self.now) {
+            self.handle(ProgramEvent::Warm { slot: 0 });
+        }
     }
 
     fn newest(&self) -> Option<TemplateId> {
@@ -169,6 +191,88 @@ fn a_lost_source_is_started_again_at_most_once_a_second() {
     assert_eq!(world.reloads, 1, "the workers are of this program already");
 }
 
+/// A machine with a warm template.
+fn reforked() -> World {
+    let mut world = World::new();
+    world.warm();
+    world.ready(1);
+    assert_eq!(
+        (world.reforks, world.machine.source()),
+        (1, Source::Template(1))
+    );
+    world
+}
+
+#[test]
+fn workers_are_copies_of_a_warm_one_until_a_reload() {
+    let mut world = reforked();
+    assert!(!world.machine.wants_refork(world.now), "once is enough");
+    // A reload of the workers begins with the cold source, and ends the warm one.
+    world.is_rolling = true;
+    world.tick();
+    assert_eq!(world.machine.source(), Source::Manager);
+    assert!(world.templates.contains_key(&1));
+    world.is_rolling = false;
+    world.tick();
+    assert_eq!(
+        (world.templates.len(), world.machine.is_at_rest()),
+        (0, true)
+    );
+    assert!(world.machine.wants_refork(world.now));
+}
+
+#[test]
+fn a_failed_reload_returns_to_the_warm_source() {
+    let mut world = reforked();
+    world.is_rolling = true;
+    world.tick();
+    world.is_rolling = false;
+    world.handle(ProgramEvent::PoolFailed);
+    world.tick();
+    assert_eq!(world.machine.source(), Source::Template(1));
+    // The same for a reload of the program, whose template becomes ready.
+    world.handle(ProgramEvent::Requested);
+    world.ready(2);
+    assert_eq!(world.machine.source(), Source::Template(2));
+    world.is_rolling = false;
+    world.handle(ProgramEvent::PoolFailed);
+    world.tick();
+    assert_eq!(world.machine.source(), Source::Template(1));
+    assert_eq!(world.templates.len(), 1);
+}
+
+#[test]
+fn after_a_warm_source_has_failed_there_is_none_for_a_minute() {
+    for is_ended in [true, false] {
+        let mut world = reforked();
+        if is_ended {
+            world.ends(1);
+        } else {
+            world.are_failing = true;
+            world.tick();
+            world.are_failing = false;
+        }
+        assert_eq!(world.machine.source(), Source::Manager);
+        assert_eq!((world.failed_reforks, world.templates.len()), (1, 0));
+        assert!(!world.machine.wants_refork(world.now));
+        world.now += 60 * SECOND;
+        assert!(world.machine.wants_refork(world.now));
+    }
+}
+
+#[test]
+fn a_worker_that_forks_no_template_in_time_is_left_alone() {
+    let mut world = World::new();
+    world.warm();
+    assert_eq!(world.machine.deadline(), Some(TIMEOUT));
+    world.now += TIMEOUT;
+    world.tick();
+    assert_eq!((world.failed_reforks, world.templates.len()), (1, 0));
+    // What it reports later is not for this.
+    world.handle(ProgramEvent::Ready(1));
+    assert_eq!(world.machine.source(), Source::Manager);
+}
+
 #[test]
 fn whatever_happens_the_last_request_is_followed_by_a_result() {
     for seed in 1..=20_000_u64 {
@@ -181,7 +285,9 @@ fn whatever_happens_the_last_request_is_followed_by_a_result() {
             state % below
         };
         for _ in 0..60 {
-            match random(8) {
+            match random(10) {
+                8 => world.warm(),
+                9 => world.are_failing = !world.are_failing,
                 0 | 1 => world.handle(ProgramEvent::Requested),
                 2 => {
                     if let Some(id) = world.newest() {
@@ -204,6 +310,7 @@ fn whatever_happens_the_last_request_is_followed_by_a_result() {
             world.tick();
         }
         // From here on every start succeeds.
+        world.are_failing = false;
         let before = world.reloads;
         world.handle(ProgramEvent::Requested);
         for _ in 0..12 {
@@ -228,6 +335,9 @@ fn whatever_happens_the_last_request_is_followed_by_a_result() {
             world.machine
         );
         assert_eq!(world.templates.len(), 1, "seed {seed}");
+        world.now += 60 * SECOND;
+        world.warm();
+        assert_eq!(world.templates.len(), 2, "seed {seed}");
         world.handle(ProgramEvent::Stop);
         assert!(world.templates.len() <= 1, "seed {seed}");
     }

@@ -152,3 +152,42 @@ fn a_reload_recycles_no_additional_workers() {
     assert_eq!(driver.pool.counts().recycled, 0);
     assert_eq!(driver.pool.counts().reloads, 1);
 }
+
+#[test]
+fn all_other_workers_are_replaced_after_a_refork() {
+    let mut driver = Driver::serving(|config| config.reload_surge = 4);
+    assert_eq!(driver.pool.warm_worker(10), None);
+    for (slot, requests) in [(0, 9), (1, 12), (2, 11)] {
+        driver.sees(slot, Activity::Idle, requests);
+    }
+    assert_eq!(driver.pool.warm_worker(10), Some(1));
+    driver.tell(Event::Reforked);
+    assert_eq!(driver.pool.warm_worker(10), None, "they are due");
+    let mut forked = Vec::new();
+    for _ in 0..4 {
+        forked.extend(driver.settle());
+    }
+    assert_eq!(forked.len(), 4);
+    for slot in forked {
+        driver.report(slot, WorkerEvent::Ready);
+    }
+    driver.settle();
+    assert_eq!(driver.retired(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_worker_that_was_starting_at_a_refork_is_replaced_when_it_is_ready() {
+    let mut driver = Driver::serving(|_| {});
+    driver.exits(3, 1);
+    let slot = driver.settle()[0];
+    driver.now += SECOND;
+    driver.tell(Event::Reforked);
+    driver.report(slot, WorkerEvent::Ready);
+    driver.tell(Event::ReforkEnded);
+    driver.settle();
+    assert_eq!(driver.retired(), [], "the warm template has ended");
+    driver.now += SECOND;
+    driver.tell(Event::Reforked);
+    driver.settle();
+    assert_eq!(driver.pool.warm_worker(0), None, "all are due");
+}

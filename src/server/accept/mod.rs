@@ -76,6 +76,8 @@ pub(super) enum Next {
     Connection(Incoming),
     /// A wake-up arrived, and the host's hook is due. Then `next` is to be called again.
     Woken,
+    /// The manager asks for a template of this worker. Then `next` is to be called again.
+    TemplateDue,
 }
 
 /// Finds the next connection: new, parked or handed over.

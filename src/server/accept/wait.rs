@@ -40,6 +40,11 @@ impl Acceptor {
                 return Ok(Next::Woken);
             }
             if let Some(manager) = manager {
+                if manager.page.take_template_request() {
+                    // It is woken once more, in case that this is not all.
+                    self.wake_ups.add();
+                    return Ok(Next::TemplateDue);
+                }
                 if manager.page.take_rebalance_request() {
                     self.rebalance(manager);
                 }

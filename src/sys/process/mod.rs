@@ -3,11 +3,13 @@
 
 pub(crate) mod adopted;
 pub(crate) mod child;
+pub(crate) mod current;
 pub(crate) mod disposable;
 pub mod environment;
 pub(crate) mod exec;
 pub(crate) mod executable;
 pub(crate) mod filtered;
+pub(crate) mod fork_hooks;
 pub(crate) mod forks;
 pub(crate) mod guardian;
 pub(in crate::sys) mod hidden_child;

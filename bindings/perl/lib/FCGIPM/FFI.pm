@@ -52,6 +52,7 @@ my @FUNCTIONS = (
     request_start_filter_data => ['opaque']                          => 'sint32',
 
     manager_new           => ['opaque']             => 'opaque',
+    manager_of_worker     => []                     => 'opaque',
     manager_free          => ['opaque']             => 'void',
     manager_next          => ['opaque']             => 'sint32',
     manager_next_within   => [ 'opaque', 'uint32' ] => 'sint32',

@@ -27,7 +27,7 @@ BEGIN {
         EOPTION => -6,    EVALUE => -7,       ESYSTEM => -8,    ESTATE => -9,     EINTERRUPTED => -10,
         ERETIRED => -11,  EABORTED => -12,    EINCOMPLETE => -13, EPROTOCOL => -14, ETIMEDOUT => -15,
         ECLOSED => -16,   ELISTENER => -17,   EDESCRIPTORS => -18, EPIDFILE => -19, ERUNNING => -20,
-        ETHREADS => -21,  EPANIC => -22,
+        ETHREADS => -21,  EPANIC => -22,      EFORKDUE => -23,
     );
 }
 

@@ -285,6 +285,17 @@ sub handling_init {
     return;
 }
 
+# Around each fork: in a process that is about to be copied, and in a new worker.
+
+sub pm_before_fork { return $_[0]->_call_parameter('before_fork') }
+sub pm_after_fork  { return $_[0]->_call_parameter('after_fork') }
+
+sub _call_parameter {
+    my ($this, $name) = @_;
+    my $hook = $this->{$name} or return;
+    return $hook->($this);
+}
+
 # Perl calls this between two operations, and interrupts a call that waits. Without an eval that
 # catches it, a `die` would make an incomplete page look complete, so the request may use its grace
 # period instead.

@@ -158,7 +158,8 @@ sub Accept($) {
             return _failure($result) if $self->{flags} & FCGIPM::Library::FAIL_ACCEPT_ON_INTR && !$FCGIPM::Signals::woken_by_manager;
             $FCGIPM::Signals::woken_by_manager = 0;
         }
-        elsif ($result == FCGIPM::Library::EFORKED) { FCGIPM::Request::Loop::free_handle($self) }
+        elsif ($result == FCGIPM::Library::EFORKED)  { FCGIPM::Request::Loop::free_handle($self) }
+        elsif ($result == FCGIPM::Library::EFORKDUE) { $FCGIPM::Request::Loop::on_fork_due->() }
         else {
             FCGIPM::Request::Loop::retired() if $result == FCGIPM::Library::ERETIRED;
             return _failure($result);

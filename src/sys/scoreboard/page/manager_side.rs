@@ -31,6 +31,17 @@ impl Page {
         self.manager.rebalance.store(1, Ordering::Release);
     }
 
+    /// Makes the worker fork a template before it accepts again. A wake-up must follow.
+    pub fn request_template(&self) {
+        self.manager.template.store(1, Ordering::Release);
+        fence(Ordering::SeqCst);
+    }
+
+    /// After how many requests the worker notifies the manager; 0: never.
+    pub fn set_request_limit(&self, limit: u64) {
+        self.manager.request_limit.store(limit, Ordering::Relaxed);
+    }
+
     /// Makes the worker count what it accepts from these listening sockets, given by inode number;
     /// 0: none.
     pub fn set_queues(&self, inodes: [u64; QUEUES]) {

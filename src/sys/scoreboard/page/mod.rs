@@ -51,6 +51,8 @@ struct ManagerLine {
     guarded: AtomicU32,
     /// The manager has ended.
     orphaned: AtomicU32,
+    /// The worker should fork a template.
+    template: AtomicU32,
 }
 
 /// What all loops of the worker count together.

@@ -48,6 +48,12 @@ impl Page {
         take(&self.manager.rebalance)
     }
 
+    /// Whether the worker should fork a template. Resets the request.
+    #[inline]
+    pub(crate) fn take_template_request(&self) -> bool {
+        take(&self.manager.template)
+    }
+
     /// How many workers there are.
     #[must_use]
     pub fn pool_size(&self) -> u32 {

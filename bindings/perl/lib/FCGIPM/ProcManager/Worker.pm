@@ -6,6 +6,8 @@ use strict;
 use warnings;
 
 use FCGIPM::Library;
+use FCGIPM::ProcManager::Fork;
+use FCGIPM::Request::Loop;
 use FCGIPM::Signals;
 
 our $VERSION = '0.1.0';
@@ -24,6 +26,19 @@ sub begin {
     _handle_timeout_signal($pm);
     $pm->handling_init;
     $pm->pm_notify('initialized');
+    FCGIPM::ProcManager::Fork::call_hook($pm, 'after_fork');
+    $FCGIPM::Request::Loop::on_fork_due = sub { _fork_template($pm) };
+    return;
+}
+
+# In a worker that is the model for the others (the option refork_after). What its copies do first
+# must not end in an eval of the program's around Accept.
+sub _fork_template {
+    my ($pm) = @_;
+    return if FCGIPM::ProcManager::Fork::fork_template($pm) != FCGIPM::Library::EVENT_IN_WORKER;
+    srand;    # or all copies would have the same random numbers
+    local $SIG{__DIE__};
+    eval { begin($pm); 1 } or $pm->pm_abort($@);
     return;
 }
 

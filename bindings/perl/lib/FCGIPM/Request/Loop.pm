@@ -18,6 +18,10 @@ our $options;
 # Called when Accept finds that this worker is retired.
 our $on_retired;
 
+# Called when Accept finds that this worker is to fork a template. Returns in the worker, and in the
+# workers that are copies of the template.
+our $on_fork_due;
+
 my $handles = 0;    # number of library handles in this process
 my $exit;           # ends the process in Accept, where it was requested (see exit_in_accept)
 

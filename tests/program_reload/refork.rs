@@ -1,0 +1,235 @@
+//! Workers that are copies of one that has served requests (option `refork_after`).
+
+use std::collections::BTreeSet;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::code::{Answer, Language, Preloaded, WORKERS, address_text, exists};
+use super::load::Load;
+use super::peer::connection::LIMIT;
+use super::peer::program::{TRANSPORTS, Transport, ended_within};
+
+const AFTER: u32 = 10;
+
+fn start(language: Language, transport: Transport, more: &[(&str, &str)]) -> Preloaded {
+    let environment = [&[("FCGIPM_REFORK_AFTER", "10")], more].concat();
+    Preloaded::start(language, transport, &environment)
+}
+
+/// Sends requests until a worker has become the model, and every worker is a copy. Returns the template.
+fn refork(preloaded: &mut Preloaded) -> i32 {
+    let mut before = BTreeSet::new();
+    for _ in 0..WORKERS as u32 * AFTER {
+        before.insert(preloaded.ask().worker);
+    }
+    let template = ready_template(preloaded);
+    for _ in 0..WORKERS {
+        preloaded.pool.program.line("by a copy of the template");
+    }
+    for worker in before {
+        assert!(ended_within(worker, LIMIT), "worker {worker} remains");
+    }
+    template
+}
+
+fn ready_template(preloaded: &mut Preloaded) -> i32 {
+    let line = preloaded.pool.program.line("refork: template (pid ");
+    let (_, rest) = line.split_once("template (pid ").unwrap();
+    let (pid, _) = rest.split_once(')').unwrap();
+    pid.parse().unwrap()
+}
+
+/// The answers of all workers, which have served at least this many requests before they existed.
+fn assert_warm(preloaded: &Preloaded) {
+    for _ in 0..10 {
+        let answer = preloaded.ask();
+        let parent = preloaded.pool.program.pid();
+        assert!(
+            answer.served >= AFTER && answer.parent == parent,
+            "{answer:?}"
+        );
+    }
+}
+
+fn assert_cold(answer: &Answer) {
+    assert!(answer.served < AFTER, "{answer:?}");
+}
+
+#[test]
+fn workers_are_replaced_by_copies_of_one_that_has_served_requests() {
+    for language in [Language::C, Language::Perl] {
+        let mut preloaded = start(language, Transport::Unix, &[]);
+        assert_cold(&preloaded.ask());
+        let template = refork(&mut preloaded);
+        assert!(exists(template));
+        assert_warm(&preloaded);
+        // One that replaces a worker is a copy, too.
+        let killed = preloaded.ask().worker;
+        kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+        preloaded.pool.program.line("started");
+        assert_warm(&preloaded);
+        preloaded.stop();
+        assert!(ended_within(template, LIMIT), "the template remains");
+    }
+}
+
+#[test]
+fn a_reload_of_the_workers_begins_anew() {
+    for language in [Language::C, Language::Perl] {
+        let mut preloaded = start(language, Transport::Unix, &[]);
+        let template = refork(&mut preloaded);
+        preloaded.pool.program.signal(Signal::SIGHUP);
+        preloaded.pool.program.line("reload done");
+        assert_cold(&preloaded.ask());
+        assert!(ended_within(template, LIMIT), "the template remains");
+        // And a new worker becomes the model.
+        refork(&mut preloaded);
+        assert_warm(&preloaded);
+        preloaded.stop();
+    }
+}
+
+#[test]
+fn a_reload_of_the_program_begins_anew() {
+    for language in [Language::C, Language::Perl] {
+        let mut preloaded = start(language, Transport::Unix, &[]);
+        let template = refork(&mut preloaded);
+        preloaded.reload("second");
+        let answer = preloaded.ask();
+        assert_eq!(answer.word, "second");
+        assert_cold(&answer);
+        assert!(ended_within(template, LIMIT), "the template remains");
+        refork(&mut preloaded);
+        preloaded.assert_serves("second");
+        assert_warm(&preloaded);
+        // A broken deploy changes nothing.
+        preloaded.failed_reload("broken");
+        preloaded.assert_serves("second");
+        assert_warm(&preloaded);
+        preloaded.stop();
+    }
+}
+
+#[test]
+fn a_template_that_is_killed_is_replaced_by_the_process_before() {
+    for language in [Language::C, Language::Perl] {
+        let mut preloaded = start(language, Transport::Unix, &[]);
+        let template = refork(&mut preloaded);
+        kill(Pid::from_raw(template), Signal::SIGKILL).unwrap();
+        let line = preloaded.pool.program.line("refork failed: ");
+        assert!(line.contains("killed by SIGKILL"), "{line}");
+        let killed = preloaded.ask().worker;
+        kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+        preloaded.pool.program.line("started");
+        while preloaded.ask().served >= AFTER {}
+        preloaded.stop();
+    }
+}
+
+#[test]
+fn a_template_and_its_workers_end_with_a_killed_manager() {
+    for language in [Language::C, Language::Perl] {
+        let mut preloaded = start(language, Transport::Unix, &[]);
+        let template = refork(&mut preloaded);
+        let worker = preloaded.ask().worker;
+        preloaded.pool.program.signal(Signal::SIGKILL);
+        for pid in [template, worker] {
+            assert!(ended_within(pid, LIMIT), "{language:?}: {pid} remains");
+        }
+    }
+}
+
+#[test]
+fn copies_that_fail_end_a_refork() {
+    let mut preloaded = start(Language::C, Transport::Unix, &[]);
+    preloaded.reload("copies-fail");
+    for _ in 0..WORKERS as u32 * AFTER {
+        preloaded.ask();
+    }
+    preloaded
+        .pool
+        .program
+        .line("refork failed: the workers of ");
+    // The workers that were to be replaced continue, and a new one is a copy of a process that works.
+    preloaded.assert_serves("copies-fail");
+    let killed = preloaded.ask().worker;
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+    preloaded.pool.program.line(") ready");
+    preloaded.assert_serves("copies-fail");
+    preloaded.stop();
+}
+
+#[test]
+fn a_worker_with_threads_is_not_copied() {
+    let mut preloaded = start(Language::C, Transport::Unix, &[]);
+    preloaded.reload("threads");
+    for _ in 0..WORKERS as u32 * AFTER {
+        preloaded.ask();
+    }
+    let line = preloaded.pool.program.line("refork failed: ");
+    assert!(line.contains("the process has 2 threads"), "{line}");
+    preloaded.assert_serves("threads");
+    preloaded.stop();
+}
+
+#[test]
+fn hooks_run_around_each_fork() {
+    let mut preloaded = start(Language::C, Transport::Unix, &[]);
+    assert_eq!(
+        preloaded
+            .pool
+            .program
+            .count("hooks: before the fork, 0 served"),
+        WORKERS
+    );
+    assert_eq!(
+        preloaded
+            .pool
+            .program
+            .count("hooks: after the fork, 0 served"),
+        WORKERS
+    );
+    refork(&mut preloaded);
+    let after = format!("hooks: after the fork, {AFTER} served");
+    assert!(preloaded.pool.program.count(&after) <= WORKERS);
+    preloaded.stop();
+}
+
+/// Requests while workers become models and reloads begin anew: nothing is lost.
+#[test]
+fn reforks_and_reloads_lose_nothing() {
+    for language in [Language::C, Language::Perl] {
+        for transport in TRANSPORTS {
+            for options in [&["-c", "8"][..], &["-c", "8", "--keep"]] {
+                let mut preloaded = start(language, transport, &[]);
+                let address = address_text(&preloaded.pool.program.address);
+                let forever = ["-n", "100000000", "--expect", "worker"];
+                let load = Load::start(&address, &[options, &forever[..]].concat());
+                for round in 0..10 {
+                    ready_template(&mut preloaded);
+                    let signal = match round % 3 {
+                        0 => Signal::SIGUSR2,
+                        _ => Signal::SIGHUP,
+                    };
+                    // At once, or when all workers are copies.
+                    if round % 2 == 0 {
+                        preloaded.pool.program.line("by a copy of the template");
+                        preloaded.pool.program.line("by a copy of the template");
+                    }
+                    preloaded.pool.program.signal(signal);
+                    // The next refork may begin before the last old worker has exited.
+                    preloaded.pool.program.line("reload begun");
+                }
+                let tally = load.stop();
+                assert_eq!(tally.lost(), 0, "{language:?} {transport:?}: {tally:?}");
+                println!(
+                    "measured: 10 reforks and reloads, {language:?} {transport:?} {options:?}: {} requests, \
+                     lost=0",
+                    tally.requests()
+                );
+                preloaded.stop();
+            }
+        }
+    }
+}
