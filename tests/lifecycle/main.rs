@@ -39,6 +39,7 @@ mod request_timeout;
 mod service;
 mod service_manager;
 mod service_pools;
+mod signal_stack;
 mod sizing;
 mod start_script;
 mod stop;

@@ -111,6 +111,8 @@ impl Signals {
             let mut action: libc::sigaction = std::mem::zeroed();
             let mut before: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler;
+            // One at a time: the stack for signals may have room for no more (sigaltstack(2)).
+            libc::sigfillset(&raw mut action.sa_mask);
             // SA_RESTART: the host's own calls between two events are not interrupted. poll(2)
             // always is.
             action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;

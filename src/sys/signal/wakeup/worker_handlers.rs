@@ -201,6 +201,11 @@ fn handle(signal: i32) -> Result<()> {
     // SAFETY: zeroed is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as *const () as usize;
+    // One at a time: the stack for signals may have room for no more (sigaltstack(2)).
+    for signal in RETIRING.into_iter().chain([WAKE_SIGNAL]) {
+        // SAFETY: the set is valid, and a live local.
+        unsafe { libc::sigaddset(&raw mut action.sa_mask, signal) };
+    }
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     if !INTERRUPTING.load(Ordering::Relaxed) {
         // The application's own calls are restarted. The library's waits end nevertheless:
