@@ -12,6 +12,7 @@
 //! | | the pool ends | `Close`, no last reads yet |
 //! | `HandOver` | everything received was answered | parked, to be handed over |
 //! | `Close` | everything received was answered | one more last read; closed at the limit |
+//! | | a response ends | closed with it, if nothing was sent ahead |
 //!
 //! `HandOver` is kept until the connection is parked, also if the pool ends meanwhile. A connection
 //! that is past `idle_timeout` begins with `Close`, and so does each one of a pool that ends.
@@ -25,6 +26,18 @@ use crate::conn::Suspended;
 use crate::sys::fd::peer::PeerFd;
 use crate::sys::socket::listen::Peer;
 
+/// How far the end of a connection of a unix socket has come, behind responses that may be the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    NotBegun,
+    Postponed {
+        since: Instant,
+        times: u8,
+    },
+    /// Reading was shut down: the next response is the last.
+    Begun,
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -35,6 +48,7 @@ pub(super) struct Connection {
     pub(super) watched: bool,
     /// Has been parked between two requests since this process has it.
     pub(super) was_kept: bool,
+    pub(super) end: End,
 }
 
 impl Connection {
@@ -54,6 +68,7 @@ impl Connection {
             peer,
             watched: false,
             was_kept: false,
+            end: End::NotBegun,
         }
     }
 

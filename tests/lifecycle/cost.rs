@@ -39,8 +39,13 @@ pub(super) fn traced(
 }
 
 /// Stops a pool, and returns its trace.
-pub(super) fn stop_traced(mut pool: Pool, trace: &std::path::Path) -> String {
+pub(super) fn stop_traced(pool: Pool, trace: &std::path::Path) -> String {
     pool.program.signal(Signal::SIGTERM);
+    trace_to_end(pool, trace)
+}
+
+/// The trace of a pool that stops.
+pub(super) fn trace_to_end(mut pool: Pool, trace: &std::path::Path) -> String {
     pool.program.wait();
     // The tracer has the same standard error, which ends when the tracer exits.
     pool.program.all_lines();

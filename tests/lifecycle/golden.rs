@@ -1,6 +1,8 @@
 //! The exact system calls of a worker and of the manager, where their order matters most. A
 //! refactoring must not change them.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use super::call;
@@ -13,7 +15,7 @@ use super::start_script::StartScript;
 /// result on another line. What the C library chooses is left out as well: the call for the status
 /// of a descriptor, and when the allocator returns memory (brk), which depends on the size of the
 /// environment.
-fn names(calls: &[String]) -> Vec<&str> {
+pub(super) fn names(calls: &[String]) -> Vec<&str> {
     calls
         .iter()
         .filter(|call| !call.starts_with("brk"))
@@ -25,7 +27,7 @@ fn names(calls: &[String]) -> Vec<&str> {
 }
 
 /// The calls from the last one of this name on.
-fn from_last<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
+pub(super) fn from_last<'c>(calls: &'c [&'c str], name: &str) -> &'c [&'c str] {
     let at = calls.iter().rposition(|call| *call == name);
     &calls[at.unwrap_or_else(|| panic!("no {name} in {calls:?}"))..]
 }
@@ -119,6 +121,8 @@ fn a_graceful_stop_closes_the_listener_then_empties_the_queue_then_closes_idle_c
             client.call(&call(PLAIN).keep(true));
             client.call(&call(PLAIN).keep(true));
             wait_until_asleep(worker);
+            // The pause is the scenario: the connection is not in use any more.
+            std::thread::sleep(Duration::from_millis(100));
             calls_of(&stop_traced(pool, &trace), worker)
         });
         let calls = names(&calls);

@@ -36,6 +36,7 @@ mod ownership;
 mod recycling;
 mod reload;
 mod request_timeout;
+mod restarts;
 mod service;
 mod service_manager;
 mod service_pools;

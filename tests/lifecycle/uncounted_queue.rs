@@ -13,7 +13,7 @@ use super::peer::program::{Program, Transport, listen};
 use super::{Pool, answered, call};
 
 /// A pool that may not open AF_NETLINK sockets, on a listening socket that the test keeps.
-fn pool(listener: &OwnedFd, address: &Address, workers: usize) -> Pool {
+pub(super) fn pool_without_netlink(listener: &OwnedFd, address: &Address, workers: usize) -> Pool {
     let (mut command, gate) = command(workers, &[]);
     let no_netlink = vec![
         statement(LOAD, 0, 0),
@@ -66,7 +66,7 @@ fn a_retiring_worker_accepts_no_newcomers_if_it_cannot_count_those_that_wait() {
     const CLIENTS: u32 = 8;
     const RESTARTS: u32 = 5;
     let (listener, address) = listen(Transport::Unix);
-    let mut current = pool(&listener, &address, 1);
+    let mut current = pool_without_netlink(&listener, &address, 1);
     let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::default());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -83,7 +83,7 @@ fn a_retiring_worker_accepts_no_newcomers_if_it_cannot_count_those_that_wait() {
     for restart in 0..RESTARTS {
         answers_reach(200 * (restart + 1));
         current.stop();
-        current = pool(&listener, &address, 1);
+        current = pool_without_netlink(&listener, &address, 1);
     }
     answers_reach(answers.load(Ordering::Relaxed) + 100);
     stop.store(true, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn a_retiring_worker_accepts_no_newcomers_if_it_cannot_count_those_that_wait() {
 fn the_queue_is_served_although_it_cannot_be_counted() {
     const WAITING: usize = 50;
     let (listener, address) = listen(Transport::Unix);
-    let mut pool = pool(&listener, &address, 2);
+    let mut pool = pool_without_netlink(&listener, &address, 2);
     let paused = [pool.paused(false), pool.paused(true)];
     let mut gate = pool.gate();
     let mut waiting: Vec<_> = (0..WAITING).map(|_| address.connect()).collect();

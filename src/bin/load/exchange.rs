@@ -36,6 +36,14 @@ impl Run<'_> {
             is_held_back: self.plan.split.is_some(),
             is_pausing: false,
         });
+        // What epoll reported may be older than that.
+        if client
+            .connection
+            .as_ref()
+            .is_some_and(|c| c.socket.has_ended())
+        {
+            client.connection = None;
+        }
         match &mut client.connection {
             Some(connection) => connection.reader.begin(),
             None => self.connect(number, now),

@@ -141,8 +141,9 @@ Kinds of loss:
                    same. EADDRNOTAVAIL and EMFILE are shortages of this machine. The client pauses
                    for 10 ms.
   before           The connection was closed or reset before any byte of the response.
-  before (reused)  The same on a keep-alive connection that had carried a response. A web server may
-                   retry such a request; this client does not, and counts it.
+  before (reused)  The same on a keep-alive connection that had carried a response. The client checks
+                   right before it sends, as nginx does, that the connection was not closed. A web
+                   server may retry a request that crosses the close; this client counts it.
   within           The connection was closed or reset in the middle of the response.
   after            The response was complete, but was followed by surplus bytes, or the connection
                    was reset instead of closed. The client does not wait for the application to

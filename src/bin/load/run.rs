@@ -1,8 +1,8 @@
 //! The part of one thread in a run: each of its clients sends a request, reads the response and
 //! sends the next. One epoll waits for all of them.
 //!
-//! System calls dominate the cost of a request: send, epoll_wait and recv on a keep-alive
-//! connection; on a new one also socket, connect, epoll_ctl and close.
+//! System calls dominate the cost of a request: recv, send, epoll_wait and recv on a keep-alive
+//! connection; on a new one socket, connect, epoll_ctl and close instead of the first.
 
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;

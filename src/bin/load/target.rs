@@ -165,4 +165,10 @@ impl Socket {
     pub(crate) fn recv(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())
     }
+
+    /// Whether the application has closed the connection. What it has sent is not read.
+    pub(crate) fn has_ended(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.fd.as_raw_fd(), &mut [0], flags) == Ok(0)
+    }
 }

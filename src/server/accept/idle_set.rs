@@ -3,7 +3,7 @@
 //! that none of them holds a worker.
 
 use std::os::fd::AsFd as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -205,6 +205,12 @@ impl IdleSet {
     pub(super) fn end(&mut self, place: usize) {
         let parked = self.remove(place);
         self.close(parked.connection);
+    }
+
+    /// When the connection was parked that has been for longest and is not lingering.
+    pub(super) fn longest_idle(&self) -> Option<Duration> {
+        let oldest = self.parked.iter().find(|p| !p.is_lingering());
+        oldest.map(|parked| parked.since)
     }
 
     /// Removes the connection that has been parked for longest and is not lingering.

@@ -170,9 +170,16 @@ impl Acceptor {
 
     /// Whether this worker is to exit. Checked between two requests of one connection, where nothing
     /// waits.
+    #[inline]
     pub(super) fn retirement(&mut self) -> Option<Retirement> {
         self.wake_ups.note();
-        worker::retirement(self.wake_ups.is_pending())
+        let retirement = worker::retirement(self.wake_ups.is_pending());
+        if retirement == Some(Retirement::PoolEnds) {
+            // Before the first connection is closed: its client may connect again, and is not among
+            // those that wait now.
+            self.begin_drain(worker::current());
+        }
+        retirement
     }
 
     /// Before the application runs: other workers may receive what is parked here.

@@ -13,6 +13,7 @@ use super::idle_set::{IdleSet, WaitOutcome};
 use super::{Acceptor, Mode};
 use crate::error::{Code, Error, Result};
 use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
+use crate::sys::clock;
 use crate::sys::fd::io::{self, Direction};
 use crate::sys::fd::poll;
 use crate::sys::log::{self, Level};
@@ -24,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a full hand-over queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// How long a connection must have been idle before a pool that ends closes it. If the peer sends
+/// earlier, the connection ends with the answer, which the peer does not miss.
+const QUIET: Duration = Duration::from_millis(50);
 
 impl Acceptor {
     /// Retires, one connection at a time: `Ok` with one whose request is still to be answered, and in
@@ -42,7 +47,7 @@ impl Acceptor {
         let incoming = match (retirement, manager) {
             (Retirement::PoolContinues, Some(manager)) => self.hand_over(manager, status)?,
             (Retirement::PoolContinues, None) | (Retirement::PoolEnds, _) => {
-                self.drain(manager, status)
+                self.drain(manager, status)?
             }
         };
         if let Some(incoming) = incoming {
@@ -84,7 +89,7 @@ impl Acceptor {
             // Checked in each round: a peer may stay in the middle of a record for ever, and then the
             // end of the pool, or of the manager, must not be missed.
             if worker::retirement(true) == Some(Retirement::PoolEnds) {
-                return Ok(self.drain(Some(manager), status));
+                return self.drain(Some(manager), status);
             }
             let mut kept_back = Vec::new();
             let mut is_closed = false;
@@ -112,7 +117,7 @@ impl Acceptor {
             if kept_back.is_empty() {
                 // Meanwhile the pool may have ended, and then no worker reads the queue any more.
                 if worker::retirement(true) == Some(Retirement::PoolEnds) {
-                    return Ok(self.drain(Some(manager), status));
+                    return self.drain(Some(manager), status);
                 }
                 return Ok(None);
             }
@@ -146,31 +151,73 @@ impl Acceptor {
 
     /// The next connection of a pool that ends: one that waits in the listen queue, or else a parked
     /// one. What its peer has sent, or begun to send, is answered.
-    fn drain(&mut self, manager: Option<&ManagerLink>, status: &LoopStatus) -> Option<Incoming> {
-        if let Some(incoming) = self.accept_waiting(manager, status) {
-            self.make_usable(&incoming.connection);
-            return Some(incoming);
+    fn drain(
+        &mut self,
+        manager: Option<&ManagerLink>,
+        status: &LoopStatus,
+    ) -> Result<Option<Incoming>> {
+        loop {
+            if let Some(incoming) = self.accept_waiting(manager, status) {
+                self.make_usable(&incoming.connection);
+                return Ok(Some(incoming));
+            }
+            let found = match self.idle.as_ref().and_then(IdleSet::longest_idle) {
+                Some(since) => self.last_parked(since, manager, status)?,
+                None => match manager.and_then(|link| self.receive_handed_over(link, status)) {
+                    Some(received) => Some(received),
+                    None => return Ok(None),
+                },
+            };
+            if let Some(mut incoming) = found {
+                self.make_usable(&incoming.connection);
+                incoming.when_quiet = WhenQuiet::LAST;
+                return Ok(Some(incoming));
+            }
         }
-        let parked = self.idle.as_mut().and_then(IdleSet::take_oldest);
-        let mut incoming = match (parked, manager) {
-            (Some(parked), _) => {
-                self.make_usable(&parked.connection);
-                last_of(parked)
-            }
-            (None, Some(manager)) => {
-                let received = self.receive_handed_over(manager, status)?;
-                self.make_usable(&received.connection);
-                received
-            }
-            (None, None) => return None,
+    }
+
+    /// A parked connection with something to read, or one that is quiet. `None`: there is none yet, or it
+    /// was closed. `since`: when the one was parked that is idle for longest.
+    fn last_parked(
+        &mut self,
+        since: Duration,
+        manager: Option<&ManagerLink>,
+        status: &LoopStatus,
+    ) -> Result<Option<Incoming>> {
+        let listener = self.borrow_listener();
+        let Some(idle) = &mut self.idle else {
+            return Ok(None);
         };
-        incoming.when_quiet = WhenQuiet::LAST;
-        Some(incoming)
+        let left = (since + QUIET).saturating_sub(clock::recently());
+        if left.is_zero() {
+            return Ok(idle.take_oldest().map(last_of));
+        }
+        // What else arrives at the listening socket is checked in between.
+        idle.ignore_newcomers(listener, manager);
+        match idle.wait(Some(Instant::now() + left.min(RETRY))) {
+            Ok(WaitOutcome::Connection(place, ready)) => Ok(self.take_parked(place, ready, status)),
+            Ok(
+                WaitOutcome::Nothing
+                | WaitOutcome::Listener
+                | WaitOutcome::Handover
+                | WaitOutcome::Orphaned,
+            )
+            | Err(Errno::EINTR) => Ok(None),
+            Err(errno) => Err(Error::system("retiring: epoll_wait", errno as i32)),
+        }
     }
 
     fn make_usable(&mut self, connection: &Connection) {
         if let Mode::Draining(drain) = &mut self.mode {
             drain.make_usable(connection.as_fd());
+        }
+    }
+
+    /// From here on, what waits in the listen queue is the rest.
+    #[cold]
+    pub(super) fn begin_drain(&mut self, manager: Option<&ManagerLink>) {
+        if let Mode::Serving | Mode::HandingOver = self.mode {
+            self.mode = Mode::Draining(Drain::begin(self.listener, manager));
         }
     }
 
@@ -180,10 +227,10 @@ impl Acceptor {
         manager: Option<&ManagerLink>,
         status: &LoopStatus,
     ) -> Option<Incoming> {
+        self.begin_drain(manager);
         // The mode is set again below.
-        let mut drain = match std::mem::replace(&mut self.mode, Mode::HandingOver) {
-            Mode::Draining(drain) => drain,
-            Mode::Serving | Mode::HandingOver => Drain::begin(self.listener, manager),
+        let Mode::Draining(mut drain) = std::mem::replace(&mut self.mode, Mode::HandingOver) else {
+            return None;
         };
         let mut failures = 0;
         let mut accepted = None;

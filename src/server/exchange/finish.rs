@@ -8,12 +8,12 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::Exchange;
 use super::buffer::Progress;
 use super::input::Input;
+use super::last_response::{LastResponse, Parting};
 use super::output;
 use crate::error::Result;
 use crate::server::connection::{Disposal, Idle, WhenQuiet};
 use crate::sys::fd::io;
 use crate::sys::process::request_owner::Ending;
-use crate::sys::socket::listen::Peer;
 use crate::worker::{LoopStatus, Retirement};
 
 /// A peer that does not read its response for this long does not want it.
@@ -59,8 +59,16 @@ impl Exchange {
     ) -> (Result<()>, Disposal) {
         let is_last = may_keep && self.is_last_response(retirement);
         let taken_in = is_last.then(|| self.take_in_rest());
-        let is_corked = taken_in == Some(true) && self.cork();
+        let quiet = self
+            .current
+            .as_ref()
+            .filter(|_| taken_in == Some(true) && self.is_quiet());
+        let last = quiet.map(|current| LastResponse::prepare(&current.connection));
         let outcome = self.send_end(status);
+        let parting = match (last, &mut self.current) {
+            (Some(last), Some(current)) if outcome.is_ok() => last.part(&mut current.connection),
+            _ => Parting::Open,
+        };
         // Before the connection's number can become another one's.
         status.finished();
         self.buffer.drop_body();
@@ -70,12 +78,13 @@ impl Exchange {
         let is_complete = self.inbound.input_is_complete() && self.buffer.is_decoded();
         let keep = may_keep && self.inbound.keep_connection();
         self.inbound.finish();
-        let disposal = if is_usable && is_corked {
-            self.shutdown_and_close()
+        let disposal = if is_usable && parting == Parting::Ended {
+            self.close()
         } else if is_usable && keep {
             // With bytes at hand the connection stays the current one: the next request was sent ahead.
             // With last reads to make, too.
-            if !self.buffer.is_decoded() || self.is_closing() {
+            let has_last_reads = parting == Parting::Open && self.is_closing();
+            if !self.buffer.is_decoded() || has_last_reads {
                 Disposal::Keep
             } else {
                 Disposal::Park(Idle::keep_alive(self.timeouts.idle))
@@ -160,37 +169,20 @@ impl Exchange {
         current.is_some_and(|current| matches!(current.when_quiet, WhenQuiet::Close { .. }))
     }
 
-    /// Whether a response that is about to end is the last one on a keep-alive connection of TCP, because
-    /// the pool ends. The peer of a unix socket cannot even send any more once last reads are made.
+    /// Whether a response that is about to end is the last one on its keep-alive connection.
+    #[inline]
     fn is_last_response(&mut self, retirement: impl FnOnce() -> Option<Retirement>) -> bool {
-        if !self.inbound.keep_connection() || !matches!(self.connection(), Some((_, Peer::Inet(_))))
-        {
+        if !self.inbound.keep_connection() {
             return false;
         }
         self.note_retirement(retirement);
         self.is_closing()
     }
 
-    /// Holds the last segment of that response back, so that it travels with the connection's end: a peer
-    /// that has the whole response, and checks before it sends again, knows that there will be no
-    /// answer. False: there is something to read, and what was sent ahead is answered, too.
-    fn cork(&self) -> bool {
-        let is_quiet = self.buffer.is_decoded() && self.inbound.input_is_complete();
-        let Some(current) = self.current.as_ref().filter(|_| is_quiet) else {
-            return false;
-        };
-        let fd = current.connection.as_fd();
-        io::has_nothing_to_read(fd) && io::cork(fd).is_ok()
-    }
-
-    /// Ends a connection behind its last response.
-    fn shutdown_and_close(&mut self) -> Disposal {
-        if let Some(current) = &self.current {
-            // Not only closed: a child of the application's may have a copy of the descriptor. It fails
-            // when the peer has closed.
-            let _ = shutdown(current.connection.number(), Shutdown::Write);
-        }
-        self.close()
+    /// Whether nothing of what was received is left to be dealt with.
+    fn is_quiet(&self) -> bool {
+        let has_replies = !self.inbound.replies().is_empty();
+        self.buffer.is_decoded() && self.inbound.input_is_complete() && !has_replies
     }
 
     pub(super) fn close(&mut self) -> Disposal {

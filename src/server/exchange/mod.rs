@@ -7,11 +7,13 @@
 //! | `input`, `scatter` | the application reads, also straight into its memory |
 //! | `output` | the application writes |
 //! | `finish` | ends a request, and decides what becomes of the connection |
+//! | `last_response` | ends a keep-alive connection with its last response |
 //! | `sharing` | a request in the children of the process that accepted it |
 
 mod buffer;
 mod finish;
 mod input;
+mod last_response;
 mod output;
 mod params;
 mod scatter;

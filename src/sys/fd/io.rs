@@ -102,6 +102,14 @@ fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> libc::c_short {
     if found == 1 { polled.revents } else { 0 }
 }
 
+/// On a unix socket: whether the peer has read everything that was sent (tty_ioctl(4), TIOCOUTQ).
+pub(crate) fn peer_has_read_all(fd: BorrowedFd<'_>) -> bool {
+    let mut unread: libc::c_int = 0;
+    // SAFETY: the pointer is to a live local of the type that this request writes.
+    let got = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
+    got == 0 && unread == 0
+}
+
 /// On TCP: delays the last small segment, so that it carries the connection's end (tcp(7),
 /// TCP_CORK).
 pub(crate) fn cork(fd: BorrowedFd<'_>) -> nix::Result<()> {
