@@ -1,13 +1,12 @@
 //! Workers that are copies of one that has served requests (option `refork_after`).
 
-use std::collections::BTreeSet;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::code::{Answer, Language, Preloaded, WORKERS, address_text, exists};
 use super::load::Load;
 use super::peer::connection::LIMIT;
+use super::peer::pool::call;
 use super::peer::program::{TRANSPORTS, Transport, ended_within};
 
 const AFTER: u32 = 10;
@@ -19,15 +18,13 @@ fn start(language: Language, transport: Transport, more: &[(&str, &str)]) -> Pre
 
 /// Sends requests until a worker has become the model, and every worker is a copy. Returns the template.
 fn refork(preloaded: &mut Preloaded) -> i32 {
-    let mut before = BTreeSet::new();
     for _ in 0..WORKERS as u32 * AFTER {
-        before.insert(preloaded.ask().worker);
+        preloaded.ask();
     }
     let template = ready_template(preloaded);
     for _ in 0..WORKERS {
-        preloaded.pool.program.line("by a copy of the template");
-    }
-    for worker in before {
+        let line = preloaded.pool.program.line("by a copy of the template");
+        let worker = pid_after(&line, "recycling worker (pid ");
         assert!(ended_within(worker, LIMIT), "worker {worker} remains");
     }
     template
@@ -35,7 +32,11 @@ fn refork(preloaded: &mut Preloaded) -> i32 {
 
 fn ready_template(preloaded: &mut Preloaded) -> i32 {
     let line = preloaded.pool.program.line("refork: template (pid ");
-    let (_, rest) = line.split_once("template (pid ").unwrap();
+    pid_after(&line, "template (pid ")
+}
+
+fn pid_after(line: &str, text: &str) -> i32 {
+    let (_, rest) = line.split_once(text).unwrap();
     let (pid, _) = rest.split_once(')').unwrap();
     pid.parse().unwrap()
 }
@@ -196,6 +197,45 @@ fn hooks_run_around_each_fork() {
     preloaded.stop();
 }
 
+/// A template has copies of the connections of its worker, and must close them: otherwise they would
+/// not end when the worker closes them.
+#[test]
+fn a_connection_of_the_worker_ends_as_before() {
+    for language in [Language::C, Language::Perl] {
+        for transport in TRANSPORTS {
+            let limit = [("FCGIPM_IDLE_TIMEOUT", "5")];
+            let mut preloaded = start(language, transport, &limit);
+            let mut kept: Vec<_> = (0..8).map(|_| preloaded.pool.program.connect()).collect();
+            for connection in &mut kept {
+                connection.call(&call("/").keep(true));
+            }
+            let template = refork(&mut preloaded);
+            // Where they are served now has nothing to do with it.
+            for connection in &mut kept {
+                connection.call(&call("/").keep(true));
+            }
+            for connection in &mut kept {
+                connection.assert_closed();
+            }
+            assert!(exists(template));
+            preloaded.stop();
+        }
+    }
+}
+
+/// With a process group for each worker, the template is in none of them.
+#[test]
+fn a_kill_of_a_process_group_spares_the_template() {
+    let group = [("FCGIPM_PROCESS_GROUP", "1")];
+    let mut preloaded = start(Language::C, Transport::Unix, &group);
+    let template = refork(&mut preloaded);
+    let worker = preloaded.ask().worker;
+    let group = |pid| nix::unistd::getpgid(Some(Pid::from_raw(pid))).unwrap();
+    assert_eq!(group(template), Pid::from_raw(template));
+    assert_eq!(group(worker), Pid::from_raw(worker));
+    preloaded.stop();
+}
+
 /// Requests while workers become models and reloads begin anew: nothing is lost.
 #[test]
 fn reforks_and_reloads_lose_nothing() {
@@ -206,7 +246,7 @@ fn reforks_and_reloads_lose_nothing() {
                 let address = address_text(&preloaded.pool.program.address);
                 let forever = ["-n", "100000000", "--expect", "worker"];
                 let load = Load::start(&address, &[options, &forever[..]].concat());
-                for round in 0..10 {
+                for round in 0..6 {
                     ready_template(&mut preloaded);
                     let signal = match round % 3 {
                         0 => Signal::SIGUSR2,
@@ -224,7 +264,7 @@ fn reforks_and_reloads_lose_nothing() {
                 let tally = load.stop();
                 assert_eq!(tally.lost(), 0, "{language:?} {transport:?}: {tally:?}");
                 println!(
-                    "measured: 10 reforks and reloads, {language:?} {transport:?} {options:?}: {} requests, \
+                    "measured: 6 reforks and reloads, {language:?} {transport:?} {options:?}: {} requests, \
                      lost=0",
                     tally.requests()
                 );

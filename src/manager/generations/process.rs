@@ -232,3 +232,27 @@ impl TemplateProcess {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fd::packets;
+
+    #[test]
+    fn a_worker_cannot_report_another_worker_as_its_template() {
+        let (ours, its) = packets::pair("test").unwrap();
+        let mut template = TemplateProcess::new(1, None, ours, None);
+        let ready = Report::Ready {
+            pid: 4711,
+            options: String::new(),
+        };
+        its.send(&ready.encode(), &[]).unwrap();
+        let now = Duration::from_secs(1);
+        assert!(template.take_news(now, |pid| pid == 4711).is_empty());
+        let news = template.take_news(now + EXIT_PATIENCE, |_| false);
+        let [News::Ended(reason)] = &news[..] else {
+            panic!("{news:?}");
+        };
+        assert_eq!(reason, "has reported the pid of another process");
+    }
+}

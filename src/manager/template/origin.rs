@@ -20,6 +20,7 @@ use crate::sys::fd::poll;
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::process::{self, exec, title};
 use crate::sys::signal::handlers::Signals;
+use crate::sys::socket::listeners;
 use crate::worker::{self, LoopStatus, ManagerLink};
 
 /// How long the child in between may take to fork the template: the host's own hooks run in it.
@@ -98,6 +99,15 @@ impl Origin {
                 self.refuse(&failure(errno));
                 exec::exit_now(0);
             }
+        }
+        // A connection whose copy stayed open here would not end when the worker closes it.
+        if let Err(error) = listeners::abandon_accepted() {
+            self.refuse(error.message());
+            exec::exit_now(0);
+        }
+        if self.settings.process_group {
+            // A signal to the worker's group is not for its copies.
+            child::lead_group();
         }
         if let Some(orders) = worker::orders() {
             orders.close();

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
+use nix::sys::stat::Mode;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::fd::listen_fd::ListenFd;
@@ -120,6 +121,37 @@ pub(in crate::sys) fn addresses() -> Vec<SockaddrStorage> {
     listening
         .filter_map(|fd| getsockname(fd.as_raw_fd()).ok())
         .collect()
+}
+
+/// In a copy of a process: closes its copies of all accepted connections. Their numbers stay in use,
+/// because their owners in this process close them later.
+///
+/// # Errors
+/// A system call failed.
+pub(crate) fn abandon_accepted() -> Result<()> {
+    let failed = |what: &'static str| move |error| Error::system(what, errno(error));
+    let addresses = addresses();
+    let mut nothing = None;
+    for number in descriptors() {
+        let is_accepted = borrow(number).is_some_and(|fd| {
+            let mut addresses = addresses.iter();
+            addresses.any(|address| is_accepted_at(address, fd))
+        });
+        if !is_accepted {
+            continue;
+        }
+        let nothing = match &nothing {
+            Some(file) => file,
+            None => nothing.insert(
+                nix::fcntl::open("/dev/null", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+                    .map_err(failed("/dev/null"))?,
+            ),
+        };
+        // SAFETY: integers only. The owner of the number has no use for the copy.
+        let replaced = unsafe { libc::dup3(nothing.as_raw_fd(), number, libc::O_CLOEXEC) };
+        Errno::result(replaced).map_err(failed("copy of a connection: dup3"))?;
+    }
+    Ok(())
 }
 
 /// Whether a connection was accepted by a socket that listens at this address: then it has this
