@@ -1072,6 +1072,24 @@ int32_t fcgipm_worker_protect(void);
  */
 int32_t fcgipm_worker_protect_signal(int32_t signal, int32_t calls_host);
 
+/**
+ * Tells the library how this process was started. For a reload of the program (SIGUSR2, or the
+ * option reload), the manager starts it again in the same way.
+ *
+ * The library reads that itself when it is loaded. This function is for a host that may load the
+ * library only after the title of the process has replaced its command line: an interpreter, for
+ * example. command_line and environment are the contents of /proc/self/cmdline and
+ * /proc/self/environ at that time, and directory is the working directory. All are copied.
+ *
+ * Returns 0; FCGIPM_EARGUMENT if the command line is empty, a pointer is NULL, or a length is above
+ * the maximum size of an object. The first call counts. Any thread.
+ */
+int32_t fcgipm_process_started(const uint8_t *command_line,
+                               size_t command_line_len,
+                               const uint8_t *environment,
+                               size_t environment_len,
+                               const char *directory);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

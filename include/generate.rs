@@ -14,7 +14,7 @@ use std::path::Path;
 mod error;
 
 /// In the order of the header.
-pub(crate) const EXPORTS: [&str; 12] = [
+pub(crate) const EXPORTS: [&str; 13] = [
     "src/ffi/error.rs",
     "src/ffi/options.rs",
     "src/ffi/socket.rs",
@@ -27,6 +27,7 @@ pub(crate) const EXPORTS: [&str; 12] = [
     "src/ffi/host_forks.rs",
     "src/ffi/signal.rs",
     "src/ffi/worker.rs",
+    "src/ffi/process.rs",
 ];
 
 /// The text of the header.

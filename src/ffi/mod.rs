@@ -21,6 +21,7 @@ pub mod host_forks;
 pub mod manager;
 pub mod options;
 pub mod params;
+pub mod process;
 pub mod request;
 pub mod request_in_child;
 mod served;

@@ -329,6 +329,16 @@ impl Drop for Manager {
     }
 }
 
+/// Notes how this process was started: the contents of its files in /proc, and its directory.
+///
+/// # Errors
+/// [`Code::Argument`]: there is no command line.
+pub fn note_start(command_line: &[u8], environment: &[u8], folder: &str) -> Result<()> {
+    let is_noted = sys::process::origin::note_given(command_line, environment, folder);
+    let empty = || Error::new(Code::Argument, "argument command_line: is empty");
+    is_noted.then_some(()).ok_or_else(empty)
+}
+
 /// Passes on a signal that the host caught, as if the manager of this process had caught it. Does nothing
 /// if none is running. Async-signal-safe.
 pub fn signal(signal: i32) {

@@ -132,6 +132,7 @@ SHAPE_NUMBER(i_i, 1, AS(int32_t, int32_t)(I(0)))
 SHAPE_NUMBER(i_ii, 2, AS(int32_t, int32_t, int32_t)(I(0), I(1)))
 SHAPE_NUMBER(i_cs, 2, AS(int32_t, const char *, size_t)(C(0), S(1)))
 SHAPE_NUMBER(i_cip, 3, AS(int32_t, const char *, int32_t, void *)(C(0), I(1), P(2)))
+SHAPE_NUMBER(i_cscsc, 5, AS(int32_t, const char *, size_t, const char *, size_t, const char *)(C(0), S(1), C(2), S(3), C(4)))
 SHAPE_NUMBER(i_p, 1, AS(int32_t, void *)(P(0)))
 SHAPE_NUMBER(i_pi, 2, AS(int32_t, void *, int32_t)(P(0), I(1)))
 SHAPE_NUMBER(i_pu, 2, AS(int32_t, void *, uint32_t)(P(0), U(1)))
@@ -221,6 +222,7 @@ static struct function functions[] = {
     { "worker_protect", i_, NULL },
     { "worker_protect_signal", i_ii, NULL },
     { "worker_notice_given", i_, NULL },
+    { "process_started", i_cscsc, NULL },
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };

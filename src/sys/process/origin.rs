@@ -48,6 +48,9 @@ pub(crate) struct Restart {
 
 static ORIGIN: OnceCell<Option<Origin>> = OnceCell::new();
 
+/// What the host knows better, because the library was loaded late.
+static GIVEN: OnceCell<Origin> = OnceCell::new();
+
 /// Called by the dynamic linker when the library is loaded.
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -68,8 +71,33 @@ fn read() -> Option<Origin> {
     Some(Origin {
         arguments: strings(&fs::read("/proc/self/cmdline").ok()?),
         environment: strings(&fs::read("/proc/self/environ").ok()?),
-        folder: folder(),
+        folder: env::current_dir().ok().map(|actual| {
+            let named = env::var_os("PWD");
+            folder(actual, named)
+        }),
     })
+}
+
+/// Notes how this process was started, as its host has read it from /proc. Returns whether that is a
+/// command line.
+pub(crate) fn note_given(command_line: &[u8], environment: &[u8], actual: &str) -> bool {
+    let origin = Origin {
+        arguments: strings(command_line),
+        environment: strings(environment),
+        folder: Some(folder(actual.into(), named_by(environment))),
+    };
+    let is_known = !origin.arguments.is_empty();
+    if is_known {
+        // The first one counts.
+        let _ = GIVEN.set(origin);
+    }
+    is_known
+}
+
+fn named_by(environment: &[u8]) -> Option<OsString> {
+    let mut variables = environment.split(|byte| *byte == 0);
+    let named = variables.find_map(|variable| variable.strip_prefix(b"PWD="))?;
+    Some(OsStr::from_bytes(named).to_owned())
 }
 
 /// The strings of a block in which each one ends with a NUL.
@@ -84,11 +112,10 @@ fn strings(block: &[u8]) -> Vec<CString> {
 
 /// The working directory by the name under which it was entered: where that is a symbolic link to a
 /// release, the next start enters the next release.
-fn folder() -> Option<PathBuf> {
-    let actual = env::current_dir().ok()?;
-    let named = env::var_os("PWD").map(PathBuf::from);
+fn folder(actual: PathBuf, named: Option<OsString>) -> PathBuf {
+    let named = named.map(PathBuf::from);
     let is_same = |named: &PathBuf| named.is_absolute() && are_same(named, &actual);
-    Some(named.filter(is_same).unwrap_or(actual))
+    named.filter(is_same).unwrap_or(actual)
 }
 
 fn are_same(one: &Path, other: &Path) -> bool {
@@ -109,7 +136,8 @@ pub(crate) fn restart() -> Result<Restart> {
             "the command line of this process is not known: /proc is not available",
         )
     };
-    let origin = ORIGIN.get().and_then(Option::as_ref).ok_or_else(unknown)?;
+    let read = || ORIGIN.get().and_then(Option::as_ref);
+    let origin = GIVEN.get().or_else(read).ok_or_else(unknown)?;
     let folder = origin.folder.clone().ok_or_else(|| {
         Error::new(
             Code::System,
@@ -201,6 +229,18 @@ mod tests {
         assert_eq!(text(b"a\0bc\0"), ["a", "bc"]);
         assert_eq!(text(b"a\0\0b\0"), ["a", "", "b"]);
         assert!(text(b"").is_empty());
+    }
+
+    #[test]
+    fn the_name_of_the_folder_is_that_of_the_environment() {
+        let actual = env::current_dir().unwrap();
+        let named = actual.join("..").join(actual.file_name().unwrap());
+        let environment = format!("A=1\0PWD={}\0", named.display());
+        let found = folder(actual.clone(), named_by(environment.as_bytes()));
+        assert_eq!(found, named);
+        let found = folder(actual.clone(), named_by(b"PWD=/\0"));
+        assert_eq!(found, actual);
+        assert!(!note_given(b"", b"", "/"));
     }
 
     #[test]

@@ -26,8 +26,23 @@ if (!defined $FOLDER) {
 
 my $is_enabled;
 
+# How this process was started, for a reload of the program. A title ($0) overwrites it, and a program
+# may set one before it loads FCGI, as plackup does.
+our @STARTED;
+
+sub _note_start {
+    for my $name (qw(cmdline environ)) {
+        open my $file, '<:raw', "/proc/self/$name" or return @STARTED = ();
+        local $/;
+        push @STARTED, scalar <$file>;
+    }
+    push @STARTED, readlink '/proc/self/cwd';
+    return;
+}
+
 sub import {
     my ($class) = @_;
+    _note_start() if !@STARTED;
     for my $module (sort keys %INSTEAD) {
         next if !defined $INC{$module} || _is_ours($module);
         require Carp;

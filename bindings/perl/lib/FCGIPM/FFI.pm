@@ -70,6 +70,7 @@ my @FUNCTIONS = (
     worker_protect        => []                     => 'sint32',
     worker_protect_signal => ['sint32', 'sint32']   => 'sint32',
     worker_notice_given   => []                     => 'sint32',
+    process_started       => [ 'string', 'size_t', 'string', 'size_t', 'string' ] => 'sint32',
 );
 
 my %TYPES;
