@@ -105,6 +105,7 @@ my $text = do { local $/; <$page> };
 my ($library) = $text =~ /^    export (PERL5LIB=\S+)$/m or die 'no PERL5LIB in MIGRATING.md';
 my %section = map { /\A([^\n]*)\n(.*)\z/s ? ($1 => $2) : () } split /^## /m, $text;
 is_deeply([ sort grep { $section{$_} =~ /^    after /m } keys %section ], [ sort keys %SECTION ], 'this test knows the sections with a command');
+my ($frame) = $section{'The unit'} =~ /^(    # \S+\.service\n.*?^    WantedBy=\S+$)/ms or die 'no unit in MIGRATING.md';
 my $temporary = File::Temp->newdir;
 chmod 0755, $temporary;
 my $command = fcgipm();
@@ -194,13 +195,15 @@ for my $name (sort keys %SECTION) {
         stopped($name, $daemon);
     }
 
-    my @units = $section{$name} =~ /^(    \[Unit\]\n.*?^    WantedBy=\S+$)/msg;
-    is(scalar @units, 1, "$name: has one unit");
+    my @lines = $section{$name} =~ /^((?:    \w+=.*\n)*    ExecStart=.*\n)/mg;
+    is(scalar @lines, 1, "$name: has the lines of one unit");
+    my $text_of_unit = $frame =~ s/^    # The lines of the section\.\n/$lines[0]/mr;
     my %unit;
-    push @{ $unit{$1} }, $2 while $units[0] =~ /^    (\w+)=(.*)$/mg;
-    is_deeply([ @unit{qw(Type RuntimeDirectory KillMode)} ], [ ['notify'], ['app'], ['mixed'] ], "$name: the unit is for a manager in the foreground");
-    my ($its_user, @others) = @{ $unit{User} || [] };
-    ok(defined $its_user && !@others && $its_user ne 'root', "$name: the user is not root");
+    push @{ $unit{$1} }, $2 while $text_of_unit =~ /^    (\w+)=(.*)$/mg;
+    is_deeply([ @unit{qw(Type RuntimeDirectory KillMode)} ], [ ['notify'], ['app'], ['process'] ], "$name: the unit is for a manager in the foreground");
+    # The last one counts.
+    my $its_user = ($unit{User} || [])->[-1];
+    ok(defined $its_user && $its_user ne 'root', "$name: the user is not root");
     my ($in, $place) = machine();
     $with{before}->($in) if $with{before};
     is($place->($unit{WorkingDirectory}[0]), $in, "$name: in the directory of the application");

@@ -60,7 +60,7 @@ sub blocks {
     return @blocks;
 }
 
-my (@running, $failed, $name);
+my (@running, $failed, $name, @plan);
 
 sub broken {
     my ($what) = @_;
@@ -201,15 +201,34 @@ my %DO = (
         my ($command) = $text =~ /^after +(\S.*)$/m or return broken('has no command after the migration');
         serve($command, $with);
     },
-    # systemd accepts it, and finds its program.
-    unit => sub {
+    # What the units of a page have in common: `unit_lines` uses it.
+    unit_frame => sub { },
+    # The lines of one, in the place of a comment. systemd accepts the unit, and finds its program.
+    unit_lines => sub {
         my ($text) = @_;
-        $text =~ s/\A#.*\n//;
+        my ($unit) = map { $_->[2] } grep { $_->[3]{do} eq 'unit_frame' } @plan;
+        $unit =~ s/^# The lines of the section\.\n/$text/m or return broken('the unit has no place for the lines of a section');
+        $unit =~ s/\A#.*\n//;
         mkdir '/tmp/units';
-        spew('/tmp/units/page.service', $text);
+        spew('/tmp/units/page.service', $unit);
         my $status = ended(start('exec systemd-analyze verify --man=no /tmp/units/page.service'));
         my $log = slurp('/tmp/log');
         broken("systemd-analyze: $log") if $status || $log =~ /page\.service/;
+    },
+    # The settings of an instance of fcgipm-perl@.service, whose directory systemd makes.
+    perl_env => sub {
+        my ($text, $with) = @_;
+        my %is = $text =~ /^(\w+)=(.*)$/mg;
+        my $program = delete $is{PROGRAM};
+        mkdir '/run/fcgipm-perl';
+        serve(join(' ', (map { "$_=$is{$_}" } sort keys %is), "PERL5OPT=-MFCGIPM::Compat perl $program"), $with);
+    },
+    # The pools of an instance of fcgipm@.service.
+    pools => sub {
+        my ($text, $with) = @_;
+        my ($address) = $text =~ /^listen = "(.*)"$/m;
+        spew('/tmp/pools.toml', $text);
+        serve('fcgipm run --config /tmp/pools.toml', { %$with, address => $address });
     },
     file => sub {
         my ($text, $with) = @_;
@@ -219,7 +238,6 @@ my %DO = (
 
 my @all = map { blocks($_) } 'README.md', 'docs/MIGRATING.md', 'docs/PROGRAMS.md';
 my (%used, %count);
-my @plan;
 for my $block (@all) {
     my ($page, $line, $text) = @$block;
     my ($first) = $text =~ /\A(.*)/;

@@ -41,7 +41,9 @@ our @TABLE = (
     ),
     entries(
         'docs/MIGRATING.md',
-        { like => qr/\A\[Unit\]/, do => 'unit' },
+        { like => qr{\A# /etc/systemd/system/app\.service}, do => 'unit_frame' },
+        { like => qr/\A(?:\w+=.*\n)*ExecStart=/, do => 'unit_lines' },
+        { like => qr{\A# /etc/fcgipm/app\.env}, do => 'perl_env', answers => $WORKER },
         { like => qr/^export PERL5LIB=/, do => 'run' },
         { like => qr/^before +perl daemon\.fcgi/, do => 'migrate', address => ':9005', answers => $WORKER },
         { like => qr/^after .*munin-cgi-html/m, do => 'migrate', answers => qr/munin-monitoring\.org/ },
@@ -54,7 +56,7 @@ our @TABLE = (
     ),
     entries(
         'docs/PROGRAMS.md',
-        { like => qr/^# \S+\.service/, do => 'unit' },
+        { like => qr/\A# \S+\.toml/, do => 'pools', answers => qr/short and stout/, params => [ SCRIPT_FILENAME => '/srv/app/page' ] },
         { like => qr/PROGRAM ARGS/, do => 'none', reason => 'names no program' },
         { like => qr/\A(?:\S+=\S+ )?spawn-fcgi /, do => 'none', reason => 'what ran before: not a command of this project' },
         { like => qr{-- /usr/sbin/fcgiwrap}, do => 'serve', answers => qr/short and stout/, params => [ SCRIPT_FILENAME => '/srv/app/page' ] },
