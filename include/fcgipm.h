@@ -414,7 +414,9 @@ int32_t fcgipm_socket_close(int32_t fd);
 /**
  * Checks whether a descriptor is a listening socket. With fd 0, this tells a program whether a
  * FastCGI web server started it (FastCGI 1.0, section 2.2), or a service manager that has passed a
- * socket: then fcgipm_request_new() with listen_fd 0 uses the first of these sockets.
+ * socket, or an operator who has set the option listen in the environment: then
+ * fcgipm_request_new() with listen_fd 0 uses that socket. The option does not count in a program
+ * that a web server started for one request (CGI: GATEWAY_INTERFACE is set).
  *
  * Returns 1 or 0. Any thread, also after fork.
  */
@@ -422,13 +424,14 @@ int32_t fcgipm_socket_is_listening(int32_t fd);
 
 /**
  * Makes a request loop on a listening socket. The socket still belongs to the caller and must stay
- * open. If listen_fd is 0 and descriptor 0 is not a listening socket, the loop uses the first
- * listening socket that a service manager has passed to the process (LISTEN_FDS), if there is one.
+ * open. If listen_fd is 0 and descriptor 0 is not a listening socket, the loop uses the socket of
+ * the option listen, or else the first listening socket that a service manager has passed to the
+ * process (LISTEN_FDS), if there is one.
  *
  * flags is 0, or a combination of FCGIPM_FAIL_ACCEPT_ON_INTR and FCGIPM_RETURN_ON_SIGNAL. options
  * may be NULL and is not needed after the call. The options params_timeout, body_timeout,
- * write_timeout, idle_timeout, skip_disconnected, max_params, max_param_size and max_params_size
- * apply; the environment overrides them. FCGI_WEB_SERVER_ADDRS is read from the environment
+ * write_timeout, idle_timeout, skip_disconnected, max_params, max_param_size, max_params_size and
+ * listen apply; the environment overrides them. FCGI_WEB_SERVER_ADDRS is read from the environment
  * (FastCGI 1.0, section 3.2).
  *
  * In a program that "fcgipm run" started, the first call makes the process a worker of that
@@ -438,8 +441,10 @@ int32_t fcgipm_socket_is_listening(int32_t fd);
  * Several threads may each have a loop on the same socket. A handle is for one call at a time.
  *
  * Returns a handle, which the caller frees with fcgipm_request_free(). On failure it returns NULL:
- * FCGIPM_ELISTENER if listen_fd is not listening, FCGIPM_EARGUMENT for unknown flags,
- * FCGIPM_EOPTION or FCGIPM_EVALUE for an error in the environment. Make the handle in the process
+ * FCGIPM_ELISTENER if listen_fd is not listening, or if the option listen names another socket than
+ * the one on descriptor 0, FCGIPM_EARGUMENT for unknown flags, FCGIPM_EOPTION or FCGIPM_EVALUE for
+ * an error in the environment. If the socket of the option listen cannot be opened, the error is
+ * that of fcgipm_socket_open(). Make the handle in the process
  * that uses it; a child of that process can only free it, apart from the functions that
  * docs/FORKING.md describes.
  */

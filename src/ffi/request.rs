@@ -26,13 +26,14 @@ pub const FCGIPM_AUTHORIZER: i32 = 2;
 pub const FCGIPM_FILTER: i32 = 3;
 
 /// Makes a request loop on a listening socket. The socket still belongs to the caller and must stay
-/// open. If listen_fd is 0 and descriptor 0 is not a listening socket, the loop uses the first
-/// listening socket that a service manager has passed to the process (LISTEN_FDS), if there is one.
+/// open. If listen_fd is 0 and descriptor 0 is not a listening socket, the loop uses the socket of
+/// the option listen, or else the first listening socket that a service manager has passed to the
+/// process (LISTEN_FDS), if there is one.
 ///
 /// flags is 0, or a combination of FCGIPM_FAIL_ACCEPT_ON_INTR and FCGIPM_RETURN_ON_SIGNAL. options
 /// may be NULL and is not needed after the call. The options params_timeout, body_timeout,
-/// write_timeout, idle_timeout, skip_disconnected, max_params, max_param_size and max_params_size
-/// apply; the environment overrides them. FCGI_WEB_SERVER_ADDRS is read from the environment
+/// write_timeout, idle_timeout, skip_disconnected, max_params, max_param_size, max_params_size and
+/// listen apply; the environment overrides them. FCGI_WEB_SERVER_ADDRS is read from the environment
 /// (FastCGI 1.0, section 3.2).
 ///
 /// In a program that "fcgipm run" started, the first call makes the process a worker of that
@@ -42,8 +43,10 @@ pub const FCGIPM_FILTER: i32 = 3;
 /// Several threads may each have a loop on the same socket. A handle is for one call at a time.
 ///
 /// Returns a handle, which the caller frees with fcgipm_request_free(). On failure it returns NULL:
-/// FCGIPM_ELISTENER if listen_fd is not listening, FCGIPM_EARGUMENT for unknown flags,
-/// FCGIPM_EOPTION or FCGIPM_EVALUE for an error in the environment. Make the handle in the process
+/// FCGIPM_ELISTENER if listen_fd is not listening, or if the option listen names another socket than
+/// the one on descriptor 0, FCGIPM_EARGUMENT for unknown flags, FCGIPM_EOPTION or FCGIPM_EVALUE for
+/// an error in the environment. If the socket of the option listen cannot be opened, the error is
+/// that of fcgipm_socket_open(). Make the handle in the process
 /// that uses it; a child of that process can only free it, apart from the functions that
 /// docs/FORKING.md describes.
 #[unsafe(no_mangle)]

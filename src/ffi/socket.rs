@@ -4,7 +4,8 @@ use std::ffi::c_char;
 
 use super::boundary::{enter, text};
 use super::options::{effective, fcgipm_options};
-use crate::server::listen;
+use crate::options::{self, Opt, Options};
+use crate::server::{environment, listen};
 
 /// Opens a listening socket.
 ///
@@ -69,13 +70,20 @@ pub extern "C" fn fcgipm_socket_close(fd: i32) -> i32 {
 
 /// Checks whether a descriptor is a listening socket. With fd 0, this tells a program whether a
 /// FastCGI web server started it (FastCGI 1.0, section 2.2), or a service manager that has passed a
-/// socket: then fcgipm_request_new() with listen_fd 0 uses the first of these sockets.
+/// socket, or an operator who has set the option listen in the environment: then
+/// fcgipm_request_new() with listen_fd 0 uses that socket. The option does not count in a program
+/// that a web server started for one request (CGI: GATEWAY_INTERFACE is set).
 ///
 /// Returns 1 or 0. Any thread, also after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_socket_is_listening(fd: i32) -> i32 {
     enter(|| {
-        let fd = listen::program_socket(fd);
-        Ok(i32::from(listen::check_listening(fd).is_ok()))
+        let variable = options::variable(Opt::Listen);
+        let listen = environment::trusted_vars().filter(|(name, _)| *name == *variable);
+        // The request returns an error for a bad value, here and in other variables.
+        let has_socket = Options::new()
+            .with_environment(listen)
+            .map_or(true, |options| listen::has_socket(fd, &options));
+        Ok(i32::from(has_socket))
     })
 }

@@ -42,6 +42,7 @@ use template::{Step, Template, Unborn};
 
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
+use crate::server::listen;
 pub use crate::sys::process::other::OtherProcess;
 pub use crate::sys::service::notify::{store_size as stored_sockets, watchdog};
 pub use crate::sys::service::reports::{Reporter, Reports};
@@ -169,6 +170,7 @@ impl Manager {
                     return Ok(Some(Event::in_worker()));
                 }
                 State::New if worker::is_started_as_template() => {
+                    listen::open_for_workers(&self.settings.options)?;
                     self.state = State::Template(Box::new(Template::adopt(&self.settings)?));
                 }
                 State::Template(template) => match template.next(until) {

@@ -12,6 +12,7 @@ use crate::manager::service::Service;
 use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
 use crate::manager::threads;
 use crate::pool::Sizing;
+use crate::server::listen;
 use crate::sys::fd::pipe;
 use crate::sys::log;
 use crate::sys::process::{adopted, filtered, title};
@@ -34,6 +35,9 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
     }
     // Workers inherit the sockets, but the variables do not name them.
     sockets::passed().map(drop)?;
+    if settings.program.is_none() {
+        listen::open_for_workers(&settings.options)?;
+    }
     // Before any other use of these calls.
     let refused = filtered::probe();
     let (descriptors, shortage) = Descriptors::reserve(settings)?;

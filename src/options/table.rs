@@ -41,8 +41,9 @@ pub const MAX_PROCESSES: u64 = 2_000;
 
 options! {
     Listen = "listen", Kind::Text, "",
-        "Listen address instead of the one that the program passes to OpenSocket. With a program \
-         that opens several sockets, it replaces the address of each. Default: the program's.";
+        "Listen address instead of the one that the program passes to OpenSocket, or instead of \
+         descriptor 0. With a program that opens several sockets, it replaces the address of each. \
+         Default: the program's.";
     ListenMode = "listen_mode", Kind::Mode, "",
         "Permissions of the unix socket file, in octal. Default: 0777 & ~umask.";
     ListenOwner = "listen_owner", Kind::Text, "",

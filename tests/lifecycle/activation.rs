@@ -12,35 +12,38 @@ use nix::sys::signal::Signal;
 
 use super::peer::connection::Address;
 use super::peer::pool::{call, shell};
-use super::peer::program::{
-    Program, TRANSPORTS, Transport, compiled, compiled_on_dropin, listen, unused,
-};
+use super::peer::program::{Program, TRANSPORTS, Transport, compiled, compiled_on_dropin, listen};
 
 /// The end of a shell's script that passes descriptor 3.
 const PASS: &str = "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1";
 
-fn host(arguments: &[&str]) -> Command {
+pub(crate) fn host(arguments: &[&str]) -> Command {
     let mut command = Command::new(compiled("lifecycle/activation.c"));
     command.args(arguments);
     command
 }
 
-fn fcgx(arguments: &[&str]) -> Command {
+pub(crate) fn fcgx(arguments: &[&str]) -> Command {
     let mut command = Command::new(compiled_on_dropin("lifecycle/activation_fcgx.c"));
     command.args(arguments);
     command
 }
 
-fn started(script: &str, command: &Command, listener: OwnedFd, address: Address) -> Program {
+pub(crate) fn started(
+    script: &str,
+    command: &Command,
+    listener: OwnedFd,
+    address: Address,
+) -> Program {
     Program::start_on(shell(script, command), listener, address)
 }
 
-fn assert_serves(program: &Program) {
+pub(crate) fn assert_serves(program: &Program) {
     let text = program.call(&call("/")).text();
     assert!(text.contains("Hello from worker"), "{text}");
 }
 
-fn assert_stops(mut program: Program) {
+pub(crate) fn assert_stops(mut program: Program) {
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait().code(), Some(0));
 }
@@ -105,6 +108,11 @@ fn a_program_that_accepts_on_descriptor_0_uses_the_first_socket_that_was_passed(
             program.line("listener 0");
             assert_serves(&program);
             assert_serves(&program);
+            if environment.is_some() {
+                program.signal(Signal::SIGUSR2);
+                program.line("reload done");
+                assert_serves(&program);
+            }
             assert_stops(program);
             address.remove();
         }
@@ -201,21 +209,6 @@ fn a_name_that_no_socket_has_is_refused_with_the_names_there_are() {
         assert_eq!(program.wait().code(), Some(1));
         address.remove();
     }
-}
-
-#[test]
-fn the_operator_replaces_the_address_of_the_program() {
-    let address = unused(Transport::Unix);
-    let text = address.text();
-    let mut command = host(&["/no/such/folder/socket"]);
-    command.env("FCGIPM_LISTEN", &text);
-    let mut program = Program::start_opening(command, address);
-    program.line(&format!(
-        "option listen = '{text}' overrides the listen address '/no/such/folder/socket'"
-    ));
-    program.line("listener");
-    assert_serves(&program);
-    assert_stops(program);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod peer;
 
 mod activation;
 mod busy_warning;
+mod chosen_address;
 mod cost;
 mod deadlines;
 mod descriptor_shortage;

@@ -26,7 +26,7 @@ pub(crate) const OWNED_FD: [(&str, &str); 20] = [
     ),
     ("src/server/connection.rs", "what the host gets or gives"),
     (
-        "src/server/listen/mod.rs",
+        "src/server/listen/open.rs",
         "what OpenSocket returns to the host",
     ),
     (

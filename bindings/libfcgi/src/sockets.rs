@@ -6,13 +6,16 @@ use std::mem::MaybeUninit;
 use fcgipm::server::listen;
 
 use crate::guard::{errno, guard, set_errno};
-use crate::settings::{settings, warn};
+use crate::settings::{Settings, settings, warn};
 use crate::{acceptors, engine};
 
 /// Whether a descriptor is a socket without a peer, that is, a listening one. Instead of descriptor
-/// 0, a service manager may have passed one.
+/// 0, the operator may have chosen one, or a service manager may have passed one.
 pub(crate) fn is_listening(descriptor: c_int) -> bool {
-    let descriptor = listen::program_socket(descriptor);
+    let has_socket = |settings: &Settings| listen::has_socket(descriptor, &settings.options);
+    if settings().is_ok_and(has_socket) {
+        return true;
+    }
     let mut address = MaybeUninit::<libc::sockaddr_storage>::uninit();
     let mut length = size_of_val(&address) as libc::socklen_t;
     // SAFETY: space for any address, and its size.

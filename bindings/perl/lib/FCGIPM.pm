@@ -132,7 +132,7 @@ Opens a listening socket and returns its descriptor, or -1 with C<$!> set. Addre
 (all interfaces), C<127.0.0.1:9005>, C<host:9005>, C<[::1]:9005>, C</path> or C<unix:/path>,
 C<@name> (abstract), C<fd:N>, and C<fd:NAME> for a socket that systemd has passed by this name. If
 systemd has passed a socket with this address, it is returned. The environment variable
-C<FCGIPM_LISTEN> replaces the address.
+C<FCGIPM_LISTEN> replaces the address, and also descriptor 0 for a program that calls no OpenSocket.
 
 When the process manager stops, no new connection reaches the socket. Connections that wait in its
 listen queue are still answered, and the socket file is removed.

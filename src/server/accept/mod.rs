@@ -112,7 +112,7 @@ impl Acceptor {
                 format!("request flags {flags:#x}: unknown bits"),
             ));
         }
-        let listener = program_socket(listener);
+        let listener = program_socket(listener, options)?;
         check_listening(listener)?;
         let borrowed = ListenFd::of_host(listener);
         if let Some(fd) = borrowed {

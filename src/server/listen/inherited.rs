@@ -20,13 +20,10 @@ use crate::worker;
 /// [`Code::Value`]: the variables of the service manager are invalid. [`Code::Listener`]: no socket, or
 /// more than one, has the name of `fd:NAME`.
 pub(super) fn socket_for(address: &Address) -> Result<Option<i32>> {
-    if let Some(sockets) = worker::inherited_listeners()? {
-        sockets::add_of_manager(sockets);
-    }
     match address {
         Address::Descriptor(number) => {
             // Close-on-exec is set, and the socket is not closed as one that is not used.
-            let mut passed = sockets::passed().into_iter().flatten();
+            let mut passed = passed().into_iter().flatten();
             if let Some(one) = passed.find(|one| one.number() == *number) {
                 one.claim();
             }
@@ -34,27 +31,43 @@ pub(super) fn socket_for(address: &Address) -> Result<Option<i32>> {
         }
         Address::Named(name) => named(name).map(Some),
         Address::AllInterfaces(port) => {
-            let any = of_port(*port, |bound| bound.ip().is_unspecified())?;
-            match any {
+            let any = (std::net::Ipv6Addr::UNSPECIFIED, *port).into();
+            match find(|bound| is_at(&Address::Inet(any), bound))? {
                 Some(fd) => Ok(Some(fd)),
                 // The operator may have chosen one interface.
-                None => of_port(*port, |_| true),
+                None => find(|bound| is_at(address, bound)),
             }
         }
-        Address::Inet(wanted) => of_port(wanted.port(), |bound| is_same(*wanted, bound)),
-        Address::Abstract(name) => {
-            find(|bound| matches!(bound, Bound::Abstract(bytes) if bytes == name.as_bytes()))
+        Address::Inet(_) | Address::Abstract(_) | Address::Path(_) => {
+            find(|bound| is_at(address, bound))
         }
-        Address::Path(path) => find(|bound| match bound {
-            Bound::Path(bound) => is_same_file(path, &bound),
-            Bound::Inet(_) | Bound::Abstract(_) | Bound::Other => false,
-        }),
+    }
+}
+
+/// Whether a socket that is bound like this is one that is meant by the address.
+pub(super) fn is_at(address: &Address, bound: &Bound) -> bool {
+    match (address, bound) {
+        (Address::AllInterfaces(port), Bound::Inet(bound)) => *port == bound.port(),
+        (Address::Inet(wanted), Bound::Inet(bound)) => {
+            wanted.port() == bound.port() && is_same(*wanted, *bound)
+        }
+        (Address::Abstract(name), Bound::Abstract(bytes)) => name.as_bytes() == bytes,
+        (Address::Path(path), Bound::Path(bound)) => is_same_file(path, bound),
+        (
+            Address::AllInterfaces(_)
+            | Address::Inet(_)
+            | Address::Abstract(_)
+            | Address::Path(_)
+            | Address::Descriptor(_)
+            | Address::Named(_),
+            _,
+        ) => false,
     }
 }
 
 /// The first socket that was passed, for a program that accepts on descriptor 0.
 pub(super) fn first() -> Option<i32> {
-    match sockets::passed() {
+    match passed() {
         Ok(mut passed) => passed.next().map(Passed::claim),
         Err(error) => {
             log::limited(Level::Warning, error.message());
@@ -63,11 +76,25 @@ pub(super) fn first() -> Option<i32> {
     }
 }
 
+/// The descriptors of all that were passed.
+pub(super) fn numbers() -> Vec<i32> {
+    let passed = passed().into_iter().flatten();
+    passed.map(Passed::number).collect()
+}
+
+/// All that were passed: in a template, also by its manager.
+fn passed() -> Result<impl Iterator<Item = &'static Passed>> {
+    if let Some(sockets) = worker::inherited_listeners()? {
+        sockets::add_of_manager(sockets);
+    }
+    sockets::passed()
+}
+
 /// Notes which sockets were passed to this process. Later they are also those of its children, for
 /// which the variables are not meant.
 pub fn note_passed() {
     // An error is returned where a socket is needed.
-    let _ = sockets::passed();
+    let _ = passed().map(drop);
 }
 
 /// Sockets that were passed to this process are those of the process that it is about to start.
@@ -84,7 +111,7 @@ pub fn inherit_from(process: i32) {
 /// [`open`](super::open) has not returned in this one. Returns their names.
 #[must_use]
 pub fn close_stale() -> Vec<String> {
-    let passed = sockets::passed().into_iter().flatten();
+    let passed = passed().into_iter().flatten();
     let stale = passed.filter(|one| one.is_stored() && !one.is_claimed());
     stale
         .map(|one| {
@@ -96,21 +123,21 @@ pub fn close_stale() -> Vec<String> {
 
 /// The number of sockets that the service manager keeps already.
 pub(crate) fn count_stored() -> usize {
-    let passed = sockets::passed().into_iter().flatten();
+    let passed = passed().into_iter().flatten();
     passed.filter(|one| one.is_stored()).count()
 }
 
 /// Closes the sockets that were passed and that [`open`](super::open) has not returned: another
 /// process uses them.
 pub fn close_unused() {
-    let passed = sockets::passed().into_iter().flatten();
+    let passed = passed().into_iter().flatten();
     passed
         .filter(|one| !one.is_claimed())
         .for_each(Passed::close);
 }
 
 fn named(name: &str) -> Result<i32> {
-    let mut all = sockets::passed()?.filter(|one| one.name() == name);
+    let mut all = passed()?.filter(|one| one.name() == name);
     let found = all.next();
     let more = all.count();
     let refused = |why: String| {
@@ -124,7 +151,7 @@ fn named(name: &str) -> Result<i32> {
             more + 1
         )),
         None => {
-            let names: Vec<_> = sockets::passed()?.map(Passed::name).collect();
+            let names: Vec<_> = passed()?.map(Passed::name).collect();
             refused(match names.as_slice() {
                 [] => "no listening socket was passed to this process (LISTEN_FDS)".to_owned(),
                 names => format!(
@@ -136,8 +163,9 @@ fn named(name: &str) -> Result<i32> {
     }
 }
 
-fn find(is_wanted: impl Fn(Bound) -> bool) -> Result<Option<i32>> {
-    let mut found = sockets::passed()?.filter(|one| one.bound().is_some_and(&is_wanted));
+fn find(is_wanted: impl Fn(&Bound) -> bool) -> Result<Option<i32>> {
+    let is_there = |one: &&Passed| one.bound().as_ref().is_some_and(&is_wanted);
+    let mut found = passed()?.filter(is_there);
     Ok(found.find(|one| is_usable(one)).map(Passed::claim))
 }
 
@@ -163,13 +191,6 @@ fn is_usable(one: &Passed) -> bool {
         one.close();
     }
     false
-}
-
-fn of_port(port: u16, is_wanted: impl Fn(SocketAddr) -> bool) -> Result<Option<i32>> {
-    find(|bound| match bound {
-        Bound::Inet(address) => address.port() == port && is_wanted(address),
-        Bound::Path(_) | Bound::Abstract(_) | Bound::Other => false,
-    })
 }
 
 fn is_same(wanted: SocketAddr, bound: SocketAddr) -> bool {

@@ -115,7 +115,9 @@ If the manager starts before any socket is open, C<pm_manage> opens it. So all w
 even if each of them calls C<CGI::Fast-E<gt>new>. An address that cannot be opened is an error of
 C<Request> or C<pm_manage>.
 
-Without C<FCGI_SOCKET_PATH> everything is as with FCGI: the request is that of the environment. The
+C<FCGIPM_LISTEN> is used instead of descriptor 0 and of C<FCGI_SOCKET_PATH>.
+
+Without these variables everything is as with FCGI: the request is that of the environment. The
 same is true for a program that a web server has started as CGI (C<GATEWAY_INTERFACE> is set).
 
 =head2 The workers
