@@ -65,7 +65,7 @@ impl Relay {
             state: State::Starting,
             status: String::new(),
             has_watchdog: matches!(watchdog().map_err(logged), Ok(Some(_))),
-            room: stored_sockets(),
+            room: stored_sockets().map_err(logged).unwrap_or(0),
         };
         for name in listen::close_stale() {
             this.push(Message::remove(&name));

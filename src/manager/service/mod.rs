@@ -114,7 +114,7 @@ impl Service {
             ));
             link.push(Message::remove(&name));
         }
-        let room = notify::store_size();
+        let room = or_line(notify::store_size().map(Some), lines).unwrap_or(0);
         if room == 0 {
             return;
         }

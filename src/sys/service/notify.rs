@@ -121,13 +121,25 @@ fn watchdog_of(
     Ok(is_ours.then_some(interval))
 }
 
-/// How many descriptors the service manager keeps for the next start of this service. 0: none, or it
-/// does not say (before systemd 254).
-#[must_use]
-pub fn store_size() -> usize {
-    let size = environment::trusted_var("FDSTORE");
-    let size = size.as_ref().and_then(|size| size.to_str());
-    size.and_then(|size| size.parse().ok()).unwrap_or(0)
+/// How many descriptors the service manager keeps for the next start of this service. 0: none, or
+/// nobody says. systemd does from version 254 on; before, the unit can.
+///
+/// # Errors
+/// [`Code::Value`]: the variable is not a number.
+pub fn store_size() -> Result<usize> {
+    store_size_of(environment::trusted_var("FDSTORE").as_ref())
+}
+
+fn store_size_of(size: Option<&OsString>) -> Result<usize> {
+    let Some(size) = size else { return Ok(0) };
+    let number = size.to_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| {
+        let size = size.to_string_lossy();
+        Error::new(
+            Code::Value,
+            format!("environment variable FDSTORE: '{size}' is not a number"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -201,6 +213,21 @@ mod tests {
         ] {
             let error = interval(usec, pid).unwrap_err();
             assert!(error.message().ends_with(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_size_of_the_store_is_a_number() {
+        let size_of = |text: &str| store_size_of(Some(&text.into()));
+        assert_eq!(store_size_of(None).unwrap(), 0);
+        assert_eq!(size_of("16").unwrap(), 16);
+        for wrong in ["", "-1", "many"] {
+            let error = size_of(wrong).unwrap_err();
+            let message = format!("environment variable FDSTORE: '{wrong}' is not a number");
+            assert_eq!(
+                (error.code(), error.message()),
+                (Code::Value, message.as_str())
+            );
         }
     }
 }
