@@ -46,6 +46,7 @@ mod sizing;
 mod start_script;
 mod stop;
 mod stop_queue;
+mod stored_sockets;
 mod successors;
 mod threads;
 mod turn_order;

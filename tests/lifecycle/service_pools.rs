@@ -15,34 +15,46 @@ use super::peer::program::{Program, Transport, folder, listen, product, unused};
 use super::service_manager::ServiceManager;
 use super::start_script::StartScript;
 
-struct Pools {
+pub(crate) struct Pools {
     folder: PathBuf,
-    addresses: [Address; 2],
+    pub(crate) addresses: [Address; 2],
+    /// The tables of the file.
+    tables: [String; 2],
     file: PathBuf,
 }
 
-const NAMES: [&str; 2] = ["shop", "wiki"];
+pub(crate) const NAMES: [&str; 2] = ["shop", "wiki"];
 
 impl Pools {
-    fn new(starts: [&str; 2]) -> Self {
+    pub(crate) fn new(starts: [&str; 2]) -> Self {
         let folder = folder();
         let addresses = [Transport::Unix, Transport::Tcp].map(unused);
         let hello = product("examples/hello");
-        let mut text = String::new();
-        for ((name, address), start) in NAMES.iter().zip(&addresses).zip(starts) {
-            let (listen, hello) = (address.text(), hello.display());
-            text += &format!(
+        let table = |place: usize| {
+            let (listen, hello) = (addresses[place].text(), hello.display());
+            let (name, start) = (NAMES[place], starts[place]);
+            format!(
                 "[[pool]]\nname = \"{name}\"\nlisten = \"{listen}\"\ncommand = [\"{hello}\", \"fd:0\"]\n\
                  workers = 2\npreload = false\nenv = {{ HELLO_START = \"{start}\" }}\n"
-            );
-        }
-        let file = folder.join("pools.toml");
-        std::fs::write(&file, text).unwrap();
-        Self {
+            )
+        };
+        let this = Self {
+            tables: [0, 1].map(table),
+            file: folder.join("pools.toml"),
             folder,
             addresses,
-            file,
-        }
+        };
+        this.write(|_| true);
+        this
+    }
+
+    /// Writes the file with some of the pools.
+    pub(crate) fn write(&self, has: impl Fn(usize) -> bool) {
+        let tables = self.tables.iter().enumerate();
+        let text = tables
+            .filter(|(place, _)| has(*place))
+            .map(|(_, table)| table.as_str());
+        std::fs::write(&self.file, text.collect::<String>()).unwrap();
     }
 
     fn command(&self, manager: &ServiceManager) -> Command {
@@ -54,11 +66,11 @@ impl Pools {
         command
     }
 
-    fn start(&self, manager: &ServiceManager) -> Program {
+    pub(crate) fn start(&self, manager: &ServiceManager) -> Program {
         Program::start_opening(self.command(manager), self.addresses[0].clone())
     }
 
-    fn assert_serve(&self) {
+    pub(crate) fn assert_serve(&self) {
         for address in &self.addresses {
             assert!(address.call(&call("/")).text().contains("Hello"));
         }
@@ -72,7 +84,7 @@ impl Drop for Pools {
     }
 }
 
-fn assert_stops(mut program: Program) {
+pub(crate) fn assert_stops(mut program: Program) {
     program.signal(Signal::SIGTERM);
     assert!(program.wait().success());
 }
@@ -247,7 +259,12 @@ fn the_death_of_the_managers_loses_no_request_if_the_service_manager_keeps_the_s
 }
 
 /// The next start: the service manager passes the sockets that it keeps.
-fn restart(manager: &ServiceManager, pools: &Pools) -> Program {
+pub(crate) fn restart(manager: &ServiceManager, pools: &Pools) -> Program {
+    restarted(manager, &pools.command(manager), pools.addresses[0].clone())
+}
+
+/// The same for any command. There are two sockets.
+pub(crate) fn restarted(manager: &ServiceManager, command: &Command, address: Address) -> Program {
     let sockets: Vec<OwnedFd> = manager
         .stored
         .iter()
@@ -263,10 +280,10 @@ fn restart(manager: &ServiceManager, pools: &Pools) -> Program {
          export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES='{}'",
         names.join(":")
     );
-    let mut command = shell(&script, &pools.command(manager));
+    let mut command = shell(&script, command);
     let [first, second] = <[OwnedFd; 2]>::try_from(sockets).unwrap();
     command.stdout(Stdio::from(second));
-    Program::start_on(command, first, pools.addresses[0].clone())
+    Program::start_on(command, first, address)
 }
 
 #[test]
@@ -291,4 +308,5 @@ fn a_restart_refuses_nobody_in_any_pool() {
     println!("measured: {} requests during 5 restarts", load.finish());
     assert_eq!(manager.count("FDSTORE=1"), 2);
     assert_stops(program);
+    assert_eq!(manager.count("FDSTOREREMOVE=1"), 0);
 }

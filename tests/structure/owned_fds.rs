@@ -1,7 +1,7 @@
 //! Where descriptors are owned outside of `src/sys`.
 
 /// Files outside of `src/sys` that may name `OwnedFd`, and why.
-pub(crate) const OWNED_FD: [(&str, &str); 20] = [
+pub(crate) const OWNED_FD: [(&str, &str); 21] = [
     ("src/manager/child_start/kit.rs", "pipes"),
     ("src/manager/children/fork.rs", "pipes"),
     ("src/manager/children/mod.rs", "pipes"),
@@ -25,6 +25,10 @@ pub(crate) const OWNED_FD: [(&str, &str); 20] = [
         "a template's link to its manager",
     ),
     ("src/server/connection.rs", "what the host gets or gives"),
+    (
+        "src/server/listen/kept.rs",
+        "what a manager stored, in the parent of several",
+    ),
     (
         "src/server/listen/open.rs",
         "what OpenSocket returns to the host",

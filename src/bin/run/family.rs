@@ -12,17 +12,18 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use fcgipm::manager;
 use fcgipm::server::listen;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::getppid;
 
+use super::member::Member;
 use super::pool::Pool;
 use super::relay::Relay;
 use crate::console;
@@ -43,18 +44,6 @@ const FORWARDED: [Signal; 8] = [
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// The manager of a pool.
-struct Member {
-    name: String,
-    child: Child,
-    /// It was removed from the file, or the whole family stops.
-    is_stopping: bool,
-    /// Its settings have changed since its start, so that its workers are not copies of it.
-    is_renewed: bool,
-    /// The pause before its last start, if another one was killed.
-    pause: Option<Duration>,
-}
-
 /// A manager that is started again.
 struct Again {
     name: String,
@@ -69,6 +58,7 @@ struct Family<'f> {
     members: Vec<Member>,
     again: Vec<Again>,
     relay: Relay,
+    is_stopping: bool,
     has_failed: bool,
 }
 
@@ -98,16 +88,14 @@ pub(super) fn run(file: &Path, pools: Vec<Pool>) -> u8 {
     listen::pass_on();
     let mut family = Family {
         file,
-        pools: Vec::new(),
+        pools,
         members: Vec::new(),
         again: Vec::new(),
         relay,
+        is_stopping: false,
         has_failed: false,
     };
-    for pool in &pools {
-        family.start(pool.label(), None);
-    }
-    family.pools = pools;
+    family.start_missing();
     while !family.members.is_empty() || !family.again.is_empty() {
         match next_signal(&signals, &mut family) {
             Ok(None) => {}
@@ -116,7 +104,7 @@ pub(super) fn run(file: &Path, pools: Vec<Pool>) -> u8 {
                 family.stop(signal);
             }
             Ok(Some(signal @ (Signal::SIGHUP | Signal::SIGUSR2))) => family.reload(signal),
-            Ok(Some(signal)) => family.members.iter().for_each(|one| forward(signal, one)),
+            Ok(Some(signal)) => family.members.iter().for_each(|one| one.signal(signal)),
             Err(errno) => {
                 // The kernel sends TERM to the managers when this process dies.
                 report(&format!("waiting for signals: {}", errno.desc()));
@@ -131,20 +119,19 @@ pub(super) fn run(file: &Path, pools: Vec<Pool>) -> u8 {
 impl Family<'_> {
     /// Starts the manager of a pool; `pause`: again, after one that was killed.
     fn start(&mut self, name: &str, pause: Option<Duration>) {
-        match spawn(self.file, name, &mut self.relay) {
-            Ok(child) => self.members.push(Member {
-                name: name.to_owned(),
-                child,
-                is_stopping: false,
-                is_renewed: false,
-                pause,
-            }),
+        let pool = self.pools.iter().find(|one| one.is_named(name));
+        let address = pool.map_or_else(String::new, Pool::address);
+        match Member::start(self.file, name, &address, pause, &mut self.relay) {
+            Ok(member) => self.members.push(member),
             Err(error) => {
                 self.relay.remove(name);
                 report(&format!("pool '{name}': not started: {error}"));
                 match pause {
                     Some(pause) => self.wait(name.to_owned(), longer(pause)),
-                    None => self.has_failed = true,
+                    None => {
+                        self.has_failed = true;
+                        self.give_up(name);
+                    }
                 }
             }
         }
@@ -206,12 +193,24 @@ impl Family<'_> {
     }
 
     fn bury(&mut self, member: Member, status: Option<ExitStatus>) {
-        let name = member.name;
+        let is_removed = member.is_stopping && !self.is_stopping;
+        let name = member.name.clone();
         self.relay.remove(&name);
-        let Some(status) = status else {
-            self.has_failed = true;
-            return;
-        };
+        match status {
+            Some(status) if self.is_started_again(&member, status) => return,
+            Some(_) => {}
+            None => self.has_failed = true,
+        }
+        self.give_up(&name);
+        // It has come back meanwhile.
+        if is_removed && self.pools.iter().any(|one| one.is_named(&name)) {
+            self.start(&name, None);
+        }
+    }
+
+    /// A manager has exited. Returns whether it is started again.
+    fn is_started_again(&mut self, member: &Member, status: ExitStatus) -> bool {
+        let name = &member.name;
         let pid = member.child.id();
         // One that cannot start has a mistake in its settings. One that could, and was killed, is
         // started again until it can start: its last workers may still hold the socket.
@@ -222,8 +221,8 @@ impl Family<'_> {
             report(&format!(
                 "pool '{name}': its manager (pid {pid}) exited ({status}), and is restarted in {pause:?}"
             ));
-            self.wait(name, pause);
-            return;
+            self.wait(name.clone(), pause);
+            return true;
         }
         self.has_failed |= !status.success();
         if !status.success() || !member.is_stopping {
@@ -231,19 +230,33 @@ impl Family<'_> {
                 "pool '{name}': its manager (pid {pid}) exited ({status}) and is not restarted"
             ));
         }
+        false
+    }
+
+    /// A pool has ended for good. If it was the last one, the service ends, and the next start gets
+    /// its socket.
+    fn give_up(&mut self, name: &str) {
+        if !self.members.is_empty() || !self.again.is_empty() {
+            self.relay.give_up(name);
+        }
     }
 
     fn stop(&mut self, signal: Signal) {
+        self.is_stopping = true;
         self.relay.stop();
         self.again.clear();
         for member in &mut self.members {
             member.is_stopping = true;
-            forward(signal, member);
+            member.signal(signal);
         }
     }
 
     /// Reads the file again. If it has mistakes, all pools keep their settings.
     fn reload(&mut self, signal: Signal) {
+        if self.is_stopping {
+            self.members.iter().for_each(|one| one.signal(signal));
+            return;
+        }
         self.relay.reload();
         let pools = match super::config::read(self.file).and_then(check) {
             Ok(pools) => pools,
@@ -252,34 +265,45 @@ impl Family<'_> {
                     report(&mistake);
                 }
                 report("the file has mistakes: the pools continue with their settings");
-                self.members.iter().for_each(|one| forward(signal, one));
+                self.members.iter().for_each(|one| one.signal(signal));
                 return;
             }
         };
         let before = std::mem::replace(&mut self.pools, pools);
         let find = |pools: &[Pool], name: &str| pools.iter().position(|one| one.is_named(name));
-        self.again
-            .retain(|one| find(&self.pools, &one.name).is_some());
+        let (again, removed) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|one| find(&self.pools, &one.name).is_some());
+        self.again = again;
+        removed
+            .iter()
+            .for_each(|one: &Again| self.relay.give_up(&one.name));
         for member in &mut self.members {
             match find(&self.pools, &member.name) {
                 None => {
                     report(&format!("pool '{}': removed from the file", member.name));
                     member.is_stopping = true;
-                    forward(Signal::SIGTERM, member);
+                    // Its workers answer what waits in the queue.
+                    self.relay.give_up(&member.name);
+                    member.signal(Signal::SIGTERM);
                 }
+                // It is started when this one has exited.
+                Some(_) if member.is_stopping => {}
                 Some(now) => {
                     let old = find(&before, &member.name).map(|old| &before[old]);
                     member.is_renewed |= old != Some(&self.pools[now]);
                     let renewed = member.is_renewed.then_some(Signal::SIGUSR2);
-                    forward(renewed.unwrap_or(signal), member);
+                    member.signal(renewed.unwrap_or(signal));
                 }
             }
         }
-        let names: Vec<_> = self
-            .pools
-            .iter()
-            .map(|one| one.label().to_owned())
-            .collect();
+        self.start_missing();
+    }
+
+    /// Starts the pools of the file that have no manager.
+    fn start_missing(&mut self) {
+        let pools = self.pools.iter();
+        let names: Vec<_> = pools.map(|one| one.label().to_owned()).collect();
         for name in names {
             let is_there = self.members.iter().any(|one| one.name == name)
                 || self.again.iter().any(|one| one.name == name);
@@ -335,45 +359,15 @@ fn next_signal(signals: &SignalFd, family: &mut Family<'_>) -> nix::Result<Optio
     Ok(Signal::try_from(number).ok())
 }
 
-/// Starts this command again, for one pool.
-fn spawn(file: &Path, name: &str, relay: &mut Relay) -> std::io::Result<Child> {
-    let mut manager = Command::new(std::env::current_exe()?);
-    manager.args(["run", "--config"]).arg(file).args([
-        "--pool",
-        name,
-        "--under",
-        &std::process::id().to_string(),
-    ]);
-    // It is closed here when the manager has it.
-    let _reporter = relay.add(name, &mut manager);
-    manager.spawn()
-}
-
-fn forward(signal: Signal, member: &Member) {
-    // It was not reaped, so the pid is not reused.
-    let sent = i32::try_from(member.child.id())
-        .map_err(|_| Errno::ESRCH)
-        .and_then(|pid| kill(Pid::from_raw(pid), signal));
-    match sent {
-        // It has exited, which will be logged.
-        Ok(()) | Err(Errno::ESRCH) => {}
-        Err(errno) => console::error(&format!(
-            "fcgipm run: pool '{}': {signal}: {}",
-            member.name,
-            errno.desc()
-        )),
-    }
-}
-
 /// In the manager of a pool: unblocks its signals, and makes the death of the parent stop the pool.
-pub(super) fn join(parent: i32) {
+pub(super) fn join(parent: i32, sockets: Vec<i32>) {
     // It fails only for an invalid signal.
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
     if getppid().as_raw() != parent {
         // The parent died before prctl(2). Nothing was served yet.
         std::process::exit(1);
     }
-    listen::inherit_from(parent);
+    listen::inherit_from(parent, sockets);
     // The signal mask survived exec(2).
     let _ = awaited().thread_unblock();
 }

@@ -10,6 +10,7 @@ mod config;
 mod dropin;
 mod environment;
 mod family;
+mod member;
 mod pool;
 mod pool_table;
 mod relay;
@@ -108,6 +109,10 @@ pub(crate) struct Options {
     #[arg(long, hide = true, requires = "pool")]
     under: Option<i32>,
 
+    /// A listening socket that the parent process passes
+    #[arg(long, hide = true, requires = "under", value_name = "N")]
+    socket: Vec<i32>,
+
     /// Report all mistakes in the options or the file, and start nothing
     #[arg(long)]
     check: bool,
@@ -173,7 +178,7 @@ fn run_file(options: &Options) -> u8 {
             }
             // The manager that has started a template belongs to the parent.
             if let Some(parent) = options.under.filter(|_| !manager::is_template()) {
-                family::join(parent);
+                family::join(parent, options.socket.clone());
             }
             pool.run()
         }

@@ -3,12 +3,12 @@
 //! Each manager sends its messages to this process, over a socket pair. The service is ready when
 //! every pool is, and reloads as long as one of them does. A pool that has exited does not count.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::time::Duration;
 
 use fcgipm::manager::{Reporter, Reports, ServiceLink, ServiceMessage, stored_sockets, watchdog};
-use fcgipm::server::listen;
+use fcgipm::server::listen::{self, KeptSocket};
 use fcgipm::worker::now;
 
 use crate::console;
@@ -46,8 +46,17 @@ pub(super) struct Relay {
     state: State,
     status: String,
     has_watchdog: bool,
-    /// How many sockets it can keep for pools that were not started yet.
-    room: usize,
+    /// How many sockets it can keep. Each pool has one.
+    capacity: usize,
+    /// The sockets that it keeps, and the names of their pools.
+    kept: Vec<(String, KeptSocket)>,
+}
+
+/// What a manager is started with.
+#[derive(Debug)]
+pub(super) struct Its {
+    _reporter: Option<Reporter>,
+    _sockets: Vec<OwnedFd>,
 }
 
 impl Relay {
@@ -65,7 +74,8 @@ impl Relay {
             state: State::Starting,
             status: String::new(),
             has_watchdog: matches!(watchdog().map_err(logged), Ok(Some(_))),
-            room: stored_sockets().map_err(logged).unwrap_or(0),
+            capacity: stored_sockets().map_err(logged).unwrap_or(0),
+            kept: Vec::new(),
         };
         for name in listen::close_stale() {
             this.push(Message::remove(&name));
@@ -75,7 +85,7 @@ impl Relay {
 
     /// Lets the manager of a pool report to this process. What is returned must stay open until the
     /// manager is started.
-    pub(super) fn add(&mut self, name: &str, manager: &mut Command) -> Option<Reporter> {
+    pub(super) fn add(&mut self, name: &str, address: &str, manager: &mut Command) -> Option<Its> {
         manager
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_PID");
@@ -84,11 +94,27 @@ impl Relay {
         if !self.has_watchdog {
             manager.env_remove("WATCHDOG_USEC");
         }
-        // Each pool has one socket.
-        let room = self.room.min(1);
-        self.room -= room;
-        manager.env("FDSTORE", room.to_string());
-        match Reports::pair() {
+        let is_of = |pool: &str| self.pools.iter().any(|other| other.name == pool);
+        let kept = self.kept.iter().map(|(pool, _)| pool);
+        let waiting = kept.filter(|pool| *pool != name && !is_of(pool)).count();
+        let has_room = self.pools.len() + waiting < self.capacity;
+        manager.env("FDSTORE", u8::from(has_room).to_string());
+        if !self.kept.iter().any(|(pool, _)| pool == name) {
+            let socket = KeptSocket::of_earlier_start(address);
+            self.kept
+                .extend(socket.map(|socket| (name.to_owned(), socket)));
+        }
+        let mut sockets = Vec::new();
+        for (_, socket) in self.kept.iter().filter(|(pool, _)| pool == name) {
+            match socket.for_program() {
+                Ok(copy) => sockets.extend(copy),
+                Err(error) => console::error(&format!("fcgipm run: pool '{name}': {error}")),
+            }
+        }
+        for socket in &sockets {
+            manager.args(["--socket", &socket.as_raw_fd().to_string()]);
+        }
+        let reporter = match Reports::pair() {
             Ok((reports, reporter)) => {
                 manager.env("NOTIFY_SOCKET", reporter.address());
                 self.pools.push(Pool {
@@ -104,7 +130,11 @@ impl Relay {
                 console::error(&format!("fcgipm run: pool '{name}': {error}"));
                 None
             }
-        }
+        };
+        Some(Its {
+            _reporter: reporter,
+            _sockets: sockets,
+        })
     }
 
     /// The manager of a pool has exited, or was not started.
@@ -112,6 +142,37 @@ impl Relay {
         self.receive();
         self.pools.retain(|pool| pool.name != name);
         self.settle();
+    }
+
+    /// A pool ends, and no other one will have its socket. If the whole service stops, the next start
+    /// will.
+    pub(super) fn give_up(&mut self, name: &str) {
+        if self.state == State::Stopping {
+            return;
+        }
+        let (given_up, kept) = std::mem::take(&mut self.kept)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(pool, _)| pool == name);
+        self.kept = kept;
+        for (_, socket) in given_up {
+            self.push(Message::remove(socket.name()));
+            socket.give_up();
+        }
+        self.flush();
+    }
+
+    /// A manager has stored a socket. If its pool had another one, its address has changed.
+    fn keep(&mut self, pool: String, name: &str, socket: &OwnedFd) {
+        self.give_up(&pool);
+        match socket.try_clone() {
+            Ok(copy) => {
+                let socket = KeptSocket::new(name.to_owned(), copy);
+                self.kept.push((pool, socket));
+            }
+            Err(error) => console::error(&format!(
+                "fcgipm run: pool '{pool}': copy of its socket: {error}"
+            )),
+        }
     }
 
     /// All pools are about to reload.
@@ -146,12 +207,20 @@ impl Relay {
 
     /// Takes what the managers have reported, and reports what follows from it.
     pub(super) fn receive(&mut self) {
+        let mut forwarded = Vec::new();
         for pool in &mut self.pools {
             while let Some((text, socket)) = pool.reports.receive() {
-                if let (true, Some(link)) = (pool.take(&text), &mut self.link) {
-                    link.push(Message::forwarded(text, socket));
+                if pool.take(&text) {
+                    forwarded.push((pool.name.clone(), text, socket));
                 }
             }
+        }
+        for (pool, text, socket) in forwarded {
+            let name = text.strip_prefix("FDSTORE=1\nFDNAME=");
+            if let (Some(name), Some(socket)) = (name, &socket) {
+                self.keep(pool, name, socket);
+            }
+            self.push(Message::forwarded(text, socket));
         }
         self.settle();
     }

@@ -29,11 +29,21 @@ pub(super) fn socket_for(address: &Address) -> Result<Option<i32>> {
             }
             Ok(Some(*number))
         }
-        Address::Named(name) => named(name).map(Some),
+        Address::Named(name) => named(name).map(Passed::claim).map(Some),
+        Address::AllInterfaces(_) | Address::Inet(_) | Address::Abstract(_) | Address::Path(_) => {
+            Ok(at(address)?.map(Passed::claim))
+        }
+    }
+}
+
+/// The socket that was passed and listens at this address.
+pub(super) fn at(address: &Address) -> Result<Option<&'static Passed>> {
+    match address {
+        Address::Descriptor(_) | Address::Named(_) => Ok(None),
         Address::AllInterfaces(port) => {
             let any = (std::net::Ipv6Addr::UNSPECIFIED, *port).into();
             match find(|bound| is_at(&Address::Inet(any), bound))? {
-                Some(fd) => Ok(Some(fd)),
+                Some(one) => Ok(Some(one)),
                 // The operator may have chosen one interface.
                 None => find(|bound| is_at(address, bound)),
             }
@@ -85,7 +95,7 @@ pub(super) fn numbers() -> Vec<i32> {
 /// All that were passed: in a template, also by its manager.
 fn passed() -> Result<impl Iterator<Item = &'static Passed>> {
     if let Some(sockets) = worker::inherited_listeners()? {
-        sockets::add_of_manager(sockets);
+        sockets::add(sockets);
     }
     sockets::passed()
 }
@@ -102,18 +112,22 @@ pub fn pass_on() {
     sockets::keep_across_exec();
 }
 
-/// Uses the sockets that were passed to the process that started this one.
-pub fn inherit_from(process: i32) {
+/// Uses the sockets that were passed to the process that started this one, and these of its own.
+pub fn inherit_from(process: i32, more: Vec<i32>) {
     sockets::inherit_from(process);
+    sockets::add(more);
 }
 
 /// Closes sockets that the service manager has kept since an earlier start, and that
-/// [`open`](super::open) has not returned in this one. Returns their names.
+/// [`open`](super::open) has not returned in this one. Returns their names, and those of sockets that
+/// the host has closed since.
 #[must_use]
 pub fn close_stale() -> Vec<String> {
     let passed = passed().into_iter().flatten();
-    let stale = passed.filter(|one| one.is_stored() && !one.is_claimed());
+    let unused = passed.filter(|one| !one.is_claimed());
+    let stale = unused.chain(sockets::closed());
     stale
+        .filter(|one| one.is_stored())
         .map(|one| {
             one.close();
             one.name().to_owned()
@@ -136,7 +150,7 @@ pub fn close_unused() {
         .for_each(Passed::close);
 }
 
-fn named(name: &str) -> Result<i32> {
+fn named(name: &str) -> Result<&'static Passed> {
     let mut all = passed()?.filter(|one| one.name() == name);
     let found = all.next();
     let more = all.count();
@@ -145,7 +159,7 @@ fn named(name: &str) -> Result<i32> {
         Err(Error::new(Code::Listener, message))
     };
     match found {
-        Some(one) if more == 0 => Ok(one.claim()),
+        Some(one) if more == 0 => Ok(one),
         Some(_) => refused(format!(
             "{} sockets were passed with this name: use their addresses",
             more + 1
@@ -163,10 +177,10 @@ fn named(name: &str) -> Result<i32> {
     }
 }
 
-fn find(is_wanted: impl Fn(&Bound) -> bool) -> Result<Option<i32>> {
+fn find(is_wanted: impl Fn(&Bound) -> bool) -> Result<Option<&'static Passed>> {
     let is_there = |one: &&Passed| one.bound().as_ref().is_some_and(&is_wanted);
     let mut found = passed()?.filter(is_there);
-    Ok(found.find(|one| is_usable(one)).map(Passed::claim))
+    Ok(found.find(|one| is_usable(one)))
 }
 
 /// Lets connections arrive again at a socket where a process has stopped them.

@@ -2,6 +2,7 @@
 
 pub mod address;
 mod inherited;
+mod kept;
 mod open;
 pub(in crate::server) mod owned;
 mod unopened;
@@ -18,6 +19,7 @@ pub(crate) use crate::server::listen::inherited::count_stored;
 pub use crate::server::listen::inherited::{
     close_stale, close_unused, inherit_from, note_passed, pass_on,
 };
+pub use crate::server::listen::kept::KeptSocket;
 pub use crate::server::listen::open::{DEFAULT_BACKLOG, check_listening};
 pub use crate::server::listen::owned::stop_arrivals;
 pub(crate) use crate::server::listen::owned::{storable, stored};

@@ -133,7 +133,7 @@ fn stop(listener: ListenFd<'static>) -> Result<(), &'static str> {
 }
 
 /// A worker may keep the socket locked for as long as it likes, so a process of its own makes the calls.
-fn stop_apart(listener: ListenFd<'static>) -> Result<(), &'static str> {
+pub(super) fn stop_apart(listener: ListenFd<'static>) -> Result<(), &'static str> {
     const PATIENCE: Duration = Duration::from_millis(200);
     let question = || arrivals::stop(listener).map_or_else(|errno| errno as i32, |()| 0);
     match disposable::ask(PATIENCE, question) {

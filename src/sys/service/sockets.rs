@@ -1,6 +1,7 @@
 //! The sockets that a service manager passes: descriptors from 3 on (sd_listen_fds(3)).
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -49,8 +50,8 @@ pub(crate) struct Passed {
 
 static PASSED: OnceCell<std::result::Result<Vec<Passed>, Error>> = OnceCell::new();
 
-/// Sockets that another process has passed, which started this one.
-static FROM_MANAGER: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+/// Sockets that another process of this service has passed, which started this one.
+static FROM_PARENT: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
 /// Another process whose sockets are this one's, too: 0 if there is none.
 static PREDECESSOR: AtomicI32 = AtomicI32::new(0);
@@ -70,7 +71,7 @@ pub(crate) fn passed() -> Result<impl Iterator<Item = &'static Passed>> {
         };
         let pids = [process::pid(), PREDECESSOR.load(Ordering::Relaxed)];
         let mut all: Vec<_> = (FIRST..).zip(variables.names(&pids)?).collect();
-        for fd in &*FROM_MANAGER.lock() {
+        for fd in &*FROM_PARENT.lock() {
             if all.iter().all(|(known, _)| known != fd) {
                 all.push((*fd, UNNAMED.to_owned()));
             }
@@ -83,16 +84,24 @@ pub(crate) fn passed() -> Result<impl Iterator<Item = &'static Passed>> {
     }
 }
 
+/// The sockets that the host has got, and has closed.
+pub(crate) fn closed() -> impl Iterator<Item = &'static Passed> {
+    let all = PASSED.get().and_then(|all| all.as_ref().ok());
+    all.into_iter()
+        .flatten()
+        .filter(|one| one.is_claimed() && !one.is_open())
+}
+
 /// Sockets that were passed to this process, which has started the current one, are the current
 /// one's, too. Before the first call of [`passed`].
 pub(crate) fn inherit_from(process: i32) {
     PREDECESSOR.store(process, Ordering::Relaxed);
 }
 
-/// The manager that started this process has passed these sockets, too. Before the first call of
+/// The process that started this one has passed these sockets, too. Before the first call of
 /// [`passed`].
-pub(crate) fn add_of_manager(sockets: Vec<i32>) {
-    *FROM_MANAGER.lock() = sockets;
+pub(crate) fn add(sockets: Vec<i32>) {
+    *FROM_PARENT.lock() = sockets;
 }
 
 /// Programs that this process executes inherit the sockets.
@@ -189,6 +198,11 @@ impl Passed {
         listen::bound(borrow(self.fd)?).ok()
     }
 
+    /// A copy of it, which is closed on exec.
+    pub(crate) fn copy(&self) -> Option<OwnedFd> {
+        borrow(self.fd)?.try_clone_to_owned().ok()
+    }
+
     /// Its descriptor, which the host gets.
     pub(crate) fn claim(&self) -> i32 {
         self.is_claimed.store(true, Ordering::Relaxed);
@@ -200,9 +214,11 @@ impl Passed {
         self.is_claimed.load(Ordering::Relaxed)
     }
 
-    /// Closes the descriptor.
+    /// Closes the descriptor, if it is still this socket's.
     pub(crate) fn close(&self) {
-        let _ = listen::close(self.fd);
+        if self.is_open() {
+            let _ = listen::close(self.fd);
+        }
     }
 }
 
