@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::ask_in_two_segments;
 use super::peer::connection::Address;
@@ -14,6 +14,7 @@ use super::peer::pool::{call, shell};
 use super::peer::program::{Program, Transport, folder, listen, product, unused};
 use super::service_manager::ServiceManager;
 use super::start_script::StartScript;
+use super::stored_sockets::manager_of;
 
 pub(crate) struct Pools {
     folder: PathBuf,
@@ -161,32 +162,58 @@ fn a_reload_is_over_when_it_is_in_every_pool() {
 }
 
 #[test]
-fn the_watchdog_stops_when_one_manager_hangs() {
+fn a_manager_that_hangs_is_killed_and_the_service_continues() {
+    let interval = Duration::from_secs(2);
     let mut manager = ServiceManager::new();
     let pools = Pools::new(["true", "true"]);
     let mut command = pools.command(&manager);
-    command.env("WATCHDOG_USEC", "400000");
+    command.env("WATCHDOG_USEC", interval.as_micros().to_string());
     let mut program = Program::start_opening(command, pools.addresses[0].clone());
     manager.message("READY=1");
+    let [shop, wiki] = NAMES.map(|pool| manager_of(&mut program, pool));
+    manager.message("WATCHDOG=1");
+    let mut last = Instant::now();
+    kill(wiki, Signal::SIGSTOP).unwrap();
+    for _ in 0..4 {
+        manager.message("WATCHDOG=1");
+        assert!(last.elapsed() < interval, "{:?}", last.elapsed());
+        last = Instant::now();
+    }
+    program.line(&format!(
+        "pool 'wiki': its manager (pid {wiki}) hangs: it sends nothing for the watchdog, and is killed"
+    ));
+    program.line("and is restarted in 1s");
+    program.line("ready");
+    pools.assert_serve();
+    kill(shop, None).unwrap();
+    assert_stops(program);
+}
+
+#[test]
+fn managers_that_were_stopped_with_their_parent_are_not_killed() {
+    let interval = Duration::from_secs(1);
+    let mut manager = ServiceManager::new();
+    let pools = Pools::new(["true", "true"]);
+    let mut command = pools.command(&manager);
+    command.env("WATCHDOG_USEC", interval.as_micros().to_string());
+    let mut program = Program::start_opening(command, pools.addresses[0].clone());
+    manager.message("READY=1");
+    let managers = NAMES.map(|pool| manager_of(&mut program, pool));
+    manager.message("WATCHDOG=1");
+    let all = |signal| {
+        program.signal(signal);
+        for pid in managers {
+            kill(pid, signal).unwrap();
+        }
+    };
+    all(Signal::SIGSTOP);
+    // One message may have been on its way.
+    while manager.next_within(interval).is_some() {}
+    all(Signal::SIGCONT);
     for _ in 0..3 {
         manager.message("WATCHDOG=1");
     }
-    let line = program.line("pool 'wiki' (pid ");
-    let (_, rest) = line.split_once("(pid ").unwrap();
-    let pid = Pid::from_raw(rest.split_once(')').unwrap().0.parse().unwrap());
-    kill(pid, Signal::SIGSTOP).unwrap();
-    // One message may have been on its way.
-    let quiet = std::time::Duration::from_millis(1000);
-    let mut left = 3;
-    while manager
-        .next_within(quiet)
-        .is_some_and(|text| text == "WATCHDOG=1")
-    {
-        left -= 1;
-        assert!(left > 0, "{:#?}", manager.seen);
-    }
-    kill(pid, Signal::SIGCONT).unwrap();
-    manager.message("WATCHDOG=1");
+    assert!(!program.lines().iter().any(|line| line.contains("hangs")));
     assert_stops(program);
 }
 

@@ -18,7 +18,7 @@ fn name(address: &Address) -> String {
 }
 
 /// The pid of a pool's latest manager.
-fn manager_of(program: &mut Program, pool: &str) -> Pid {
+pub(crate) fn manager_of(program: &mut Program, pool: &str) -> Pid {
     program.signal(Signal::SIGUSR1);
     let begin = format!("pool '{pool}' (pid ");
     program.line(&begin);

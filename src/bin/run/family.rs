@@ -111,6 +111,7 @@ pub(super) fn run(file: &Path, pools: Vec<Pool>) -> u8 {
                 return 1;
             }
         }
+        family.kill_hung();
         family.start_again();
     }
     u8::from(family.has_failed)
@@ -150,6 +151,19 @@ impl Family<'_> {
         self.again = later;
         for one in due {
             self.start(&one.name, Some(one.pause));
+        }
+    }
+
+    /// Reaped as every manager that was killed, and then started again.
+    fn kill_hung(&mut self) {
+        for name in self.relay.take_hung() {
+            for member in self.members.iter().filter(|one| one.name == name) {
+                let pid = member.child.id();
+                report(&format!(
+                    "pool '{name}': its manager (pid {pid}) hangs: it sends nothing for the watchdog, and is killed"
+                ));
+                member.signal(Signal::SIGKILL);
+            }
         }
     }
 

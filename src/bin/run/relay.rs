@@ -2,6 +2,9 @@
 //!
 //! Each manager sends its messages to this process, over a socket pair. The service is ready when
 //! every pool is, and reloads as long as one of them does. A pool that has exited does not count.
+//!
+//! The watchdog of the service manager supervises this process. This process in turn supervises the
+//! managers, so that one that hangs affects its pool only.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::process::Command;
@@ -32,6 +35,8 @@ struct Pool {
     state: State,
     /// It has sent its part of the watchdog's next message.
     is_alive: bool,
+    /// When it last did.
+    beat: Option<Duration>,
     status: String,
 }
 
@@ -45,7 +50,10 @@ pub(super) struct Relay {
     /// What the service manager knows.
     state: State,
     status: String,
-    has_watchdog: bool,
+    /// The service manager ends this process if it gets no message for this long.
+    watchdog: Option<Duration>,
+    /// When the managers were last checked.
+    checked: Duration,
     /// How many sockets it can keep. Each pool has one.
     capacity: usize,
     /// The sockets that it keeps, and the names of their pools.
@@ -73,7 +81,8 @@ impl Relay {
             pools: Vec::new(),
             state: State::Starting,
             status: String::new(),
-            has_watchdog: matches!(watchdog().map_err(logged), Ok(Some(_))),
+            watchdog: watchdog().map_err(logged).ok().flatten(),
+            checked: now(),
             capacity: stored_sockets().map_err(logged).unwrap_or(0),
             kept: Vec::new(),
         };
@@ -91,7 +100,7 @@ impl Relay {
             .env_remove("WATCHDOG_PID");
         self.link.as_ref()?;
         // Otherwise it would have to be this process's.
-        if !self.has_watchdog {
+        if self.watchdog.is_none() {
             manager.env_remove("WATCHDOG_USEC");
         }
         let is_of = |pool: &str| self.pools.iter().any(|other| other.name == pool);
@@ -122,6 +131,7 @@ impl Relay {
                     reports,
                     state: State::Starting,
                     is_alive: false,
+                    beat: None,
                     status: String::new(),
                 });
                 Some(reporter)
@@ -201,8 +211,35 @@ impl Relay {
 
     /// How long to wait at most.
     pub(super) fn limit(&self) -> Option<Duration> {
-        let at = self.link.as_ref()?.retry_at()?;
-        Some(at.saturating_sub(now()))
+        let at = self.link.as_ref()?.retry_at();
+        let retry = at.map(|at| at.saturating_sub(now()));
+        let check = self.watchdog.map(|interval| interval / 8);
+        retry.into_iter().chain(check).min()
+    }
+
+    /// The pools whose managers hang: each of them only once. A pool that is started again counts
+    /// from the first message of its manager on.
+    pub(super) fn take_hung(&mut self) -> Vec<String> {
+        let Some(interval) = self.watchdog else {
+            return Vec::new();
+        };
+        let now = now();
+        let since_check = now.saturating_sub(std::mem::replace(&mut self.checked, now));
+        // This process did not run, and perhaps no other did.
+        let was_stopped = since_check > interval / 4;
+        // Managers send twice in an interval. What is left of it is for the others' next message.
+        let limit = interval / 4 * 3;
+        let mut hung = Vec::new();
+        for pool in &mut self.pools {
+            let Some(beat) = &mut pool.beat else { continue };
+            if was_stopped {
+                *beat = now;
+            } else if now.saturating_sub(*beat) > limit {
+                pool.beat = None;
+                hung.push(pool.name.clone());
+            }
+        }
+        hung
     }
 
     /// Takes what the managers have reported, and reports what follows from it.
@@ -243,7 +280,8 @@ impl Relay {
                 State::Starting | State::Stopping => {}
             }
         }
-        if !self.pools.is_empty() && self.pools.iter().all(|pool| pool.is_alive) {
+        // While no manager runs, this process waits to start one again.
+        if self.watchdog.is_some() && self.pools.iter().all(|pool| pool.is_alive) {
             self.pools.iter_mut().for_each(|pool| pool.is_alive = false);
             self.push(Message::watchdog());
         }
@@ -288,7 +326,10 @@ impl Pool {
                 "READY" => self.state = State::Serving,
                 "RELOADING" => self.state = State::Reloading,
                 "STATUS" => value.clone_into(&mut self.status),
-                "WATCHDOG" => self.is_alive = true,
+                "WATCHDOG" => {
+                    self.is_alive = true;
+                    self.beat = Some(now());
+                }
                 "FDSTORE" | "FDSTOREREMOVE" | "EXTEND_TIMEOUT_USEC" => return true,
                 // `STOPPING`: one pool is not the service.
                 _ => {}
