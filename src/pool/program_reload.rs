@@ -18,7 +18,7 @@
 //! | Rolling | the new source ended | Rolling: fail the pool's reload |
 //! | Idle | the source ended | Replacing: start |
 //! | Replacing | ready | Idle: it is the source |
-//! | Replacing | ended, or not ready in time | Lost: start again after a pause |
+//! | Replacing | ended, or not ready in time | Lost: start again after a pause; or the reload afterwards |
 //! | Lost | the pause is over | Replacing: start |
 //! | any | stop | Idle: end what has not become the source |
 //!
@@ -219,14 +219,17 @@ impl ProgramReload {
                 self.finish(now, actions);
             }
             Phase::Replacing { new, .. } if new == template => {
+                // A reload that was requested meanwhile is the next attempt.
+                let pause = if self.again { Duration::ZERO } else { PAUSE };
                 actions.push(ProgramAction::End(new));
-                actions.push(ProgramAction::ReportStillLost {
-                    template,
-                    pause: PAUSE,
-                });
-                self.phase = Phase::Lost {
-                    retry_at: now + PAUSE,
-                };
+                actions.push(ProgramAction::ReportStillLost { template, pause });
+                if self.again {
+                    self.finish(now, actions);
+                } else {
+                    self.phase = Phase::Lost {
+                        retry_at: now + pause,
+                    };
+                }
             }
             Phase::Rolling { before } if before == Source::Template(template) => {
                 // There is nothing to return to if the reload fails.

@@ -11,7 +11,7 @@ fn reload(preloaded: &Preloaded, options: &[&str]) -> Output {
     reload_at(&address_text(&preloaded.pool.program.address), options)
 }
 
-fn reload_at(address: &str, options: &[&str]) -> Output {
+pub(crate) fn reload_at(address: &str, options: &[&str]) -> Output {
     let mut command = Command::new(product("fcgipm"));
     command.arg("reload").args(options).arg(address);
     command.output().unwrap()

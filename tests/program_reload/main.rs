@@ -15,6 +15,7 @@ mod code;
 mod commands;
 mod failures;
 mod options;
+mod queued;
 mod refork;
 mod renewal;
 mod service;

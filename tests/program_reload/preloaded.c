@@ -54,6 +54,14 @@ static void load(const char *path)
         fputs("preloaded: hanging\n", stderr);
         wait_forever(NULL);
     }
+    if (is("waiting")) {
+        fputs("preloaded: waiting\n", stderr);
+        FILE *gate = fopen(getenv("PRELOADED_GATE"), "r");
+        while (gate != NULL && fgetc(gate) != EOF)
+            ;
+        if (gate != NULL)
+            fclose(gate);
+    }
     if (is("closing"))
         for (int number = 3; number < 1024; number++)
             close(number);

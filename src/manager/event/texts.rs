@@ -142,6 +142,9 @@ impl Event {
     }
 
     pub(crate) fn template_still_lost(why: &str, pause: Duration) -> Self {
+        if pause.is_zero() {
+            return Self::notice(format!("{why}; trying again"));
+        }
         Self::notice(format!("{why}; trying again in {pause:?}"))
     }
 

@@ -4,6 +4,7 @@ mod departures;
 mod drain;
 mod limits;
 mod program_reload;
+mod program_world;
 mod programs;
 mod recycling;
 mod reloads;

@@ -1,122 +1,8 @@
 //! Reloads of the program: templates that are ready, or end, at any point.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
+use super::program_world::{Request, TIMEOUT, World};
 use super::{MS, SECOND};
-use crate::pool::{ProgramAction, ProgramEvent, ProgramReload, Source, TemplateId};
-
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A model of what the manager does with the actions.
-struct World {
-    machine: ProgramReload,
-    now: Duration,
-    /// Templates that were started and have not ended; whether each one has become ready.
-    templates: BTreeMap<TemplateId, bool>,
-    is_rolling: bool,
-    reloads: usize,
-    failures: usize,
-    lost: usize,
-    reverted: usize,
-    reforks: usize,
-    failed_reforks: usize,
-    are_failing: bool,
-}
-
-impl World {
-    fn new() -> Self {
-        Self {
-            machine: ProgramReload::new(Some(TIMEOUT)),
-            now: Duration::ZERO,
-            templates: BTreeMap::new(),
-            is_rolling: false,
-            reloads: 0,
-            failures: 0,
-            lost: 0,
-            reverted: 0,
-            reforks: 0,
-            failed_reforks: 0,
-            are_failing: false,
-        }
-    }
-
-    fn handle(&mut self, event: ProgramEvent) {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            let mut actions = Vec::new();
-            self.machine.handle(self.now, event, &mut actions);
-            for action in actions {
-                match action {
-                    ProgramAction::Start(id) => {
-                        assert!(self.templates.insert(id, false).is_none(), "{id} twice");
-                    }
-                    ProgramAction::Refork { template, .. } => {
-                        assert!(self.templates.insert(template, false).is_none());
-                    }
-                    ProgramAction::Reforked(_) => self.reforks += 1,
-                    ProgramAction::ReportReforkFailed { .. } => self.failed_reforks += 1,
-                    ProgramAction::End(id) => drop(self.templates.remove(&id)),
-                    ProgramAction::ReloadPool => {
-                        assert!(!self.is_rolling, "two reloads at a time");
-                        self.is_rolling = true;
-                        self.reloads += 1;
-                    }
-                    ProgramAction::Adopt => {}
-                    ProgramAction::Revert => self.reverted += 1,
-                    ProgramAction::FailPool => {
-                        self.is_rolling = false;
-                        events.push(ProgramEvent::PoolFailed);
-                    }
-                    ProgramAction::ReportFailed { .. } => self.failures += 1,
-                    ProgramAction::ReportLost(_) | ProgramAction::ReportStillLost { .. } => {
-                        self.lost += 1;
-                    }
-                }
-            }
-        }
-        self.check();
-    }
-
-    fn tick(&mut self) {
-        self.handle(ProgramEvent::Tick {
-            is_rolling: self.is_rolling,
-            is_forking: false,
-            are_failing: self.are_failing,
-        });
-    }
-
-    fn ready(&mut self, id: TemplateId) {
-        self.templates.insert(id, true);
-        self.handle(ProgramEvent::Ready(id));
-        self.tick();
-    }
-
-    fn ends(&mut self, id: TemplateId) {
-        self.templates.remove(&id);
-        self.handle(ProgramEvent::Ended(id));
-    }
-
-    /// The source of workers can fork. There are never more templates than the source, a warm one and a
-    /// new one.
-    fn check(&self) {
-        if let Source::Template(id) = self.machine.source() {
-            assert_eq!(self.templates.get(&id), Some(&true), "{:?}", self.machine);
-        }
-        assert!(self.templates.len() <= 3, "{:?}", self.templates);
-    }
-
-    /// A worker has served many requests.
-    fn warm(&mut self) {
-        if !self.is_rolling && self.machine.wants_refork(self.now) {
-            self.handle(ProgramEvent::Warm { slot: 0 });
-        }
-    }
-
-    fn newest(&self) -> Option<TemplateId> {
-        self.templates.keys().next_back().copied()
-    }
-}
+use crate::pool::{ProgramEvent, Source};
 
 #[test]
 fn a_reload_replaces_the_source_and_ends_the_one_before() {
@@ -132,6 +18,61 @@ fn a_reload_replaces_the_source_and_ends_the_one_before() {
         assert_eq!(world.templates.len(), 1);
         assert!(world.machine.is_at_rest());
     }
+}
+
+#[test]
+fn requests_during_a_reload_queue_one_more_after_it() {
+    for (is_ready, is_rolling) in [(false, false), (true, true), (true, false)] {
+        for succeeds in [true, false] {
+            let mut world = World::new();
+            world.handle(ProgramEvent::Requested);
+            // Another reload of the pool may be in progress, so that this one waits for it.
+            world.is_rolling = is_rolling;
+            if is_ready {
+                world.ready(1);
+            }
+            for _ in 0..5 {
+                world.handle(ProgramEvent::Requested);
+                world.tick();
+            }
+            assert_eq!((world.starts, world.request), (1, Request::Waits));
+            if succeeds {
+                world.is_rolling = false;
+                world.ready(1);
+                world.is_rolling = false;
+                world.tick();
+            } else if world.machine.is_starting() {
+                world.ends(1);
+            } else {
+                world.is_rolling = false;
+                world.handle(ProgramEvent::PoolFailed);
+            }
+            assert_eq!((world.starts, world.request), (2, Request::Starting));
+            world.is_rolling = false;
+            world.ready(2);
+            world.is_rolling = false;
+            world.tick();
+            assert_eq!((world.starts, world.request), (2, Request::Decided));
+            assert!(world.machine.is_at_rest());
+        }
+    }
+}
+
+#[test]
+fn a_request_while_a_lost_source_starts_again_has_a_result() {
+    let mut world = World::new();
+    world.handle(ProgramEvent::Requested);
+    world.ready(1);
+    world.is_rolling = false;
+    world.tick();
+    world.ends(1);
+    world.handle(ProgramEvent::Requested);
+    assert_eq!((world.starts, world.newest()), (1, Some(2)));
+    world.ends(2);
+    assert_eq!((world.starts, world.newest()), (2, Some(3)));
+    world.ends(3);
+    assert_eq!((world.failures, world.request), (1, Request::Decided));
+    assert_eq!((world.starts, world.newest()), (2, Some(4)));
 }
 
 #[test]
@@ -273,42 +214,71 @@ fn a_worker_that_forks_no_template_in_time_is_left_alone() {
     assert_eq!(world.machine.source(), Source::Manager);
 }
 
+/// A history of sixty random events.
+fn history(seed: u64) -> World {
+    let mut world = World::new();
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for _ in 0..60 {
+        match random(10) {
+            8 => world.warm(),
+            9 => world.are_failing = !world.are_failing,
+            0 | 1 => world.handle(ProgramEvent::Requested),
+            2 => {
+                if let Some(id) = world.newest() {
+                    world.ready(id);
+                }
+            }
+            3 => {
+                let all: Vec<_> = world.templates.keys().copied().collect();
+                if let Some(id) = all.get(random(2) as usize) {
+                    world.ends(*id);
+                }
+            }
+            4 if world.is_rolling => {
+                world.is_rolling = false;
+                world.handle(ProgramEvent::PoolFailed);
+            }
+            5 => world.is_rolling = false,
+            _ => world.now += MS * 1_500,
+        }
+        world.tick();
+    }
+    world
+}
+
+#[test]
+fn whatever_happens_a_request_fails_if_every_start_does() {
+    for seed in 1..=20_000_u64 {
+        let mut world = history(seed);
+        world.handle(ProgramEvent::Requested);
+        for _ in 0..12 {
+            world.is_rolling = false;
+            world.tick();
+            let all = world.templates.iter().filter(|(_, is_ready)| !**is_ready);
+            for id in all.map(|(id, _)| *id).collect::<Vec<_>>() {
+                world.ends(id);
+            }
+            world.now += MS * 600;
+        }
+        assert_eq!(
+            world.request,
+            Request::Decided,
+            "seed {seed}: {:?}",
+            world.machine
+        );
+    }
+}
+
 #[test]
 fn whatever_happens_the_last_request_is_followed_by_a_result() {
     for seed in 1..=20_000_u64 {
-        let mut world = World::new();
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut random = move |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        };
-        for _ in 0..60 {
-            match random(10) {
-                8 => world.warm(),
-                9 => world.are_failing = !world.are_failing,
-                0 | 1 => world.handle(ProgramEvent::Requested),
-                2 => {
-                    if let Some(id) = world.newest() {
-                        world.ready(id);
-                    }
-                }
-                3 => {
-                    let all: Vec<_> = world.templates.keys().copied().collect();
-                    if let Some(id) = all.get(random(2) as usize) {
-                        world.ends(*id);
-                    }
-                }
-                4 if world.is_rolling => {
-                    world.is_rolling = false;
-                    world.handle(ProgramEvent::PoolFailed);
-                }
-                5 => world.is_rolling = false,
-                _ => world.now += MS * 1_500,
-            }
-            world.tick();
-        }
+        let mut world = history(seed);
         // From here on every start succeeds.
         world.are_failing = false;
         let before = world.reloads;
@@ -334,6 +304,7 @@ fn whatever_happens_the_last_request_is_followed_by_a_result() {
             "seed {seed}: {:?}",
             world.machine
         );
+        assert_eq!(world.request, Request::Decided, "seed {seed}");
         assert_eq!(world.templates.len(), 1, "seed {seed}");
         world.now += 60 * SECOND;
         world.warm();
