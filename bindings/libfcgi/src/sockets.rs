@@ -12,16 +12,20 @@ use crate::{acceptors, engine};
 /// Whether a descriptor is a socket without a peer, that is, a listening one. Instead of descriptor
 /// 0, the operator may have chosen one, or a service manager may have passed one.
 pub(crate) fn is_listening(descriptor: c_int) -> bool {
-    let has_socket = |settings: &Settings| listen::has_socket(descriptor, &settings.options);
-    if settings().is_ok_and(has_socket) {
-        return true;
-    }
     let mut address = MaybeUninit::<libc::sockaddr_storage>::uninit();
     let mut length = size_of_val(&address) as libc::socklen_t;
     // SAFETY: space for any address, and its size.
     let result =
         unsafe { libc::getpeername(descriptor, address.as_mut_ptr().cast(), &raw mut length) };
-    result != 0 && errno() == libc::ENOTCONN
+    // As with libfcgi, errno is that of this call.
+    let number = errno();
+    if result != 0 && number == libc::ENOTCONN {
+        return true;
+    }
+    let has_socket = |settings: &Settings| listen::has_socket(descriptor, &settings.options);
+    let is_chosen = settings().is_ok_and(has_socket);
+    set_errno(number);
+    is_chosen
 }
 
 /// Opens a listening socket. As with libfcgi, programs that are started inherit it.
