@@ -5,7 +5,7 @@ PERL_HEADERS = $(shell $(PERL) -MConfig -e 'print "$$Config{archlibexp}/CORE"' 2
 PERL_CFLAGS  = $(shell $(PERL) -MConfig -e 'print "$$Config{ccflags} $$Config{cccdlflags}"')
 XS_SOURCES  := $(wildcard bindings/perl/xs/*.c)
 
-$(XS): $(XS_SOURCES) bindings/perl/xs/XS.h $(wildcard $(PERL_HEADERS)/config.h) | setup-build
+$(XS): $(XS_SOURCES) bindings/perl/xs/XS.h Cargo.toml $(wildcard $(PERL_HEADERS)/config.h) | setup-build
 	@mkdir -p $(@D)
 	$(CC) $(PERL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -std=gnu11 $(WARNINGS) -Wno-unused-parameter -isystem $(PERL_HEADERS) \
 	  -DVERSION='"$(VERSION)"' -DXS_VERSION='"$(VERSION)"' $(LDFLAGS) -shared -Wl,-z,relro -Wl,-z,now \
