@@ -83,15 +83,6 @@ use constant UPGRADE => 'upgrade it (Debian: apt-get install libfcgipm0; from so
 our $BACKEND = _backend();
 our $FILE = _attach_functions(FCGIPM::Library::Search::load());
 _chain_handler();
-_note_start();
-
-# FCGIPM::Compat was there before the program could change its title.
-sub _note_start {
-    no warnings 'once';
-    my ($command_line, $environment, $directory) = @FCGIPM::Compat::STARTED;
-    process_started($command_line, length $command_line, $environment, length $environment, $directory) if defined $directory;
-    return;
-}
 
 # The class that calls the functions. It says when the compiled part exists and cannot be used:
 # requests must not become slower without a word.

@@ -13,6 +13,13 @@ use FCGIPM::Library::Search;
 
 our $VERSION = '0.1.0';
 
+# FCGIPM::Compat was there before the program could change its title; the library was not.
+require FCGIPM::Compat;
+if (my ($command_line, $environment, $directory) = @FCGIPM::Compat::STARTED) {
+    FCGIPM::Library::process_started($command_line, length $command_line, $environment, length $environment, $directory)
+        if defined $directory;
+}
+
 # FCGI's OpenSocket, once that module is loaded, and whether the program has opened a socket or
 # created a request.
 our ($open_socket, $has_opened);
