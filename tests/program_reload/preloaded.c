@@ -96,12 +96,14 @@ static void answer(fcgipm_request *request)
 
 static void before_fork(void *argument)
 {
-    fprintf(stderr, "%s: before the fork, %d served\n", (const char *)argument, served);
+    if (argument != NULL)
+        fprintf(stderr, "%s: before the fork, %d served\n", (const char *)argument, served);
 }
 
 static void after_fork(void *argument)
 {
-    fprintf(stderr, "%s: after the fork, %d served\n", (const char *)argument, served);
+    if (argument != NULL)
+        fprintf(stderr, "%s: after the fork, %d served\n", (const char *)argument, served);
     if (is("copies-fail") && served > 0)
         _exit(3);
 }
@@ -130,8 +132,7 @@ int main(int argc, char **argv)
     /* What a host may do before it starts a manager. */
     if (chdir("/") != 0 || setenv("PRELOADED_VARIABLE", "changed", 1) != 0)
         return 1;
-    static char hooks[] = "hooks";
-    if (fcgipm_worker_fork_hooks(before_fork, after_fork, hooks) != 0)
+    if (fcgipm_worker_fork_hooks(before_fork, after_fork, getenv("PRELOADED_HOOKS")) != 0)
         return fail("hooks");
     fcgipm_manager *manager = fcgipm_manager_new(options);
     if (manager == NULL)

@@ -176,7 +176,11 @@ fn a_worker_with_threads_is_not_copied() {
 
 #[test]
 fn hooks_run_around_each_fork() {
-    let mut preloaded = start(Language::C, Transport::Unix, &[]);
+    let mut preloaded = start(
+        Language::C,
+        Transport::Unix,
+        &[("PRELOADED_HOOKS", "hooks")],
+    );
     assert_eq!(
         preloaded
             .pool
