@@ -1,5 +1,6 @@
 //! Listening sockets, from /proc/net.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::{fs, io};
@@ -87,13 +88,19 @@ pub(crate) fn listeners(pid: Option<i32>) -> Vec<Listener> {
     let network = pid.map_or("/proc/self/net".to_owned(), |pid| {
         format!("/proc/{pid}/net")
     });
-    let table = |name: &str| fs::read(format!("{network}/{name}")).unwrap_or_default();
     let mut found = Vec::new();
     for name in ["tcp", "tcp6"] {
-        let text = table(name);
-        found.extend(String::from_utf8_lossy(&text).lines().filter_map(tcp_line));
+        let Ok(table) = fs::File::open(format!("{network}/{name}")) else {
+            continue;
+        };
+        let lines = BufReader::new(table).lines().map_while(Result::ok).skip(1);
+        // The kernel lists all listening sockets before the others, of which there may be many
+        // thousands.
+        let listening =
+            lines.take_while(|line| line.split_ascii_whitespace().nth(3) == Some(LISTEN));
+        found.extend(listening.filter_map(|line| tcp_line(&line)));
     }
-    let text = table("unix");
+    let text = fs::read(format!("{network}/unix")).unwrap_or_default();
     found.extend(String::from_utf8_lossy(&text).lines().filter_map(unix_line));
     found
 }
