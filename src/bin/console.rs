@@ -13,6 +13,11 @@ pub(crate) fn error(line: &str) {
     log::line(Level::Error, line);
 }
 
+/// Logs an event that is not an error, in the same way.
+pub(crate) fn info(line: &str) {
+    log::line(Level::Info, line);
+}
+
 /// Prints a line of a result.
 pub(crate) fn print(line: &str) {
     // A closed standard output does not change the result.

@@ -6,6 +6,7 @@
 //! status. Those that concern running managers find them with [`managers`]. `call` and `gateway` use [`fastcgi::client`]. `load` has a client of its own with less
 //! work per request.
 
+mod admin;
 mod args;
 mod call;
 mod cgi;
@@ -18,6 +19,7 @@ mod managers;
 mod reload;
 mod resize;
 mod run;
+mod signals;
 mod status;
 mod stop;
 mod wait;
@@ -39,6 +41,7 @@ enum Tool {
     Gateway(gateway::Options),
     Call(call::Options),
     Status(status::Options),
+    Admin(admin::Options),
     Reload(reload::Options),
     Stop(stop::Options),
     Resize(resize::Options),
@@ -60,6 +63,7 @@ pub fn run_command() -> ExitCode {
     match Command::parse().tool {
         Tool::Gateway(options) => in_runtime(gateway::run(options)),
         Tool::Call(options) => in_runtime(call::run(options)),
+        Tool::Admin(options) => in_runtime(admin::run(options)),
         // These have event loops of their own. A manager forks, so it must not run beside the
         // threads of a runtime.
         Tool::Status(options) => ExitCode::from(status::run(&options)),

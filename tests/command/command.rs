@@ -7,6 +7,7 @@ mod managed;
 mod process;
 mod web;
 
+mod admin;
 mod bodies;
 mod calls;
 mod connections;

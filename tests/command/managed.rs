@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -107,6 +108,20 @@ impl Pool {
         }
     }
 
+    /// The region that a worker shares with its manager, after the line that the manager writes.
+    pub(crate) fn region(&self, worker: u32) -> Region {
+        let maps = fs::read_to_string(format!("/proc/{worker}/maps")).unwrap();
+        let line = maps.lines().find(|line| line.contains("fcgipm-region-"));
+        let (start, _) = line.unwrap().split_once('-').unwrap();
+        let memory = File::options()
+            .write(true)
+            .open(format!("/proc/{worker}/mem"));
+        Region {
+            memory: memory.unwrap(),
+            start: u64::from_str_radix(start, 16).unwrap() + 512,
+        }
+    }
+
     /// A client whose request waits in a worker, and the file that lets it continue.
     pub(crate) fn paused(&self, to: &str, path: &str) -> (Child, File) {
         let client = Command::new(env!("CARGO_BIN_EXE_fcgipm"))
@@ -130,6 +145,18 @@ impl Drop for Pool {
         let group = format!("-{}", self.pid());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.child.wait();
+    }
+}
+
+/// Memory of a worker.
+pub(crate) struct Region {
+    memory: File,
+    start: u64,
+}
+
+impl Region {
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        self.memory.write_all_at(bytes, self.start).unwrap();
     }
 }
 

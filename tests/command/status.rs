@@ -131,14 +131,7 @@ fn a_worker_with_an_invalid_page_is_shown_without_details() {
     let [bad, good] = pool.workers[..] else {
         panic!("{:?}", pool.workers)
     };
-    let maps = fs::read_to_string(format!("/proc/{bad}/maps")).unwrap();
-    let line = maps.lines().find(|line| line.contains("fcgipm-region-"));
-    let (start, _) = line.unwrap().split_once('-').unwrap();
-    let start = u64::from_str_radix(start, 16).unwrap();
-    let memory = File::options()
-        .write(true)
-        .open(format!("/proc/{bad}/mem"))
-        .unwrap();
+    let region = pool.region(bad);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..20 {
         let mut garbage = vec![0xff; 16 * 1024 - 512];
@@ -148,7 +141,7 @@ fn a_worker_with_an_invalid_page_is_shown_without_details() {
                 .wrapping_add(1);
             *byte = (state >> 56) as u8;
         }
-        memory.write_all_at(&garbage, start + 512).unwrap();
+        region.write(&garbage);
         let report = json(&[&pool.pid_file()]);
         assert_eq!(worker(&report, bad)["state"], "unknown");
         assert_eq!(worker(&report, bad)["requests"], Value::Null);

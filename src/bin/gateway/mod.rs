@@ -17,7 +17,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::Gateway;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -25,6 +24,7 @@ use crate::args::address::{Address, HttpAddress};
 use crate::args::values;
 use crate::cgi::variables::Mapping;
 use crate::console;
+use crate::signals::Stop;
 
 /// The maximum time for current requests to finish after a signal to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -192,28 +192,6 @@ async fn client(
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
-        }
-    }
-}
-
-/// The signals that end the gateway.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

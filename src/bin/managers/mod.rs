@@ -1,8 +1,12 @@
-//! Managers that run: how the subcommands find them, signal them and wait for them.
+//! Managers that run: how the subcommands find them, signal them, wait for them and read what they do.
 
+pub(crate) mod files;
 pub(crate) mod find;
+pub(crate) mod follow;
 pub(crate) mod group;
 pub(crate) mod readiness;
+pub(crate) mod report;
 pub(crate) mod sockets;
 pub(crate) mod target;
+mod usage;
 pub(crate) mod watch;

@@ -12,7 +12,7 @@ pub(crate) fn of(target: &str) -> Result<Vec<String>, Vec<String>> {
     let mut reasons = Vec::new();
     for member in &group.members {
         let label = member.label();
-        match readiness(&member.found.view) {
+        match of_pool(&member.found.view) {
             Ok(line) => ready.push(label + &line),
             Err(reason) => reasons.push(label + &reason),
         }
@@ -24,7 +24,8 @@ pub(crate) fn of(target: &str) -> Result<Vec<String>, Vec<String>> {
     }
 }
 
-fn readiness(view: &View) -> Result<String, String> {
+/// A line for one pool; an error says why it is not ready.
+pub(crate) fn of_pool(view: &View) -> Result<String, String> {
     let pool = view.pool();
     match pool.end {
         End::None => {}

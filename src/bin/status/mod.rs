@@ -1,19 +1,17 @@
 //! `fcgipm status`: what a manager and its workers are doing, read from their shared memory. No
 //! process has to answer, so it works whatever state they are in.
 
-mod files;
-mod report;
 mod table;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use clap::Args;
-use report::Report;
 use serde_json::json;
 
 use crate::console;
 use crate::managers::group::Group;
+use crate::managers::report::Report;
 
 /// Show what a manager and its workers are doing
 ///
@@ -44,7 +42,7 @@ JSON: one object; for several pools it has the key `pools`, with an object for e
   done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
   last_exit,
   workers: [{slot, pid, state, activity, age, since, generation, requests, disconnected, method,
-  uri, request_age, last_exit}]; last_exit: {pid, code, signal, text, age}
+  uri, request_age, memory (resident, bytes), cpu (seconds), last_exit}]; last_exit: {pid, code, signal, text, age}
 
 Exit status:
   0  success

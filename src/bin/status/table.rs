@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{ExitReport, Report};
+use crate::managers::report::{ExitReport, Report};
 
 /// Some lines about the pool, and a row for each worker.
 pub(super) fn of(report: &Report) -> String {

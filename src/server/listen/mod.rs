@@ -20,7 +20,7 @@ pub use crate::server::listen::inherited::{
     close_stale, close_unused, inherit_from, note_passed, pass_on,
 };
 pub use crate::server::listen::kept::KeptSocket;
-pub use crate::server::listen::open::{DEFAULT_BACKLOG, check_listening};
+pub use crate::server::listen::open::{DEFAULT_BACKLOG, check_listening, open_file};
 pub use crate::server::listen::owned::stop_arrivals;
 pub(crate) use crate::server::listen::owned::{storable, stored};
 pub use crate::server::listen::unopened::{has_socket, open_for_workers, program_socket};

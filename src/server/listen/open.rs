@@ -70,6 +70,17 @@ pub(super) fn open_at(address: &str, backlog: i32, options: &Options) -> Result<
     })
 }
 
+/// Listens on a socket file for something other than FastCGI: the caller owns the descriptor, and
+/// neither the manager nor the service manager is concerned with it.
+///
+/// # Errors
+/// As [`open`](super::open).
+pub fn open_file(path: &Path, backlog: i32, options: &Options) -> Result<OwnedFd> {
+    let address = path.display().to_string();
+    let failed = |errno: Errno| refused(&address, errno, None);
+    open_path(&address, path, backlog, options, failed).map(|(listener, _)| listener)
+}
+
 fn in_use(errno: Errno) -> bool {
     errno == Errno::EADDRINUSE
 }

@@ -30,6 +30,9 @@ struct Mapping {
     length: usize,
 }
 
+// SAFETY: the mapping belongs to no thread, and its owner only reads it, through atomics.
+unsafe impl Send for Mapping {}
+
 /// Why a file cannot be viewed as a scoreboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewError {

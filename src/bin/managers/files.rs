@@ -11,15 +11,15 @@ const DELETED: &str = " (deleted)";
 
 /// A program or library.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct FileReport {
-    pub(super) path: String,
+pub(crate) struct FileReport {
+    pub(crate) path: String,
     /// Another file has this name now, or none.
-    pub(super) replaced: bool,
+    pub(crate) replaced: bool,
 }
 
 /// The program of a process, and the libraries of this project that it has mapped. `None`: /proc does not
 /// show them.
-pub(super) fn of_process(pid: i32) -> BTreeSet<FileReport> {
+pub(crate) fn of_process(pid: i32) -> BTreeSet<FileReport> {
     let exe = fs::read_link(format!("/proc/{pid}/exe"));
     let exe = exe.ok().and_then(|path| {
         let inode = fs::metadata(format!("/proc/{pid}/exe")).ok()?.ino();

@@ -1,4 +1,4 @@
-//! The report, in the form that `--json` prints.
+//! What a pool and its workers are doing, in the form that `fcgipm status --json` prints.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,88 +8,113 @@ use fcgipm::worker::{Activity, End, LastExit, Reload, SlotStatus, Snapshot, Stag
 use serde::Serialize;
 
 use super::files::{self, FileReport};
-use crate::managers::find::Found;
-use crate::managers::sockets::{self, Bound};
+use super::find::Found;
+use super::sockets::{self, Bound};
+use super::usage::Usage;
 
 /// A snapshot of a pool and its workers.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) manager: i32,
+pub(crate) struct Report {
+    pub(crate) manager: i32,
     /// Of the library that the manager runs.
-    pub(super) version: String,
-    pub(super) files: Vec<FileReport>,
-    pub(super) uptime: f64,
-    pub(super) pm: String,
-    pub(super) draining: bool,
-    pub(super) stopping: bool,
-    pub(super) wanted: u64,
-    pub(super) max: u64,
-    pub(super) processes: usize,
-    pub(super) starting: usize,
-    pub(super) ready: usize,
-    pub(super) retiring: usize,
-    pub(super) idle: usize,
-    pub(super) busy: usize,
-    pub(super) listen_queue: Option<u32>,
-    pub(super) listeners: Vec<ListenerReport>,
-    pub(super) reload: ReloadReport,
-    pub(super) forks: u64,
-    pub(super) deaths: u64,
-    pub(super) recycled: u64,
-    pub(super) requests: u64,
-    pub(super) disconnected: u64,
-    pub(super) overloaded: u64,
+    pub(crate) version: String,
+    pub(crate) files: Vec<FileReport>,
+    pub(crate) uptime: f64,
+    /// On the clock of the scoreboard.
+    #[serde(skip)]
+    pub(crate) started: Duration,
+    pub(crate) pm: String,
+    pub(crate) draining: bool,
+    pub(crate) stopping: bool,
+    pub(crate) wanted: u64,
+    pub(crate) max: u64,
+    pub(crate) processes: usize,
+    pub(crate) starting: usize,
+    pub(crate) ready: usize,
+    pub(crate) retiring: usize,
+    pub(crate) idle: usize,
+    pub(crate) busy: usize,
+    pub(crate) listen_queue: Option<u32>,
+    pub(crate) listeners: Vec<ListenerReport>,
+    pub(crate) reload: ReloadReport,
+    pub(crate) forks: u64,
+    pub(crate) deaths: u64,
+    pub(crate) recycled: u64,
+    pub(crate) requests: u64,
+    pub(crate) disconnected: u64,
+    pub(crate) overloaded: u64,
     /// The latest of all slots.
-    pub(super) last_exit: Option<ExitReport>,
-    pub(super) workers: Vec<WorkerReport>,
+    pub(crate) last_exit: Option<ExitReport>,
+    pub(crate) workers: Vec<WorkerReport>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct ListenerReport {
-    pub(super) address: String,
-    pub(super) waiting: Option<u32>,
+pub(crate) struct ListenerReport {
+    pub(crate) address: String,
+    pub(crate) waiting: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct ReloadReport {
-    pub(super) state: &'static str,
-    pub(super) done: u64,
-    pub(super) failed: u64,
-    pub(super) message: String,
-    pub(super) age: Option<f64>,
+pub(crate) struct ReloadReport {
+    pub(crate) state: &'static str,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) message: String,
+    pub(crate) age: Option<f64>,
+    /// When it began or ended, on the clock of the scoreboard.
+    #[serde(skip)]
+    pub(crate) at: Duration,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct WorkerReport {
-    pub(super) slot: usize,
-    pub(super) pid: i32,
-    pub(super) state: &'static str,
+pub(crate) struct WorkerReport {
+    pub(crate) slot: usize,
+    pub(crate) pid: i32,
+    pub(crate) state: &'static str,
     /// The state that the worker reports.
-    pub(super) activity: Option<&'static str>,
-    pub(super) age: f64,
+    pub(crate) activity: Option<&'static str>,
+    pub(crate) age: f64,
     /// How long it has been in that state.
-    pub(super) since: Option<f64>,
-    pub(super) generation: u64,
-    pub(super) requests: Option<u64>,
-    pub(super) disconnected: u64,
-    pub(super) method: Option<String>,
-    pub(super) uri: Option<String>,
-    pub(super) request_age: Option<f64>,
-    pub(super) last_exit: Option<ExitReport>,
+    pub(crate) since: Option<f64>,
+    pub(crate) generation: u64,
+    pub(crate) requests: Option<u64>,
+    pub(crate) disconnected: u64,
+    pub(crate) method: Option<String>,
+    pub(crate) uri: Option<String>,
+    pub(crate) request_age: Option<f64>,
+    /// Resident memory in bytes.
+    pub(crate) memory: Option<u64>,
+    /// Processor time in seconds.
+    pub(crate) cpu: Option<f64>,
+    /// On the clock of the scoreboard.
+    #[serde(skip)]
+    pub(crate) born: Duration,
+    #[serde(skip)]
+    pub(crate) stage: Stage,
+    pub(crate) last_exit: Option<ExitReport>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct ExitReport {
-    pub(super) pid: i32,
-    pub(super) code: Option<i32>,
-    pub(super) signal: Option<i32>,
-    pub(super) text: String,
-    pub(super) age: f64,
+pub(crate) struct ExitReport {
+    pub(crate) pid: i32,
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) text: String,
+    pub(crate) age: f64,
 }
 
 impl Report {
-    pub(super) fn of(found: &Found) -> Self {
+    pub(crate) fn of(found: &Found) -> Self {
+        let mut report = Self::without_files(found);
+        report.files = report.files_in_use();
+        report
+    }
+
+    /// The same, except that `files` is empty: finding them takes much longer than the rest.
+    pub(crate) fn without_files(found: &Found) -> Self {
         let pool = found.view.pool();
+        // In another pid namespace, other processes have the pids of the workers.
+        let are_pids_ours = pool.manager == found.pid;
         let mut workers = Vec::new();
         let mut exits = Vec::new();
         for slot in 0..pool.slots_used {
@@ -100,27 +125,25 @@ impl Report {
             match status.stage {
                 Stage::Empty => {}
                 Stage::Starting | Stage::Ready | Stage::Retiring | Stage::Killed => {
-                    workers.push((worker(found, slot, &status), status.stage));
+                    workers.push(worker(found, slot, &status, are_pids_ours));
                 }
             }
         }
-        let staged = |stage| workers.iter().filter(|(_, other)| *other == stage).count();
-        let idle = workers
-            .iter()
-            .filter(|(worker, _)| worker.state == "idle")
-            .count();
-        let silent = workers.iter().filter(|(w, _)| w.state == "silent").count();
+        let staged = |stage| workers.iter().filter(|w| w.stage == stage).count();
+        let in_state = |state| workers.iter().filter(|w| w.state == state).count();
+        let (idle, silent) = (in_state("idle"), in_state("silent"));
         let ready = staged(Stage::Ready);
         let listeners = listeners(found, &pool.listeners);
         let waiting = listeners.iter().filter_map(|listener| listener.waiting);
-        let served = workers.iter().filter_map(|(worker, _)| worker.requests);
-        let disconnected = workers.iter().map(|(worker, _)| worker.disconnected);
+        let served = workers.iter().filter_map(|worker| worker.requests);
+        let disconnected = workers.iter().map(|worker| worker.disconnected);
         let latest = exits.iter().max_by_key(|exit| exit.at);
         Self {
             manager: found.pid,
             version: pool.release.clone(),
-            files: files(found.pid, &workers),
+            files: Vec::new(),
             uptime: age(pool.started),
+            started: pool.started,
             draining: pool.end == End::Draining,
             stopping: pool.end == End::Stopping,
             wanted: pool.figures.wanted,
@@ -144,6 +167,7 @@ impl Report {
                 failed: pool.total(Total::ReloadsFailed),
                 age: (pool.reload != Reload::None).then(|| age(pool.reload_at)),
                 message: pool.reload_message.clone(),
+                at: pool.reload_at,
             },
             forks: pool.total(Total::Forks),
             deaths: pool.total(Total::Deaths),
@@ -152,24 +176,25 @@ impl Report {
             disconnected: disconnected.fold(pool.total(Total::Disconnected), u64::saturating_add),
             overloaded: pool.total(Total::Overloaded),
             last_exit: latest.map(exit),
-            workers: workers.into_iter().map(|(worker, _)| worker).collect(),
+            workers,
             pm: pool.pm,
         }
     }
+
+    /// The files of the manager and of the workers that serve, each once.
+    pub(crate) fn files_in_use(&self) -> Vec<FileReport> {
+        let serving = self.workers.iter().filter(|w| w.stage == Stage::Ready);
+        let pids = serving.map(|worker| worker.pid).chain([self.manager]);
+        let all: BTreeSet<_> = pids.flat_map(files::of_process).collect();
+        all.into_iter().collect()
+    }
 }
 
-/// The files of the manager and of the workers that serve, each once.
-fn files(manager: i32, workers: &[(WorkerReport, Stage)]) -> Vec<FileReport> {
-    let serving = workers.iter().filter(|(_, stage)| *stage == Stage::Ready);
-    let pids = serving.map(|(worker, _)| worker.pid).chain([manager]);
-    let all: BTreeSet<_> = pids.flat_map(files::of_process).collect();
-    all.into_iter().collect()
-}
-
-fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
+fn worker(found: &Found, slot: usize, status: &SlotStatus, are_pids_ours: bool) -> WorkerReport {
     let look = found.view.snapshot(slot);
     let details = look.and_then(|look| found.view.details(slot, &look));
     let since = look.map(|look| look.since);
+    let usage = are_pids_ours.then(|| Usage::of(status.pid)).flatten();
     WorkerReport {
         slot,
         pid: status.pid,
@@ -183,6 +208,10 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus) -> WorkerReport {
         request_age: details.as_ref().and(since).map(age),
         method: details.as_ref().map(|details| details.method.clone()),
         uri: details.map(|details| details.uri),
+        memory: usage.map(|usage| usage.memory),
+        cpu: usage.map(|usage| usage.cpu),
+        born: status.born,
+        stage: status.stage,
         last_exit: status.last_exit.as_ref().map(exit),
     }
 }

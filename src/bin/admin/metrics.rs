@@ -1,0 +1,330 @@
+//! The metrics of all pools. docs/OPERATIONS.md lists them.
+
+use std::time::Duration;
+
+use super::exposition::{Exposition, Family, Format, Kind};
+use super::reading::Reading;
+use crate::managers::report::{Report, WorkerReport};
+
+/// The label of the only pool.
+const UNNAMED: &str = "default";
+
+/// All states of workers, so that each has a sample even if no worker is in it.
+const STATES: [&str; 10] = [
+    "starting",
+    "idle",
+    "reading",
+    "busy",
+    "finishing",
+    "silent",
+    "exiting",
+    "retiring",
+    "killed",
+    "unknown",
+];
+
+type Pools<'r> = Vec<(&'r str, &'r Report)>;
+
+/// The text of all metrics.
+pub(super) fn of(reading: &Reading, format: Format) -> String {
+    let mut out = Exposition::new(format);
+    let seen = reading.pools.as_ref().map_or(&[][..], |pools| &pools[..]);
+    let name = |pool: &'_ Option<String>| pool.clone().unwrap_or_else(|| UNNAMED.to_owned());
+    let named: Vec<_> = seen.iter().map(|seen| (name(&seen.pool), seen)).collect();
+    let readable = named
+        .iter()
+        .filter_map(|(name, seen)| Some((name.as_str(), &seen.state.as_ref().ok()?.report)));
+    let pools: Pools<'_> = readable.collect();
+
+    out.family(&gauge(
+        "fcgipm_up",
+        "",
+        "Whether the pool can be read: 1 or 0.",
+    ));
+    for (name, seen) in &named {
+        out.sample(&[("pool", name)], u8::from(seen.state.is_ok()));
+    }
+    if named.is_empty() {
+        out.sample(&[("pool", UNNAMED)], 0);
+    }
+    out.family(&gauge(
+        "fcgipm_ready",
+        "",
+        "Whether the pool is ready, as /readyz reports it: 1 or 0.",
+    ));
+    for (name, seen) in &named {
+        let is_ready = seen.state.as_ref().is_ok_and(|s| s.readiness.is_ok());
+        out.sample(&[("pool", name)], u8::from(is_ready));
+    }
+    of_pools(&mut out, &pools, reading.epoch);
+    of_workers(&mut out, &pools, reading.epoch);
+    out.family(&gauge(
+        "fcgipm_admin_read_duration_seconds",
+        "seconds",
+        "The time that reading all pools took.",
+    ));
+    out.sample(&[], reading.took.as_secs_f64());
+    out.finish()
+}
+
+fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
+    out.family(&Family {
+        name: "fcgipm_manager",
+        kind: Kind::Info,
+        unit: "",
+        help: "The version of the library that the manager runs, and its pm.",
+    });
+    for (pool, report) in pools {
+        let labels = [
+            ("pool", *pool),
+            ("version", &report.version),
+            ("pm", pm(report)),
+        ];
+        out.sample(&labels, 1);
+    }
+    out.family(&gauge(
+        "fcgipm_start_time_seconds",
+        "seconds",
+        "When the manager started, since the epoch.",
+    ));
+    for (pool, report) in pools {
+        out.sample(&[("pool", pool)], seconds(epoch + report.started));
+    }
+    out.family(&gauge(
+        "fcgipm_workers",
+        "",
+        "Workers by state, as `fcgipm status` shows it.",
+    ));
+    for (pool, report) in pools {
+        for state in STATES {
+            let count = report.workers.iter().filter(|w| w.state == state).count();
+            out.sample(&[("pool", pool), ("state", state)], count);
+        }
+    }
+    for (family, value) in NUMBERS {
+        out.family(family);
+        for (pool, report) in pools {
+            out.sample(&[("pool", pool)], value(report));
+        }
+    }
+    out.family(&counter("fcgipm_reloads", "Reloads that ended, by result."));
+    for (pool, report) in pools {
+        let reload = &report.reload;
+        for (result, count) in [("done", reload.done), ("failed", reload.failed)] {
+            out.sample(&[("pool", pool), ("result", result)], count);
+        }
+    }
+    out.family(&gauge(
+        "fcgipm_last_reload_time_seconds",
+        "seconds",
+        "When the last reload began or ended, since the epoch.",
+    ));
+    for (pool, report) in pools
+        .iter()
+        .filter(|(_, report)| report.reload.age.is_some())
+    {
+        out.sample(&[("pool", pool)], seconds(epoch + report.reload.at));
+    }
+    out.family(&gauge(
+        "fcgipm_listen_queue_connections",
+        "connections",
+        "Connections that wait in the listen queue, by listen address.",
+    ));
+    for (pool, report) in pools {
+        for listener in &report.listeners {
+            if let Some(waiting) = listener.waiting {
+                out.sample(&[("pool", pool), ("address", &listener.address)], waiting);
+            }
+        }
+    }
+}
+
+type Number = fn(&Report) -> u64;
+
+/// Those with one sample per pool.
+const NUMBERS: &[(Family, Number)] = &[
+    (
+        gauge("fcgipm_workers_wanted", "", "Workers to keep."),
+        |report| report.wanted,
+    ),
+    (
+        gauge("fcgipm_workers_max", "", "The maximum number of workers."),
+        |report| report.max,
+    ),
+    (
+        gauge("fcgipm_workers_ready", "", "Workers that serve."),
+        |report| report.ready as u64,
+    ),
+    (
+        gauge(
+            "fcgipm_workers_idle",
+            "",
+            "Workers that wait for a request.",
+        ),
+        |report| report.idle as u64,
+    ),
+    (
+        gauge(
+            "fcgipm_workers_busy",
+            "",
+            "Workers that serve and do not wait for a request.",
+        ),
+        |report| report.busy as u64,
+    ),
+    (
+        gauge(
+            "fcgipm_draining",
+            "",
+            "Whether the pool will stop after drain_delay: 1 or 0.",
+        ),
+        |report| u64::from(report.draining),
+    ),
+    (
+        gauge("fcgipm_stopping", "", "Whether the pool stops: 1 or 0."),
+        |report| u64::from(report.stopping),
+    ),
+    (
+        counter("fcgipm_requests", "Requests that were finished."),
+        |report| report.requests,
+    ),
+    (
+        counter(
+            "fcgipm_requests_disconnected",
+            "Requests that were not run, because their clients had disconnected.",
+        ),
+        |report| report.disconnected,
+    ),
+    (
+        counter(
+            "fcgipm_requests_overloaded",
+            "Requests that were refused, because they had waited longer than max_queue_age.",
+        ),
+        |report| report.overloaded,
+    ),
+    (
+        counter("fcgipm_worker_forks", "Workers that were forked."),
+        |report| report.forks,
+    ),
+    (
+        counter(
+            "fcgipm_worker_exits",
+            "Workers that exited or were killed, for any reason.",
+        ),
+        |report| report.deaths,
+    ),
+    (
+        counter(
+            "fcgipm_worker_recycles",
+            "Workers that were replaced because they reached a limit.",
+        ),
+        |report| report.recycled,
+    ),
+    (
+        gauge(
+            "fcgipm_reload_running",
+            "",
+            "Whether a reload is in progress: 1 or 0.",
+        ),
+        |report| u64::from(report.reload.state == "running"),
+    ),
+    (
+        gauge(
+            "fcgipm_last_reload_failed",
+            "",
+            "Whether the last reload failed: 1 or 0.",
+        ),
+        |report| u64::from(report.reload.state == "failed"),
+    ),
+];
+
+type OfWorker = fn(&WorkerReport, Duration) -> Option<f64>;
+
+/// Those with one sample per worker.
+const WORKER_NUMBERS: &[(Family, OfWorker)] = &[
+    (
+        gauge(
+            "fcgipm_worker_start_time_seconds",
+            "seconds",
+            "When the worker was forked, since the epoch.",
+        ),
+        |worker, epoch| Some(seconds(epoch + worker.born)),
+    ),
+    (
+        gauge(
+            "fcgipm_worker_resident_memory_bytes",
+            "bytes",
+            "Resident memory of the worker.",
+        ),
+        |worker, _| worker.memory.map(|bytes| bytes as f64),
+    ),
+    (
+        Family {
+            unit: "seconds",
+            ..counter(
+                "fcgipm_worker_cpu_seconds",
+                "User and system time of the worker.",
+            )
+        },
+        |worker, _| worker.cpu,
+    ),
+    (
+        counter(
+            "fcgipm_worker_requests",
+            "Requests that the worker has finished.",
+        ),
+        |worker, _| worker.requests.map(|count| count as f64),
+    ),
+    (
+        gauge(
+            "fcgipm_worker_request_age_seconds",
+            "seconds",
+            "How long the worker has been running its current request.",
+        ),
+        |worker, _| worker.request_age,
+    ),
+];
+
+fn of_workers(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
+    for (family, value) in WORKER_NUMBERS {
+        out.family(family);
+        for (pool, report) in pools {
+            for worker in &report.workers {
+                if let Some(number) = value(worker, epoch) {
+                    let slot = worker.slot.to_string();
+                    out.sample(&[("pool", pool), ("slot", &slot)], number);
+                }
+            }
+        }
+    }
+}
+
+fn pm(report: &Report) -> &str {
+    if report.pm.is_empty() {
+        "static"
+    } else {
+        &report.pm
+    }
+}
+
+/// To the millisecond.
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        kind: Kind::Gauge,
+        unit,
+        help,
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        kind: Kind::Counter,
+        unit: "",
+        help,
+    }
+}

@@ -1,0 +1,238 @@
+//! Reading the shared memory and /proc, in a thread of its own, and for all clients together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fcgipm::worker::now;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::console;
+use crate::managers::files::FileReport;
+use crate::managers::follow::{Followed, Seen, State};
+
+/// The maximum time to wait for a reading. The kernel may let a reader of /proc wait.
+const LIMIT: Duration = Duration::from_secs(5);
+/// A reading is used again for this many times as long as it took, so that any number of clients
+/// costs at most a tenth of a processor,
+const REUSE: u32 = 10;
+/// but not for longer than this: on a loaded machine, a reading takes longer than it costs.
+const REUSE_MAX: Duration = Duration::from_millis(500);
+/// How long the list of files is used again: finding them reads the memory maps of all workers.
+const FILES_PAUSE: Duration = Duration::from_secs(10);
+
+/// What was read at one time.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// An error: there is no manager.
+    pub(super) pools: Result<Vec<Seen>, String>,
+    /// How long it took.
+    pub(super) took: Duration,
+    /// The time since the epoch at which the clock of the scoreboard was 0.
+    pub(super) epoch: Duration,
+    at: Instant,
+    has_files: bool,
+}
+
+/// Reads when a reading is needed.
+#[derive(Debug)]
+pub(super) struct Reader(Arc<Mutex<Source>>);
+
+#[derive(Debug)]
+struct Source {
+    followed: Followed,
+    epoch: Duration,
+    last: Option<Arc<Reading>>,
+    /// By the name of the pool.
+    memories: BTreeMap<Option<String>, Memory>,
+    /// The problem that was logged last.
+    problem: Option<String>,
+}
+
+/// What is remembered of a pool.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The pid of its manager, and when that started.
+    manager: (i32, Duration),
+    requests: u64,
+    disconnected: u64,
+    files: Option<(Instant, Vec<FileReport>)>,
+}
+
+impl Reader {
+    pub(super) fn new(target: String) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self(Arc::new(Mutex::new(Source {
+            followed: Followed::new(target),
+            // Once, so that a start time is the same number in all readings.
+            epoch: since.unwrap_or_default().saturating_sub(now()),
+            last: None,
+            memories: BTreeMap::new(),
+            problem: None,
+        })))
+    }
+
+    /// Logs that there is no manager, if that is so.
+    pub(super) async fn log_first(&self) {
+        let _ = self.read(false).await;
+    }
+
+    /// A reading that is recent enough, with the files of each pool if they are needed.
+    pub(super) async fn read(&self, with_files: bool) -> Result<Arc<Reading>, String> {
+        let reading = async {
+            // The thread has the lock, even if nobody waits for it any more.
+            let mut source = Arc::clone(&self.0).lock_owned().await;
+            if let Some(recent) = source.recent(with_files) {
+                return Ok(recent);
+            }
+            tokio::task::spawn_blocking(move || source.read(with_files))
+                .await
+                .map_err(|error| format!("reading failed: {error}"))
+        };
+        match timeout(LIMIT, reading).await {
+            Ok(result) => result,
+            Err(_) => Err(format!(
+                "reading the shared memory takes longer than {} s",
+                LIMIT.as_secs()
+            )),
+        }
+    }
+}
+
+impl Source {
+    fn recent(&self, with_files: bool) -> Option<Arc<Reading>> {
+        let last = self.last.as_ref()?;
+        let is_recent = last.at.elapsed() < REUSE_MAX.min(last.took * REUSE);
+        (is_recent && (last.has_files || !with_files)).then(|| Arc::clone(last))
+    }
+
+    fn read(&mut self, with_files: bool) -> Arc<Reading> {
+        let begin = Instant::now();
+        let mut pools = self.followed.read();
+        self.log_changes(&pools);
+        if let Ok(pools) = &mut pools {
+            self.memories
+                .retain(|name, _| pools.iter().any(|seen| seen.pool == *name));
+            for seen in pools {
+                let Ok(state) = &mut seen.state else { continue };
+                let memory = self.memories.entry(seen.pool.clone()).or_default();
+                memory.correct(state);
+                if with_files {
+                    memory.add_files(state);
+                }
+            }
+        }
+        let reading = Arc::new(Reading {
+            pools,
+            took: begin.elapsed(),
+            epoch: self.epoch,
+            at: Instant::now(),
+            has_files: with_files,
+        });
+        self.last = Some(Arc::clone(&reading));
+        reading
+    }
+
+    fn log_changes(&mut self, pools: &Result<Vec<Seen>, String>) {
+        let problem = match pools {
+            Ok(pools) => {
+                let problems = pools.iter().filter_map(|seen| {
+                    let reason = seen.state.as_ref().err()?;
+                    Some(format!("{}{reason}", label(seen)))
+                });
+                Some(Vec::from_iter(problems).join("; ")).filter(|text| !text.is_empty())
+            }
+            Err(reason) => Some(reason.clone()),
+        };
+        match (&self.problem, &problem) {
+            (old, Some(new)) if old.as_ref() != Some(new) => {
+                console::error(&format!("fcgipm admin: {new}"));
+            }
+            (Some(_), None) => console::info("fcgipm admin: every pool can be read again"),
+            (_, _) => {}
+        }
+        self.problem = problem;
+    }
+}
+
+impl Memory {
+    /// Counters of the same manager never decrease. They would for a moment: the requests of a worker
+    /// that has exited are missing until the manager has added them to the total.
+    fn correct(&mut self, state: &mut State) {
+        let report = &mut state.report;
+        let manager = (report.manager, report.started);
+        if self.manager != manager {
+            *self = Self {
+                manager,
+                ..Self::default()
+            };
+        }
+        self.requests = self.requests.max(report.requests);
+        self.disconnected = self.disconnected.max(report.disconnected);
+        report.requests = self.requests;
+        report.disconnected = self.disconnected;
+    }
+
+    fn add_files(&mut self, state: &mut State) {
+        let report = &mut state.report;
+        let recent = self
+            .files
+            .take()
+            .filter(|(at, _)| at.elapsed() < FILES_PAUSE);
+        let (at, files) = recent.unwrap_or_else(|| (Instant::now(), report.files_in_use()));
+        report.files.clone_from(&files);
+        self.files = Some((at, files));
+    }
+}
+
+/// What begins a line about a pool.
+pub(super) fn label(seen: &Seen) -> String {
+    match &seen.pool {
+        Some(pool) => format!("pool '{pool}': "),
+        None => String::new(),
+    }
+}
+
+impl Reading {
+    /// As `fcgipm status --json` prints it. An error has the reason why there is nothing.
+    pub(super) fn json(&self) -> Result<Value, String> {
+        let pools = self.pools.as_ref().map_err(Clone::clone)?;
+        let value = |seen: &Seen| match &seen.state {
+            Ok(state) => serde_json::to_value(&state.report).map_err(|error| error.to_string()),
+            Err(reason) => Ok(json!({ "error": reason })),
+        };
+        match &pools[..] {
+            [only] if only.pool.is_none() => value(only),
+            several => {
+                let named = several.iter().map(|seen| {
+                    let name = seen.pool.clone().unwrap_or_default();
+                    Ok::<_, String>((name, value(seen)?))
+                });
+                let named: serde_json::Map<_, _> = named.collect::<Result<_, _>>()?;
+                Ok(json!({ "pools": named }))
+            }
+        }
+    }
+
+    /// Whether every pool is ready, with a line for each.
+    pub(super) fn readiness(&self) -> (bool, String) {
+        let pools = match &self.pools {
+            Ok(pools) => pools,
+            Err(reason) => return (false, format!("not ready: {reason}\n")),
+        };
+        let mut is_ready = true;
+        let lines = pools.iter().map(|seen| {
+            let line = match &seen.state {
+                Ok(state) => state.readiness.clone(),
+                Err(reason) => Err(format!("not ready: {reason}")),
+            };
+            is_ready &= line.is_ok();
+            let line = line.unwrap_or_else(|reason| reason);
+            format!("{}{line}\n", label(seen))
+        });
+        let lines = lines.collect();
+        (is_ready, lines)
+    }
+}
