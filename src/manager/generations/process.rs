@@ -32,6 +32,8 @@ pub(super) struct TemplateProcess {
     options: String,
     /// It is killed if it has not exited by then.
     exit_by: Option<Duration>,
+    /// It was killed because it had not.
+    was_late: bool,
     /// Why it is being ended.
     reason: Option<String>,
 }
@@ -69,6 +71,7 @@ impl TemplateProcess {
             announced: None,
             options: String::new(),
             exit_by: None,
+            was_late: false,
             reason: None,
         }
     }
@@ -202,9 +205,7 @@ impl TemplateProcess {
         if is_late {
             child.signal(libc::SIGKILL);
             self.exit_by = Some(now + EXIT_PATIENCE);
-            self.reason.get_or_insert_with(|| {
-                "has closed its connection to the manager, and did not exit".to_owned()
-            });
+            self.was_late = true;
         }
         let ended = child.try_wait()?;
         self.child = None;
@@ -215,8 +216,14 @@ impl TemplateProcess {
     }
 
     fn describe(&self, exit: Exit) -> String {
-        let reason = self.reason.clone();
-        let how = reason.unwrap_or_else(|| How(exit).to_string());
+        let how = match (&self.reason, exit) {
+            (Some(reason), _) => reason.clone(),
+            (None, Exit::Signal(libc::SIGKILL)) if self.was_late => {
+                "has closed its connection to the manager, and did not exit".to_owned()
+            }
+            // Also if it was late: it was exiting, and waited for a CPU.
+            (None, _) => How(exit).to_string(),
+        };
         let tail = self.output.as_ref().and_then(StartupOutput::tail);
         let tail = tail.map_or_else(String::new, |tail| format!("; {tail}"));
         format!("{how}{tail}")
