@@ -63,16 +63,18 @@ impl Refork {
     }
 
     pub(super) fn is_at_rest(&self) -> bool {
-        self.state == State::None
+        self.state == State::None && self.not_before == Duration::ZERO
     }
 
     pub(super) fn is_wanted(&self, now: Duration) -> bool {
         self.state == State::None && self.not_before <= now
     }
 
-    pub(super) const fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Option<Duration> {
         match self.state {
             State::Forking { by, .. } => Some(by),
+            // A worker that is warm already does not notify the manager again.
+            State::None if self.not_before > Duration::ZERO => Some(self.not_before),
             State::None | State::Warm(_) | State::Cooling(_) => None,
         }
     }
@@ -150,6 +152,9 @@ impl Refork {
             }
             State::None | State::Forking { .. } | State::Warm(_) | State::Cooling(_) => {}
         }
+        if self.not_before <= now {
+            self.not_before = Duration::ZERO;
+        }
     }
 
     /// A reload begins.
@@ -185,16 +190,17 @@ impl Refork {
 
 /// What a refork needs of the pool.
 impl Pool {
-    /// The worker that has served the most requests, if it is at least this number.
+    /// The worker that has served the most requests, if it is at least this number. One that waits for a
+    /// request can fork at once.
     #[must_use]
     pub fn warm_worker(&self, requests: u64) -> Option<usize> {
         let workers = self.slots.iter().enumerate();
         let warm = workers.filter_map(|(slot, held)| {
             let serving = held.serving()?;
             let is_warm = serving.requests >= requests && serving.due.is_none();
-            is_warm.then_some((serving.requests, slot))
+            is_warm.then_some((serving.watch.is_idle(), serving.requests, slot))
         });
-        warm.max().map(|(_, slot)| slot)
+        warm.max().map(|(.., slot)| slot)
     }
 
     /// Whether a worker has failed before it was ready, and none has become ready since.

@@ -196,8 +196,14 @@ fn after_a_warm_source_has_failed_there_is_none_for_a_minute() {
         assert_eq!(world.machine.source(), Source::Manager);
         assert_eq!((world.failed_reforks, world.templates.len()), (1, 0));
         assert!(!world.machine.wants_refork(world.now));
-        world.now += 60 * SECOND;
+        // Nothing else may wake the manager then.
+        let next = world.now + 60 * SECOND;
+        assert_eq!(world.machine.deadline(), Some(next));
+        world.now = next;
         assert!(world.machine.wants_refork(world.now));
+        world.tick();
+        assert_eq!(world.machine.deadline(), None);
+        assert!(world.machine.is_at_rest() && world.machine.wants_refork(world.now));
     }
 }
 
@@ -292,6 +298,7 @@ fn whatever_happens_the_last_request_is_followed_by_a_result() {
             world.now += MS * 600;
         }
         world.is_rolling = false;
+        world.now += 60 * SECOND;
         world.tick();
         assert!(
             world.reloads > before,
@@ -306,7 +313,6 @@ fn whatever_happens_the_last_request_is_followed_by_a_result() {
         );
         assert_eq!(world.request, Request::Decided, "seed {seed}");
         assert_eq!(world.templates.len(), 1, "seed {seed}");
-        world.now += 60 * SECOND;
         world.warm();
         assert_eq!(world.templates.len(), 2, "seed {seed}");
         world.handle(ProgramEvent::Stop);

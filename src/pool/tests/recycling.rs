@@ -161,6 +161,11 @@ fn all_other_workers_are_replaced_after_a_refork() {
         driver.sees(slot, Activity::Idle, requests);
     }
     assert_eq!(driver.pool.warm_worker(10), Some(1));
+    // It could not fork before its request is answered.
+    driver.sees(1, Activity::Busy, 12);
+    assert_eq!(driver.pool.warm_worker(10), Some(2));
+    driver.sees(2, Activity::Busy, 11);
+    assert_eq!(driver.pool.warm_worker(10), Some(1));
     driver.tell(Event::Reforked);
     assert_eq!(driver.pool.warm_worker(10), None, "they are due");
     let mut forked = Vec::new();
