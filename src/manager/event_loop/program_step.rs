@@ -16,7 +16,7 @@ use crate::manager::service::Service;
 use crate::manager::settings::Settings;
 use crate::pool::{self, Pool, ProgramAction, ReforkFailure, Resize, TemplateId};
 use crate::sys::fd::packets::{self, Packets};
-use crate::sys::process::adopted::become_reaper;
+use crate::sys::process::adopted::{self, become_reaper};
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::signal::handlers::Held;
 use crate::sys::signal::wakeup::WAKE_SIGNAL;
@@ -150,8 +150,10 @@ impl ProgramStep<'_> {
         self.outbox.push(Event::refork_begun(pid, after));
         let workers = self.children.iter().map(|(_, child)| child.pid());
         self.orphans.begin(&mut self.channels.signals, workers);
+        // Before the order: the template may exist immediately.
+        let others = adopted::children();
         match self.order_template(slot) {
-            Ok(control) => self.generations.add_warm(template, control),
+            Ok(control) => self.generations.add_warm(template, control, others),
             Err(error) => {
                 let why = format!("worker (pid {pid}): {error}");
                 self.generations.could_not_start(template, why);

@@ -94,7 +94,11 @@ impl Generations {
 
     /// The next actions of the machine. `None`: it has handled everything.
     pub(super) fn next_actions(&mut self, now: Duration) -> Option<Vec<ProgramAction>> {
-        let event = self.inbox.pop_front()?;
+        let Some(event) = self.inbox.pop_front() else {
+            // The end of a template that is no longer needed is not reported.
+            self.reasons.clear();
+            return None;
+        };
         let mut actions = Vec::new();
         self.machine.handle(now, event, &mut actions);
         Some(actions)
@@ -129,9 +133,11 @@ impl Generations {
         pid
     }
 
-    /// A worker was asked to fork a template, which is connected here.
-    pub(super) fn add_warm(&mut self, template: TemplateId, control: Packets) {
-        let process = TemplateProcess::new(template, None, control, None);
+    /// A worker was asked to fork a template, which is connected here, and is none of these other
+    /// processes.
+    pub(super) fn add_warm(&mut self, template: TemplateId, control: Packets, others: Vec<i32>) {
+        let mut process = TemplateProcess::new(template, None, control, None);
+        process.others = others;
         self.templates.push(process);
     }
 
@@ -195,18 +201,21 @@ impl Generations {
         let Source::Template(id) = self.machine.source() else {
             return Err((forking, libc::ESRCH));
         };
-        let template = self.templates.iter().find(|one| one.id == id);
-        let (Some(template), Some(region)) = (template, region) else {
-            // Without a descriptor of its own the region cannot be passed on.
-            return Err((forking, libc::EMFILE));
+        let Some(template) = self.templates.iter_mut().find(|one| one.id == id) else {
+            return Err((forking, libc::ESRCH));
         };
-        match template.request_fork(&forking, region) {
+        // Without a descriptor of its own the region cannot be passed on.
+        let region = region.ok_or(libc::EMFILE);
+        match region.and_then(|region| template.request_fork(&forking, region)) {
             Ok(()) => {
                 let by = now + self.start_timeout.unwrap_or(FORK_PATIENCE);
                 self.pending = Some((id, forking, by));
                 Ok(())
             }
-            Err(errno) => Err((forking, errno)),
+            Err(errno) => {
+                template.could_not_fork(now, errno);
+                Err((forking, errno))
+            }
         }
     }
 
@@ -292,5 +301,18 @@ impl Generations {
             }
             std::thread::sleep(Duration::from_micros(200));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_nobody_asks_for_are_dropped() {
+        let mut generations = Generations::new(None);
+        generations.could_not_start(7, "no longer needed".to_owned());
+        while generations.next_actions(Duration::ZERO).is_some() {}
+        assert!(generations.reasons.is_empty());
     }
 }

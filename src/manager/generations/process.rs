@@ -10,6 +10,7 @@ use crate::manager::event::How;
 use crate::manager::template::message::{Report, fork_request};
 use crate::pool::{Exit, TemplateId};
 use crate::sys::fd::packets::{Packets, Received};
+use crate::sys::process::adopted;
 use crate::sys::process::child::Child;
 
 /// How long a process that has closed its connection may take to exit. Then it is killed.
@@ -28,6 +29,15 @@ pub(super) struct TemplateProcess {
     /// The process that reports to be ready, and is not a child of this one yet: a program that
     /// detaches from its parent (daemon(7)) has started it.
     announced: Option<i32>,
+    /// A worker has forked it: what it reports may be false, and workers can be forked without it.
+    is_warm: bool,
+    /// It has reported to be ready.
+    is_ready: bool,
+    /// The slot for which it was asked to fork a worker.
+    awaited: Option<usize>,
+    /// Children that this process had before the template, or its worker, was forked. None are
+    /// known of a program that was started for a reload, which is trusted.
+    pub(super) others: Vec<i32>,
     /// The options that its program has set.
     options: String,
     /// It is killed if it has not exited by then.
@@ -62,6 +72,7 @@ impl TemplateProcess {
         control: Packets,
         output: Option<StartupOutput>,
     ) -> Self {
+        let is_warm = child.is_none();
         Self {
             id,
             pid: child.as_ref().map_or(0, Child::pid),
@@ -69,6 +80,10 @@ impl TemplateProcess {
             control: Some(control),
             output,
             announced: None,
+            is_warm,
+            is_ready: false,
+            awaited: None,
+            others: Vec::new(),
             options: String::new(),
             exit_by: None,
             was_late: false,
@@ -113,10 +128,14 @@ impl TemplateProcess {
 
     /// Asks it to fork a worker. The error is errno.
     pub(super) fn request_fork(
-        &self,
+        &mut self,
         forking: &Forking,
         region: &OwnedFd,
     ) -> std::result::Result<(), i32> {
+        if self.is_warm {
+            self.others = adopted::children();
+        }
+        self.awaited = Some(forking.slot());
         let control = self.control.as_ref().ok_or(libc::EPIPE)?;
         let ends = forking.childs_ends();
         let known = ends.known.ok_or(libc::EINVAL)?;
@@ -136,26 +155,44 @@ impl TemplateProcess {
         self.pidfd().is_none() && (self.child.is_some() || self.announced.is_some())
     }
 
-    /// Everything that has happened to it. What it reports may be false: its pid is not that of a
-    /// process that `is_known` claims.
+    /// A warm template is abandoned when it cannot fork: the source before it may be able to.
+    pub(super) fn could_not_fork(&mut self, now: Duration, errno: i32) {
+        if self.is_warm {
+            let why = Errno::from_raw(errno).desc();
+            self.end(now, &format!("could not fork a worker: {why}"));
+        }
+    }
+
+    /// Everything that has happened to it. What it reports may be false: its pid, or that of its worker,
+    /// is not that of a process that `is_known` claims, or that existed before. A report that is not
+    /// due ends it, so the number of reports that are read is limited.
     pub(super) fn take_news(&mut self, now: Duration, is_known: impl Fn(i32) -> bool) -> Vec<News> {
         let mut news = Vec::new();
         while let Some(control) = &self.control {
             match control.receive_bytes() {
                 Ok(Received::Packet(bytes, _)) => match Report::decode(&bytes) {
-                    Some(Report::Ready { pid, .. }) if is_known(pid) => {
+                    Some(Report::Ready { pid, .. } | Report::Forked { pid, .. })
+                        if is_known(pid) || self.others.contains(&pid) =>
+                    {
                         self.end(now, "has reported the pid of another process");
                     }
-                    Some(Report::Ready { pid, options }) => {
+                    Some(Report::Ready { pid, options }) if !self.is_ready => {
+                        self.is_ready = true;
                         self.announced = Some(pid);
                         self.options = options;
                     }
                     Some(Report::Refused(why)) => self.end(now, &why),
-                    Some(Report::Forked { slot, pid }) => news.push(News::Forked { slot, pid }),
-                    Some(Report::Failed { slot, errno }) => {
-                        news.push(News::Failed { slot, errno });
+                    Some(Report::Forked { slot, pid }) if self.awaited == Some(slot) => {
+                        self.awaited = None;
+                        news.push(News::Forked { slot, pid });
                     }
-                    None => self.end(now, "has sent what this library does not send"),
+                    Some(Report::Failed { slot, errno }) if self.awaited == Some(slot) => {
+                        self.awaited = None;
+                        news.push(News::Failed { slot, errno });
+                        self.could_not_fork(now, errno);
+                    }
+                    Some(Report::Ready { .. } | Report::Forked { .. } | Report::Failed { .. })
+                    | None => self.end(now, "has sent what this library does not send"),
                 },
                 Ok(Received::Nothing) => break,
                 Ok(Received::End) | Err(Errno::ECONNRESET) => {
@@ -165,7 +202,7 @@ impl TemplateProcess {
                 Err(errno) => self.end(now, &format!("lost its connection: {}", errno.desc())),
             }
         }
-        if self.has_become_ready() {
+        if self.has_become_ready(&is_known) {
             news.push(News::Ready);
         }
         if let Some(exit) = self.reap(now) {
@@ -178,8 +215,9 @@ impl TemplateProcess {
     }
 
     /// Whether the process that reports to be ready is a child of this one, as it has to be.
-    fn has_become_ready(&mut self) -> bool {
-        let Some(pid) = self.announced else {
+    fn has_become_ready(&mut self, is_known: impl Fn(i32) -> bool) -> bool {
+        // One that has not become a child may have ended, and its number be that of a worker.
+        let Some(pid) = self.announced.filter(|pid| !is_known(*pid)) else {
             return false;
         };
         if self.child.as_ref().map(Child::pid) != Some(pid) {
@@ -197,8 +235,10 @@ impl TemplateProcess {
         let is_late = self.exit_by.is_some_and(|by| by <= now);
         let Some(child) = &mut self.child else {
             if is_late {
-                self.reason
-                    .get_or_insert_with(|| "has closed its connection to the manager".to_owned());
+                let who = if self.pid == 0 { "the worker " } else { "" };
+                self.reason.get_or_insert_with(|| {
+                    format!("{who}has closed its connection to the manager")
+                });
             }
             return is_late.then_some(Exit::Unknown);
         };
@@ -245,21 +285,84 @@ mod tests {
     use super::*;
     use crate::sys::fd::packets;
 
-    #[test]
-    fn a_worker_cannot_report_another_worker_as_its_template() {
+    const NOW: Duration = Duration::from_secs(1);
+
+    /// A warm template that has reported this, and what became of it.
+    fn reported(reports: &[Report], change: impl FnOnce(&mut TemplateProcess)) -> Vec<News> {
         let (ours, its) = packets::pair("test").unwrap();
         let mut template = TemplateProcess::new(1, None, ours, None);
-        let ready = Report::Ready {
-            pid: 4711,
-            options: String::new(),
-        };
-        its.send(&ready.encode(), &[]).unwrap();
-        let now = Duration::from_secs(1);
-        assert!(template.take_news(now, |pid| pid == 4711).is_empty());
-        let news = template.take_news(now + EXIT_PATIENCE, |_| false);
-        let [News::Ended(reason)] = &news[..] else {
+        change(&mut template);
+        for report in reports {
+            its.send(&report.encode(), &[]).unwrap();
+        }
+        let mut news = template.take_news(NOW, |pid| pid == 4711);
+        // Its connection is open until here.
+        news.extend(template.take_news(NOW + EXIT_PATIENCE, |_| false));
+        news
+    }
+
+    fn assert_ended(news: &[News], why: &str) {
+        let Some(News::Ended(reason)) = news.last() else {
             panic!("{news:?}");
         };
-        assert_eq!(reason, "has reported the pid of another process");
+        assert_eq!(reason, why);
+    }
+
+    fn ready(pid: i32) -> Report {
+        let options = String::new();
+        Report::Ready { pid, options }
+    }
+
+    #[test]
+    fn a_worker_cannot_report_another_process_as_its_template_or_its_worker() {
+        let why = "has reported the pid of another process";
+        assert_ended(&reported(&[ready(4711)], |_| {}), why);
+        let before = |template: &mut TemplateProcess| {
+            template.others = vec![1234];
+            template.awaited = Some(3);
+        };
+        assert_ended(&reported(&[ready(1234)], before), why);
+        for pid in [4711, 1234] {
+            let news = reported(&[Report::Forked { slot: 3, pid }], before);
+            assert_eq!(news.len(), 1, "{news:?}");
+            assert_ended(&news, why);
+        }
+    }
+
+    #[test]
+    fn a_template_that_reports_what_is_not_due_is_ended() {
+        let why = "has sent what this library does not send";
+        let (forked, failed) = (
+            Report::Forked { slot: 3, pid: 5 },
+            Report::Failed { slot: 3, errno: 11 },
+        );
+        let awaits = |slot| move |template: &mut TemplateProcess| template.awaited = slot;
+        assert_ended(&reported(&[ready(1 << 30), ready(1 << 30)], |_| {}), why);
+        for slot in [None, Some(2)] {
+            for report in [&forked, &failed] {
+                assert_ended(&reported(std::slice::from_ref(report), awaits(slot)), why);
+            }
+        }
+        let news = reported(&[forked.clone(), forked], awaits(Some(3)));
+        assert!(
+            matches!(news[..], [News::Forked { slot: 3, pid: 5 }, _]),
+            "{news:?}"
+        );
+        assert_ended(&news, why);
+    }
+
+    #[test]
+    fn a_warm_template_that_cannot_fork_is_abandoned() {
+        let failed = Report::Failed { slot: 3, errno: 11 };
+        let news = reported(&[failed], |template| template.awaited = Some(3));
+        assert!(
+            matches!(news[..], [News::Failed { slot: 3, errno: 11 }, _]),
+            "{news:?}"
+        );
+        let why = "could not fork a worker: Resource temporarily unavailable";
+        assert_ended(
+            &news,
+            &why.replace("Resource temporarily unavailable", Errno::EAGAIN.desc()),
+        );
     }
 }

@@ -17,6 +17,9 @@ const FAILED: u8 = b'E';
 /// From a worker: it cannot fork a template.
 const REFUSED: u8 = b'X';
 
+/// The maximum length of such a reason, in characters. It becomes a part of one line of the log.
+const REASON: usize = 300;
+
 /// In a request for a worker: descriptors that follow the region and the confirmation.
 const WITH_STDERR: u8 = 1;
 const WITH_EXEC_STATUS: u8 = 2;
@@ -65,7 +68,11 @@ impl Report {
                 slot,
                 errno: number,
             }),
-            REFUSED => Some(Self::Refused(std::str::from_utf8(text).ok()?.to_owned())),
+            REFUSED => {
+                let text = std::str::from_utf8(text).ok()?.chars().take(REASON);
+                let is_line = |letter: &char| !letter.is_control();
+                Some(Self::Refused(text.filter(is_line).collect()))
+            }
             _ => None,
         }
     }
@@ -151,6 +158,9 @@ mod tests {
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report.clone()));
         }
+        let long = Report::Refused(format!("a\n\u{85}{}", "b".repeat(4_000)));
+        let line = format!("a{}", "b".repeat(REASON - 3));
+        assert_eq!(Report::decode(&long.encode()), Some(Report::Refused(line)));
         assert_eq!(Report::decode(b""), None);
         assert_eq!(Report::decode(b"W12345678x"), None);
         assert_eq!(Report::decode(b"x12345678"), None);

@@ -167,8 +167,9 @@ impl Template {
                     return Some(self.in_intermediate(unborn, write));
                 }
                 Ok(Fork::Parent(intermediate)) => {
-                    // Otherwise the end of the pipe would not be seen.
-                    drop(write);
+                    // Otherwise the end of the pipe would not be seen, nor, by the worker, that it is the
+                    // last one to have its standard error.
+                    drop((write, unborn));
                     let result = read_result(&read);
                     // Only then the worker is a child of the manager.
                     intermediate.wait();
