@@ -931,8 +931,9 @@ int32_t fcgipm_manager_host_forks(fcgipm_manager *manager, int32_t yes);
  * noted a signal since this was last returned. No signal is blocked then: run the program's own
  * handler, and call again, so that it does not run while signals are blocked. FCGIPM_ESYSTEM if
  * the resources for a worker are missing, which counts as a failed fork; FCGIPM_ESTATE if no fork
- * is due, or it has already begun; FCGIPM_EFORKED, FCGIPM_EHANDLE. Call it in the thread of
- * fcgipm_manager_next().
+ * is due, or it has already begun; FCGIPM_ERETIRED in a worker that is to exit, and therefore forks
+ * no template (fcgipm_manager_of_worker()); FCGIPM_EFORKED, FCGIPM_EHANDLE. Call it in the thread
+ * of fcgipm_manager_next().
  */
 int32_t fcgipm_manager_fork_begins(fcgipm_manager *manager);
 
@@ -1039,8 +1040,8 @@ int32_t fcgipm_worker_notice_given(void);
  * before runs in a process that is about to be copied: in the manager, in a template, and in a
  * worker that forks a template (option refork_after). A worker closes there what its copies must
  * not share, such as connections to a database; it opens them again when it needs them. after runs
- * in each new worker, before its first request. Neither runs for a program that forks its workers
- * itself (fcgipm_manager_host_forks()).
+ * in each new worker, before its first request. In a template all signals are blocked. Neither runs
+ * for a program that forks its workers itself (fcgipm_manager_host_forks()).
  *
  * Returns 0. Call it before fcgipm_manager_next(); copies of the process have the functions, too.
  */

@@ -40,8 +40,9 @@ pub extern "C" fn fcgipm_manager_host_forks(manager: *mut fcgipm_manager, yes: i
 /// noted a signal since this was last returned. No signal is blocked then: run the program's own
 /// handler, and call again, so that it does not run while signals are blocked. FCGIPM_ESYSTEM if
 /// the resources for a worker are missing, which counts as a failed fork; FCGIPM_ESTATE if no fork
-/// is due, or it has already begun; FCGIPM_EFORKED, FCGIPM_EHANDLE. Call it in the thread of
-/// fcgipm_manager_next().
+/// is due, or it has already begun; FCGIPM_ERETIRED in a worker that is to exit, and therefore forks
+/// no template (fcgipm_manager_of_worker()); FCGIPM_EFORKED, FCGIPM_EHANDLE. Call it in the thread
+/// of fcgipm_manager_next().
 #[unsafe(no_mangle)]
 pub extern "C" fn fcgipm_manager_fork_begins(manager: *mut fcgipm_manager) -> i32 {
     enter(|| {

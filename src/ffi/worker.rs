@@ -45,8 +45,8 @@ pub extern "C" fn fcgipm_worker_notice_given() -> i32 {
 /// before runs in a process that is about to be copied: in the manager, in a template, and in a
 /// worker that forks a template (option refork_after). A worker closes there what its copies must
 /// not share, such as connections to a database; it opens them again when it needs them. after runs
-/// in each new worker, before its first request. Neither runs for a program that forks its workers
-/// itself (fcgipm_manager_host_forks()).
+/// in each new worker, before its first request. In a template all signals are blocked. Neither runs
+/// for a program that forks its workers itself (fcgipm_manager_host_forks()).
 ///
 /// Returns 0. Call it before fcgipm_manager_next(); copies of the process have the functions, too.
 #[unsafe(no_mangle)]

@@ -55,7 +55,7 @@ impl Manager {
     /// process. [`Code::Interrupted`] when a chained handler (`fcgipm_signal_chain`) has noted a signal
     /// since this was last called: no signal is blocked, the host runs its handlers, and calls again.
     /// [`Code::System`] when a descriptor that the worker needs cannot be opened; that counts as a fork
-    /// that has failed.
+    /// that has failed. [`Code::Retired`] in a worker that is to exit, and forks no template.
     pub fn fork_begins(&mut self) -> Result<()> {
         check_owner(self.owner)?;
         let event_loop = match &mut self.state {
@@ -63,7 +63,7 @@ impl Manager {
             State::Running(running) if running.is_fork_due() => running,
             State::Origin(origin) if origin.is_begun() => return Err(fork_is_awaited()),
             State::Origin(origin) => {
-                origin.begin();
+                origin.begin()?;
                 if chain::has_called() {
                     origin.release();
                     return Err(Error::caused(Code::Interrupted, "manager", libc::EINTR));

@@ -320,12 +320,16 @@ impl Drop for Manager {
     /// Asks the workers of a running manager to exit, and does not wait for them. In another process it
     /// does not ask them.
     fn drop(&mut self) {
-        if let State::Running(running) = &mut self.state {
-            if self.owner == sys::process::pid() {
+        match &mut self.state {
+            State::Running(running) if self.owner == sys::process::pid() => {
                 running.abandon();
                 let queue = running.keep_queue_open();
                 self.state = State::Spent;
                 drop(queue);
+            }
+            // Between the two halves of a fork, signals are blocked.
+            State::Origin(origin) => origin.release(),
+            State::New | State::Running(_) | State::Template(_) | State::Stopped | State::Spent => {
             }
         }
     }

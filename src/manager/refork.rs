@@ -44,7 +44,9 @@ pub(super) fn fork_template() -> Result<Refork> {
         return Ok(Refork::Unchanged);
     };
     fork_hooks::before();
-    origin.begin();
+    if origin.begin().is_err() {
+        return Ok(Refork::Unchanged);
+    }
     let forked = child::fork().map(|forked| match forked {
         Fork::Child => 0,
         Fork::Parent(child) => child.pid(),

@@ -172,6 +172,13 @@ pub fn install(manager: ManagerLink) -> Result<(), ManagerLink> {
 
 /// In a template that a worker has forked: it has ceased to be a worker.
 pub(crate) fn leave() {
+    // Of the worker, which is another process.
+    let orders = CURRENT
+        .get()
+        .and_then(|worker| worker.manager.orders.as_ref());
+    if let Some(orders) = orders {
+        orders.close();
+    }
     CURRENT.forget();
 }
 

@@ -102,6 +102,10 @@ static void before_fork(void *argument)
 
 static void after_fork(void *argument)
 {
+    sigset_t blocked;
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    if (sigismember(&blocked, SIGALRM) || sigismember(&blocked, SIGTERM))
+        fputs("preloaded: signals are blocked\n", stderr);
     if (argument != NULL)
         fprintf(stderr, "%s: after the fork, %d served\n", (const char *)argument, served);
     if (is("copies-fail") && served > 0)
@@ -145,9 +149,21 @@ int main(int argc, char **argv)
         return 3;
     fcgipm_request *request = fcgipm_request_new(listener, 0, options);
     while ((result = fcgipm_request_accept(request)) == 0) {
+        sigset_t urgent;
+        sigemptyset(&urgent);
+        sigaddset(&urgent, SIGURG);
+        int retires = is("retires") && served == 9;
+        if (retires)
+            sigprocmask(SIG_BLOCK, &urgent, NULL);
         answer(request);
         if (fcgipm_request_finish(request) < 0)
             fail("finish");
+        if (retires) {
+            /* It is to exit when it has been asked for a template. */
+            (void)sigwaitinfo(&urgent, NULL);
+            (void)fcgipm_worker_retire();
+            sigprocmask(SIG_UNBLOCK, &urgent, NULL);
+        }
     }
     fcgipm_request_free(request);
     return result == FCGIPM_ERETIRED ? 0 : fail("accept");

@@ -1,5 +1,9 @@
 //! Workers that are copies of one that has served requests (option `refork_after`).
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -28,6 +32,15 @@ fn refork(preloaded: &mut Preloaded) -> i32 {
         assert!(ended_within(worker, LIMIT), "worker {worker} remains");
     }
     template
+}
+
+/// Waits until this is true.
+fn until(mut is_true: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !is_true() {
+        assert!(Instant::now() < end, "not in time");
+        std::thread::yield_now();
+    }
 }
 
 fn ready_template(preloaded: &mut Preloaded) -> i32 {
@@ -174,6 +187,81 @@ fn a_worker_with_threads_is_not_copied() {
     preloaded.stop();
 }
 
+/// What a program has noted of its exit would be noted in all copies.
+#[test]
+fn a_worker_that_is_to_exit_is_not_copied() {
+    let mut preloaded = start(Language::C, Transport::Unix, &[]);
+    preloaded.reload("retires");
+    for _ in 0..WORKERS as u32 * AFTER {
+        preloaded.ask();
+    }
+    let line = preloaded.pool.program.line("refork");
+    assert!(line.contains("forks a template"), "{line}");
+    let line = preloaded.pool.program.line("refork");
+    assert!(
+        line.contains("the worker has closed its connection"),
+        "{line}"
+    );
+    preloaded.assert_serves("retires");
+    preloaded.stop();
+}
+
+/// A handler of SIGCHLD that waits for a child must not run for the process that forks the template: it
+/// would wait for another one.
+#[test]
+fn a_handler_of_the_program_learns_nothing_of_the_fork() {
+    let mut preloaded = start(Language::Perl, Transport::Unix, &[]);
+    preloaded.reload("waiting");
+    refork(&mut preloaded);
+    preloaded.assert_serves("waiting");
+    preloaded.stop();
+}
+
+#[test]
+fn a_fork_that_is_abandoned_leaves_no_signal_blocked() {
+    let mut preloaded = start(Language::Perl, Transport::Unix, &[]);
+    preloaded.reload("abandoning");
+    for _ in 0..WORKERS as u32 * AFTER {
+        preloaded.ask();
+    }
+    let line = preloaded.pool.program.line("abandoned");
+    assert!(line.contains("TERM is not blocked"), "{line}");
+    preloaded.pool.program.line("refork failed: ");
+    preloaded.assert_serves("abandoning");
+    preloaded.stop();
+}
+
+/// A copy has the descriptors that a worker needs, and none of those of its model or its template.
+#[test]
+fn copies_have_no_more_descriptors_than_other_workers() {
+    // A worker may watch connections by epoll. Its template has a copy of that, and /dev/null instead of
+    // each of them.
+    let others = ["anon_inode:[eventpoll]", "/dev/null"].map(Path::new);
+    let descriptors = |pid| {
+        let folder = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let files = folder.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        files
+            .filter(|file| !others.contains(&file.as_path()))
+            .count()
+    };
+    for language in [Language::C, Language::Perl] {
+        let mut preloaded = start(language, Transport::Unix, &[]);
+        // The least of each worker: it may not have closed the connection of its last request.
+        let mut least = BTreeMap::new();
+        for _ in 0..AFTER {
+            let worker = preloaded.ask().worker;
+            let least = least.entry(worker).or_insert(usize::MAX);
+            *least = descriptors(worker).min(*least);
+        }
+        let most = *least.values().max().unwrap();
+        let template = refork(&mut preloaded);
+        assert!(descriptors(template) <= most, "{language:?}");
+        let warm = preloaded.ask().worker;
+        until(|| descriptors(warm) <= most);
+        preloaded.stop();
+    }
+}
+
 #[test]
 fn hooks_run_around_each_fork() {
     let mut preloaded = start(
@@ -181,21 +269,17 @@ fn hooks_run_around_each_fork() {
         Transport::Unix,
         &[("PRELOADED_HOOKS", "hooks")],
     );
-    assert_eq!(
-        preloaded
-            .pool
-            .program
-            .count("hooks: before the fork, 0 served"),
-        WORKERS
-    );
-    assert_eq!(
-        preloaded
-            .pool
-            .program
-            .count("hooks: after the fork, 0 served"),
-        WORKERS
-    );
+    for hook in ["before", "after"] {
+        let line = format!("hooks: {hook} the fork, 0 served");
+        until(|| preloaded.pool.program.count(&line) >= WORKERS);
+        assert_eq!(preloaded.pool.program.count(&line), WORKERS);
+    }
     refork(&mut preloaded);
+    let blocked = preloaded
+        .pool
+        .program
+        .count("preloaded: signals are blocked");
+    assert_eq!(blocked, 0, "in a worker");
     let after = format!("hooks: after the fork, {AFTER} served");
     assert!(preloaded.pool.program.count(&after) <= WORKERS);
     preloaded.stop();

@@ -23,7 +23,12 @@ pub(super) fn become_worker(
     // Otherwise a host that blocks the wake-up signal could not be notified.
     mask.remove(Signal::SIGURG);
     Signals::release(&mask);
-    linked
+    linked?;
+    if settings.forked_by == ForkedBy::Manager {
+        // What it starts, threads and programs, inherits the mask.
+        fork_hooks::after();
+    }
+    Ok(())
 }
 
 fn link(kit: ChildKit, settings: &Settings, fork_template: ForkTemplate) -> Result<()> {
@@ -87,8 +92,5 @@ fn link(kit: ChildKit, settings: &Settings, fork_template: ForkTemplate) -> Resu
         title::set(&title);
     }
     service::VARIABLES.into_iter().for_each(environment::remove);
-    if settings.forked_by == ForkedBy::Manager {
-        fork_hooks::after();
-    }
     Ok(())
 }

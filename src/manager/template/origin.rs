@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::message::Report;
 use super::{Role, Template};
+use crate::error::{Code, Error};
 use crate::manager::settings::Settings;
 use crate::manager::threads;
 use crate::sys::fd::packets::Packets;
@@ -67,8 +68,19 @@ impl Origin {
     }
 
     /// Blocks all signals until the fork is complete.
-    pub(in crate::manager) fn begin(&mut self) {
+    ///
+    /// # Errors
+    /// [`Code::Retired`]: this worker is to exit. What its host has noted of that would be noted in all
+    /// copies. No signal is blocked.
+    pub(in crate::manager) fn begin(&mut self) -> crate::error::Result<()> {
         self.mask = Some(Signals::hold());
+        if worker::retirement(true).is_none() {
+            return Ok(());
+        }
+        let error = Error::new(Code::Retired, "it is to exit");
+        self.refuse(error.message());
+        self.release();
+        Err(error)
     }
 
     /// Unblocks them: the fork has not begun yet, or is complete.
@@ -83,7 +95,10 @@ impl Origin {
     pub(in crate::manager) fn complete(mut self, forked: Result<i32, i32>) -> Option<Template> {
         match forked {
             Ok(0) => return Some(self.fork_template()),
-            Ok(between) => reap(between),
+            Ok(between) => {
+                reap(between);
+                child::take_back_notice();
+            }
             Err(errno) => self.refuse(&failure(errno)),
         }
         self.release();
@@ -108,9 +123,6 @@ impl Origin {
         if self.settings.process_group {
             // A signal to the worker's group is not for its copies.
             child::lead_group();
-        }
-        if let Some(orders) = worker::orders() {
-            orders.close();
         }
         worker::leave();
         LoopStatus::forget_all();
@@ -139,7 +151,7 @@ impl Origin {
 }
 
 fn failure(errno: i32) -> String {
-    crate::error::Error::system("fork", errno).to_string()
+    Error::system("fork", errno).to_string()
 }
 
 /// Waits until the child in between has exited. One that does not is killed.

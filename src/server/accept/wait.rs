@@ -40,11 +40,6 @@ impl Acceptor {
                 return Ok(Next::Woken);
             }
             if let Some(manager) = manager {
-                if manager.page.take_template_request() {
-                    // It is woken once more, in case that this is not all.
-                    self.wake_ups.add();
-                    return Ok(Next::TemplateDue);
-                }
                 if manager.page.take_rebalance_request() {
                     self.rebalance(manager);
                 }
@@ -62,6 +57,12 @@ impl Acceptor {
                 drop(waiting);
                 let incoming = self.retire(retirement, manager, status)?;
                 return Ok(Next::Connection(incoming));
+            }
+            // Not in a worker that is to exit: its copies may believe that they are, too.
+            if manager.is_some_and(|manager| manager.page.take_template_request()) {
+                // It is woken once more, in case that this is not all.
+                self.wake_ups.add();
+                return Ok(Next::TemplateDue);
             }
             if self.wake_ups.returns_on_signals() && waiting.is_interrupted() {
                 return Err(interrupted());

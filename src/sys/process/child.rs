@@ -179,6 +179,25 @@ impl Child {
     }
 }
 
+/// In a process in which all signals are blocked, and that has reaped a child of its own: its SIGCHLD is
+/// not for the host, whose handler might wait for another child. If another one has news, it stays.
+pub(crate) fn take_back_notice() {
+    // SAFETY: zeroed is a valid siginfo, set and timespec; all pointers are to live locals. WNOWAIT
+    // does not reap.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags =
+            libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(libc::P_ALL, 0, &raw mut info, flags) == 0 && info.si_pid() != 0 {
+            return;
+        }
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        let at_once: libc::timespec = std::mem::zeroed();
+        libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const at_once);
+    }
+}
+
 /// Whether this is a child of this process that has not been reaped.
 fn is_ours(pid: i32) -> bool {
     let Ok(pid) = libc::id_t::try_from(pid) else {

@@ -36,12 +36,12 @@ pub(crate) fn set(before: Option<Hook>, after: Option<Hook>, argument: *mut c_vo
     };
 }
 
-/// In a process that is about to be copied. No signal is blocked.
+/// In a process that is about to be copied. In a template all signals are blocked.
 pub(crate) fn before() {
     call(|hooks| hooks.before);
 }
 
-/// In a new worker, before its first request.
+/// In a new worker, before its first request. Signals reach its handlers.
 pub(crate) fn after() {
     call(|hooks| hooks.after);
 }
