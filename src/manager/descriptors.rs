@@ -24,6 +24,8 @@ pub(super) struct Descriptors {
     /// Descriptors that do not belong to one worker.
     shared: usize,
     are_programs: bool,
+    /// One more for each worker: the connection on which it sends a copy of its own.
+    workers_send_copies: bool,
 }
 
 /// Too few descriptors for a number of workers.
@@ -41,11 +43,15 @@ impl Descriptors {
     ///
     /// # Errors
     /// [`Code::Descriptors`]: the hard limit is too low for the workers of a program.
-    pub(super) fn reserve(settings: &Settings) -> Result<(Self, Option<String>)> {
+    pub(super) fn reserve(
+        settings: &Settings,
+        workers_send_copies: bool,
+    ) -> Result<(Self, Option<String>)> {
         let this = Self {
             original: FileLimit::now(),
             shared: process::open_descriptors() + OWN + RESERVE,
             are_programs: settings.program.is_some(),
+            workers_send_copies,
         };
         match this.check(settings.pool.processes, &settings.pool) {
             Ok(()) => Ok((this, None)),
@@ -79,7 +85,13 @@ impl Descriptors {
     /// What they need, and the limit.
     fn check(&self, workers: usize, pool: &pool::Config) -> std::result::Result<(), String> {
         let all = workers + pool.surge(workers);
+        let copies = if self.workers_send_copies {
+            workers + all
+        } else {
+            0
+        };
         let needed = self.shared
+            + copies
             + match self.are_programs {
                 // While it starts: its pidfd, its standard error, its region of the scoreboard, and the
                 // pipe that reports its exec. The first three stay for a program that reports nothing.

@@ -13,7 +13,7 @@ use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
 use crate::manager::threads;
 use crate::pool::Sizing;
 use crate::server::listen;
-use crate::sys::fd::pipe;
+use crate::sys::fd::{pipe, worker_fd};
 use crate::sys::log;
 use crate::sys::process::{adopted, filtered, title};
 use crate::sys::service::sockets;
@@ -40,8 +40,10 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
     }
     // Before any other use of these calls.
     let refused = filtered::probe();
-    let (descriptors, shortage) = Descriptors::reserve(settings)?;
     let identity = Identity::check(&settings.options)?;
+    let owner = identity.as_ref().and_then(Identity::owner);
+    let workers_send_copies = !worker_fd::can_take(owner.is_some());
+    let (descriptors, shortage) = Descriptors::reserve(settings, workers_send_copies)?;
     let signal_pipe = pipe::pipe("signal pipe of the manager", true)?;
     let wake = pipe::pipe("wake pipe of the manager", true)?;
     let life = pipe::pipe("life pipe of the manager", false)?;
@@ -85,6 +87,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             descriptors,
             shedding,
             service,
+            workers_send_copies,
         },
     );
     // In a host, orphans are the host's.

@@ -34,6 +34,8 @@ pub(super) enum Source {
     DetachedOutput,
     /// The worker in this slot has executed its program, or could not.
     ExecStatus(usize),
+    /// The worker in this slot, which is to be killed, has sent a copy of its connection.
+    Copy(usize),
     /// The worker in this slot has exited.
     Child(usize),
 }

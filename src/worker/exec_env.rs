@@ -2,8 +2,9 @@
 //! describes it, and the program's copy of this library claims it.
 //!
 //! The variable is `VERSION:PID:MANAGER:PAGE:WAKE:LIFE:SEND:RECEIVE`: the version of the page's layout,
-//! the worker's pid, its manager's, and the numbers of five descriptors. `:STDERR:CAUGHT` may follow:
-//! the original standard error, and the read end of the pipe that replaces it until the first Accept.
+//! the worker's pid, its manager's, and the numbers of five descriptors. `:COPIES` may follow, where the
+//! worker sends a copy of its connection, and `:STDERR:CAUGHT`: the original standard error, and the
+//! read end of the pipe that replaces it until the first Accept.
 //! Children of the worker inherit the variable, too; the pid shows that it is not meant for them.
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Code, Error, Result};
 use crate::options::WORKER_VARIABLE;
+use crate::sys::fd::sent_copy;
 use crate::sys::log::stderr::Redirected;
 use crate::sys::process::exec::{self, Sort};
 use crate::sys::process::{child, environment};
@@ -29,6 +31,8 @@ pub(crate) struct ExecEnv {
     wake: i32,
     life: i32,
     handover: (i32, i32),
+    /// Where it sends a copy of its connection.
+    copies: Option<i32>,
     /// The original standard error, and the pipe.
     stderr: Option<(i32, i32)>,
 }
@@ -44,11 +48,12 @@ impl ExecEnv {
         wake: &OwnedFd,
         life: &OwnedFd,
         (send, receive): (&OwnedFd, &OwnedFd),
+        copies: Option<&OwnedFd>,
         stderr: Option<&Redirected>,
     ) -> Result<Self> {
         let stderr = stderr.map(Redirected::descriptors);
-        let link = [page, wake, life, send, receive];
-        for fd in link.into_iter().chain(stderr.into_iter().flatten()) {
+        let link = [page, wake, life, send, receive].into_iter().chain(copies);
+        for fd in link.chain(stderr.into_iter().flatten()) {
             exec::keep_across_exec(fd)
                 .map_err(|errno| Error::system("descriptor for a program: fcntl", errno as i32))?;
         }
@@ -59,6 +64,7 @@ impl ExecEnv {
             wake: wake.as_raw_fd(),
             life: life.as_raw_fd(),
             handover: (send.as_raw_fd(), receive.as_raw_fd()),
+            copies: copies.map(OwnedFd::as_raw_fd),
             stderr: stderr.map(|[before, caught]| (before.as_raw_fd(), caught.as_raw_fd())),
         })
     }
@@ -72,14 +78,16 @@ impl ExecEnv {
             wake,
             life,
             handover: (send, receive),
+            copies,
             stderr,
         } = self;
         let version = scoreboard::VERSION;
-        let link = format!("{version}:{pid}:{manager}:{page}:{wake}:{life}:{send}:{receive}");
-        match stderr {
-            Some((before, caught)) => format!("{link}:{before}:{caught}"),
-            None => link,
+        let mut text = format!("{version}:{pid}:{manager}:{page}:{wake}:{life}:{send}:{receive}");
+        let stderr = stderr.map(|(before, caught)| [before, caught]);
+        for more in copies.iter().chain(stderr.iter().flatten()) {
+            text = format!("{text}:{more}");
         }
+        text
     }
 
     /// Reads the variable's value; `None` where it names another process.
@@ -99,19 +107,29 @@ impl ExecEnv {
                 "version {version}, but this library has {known}: it is of another release than the command fcgipm"
             ));
         }
-        let (link, stderr) = match numbers.as_slice() {
-            [link @ .., before, caught] if link.len() == 8 => (link, Some((*before, *caught))),
-            link => (link, None),
+        let wrong = || Err(format!("{} numbers, not 8 to 11", numbers.len()));
+        let &[
+            _,
+            pid,
+            manager,
+            page,
+            wake,
+            life,
+            send,
+            receive,
+            ref more @ ..,
+        ] = numbers.as_slice()
+        else {
+            return wrong();
         };
-        let &[_, pid, manager, page, wake, life, send, receive] = link else {
-            return Err(format!("{} numbers, not 8 or 10", numbers.len()));
+        let (copies, stderr) = match *more {
+            [] => (None, None),
+            [copies] => (Some(copies), None),
+            [before, caught] => (None, Some((before, caught))),
+            [copies, before, caught] => (Some(copies), Some((before, caught))),
+            _ => return wrong(),
         };
-        let mut descriptors = vec![page, wake, life, send, receive];
-        descriptors.extend(
-            stderr
-                .into_iter()
-                .flat_map(|(before, caught)| [before, caught]),
-        );
+        let mut descriptors = [&[page, wake, life, send, receive], more].concat();
         descriptors.sort_unstable();
         if descriptors.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("the same descriptor twice".to_owned());
@@ -123,12 +141,14 @@ impl ExecEnv {
             wake,
             life,
             handover: (send, receive),
+            copies,
             stderr,
         }))
     }
 
-    /// Claims the descriptors. `None`: another copy of this library in this process has.
-    fn claim(&self) -> Result<Option<ManagerLink>> {
+    /// Claims the descriptors: the link, and the connection for copies. `None`: another copy of this
+    /// library in this process has.
+    fn claim(&self) -> Result<Option<(ManagerLink, Option<OwnedFd>)>> {
         let claim = |what: &str, number: i32, sort| {
             exec::claim(number, sort)
                 .map_err(|why| bad(format_args!("descriptor {number}, {what}, {why}")))
@@ -146,6 +166,10 @@ impl ExecEnv {
         ) else {
             return Err(bad("a descriptor is closed on exec, and the page is not"));
         };
+        let mut copies = None;
+        if let Some(number) = self.copies {
+            copies = claim("the connection for copies", number, Sort::Packets)?;
+        }
         let mut redirected = None;
         if let Some((before, caught)) = self.stderr {
             let before = claim("the original standard error", before, Sort::Any)?;
@@ -155,18 +179,11 @@ impl ExecEnv {
         let region = scoreboard::adopt_region(&page).map_err(bad)?;
         // It stays open: a second copy finds it claimed.
         std::mem::forget(page);
-        Ok(Some(
-            ManagerLink::new(
-                region,
-                self.manager,
-                wake.into(),
-                life.into(),
-                (send.into(), receive.into()),
-            )
-            .with_start_stderr(
-                redirected.map(|(before, caught)| Redirected::inherited(before, caught)),
-            ),
-        ))
+        let redirected = redirected.map(|(before, caught)| Redirected::inherited(before, caught));
+        let handover = (send.into(), receive.into());
+        let link = ManagerLink::new(region, self.manager, wake.into(), life.into(), handover)
+            .with_start_stderr(redirected);
+        Ok(Some((link, copies)))
     }
 }
 
@@ -213,12 +230,15 @@ fn adopt_from(variable: OsString) -> Result<bool> {
     if current().is_some() {
         return Ok(true);
     }
-    let Some(manager) = env.claim()? else {
+    let Some((manager, copies)) = env.claim()? else {
         return Ok(false);
     };
     let (Ok(()), Some(manager)) = (install(manager), current()) else {
         return Err(bad("the parent of this process is a worker, too"));
     };
+    if let Some(copies) = copies {
+        sent_copy::begin(manager.page, copies);
+    }
     wakeup::install_where_default()?;
     // Until now the signal was one that ends a program; this one is only a wake-up. The kernel drops the
     // setting when it executes a set-user-ID program.
@@ -246,14 +266,22 @@ mod tests {
             wake: 11,
             life: 12,
             handover: (13, 14),
+            copies: None,
             stderr: None,
         };
-        assert_eq!(ExecEnv::parse(&one.text(), 7), Ok(Some(one)));
-        let caught = ExecEnv {
-            stderr: Some((15, 16)),
-            ..one
-        };
-        assert_eq!(ExecEnv::parse(&caught.text(), 7), Ok(Some(caught)));
+        for (copies, stderr) in [
+            (None, None),
+            (Some(17), None),
+            (None, Some((15, 16))),
+            (Some(17), Some((15, 16))),
+        ] {
+            let one = ExecEnv {
+                copies,
+                stderr,
+                ..one
+            };
+            assert_eq!(ExecEnv::parse(&one.text(), 7), Ok(Some(one)));
+        }
         // In a child of the worker.
         assert_eq!(ExecEnv::parse(&one.text(), 8), Ok(None));
     }
@@ -268,9 +296,13 @@ mod tests {
             ("2:7:6:10:11:12:13:99999999999", "not numbers"),
             ("2", "too short"),
             ("99:7:6:10", "version 99"),
-            ("2:7:6:10:11:12:13", "7 numbers, not 8 or 10"),
-            ("2:7:6:10:11:12:13:14:15", "9 numbers, not 8 or 10"),
+            ("2:7:6:10:11:12:13", "7 numbers, not 8 to 11"),
+            (
+                "2:7:6:10:11:12:13:14:15:16:17:18",
+                "12 numbers, not 8 to 11",
+            ),
             ("2:7:6:10:11:10:13:14", "the same descriptor twice"),
+            ("2:7:6:10:11:12:13:14:14", "the same descriptor twice"),
             ("2:7:6:10:11:12:13:14:15:10", "the same descriptor twice"),
         ] {
             let text = text.replace("VERSION", &scoreboard::VERSION.to_string());

@@ -47,7 +47,7 @@ pub(super) fn install(command: &mut std::process::Command, mut program: Vec<libc
 }
 
 /// Refuses these system calls, or kills the process that makes them.
-fn forbid(command: &mut std::process::Command, calls: &[libc::c_long], action: u32) {
+pub(super) fn forbid(command: &mut std::process::Command, calls: &[libc::c_long], action: u32) {
     let mut program = vec![statement(LOAD, 0, 0)];
     for number in calls {
         program.push(statement(IS_EQUAL, 0, *number as u32));
@@ -62,6 +62,7 @@ fn assert_still_serves(mut pool: Pool) {
     let mut stubborn = pool.program.connect();
     stubborn.send(&call("/stubborn").bytes());
     pool.program.line("killing worker");
+    assert!(stubborn.response().text().contains("504"));
     stubborn.assert_closed();
     let _ = pool.next_ready();
     assert!(pool.program.call(&call("/")).text().contains("Hello"));

@@ -253,6 +253,47 @@ static int hand_over(void)
     return sent;
 }
 
+/* Takes no signal any more. */
+static void block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    for (;;)
+        pause();
+}
+
+/* Sends descriptors whose close(2) blocks, and others, on the connection for a copy of this worker's connection. */
+static void send_copies(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int over = -1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (int fd = 3; fd < 64; fd++)
+        if (option(fd, SO_TYPE) == SOCK_SEQPACKET)
+            over = fd;
+    if (over < 0 || bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 100) != 0)
+        _exit(1);
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    for (int round = 0; round < 4; round++) {
+        int two[] = {lingering(listener, &address), lingering(listener, &address)};
+        (void)send_descriptors(over, two, 2);
+        close(two[0]);
+        close(two[1]);
+    }
+    /* It keeps the other ends open, which do not read. */
+    if (fork() == 0) {
+        for (int fd = 3; fd < 64; fd++)
+            if (option(fd, SO_DOMAIN) == AF_UNIX)
+                close(fd);
+        signal(SIGALRM, SIG_DFL);
+        alarm(60);
+        for (;;)
+            pause();
+    }
+    block_signals();
+}
+
 static sigjmp_buf beyond;
 
 static void on_bus_error(int signal)
@@ -308,6 +349,10 @@ static int answer(fcgipm_request *request)
     const char *path = parameter(request, "PATH_INFO");
     if (strcmp(path, "/linger") == 0)
         linger();
+    if (strcmp(path, "/copies") == 0)
+        send_copies();
+    if (strcmp(path, "/block") == 0)
+        block_signals();
     if (strcmp(path, "/offer") == 0)
         result = offer();
     if (strcmp(path, "/reach") == 0)

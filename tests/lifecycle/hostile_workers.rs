@@ -17,10 +17,21 @@ use super::peer::records::{GET_VALUES, ID, STDIN, record};
 const PROMPT: Duration = Duration::from_secs(3);
 
 fn pool(transport: Transport, workers: usize, options: &[(&str, &str)]) -> Pool {
+    pool_as(|_| {}, transport, workers, options)
+}
+
+/// The same, with a command that is changed before it starts.
+pub(super) fn pool_as(
+    change: impl FnOnce(&mut Command),
+    transport: Transport,
+    workers: usize,
+    options: &[(&str, &str)],
+) -> Pool {
     let mut command = Command::new(compiled("lifecycle/hostile_workers.c"));
     command
         .env("FCGIPM_N_PROCESSES", workers.to_string())
         .envs(options.iter().copied());
+    change(&mut command);
     let program = Program::start(command, transport);
     Pool::ready(program, PathBuf::new(), workers)
 }
@@ -37,7 +48,7 @@ fn call_worker(pool: &Pool, path: &str) -> (i32, i32) {
 }
 
 /// TERM ends the pool, without delay.
-fn assert_ends_promptly(mut pool: Pool, what: &str) {
+pub(super) fn assert_ends_promptly(mut pool: Pool, what: &str) {
     let begin = Instant::now();
     pool.program.signal(Signal::SIGTERM);
     assert_eq!(pool.program.wait_for(PROMPT).code(), Some(0), "{what}");
@@ -220,7 +231,7 @@ fn a_worker_can_map_only_its_own_page_of_the_scoreboard() {
 
 /// The open sockets and pipes of a process, with the kernel's names. (An epoll instance does not
 /// count: a worker opens it for its first slow client.)
-fn open_files(pid: i32) -> Vec<String> {
+pub(super) fn open_files(pid: i32) -> Vec<String> {
     let folder = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let links = folder.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
     let links = links.map(|link| link.display().to_string());

@@ -38,6 +38,7 @@ mod recycling;
 mod reload;
 mod request_timeout;
 mod restarts;
+mod sent_copies;
 mod service;
 mod service_manager;
 mod service_pools;

@@ -179,6 +179,20 @@ measured "fails with status $code after $took ms; $result; $reason"
 deploy shop 'exit 0'
 systemctl reload fcgipm@shop || failed 'after it was fixed'
 
+row='an overdue request'
+rm -f /run/gate
+mkfifo -m 666 /run/gate
+for filter in as-shipped without-pidfd_getfd; do
+    pool slow /run/fcgipm/slow/slow.sock 'request_timeout = 1' 'request_timeout_grace = 0.2'
+    [ $filter = as-shipped ] || drop_in fcgipm@slow.service SystemCallFilter=~pidfd_getfd
+    systemctl start fcgipm@slow || failed "start $filter"
+    client overdue fcgipm call --to /run/fcgipm/slow/slow.sock /stubborn >/tmp/said 2>&1 || true
+    grep -q '504 Gateway' /tmp/said || failed "$filter: $(cat /tmp/said)"
+    systemctl stop fcgipm@slow
+done
+journalctl -u fcgipm@slow --no-pager -o cat | grep -q 'refuses pidfd_getfd(2)' || failed 'the journal does not name the call'
+measured 'the client gets a 504, also if the filter of the unit refuses pidfd_getfd'
+
 row='priorities in the journal'
 for line in '3 reload failed' '5 reload begun' '6 ) ready' '5 managing'; do
     found=$(journalctl -u fcgipm@shop --no-pager -o json --output-fields=PRIORITY,MESSAGE | grep "manager.*${line#* }\|pool.*${line#* }" |

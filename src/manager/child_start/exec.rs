@@ -89,6 +89,7 @@ fn prepare(mut kit: ChildKit, program: &Program, settings: &Settings) -> Result<
                 &kit.wake,
                 &kit.life,
                 (&kit.handover.0, &kit.handover.1),
+                kit.newborn.copies.as_ref(),
                 stderr.as_ref(),
             )?;
             Some(format!("{WORKER_VARIABLE}={}", exec_env.text()))

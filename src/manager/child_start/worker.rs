@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 use super::kit::{ChildKit, redirect_stderr};
 use crate::error::{Code, Error, Result};
 use crate::manager::settings::{ForkedBy, Settings, SignalHandlers};
+use crate::sys::fd::sent_copy;
 use crate::sys::process::{self, child, environment, fork_hooks, title};
 use crate::sys::service;
 use crate::sys::signal::handlers::Signals;
@@ -82,6 +83,9 @@ fn link(kit: ChildKit, settings: &Settings, fork_template: ForkTemplate) -> Resu
     let link_to_manager = ManagerLink::new(page, manager, wake, life, handover)
         .with_orders(orders)
         .with_start_stderr(start_stderr);
+    if let Some(copies) = newborn.copies {
+        sent_copy::begin(page, copies);
+    }
     worker::install(link_to_manager).map_err(|_| {
         Error::new(
             Code::State,

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::manager::settings::Settings;
 use crate::sys::fd::packets::{self, Packets};
 use crate::sys::fd::pipe::{self, Pipe};
+use crate::sys::fd::sent_copy::{self, CopyInbox};
 use crate::sys::log::stderr;
 use crate::sys::process::child::Child;
 
@@ -27,6 +28,8 @@ pub(crate) struct Forking {
     known: Option<Pipe>,
     /// The connection on which the worker is asked to fork a template: both ends.
     orders: Option<(Packets, Packets)>,
+    /// The connection on which it sends a copy of that of its client: both ends.
+    copies: Option<(CopyInbox, OwnedFd)>,
 }
 
 /// What a new worker has of that.
@@ -37,6 +40,7 @@ pub(crate) struct Newborn {
     pub(crate) exec_status: Option<OwnedFd>,
     pub(crate) known: Option<OwnedFd>,
     pub(crate) orders: Option<Packets>,
+    pub(crate) copies: Option<OwnedFd>,
 }
 
 /// What the child of a fork gets, in the manager.
@@ -46,12 +50,13 @@ pub(crate) struct ChildsEnds<'a> {
     pub(crate) exec_status: Option<&'a OwnedFd>,
     pub(crate) known: Option<&'a OwnedFd>,
     pub(crate) orders: Option<&'a OwnedFd>,
+    pub(crate) copies: Option<&'a OwnedFd>,
 }
 
 impl Forking {
     /// # Errors
     /// There is no pipe for the result of exec: how the program starts would stay unknown.
-    pub(crate) fn prepare(slot: usize, settings: &Settings) -> Result<Self> {
+    pub(crate) fn prepare(slot: usize, settings: &Settings, sends_copies: bool) -> Result<Self> {
         let stderr = stderr_pipe(settings);
         let is_program = settings.program.is_some();
         let exec_status = is_program.then(|| pipe::pipe("pipe of a program", true));
@@ -63,6 +68,8 @@ impl Forking {
             // Without it the worker forks no template.
             orders: (settings.refork_after)
                 .and_then(|_| packets::pair("connection to a worker").ok()),
+            // Without it its client gets no answer if it is killed.
+            copies: sends_copies.then(|| sent_copy::pair().ok()).flatten(),
         })
     }
 
@@ -87,6 +94,7 @@ impl Forking {
             exec_status: self.exec_status.as_ref().map(|pipe| &pipe.write),
             known: self.known.as_ref().map(|pipe| &pipe.read),
             orders: self.orders.as_ref().map(|(_, its)| its.fd()),
+            copies: self.copies.as_ref().map(|(_, its)| its),
         }
     }
 
@@ -98,6 +106,7 @@ impl Forking {
             exec_status: self.exec_status.map(|pipe| pipe.write),
             known: self.known.map(|pipe| pipe.read),
             orders: self.orders.map(|(_, its)| its),
+            copies: self.copies.map(|(_, its)| its),
         }
     }
 }
@@ -122,6 +131,7 @@ impl Children {
             output: forking.stderr.map(|pipe| StartupOutput::new(pipe.read)),
             exec_status,
             orders: forking.orders.map(|(ours, _)| ours),
+            copies: forking.copies.map(|(ours, _)| ours),
             ..Worker::default()
         };
         if let Some(pipe) = &forking.known {

@@ -19,6 +19,7 @@ use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
 use crate::pool::Exit;
 use crate::sys::fd::io;
 use crate::sys::fd::packets::Packets;
+use crate::sys::fd::sent_copy::CopyInbox;
 use crate::sys::fd::worker_fd::{Taken, WorkerFd};
 use crate::sys::process::child::{Child, Ended};
 use crate::worker::Snapshot;
@@ -56,6 +57,8 @@ struct Worker {
     exec_failure: Option<String>,
     /// Here it is asked to fork a template.
     orders: Option<Packets>,
+    /// Here it sends a copy of its connection.
+    copies: Option<CopyInbox>,
     /// Its page when it was last reported to the pool.
     snapshot: Option<Snapshot>,
     /// Its count of offered connections when it was last polled.
@@ -239,6 +242,16 @@ impl Children {
     /// The connection on which a worker is asked to fork a template.
     pub(super) fn orders(&self, slot: usize) -> Option<&Packets> {
         self.slots.get(slot)?.orders.as_ref()
+    }
+
+    /// Where a worker sends a copy of its connection.
+    pub(super) fn copies(&self, slot: usize) -> Option<&CopyInbox> {
+        self.slots.get(slot)?.copies.as_ref()
+    }
+
+    /// The same, to be closed.
+    pub(super) fn take_copies(&mut self, slot: usize) -> Option<CopyInbox> {
+        self.slots.get_mut(slot)?.copies.take()
     }
 
     /// Its page when it was last reported to the pool.

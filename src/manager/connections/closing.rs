@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::manager::watch::{REAP_INTERVAL, Ready, Source, Watch};
 use crate::sys::fd::poll::readable_within;
+use crate::sys::fd::sent_copy::CopyInbox;
 use crate::sys::fd::worker_fd::{HeldFd, WorkerFd};
 use crate::sys::process::disposable::{Disposable, Prepared};
 use crate::sys::socket::listeners::Listener;
@@ -24,8 +25,42 @@ const PROCESSES_MAX: usize = 32;
 /// A connection with the last records of its response.
 #[derive(Debug)]
 struct Ending {
-    connection: WorkerFd,
+    copy: ConnectionCopy,
     records: Vec<u8>,
+}
+
+/// A copy of the connection that a worker served.
+#[derive(Debug)]
+pub(crate) enum ConnectionCopy {
+    Taken(WorkerFd),
+    /// What the worker has sent for this request.
+    Sent {
+        inbox: CopyInbox,
+        request: u64,
+    },
+}
+
+impl ConnectionCopy {
+    fn number(&self) -> RawFd {
+        match self {
+            Self::Taken(fd) => fd.number(),
+            Self::Sent { inbox, .. } => inbox.number(),
+        }
+    }
+
+    /// In a disposable process: the connection, if one of these sockets accepted it.
+    fn accepted_by(self, listeners: &[Listener]) -> Option<HeldFd> {
+        let fd = match self {
+            Self::Taken(fd) => fd,
+            Self::Sent { inbox, request } => {
+                let received = inbox.receive(request);
+                // The end of the process closes it.
+                std::mem::forget(inbox);
+                received?
+            }
+        };
+        fd.accepted_by(listeners)
+    }
 }
 
 /// The worker in this slot, with this pid, waits for a disposable process.
@@ -40,6 +75,8 @@ pub(crate) struct Claimant {
 pub(crate) struct ClosingSet {
     endings: Vec<Ending>,
     plain: Vec<WorkerFd>,
+    /// Copies that nobody needs.
+    inboxes: Vec<CopyInbox>,
     processes: Vec<Running>,
 }
 
@@ -60,11 +97,15 @@ impl ClosingSet {
 
     /// Sends these last records on a connection, and closes it when its peer has read them: a close
     /// with unread data would reset the connection, and lose what was sent.
-    pub(crate) fn end(&mut self, connection: WorkerFd, records: Vec<u8>) {
-        self.endings.push(Ending {
-            connection,
-            records,
-        });
+    pub(crate) fn end(&mut self, copy: ConnectionCopy, records: Vec<u8>) {
+        self.endings.push(Ending { copy, records });
+    }
+
+    /// Closes the connection on which a worker that has exited may have sent something.
+    pub(crate) fn close_inbox(&mut self, inbox: CopyInbox) {
+        if !inbox.ends_empty() {
+            self.inboxes.push(inbox);
+        }
     }
 
     /// What another process needs, if there may be one.
@@ -123,11 +164,23 @@ impl ClosingSet {
         }
         let endings = std::mem::take(&mut self.endings);
         if !endings.is_empty() {
-            let keep: Vec<_> = endings.iter().map(|one| one.connection.number()).collect();
+            let keep: Vec<_> = endings.iter().map(|one| one.copy.number()).collect();
             let work = |endings| end_all(endings, listeners);
             if let Err(endings) = self.start(READ_LIMIT, keep, endings, work) {
-                let connections = endings.into_iter().map(|one| one.connection);
-                connections.for_each(WorkerFd::close_here);
+                for ending in endings {
+                    match ending.copy {
+                        ConnectionCopy::Taken(fd) => fd.close_here(),
+                        ConnectionCopy::Sent { inbox, .. } => self.inboxes.push(inbox),
+                    }
+                }
+            }
+        }
+        let inboxes = std::mem::take(&mut self.inboxes);
+        if !inboxes.is_empty() {
+            let keep: Vec<_> = inboxes.iter().map(CopyInbox::number).collect();
+            // Where no process can be started, they stay until one can.
+            if let Err(inboxes) = self.start(CLOSE_LIMIT, keep, inboxes, std::mem::forget) {
+                self.inboxes = inboxes;
             }
         }
     }
@@ -153,12 +206,8 @@ impl ClosingSet {
 /// not close: when the process ends, everything is closed, and nothing waits.
 fn end_all(endings: Vec<Ending>, listeners: &[Listener]) {
     let (mut open, mut done) = (Vec::new(), Vec::new());
-    for Ending {
-        connection,
-        records,
-    } in endings
-    {
-        match connection.accepted_by(listeners) {
+    for Ending { copy, records } in endings {
+        match copy.accepted_by(listeners) {
             Some(held) if held.send(&records) => {
                 held.shut_down();
                 open.push(held);

@@ -96,6 +96,8 @@ pub(super) struct Parts {
     pub(super) descriptors: Descriptors,
     pub(super) shedding: Option<Shedding>,
     pub(super) service: Service,
+    /// The manager cannot copy descriptors of workers.
+    pub(super) workers_send_copies: bool,
 }
 
 /// How the manager is woken, and its workers learn of its end.
@@ -200,7 +202,7 @@ impl EventLoop {
             _pid_file: parts.pid_file,
             channels: parts.channels,
             handover: parts.handover,
-            rescues: Rescues::default(),
+            rescues: Rescues::new(parts.workers_send_copies),
             closing: ClosingSet::default(),
             guard: Guard::default(),
             generations,
@@ -263,6 +265,7 @@ impl EventLoop {
         watch.add_from(growth, Source::Connection, listeners());
         let saturation = self.saturation.check_at(&self.pool);
         watch.add_from(saturation, Source::Saturation, listeners());
+        self.rescues.watch(&self.children, &mut watch);
         self.closing.watch(&mut watch);
         if let Some(shedding) = &self.shedding {
             shedding.watch(&mut watch);
@@ -387,6 +390,9 @@ impl EventLoop {
     pub(super) fn abandon(&mut self) {
         self.host_fork = HostFork::None;
         self.settle(pool::Event::Stop);
+        for slot in self.rescues.take_all() {
+            self.kill(slot);
+        }
         self.generations.end_all(self.clock.now());
         self.report_to_service_manager();
     }

@@ -40,6 +40,9 @@ impl EventLoop {
         for (slot, ended) in self.children.reap(&ready) {
             self.bury(slot, ended);
         }
+        for slot in self.rescues.take_due(&ready, self.clock.now()) {
+            self.kill(slot);
+        }
         self.reap_adopted();
         self.reap_disposable(&ready);
         if ready.has(Source::Connection) {
@@ -167,6 +170,10 @@ impl EventLoop {
         }
     }
 
+    pub(super) fn kill(&self, slot: usize) {
+        self.children.kill(slot, self.settings.process_group);
+    }
+
     /// A worker was reaped.
     fn bury(&mut self, slot: usize, ended: Ended) {
         let status = match ended {
@@ -176,7 +183,8 @@ impl EventLoop {
         // It may have handed over connections, whether or not it was asked to exit.
         self.handover.mark_pending();
         let scoreboard = self.board.scoreboard();
-        self.rescues.end(slot, scoreboard, &mut self.closing);
+        let (children, closing) = (&mut self.children, &mut self.closing);
+        self.rescues.end(slot, children, scoreboard, closing);
         // The log has its last lines before its death.
         self.read_exec_status(slot);
         self.children.remove(slot, status);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Decided, Ending, EventLoop, Forked, HostFork};
 use crate::error::{Code, Error, Result};
 use crate::manager::children::{Forking, Newborn};
+use crate::manager::connections::rescue::Begun;
 use crate::manager::connections::{PoolView, Shed, Shedding};
 use crate::manager::event::Event;
 use crate::manager::settings::{ForkedBy, SignalHandlers};
@@ -78,13 +79,9 @@ impl EventLoop {
             },
             Action::GiveNotice { slot } => self.give_notice(slot),
             Action::Kill { slot, rescue } => {
-                if rescue {
-                    self.claim_offers(slot);
-                    let page = self.board.page(slot);
-                    let (children, closing) = (&mut self.children, &mut self.closing);
-                    self.rescues.begin(slot, children, page, closing);
+                if !rescue || self.begin_rescue(slot) == Begun::Kill {
+                    self.kill(slot);
                 }
-                self.children.kill(slot, self.settings.process_group);
             }
             Action::ClaimOffers { slot } => self.claim_offers(slot),
             Action::Rebalance { slot } => {
@@ -110,6 +107,13 @@ impl EventLoop {
             Action::Stopped => self.ending = Ending::Stopped,
         }
         None
+    }
+
+    fn begin_rescue(&mut self, slot: usize) -> Begun {
+        self.claim_offers(slot);
+        let (now, page) = (self.clock.now(), self.board.page(slot));
+        let (children, closing) = (&mut self.children, &mut self.closing);
+        self.rescues.begin(now, slot, children, page, closing)
     }
 
     fn claim_offers(&mut self, slot: usize) {
@@ -291,7 +295,7 @@ impl EventLoop {
         let limit = self.settings.notify_limit(self.pool.request_limit(slot));
         self.board.scoreboard_mut().begin(slot, size, limit);
         self.board.page(slot).set_queues(self.counted_queues());
-        Forking::prepare(slot, &self.settings).map_err(|error| {
+        Forking::prepare(slot, &self.settings, self.rescues.workers_send()).map_err(|error| {
             let errno = error.errno();
             self.report(slot, WorkerEvent::ForkFailed { errno });
             errno

@@ -24,6 +24,7 @@ const REASON: usize = 300;
 const WITH_STDERR: u8 = 1;
 const WITH_EXEC_STATUS: u8 = 2;
 const WITH_ORDERS: u8 = 4;
+const WITH_COPIES: u8 = 8;
 
 /// What a template reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,10 @@ pub(crate) fn fork_request(
         flags |= WITH_ORDERS;
         descriptors.push(orders.as_raw_fd());
     }
+    if let Some(copies) = ends.copies {
+        flags |= WITH_COPIES;
+        descriptors.push(copies.as_raw_fd());
+    }
     let slot = u32::try_from(slot).unwrap_or(u32::MAX);
     let bytes = [&[FORK, flags][..], &slot.to_ne_bytes()].concat();
     (bytes, descriptors)
@@ -131,12 +136,17 @@ pub(crate) fn read_fork_request(
         0 => None,
         _ => Some(Packets::from_fd(descriptors.next()?)),
     };
+    let copies = match flags & WITH_COPIES {
+        0 => None,
+        _ => Some(descriptors.next()?),
+    };
     let newborn = Newborn {
         slot,
         stderr,
         exec_status,
         known: Some(known),
         orders,
+        copies,
     };
     Some((newborn, region))
 }

@@ -17,7 +17,7 @@ use crate::error::{Code, Error};
 use crate::manager::settings::Settings;
 use crate::manager::threads;
 use crate::sys::fd::packets::Packets;
-use crate::sys::fd::poll;
+use crate::sys::fd::{poll, sent_copy};
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::process::{self, exec, title};
 use crate::sys::signal::handlers::Signals;
@@ -124,6 +124,7 @@ impl Origin {
             // A signal to the worker's group is not for its copies.
             child::lead_group();
         }
+        sent_copy::end();
         worker::leave();
         LoopStatus::forget_all();
         if let Some(title) = self.settings.manager_title() {

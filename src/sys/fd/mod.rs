@@ -7,6 +7,7 @@ pub(crate) mod packets;
 pub(crate) mod peer;
 pub(crate) mod pipe;
 pub(crate) mod poll;
+pub(crate) mod sent_copy;
 pub(crate) mod transfer;
 pub(crate) mod worker_fd;
 

@@ -11,7 +11,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, send, setsockopt, shutdown, sockopt};
 
 use crate::sys::fd::{above_standard, io, transfer};
 use crate::sys::process::child::Child;
-use crate::sys::process::filtered::PIDFD_GETFD;
+use crate::sys::process::filtered::{PIDFD_GETFD, PIDFD_OPEN};
 use crate::sys::socket::listeners::Listener;
 
 /// A socket of a worker. Nothing else is known about it.
@@ -50,7 +50,33 @@ fn socket_behind(link: &str) -> Option<String> {
     target.starts_with("socket:[").then_some(target)
 }
 
+/// Whether copies can be taken from workers: the calls exist, and no filter refuses them. From a worker
+/// that has changed its user or group, only with CAP_SYS_PTRACE.
+pub(crate) fn can_take(changes_identity: bool) -> bool {
+    PIDFD_OPEN.is_allowed() && PIDFD_GETFD.is_allowed() && (!changes_identity || may_trace())
+}
+
+/// Whether this process has CAP_SYS_PTRACE. Without /proc that is unknown.
+fn may_trace() -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let effective = lines.find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    effective.is_none_or(|mask| mask >> CAP_SYS_PTRACE & 1 == 1)
+}
+
 impl WorkerFd {
+    /// A descriptor that a worker has sent, of whatever kind. Only in a disposable process.
+    pub(in crate::sys) const fn sent(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    #[cfg(test)]
+    pub(in crate::sys) fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
     /// Takes a copy of a socket of a child (pidfd_getfd(2)), by a number that the child wrote. The
     /// permissions are those of ptrace(2).
     pub(crate) fn take(child: &Child, number: i32) -> Taken {

@@ -33,7 +33,7 @@ const fn call(number: libc::c_long, name: &'static str, loss: &'static str) -> C
 pub(crate) static PIDFD_OPEN: Call = call(
     libc::SYS_pidfd_open,
     "pidfd_open",
-    "the death of a worker is noticed only by SIGCHLD, and no connection is taken from busy or killed workers",
+    "the death of a worker is noticed only by SIGCHLD, and idle connections stay with busy workers",
 );
 pub(crate) static PIDFD_SEND_SIGNAL: Call = call(
     libc::SYS_pidfd_send_signal,
@@ -43,7 +43,7 @@ pub(crate) static PIDFD_SEND_SIGNAL: Call = call(
 pub(crate) static PIDFD_GETFD: Call = call(
     libc::SYS_pidfd_getfd,
     "pidfd_getfd",
-    "the client of a worker that is killed for its request gets no answer, and idle connections stay with busy workers",
+    "idle connections stay with busy workers, and a worker that is killed for its request must send its connection itself, so that the client gets an answer",
 );
 pub(crate) static MEMFD_CREATE: Call = call(
     libc::SYS_memfd_create,

@@ -151,6 +151,11 @@ impl Entry {
         Activity::from_number(self.state as u8)
     }
 
+    /// That of the connection with the request.
+    pub(super) fn descriptor(&self) -> i32 {
+        (self.state >> 32) as u32 as i32
+    }
+
     /// The loop does something else now, without a request.
     pub(crate) fn set_activity(&mut self, activity: Activity, now: Duration) {
         self.since = now.as_micros() as u64;

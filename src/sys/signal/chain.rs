@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use nix::errno::Errno;
 
 use crate::error::{Code, Error, Result};
+use crate::sys::fd::sent_copy;
 use crate::sys::signal::{hosts_handler, wakeup};
 
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
@@ -82,6 +83,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
         // The host has replaced the handler of the wake-up. Reinstalling it fails for no valid
         // signal.
         let _ = wakeup::restore(wakeup::WAKE_SIGNAL);
+        sent_copy::answer();
         hosts_handler::is_wanted()
     } else {
         wakeup::interrupt(wakeup::Scope::ThisThread);

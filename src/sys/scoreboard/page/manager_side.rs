@@ -125,6 +125,12 @@ impl Page {
         self.manager.notice.store(request, Ordering::Release);
     }
 
+    /// Asks for a copy of the connection with this request ([`Snapshot::request`]). A wake-up must
+    /// follow.
+    pub fn request_copy(&self, request: u64) {
+        self.manager.copy.store(request, Ordering::Release);
+    }
+
     /// What the worker reports. `None`: the report is invalid, or could not be read this time.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
@@ -204,7 +210,7 @@ impl Page {
         Some(Details {
             method,
             uri,
-            fd: (entry.state >> 32) as u32 as i32,
+            fd: entry.descriptor(),
             id: (entry.state >> 16) as u16,
             begun: entry.state & BEGUN != 0,
             mid_record: entry.state & MID_RECORD != 0,

@@ -53,6 +53,8 @@ struct ManagerLine {
     orphaned: AtomicU32,
     /// The worker should fork a template.
     template: AtomicU32,
+    /// The worker should send a copy of the connection with this request; 0: none.
+    copy: AtomicU64,
 }
 
 /// What all loops of the worker count together.

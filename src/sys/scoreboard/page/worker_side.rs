@@ -73,17 +73,31 @@ impl Page {
 
     /// Whether the manager gave notice of a request that still runs. Async-signal-safe.
     pub(crate) fn notice_given(&self) -> bool {
-        let notice = self.manager.notice.load(Ordering::Acquire);
-        let place = usize::try_from(notice >> PLACE_SHIFT).unwrap_or(usize::MAX);
-        notice != 0
-            && self.records.get(place).is_some_and(|record| {
-                (0..TRIES).any(|_| match record.find() {
-                    Found::Entry(entry) => {
-                        entry.number == notice && entry.activity() == Some(Activity::Busy)
-                    }
-                    Found::NeverUsed | Found::Unreadable => false,
-                })
-            })
+        self.running(self.manager.notice.load(Ordering::Acquire))
+            .is_some()
+    }
+
+    /// The request of whose connection the manager wants a copy, and its descriptor, if the request still
+    /// runs. Resets the request for it. Async-signal-safe.
+    pub(in crate::sys) fn take_copy_request(&self) -> Option<(u64, i32)> {
+        let copy = &self.manager.copy;
+        if copy.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let request = copy.swap(0, Ordering::Acquire);
+        Some((request, self.running(request)?.descriptor()))
+    }
+
+    /// The entry of a request that runs. Async-signal-safe.
+    fn running(&self, request: u64) -> Option<Entry> {
+        let place = usize::try_from(request >> PLACE_SHIFT).ok()?;
+        let record = self.records.get(place).filter(|_| request != 0)?;
+        (0..TRIES).find_map(|_| match record.find() {
+            Found::Entry(entry) => (entry.number == request
+                && entry.activity() == Some(Activity::Busy))
+            .then_some(entry),
+            Found::NeverUsed | Found::Unreadable => None,
+        })
     }
 
     /// Whether any queue is counted.

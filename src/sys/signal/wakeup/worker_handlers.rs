@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::error::{Code, Error, Result};
+use crate::sys::fd::sent_copy;
 use crate::sys::signal::hosts_handler;
 use crate::sys::signal::wakeup::timer;
 pub(crate) use crate::sys::signal::wakeup::waiter::WAKE_SIGNAL;
@@ -240,6 +241,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
             _ => Origin::News,
         };
         wake_all(origin);
+        sent_copy::answer();
         if origin == Origin::News {
             hosts_handler::call(signal, info, context);
         }
