@@ -31,10 +31,7 @@ pub(super) struct TemplateProcess {
     announced: Option<i32>,
     /// A worker has forked it: what it reports may be false, and workers can be forked without it.
     is_warm: bool,
-    /// It has reported to be ready.
-    is_ready: bool,
-    /// The slot for which it was asked to fork a worker.
-    awaited: Option<usize>,
+    due: Due,
     /// Children that this process had before the template, or its worker, was forked. None are
     /// known of a program that was started for a reload, which is trusted.
     pub(super) others: Vec<i32>,
@@ -46,6 +43,15 @@ pub(super) struct TemplateProcess {
     was_late: bool,
     /// Why it is being ended.
     reason: Option<String>,
+}
+
+/// What it is to report next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Ready,
+    Nothing,
+    /// The result of the fork for this slot.
+    Worker(usize),
 }
 
 /// What a template has reported.
@@ -81,8 +87,7 @@ impl TemplateProcess {
             output,
             announced: None,
             is_warm,
-            is_ready: false,
-            awaited: None,
+            due: Due::Ready,
             others: Vec::new(),
             options: String::new(),
             exit_by: None,
@@ -135,7 +140,7 @@ impl TemplateProcess {
         if self.is_warm {
             self.others = adopted::children();
         }
-        self.awaited = Some(forking.slot());
+        self.due = Due::Worker(forking.slot());
         let control = self.control.as_ref().ok_or(libc::EPIPE)?;
         let ends = forking.childs_ends();
         let known = ends.known.ok_or(libc::EINVAL)?;
@@ -176,18 +181,18 @@ impl TemplateProcess {
                     {
                         self.end(now, "has reported the pid of another process");
                     }
-                    Some(Report::Ready { pid, options }) if !self.is_ready => {
-                        self.is_ready = true;
+                    Some(Report::Ready { pid, options }) if self.due == Due::Ready => {
+                        self.due = Due::Nothing;
                         self.announced = Some(pid);
                         self.options = options;
                     }
                     Some(Report::Refused(why)) => self.end(now, &why),
-                    Some(Report::Forked { slot, pid }) if self.awaited == Some(slot) => {
-                        self.awaited = None;
+                    Some(Report::Forked { slot, pid }) if self.due == Due::Worker(slot) => {
+                        self.due = Due::Nothing;
                         news.push(News::Forked { slot, pid });
                     }
-                    Some(Report::Failed { slot, errno }) if self.awaited == Some(slot) => {
-                        self.awaited = None;
+                    Some(Report::Failed { slot, errno }) if self.due == Due::Worker(slot) => {
+                        self.due = Due::Nothing;
                         news.push(News::Failed { slot, errno });
                         self.could_not_fork(now, errno);
                     }
@@ -319,7 +324,7 @@ mod tests {
         assert_ended(&reported(&[ready(4711)], |_| {}), why);
         let before = |template: &mut TemplateProcess| {
             template.others = vec![1234];
-            template.awaited = Some(3);
+            template.due = Due::Worker(3);
         };
         assert_ended(&reported(&[ready(1234)], before), why);
         for pid in [4711, 1234] {
@@ -336,14 +341,14 @@ mod tests {
             Report::Forked { slot: 3, pid: 5 },
             Report::Failed { slot: 3, errno: 11 },
         );
-        let awaits = |slot| move |template: &mut TemplateProcess| template.awaited = slot;
+        let awaits = |due| move |template: &mut TemplateProcess| template.due = due;
         assert_ended(&reported(&[ready(1 << 30), ready(1 << 30)], |_| {}), why);
-        for slot in [None, Some(2)] {
+        for due in [Due::Ready, Due::Nothing, Due::Worker(2)] {
             for report in [&forked, &failed] {
-                assert_ended(&reported(std::slice::from_ref(report), awaits(slot)), why);
+                assert_ended(&reported(std::slice::from_ref(report), awaits(due)), why);
             }
         }
-        let news = reported(&[forked.clone(), forked], awaits(Some(3)));
+        let news = reported(&[forked.clone(), forked], awaits(Due::Worker(3)));
         assert!(
             matches!(news[..], [News::Forked { slot: 3, pid: 5 }, _]),
             "{news:?}"
@@ -354,7 +359,7 @@ mod tests {
     #[test]
     fn a_warm_template_that_cannot_fork_is_abandoned() {
         let failed = Report::Failed { slot: 3, errno: 11 };
-        let news = reported(&[failed], |template| template.awaited = Some(3));
+        let news = reported(&[failed], |template| template.due = Due::Worker(3));
         assert!(
             matches!(news[..], [News::Failed { slot: 3, errno: 11 }, _]),
             "{news:?}"
