@@ -81,10 +81,9 @@ fn normal(host: &str) -> String {
 
 /// The value of --host.
 pub(super) fn host_name(text: &str) -> Result<String, String> {
-    let bracketed = if text.contains(':') && !text.starts_with('[') {
-        format!("[{text}]")
-    } else {
-        text.to_owned()
+    let bracketed = match text.parse::<std::net::Ipv6Addr>() {
+        Ok(_) => format!("[{text}]"),
+        Err(_) => text.to_owned(),
     };
     match bracketed.parse::<Authority>() {
         Ok(host) if host.host() == bracketed => Ok(normal(host.host())),
