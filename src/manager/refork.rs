@@ -70,12 +70,3 @@ fn serve(mut template: Template, settings: &Settings) -> Result<Refork> {
         }
     }
 }
-
-/// Sets functions of the host that are called around the forks that this library makes.
-pub fn set_fork_hooks(
-    before: Option<fork_hooks::Hook>,
-    after: Option<fork_hooks::Hook>,
-    argument: *mut std::ffi::c_void,
-) {
-    fork_hooks::set(before, after, argument);
-}

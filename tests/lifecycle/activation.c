@@ -1,10 +1,11 @@
-/* A host that leaves its listening socket to descriptor 0, or whose argument is the address, or "own" for descriptor 3. With
- * OPEN_IN_WORKER the workers open it. Without FCGIPM_N_PROCESSES it has no manager. */
+/* A host that leaves its listening socket to descriptor 0, or whose argument is the address, or "own" for
+ * descriptor 3. With OPEN_IN_WORKER the workers open it. Without FCGIPM_N_PROCESSES it has no manager. */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fcgipm.h"
+#include "../peer/request.h"
 
 int main(int count, char **arguments)
 {
@@ -34,11 +35,6 @@ int main(int count, char **arguments)
         return 0;
     fcgipm_worker_protect();
     fprintf(stderr, "listener %d\n", listener);
-    while (fcgipm_request_accept(request) == 0) {
-        static const char text[] = "Content-Type: text/plain\r\n\r\nHello from worker\n";
-        fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, strlen(text));
-        fcgipm_request_finish(request);
-    }
-    fcgipm_request_free(request);
+    serve_hello(request);
     return 0;
 }

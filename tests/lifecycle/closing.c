@@ -1,9 +1,9 @@
 /* A host with two listening sockets. It closes the second one before it starts its manager, and the
  * first one when that has stopped. */
+#define _GNU_SOURCE
 #include <stdio.h>
-#include <string.h>
 
-#include "fcgipm.h"
+#include "../peer/request.h"
 
 int main(int count, char **arguments)
 {
@@ -22,11 +22,6 @@ int main(int count, char **arguments)
         fprintf(stderr, "failed: %s\n", fcgipm_last_error_message());
         return 1;
     }
-    while (fcgipm_request_accept(request) == 0) {
-        static const char text[] = "Content-Type: text/plain\r\n\r\nHello from worker\n";
-        fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, strlen(text));
-        fcgipm_request_finish(request);
-    }
-    fcgipm_request_free(request);
+    serve_hello(request);
     return 0;
 }

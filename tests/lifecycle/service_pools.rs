@@ -71,6 +71,15 @@ impl Pools {
         Program::start_opening(self.command(manager), self.addresses[0].clone())
     }
 
+    /// Starts them with a watchdog, and waits until they are ready.
+    fn start_watched(&self, manager: &mut ServiceManager, interval: Duration) -> Program {
+        let mut command = self.command(manager);
+        command.env("WATCHDOG_USEC", interval.as_micros().to_string());
+        let program = Program::start_opening(command, self.addresses[0].clone());
+        manager.message("READY=1");
+        program
+    }
+
     pub(crate) fn assert_serve(&self) {
         for address in &self.addresses {
             assert!(address.call(&call("/")).text().contains("Hello"));
@@ -166,10 +175,7 @@ fn a_manager_that_hangs_is_killed_and_the_service_continues() {
     let interval = Duration::from_secs(2);
     let mut manager = ServiceManager::new();
     let pools = Pools::new(["true", "true"]);
-    let mut command = pools.command(&manager);
-    command.env("WATCHDOG_USEC", interval.as_micros().to_string());
-    let mut program = Program::start_opening(command, pools.addresses[0].clone());
-    manager.message("READY=1");
+    let mut program = pools.start_watched(&mut manager, interval);
     let [shop, wiki] = NAMES.map(|pool| manager_of(&mut program, pool));
     manager.message("WATCHDOG=1");
     let mut last = Instant::now();
@@ -194,10 +200,7 @@ fn managers_that_were_stopped_with_their_parent_are_not_killed() {
     let interval = Duration::from_secs(1);
     let mut manager = ServiceManager::new();
     let pools = Pools::new(["true", "true"]);
-    let mut command = pools.command(&manager);
-    command.env("WATCHDOG_USEC", interval.as_micros().to_string());
-    let mut program = Program::start_opening(command, pools.addresses[0].clone());
-    manager.message("READY=1");
+    let mut program = pools.start_watched(&mut manager, interval);
     let managers = NAMES.map(|pool| manager_of(&mut program, pool));
     manager.message("WATCHDOG=1");
     let all = |signal| {

@@ -3,12 +3,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "fcgipm.h"
+#include "../peer/request.h"
 
 /* What the handler itself needs. */
 #define HANDLER 4096
@@ -39,11 +38,6 @@ int main(void)
         fprintf(stderr, "failed: %s\n", fcgipm_last_error_message());
         return 1;
     }
-    while (fcgipm_request_accept(request) == 0) {
-        static const char text[] = "Content-Type: text/plain\r\n\r\nHello from worker\n";
-        fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, strlen(text));
-        fcgipm_request_finish(request);
-    }
-    fcgipm_request_free(request);
+    serve_hello(request);
     return 0;
 }

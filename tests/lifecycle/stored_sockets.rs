@@ -44,18 +44,26 @@ fn assert_given_up(manager: &mut ServiceManager, pools: &Pools, ended: usize) {
     assert!(other.call(&call("/")).text().contains("Hello"));
 }
 
+/// Starts the pools, if `is_restarted` with the sockets of an earlier start, and waits until they are
+/// ready.
+fn start(manager: &mut ServiceManager, pools: &Pools, is_restarted: bool) -> Program {
+    let program = pools.start(manager);
+    manager.message("READY=1");
+    if !is_restarted {
+        return program;
+    }
+    assert_stops(program);
+    let program = restart(manager, pools);
+    manager.message("READY=1");
+    program
+}
+
 #[test]
 fn a_pool_that_is_removed_from_the_file_gives_up_its_socket() {
     for (removed, is_restarted) in [(0, false), (1, false), (0, true), (1, true)] {
         let mut manager = ServiceManager::new();
         let pools = Pools::new(["true", "true"]);
-        let mut program = pools.start(&manager);
-        manager.message("READY=1");
-        if is_restarted {
-            assert_stops(program);
-            program = restart(&manager, &pools);
-            manager.message("READY=1");
-        }
+        let mut program = start(&mut manager, &pools, is_restarted);
         pools.write(|place| place != removed);
         program.signal(Signal::SIGHUP);
         assert_given_up(&mut manager, &pools, removed);
@@ -135,13 +143,7 @@ fn a_manager_that_was_killed_gets_its_socket_again() {
     for is_restarted in [false, true] {
         let mut manager = ServiceManager::new();
         let pools = Pools::new(["true", "true"]);
-        let mut program = pools.start(&manager);
-        manager.message("READY=1");
-        if is_restarted {
-            assert_stops(program);
-            program = restart(&manager, &pools);
-            manager.message("READY=1");
-        }
+        let mut program = start(&mut manager, &pools, is_restarted);
         for (pool, address) in NAMES.iter().zip(&pools.addresses) {
             for _ in 0..2 {
                 let pid = manager_of(&mut program, pool);

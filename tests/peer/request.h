@@ -19,6 +19,17 @@ static inline const char *parameter(const fcgipm_request *request, const char *n
     return (const char *)value;
 }
 
+/* Answers all requests of a worker with the same page, and frees the loop. */
+static inline void serve_hello(fcgipm_request *request)
+{
+    static const char text[] = "Content-Type: text/plain\r\n\r\nHello from worker\n";
+    while (fcgipm_request_accept(request) == 0) {
+        fcgipm_request_write(request, FCGIPM_STDOUT, (const uint8_t *)text, strlen(text));
+        fcgipm_request_finish(request);
+    }
+    fcgipm_request_free(request);
+}
+
 /* Waits until the test has opened the FIFO $GATE for writing, and has closed it again. */
 static inline void wait_at_gate(void)
 {

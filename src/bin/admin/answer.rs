@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderName, HeaderValue, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -136,6 +136,13 @@ fn show_page() -> Answer {
             text(StatusCode::INTERNAL_SERVER_ERROR, &reason)
         }
     }
+}
+
+/// The answer when more requests are being answered than the limit.
+pub(super) fn too_many() -> Answer {
+    let mut refused = text(StatusCode::SERVICE_UNAVAILABLE, "too many requests\n");
+    set(&mut refused, RETRY_AFTER, "1");
+    refused
 }
 
 fn text(status: StatusCode, body: &str) -> Answer {

@@ -1,26 +1,28 @@
 //! Connections of clients, which may send nothing, read nothing, and be many.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::answer::{Site, answer};
+use super::answer::{Site, answer, too_many};
 use super::listener::Stream;
 
-/// The maximum number of connections that are served at a time.
-const SERVED_MAX: usize = 64;
-/// The maximum number that are being refused at a time. Those beyond it are closed without a response.
-const REFUSED_MAX: usize = 256;
+/// The maximum number of connections at a time.
+const CONNECTIONS_MAX: usize = 512;
+/// The maximum number of requests that are being answered at a time. A client that does not read its
+/// response takes one of these places until [`LIMIT`].
+const ANSWERS_MAX: usize = 64;
 
 /// The maximum time for a client to send a request header.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -34,46 +36,60 @@ const BUFFER: usize = 16 * 1024;
 /// The maximum number of header fields in a request.
 const FIELDS_MAX: usize = 64;
 
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    Content-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 21\r\n\
-    Retry-After: 1\r\n\
-    Connection: close\r\n\r\n\
-    too many connections\n";
-
 /// All current connections.
 pub(super) struct Connections {
     site: Arc<Site>,
     tasks: JoinSet<()>,
-    served: Arc<Semaphore>,
-    refused: Arc<Semaphore>,
+    /// The oldest first.
+    open: VecDeque<Open>,
+    answers: Arc<Semaphore>,
 }
+
+struct Open {
+    task: AbortHandle,
+    place: Place,
+}
+
+/// The place of a connection among those that are being answered. Empty until the request header has
+/// arrived; `None` if all places were taken.
+type Place = Arc<OnceLock<Option<OwnedSemaphorePermit>>>;
 
 impl Connections {
     pub(super) fn new(site: Arc<Site>) -> Self {
         Self {
             site,
             tasks: JoinSet::new(),
-            served: Arc::new(Semaphore::new(SERVED_MAX)),
-            refused: Arc::new(Semaphore::new(REFUSED_MAX)),
+            open: VecDeque::new(),
+            answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
         }
     }
 
-    /// Serves a new connection, or refuses it.
+    /// Serves a new connection. If there are too many, the one that has been silent for the longest time
+    /// is closed; if none is silent, the new one is.
     pub(super) fn start(&mut self, stream: Box<dyn Stream>, local: Option<IpAddr>) {
-        if let Ok(permit) = Arc::clone(&self.served).try_acquire_owned() {
-            let site = Arc::clone(&self.site);
-            self.tasks.spawn(async move {
-                // An error is a timeout: the connection is closed as it is.
-                let _ = timeout(LIMIT, serve(site, stream, local)).await;
-                drop(permit);
-            });
-        } else if let Ok(permit) = Arc::clone(&self.refused).try_acquire_owned() {
-            self.tasks.spawn(async move {
-                let _ = timeout(LINGER_LIMIT, refuse(stream)).await;
-                drop(permit);
-            });
+        self.open.retain(|open| !open.task.is_finished());
+        if self.open.len() >= CONNECTIONS_MAX {
+            let is_silent = |open: &Open| open.place.get().is_none();
+            let Some(silent) = self.open.iter().position(is_silent) else {
+                return;
+            };
+            if let Some(open) = self.open.remove(silent) {
+                open.task.abort();
+            }
         }
+        let place = Place::default();
+        let serving = serve(
+            Arc::clone(&self.site),
+            stream,
+            local,
+            Arc::clone(&self.answers),
+            Arc::clone(&place),
+        );
+        let task = self.tasks.spawn(async {
+            // An error is a timeout: the connection is closed as it is.
+            let _ = timeout(LIMIT, serving).await;
+        });
+        self.open.push_back(Open { task, place });
     }
 
     /// Waits until one of them has ended.
@@ -90,10 +106,23 @@ impl Connections {
 }
 
 /// Serves one request. Connections are not kept, so that idle clients do not take the place of others.
-async fn serve(site: Arc<Site>, stream: Box<dyn Stream>, local: Option<IpAddr>) {
+async fn serve(
+    site: Arc<Site>,
+    stream: Box<dyn Stream>,
+    local: Option<IpAddr>,
+    answers: Arc<Semaphore>,
+    place: Place,
+) {
     let service = service_fn(move |request| {
         let site = Arc::clone(&site);
-        Box::pin(async move { Ok::<_, Infallible>(answer(&site, &request, local).await) })
+        let permit = place.get_or_init(|| Arc::clone(&answers).try_acquire_owned().ok());
+        let has_place = permit.is_some();
+        Box::pin(async move {
+            Ok::<_, Infallible>(match has_place {
+                true => answer(&site, &request, local).await,
+                false => too_many(),
+            })
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -107,12 +136,6 @@ async fn serve(site: Arc<Site>, stream: Box<dyn Stream>, local: Option<IpAddr>) 
     let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let stream = connection.into_parts().io.into_inner();
     let _ = timeout(LINGER_LIMIT, linger(stream)).await;
-}
-
-async fn refuse(mut stream: Box<dyn Stream>) {
-    if stream.write_all(REFUSAL).await.is_ok() {
-        linger(stream).await;
-    }
 }
 
 /// Closes a connection when the client has closed it: closing one with unread data resets it, and the

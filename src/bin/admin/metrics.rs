@@ -4,24 +4,10 @@ use std::time::Duration;
 
 use super::exposition::{Exposition, Family, Format, Kind};
 use super::reading::Reading;
-use crate::managers::report::{Report, WorkerReport};
+use crate::managers::report::{Report, STATES, WorkerReport};
 
 /// The label of the only pool.
 const UNNAMED: &str = "default";
-
-/// All states of workers, so that each has a sample even if no worker is in it.
-const STATES: [&str; 10] = [
-    "starting",
-    "idle",
-    "reading",
-    "busy",
-    "finishing",
-    "silent",
-    "exiting",
-    "retiring",
-    "killed",
-    "unknown",
-];
 
 type Pools<'r> = Vec<(&'r str, &'r Report)>;
 
@@ -96,6 +82,7 @@ fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
         "Workers by state, as `fcgipm status` shows it.",
     ));
     for (pool, report) in pools {
+        // Each has a sample, even if no worker is in it.
         for state in STATES {
             let count = report.workers.iter().filter(|w| w.state == state).count();
             out.sample(&[("pool", pool), ("state", state)], count);

@@ -45,8 +45,9 @@ Endpoints, for GET and HEAD. None of them changes anything:
   /healthz      200 while `fcgipm admin` runs
   /readyz       200 if every pool is ready, as `fcgipm check` defines it; 503 with the reason if not
 
-Limits: 64 connections at a time (more receive 503), 10 seconds for a request header of at most 16
-KiB, 30 seconds for a request. A connection serves one request. What was read is used again for ten
+Limits: 512 connections at a time (then the one that has been silent for the longest time is closed),
+64 of them with a request (more receive 503), 10 seconds for a request header of at most 16 KiB, 30
+seconds for a request. A connection serves one request. What was read is used again for ten
 times as long as reading it took, and for half a second at most.
 
 Exit status:

@@ -216,6 +216,20 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus, are_pids_ours: bool) 
     }
 }
 
+/// All that [`state`] returns.
+pub(crate) const STATES: [&str; 10] = [
+    "starting",
+    "idle",
+    "reading",
+    "busy",
+    "finishing",
+    "silent",
+    "exiting",
+    "retiring",
+    "killed",
+    "unknown",
+];
+
 fn state(stage: Stage, look: Option<Snapshot>) -> &'static str {
     match (stage, look) {
         (Stage::Empty | Stage::Killed, _) => "killed",

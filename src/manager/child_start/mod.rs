@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::manager::settings::Settings;
 use crate::worker::ForkTemplate;
 
-/// In the child: becomes a worker, which does this if it is asked to fork a template, or executes the program and does not return.
+/// In the child: becomes a worker, which calls this function if it is asked to fork a template, or
+/// executes the program and does not return.
 ///
 /// # Errors
 /// It could not assume its identity, or it is a worker already.

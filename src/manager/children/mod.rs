@@ -22,7 +22,8 @@ use crate::sys::fd::packets::Packets;
 use crate::sys::fd::sent_copy::CopyInbox;
 use crate::sys::fd::worker_fd::{Taken, WorkerFd};
 use crate::sys::process::child::{Child, Ended};
-use crate::worker::Snapshot;
+use crate::sys::signal::wakeup::WAKE_SIGNAL;
+use crate::worker::{Page, Snapshot};
 
 /// How often children are checked of whose exit neither a pidfd nor a signal notifies the manager.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -139,6 +140,15 @@ impl Children {
     pub(super) fn signal(&self, slot: usize, signal: i32) {
         if let Some(child) = self.child(slot) {
             child.signal(signal);
+        }
+    }
+
+    /// Interrupts a worker's wait, so that it reads its page. A worker that only serves requests reads
+    /// it after each of them, and a signal would end the application's own select(2), which is never
+    /// restarted (signal(7)).
+    pub(super) fn wake(&self, slot: usize, page: &Page) {
+        if !page.only_serves() {
+            self.signal(slot, WAKE_SIGNAL);
         }
     }
 

@@ -14,7 +14,6 @@ use crate::server::listen;
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::process::{fork_hooks, inspect};
 use crate::sys::signal::handlers::Held;
-use crate::sys::signal::wakeup;
 use crate::worker::{Activity, Order, QUEUES};
 
 impl EventLoop {
@@ -126,13 +125,8 @@ impl EventLoop {
         );
     }
 
-    /// Interrupts a worker's wait. A worker that only serves requests reads its order after each of
-    /// them, and a signal would end the application's own select(2), which is never restarted
-    /// (signal(7)).
     fn wake(&self, slot: usize) {
-        if !self.board.page(slot).only_serves() {
-            self.children.signal(slot, wakeup::WAKE_SIGNAL);
-        }
+        self.children.wake(slot, self.board.page(slot));
     }
 
     /// Notifies a worker that its request has exceeded `request_timeout`. It gets the signal only if it

@@ -19,7 +19,6 @@ use crate::sys::fd::packets::{self, Packets};
 use crate::sys::process::adopted::{self, become_reaper};
 use crate::sys::process::child::{self, Child, Fork};
 use crate::sys::signal::handlers::Held;
-use crate::sys::signal::wakeup::WAKE_SIGNAL;
 use crate::sys::socket::listeners::{self, Listener};
 
 /// The parts of the manager that take part in it.
@@ -129,9 +128,7 @@ impl ProgramStep<'_> {
             self.board.begin_program_reload();
             self.service.reload_begun();
         }
-        // From the first template on, orphans of this process's descendants become its children.
-        let workers = self.children.iter().map(|(_, child)| child.pid());
-        self.orphans.begin(&mut self.channels.signals, workers);
+        self.begin_to_reap_orphans();
         match self.fork() {
             Ok((child, link)) => {
                 let pid = self.generations.add(template, child, link);
@@ -143,13 +140,18 @@ impl ProgramStep<'_> {
         }
     }
 
+    /// From the first template on, orphans of this process's descendants become its children.
+    fn begin_to_reap_orphans(&mut self) {
+        let workers = self.children.iter().map(|(_, child)| child.pid());
+        self.orphans.begin(&mut self.channels.signals, workers);
+    }
+
     /// Asks a worker to fork a template.
     fn refork(&mut self, template: TemplateId, slot: usize) {
         let pid = self.children.pid(slot);
         let after = self.settings.refork_after.unwrap_or_default();
         self.outbox.push(Event::refork_begun(pid, after));
-        let workers = self.children.iter().map(|(_, child)| child.pid());
-        self.orphans.begin(&mut self.channels.signals, workers);
+        self.begin_to_reap_orphans();
         // Before the order: the template may exist immediately.
         let others = adopted::children();
         match self.order_template(slot) {
@@ -176,9 +178,7 @@ impl ProgramStep<'_> {
             .map_err(|errno| Error::system("order to fork a template", errno as i32))?;
         let page = self.board.page(slot);
         page.request_template();
-        if !page.only_serves() {
-            self.children.signal(slot, WAKE_SIGNAL);
-        }
+        self.children.wake(slot, page);
         Ok(ours)
     }
 

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The worker.
 #[derive(Debug)]
 pub(in crate::manager) struct Origin {
-    settings: Settings,
+    settings: &'static Settings,
     link: &'static ManagerLink,
     /// The template's connection to the manager.
     control: Packets,
@@ -40,10 +40,10 @@ pub(in crate::manager) struct Origin {
 impl Origin {
     /// In a worker: what the manager asks for. `None`: nothing, or this process cannot be copied, which
     /// was reported.
-    pub(in crate::manager) fn take_order(settings: &Settings) -> Option<Self> {
+    pub(in crate::manager) fn take_order(settings: &'static Settings) -> Option<Self> {
         let link = worker::current()?;
         let this = Self {
-            settings: settings.clone(),
+            settings,
             link,
             control: worker::orders()?.take()?,
             mask: None,

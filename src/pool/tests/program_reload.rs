@@ -60,11 +60,7 @@ fn requests_during_a_reload_queue_one_more_after_it() {
 
 #[test]
 fn a_request_while_a_lost_source_starts_again_has_a_result() {
-    let mut world = World::new();
-    world.handle(ProgramEvent::Requested);
-    world.ready(1);
-    world.is_rolling = false;
-    world.tick();
+    let mut world = reloaded();
     world.ends(1);
     world.handle(ProgramEvent::Requested);
     assert_eq!((world.starts, world.newest()), (1, Some(2)));
@@ -111,11 +107,7 @@ fn a_reload_waits_for_one_of_the_workers_that_is_in_progress() {
 
 #[test]
 fn a_lost_source_is_started_again_at_most_once_a_second() {
-    let mut world = World::new();
-    world.handle(ProgramEvent::Requested);
-    world.ready(1);
-    world.is_rolling = false;
-    world.tick();
+    let mut world = reloaded();
     world.ends(1);
     assert_eq!(world.machine.source(), Source::Lost);
     for attempt in 0..10 {
@@ -130,6 +122,16 @@ fn a_lost_source_is_started_again_at_most_once_a_second() {
     world.ready(id);
     assert_eq!(world.machine.source(), Source::Template(id));
     assert_eq!(world.reloads, 1, "the workers are of this program already");
+}
+
+/// A machine whose workers are copies of the first template.
+fn reloaded() -> World {
+    let mut world = World::new();
+    world.handle(ProgramEvent::Requested);
+    world.ready(1);
+    world.is_rolling = false;
+    world.tick();
+    world
 }
 
 /// A machine with a warm template.

@@ -7,7 +7,7 @@ use std::{fmt, ptr};
 use parking_lot::Mutex;
 
 /// Gets the argument that was given with it.
-pub(crate) type Hook = extern "C" fn(*mut c_void);
+type Hook = extern "C" fn(*mut c_void);
 
 struct Hooks {
     before: Option<Hook>,
@@ -27,8 +27,8 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// Replaces the functions.
-pub(crate) fn set(before: Option<Hook>, after: Option<Hook>, argument: *mut c_void) {
+/// Sets functions of the host that are called around the forks that this library makes.
+pub fn set(before: Option<Hook>, after: Option<Hook>, argument: *mut c_void) {
     *HOOKS.lock() = Hooks {
         before,
         after,
