@@ -139,7 +139,7 @@ sub answered {
 # A command that serves until it is stopped: it answers, also after a reload.
 sub serve {
     my ($command, $with) = @_;
-    my ($address) = $with->{address} || $command =~ /(?:FCGI_SOCKET_PATH=|--listen |-l |spawn-fcgi -s )(\S+)/;
+    my ($address) = $with->{address} || $command =~ /(?:FCGI_SOCKET_PATH=|FCGIPM_LISTEN=|--listen |-l |spawn-fcgi -s )(\S+)/;
     unlink $address if $address =~ m{^/};
     my $pid = start("exec env $command");
     if (answered($address, $with->{answers}, @{ $with->{params} || [] }) && !$with->{no_reload}) {
