@@ -14,14 +14,17 @@ machine_limit=${machine_limit:-900}
 machine_boot() {
     machine_root=$1
     shift
-    for tool in systemd-nspawn nsenter; do
+    for tool in systemd-nspawn nsenter flock; do
         command -v $tool >/dev/null 2>&1 || root_fail "$tool is missing; type: apt-get install systemd-container util-linux"
     done
+    # Machines share the control groups of this system, so there is one at a time.
+    exec 8>"${TMPDIR:-/tmp}/fcgipm-machine.lock"
+    flock --timeout "$machine_limit" 8 || root_fail "another machine has run for $machine_limit s"
     machine_log=$machine_root.console
     # A machine outlives systemd-nspawn if that is killed, but not its namespace of process numbers.
     setpriv --pdeathsig KILL timeout --kill-after=5 "$machine_limit" setpriv --pdeathsig KILL \
         unshare --mount --pid --fork --kill-child --mount-proc systemd-nspawn --quiet --register=no --keep-unit --private-network --kill-signal=SIGRTMIN+4 -b -D "$machine_root" "$@" \
-        >"$machine_log" 2>&1 </dev/null &
+        >"$machine_log" 2>&1 </dev/null 8>&- &
     machine_process=$!
     machine_init=
     tries=0
@@ -63,4 +66,5 @@ machine_off() {
     done
     kill -KILL "$machine_process" 2>/dev/null || true
     wait "$machine_process" 2>/dev/null || true
+    exec 8>&-
 }

@@ -15,7 +15,7 @@ umask 022
 . packaging/roots/machine.sh
 
 suites=${ROOTS:-bookworm trixie}
-all_parts='build lintian tests cpan pages systemd next upgrade skew remove older reproducible'
+all_parts='build lintian tests cpan pages next systemd upgrade skew remove older reproducible'
 parts=${PARTS:-$all_parts}
 
 for part in $all_parts; do
