@@ -1,11 +1,12 @@
 #!/bin/sh
-# `make run`: the Perl example daemon with 5 workers on :9005, and an HTTP gateway in front of it on
-# 127.0.0.1:8080. Ends with Ctrl-C, or when the daemon ends.
+# `make run`: the Perl example daemon with 5 workers on :9005, an HTTP gateway in front of it on
+# 127.0.0.1:8080, and its status page on 127.0.0.1:9100. Ends with Ctrl-C, or when the daemon ends.
 set -eu
 cd "$(dirname "$0")/.."
 
 address=${FCGI_SOCKET_PATH:-:9005}
 http=${HTTP:-127.0.0.1:8080}
+admin=${ADMIN:-127.0.0.1:9100}
 ready=$(mktemp -u)
 mkfifo "$ready"
 daemon=
@@ -23,6 +24,7 @@ trap 'stop; exit 143' TERM
 trap 'stop' EXIT
 
 FCGI_SOCKET_PATH=$address FCGIPM_N_PROCESSES=${FCGIPM_N_PROCESSES:-5} \
+    FCGIPM_ADMIN_LISTEN=$admin PATH=$PWD/target/release:$PATH \
     perl -Ibindings/perl/lib bindings/perl/examples/daemon.fcgi &
 daemon=$!
 target/release/fcgipm gateway --http "$http" --to "$address" >"$ready" &
@@ -45,6 +47,8 @@ $line
     curl -i http://$http/                a worker answers
     curl -i http://$http/env             the parameters of the request
     curl -s --data-binary @README.md http://$http/hash
+    http://$admin/                status page, for a browser
+    curl -s http://$admin/metrics        for Prometheus
     kill -HUP $daemon                    reload; no request is lost
     kill -TERM $daemon                   stop; accepted requests are answered
 

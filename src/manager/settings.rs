@@ -24,7 +24,7 @@ pub(super) enum ForkedBy {
 
 /// Options that a reload of the program does not change: they belong to the manager's own process and
 /// sockets.
-const FIXED: [Opt; 13] = [
+const FIXED: [Opt; 19] = [
     Opt::Listen,
     Opt::ListenMode,
     Opt::ListenOwner,
@@ -33,6 +33,12 @@ const FIXED: [Opt; 13] = [
     Opt::Pm,
     Opt::MaxQueueAge,
     Opt::PidFname,
+    Opt::AdminListen,
+    Opt::AdminMode,
+    Opt::AdminOwner,
+    Opt::AdminGroup,
+    Opt::AdminTokenFile,
+    Opt::AdminHost,
     Opt::PmTitle,
     Opt::NoSignals,
     Opt::Log,

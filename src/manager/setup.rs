@@ -1,6 +1,7 @@
 //! Everything before the first fork.
 
 use crate::error::{Code, Error, Result};
+use crate::manager::admin::AdminListener;
 use crate::manager::connections::Shedding;
 use crate::manager::connections::handover::Handover;
 use crate::manager::descriptors::Descriptors;
@@ -58,6 +59,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             "option pm: workers by load need a listening socket that is open before the manager starts",
         ));
     }
+    let admin = AdminListener::new(settings)?;
     let shedding = Shedding::new(&settings.options, &listeners)?;
     let has_handlers = settings.signal_handlers == SignalHandlers::Manager;
     let signals = Signals::install(signal_pipe.write, has_handlers)?;
@@ -87,6 +89,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             descriptors,
             shedding,
             service,
+            admin,
             workers_send_copies,
         },
     );

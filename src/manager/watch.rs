@@ -28,6 +28,8 @@ pub(super) enum Source {
     Template,
     /// The guardian has ended.
     Guardian,
+    /// The admin listener has ended.
+    AdminListener,
     /// The worker in this slot wrote to standard error.
     Output(usize),
     /// A child of a former worker did.

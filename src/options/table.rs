@@ -181,6 +181,22 @@ options! {
          could redirect it: a symbolic link, or a directory in its path that another user owns or \
          can write to (a sticky directory is accepted if the file belongs to this user). Default: \
          none.";
+    AdminListen = "admin_listen", Kind::Text, "",
+        "Address of an HTTP listener with metrics, health checks and a status page: HOST:PORT, \
+         [IPV6]:PORT, :PORT (loopback), /PATH or unix:/PATH. The manager starts `fcgipm admin` for it, \
+         which is searched for in PATH, and keeps it running; see docs/OPERATIONS.md. Default: none.";
+    AdminMode = "admin_mode", Kind::Mode, "",
+        "Permissions of the unix socket file of admin_listen, in octal. Default: 0600.";
+    AdminOwner = "admin_owner", Kind::Text, "",
+        "Owner of that file: a name or a numeric ID. Default: unchanged.";
+    AdminGroup = "admin_group", Kind::Text, "",
+        "Group of that file: a name or a numeric ID. Default: unchanged.";
+    AdminTokenFile = "admin_token_file", Kind::Text, "",
+        "File with a token that clients of admin_listen must send, as a bearer token or as a password. \
+         Required if other hosts can connect. Default: none.";
+    AdminHost = "admin_host", Kind::Text, "",
+        "Further names that clients of admin_listen may use for this host in the Host header, \
+         separated by blanks. Default: localhost and the address that the client is connected to.";
     PmTitle = "pm_title", Kind::Text, "",
         "Process title of the manager. The title of a worker is this text with ' worker' \
          appended. Default: titles are unchanged.";

@@ -6,6 +6,7 @@
 mod peer;
 
 mod activation;
+mod admin_listener;
 mod busy_warning;
 mod chosen_address;
 mod cost;

@@ -83,6 +83,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ),
             ("connections", &["children", "event", "pool_clock", "watch"]),
             ("service", &["children", "event"]),
+            ("admin", &["event", "settings", "watch"]),
             (
                 "child_start",
                 &["children", "command", "descriptors", "identity", "settings"],
@@ -107,6 +108,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             (
                 "event_loop",
                 &[
+                    "admin",
                     "child_start",
                     "children",
                     "connections",
@@ -128,6 +130,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             (
                 "setup",
                 &[
+                    "admin",
                     "connections",
                     "descriptors",
                     "event",

@@ -64,8 +64,8 @@ impl Connections {
         }
     }
 
-    /// Serves a new connection. If there are too many, the one that has been silent for the longest time
-    /// is closed; if none is silent, the new one is.
+    /// Serves a new connection. If there are too many, the first silent one is closed; if none is silent,
+    /// the new one is.
     pub(super) fn start(&mut self, stream: Box<dyn Stream>, local: Option<IpAddr>) {
         self.open.retain(|open| !open.task.is_finished());
         if self.open.len() >= CONNECTIONS_MAX {

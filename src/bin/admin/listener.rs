@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::Args;
 use fcgipm::options::Options;
 use fcgipm::server::listen;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +18,43 @@ use crate::args::address::HttpAddress;
 
 /// The length of the queue of connections.
 const BACKLOG: i32 = 1_024;
+
+/// The file of a unix socket.
+#[derive(Args, Debug)]
+pub(super) struct SocketFile {
+    /// Permissions of the unix socket file, in octal
+    #[arg(long, value_name = "MODE", default_value = "0600")]
+    socket_mode: String,
+
+    /// Owner of the unix socket file: a name or a numeric ID
+    #[arg(long, value_name = "USER")]
+    socket_owner: Option<String>,
+
+    /// Group of the unix socket file: a name or a numeric ID
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+}
+
+impl SocketFile {
+    /// As options of the library.
+    fn options(&self) -> Result<Options, String> {
+        let mut options = Options::new();
+        let mode = &self.socket_mode;
+        options
+            .set("listen_mode", mode)
+            .map_err(|_| format!("--socket-mode {mode}: not permissions in octal"))?;
+        for (name, value) in [
+            ("listen_owner", &self.socket_owner),
+            ("listen_group", &self.socket_group),
+        ] {
+            if let Some(value) = value {
+                let set = options.set(name, value);
+                set.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(options)
+    }
+}
 
 /// An address to listen on.
 #[derive(Clone, Debug)]
@@ -75,11 +113,7 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) async fn open(place: &Place, mode: &str) -> Result<Self, String> {
-        let mut options = Options::new();
-        options
-            .set("listen_mode", mode)
-            .map_err(|_| format!("--socket-mode {mode}: not permissions in octal"))?;
+    pub(super) async fn open(place: &Place, file: &SocketFile) -> Result<Self, String> {
         match place {
             Place::Tcp(address) => {
                 let bound = async {
@@ -92,7 +126,7 @@ impl Listener {
                     .map_err(|error| format!("cannot listen on --listen {place}: {error}"))
             }
             Place::Unix(path) => {
-                let file = listen::open_file(path, BACKLOG, &options)
+                let file = listen::open_file(path, BACKLOG, &file.options()?)
                     .map_err(|error| format!("--listen: {error}"))?;
                 let listener = std::os::unix::net::UnixListener::from(file);
                 let listener = listener

@@ -17,7 +17,7 @@ use access::{Hosts, Token};
 use answer::Site;
 use clap::Args;
 use connection::Connections;
-use listener::{Listener, Place};
+use listener::{Listener, Place, SocketFile};
 use reading::Reader;
 
 use crate::console;
@@ -45,7 +45,7 @@ Endpoints, for GET and HEAD. None of them changes anything:
   /healthz      200 while `fcgipm admin` runs
   /readyz       200 if every pool is ready, as `fcgipm check` defines it; 503 with the reason if not
 
-Limits: 512 connections at a time (then the one that has been silent for the longest time is closed),
+Limits: 512 connections at a time (then the first silent one is closed),
 64 of them with a request (more receive 503), 10 seconds for a request header of at most 16 KiB, 30
 seconds for a request. A connection serves one request. What was read is used again for ten
 times as long as reading it took, and for half a second at most.
@@ -65,9 +65,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
     listen: Place,
 
-    /// Permissions of the unix socket file, in octal
-    #[arg(long, value_name = "MODE", default_value = "0600")]
-    socket_mode: String,
+    #[command(flatten)]
+    file: SocketFile,
 
     /// Another name that clients may use for this host
     ///
@@ -100,7 +99,7 @@ pub(crate) async fn run(options: Options) -> u8 {
 async fn serve(options: Options) -> Result<(), String> {
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
     let mut stop = Stop::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let listener = Listener::open(&options.listen, &options.socket_mode).await?;
+    let listener = Listener::open(&options.listen, &options.file).await?;
     if token.is_none() && listener.is_reachable_from_other_hosts() {
         return Err(format!(
             "--listen {}: other hosts can connect, so --token-file is required",

@@ -11,6 +11,7 @@ mod orphans;
 mod perform;
 mod program_step;
 mod saturation;
+mod turn;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -19,7 +20,10 @@ use std::time::Duration;
 use self::board::Board;
 use self::orphans::Orphans;
 use self::saturation::Saturation;
+pub(super) use self::turn::Turn;
+use self::turn::{Decided, Forked, Observed};
 use crate::error::Error;
+use crate::manager::admin::AdminListener;
 use crate::manager::child_start::{ChildKit, Dispositions, Region};
 use crate::manager::children::guardian::Guard;
 use crate::manager::children::{Children, Forking, Newborn};
@@ -70,6 +74,7 @@ pub(super) struct EventLoop {
     generations: Generations,
     shedding: Option<Shedding>,
     service: Service,
+    admin: AdminListener,
     saturation: Saturation,
     /// The sockets that the workers accept from.
     listeners: Vec<Listener>,
@@ -96,6 +101,7 @@ pub(super) struct Parts {
     pub(super) descriptors: Descriptors,
     pub(super) shedding: Option<Shedding>,
     pub(super) service: Service,
+    pub(super) admin: AdminListener,
     /// The manager cannot copy descriptors of workers.
     pub(super) workers_send_copies: bool,
 }
@@ -150,41 +156,6 @@ enum Ending {
     Stopped,
 }
 
-/// How a turn of the loop ended.
-pub(super) enum Turn {
-    /// There may be events, or not.
-    Again,
-    /// The time that the host waits is over, and there is no event.
-    TimedOut,
-    /// In the child of a fork, in which all signals are blocked.
-    InWorker(Newborn),
-    /// The host shall fork a worker.
-    HostForks,
-    /// The pool has stopped.
-    Stopped,
-    /// A signal of the host's arrived: the host may want to act on it.
-    Interrupted,
-}
-
-/// Everything that happened was reported to the pool.
-struct Observed {
-    ready: Ready,
-    /// A signal of the manager's arrived.
-    has_signal: bool,
-}
-
-/// The pool has decided, and its actions were performed, but for the fork.
-struct Decided {
-    observed: Observed,
-    fork: Option<usize>,
-}
-
-enum Forked {
-    Child(Newborn),
-    ByHost,
-    Parent(Observed),
-}
-
 impl EventLoop {
     pub(super) fn new(settings: Settings, parts: Parts) -> Self {
         let has_sigchld = settings.signal_handlers == SignalHandlers::Manager;
@@ -208,6 +179,7 @@ impl EventLoop {
             generations,
             shedding: parts.shedding,
             service: parts.service,
+            admin: parts.admin,
             saturation: Saturation::default(),
             listeners: parts.listeners,
             identity: parts.identity,
@@ -271,6 +243,7 @@ impl EventLoop {
             shedding.watch(&mut watch);
         }
         self.guard.watch(&mut watch);
+        self.admin.watch(&mut watch);
         self.generations.watch(&mut watch);
         self.children.watch(&mut watch);
         watch.wait()
@@ -292,6 +265,9 @@ impl EventLoop {
     }
 
     fn publish(&mut self, observed: &Observed, until: Option<Duration>) -> Turn {
+        let ready = observed.ready.has(Source::AdminListener);
+        let event = self.admin.advance(ready, self.clock.now());
+        event.into_iter().for_each(|event| self.outbox.push(event));
         self.end_turn(observed.ready.has(Source::Guardian));
         if !self.outbox.is_empty() {
             Turn::Again
@@ -365,8 +341,9 @@ impl EventLoop {
         }
     }
 
-    /// Ends the guardian and the templates: there are no workers any more.
+    /// Ends the guardian, the templates and the admin listener: there are no workers any more.
     pub(super) fn end_helpers(&mut self) {
+        self.admin.end();
         self.generations.end_all(self.clock.now());
         self.guard.end();
     }

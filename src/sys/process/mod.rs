@@ -12,6 +12,7 @@ pub(crate) mod filtered;
 pub(crate) mod fork_hooks;
 pub(crate) mod forks;
 pub(crate) mod guardian;
+pub(crate) mod helper;
 pub(in crate::sys) mod hidden_child;
 pub(crate) mod identity;
 pub(crate) mod inspect;

@@ -1,0 +1,238 @@
+//! The admin listener: `fcgipm admin`, a process that the manager starts and keeps running.
+//!
+//! It reads shared memory, as any other process of this user could, and the manager waits for nothing
+//! that it does. A listener that cannot work, because its port is in use, is started again with growing
+//! pauses: it must not stop what it shows.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::manager::event::Event;
+use crate::manager::settings::Settings;
+use crate::manager::watch::{REAP_INTERVAL, Source, Watch};
+use crate::options::{Opt, Options};
+use crate::server::listen::address::Address;
+use crate::sys::process::child::Ended;
+use crate::sys::process::helper::{Command, Helper};
+use crate::sys::process::{self, environment, executable};
+
+/// The pauses before it is started again, and how long it has to run for the shortest one.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Variables that are about the manager's process, or its options.
+const NOT_PASSED: [&str; 6] = [
+    "FCGIPM_",
+    "LISTEN_",
+    "NOTIFY_",
+    "WATCHDOG_",
+    "MAINPID=",
+    "FDSTORE=",
+];
+
+/// The process, if there is to be one, and when it is started.
+#[derive(Debug)]
+pub(super) struct AdminListener {
+    command: Option<Command>,
+    running: Option<Running>,
+    /// These have ended, and are not reaped.
+    ended: Vec<Helper>,
+    due: Duration,
+    pause: Duration,
+}
+
+#[derive(Debug)]
+struct Running {
+    helper: Helper,
+    since: Duration,
+}
+
+impl AdminListener {
+    /// What the options ask for.
+    ///
+    /// # Errors
+    /// An option has no valid value, or there is no command to execute.
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let command = match settings.options.text(Opt::AdminListen) {
+            Some(address) => Some(command(&address, settings)?),
+            None => None,
+        };
+        Ok(Self {
+            command,
+            running: None,
+            ended: Vec::new(),
+            due: Duration::ZERO,
+            pause: PAUSE,
+        })
+    }
+
+    pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+        match &self.running {
+            Some(running) => watch.add(Source::AdminListener, running.helper.channel()),
+            None => watch.until(self.command.is_some().then_some(self.due)),
+        }
+        if !self.ended.is_empty() {
+            watch.until(Some(watch.now() + REAP_INTERVAL));
+        }
+    }
+
+    /// Starts it if it does not run. `is_ready`: it may have ended.
+    pub(super) fn advance(&mut self, is_ready: bool, now: Duration) -> Option<Event> {
+        self.ended.retain(|one| !one.is_reaped());
+        if is_ready {
+            if let Some(running) = &mut self.running {
+                let ended = running.helper.try_wait()?;
+                let ran = now.saturating_sub(running.since);
+                self.ended.extend(self.running.take().map(|one| one.helper));
+                return Some(self.again(how(ended), ran, now));
+            }
+        }
+        let command = self.command.as_ref()?;
+        if self.running.is_some() || now < self.due {
+            return None;
+        }
+        match Helper::start(command) {
+            Ok(helper) => {
+                let since = now;
+                self.running = Some(Running { helper, since });
+                None
+            }
+            Err(error) => Some(self.again(format!("was not started: {error}"), PAUSE, now)),
+        }
+    }
+
+    fn again(&mut self, what: String, ran: Duration, now: Duration) -> Event {
+        if ran >= PAUSE_MAX {
+            self.pause = PAUSE;
+        }
+        let pause = self.pause;
+        self.pause = (2 * pause).min(PAUSE_MAX);
+        self.due = now + pause;
+        Event::warning(format!(
+            "the admin listener {what}; it is started again in {} s",
+            pause.as_secs()
+        ))
+    }
+
+    /// Asks it to exit, and waits briefly, so that the next manager can have its address.
+    pub(super) fn end(&mut self) {
+        self.command = None;
+        if let Some(running) = self.running.take() {
+            running.helper.end();
+        }
+    }
+}
+
+fn command(address: &str, settings: &Settings) -> Result<Command> {
+    let options = &settings.options;
+    check_address(address, options)?;
+    if environment::is_untrusted() {
+        return Err(refused(
+            address,
+            "this program has more privileges than its caller, and executes no other",
+        ));
+    }
+    let file = match &settings.program {
+        // This process is the command.
+        Some(_) => std::env::current_exe()
+            .ok()
+            .filter(|path| path.exists())
+            .map_or_else(|| "/proc/self/exe".into(), OsString::from),
+        None => OsString::from("fcgipm"),
+    };
+    executable::check(&file).map_err(|error| {
+        let code = error.code();
+        Error::new(code, format!("option admin_listen: the command: {error}"))
+    })?;
+    let arguments = arguments(&file, address, options);
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        let text = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        let is_passed = !NOT_PASSED
+            .iter()
+            .any(|prefix| text.starts_with(prefix.as_bytes()));
+        CString::new(text).ok().filter(|_| is_passed)
+    });
+    let arguments = arguments.iter().map(|text| CString::new(text.as_bytes()));
+    let arguments: std::result::Result<_, _> = arguments.collect();
+    Ok(Command {
+        name: "the admin listener",
+        arguments: arguments
+            .map_err(|_| refused(address, "or another value contains a NUL byte"))?,
+        environment: environment.collect(),
+    })
+}
+
+fn how(ended: Ended) -> String {
+    match ended {
+        Ended::Status(status) if libc::WIFSIGNALED(status) => {
+            format!("was killed by signal {}", libc::WTERMSIG(status))
+        }
+        Ended::Status(status) => format!("exited with status {}", libc::WEXITSTATUS(status)),
+        Ended::Unknown => "has ended".to_owned(),
+    }
+}
+
+fn arguments(file: &OsStr, address: &str, options: &Options) -> Vec<OsString> {
+    let mut arguments = vec![file.to_owned(), "admin".into()];
+    // Each in one word: a value may begin with a hyphen.
+    arguments.push(format!("--listen={address}").into());
+    for (name, opt) in [
+        ("socket-mode", Opt::AdminMode),
+        ("socket-owner", Opt::AdminOwner),
+        ("socket-group", Opt::AdminGroup),
+        ("token-file", Opt::AdminTokenFile),
+    ] {
+        let given = options.given(opt);
+        arguments.extend(given.map(|value| format!("--{name}={value}").into()));
+    }
+    let hosts = options.given(Opt::AdminHost).unwrap_or_default();
+    let hosts = hosts.split_whitespace();
+    arguments.extend(hosts.map(|host| format!("--host={host}").into()));
+    arguments.push(process::pid().to_string().into());
+    arguments
+}
+
+fn refused(address: &str, why: &str) -> Error {
+    Error::new(
+        Code::Value,
+        format!("option admin_listen: '{address}': {why}"),
+    )
+}
+
+/// What can be said of an address before it is used. The command says the rest.
+fn check_address(text: &str, options: &Options) -> Result<()> {
+    if text.starts_with("unix:") || text.starts_with('/') {
+        return Ok(());
+    }
+    for (opt, what) in [
+        (Opt::AdminMode, "permissions"),
+        (Opt::AdminOwner, "an owner"),
+        (Opt::AdminGroup, "a group"),
+    ] {
+        if options.given(opt).is_some() {
+            let why = format!("only a unix socket has {what}: see option {}", opt.name());
+            return Err(refused(text, &why));
+        }
+    }
+    let place = match Address::parse(text) {
+        Ok(Address::Inet(place)) => Some(place),
+        // The command takes it for loopback, as in a browser.
+        Ok(Address::AllInterfaces(port)) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+        Ok(_) => None,
+        Err(error) => return Err(refused(text, error.message())),
+    };
+    let Some(place) = place else {
+        return Err(refused(text, "not HOST:PORT, :PORT, /PATH or unix:/PATH"));
+    };
+    let is_local = place.ip().to_canonical().is_loopback();
+    if !is_local && options.given(Opt::AdminTokenFile).is_none() {
+        return Err(refused(
+            text,
+            "other hosts can connect, so option admin_token_file is required",
+        ));
+    }
+    Ok(())
+}
