@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::peer::connection::LIMIT;
 use super::peer::program::{
-    Program, TRANSPORTS, descriptors_of, ended_within, folder, product, unused,
+    Program, TRANSPORTS, descriptors_of, ended_within, folder, guardian_of, product, unused,
 };
 use super::{A_SECOND, Pool, call};
 
@@ -67,6 +67,11 @@ fn get(address: &str, path: &str, header: &str) -> String {
 }
 
 fn assert_serves(address: &str) {
+    // The manager has logged that a worker is ready a moment before it writes it to shared memory.
+    let until = Instant::now() + LIMIT;
+    while !get(address, "/readyz", "").starts_with("HTTP/1.1 200 ") {
+        assert!(Instant::now() < until);
+    }
     for path in ["/healthz", "/readyz", "/metrics", "/status.json", "/"] {
         let response = get(address, path, "");
         assert!(response.starts_with("HTTP/1.1 200 "), "{path}: {response}");
@@ -141,6 +146,7 @@ fn it_answers_while_the_manager_and_all_workers_are_stopped() {
 fn it_is_started_again_and_ends_with_a_killed_manager() {
     let (mut pool, _) = start("127.0.0.1:0", &[]);
     let manager = pool.program.pid();
+    guardian_of(manager, 2, &[]);
     let before = descriptors_of(manager).len();
     let (_, listener) = listener_of(manager);
     kill(Pid::from_raw(listener), Signal::SIGKILL).unwrap();
