@@ -5,7 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fcgipm::worker::{self, Activity, LoopStatus, ManagerLink, Scoreboard};
+use fcgipm::worker::{self, Activity, LoopStatus, ManagerLink, Scoreboard, Served};
+
+const SERVED: Served = Served {
+    status: 404,
+    received: 100,
+    sent: 1_000,
+    aborted: false,
+};
 
 /// Makes this process a worker in slot 1.
 fn become_worker() {
@@ -32,7 +39,7 @@ fn report_one(report: &mut LoopStatus, uri: &[u8]) {
     report.reading();
     report.busy(black_box(b"POST"), black_box(uri), 7, 1);
     report.respond(true, true);
-    report.finished();
+    report.finished(black_box(&SERVED));
 }
 
 /// The fastest of many short batches is one that was not interrupted, even on a busy machine.
@@ -55,5 +62,9 @@ fn the_scoreboard_costs_less_than_100_nanoseconds_per_request() {
     let snapshot = worker::current().unwrap().page.snapshot().unwrap();
     assert_eq!(snapshot.activity, Activity::Finished);
     assert_eq!(snapshot.requests, 5_000_000);
+    let counted = worker::current().unwrap().page.tallies(Duration::MAX);
+    assert_eq!(counted.count(), 5_000_000);
+    assert_eq!(counted.responses, [0, 0, 0, 5_000_000, 0]);
+    assert_eq!(counted.sent, 5_000_000_000);
     assert!(fastest < LIMIT, "{fastest:?} per request");
 }

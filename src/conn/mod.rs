@@ -10,21 +10,24 @@ mod answers;
 mod event;
 mod forms;
 mod framing;
+mod head;
 mod inbound;
 mod outbound;
 mod params;
 mod phase;
 mod refusal;
 mod scope;
+mod stream;
 pub mod timeout_response;
 
 pub use event::{Event, ProtocolError, Step};
 pub use framing::{Coming, Suspended};
 pub use inbound::Inbound;
-pub use outbound::{FramedChunk, Outbound, Stream};
+pub use outbound::{FramedChunk, Outbound};
 pub use params::Params;
 pub use refusal::{OPENING, opening, overloaded};
 pub use scope::Scope;
+pub use stream::Stream;
 
 // The types of the wire format that users of this module need.
 pub use crate::wire::{PairLimits, Role};

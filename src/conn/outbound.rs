@@ -1,34 +1,11 @@
 //! Encodes a response: small writes are gathered into records, large ones are framed in place.
 
 use super::answers::put_end_request;
+use super::head::Head;
+use super::stream::Stream;
 use crate::wire::{
     EndRequest, HEADER_LEN, Header, MAX_ALIGNED_CONTENT, ProtocolStatus, RecordType, padding_for,
 };
-
-/// The application's two output streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// The response.
-    Stdout,
-    /// Messages for the web server's log.
-    Stderr,
-}
-
-impl Stream {
-    const fn record_type(self) -> RecordType {
-        match self {
-            Self::Stdout => RecordType::Stdout,
-            Self::Stderr => RecordType::Stderr,
-        }
-    }
-
-    const fn index(self) -> usize {
-        match self {
-            Self::Stdout => 0,
-            Self::Stderr => 1,
-        }
-    }
-}
 
 /// A record whose content is sent from the caller's memory, without a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +42,9 @@ pub struct Outbound {
     /// END_REQUEST was added.
     ended: bool,
     stdout: Stdout,
+    head: Head,
+    /// Bytes of STDOUT.
+    written: u64,
 }
 
 /// How far the response has come.
@@ -96,6 +76,8 @@ impl Outbound {
             stream_ended: [false; 2],
             ended: false,
             stdout: Stdout::Nothing,
+            head: Head::default(),
+            written: 0,
         }
     }
 
@@ -122,6 +104,8 @@ impl Outbound {
         self.stream_ended = [false; 2];
         self.ended = false;
         self.stdout = Stdout::Nothing;
+        self.head = Head::default();
+        self.written = 0;
     }
 
     /// Copies as much of `data` as fits, and returns how much. If it returns 0, send what is
@@ -138,6 +122,7 @@ impl Outbound {
             self.buffer.extend_from_slice(&[0; HEADER_LEN]);
             self.note_use(stream);
         }
+        self.count(stream, taken);
         self.buffer.extend_from_slice(&data[..taken]);
         taken
     }
@@ -147,6 +132,7 @@ impl Outbound {
         self.close_record();
         self.note_use(stream);
         let content = length.min(MAX_ALIGNED_CONTENT);
+        self.count(stream, content);
         let header = Header::new(stream.record_type(), self.request_id, content as u16);
         FramedChunk {
             header: header.encode(),
@@ -199,6 +185,46 @@ impl Outbound {
         &self.buffer
     }
 
+    /// Examines the head of the response, of which more may follow what is pending: these bytes.
+    #[inline]
+    pub fn examine_head(&mut self, stream: Stream, following: &[u8]) {
+        if self.head.is_open() {
+            self.examine(stream, following);
+        }
+    }
+
+    fn examine(&mut self, stream: Stream, following: &[u8]) {
+        self.close_record();
+        let mut rest = &self.buffer[..];
+        while let Some((header, content)) = rest.split_first_chunk::<HEADER_LEN>() {
+            let header = Header::decode(*header);
+            let length = usize::from(header.content_length);
+            let Some((content, after)) = content.split_at_checked(length) else {
+                break;
+            };
+            if header.kind == RecordType::Stdout {
+                self.head.examine(content);
+            }
+            let padding = usize::from(header.padding_length);
+            rest = after.get(padding..).unwrap_or_default();
+        }
+        if stream == Stream::Stdout {
+            self.head.examine(following);
+        }
+    }
+
+    /// The status of the response, as far as it was [examined](Self::examine_head); 0: none.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.head.status()
+    }
+
+    /// Bytes of STDOUT so far.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Whether anything is to be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -248,6 +274,13 @@ impl Outbound {
         end != sent
     }
 
+    #[inline]
+    fn count(&mut self, stream: Stream, bytes: usize) {
+        if stream == Stream::Stdout {
+            self.written += bytes as u64;
+        }
+    }
+
     fn note_use(&mut self, stream: Stream) {
         match stream {
             Stream::Stdout => self.stdout_pends(),
@@ -290,6 +323,30 @@ mod tests {
         }
         assert!(Outbound::is_cut(&records, records.len() + 1));
         assert!(Outbound::is_cut(&[], 1));
+    }
+
+    #[test]
+    fn the_head_is_examined_across_streams_and_parts() {
+        let mut outbound = Outbound::new();
+        outbound.begin(1);
+        assert_eq!((outbound.status(), outbound.written()), (0, 0));
+        outbound.gather(Stream::Stdout, b"A: b\r\nSta");
+        outbound.gather(Stream::Stdout, b"tus: 404\r\n");
+        outbound.gather(Stream::Stderr, b"Status: 500\r\n");
+        outbound.examine_head(Stream::Stdout, &[]);
+        outbound.sent();
+        assert_eq!((outbound.status(), outbound.written()), (404, 19));
+        outbound.begin(2);
+        outbound.gather(Stream::Stderr, b"message");
+        outbound.gather(Stream::Stdout, b"A: b\r\n");
+        outbound.examine_head(Stream::Stderr, b"Status: 500\r\n");
+        outbound.examine_head(Stream::Stdout, b"Status: 301\r\n\r\n");
+        assert_eq!(outbound.status(), 301);
+        outbound.sent();
+        outbound.begin(3);
+        outbound.end(0);
+        outbound.examine_head(Stream::Stdout, &[]);
+        assert_eq!(outbound.status(), 0);
     }
 
     #[test]

@@ -290,20 +290,23 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (text, why) in [
             ("", "not numbers"),
-            ("2:7:6:10:11:12:13:+14", "not numbers"),
-            ("2:7:6:10:11:12:13:-1", "not numbers"),
-            ("2:7:6:10:11:12:13: 14", "not numbers"),
-            ("2:7:6:10:11:12:13:99999999999", "not numbers"),
+            ("VERSION:7:6:10:11:12:13:+14", "not numbers"),
+            ("VERSION:7:6:10:11:12:13:-1", "not numbers"),
+            ("VERSION:7:6:10:11:12:13: 14", "not numbers"),
+            ("VERSION:7:6:10:11:12:13:99999999999", "not numbers"),
             ("2", "too short"),
             ("99:7:6:10", "version 99"),
-            ("2:7:6:10:11:12:13", "7 numbers, not 8 to 11"),
+            ("VERSION:7:6:10:11:12:13", "7 numbers, not 8 to 11"),
             (
-                "2:7:6:10:11:12:13:14:15:16:17:18",
+                "VERSION:7:6:10:11:12:13:14:15:16:17:18",
                 "12 numbers, not 8 to 11",
             ),
-            ("2:7:6:10:11:10:13:14", "the same descriptor twice"),
-            ("2:7:6:10:11:12:13:14:14", "the same descriptor twice"),
-            ("2:7:6:10:11:12:13:14:15:10", "the same descriptor twice"),
+            ("VERSION:7:6:10:11:10:13:14", "the same descriptor twice"),
+            ("VERSION:7:6:10:11:12:13:14:14", "the same descriptor twice"),
+            (
+                "VERSION:7:6:10:11:12:13:14:15:10",
+                "the same descriptor twice",
+            ),
         ] {
             let text = text.replace("VERSION", &scoreboard::VERSION.to_string());
             let error = ExecEnv::parse(&text, 7).unwrap_err();
@@ -315,7 +318,11 @@ mod tests {
     fn a_descriptor_that_is_something_else_is_refused() {
         let pipe = crate::sys::fd::pipe::pipe("test", true).unwrap();
         let number = pipe.read.as_raw_fd();
-        let text = format!("2:{}:1:{number}:900:901:902:903", process::pid());
+        let text = format!(
+            "{}:{}:1:{number}:900:901:902:903",
+            scoreboard::VERSION,
+            process::pid()
+        );
         let error = adopt_from(text.into()).unwrap_err();
         assert_eq!(
             error.message(),

@@ -8,7 +8,7 @@ use nix::sys::stat::fstat;
 use crate::sys::fd::listen_fd::ListenFd;
 use crate::sys::scoreboard::{Entry, Record};
 use crate::sys::{clock, process};
-use crate::worker::{Activity, Page, RECORDS, installed};
+use crate::worker::{Activity, Page, RECORDS, Served, installed};
 
 /// The places on this process's page that have a loop. A fork of a worker has no page.
 static CLAIMED: [AtomicBool; RECORDS] = [const { AtomicBool::new(false) }; RECORDS];
@@ -80,10 +80,12 @@ impl LoopStatus {
 
     /// The request was answered. Notifies the manager, once, when the worker has served the number of
     /// requests that its page names.
-    pub fn finished(&mut self) {
+    pub fn finished(&mut self, served: &Served) {
         let Some(claimed) = &mut self.0 else { return };
-        claimed.entry.count();
-        claimed.set_activity(Activity::Finished);
+        let now = clock::recently();
+        claimed.record.count(&mut claimed.entry, now, served);
+        claimed.entry.set_activity(Activity::Finished, now);
+        claimed.publish();
         let limit = claimed.page.request_limit();
         if limit > 0 && claimed.page.requests() >= limit {
             report_limit(limit);

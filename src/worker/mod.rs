@@ -28,9 +28,10 @@ use crate::sys::process;
 use crate::sys::process::child;
 use crate::sys::process::current::Current;
 pub use crate::sys::scoreboard::{
-    Activity, Details, End, Figures, Header, LastExit, MEMFD_NAME, OfferList, Offered, Order, Page,
-    PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, ReloadEnd, Scoreboard, SlotLine, SlotStatus,
-    Snapshot, Stage, Total, View, ViewError, open_memfd,
+    Activity, CLASSES, DURATION_BOUNDS, Details, End, ExitCause, Figures, Header, LastExit,
+    MEMFD_NAME, OfferList, Offered, Order, Page, PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload,
+    ReloadEnd, Scoreboard, Served, SlotLine, SlotStatus, Snapshot, Stage, Tallies, Total, View,
+    ViewError, open_memfd, possible_requests,
 };
 use crate::sys::signal::wakeup;
 

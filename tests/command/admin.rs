@@ -1,6 +1,7 @@
 //! `fcgipm admin` of real managers.
 
 mod access;
+mod counters;
 mod endpoints;
 mod limits;
 mod metrics;

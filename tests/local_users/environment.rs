@@ -28,7 +28,7 @@ pub(crate) fn installed(mode: u32) -> (PathBuf, PathBuf) {
 fn as_attacker(program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
     // FCGIPM_WORKER contains the pid of the process that must read it.
-    command.args(["-c", "FCGIPM_WORKER=2:$$:1:0 exec \"$0\" \"$@\""]);
+    command.args(["-c", "FCGIPM_WORKER=3:$$:1:0 exec \"$0\" \"$@\""]);
     command.arg(program);
     become_attacker(&mut command);
     command

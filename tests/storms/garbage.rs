@@ -34,7 +34,7 @@ impl Region {
             .open(board::region(manager, slot).expect("a region"))
             .unwrap();
         let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
-        assert_eq!(length, 20 * 1024, "this test is for another layout");
+        assert_eq!(length, 28 * 1024, "this test is for another layout");
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: the kernel chooses the address, and the file cannot shrink.
         let base = unsafe {

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     /// Its samples have the suffix `_total`.
     Counter,
     Gauge,
+    /// Its samples have the suffixes `_bucket`, `_sum` and `_count`.
+    Histogram,
     /// Always 1; its labels have the information. Its samples have the suffix `_info`.
     Info,
 }
@@ -94,6 +96,7 @@ impl Exposition {
         let (suffix, kind, prometheus) = match family.kind {
             Kind::Counter => ("_total", "counter", "counter"),
             Kind::Gauge => ("", "gauge", "gauge"),
+            Kind::Histogram => ("", "histogram", "histogram"),
             Kind::Info => ("_info", "info", "gauge"),
         };
         self.sample = format!("{name}{suffix}");
@@ -110,7 +113,32 @@ impl Exposition {
 
     /// A sample of the metric that was begun last.
     pub(super) fn sample(&mut self, labels: Labels<'_>, value: impl fmt::Display) {
+        self.suffixed("", labels, value);
+    }
+
+    /// The samples of a histogram that was begun last: its buckets, each with its upper bound in seconds
+    /// and its own count, and the sum.
+    pub(super) fn histogram(
+        &mut self,
+        labels: Labels<'_>,
+        buckets: impl Iterator<Item = (Option<f64>, u64)>,
+        sum: f64,
+    ) {
+        let mut count = 0_u64;
+        for (bound, more) in buckets {
+            count = count.saturating_add(more);
+            // A canonical number in OpenMetrics: with a point, and the same in each format.
+            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| format!("{bound:?}"));
+            let bucket = [labels, &[("le", &bound)]].concat();
+            self.suffixed("_bucket", &bucket, count);
+        }
+        self.suffixed("_sum", labels, sum);
+        self.suffixed("_count", labels, count);
+    }
+
+    fn suffixed(&mut self, suffix: &str, labels: Labels<'_>, value: impl fmt::Display) {
         self.out.push_str(&self.sample);
+        self.out.push_str(suffix);
         for (number, (name, value)) in labels.iter().enumerate() {
             let before = if number == 0 { '{' } else { ',' };
             let _ = write!(self.out, "{before}{name}=\"");

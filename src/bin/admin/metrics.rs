@@ -94,12 +94,24 @@ fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
             out.sample(&[("pool", pool)], value(report));
         }
     }
-    out.family(&counter("fcgipm_reloads", "Reloads that ended, by result."));
-    for (pool, report) in pools {
-        let reload = &report.reload;
-        for (result, count) in [("done", reload.done), ("failed", reload.failed)] {
-            out.sample(&[("pool", pool), ("result", result)], count);
+    for (family, label, values) in LABELLED {
+        out.family(family);
+        for (pool, report) in pools {
+            for (value, count) in values(report) {
+                out.sample(&[("pool", pool), (label, value)], count);
+            }
         }
+    }
+    out.family(&Family {
+        name: "fcgipm_request_duration_seconds",
+        kind: Kind::Histogram,
+        unit: "seconds",
+        help: "The time from the parameters of a request to the end of its response.",
+    });
+    for (pool, report) in pools {
+        let buckets = report.counted.buckets().into_iter();
+        let buckets = buckets.map(|bucket| (bucket.le, bucket.count));
+        out.histogram(&[("pool", pool)], buckets, report.counted.seconds());
     }
     out.family(&gauge(
         "fcgipm_last_reload_time_seconds",
@@ -125,6 +137,35 @@ fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
         }
     }
 }
+
+type Values = fn(&Report) -> Vec<(&'static str, u64)>;
+
+/// Counters with one more label.
+const LABELLED: &[(Family, &str, Values)] = &[
+    (
+        counter("fcgipm_reloads", "Reloads that ended, by result."),
+        "result",
+        |report| {
+            vec![
+                ("done", report.reload.done),
+                ("failed", report.reload.failed),
+            ]
+        },
+    ),
+    (
+        counter("fcgipm_worker_exits", "Workers that exited, by cause."),
+        "cause",
+        |report| report.exits.by_cause(),
+    ),
+    (
+        counter(
+            "fcgipm_responses",
+            "Requests that were finished, by the class of the response's status.",
+        ),
+        "class",
+        |report| report.counted.by_class(),
+    ),
+];
 
 type Number = fn(&Report) -> u64;
 
@@ -189,15 +230,50 @@ const NUMBERS: &[(Family, Number)] = &[
         |report| report.overloaded,
     ),
     (
-        counter("fcgipm_worker_forks", "Workers that were forked."),
-        |report| report.forks,
+        counter(
+            "fcgipm_requests_aborted",
+            "Requests that the web server aborted, or whose connection it closed early.",
+        ),
+        |report| report.counted.0.aborted,
     ),
     (
         counter(
-            "fcgipm_worker_exits",
-            "Workers that exited or were killed, for any reason.",
+            "fcgipm_requests_slow",
+            "Requests that ran for longer than slow_request.",
         ),
-        |report| report.deaths,
+        |report| report.slow,
+    ),
+    (
+        counter(
+            "fcgipm_requests_timed_out",
+            "Requests that ran for longer than request_timeout.",
+        ),
+        |report| report.timed_out,
+    ),
+    (
+        Family {
+            unit: "bytes",
+            ..counter("fcgipm_received_bytes", "Bytes of request bodies.")
+        },
+        |report| report.counted.0.received,
+    ),
+    (
+        Family {
+            unit: "bytes",
+            ..counter("fcgipm_sent_bytes", "Bytes of responses.")
+        },
+        |report| report.counted.0.sent,
+    ),
+    (
+        counter(
+            "fcgipm_saturations",
+            "Times that connections waited while all workers were busy, and no more could be started.",
+        ),
+        |report| report.saturated,
+    ),
+    (
+        counter("fcgipm_worker_forks", "Workers that were forked."),
+        |report| report.forks,
     ),
     (
         counter(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fcgipm::worker::now;
+use fcgipm::worker::{Tallies, now};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -58,6 +58,7 @@ struct Memory {
     manager: (i32, Duration),
     requests: u64,
     disconnected: u64,
+    counted: Tallies,
     files: Option<(Instant, Vec<FileReport>)>,
 }
 
@@ -171,6 +172,8 @@ impl Memory {
         }
         self.requests = self.requests.max(report.requests);
         self.disconnected = self.disconnected.max(report.disconnected);
+        self.counted.raise_to(&report.counted.0);
+        report.counted.0 = self.counted;
         report.requests = self.requests;
         report.disconnected = self.disconnected;
     }

@@ -1,5 +1,6 @@
 //! Managers that run: how the subcommands find them, signal them, wait for them and read what they do.
 
+pub(crate) mod counted;
 pub(crate) mod files;
 pub(crate) mod find;
 pub(crate) mod follow;

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fcgipm::server::listen;
-use fcgipm::worker::{Activity, End, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now};
+use fcgipm::worker::{
+    Activity, End, LastExit, Reload, SlotStatus, Snapshot, Stage, Total, now, possible_requests,
+};
 use serde::Serialize;
 
+use super::counted::{Counted, Exits};
 use super::files::{self, FileReport};
 use super::find::Found;
 use super::sockets::{self, Bound};
@@ -43,6 +46,12 @@ pub(crate) struct Report {
     pub(crate) requests: u64,
     pub(crate) disconnected: u64,
     pub(crate) overloaded: u64,
+    pub(crate) slow: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) saturated: u64,
+    #[serde(flatten)]
+    pub(crate) counted: Counted,
+    pub(crate) exits: Exits,
     /// The latest of all slots.
     pub(crate) last_exit: Option<ExitReport>,
     pub(crate) workers: Vec<WorkerReport>,
@@ -117,6 +126,7 @@ impl Report {
         let are_pids_ours = pool.manager == found.pid;
         let mut workers = Vec::new();
         let mut exits = Vec::new();
+        let mut counted = pool.retired;
         for slot in 0..pool.slots_used {
             let Some(status) = found.view.slot(slot) else {
                 break;
@@ -126,6 +136,9 @@ impl Report {
                 Stage::Empty => {}
                 Stage::Starting | Stage::Ready | Stage::Retiring | Stage::Killed => {
                     workers.push(worker(found, slot, &status, are_pids_ours));
+                    // After the number of requests, so that it has all of these.
+                    let age = now().saturating_sub(status.born);
+                    counted.add(&found.view.tallies(slot, age));
                 }
             }
         }
@@ -175,6 +188,11 @@ impl Report {
             requests: served.fold(pool.total(Total::Requests), u64::saturating_add),
             disconnected: disconnected.fold(pool.total(Total::Disconnected), u64::saturating_add),
             overloaded: pool.total(Total::Overloaded),
+            slow: pool.total(Total::Slow),
+            timed_out: pool.total(Total::TimedOut),
+            saturated: pool.total(Total::Saturated),
+            counted: Counted(counted),
+            exits: Exits::of(&pool),
             last_exit: latest.map(exit),
             workers,
             pm: pool.pm,
@@ -194,6 +212,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus, are_pids_ours: bool) 
     let look = found.view.snapshot(slot);
     let details = look.and_then(|look| found.view.details(slot, &look));
     let since = look.map(|look| look.since);
+    let most = possible_requests(now().saturating_sub(status.born));
     let usage = are_pids_ours.then(|| Usage::of(status.pid)).flatten();
     WorkerReport {
         slot,
@@ -203,8 +222,8 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus, are_pids_ours: bool) 
         age: age(status.born),
         since: since.filter(|since| !since.is_zero()).map(age),
         generation: status.generation,
-        requests: look.map(|look| look.requests),
-        disconnected: found.view.disconnected(slot),
+        requests: look.map(|look| look.requests.min(most)),
+        disconnected: found.view.disconnected(slot).min(most),
         request_age: details.as_ref().and(since).map(age),
         method: details.as_ref().map(|details| details.method.clone()),
         uri: details.map(|details| details.uri),

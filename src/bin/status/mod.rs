@@ -39,7 +39,10 @@ For `fcgipm run` with several pools, the pid of its first process shows all of t
 JSON: one object; for several pools it has the key `pools`, with an object for each name. Times are in seconds; unknown values are null.
   manager, version, files: [{path, replaced}], uptime, pm, draining, stopping, wanted, max,
   processes, starting, ready, retiring, idle, busy, listen_queue, listeners: [{address, waiting}], reload: {state (none, running, done or failed),
-  done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded,
+  done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded, slow,
+  timed_out, saturated, aborted, received, sent (bytes), responses: {other, 2xx, 3xx, 4xx, 5xx},
+  durations: {sum, buckets: [{le (the upper bound, null: none), count (of this bucket alone)}]},
+  exits: {retired, exited, failed, signal, start_timeout, die_timeout, request_timeout, unknown},
   last_exit,
   workers: [{slot, pid, state, activity, age, since, generation, requests, disconnected, method,
   uri, request_age, memory (resident, bytes), cpu (seconds), last_exit}]; last_exit: {pid, code, signal, text, age}

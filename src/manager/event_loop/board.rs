@@ -1,13 +1,17 @@
 //! What the manager publishes of itself and its workers on the scoreboard.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::manager::children::Children;
 use crate::manager::event::Event;
-use crate::pool::{Exit, Notice, Pool, SlotState};
+use crate::pool::{Exit, Notice, Overdue, Pool, SlotState};
 use crate::sys::clock;
 use crate::sys::socket::listeners::Listener;
-use crate::worker::{End, Figures, Header, Page, Reload, ReloadEnd, Scoreboard, Stage, Total};
+use crate::worker::{
+    End, ExitCause, Figures, Header, Page, Reload, ReloadEnd, Scoreboard, Stage, Total,
+    possible_requests,
+};
 
 #[derive(Debug)]
 pub(super) struct Board {
@@ -23,6 +27,8 @@ pub(super) struct Board {
     program: ProgramRequests,
     /// When the first signal of this turn arrived that resizes the pool.
     resized_at: Option<Duration>,
+    /// Workers that are about to be killed, by slot.
+    killing: BTreeMap<usize, Overdue>,
 }
 
 /// Requests that only a reload of the program fulfils.
@@ -49,6 +55,7 @@ impl Board {
             covered: None,
             program: ProgramRequests::default(),
             resized_at: None,
+            killing: BTreeMap::new(),
         }
     }
 
@@ -154,13 +161,22 @@ impl Board {
                     Exit::Unknown => -1,
                     Exit::Code(_) | Exit::Signal(_) => children.status(slot),
                 };
+                let cause = self.cause_of(slot, exit);
+                let line = self.scoreboard.slot(slot);
+                let age = line.age();
+                let counted = self.page(slot).tallies(age);
+                // A reader must not add what the worker shows to a sum that contains it.
+                line.set_exit(children.pid(slot), status);
                 let header = self.header();
                 header.add(Total::Deaths, 1);
                 // The worker's own counts are only shown.
                 header.add(Total::Requests, self.served(notice));
-                header.add(Total::Disconnected, self.page(slot).disconnected());
-                let line = self.scoreboard.slot(slot);
-                line.set_exit(children.pid(slot), status);
+                let most = possible_requests(age);
+                header.add(
+                    Total::Disconnected,
+                    self.page(slot).disconnected().min(most),
+                );
+                header.add_exit(cause, &counted);
             }
             Notice::ReloadBegun => {
                 self.generation += 1;
@@ -184,22 +200,38 @@ impl Board {
                 self.header().set_reload(Reload::Failed, &event.message);
                 self.end_reload(true);
             }
+            Notice::Killing { slot, overdue } => {
+                self.killing.insert(slot, overdue);
+            }
+            Notice::Slow { .. } => self.header().add(Total::Slow, 1),
+            Notice::Overdue { .. } => self.header().add(Total::TimedOut, 1),
             Notice::Recycling { .. } => self.header().add(Total::Recycled, 1),
             Notice::Draining { .. } => self.header().set_end(End::Draining),
             Notice::Stopping => self.header().set_end(End::Stopping),
             // A program that reads in the log that it is ready must find it so.
             Notice::Ready { slot } => self.scoreboard.slot(slot).set_stage(Stage::Ready),
             Notice::ReloadQueued
-            | Notice::Killing { .. }
             | Notice::BackingOff { .. }
             | Notice::DeparturesLimited { .. }
             | Notice::ForkFailed { .. }
             | Notice::Resized { .. }
             | Notice::Sized { .. }
-            | Notice::Slow { .. }
-            | Notice::Overdue { .. }
             | Notice::Emptied
             | Notice::Recovered => {}
+        }
+    }
+
+    fn cause_of(&mut self, slot: usize, exit: Exit) -> ExitCause {
+        let killing = self.killing.remove(&slot);
+        match (killing, self.scoreboard.slot(slot).stage(), exit) {
+            (Some(Overdue::Start), _, _) => ExitCause::StartTimeout,
+            (Some(Overdue::Exit), _, _) => ExitCause::DieTimeout,
+            (Some(Overdue::Request), _, _) => ExitCause::RequestTimeout,
+            (None, Stage::Retiring, _) => ExitCause::Retired,
+            (None, _, Exit::Code(0)) => ExitCause::Exited,
+            (None, _, Exit::Code(_)) => ExitCause::Failed,
+            (None, _, Exit::Signal(_)) => ExitCause::Signal,
+            (None, _, Exit::Unknown) => ExitCause::Unknown,
         }
     }
 
@@ -209,7 +241,8 @@ impl Board {
             return 0;
         };
         let snapshot = self.page(slot).snapshot();
-        snapshot.map_or(0, |snapshot| snapshot.requests)
+        let most = possible_requests(self.scoreboard.slot(slot).age());
+        snapshot.map_or(0, |snapshot| snapshot.requests.min(most))
     }
 
     /// Publishes the number of workers, and the stage of each.

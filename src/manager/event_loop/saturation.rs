@@ -9,7 +9,7 @@ use crate::manager::children::Children;
 use crate::manager::event::Event;
 use crate::pool::{Pool, SlotState};
 use crate::sys::socket::listeners::Listener;
-use crate::worker::{Activity, Scoreboard};
+use crate::worker::{Activity, Scoreboard, Total};
 
 /// The listening socket is not watched for this long after a check.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -56,6 +56,9 @@ impl Saturation {
             return None;
         }
         self.checks += 1;
+        if self.checks == CHECKS {
+            scoreboard.header().add(Total::Saturated, 1);
+        }
         if self.checks < CHECKS || now < self.quiet_until {
             return None;
         }

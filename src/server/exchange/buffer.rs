@@ -36,6 +36,8 @@ pub(super) struct ReceiveBuffer {
     body: Range<usize>,
     /// The last call received all that the peer had sent of a large input.
     pub(super) socket_drained: bool,
+    /// Bytes of the request's input so far, also those that did not come into the buffer.
+    pub(super) received: u64,
 }
 
 impl ReceiveBuffer {
@@ -45,6 +47,7 @@ impl ReceiveBuffer {
             undecoded: 0..0,
             body: 0..0,
             socket_drained: false,
+            received: 0,
         }
     }
 
@@ -58,6 +61,7 @@ impl ReceiveBuffer {
     pub(super) fn begin(&mut self) {
         self.body = 0..0;
         self.socket_drained = false;
+        self.received = 0;
     }
 
     /// Decodes received bytes up to the next event.
@@ -68,6 +72,7 @@ impl ReceiveBuffer {
             None => Progress::Nothing,
             Some(Event::Request) => Progress::Request,
             Some(Event::Stdin(piece) | Event::Data(piece)) => {
+                self.received += piece.len() as u64;
                 self.body = self.undecoded.start - piece.len()..self.undecoded.start;
                 Progress::Body
             }

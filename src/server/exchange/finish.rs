@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::server::connection::{Disposal, Idle, WhenQuiet};
 use crate::sys::fd::io;
 use crate::sys::process::request_owner::Ending;
-use crate::worker::{LoopStatus, Retirement};
+use crate::worker::{LoopStatus, Retirement, Served};
 
 /// A peer that does not read its response for this long does not want it.
 const LINGER: Duration = Duration::from_secs(5);
@@ -69,11 +69,11 @@ impl Exchange {
             (Some(last), Some(current)) if outcome.is_ok() => last.part(&mut current.connection),
             _ => Parting::Open,
         };
-        // Before the connection's number can become another one's.
-        status.finished();
-        self.buffer.drop_body();
         // Questions that arrived behind the input are answered, too: nothing else will do it.
         let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest());
+        // Before the connection's number can become another one's.
+        status.finished(&self.served(outcome.is_err()));
+        self.buffer.drop_body();
         let is_usable = taken_in && outcome.is_ok() && self.send_replies(status);
         let is_complete = self.inbound.input_is_complete() && self.buffer.is_decoded();
         let keep = may_keep && self.inbound.keep_connection();
@@ -97,6 +97,16 @@ impl Exchange {
         };
         self.end_request();
         (outcome, disposal)
+    }
+
+    /// What is counted of a request that ends.
+    fn served(&self, has_failed: bool) -> Served {
+        Served {
+            status: self.outbound.status(),
+            received: self.buffer.received,
+            sent: self.outbound.written(),
+            aborted: has_failed || self.serving().is_some_and(|serving| serving.aborted),
+        }
     }
 
     fn send_end(&mut self, status: &mut LoopStatus) -> Result<()> {

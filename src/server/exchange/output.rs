@@ -132,6 +132,7 @@ impl Writer<'_> {
     fn send_in_place(&mut self, stream: Stream, data: &[u8]) -> Result<usize> {
         const PADDING: [u8; 8] = [0; 8];
         let is_writer = self.enter()?;
+        self.outbound.examine_head(stream, data);
         let mut records = [None; BATCH];
         let mut framed = 0;
         for record in &mut records {
@@ -245,6 +246,7 @@ fn transmit(
     status: &mut LoopStatus,
     timeout: Option<Duration>,
 ) -> Result<()> {
+    outbound.examine_head(Stream::Stdout, &[]);
     let (begun, begins) = (outbound.has_begun(), outbound.begins());
     status.respond(begins, true);
     let pending = outbound.pending();

@@ -129,11 +129,17 @@ impl Reader<'_> {
         })
     }
 
+    /// These bytes of the input are in the caller's memory.
+    fn pass(&mut self, count: usize) {
+        self.inbound.pass(count);
+        self.buffer.received += count as u64;
+    }
+
     /// This many bytes have come into their places. Returns how many of them are content that the caller
     /// has.
     fn take_apart(&mut self, plan: ScatterPlan, caller: &mut [u8], count: usize) -> usize {
         let mut taken = count.min(plan.first);
-        self.inbound.pass(taken);
+        self.pass(taken);
         let mut rest = count - taken;
         let mut at = 0;
         let mut guessed = plan.guessed;
@@ -153,7 +159,7 @@ impl Reader<'_> {
                 return taken;
             }
             let arrived = content.min(rest);
-            self.inbound.pass(arrived);
+            self.pass(arrived);
             taken += arrived;
             rest -= arrived;
             at += content;

@@ -4,10 +4,12 @@
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
+use super::exits::{CAUSES, ExitCause};
 use super::status::{
     End, FIGURES, Figures, LastExit, OUTCOMES, PoolStatus, Reload, ReloadEnd, SlotStatus, Stage,
     TOTALS, Total,
 };
+use super::tally::{Tallies, Tally};
 use super::version::{MAGIC, VERSION};
 use super::words::Words;
 use crate::sys::clock;
@@ -42,6 +44,10 @@ pub struct Header {
     resized_at: AtomicU64,
     requests: RequestLine,
     reload: ReloadLine,
+    /// Workers that exited, by cause.
+    exits: [AtomicU64; CAUSES],
+    /// What workers counted that no longer exist.
+    retired: Tally,
 }
 
 /// Requests for a reload, numbered from 1 on. The sequence number is odd while the line is written.
@@ -137,9 +143,15 @@ impl Header {
 
     /// Adds to a counter.
     pub fn add(&self, total: Total, more: u64) {
-        let place = &self.totals[total as usize];
-        let sum = place.load(Ordering::Relaxed).saturating_add(more);
-        place.store(sum, Ordering::Relaxed);
+        increase(&self.totals[total as usize], more);
+    }
+
+    /// A worker has exited that has counted this.
+    pub fn add_exit(&self, cause: ExitCause, counted: &Tallies) {
+        increase(&self.exits[cause as usize], 1);
+        let mut sums = self.retired.load();
+        sums.add(counted);
+        self.retired.store(&sums);
     }
 
     /// A reload has begun or ended. Its end is counted. The message is cut to 512 bytes.
@@ -256,6 +268,8 @@ impl Header {
             slots_used: self.used.load(Ordering::Relaxed) as usize,
             figures: Figures::from_array(self.figures.each_ref().map(number)),
             totals: self.totals.each_ref().map(number),
+            exits: self.exits.each_ref().map(number),
+            retired: self.retired.load(),
             listeners: listeners.filter(|inode| *inode != 0).collect(),
             reload,
             reload_at,
@@ -273,6 +287,18 @@ impl SlotLine {
             self.born.store(micros(clock::now()), Ordering::Relaxed);
             self.generation.store(generation, Ordering::Relaxed);
         });
+    }
+
+    /// How long the worker has existed, or existed if it exits now.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        clock::now().saturating_sub(time(&self.born))
+    }
+
+    /// The stage that was published last.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        Stage::from_number(self.stage.load(Ordering::Relaxed))
     }
 
     /// The worker has reached another stage.
@@ -294,13 +320,7 @@ impl SlotLine {
         read_guarded(&self.sequence, || {
             let exit_pid = self.exit_pid.load(Ordering::Relaxed);
             SlotStatus {
-                stage: match self.stage.load(Ordering::Relaxed) {
-                    1 => Stage::Starting,
-                    2 => Stage::Ready,
-                    3 => Stage::Retiring,
-                    4 => Stage::Killed,
-                    _ => Stage::Empty,
-                },
+                stage: self.stage(),
                 pid: self.pid.load(Ordering::Relaxed),
                 born: time(&self.born),
                 generation: number(&self.generation),
@@ -333,6 +353,11 @@ fn read_guarded<T>(sequence: &AtomicU64, read: impl Fn() -> T) -> T {
         }
     }
     read()
+}
+
+/// Only the manager writes here.
+fn increase(word: &AtomicU64, more: u64) {
+    word.store(number(word).saturating_add(more), Ordering::Relaxed);
 }
 
 fn number(word: &AtomicU64) -> u64 {

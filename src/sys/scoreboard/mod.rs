@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`Header`] | at 0 | the manager |
 //! | one [`SlotLine`] of 64 bytes per slot | at 4,096 | the manager |
-//! | one [`Page`] per slot, a region of at least 20 KiB | from the next whole page on | see below |
+//! | one [`Page`] per slot, a region of at least 28 KiB | from the next whole page on | see below |
 //!
 //! The region of each worker is a fresh memfd of its own, mapped in this place. The scoreboard's
 //! own file is empty there. A worker keeps only its own region mapped: a first line that the
@@ -21,6 +21,7 @@
 //! it counts only if the seal of its line matches ([`record`]). Any change of the layout changes
 //! [`VERSION`].
 
+mod exits;
 mod foreign;
 mod header;
 mod layout;
@@ -29,12 +30,14 @@ mod offers;
 mod page;
 mod record;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod version;
 mod view;
 mod words;
 
+pub use exits::ExitCause;
 pub use foreign::open_memfd;
 pub use header::{Header, SlotLine};
 pub use layout::{MEMFD_NAME, REGION_NAME};
@@ -47,5 +50,6 @@ pub use status::{
     Activity, Details, End, Figures, LastExit, Order, PoolStatus, Reload, ReloadEnd, SlotStatus,
     Snapshot, Stage, Total,
 };
+pub use tally::{CLASSES, DURATION_BOUNDS, Served, Tallies, possible_requests};
 pub(crate) use version::VERSION;
 pub use view::{View, ViewError};

@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use super::status::Activity;
+use super::tally::{Served, Tallies, Tally};
 use super::version::MAGIC;
 use super::words::Words;
 
 /// What one request loop reports.
 #[derive(Debug)]
-#[repr(C, align(512))]
+#[repr(C, align(256))]
 pub(crate) struct Record {
     lines: [Line; 2],
     pub(super) method: Words<2>,
     pub(super) uri: Words<50>,
+    tally: Tally,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,32 @@ impl Record {
         fence(Ordering::Release);
         self.method.store(method);
         self.uri.store(uri);
+    }
+
+    /// A request has ended that began at the time of this entry. Published with the next line.
+    #[inline]
+    pub(crate) fn count(&self, entry: &mut Entry, now: Duration, served: &Served) {
+        let micros = (now.as_micros() as u64).saturating_sub(entry.since);
+        self.tally.add(Duration::from_micros(micros), served);
+        entry.finished = entry.finished.wrapping_add(1);
+    }
+
+    /// Forgets what was counted, with a line that cannot be read.
+    pub(super) fn reset_tally(&self) {
+        self.tally.store(&Tallies::default());
+    }
+
+    /// What the loop has counted in this time. `None`: nothing valid.
+    pub(super) fn tallies(&self, age: Duration) -> Option<Tallies> {
+        let finished = || match self.find() {
+            Found::Entry(entry) => Some(entry.finished),
+            Found::NeverUsed | Found::Unreadable => None,
+        };
+        let before = finished()?;
+        let sums = self.tally.load();
+        // Requests that were counted meanwhile are in the line that is read now, but for the latest.
+        fence(Ordering::Acquire);
+        sums.believed((before, finished()?), age)
     }
 
     /// The latest complete line.
@@ -167,11 +195,6 @@ impl Entry {
         self.number = self.number.wrapping_add(1);
         self.set_activity(Activity::Busy, now);
         self.state |= u64::from(fd as u32) << 32 | u64::from(id) << 16;
-    }
-
-    /// A request has ended.
-    pub(crate) fn count(&mut self) {
-        self.finished = self.finished.wrapping_add(1);
     }
 
     /// Sets the progress of the response. Returns whether it has changed.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::exits::{CAUSES, ExitCause};
+use super::tally::Tallies;
 use super::version::PLACE_SHIFT;
 
 /// What a request loop reports that it is doing; for a worker with several loops, the busiest.
@@ -69,9 +71,15 @@ pub enum Total {
     Disconnected = 6,
     /// Requests that the manager refused, because they had waited too long.
     Overloaded = 7,
+    /// Requests that exceeded `slow_request`.
+    Slow = 8,
+    /// Requests that exceeded `request_timeout`.
+    TimedOut = 9,
+    /// Times that the pool needed more workers than its maximum.
+    Saturated = 10,
 }
 
-pub(super) const TOTALS: usize = 8;
+pub(super) const TOTALS: usize = 11;
 
 pub(super) const FIGURES: usize = 8;
 
@@ -193,6 +201,18 @@ pub enum Stage {
     Killed = 4,
 }
 
+impl Stage {
+    pub(super) const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Starting,
+            2 => Self::Ready,
+            3 => Self::Retiring,
+            4 => Self::Killed,
+            _ => Self::Empty,
+        }
+    }
+}
+
 /// The pool as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
@@ -219,6 +239,9 @@ pub struct PoolStatus {
     /// The workers, counted.
     pub figures: Figures,
     pub(super) totals: [u64; TOTALS],
+    pub(super) exits: [u64; CAUSES],
+    /// What workers counted of their requests that no longer exist.
+    pub retired: Tallies,
     /// Inode numbers of the listening sockets, as far as the manager knows them.
     pub listeners: Vec<u64>,
     /// How the last reload went.
@@ -234,6 +257,12 @@ impl PoolStatus {
     #[must_use]
     pub const fn total(&self, total: Total) -> u64 {
         self.totals[total as usize]
+    }
+
+    /// Workers that exited for this cause.
+    #[must_use]
+    pub const fn exits(&self, cause: ExitCause) -> u64 {
+        self.exits[cause as usize]
     }
 }
 

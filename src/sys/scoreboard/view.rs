@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -12,6 +13,7 @@ use super::header::{Header, SlotLine};
 use super::layout::Shape;
 use super::page::Page;
 use super::status::{Details, PoolStatus, SlotStatus, Snapshot};
+use super::tally::Tallies;
 use super::version::VERSION;
 
 /// A scoreboard, read-only.
@@ -119,6 +121,13 @@ impl View {
     #[must_use]
     pub fn disconnected(&self, slot: usize) -> u64 {
         self.page(slot).map_or(0, Page::disconnected)
+    }
+
+    /// What the worker in a slot has counted of its requests in this time.
+    #[must_use]
+    pub fn tallies(&self, slot: usize, age: Duration) -> Tallies {
+        self.page(slot)
+            .map_or_else(Tallies::default, |page| page.tallies(age))
     }
 
     /// More about the request in a snapshot.

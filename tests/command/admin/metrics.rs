@@ -10,14 +10,14 @@ use crate::process::fcgipm;
 const DOCUMENT: &str = include_str!("../../../docs/OPERATIONS.md");
 
 /// The samples by name and labels, and the names of the metrics with their types.
-struct Parsed {
-    samples: BTreeMap<(String, String), f64>,
+pub(super) struct Parsed {
+    pub(super) samples: BTreeMap<(String, String), f64>,
     types: BTreeMap<String, String>,
 }
 
 impl Parsed {
     /// Checks the grammar, too.
-    fn of(text: &str, is_open: bool) -> Self {
+    pub(super) fn of(text: &str, is_open: bool) -> Self {
         let mut parsed = Self {
             samples: BTreeMap::new(),
             types: BTreeMap::new(),
@@ -56,8 +56,12 @@ impl Parsed {
                 let suffix = match (&*parsed.types[&family], is_open) {
                     ("counter", true) => "_total",
                     ("info", true) => "_info",
+                    ("histogram", _) => name.strip_prefix(&*family).unwrap(),
                     _ => "",
                 };
+                if parsed.types[&family] == "histogram" {
+                    assert!(["_bucket", "_sum", "_count"].contains(&suffix), "{line}");
+                }
                 assert_eq!(name, format!("{family}{suffix}"), "{line}");
                 let letters = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
                 assert!(
@@ -73,7 +77,7 @@ impl Parsed {
         parsed
     }
 
-    fn value(&self, name: &str, labels: &str) -> f64 {
+    pub(super) fn value(&self, name: &str, labels: &str) -> f64 {
         let key = (name.to_owned(), labels.to_owned());
         *self
             .samples
@@ -120,7 +124,7 @@ fn metrics_have_the_numbers_of_the_pool_in_both_formats() {
             ("fcgipm_workers_idle", 1.0),
             ("fcgipm_requests_total", 3.0),
             ("fcgipm_worker_forks_total", 4.0),
-            ("fcgipm_worker_exits_total", 2.0),
+            ("fcgipm_request_duration_seconds_count", 3.0),
             ("fcgipm_draining", 0.0),
             ("fcgipm_stopping", 0.0),
             ("fcgipm_last_reload_failed", 0.0),
@@ -134,6 +138,11 @@ fn metrics_have_the_numbers_of_the_pool_in_both_formats() {
             )
         };
         assert_eq!((result("done"), result("failed")), (1.0, 0.0));
+        let retired = parsed.value(
+            "fcgipm_worker_exits_total",
+            &format!("{of_pool},cause=\"retired\""),
+        );
+        assert_eq!(retired, 2.0);
         let queue = format!("{of_pool},address=\"{address}\"");
         assert_eq!(parsed.value("fcgipm_listen_queue_connections", &queue), 0.0);
         let workers = parsed

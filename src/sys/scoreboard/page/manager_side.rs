@@ -8,6 +8,7 @@ use super::{Page, QUEUES, REQUESTS_MAX, TRIES};
 use crate::sys::scoreboard::offers::OfferList;
 use crate::sys::scoreboard::record::{BEGUN, Found, MID_RECORD};
 use crate::sys::scoreboard::status::{Activity, Details, Order, Snapshot};
+use crate::sys::scoreboard::tally::Tallies;
 use crate::sys::scoreboard::version::PLACE_SHIFT;
 
 impl Page {
@@ -176,6 +177,23 @@ impl Page {
             .disconnected
             .load(Ordering::Relaxed)
             .min(REQUESTS_MAX)
+    }
+
+    /// What the worker has counted of its requests since it was forked, as far as that is possible in
+    /// this time.
+    #[must_use]
+    pub fn tallies(&self, age: Duration) -> Tallies {
+        let mut sums = Tallies::default();
+        for record in &self.records {
+            // Records are taken in order.
+            if record.find() == Found::NeverUsed {
+                break;
+            }
+            if let Some(more) = record.tallies(age) {
+                sums.add(&more);
+            }
+        }
+        sums
     }
 
     /// Whether the worker has ever offered a connection.

@@ -68,4 +68,4 @@ struct Counts {
     accepted: [AtomicU64; QUEUES],
 }
 
-const _: () = assert!(size_of::<Record>() == 512 && size_of::<Page>() == 20 * 1024);
+const _: () = assert!(size_of::<Record>() == 768 && size_of::<Page>() == 28 * 1024);

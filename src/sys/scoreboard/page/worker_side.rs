@@ -149,10 +149,13 @@ impl Page {
         let record = self.records.get(place)?;
         let entry = match record.find() {
             Found::Entry(entry) => entry,
-            Found::NeverUsed | Found::Unreadable => Entry {
-                number: (place as u64) << PLACE_SHIFT,
-                ..Entry::default()
-            },
+            Found::NeverUsed | Found::Unreadable => {
+                record.reset_tally();
+                Entry {
+                    number: (place as u64) << PLACE_SHIFT,
+                    ..Entry::default()
+                }
+            }
         };
         Some((record, entry))
     }

@@ -54,8 +54,12 @@ impl<'p> Loop<'p> {
     }
 
     fn finish(&mut self) {
-        self.entry.count();
-        self.turn_to(Activity::Finished, 3);
+        self.answer(&Served::default(), 3);
+    }
+
+    fn answer(&mut self, served: &Served, seconds: u64) {
+        self.record.count(&mut self.entry, at(seconds), served);
+        self.turn_to(Activity::Finished, seconds);
     }
 }
 

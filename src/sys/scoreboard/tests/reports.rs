@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::sys::scoreboard::record::Found;
 
+/// The offset of the records in a page.
+const RECORDS_AT: usize = 512;
+
 #[test]
 fn a_request_is_shown_from_its_beginning_to_its_end() {
     let board = board();
@@ -67,6 +70,43 @@ fn of_several_loops_the_one_that_has_been_busy_longest_is_shown() {
 }
 
 #[test]
+fn the_counters_of_all_loops_are_added() {
+    let board = board();
+    let page = board.page(1);
+    assert_eq!(page.tallies(at(100)), Tallies::default());
+    let mut loops = [0, 1, 30].map(|place| Loop::at(page, place));
+    for (number, one) in loops.iter_mut().enumerate() {
+        one.busy(b"/", 10);
+        let served = Served {
+            status: 404,
+            received: 1,
+            sent: 10,
+            aborted: number == 0,
+        };
+        one.answer(&served, 12);
+    }
+    // Places that were never used end the list.
+    let sums = page.tallies(at(100));
+    assert_eq!((sums.count(), sums.duration), (2, 4_000_000));
+    assert_eq!((sums.received, sums.sent, sums.aborted), (2, 20, 1));
+    assert_eq!(sums.responses, [0, 0, 0, 2, 0]);
+    assert_eq!(
+        page.tallies(at(1)).duration,
+        2_000_000,
+        "a second for each loop"
+    );
+    // A loop begins anew where its line was overwritten.
+    words(page)[RECORDS_AT / 8..][..12]
+        .iter()
+        .for_each(|word| word.store(1, Ordering::Relaxed));
+    assert_eq!(page.tallies(at(100)).count(), 1);
+    let mut first = Loop::at(page, 0);
+    first.busy(b"/", 20);
+    first.answer(&Served::default(), 21);
+    assert_eq!(page.tallies(at(100)).count(), 2);
+}
+
+#[test]
 fn notice_is_for_one_request_and_ends_with_it() {
     let board = board();
     let page = board.page(1);
@@ -102,9 +142,9 @@ fn an_unfinished_write_leaves_the_previous_line_visible() {
         .iter()
         .map(|word| word.load(Ordering::Relaxed))
         .collect();
-    let changed: Vec<usize> = (0..before.len())
-        .filter(|&word| before[word] != after[word])
-        .collect();
+    // The counters of the request precede the line.
+    let lines = RECORDS_AT / 8..RECORDS_AT / 8 + 12;
+    let changed: Vec<usize> = lines.filter(|&word| before[word] != after[word]).collect();
     assert!(changed.len() >= 4, "{changed:?}");
     // The seal is stored last.
     let (seal, others) = changed.split_last().unwrap();

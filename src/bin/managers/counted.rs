@@ -1,0 +1,92 @@
+//! What the workers of a pool have counted of the requests that they finished.
+
+use std::time::Duration;
+
+use fcgipm::worker::{CLASSES, DURATION_BOUNDS, ExitCause, PoolStatus, Tallies};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+/// The names of the classes of responses, in the order of their counters.
+pub(crate) const CLASS_NAMES: [&str; CLASSES] = ["other", "2xx", "3xx", "4xx", "5xx"];
+
+/// The sum of a pool's workers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted(pub(crate) Tallies);
+
+/// The workers that exited, by cause.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exits([u64; ExitCause::ALL.len()]);
+
+/// A bucket of durations.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Bucket {
+    /// The upper bound in seconds; the last bucket has none.
+    pub(crate) le: Option<f64>,
+    /// Requests of this bucket alone.
+    pub(crate) count: u64,
+}
+
+#[derive(Serialize)]
+struct Durations {
+    sum: f64,
+    buckets: Vec<Bucket>,
+}
+
+struct Named<'n>(&'n [(&'static str, u64)]);
+
+impl Counted {
+    /// From the shortest to the longest.
+    pub(crate) fn buckets(&self) -> Vec<Bucket> {
+        let bounds = DURATION_BOUNDS.iter().map(Duration::as_secs_f64).map(Some);
+        let buckets = bounds.chain([None]).zip(self.0.durations);
+        buckets.map(|(le, count)| Bucket { le, count }).collect()
+    }
+
+    /// The sum of the durations, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        Duration::from_micros(self.0.duration).as_secs_f64()
+    }
+
+    pub(crate) fn by_class(&self) -> Vec<(&'static str, u64)> {
+        CLASS_NAMES.into_iter().zip(self.0.responses).collect()
+    }
+}
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("aborted", &self.0.aborted)?;
+        map.serialize_entry("received", &self.0.received)?;
+        map.serialize_entry("sent", &self.0.sent)?;
+        map.serialize_entry("responses", &Named(&self.by_class()))?;
+        let durations = Durations {
+            sum: self.seconds(),
+            buckets: self.buckets(),
+        };
+        map.serialize_entry("durations", &durations)?;
+        map.end()
+    }
+}
+
+impl Exits {
+    pub(crate) fn of(pool: &PoolStatus) -> Self {
+        Self(ExitCause::ALL.map(|cause| pool.exits(cause)))
+    }
+
+    pub(crate) fn by_cause(&self) -> Vec<(&'static str, u64)> {
+        let names = ExitCause::ALL.map(ExitCause::name);
+        names.into_iter().zip(self.0).collect()
+    }
+}
+
+impl Serialize for Exits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Named(&self.by_cause()).serialize(serializer)
+    }
+}
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
