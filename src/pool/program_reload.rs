@@ -87,6 +87,17 @@ impl ProgramReload {
         }
     }
 
+    /// From here on templates have this time to become ready.
+    pub const fn set_start_timeout(&mut self, limit: Option<Duration>) {
+        self.start_timeout = limit;
+    }
+
+    /// How long a template may take to become ready.
+    #[must_use]
+    pub const fn start_timeout(&self) -> Option<Duration> {
+        self.start_timeout
+    }
+
     /// What the workers are copies of.
     #[must_use]
     pub const fn source(&self) -> Source {

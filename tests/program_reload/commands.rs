@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::code::{Language, Preloaded, address_text};
 use super::peer::program::{Transport, product};
@@ -46,22 +47,22 @@ fn the_command_waits_for_the_new_program() {
 
 #[test]
 fn a_reload_of_the_workers_does_not_end_the_wait_for_the_program() {
-    let environment = [("FCGIPM_START_TIMEOUT", "2")];
-    let mut preloaded = Preloaded::start(Language::C, Transport::Unix, &environment);
+    let mut preloaded = Preloaded::start(Language::C, Transport::Unix, &[]);
     preloaded.deploy("hanging");
     let address = address_text(&preloaded.pool.program.address);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| reload_at(&address, &["--program"]));
         preloaded.pool.program.line("preloaded: hanging");
         // While the template starts: this one is covered by it, and fails with it.
-        let workers = reload_at(&address, &[]);
-        for output in [waiting.join().unwrap(), workers] {
+        let workers = scope.spawn(|| reload_at(&address, &[]));
+        preloaded.pool.program.line("received SIGHUP");
+        let hanging = preloaded.await_templates(1)[0];
+        kill(Pid::from_raw(hanging), Signal::SIGKILL).unwrap();
+        for command in [waiting, workers] {
+            let output = command.join().unwrap();
             let text = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{text}");
-            assert!(
-                text.contains("was not ready within start_timeout"),
-                "{text}"
-            );
+            assert!(text.contains("killed by SIGKILL"), "{text}");
         }
     });
     preloaded.pool.program.signal(Signal::SIGHUP);

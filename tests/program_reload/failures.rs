@@ -9,9 +9,7 @@ use super::peer::program::{Transport, compiled, copy_program, folder};
 
 /// A word, the reason of the failure, and the language.
 fn failures(language: Language, words: &[(&str, &str)]) {
-    // Those that fail immediately have to do so in this time, on a busy machine, too.
-    let environment = [("FCGIPM_START_TIMEOUT", "5")];
-    let mut preloaded = Preloaded::start(language, Transport::Unix, &environment);
+    let mut preloaded = Preloaded::start(language, Transport::Unix, &[]);
     for (word, reason) in words {
         let line = preloaded.failed_reload(word);
         assert!(line.contains(reason), "{word}: {line}");
@@ -42,7 +40,6 @@ fn a_new_c_program_that_fails_takes_nothing_down() {
             "exited with status 25; its last lines on standard error: preloaded: the code is broken",
         ),
         ("killed", "killed by SIGKILL"),
-        ("hanging", "was not ready within start_timeout = 5s"),
         (
             "closing",
             "has closed its connection to the manager, and did not exit",
@@ -69,10 +66,33 @@ fn a_new_perl_program_that_fails_takes_nothing_down() {
             "exited with status 25; its last lines on standard error: the code is broken",
         ),
         ("killed", "killed by SIGKILL"),
-        ("hanging", "was not ready within start_timeout = 5s"),
         ("dying", "exited with status 3 before it was ready"),
     ];
     failures(Language::Perl, &words);
+}
+
+/// The limit is that of the program whose workers serve.
+#[test]
+fn a_new_program_that_hangs_takes_nothing_down() {
+    let reason = "was not ready within start_timeout = 2s";
+    let hangs = |preloaded: &mut Preloaded, word| {
+        let line = preloaded.failed_reload("hanging");
+        assert!(line.contains(reason), "{line}");
+        preloaded.assert_serves(word);
+    };
+    for language in [Language::C, Language::Perl] {
+        let environment = [("FCGIPM_START_TIMEOUT", "2")];
+        let mut preloaded = Preloaded::start(language, Transport::Unix, &environment);
+        hangs(&mut preloaded, "first");
+        assert!(preloaded.await_templates(0).is_empty());
+        preloaded.stop();
+        // By default it is a minute.
+        let mut preloaded = Preloaded::start(language, Transport::Unix, &[]);
+        preloaded.reload("impatient");
+        hangs(&mut preloaded, "impatient");
+        assert_eq!(preloaded.await_templates(1).len(), 1);
+        preloaded.stop();
+    }
 }
 
 #[test]

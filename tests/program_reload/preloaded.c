@@ -126,6 +126,8 @@ int main(int argc, char **argv)
         setenv("FCGIPM_N_PROCESSES", "3", 1);
     if (is("dynamic"))
         setenv("FCGIPM_PM", "dynamic", 1);
+    if (is("impatient"))
+        setenv("FCGIPM_START_TIMEOUT", "2", 1);
     if (is("limited") || is("dying"))
         setenv("FCGIPM_MAX_REQUESTS", "1", 1);
     fcgipm_options *options = fcgipm_options_new();

@@ -21,6 +21,7 @@ if ($word eq 'broken') {
 }
 kill KILL => $$ if $word eq 'killed';
 sleep if $word eq 'hanging';
+$ENV{FCGIPM_START_TIMEOUT} = 2 if $word eq 'impatient';
 
 my $socket = FCGI::OpenSocket($address, 100);
 chdir '/' or die "chdir: $!\n";

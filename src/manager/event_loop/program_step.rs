@@ -57,8 +57,8 @@ impl ProgramStep<'_> {
             }
             ProgramAction::Revert => {
                 if let Some(before) = self.generations.take_before() {
-                    self.pool.reconfigure(before.pool.clone());
                     *self.settings = before;
+                    self.apply_settings();
                 }
             }
             ProgramAction::Refork { template, slot } => self.refork(template, slot),
@@ -111,7 +111,7 @@ impl ProgramStep<'_> {
         match self.generations.renew(self.settings) {
             Ok((renewed, lines)) => {
                 *self.settings = renewed;
-                self.pool.reconfigure(self.settings.pool.clone());
+                self.apply_settings();
                 for line in lines {
                     self.outbox.push(Event::warning(line));
                 }
@@ -121,6 +121,11 @@ impl ProgramStep<'_> {
                 "reload of the program: its options are not applied: {error}"
             ))),
         }
+    }
+
+    fn apply_settings(&mut self) {
+        self.pool.reconfigure(self.settings.pool.clone());
+        self.generations.apply(self.settings);
     }
 
     fn start(&mut self, template: TemplateId) {

@@ -37,7 +37,6 @@ pub(super) struct Generations {
     pending: Option<(TemplateId, Forking, Duration)>,
     /// Why templates have ended, until that was reported.
     reasons: Vec<(TemplateId, i32, String)>,
-    start_timeout: Option<Duration>,
     /// The settings to return to if the reload fails.
     before: Option<Box<Settings>>,
 }
@@ -51,7 +50,6 @@ impl Generations {
             output_pause: OutputPause::default(),
             pending: None,
             reasons: Vec::new(),
-            start_timeout,
             before: None,
         }
     }
@@ -186,6 +184,11 @@ impl Generations {
         Ok(renewed)
     }
 
+    /// The settings have changed.
+    pub(super) fn apply(&mut self, settings: &Settings) {
+        self.machine.set_start_timeout(settings.pool.start_timeout);
+    }
+
     /// The settings before the reload that is over.
     pub(super) fn take_before(&mut self) -> Option<Settings> {
         self.before.take().map(|before| *before)
@@ -208,7 +211,7 @@ impl Generations {
         let region = region.ok_or(libc::EMFILE);
         match region.and_then(|region| template.request_fork(&forking, region)) {
             Ok(()) => {
-                let by = now + self.start_timeout.unwrap_or(FORK_PATIENCE);
+                let by = now + self.machine.start_timeout().unwrap_or(FORK_PATIENCE);
                 self.pending = Some((id, forking, by));
                 Ok(())
             }

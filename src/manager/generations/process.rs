@@ -1,5 +1,8 @@
 //! A template as its manager knows it. The other half is in [`template`](crate::manager::template).
 
+#[cfg(test)]
+mod tests;
+
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ use crate::pool::{Exit, TemplateId};
 use crate::sys::fd::packets::{Packets, Received};
 use crate::sys::process::adopted;
 use crate::sys::process::child::Child;
+use crate::sys::process::inspect;
 
 /// How long a process that has closed its connection may take to exit. Then it is killed.
 const EXIT_PATIENCE: Duration = Duration::from_millis(100);
@@ -39,7 +43,7 @@ pub(super) struct TemplateProcess {
     options: String,
     /// It is killed if it has not exited by then.
     exit_by: Option<Duration>,
-    /// It was killed because it had not.
+    /// It was killed because it had not begun to.
     was_late: bool,
     /// Why it is being ended.
     reason: Option<String>,
@@ -248,9 +252,10 @@ impl TemplateProcess {
             return is_late.then_some(Exit::Unknown);
         };
         if is_late {
+            // Also one that was killed, and waits for a CPU, has closed its connection.
+            self.was_late |= !inspect::is_exiting(child.pid());
             child.signal(libc::SIGKILL);
             self.exit_by = Some(now + EXIT_PATIENCE);
-            self.was_late = true;
         }
         let ended = child.try_wait()?;
         self.child = None;
@@ -282,92 +287,5 @@ impl TemplateProcess {
         if let Some(child) = &self.child {
             child.signal(libc::SIGKILL);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::fd::packets;
-
-    const NOW: Duration = Duration::from_secs(1);
-
-    /// A warm template that has reported this, and what became of it.
-    fn reported(reports: &[Report], change: impl FnOnce(&mut TemplateProcess)) -> Vec<News> {
-        let (ours, its) = packets::pair("test").unwrap();
-        let mut template = TemplateProcess::new(1, None, ours, None);
-        change(&mut template);
-        for report in reports {
-            its.send(&report.encode(), &[]).unwrap();
-        }
-        let mut news = template.take_news(NOW, |pid| pid == 4711);
-        // Its connection is open until here.
-        news.extend(template.take_news(NOW + EXIT_PATIENCE, |_| false));
-        news
-    }
-
-    fn assert_ended(news: &[News], why: &str) {
-        let Some(News::Ended(reason)) = news.last() else {
-            panic!("{news:?}");
-        };
-        assert_eq!(reason, why);
-    }
-
-    fn ready(pid: i32) -> Report {
-        let options = String::new();
-        Report::Ready { pid, options }
-    }
-
-    #[test]
-    fn a_worker_cannot_report_another_process_as_its_template_or_its_worker() {
-        let why = "has reported the pid of another process";
-        assert_ended(&reported(&[ready(4711)], |_| {}), why);
-        let before = |template: &mut TemplateProcess| {
-            template.others = vec![1234];
-            template.due = Due::Worker(3);
-        };
-        assert_ended(&reported(&[ready(1234)], before), why);
-        for pid in [4711, 1234] {
-            let news = reported(&[Report::Forked { slot: 3, pid }], before);
-            assert_eq!(news.len(), 1, "{news:?}");
-            assert_ended(&news, why);
-        }
-    }
-
-    #[test]
-    fn a_template_that_reports_what_is_not_due_is_ended() {
-        let why = "has sent what this library does not send";
-        let (forked, failed) = (
-            Report::Forked { slot: 3, pid: 5 },
-            Report::Failed { slot: 3, errno: 11 },
-        );
-        let awaits = |due| move |template: &mut TemplateProcess| template.due = due;
-        assert_ended(&reported(&[ready(1 << 30), ready(1 << 30)], |_| {}), why);
-        for due in [Due::Ready, Due::Nothing, Due::Worker(2)] {
-            for report in [&forked, &failed] {
-                assert_ended(&reported(std::slice::from_ref(report), awaits(due)), why);
-            }
-        }
-        let news = reported(&[forked.clone(), forked], awaits(Due::Worker(3)));
-        assert!(
-            matches!(news[..], [News::Forked { slot: 3, pid: 5 }, _]),
-            "{news:?}"
-        );
-        assert_ended(&news, why);
-    }
-
-    #[test]
-    fn a_warm_template_that_cannot_fork_is_abandoned() {
-        let failed = Report::Failed { slot: 3, errno: 11 };
-        let news = reported(&[failed], |template| template.due = Due::Worker(3));
-        assert!(
-            matches!(news[..], [News::Failed { slot: 3, errno: 11 }, _]),
-            "{news:?}"
-        );
-        let why = "could not fork a worker: Resource temporarily unavailable";
-        assert_ended(
-            &news,
-            &why.replace("Resource temporarily unavailable", Errno::EAGAIN.desc()),
-        );
     }
 }

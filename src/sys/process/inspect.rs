@@ -49,6 +49,20 @@ pub(crate) fn catches(pid: i32, signal: i32) -> bool {
     matches!((caught, bit), (Some(mask), Some(bit)) if mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }
 
+/// Whether a process has begun to exit, or has exited (proc(5), stat: PF_EXITING). False without
+/// /proc.
+pub(crate) fn is_exiting(pid: i32) -> bool {
+    const PF_EXITING: u32 = 4;
+    /// The number of the flags among the fields after the name, which may contain anything.
+    const FLAGS: usize = 6;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = stat
+        .rsplit_once(") ")
+        .and_then(|(_, fields)| fields.split_ascii_whitespace().nth(FLAGS))
+        .and_then(|flags| flags.parse::<u32>().ok());
+    flags.is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
@@ -91,5 +105,18 @@ mod tests {
         assert!(catches(own, libc::SIGSEGV));
         assert!(!catches(own, libc::SIGVTALRM));
         assert!(!catches(-1, libc::SIGSEGV));
+    }
+
+    #[test]
+    fn a_process_that_has_not_been_reaped_is_exiting() {
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(cat.id()).unwrap();
+        assert!(!is_exiting(pid));
+        drop(cat.stdin.take());
+        while !is_exiting(pid) {
+            std::thread::yield_now();
+        }
+        assert!(cat.wait().unwrap().success());
+        assert!(!is_exiting(-1));
     }
 }
