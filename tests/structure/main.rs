@@ -15,6 +15,7 @@ mod layers;
 mod licences;
 mod lock_file;
 mod log;
+mod log_lines;
 mod metadata;
 mod owned_fds;
 mod panics;

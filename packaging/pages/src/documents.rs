@@ -7,7 +7,7 @@ use crate::page::Page;
 use crate::read;
 
 /// Pages of section 7: the document, the page, what it describes.
-const PAGES: [(&str, &str, &str); 4] = [
+const PAGES: [(&str, &str, &str); 5] = [
     (
         "docs/SIGNALS.md",
         "fcgipm-signals",
@@ -28,14 +28,20 @@ const PAGES: [(&str, &str, &str); 4] = [
         "fcgipm-forking",
         "fork(2) while a request is served",
     ),
+    (
+        "docs/LOG.md",
+        "fcgipm-log",
+        "the lines of the log, and what to do about each",
+    ),
 ];
 
-const RELATED: [(&str, u8); 9] = [
+const RELATED: [(&str, u8); 10] = [
     ("fcgipm", 1),
     ("fcgipm-run", 1),
     ("fcgipm", 3),
     ("fcgipm.toml", 5),
     ("fcgipm-forking", 7),
+    ("fcgipm-log", 7),
     ("fcgipm-options", 7),
     ("fcgipm-programs", 7),
     ("fcgipm-signals", 7),

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 /// The documents that are man pages: the file in `docs`, the page, its section.
-const PAGES: [(&str, &str, u8); 5] = [
+const PAGES: [(&str, &str, u8); 6] = [
     ("OPTIONS.md", "fcgipm-options", 7),
     ("SIGNALS.md", "fcgipm-signals", 7),
     ("SYSTEMD.md", "fcgipm-systemd", 7),
     ("PROGRAMS.md", "fcgipm-programs", 7),
     ("FORKING.md", "fcgipm-forking", 7),
+    ("LOG.md", "fcgipm-log", 7),
 ];
 
 /// The page that a document is, if it is one.

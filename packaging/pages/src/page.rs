@@ -8,6 +8,9 @@ use crate::inline::{Inline, escape};
 /// The width of lines of text in the source.
 const WIDTH: usize = 78;
 
+/// Between two lines of the file that are one for roff.
+const CONTINUED: &str = " \\\n";
+
 pub(crate) struct Page {
     pub(crate) name: String,
     pub(crate) section: u8,
@@ -125,7 +128,9 @@ impl Page {
                 " 4"
             }
             Tag::Term(term) => {
-                let _ = writeln!(self.text, ".TP\n{}", term.line());
+                // One line for roff, on several of the file.
+                let lines = term.lines(WIDTH - CONTINUED.len()).join(CONTINUED);
+                let _ = writeln!(self.text, ".TP\n{lines}");
                 ""
             }
         };
