@@ -84,9 +84,29 @@ impl Preloaded {
         Self::start_by(|command| command, language, transport, environment)
     }
 
+    /// The same, with another number of workers at the start.
+    pub(crate) fn start_with(
+        workers: usize,
+        language: Language,
+        transport: Transport,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::started(|command| command, workers, language, transport, environment)
+    }
+
     /// Starts the program by another command that executes it.
     pub(crate) fn start_by(
         change: impl FnOnce(Command) -> Command,
+        language: Language,
+        transport: Transport,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::started(change, WORKERS, language, transport, environment)
+    }
+
+    fn started(
+        change: impl FnOnce(Command) -> Command,
+        workers: usize,
         language: Language,
         transport: Transport,
         environment: &[(&str, &str)],
@@ -98,8 +118,8 @@ impl Preloaded {
         command.envs(environment.iter().copied());
         let program = Program::start_opening(change(command), address);
         let pool = match language {
-            Language::C => Pool::ready(program, folder().join("gate"), WORKERS),
-            Language::Perl => perl_pool(program),
+            Language::C => Pool::ready(program, folder().join("gate"), workers),
+            Language::Perl => perl_pool(program, workers),
         };
         Self { pool, file }
     }
@@ -192,9 +212,9 @@ pub(crate) fn exists(pid: i32) -> bool {
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
-fn perl_pool(mut program: Program) -> Pool {
+fn perl_pool(mut program: Program, workers: usize) -> Pool {
     let mut initialized = 0;
-    while initialized < WORKERS {
+    while initialized < workers {
         let line = program.line("server (pid ");
         initialized += usize::from(line.contains("initialized"));
     }

@@ -17,6 +17,7 @@ mod failures;
 mod options;
 mod queued;
 mod refork;
+mod refork_options;
 mod renewal;
 mod service;
 mod standard_error;

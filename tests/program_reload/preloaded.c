@@ -76,8 +76,19 @@ static void load(const char *path)
         _exit(0);
 }
 
+/* A request for this path never ends. */
+static int is_stuck(fcgipm_request *request)
+{
+    const uint8_t *value = NULL;
+    size_t length = 0;
+    return fcgipm_request_param(request, (const uint8_t *)"REQUEST_URI", 11, &value, &length) == 1
+        && strcmp((const char *)value, "/stuck") == 0;
+}
+
 static void answer(fcgipm_request *request)
 {
+    if (is_stuck(request))
+        wait_forever(NULL);
     char text[512], folder[256];
     if (getcwd(folder, sizeof folder) == NULL)
         strcpy(folder, "?");

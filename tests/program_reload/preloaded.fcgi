@@ -53,6 +53,7 @@ exit 3 if $word eq 'dying';
 my $served = 0;    # by this memory: by this process, and by those that it is a copy of
 while ($request->Accept >= 0) {
     $manager->pm_pre_dispatch;
+    if ($env{REQUEST_URI} eq '/stuck') { sleep while 1 }
     print "Content-Type: text/plain\r\n\r\n$word worker $$ parent ", getppid, ' folder ', Cwd::getcwd(), ' variable ',
         $ENV{PRELOADED_VARIABLE}, ' leak ', $ENV{FCGIPM_TEMPLATE} // '-', ' served ', $served++, "\n";
     $manager->pm_post_dispatch;

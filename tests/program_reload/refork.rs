@@ -35,7 +35,7 @@ fn refork(preloaded: &mut Preloaded) -> i32 {
 }
 
 /// Waits until this is true.
-fn until(mut is_true: impl FnMut() -> bool) {
+pub(crate) fn until(mut is_true: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
     while !is_true() {
         assert!(Instant::now() < end, "not in time");
@@ -43,19 +43,19 @@ fn until(mut is_true: impl FnMut() -> bool) {
     }
 }
 
-fn ready_template(preloaded: &mut Preloaded) -> i32 {
+pub(crate) fn ready_template(preloaded: &mut Preloaded) -> i32 {
     let line = preloaded.pool.program.line("refork: template (pid ");
     pid_after(&line, "template (pid ")
 }
 
-fn pid_after(line: &str, text: &str) -> i32 {
+pub(crate) fn pid_after(line: &str, text: &str) -> i32 {
     let (_, rest) = line.split_once(text).unwrap();
     let (pid, _) = rest.split_once(')').unwrap();
     pid.parse().unwrap()
 }
 
 /// The answers of all workers, which have served at least this many requests before they existed.
-fn assert_warm(preloaded: &Preloaded) {
+pub(crate) fn assert_warm(preloaded: &Preloaded) {
     for _ in 0..10 {
         let answer = preloaded.ask();
         let parent = preloaded.pool.program.pid();

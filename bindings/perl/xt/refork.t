@@ -3,6 +3,7 @@ use warnings;
 use lib qw(t/lib xt/lib);
 use Test::More;
 use Compat;
+use Workers 'status';
 
 # Workers that are copies of one that has served requests: the hooks, what a new worker has of its own,
 # applications under FCGIPM::Compat, and the memory that the copies share.
@@ -64,6 +65,71 @@ END
     my @random = map { keys %$_ } values %seen;
     my %different = map { $_ => 1 } @random;
     is(keys %different, 10, 'random numbers differ among the copies');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
+}
+
+# Subclasses of FCGI::ProcManager with a pm_wait of their own.
+sub own_wait {
+    my ($body) = @_;
+    my $daemon = compat(text => <<'END' =~ s/BODY/$body/r, environment => { FCGIPM_REFORK_AFTER => 20 });
+use FCGI;
+use FCGI::ProcManager;
+{
+    package Mine;
+    our @ISA = 'FCGI::ProcManager';
+    sub pm_wait {
+        my ($self) = @_;
+        my $pid = BODY;
+        return if !$pid || $pid < 0;
+        delete $self->{PIDS}{$pid};
+        print STDERR "reaped $pid with ", $? >> 8, "\n";
+        return $pid;
+    }
+}
+my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \my %env, FCGI::OpenSocket($ENV{FCGI_SOCKET_PATH}, 100));
+my $pm = Mine->new({ n_processes => 2 });
+$pm->pm_manage;
+my $served = 0;
+while ($request->Accept >= 0) {
+    $pm->pm_pre_dispatch;
+    print "Content-Type: text/plain\r\n\r\npid $$ parent @{[getppid]} served ", $served++, "\n";
+    $pm->pm_post_dispatch;
+}
+END
+    $daemon->wait_for(qr/server .*started/) for 1, 2;
+    return $daemon;
+}
+
+{
+    my $daemon = own_wait('$self->SUPER::pm_wait');
+    my %cold = map { $_->{pid} => 1 } @{ status($daemon)->{workers} };
+    my $counts = load_during($daemon, sub {
+        $daemon->wait_for($REFORKED);
+        $daemon->wait_for(qr/reaped \d+ with 0/) for 1, 2;
+    }, expect => 'served');
+    is($counts->{lost}, 0, 'a pm_wait around the original\'s: no request is lost');
+    for (1 .. 10) {
+        my $warm = answer($daemon);
+        cmp_ok($warm->{served}, '>=', 20, 'a copy serves');
+        is($warm->{parent}, $daemon->pid, 'and is a child of the manager');
+        ok(!$cold{ $warm->{pid} }, 'none of the workers of before');
+    }
+    is(status($daemon)->{ready}, 2, 'there are as many as before');
+    is($daemon->stop, 0, 'TERM stops it with status 0');
+}
+
+# The manager acts only when a worker has exited.
+{
+    my $daemon = own_wait('waitpid -1, 0');
+    my $counts = load_during($daemon, sub {
+        for (1 .. 6) {
+            my $worker = answer($daemon)->{pid};
+            kill TERM => $worker;
+            $daemon->wait_for(qr/reaped $worker with 0/);
+        }
+    }, expect => 'served');
+    is($counts->{lost}, 0, 'a pm_wait that reaps: no request is lost');
+    is(answer($daemon)->{parent}, $daemon->pid, 'workers are children of the manager');
     is($daemon->stop, 0, 'TERM stops it with status 0');
 }
 
