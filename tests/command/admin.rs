@@ -5,6 +5,7 @@ mod counters;
 mod endpoints;
 mod limits;
 mod metrics;
+mod monitoring;
 mod readiness;
 mod several;
 

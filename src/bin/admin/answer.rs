@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::access::{HostCheck, Hosts, Token};
 use super::exposition::Format;
-use super::reading::Reader;
+use super::reading::{Reader, Wanted};
 use super::{metrics, page};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -64,10 +64,15 @@ pub(super) async fn answer<B>(site: &Site, request: &Request<B>, local: Option<I
         Endpoint::Page => show_page(),
         Endpoint::Status => status(site).await,
         Endpoint::Metrics => {
+            let query = uri.query().unwrap_or_default();
             let accepted = headers.get_all(ACCEPT).iter();
             let format = Format::accepted(accepted.filter_map(|value| value.to_str().ok()));
-            let body = match site.reader.read(false).await {
-                Ok(reading) => metrics::of(&reading, format),
+            let wanted = Wanted {
+                pss: has_parameter(query, "pss"),
+                ..Wanted::default()
+            };
+            let body = match site.reader.read(wanted).await {
+                Ok(reading) => metrics::of(&reading, format, has_parameter(query, "phpfpm")),
                 Err(reason) => return text(StatusCode::SERVICE_UNAVAILABLE, &(reason + "\n")),
             };
             let mut answer = with_body(StatusCode::OK, format.content_type(), body);
@@ -99,8 +104,15 @@ impl Endpoint {
     }
 }
 
+/// Whether a query has this parameter, with any value.
+fn has_parameter(query: &str, name: &str) -> bool {
+    query
+        .split('&')
+        .any(|pair| pair.split('=').next() == Some(name))
+}
+
 async fn ready(site: &Site, with_reason: bool) -> Answer {
-    let (is_ready, reason) = match site.reader.read(false).await {
+    let (is_ready, reason) = match site.reader.read(Wanted::default()).await {
         Ok(reading) => reading.readiness(),
         Err(reason) => (false, format!("not ready: {reason}\n")),
     };
@@ -112,7 +124,11 @@ async fn ready(site: &Site, with_reason: bool) -> Answer {
 }
 
 async fn status(site: &Site) -> Answer {
-    let read = site.reader.read(true).await;
+    let wanted = Wanted {
+        files: true,
+        ..Wanted::default()
+    };
+    let read = site.reader.read(wanted).await;
     let json = read.and_then(|reading| reading.json());
     let (status, value) = match json {
         Ok(value) => (StatusCode::OK, value),

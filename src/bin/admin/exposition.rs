@@ -1,6 +1,7 @@
 //! The text formats of metrics: Prometheus 0.0.4, and OpenMetrics 1.0.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 /// A format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(super) enum Kind {
     /// Its samples have the suffix `_total`.
     Counter,
     Gauge,
+    /// A counter without the suffix `_total`.
+    Unknown,
     /// Its samples have the suffixes `_bucket`, `_sum` and `_count`.
     Histogram,
     /// Always 1; its labels have the information. Its samples have the suffix `_info`.
@@ -34,6 +37,29 @@ pub(super) struct Family {
 
 /// Names and values.
 pub(super) type Labels<'l> = &'l [(&'static str, &'l str)];
+
+pub(super) const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        kind: Kind::Gauge,
+        unit,
+        help,
+    }
+}
+
+pub(super) const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        kind: Kind::Counter,
+        unit: "",
+        help,
+    }
+}
+
+/// To the millisecond.
+pub(super) fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
 
 impl Format {
     /// The one that the Accept headers of a client prefer.
@@ -96,6 +122,7 @@ impl Exposition {
         let (suffix, kind, prometheus) = match family.kind {
             Kind::Counter => ("_total", "counter", "counter"),
             Kind::Gauge => ("", "gauge", "gauge"),
+            Kind::Unknown => ("", "unknown", "untyped"),
             Kind::Histogram => ("", "histogram", "histogram"),
             Kind::Info => ("_info", "info", "gauge"),
         };

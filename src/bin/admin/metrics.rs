@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::exposition::{Exposition, Family, Format, Kind};
-use super::reading::Reading;
-use crate::managers::report::{Report, STATES, WorkerReport};
+use super::exposition::{Exposition, Family, Format, Kind, counter, gauge, seconds};
+use super::phpfpm;
+use super::reading::{Pools, Reading};
+use super::worker_metrics::of_workers;
+use crate::managers::report::{Report, STATES};
 
 /// The label of the only pool.
 const UNNAMED: &str = "default";
 
-type Pools<'r> = Vec<(&'r str, &'r Report)>;
-
-/// The text of all metrics.
-pub(super) fn of(reading: &Reading, format: Format) -> String {
+/// The text of all metrics; `with_phpfpm`: also those with the names of an exporter for php-fpm.
+pub(super) fn of(reading: &Reading, format: Format, with_phpfpm: bool) -> String {
     let mut out = Exposition::new(format);
     let seen = reading.pools.as_ref().map_or(&[][..], |pools| &pools[..]);
     let name = |pool: &'_ Option<String>| pool.clone().unwrap_or_else(|| UNNAMED.to_owned());
@@ -44,6 +44,12 @@ pub(super) fn of(reading: &Reading, format: Format) -> String {
     }
     of_pools(&mut out, &pools, reading.epoch);
     of_workers(&mut out, &pools, reading.epoch);
+    if with_phpfpm {
+        let all = named
+            .iter()
+            .map(|(name, seen)| (name.as_str(), seen.state.is_ok()));
+        phpfpm::add(&mut out, &pools, all);
+    }
     out.family(&gauge(
         "fcgipm_admin_read_duration_seconds",
         "seconds",
@@ -300,94 +306,10 @@ const NUMBERS: &[(Family, Number)] = &[
     ),
 ];
 
-type OfWorker = fn(&WorkerReport, Duration) -> Option<f64>;
-
-/// Those with one sample per worker.
-const WORKER_NUMBERS: &[(Family, OfWorker)] = &[
-    (
-        gauge(
-            "fcgipm_worker_start_time_seconds",
-            "seconds",
-            "When the worker was forked, since the epoch.",
-        ),
-        |worker, epoch| Some(seconds(epoch + worker.born)),
-    ),
-    (
-        gauge(
-            "fcgipm_worker_resident_memory_bytes",
-            "bytes",
-            "Resident memory of the worker.",
-        ),
-        |worker, _| worker.memory.map(|bytes| bytes as f64),
-    ),
-    (
-        Family {
-            unit: "seconds",
-            ..counter(
-                "fcgipm_worker_cpu_seconds",
-                "User and system time of the worker.",
-            )
-        },
-        |worker, _| worker.cpu,
-    ),
-    (
-        counter(
-            "fcgipm_worker_requests",
-            "Requests that the worker has finished.",
-        ),
-        |worker, _| worker.requests.map(|count| count as f64),
-    ),
-    (
-        gauge(
-            "fcgipm_worker_request_age_seconds",
-            "seconds",
-            "How long the worker has been running its current request.",
-        ),
-        |worker, _| worker.request_age,
-    ),
-];
-
-fn of_workers(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
-    for (family, value) in WORKER_NUMBERS {
-        out.family(family);
-        for (pool, report) in pools {
-            for worker in &report.workers {
-                if let Some(number) = value(worker, epoch) {
-                    let slot = worker.slot.to_string();
-                    out.sample(&[("pool", pool), ("slot", &slot)], number);
-                }
-            }
-        }
-    }
-}
-
 fn pm(report: &Report) -> &str {
     if report.pm.is_empty() {
         "static"
     } else {
         &report.pm
-    }
-}
-
-/// To the millisecond.
-fn seconds(time: Duration) -> f64 {
-    time.as_millis() as f64 / 1000.0
-}
-
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family {
-        name,
-        kind: Kind::Gauge,
-        unit,
-        help,
-    }
-}
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family {
-        name,
-        kind: Kind::Counter,
-        unit: "",
-        help,
     }
 }

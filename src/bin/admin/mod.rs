@@ -8,7 +8,9 @@ mod exposition;
 mod listener;
 mod metrics;
 mod page;
+mod phpfpm;
 mod reading;
+mod worker_metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 Endpoints, for GET and HEAD. None of them changes anything:
   /             status page, for a browser
   /status.json  the fields of `fcgipm status --json`
-  /metrics      for Prometheus, in its text format or as OpenMetrics
+  /metrics      for Prometheus, in its text format or as OpenMetrics; /metrics?pss: with the
+                proportional memory of workers; /metrics?phpfpm: also with names of php-fpm's metrics
   /healthz      200 while `fcgipm admin` runs
   /readyz       200 if every pool is ready, as `fcgipm check` defines it; 503 with the reason if not
 

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use crate::console;
 use crate::managers::files::FileReport;
 use crate::managers::follow::{Followed, Seen, State};
+use crate::managers::report::{Highest, Report, WorkerReport};
+use crate::managers::usage;
 
 /// The maximum time to wait for a reading. The kernel may let a reader of /proc wait.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -22,6 +24,8 @@ const REUSE: u32 = 10;
 const REUSE_MAX: Duration = Duration::from_millis(500);
 /// How long the list of files is used again: finding them reads the memory maps of all workers.
 const FILES_PAUSE: Duration = Duration::from_secs(10);
+/// How long a reading measures the proportional memory of a pool's workers.
+const PSS_LIMIT: Duration = Duration::from_millis(10);
 
 /// What was read at one time.
 #[derive(Debug)]
@@ -33,8 +37,19 @@ pub(super) struct Reading {
     /// The time since the epoch at which the clock of the scoreboard was 0.
     pub(super) epoch: Duration,
     at: Instant,
-    has_files: bool,
+    has: Wanted,
 }
+
+/// What takes more time than the rest, and is read on demand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) files: bool,
+    /// The proportional memory of workers.
+    pub(super) pss: bool,
+}
+
+/// Those that can be read, by their names.
+pub(super) type Pools<'r> = Vec<(&'r str, &'r Report)>;
 
 /// Reads when a reading is needed.
 #[derive(Debug)]
@@ -51,6 +66,13 @@ struct Source {
     problem: Option<String>,
 }
 
+/// The proportional memory of a worker.
+#[derive(Debug)]
+struct Proportional {
+    at: Instant,
+    bytes: u64,
+}
+
 /// What is remembered of a pool.
 #[derive(Debug, Default)]
 struct Memory {
@@ -60,6 +82,9 @@ struct Memory {
     disconnected: u64,
     counted: Tallies,
     files: Option<(Instant, Vec<FileReport>)>,
+    highest: Highest,
+    /// By pid, and when the worker was forked.
+    pss: BTreeMap<(i32, Duration), Proportional>,
 }
 
 impl Reader {
@@ -77,18 +102,18 @@ impl Reader {
 
     /// Logs that there is no manager, if that is so.
     pub(super) async fn log_first(&self) {
-        let _ = self.read(false).await;
+        let _ = self.read(Wanted::default()).await;
     }
 
-    /// A reading that is recent enough, with the files of each pool if they are needed.
-    pub(super) async fn read(&self, with_files: bool) -> Result<Arc<Reading>, String> {
+    /// A reading that is recent enough.
+    pub(super) async fn read(&self, wanted: Wanted) -> Result<Arc<Reading>, String> {
         let reading = async {
             // The thread has the lock, even if nobody waits for it any more.
             let mut source = Arc::clone(&self.0).lock_owned().await;
-            if let Some(recent) = source.recent(with_files) {
+            if let Some(recent) = source.recent(wanted) {
                 return Ok(recent);
             }
-            tokio::task::spawn_blocking(move || source.read(with_files))
+            tokio::task::spawn_blocking(move || source.read(wanted))
                 .await
                 .map_err(|error| format!("reading failed: {error}"))
         };
@@ -103,13 +128,14 @@ impl Reader {
 }
 
 impl Source {
-    fn recent(&self, with_files: bool) -> Option<Arc<Reading>> {
+    fn recent(&self, wanted: Wanted) -> Option<Arc<Reading>> {
         let last = self.last.as_ref()?;
         let is_recent = last.at.elapsed() < REUSE_MAX.min(last.took * REUSE);
-        (is_recent && (last.has_files || !with_files)).then(|| Arc::clone(last))
+        let has_all = (last.has.files || !wanted.files) && (last.has.pss || !wanted.pss);
+        (is_recent && has_all).then(|| Arc::clone(last))
     }
 
-    fn read(&mut self, with_files: bool) -> Arc<Reading> {
+    fn read(&mut self, wanted: Wanted) -> Arc<Reading> {
         let begin = Instant::now();
         let mut pools = self.followed.read();
         self.log_changes(&pools);
@@ -120,8 +146,11 @@ impl Source {
                 let Ok(state) = &mut seen.state else { continue };
                 let memory = self.memories.entry(seen.pool.clone()).or_default();
                 memory.correct(state);
-                if with_files {
+                if wanted.files {
                     memory.add_files(state);
+                }
+                if wanted.pss {
+                    memory.add_pss(state);
                 }
             }
         }
@@ -130,7 +159,7 @@ impl Source {
             took: begin.elapsed(),
             epoch: self.epoch,
             at: Instant::now(),
-            has_files: with_files,
+            has: wanted,
         });
         self.last = Some(Arc::clone(&reading));
         reading
@@ -174,8 +203,38 @@ impl Memory {
         self.disconnected = self.disconnected.max(report.disconnected);
         self.counted.raise_to(&report.counted.0);
         report.counted.0 = self.counted;
+        self.highest.raise_to(report);
+        report.highest = self.highest;
         report.requests = self.requests;
         report.disconnected = self.disconnected;
+    }
+
+    /// The kernel walks through all pages of a worker for it. So each reading does it for a limited time,
+    /// for those first that were read longest ago.
+    fn add_pss(&mut self, state: &mut State) {
+        let workers = &mut state.report.workers;
+        let key = |worker: &WorkerReport| (worker.pid, worker.born);
+        let exists = |known: &(i32, Duration)| workers.iter().any(|worker| key(worker) == *known);
+        self.pss.retain(|known, _| exists(known));
+        let begin = Instant::now();
+        let mut due: Vec<_> = workers
+            .iter()
+            .filter(|w| w.memory.is_some())
+            .map(key)
+            .collect();
+        due.sort_by_key(|key| self.pss.get(key).map(|known| known.at));
+        for key in due {
+            if begin.elapsed() > PSS_LIMIT {
+                break;
+            }
+            if let Some(bytes) = usage::proportional_memory(key.0) {
+                let at = Instant::now();
+                self.pss.insert(key, Proportional { at, bytes });
+            }
+        }
+        for worker in workers {
+            worker.pss = self.pss.get(&key(worker)).map(|known| known.bytes);
+        }
     }
 
     fn add_files(&mut self, state: &mut State) {

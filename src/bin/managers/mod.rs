@@ -9,5 +9,5 @@ pub(crate) mod readiness;
 pub(crate) mod report;
 pub(crate) mod sockets;
 pub(crate) mod target;
-mod usage;
+pub(crate) mod usage;
 pub(crate) mod watch;

@@ -52,9 +52,26 @@ pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) counted: Counted,
     pub(crate) exits: Exits,
+    /// Of the process that reads again and again.
+    #[serde(skip)]
+    pub(crate) highest: Highest,
     /// The latest of all slots.
     pub(crate) last_exit: Option<ExitReport>,
     pub(crate) workers: Vec<WorkerReport>,
+}
+
+/// The highest numbers of several readings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Highest {
+    pub(crate) busy: usize,
+    pub(crate) waiting: Option<u32>,
+}
+
+impl Highest {
+    pub(crate) fn raise_to(&mut self, report: &Report) {
+        self.busy = self.busy.max(report.busy);
+        self.waiting = self.waiting.max(report.listen_queue);
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +110,9 @@ pub(crate) struct WorkerReport {
     pub(crate) request_age: Option<f64>,
     /// Resident memory in bytes.
     pub(crate) memory: Option<u64>,
+    /// Proportional, where it was measured.
+    #[serde(skip)]
+    pub(crate) pss: Option<u64>,
     /// Processor time in seconds.
     pub(crate) cpu: Option<f64>,
     /// On the clock of the scoreboard.
@@ -193,6 +213,7 @@ impl Report {
             saturated: pool.total(Total::Saturated),
             counted: Counted(counted),
             exits: Exits::of(&pool),
+            highest: Highest::default(),
             last_exit: latest.map(exit),
             workers,
             pm: pool.pm,
@@ -228,6 +249,7 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus, are_pids_ours: bool) 
         method: details.as_ref().map(|details| details.method.clone()),
         uri: details.map(|details| details.uri),
         memory: usage.map(|usage| usage.memory),
+        pss: None,
         cpu: usage.map(|usage| usage.cpu),
         born: status.born,
         stage: status.stage,

@@ -34,6 +34,15 @@ impl Usage {
     }
 }
 
+/// The resident memory of a process in bytes, of which a page that N processes share counts for one Nth.
+/// Slow: the kernel walks through all pages.
+pub(crate) fn proportional_memory(pid: i32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1_024)
+}
+
 /// The units of the kernel's numbers.
 #[derive(Clone, Copy)]
 struct Units {

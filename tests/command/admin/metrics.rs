@@ -65,7 +65,8 @@ impl Parsed {
                 assert_eq!(name, format!("{family}{suffix}"), "{line}");
                 let letters = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
                 assert!(
-                    name.starts_with("fcgipm_") && name.chars().all(letters),
+                    (name.starts_with("fcgipm_") || name.starts_with("phpfpm_"))
+                        && name.chars().all(letters),
                     "{line}"
                 );
                 let value: f64 = value.parse().unwrap();
@@ -102,7 +103,7 @@ fn metrics_have_the_numbers_of_the_pool_in_both_formats() {
     pool.line("reload done");
     let (mut client, gate) = pool.paused(&address, "/pause");
     let busy = "fcgipm_workers{pool=\"default\",state=\"busy\"} 1\n";
-    let text = admin.wait_for("/metrics", 200, busy);
+    let text = admin.wait_for("/metrics?pss", 200, busy);
     assert_eq!(
         text.header("content-type"),
         ["text/plain; version=0.0.4; charset=utf-8"]
