@@ -7,7 +7,6 @@
 use crate::error::{Code, Error, Result};
 use crate::manager::event;
 use crate::manager::settings::Settings;
-use crate::pool;
 use crate::sys::process::{self, FileLimit};
 
 /// What the manager opens for itself: pipes, queues, the scoreboard, the pid file.
@@ -53,7 +52,7 @@ impl Descriptors {
             are_programs: settings.program.is_some(),
             workers_send_copies,
         };
-        match this.check(settings.pool.processes, &settings.pool) {
+        match this.check(settings.pool.processes, settings) {
             Ok(()) => Ok((this, None)),
             Err(lack) if this.are_programs => Err(Error::new(Code::Descriptors, lack)),
             Err(lack) => Ok((this, Some(lack))),
@@ -71,9 +70,9 @@ impl Descriptors {
     pub(super) fn check_growth(
         &self,
         workers: usize,
-        pool: &pool::Config,
+        settings: &Settings,
     ) -> std::result::Result<(), Shortage> {
-        self.check(workers, pool).map_err(|line| Shortage {
+        self.check(workers, settings).map_err(|line| Shortage {
             line,
             is_fatal: self.are_programs,
         })
@@ -83,15 +82,13 @@ impl Descriptors {
     ///
     /// # Errors
     /// What they need, and the limit.
-    fn check(&self, workers: usize, pool: &pool::Config) -> std::result::Result<(), String> {
-        let all = workers + pool.surge(workers);
-        let copies = if self.workers_send_copies {
-            workers + all
-        } else {
-            0
-        };
+    fn check(&self, workers: usize, settings: &Settings) -> std::result::Result<(), String> {
+        let all = workers + settings.pool.surge(workers);
+        // Connections to each worker: for a copy that it sends, and for the order to fork a template.
+        let has_orders = settings.refork_after.is_some();
+        let connections = usize::from(self.workers_send_copies) + usize::from(has_orders);
         let needed = self.shared
-            + copies
+            + connections * (workers + all)
             + match self.are_programs {
                 // While it starts: its pidfd, its standard error, its region of the scoreboard, and the
                 // pipe that reports its exec. The first three stay for a program that reports nothing.

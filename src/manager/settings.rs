@@ -111,9 +111,11 @@ impl Settings {
                 ),
             ));
         }
+        let pool = pool_config(options, program.is_some())?;
+        check_refork_after(refork_after, &pool)?;
         Ok(Self {
             refork_after,
-            pool: pool_config(options, program.is_some())?,
+            pool,
             pm: options.word(Opt::Pm),
             renewal: match options.word(Opt::Reload) {
                 "program" => Renewal::Program,
@@ -208,6 +210,25 @@ impl LogSettings {
             },
             has_time: options.flag(Opt::LogTimestamps),
         }
+    }
+}
+
+/// A worker that has reached its limit is replaced, and is not the model for others.
+fn check_refork_after(refork_after: Option<u64>, pool: &pool::Config) -> Result<()> {
+    let (limit, jitter) = (pool.max_requests, pool.max_requests_jitter);
+    match refork_after {
+        Some(after) if limit > 0 && after >= limit.saturating_add(jitter) => Err(Error::new(
+            Code::Value,
+            format!(
+                "option refork_after: {after} is not less than max_requests = {limit}{}: no worker \
+                 serves that many requests",
+                match jitter {
+                    0 => String::new(),
+                    jitter => format!(" and max_requests_jitter = {jitter} together"),
+                }
+            ),
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -122,7 +122,8 @@ options! {
     ReforkAfter = "refork_after", Kind::Count { min: 0, max: 1 << 53 }, "0",
         "Number of requests after which a worker is the model for the others: it forks a template, \
          and the workers are replaced by copies of that, which share the memory that it has filled \
-         since its start. A reload of the workers begins anew. For programs that load their \
+         since its start. It must be less than max_requests. A reload of the workers begins anew. \
+         For programs that load their \
          application before they start the manager; see docs/REFORK.md. 0: never.";
     MaxMemory = "max_memory", Kind::Bytes { min: 0, max: 1 << 50 }, "0",
         "Private memory, in bytes, above which a worker is replaced. It is checked once a second. \

@@ -114,6 +114,11 @@ impl ProgramReload {
         is_idle && self.refork.is_wanted(now)
     }
 
+    /// The pool replaces its workers by new ones.
+    pub const fn pool_is_rolling(&mut self) {
+        self.refork.forget_failures();
+    }
+
     /// Whether a template is being started for a reload, or is ready and waits for the pool.
     #[must_use]
     pub const fn is_starting(&self) -> bool {
@@ -141,7 +146,7 @@ impl ProgramReload {
     pub fn handle(&mut self, now: Duration, event: ProgramEvent, actions: &mut Vec<ProgramAction>) {
         match event {
             ProgramEvent::Requested => self.requested(now, actions),
-            ProgramEvent::Ready(template) if self.refork.ready(template) => {
+            ProgramEvent::Ready(template) if self.refork.ready(now, template) => {
                 actions.push(ProgramAction::Reforked(template));
             }
             ProgramEvent::Ready(template) => self.ready(template),
@@ -265,7 +270,7 @@ impl ProgramReload {
     }
 
     fn pool_failed(&mut self, now: Duration, actions: &mut Vec<ProgramAction>) {
-        self.refork.reload_failed();
+        self.refork.reload_failed(now);
         if let Phase::Rolling { before } = self.phase {
             actions.push(ProgramAction::Revert);
             if let Source::Template(new) = std::mem::replace(&mut self.source, before) {

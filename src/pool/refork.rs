@@ -25,8 +25,10 @@ use super::phase::Starts;
 use super::program_event::{ProgramAction, ReforkFailure, TemplateId};
 use super::slot::Slot;
 
-/// The pause after a failure.
-const PAUSE: Duration = Duration::from_secs(60);
+/// The pause after the first failure. Each one in a row doubles it, so a reason that stays does not
+/// fill the log.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// How long a worker may take to fork if there is no `start_timeout`: first it answers its request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,8 +36,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     None,
-    Forking { new: TemplateId, by: Duration },
-    Warm(TemplateId),
+    Forking {
+        new: TemplateId,
+        by: Duration,
+    },
+    Warm {
+        template: TemplateId,
+        since: Duration,
+    },
     Cooling(TemplateId),
 }
 
@@ -44,6 +52,8 @@ enum State {
 pub(super) struct Refork {
     state: State,
     not_before: Duration,
+    /// After the next failure.
+    pause: Duration,
 }
 
 impl Refork {
@@ -51,13 +61,14 @@ impl Refork {
         Self {
             state: State::None,
             not_before: Duration::ZERO,
+            pause: FIRST_PAUSE,
         }
     }
 
     /// The template that workers are copies of.
     pub(super) const fn source(&self) -> Option<TemplateId> {
         match self.state {
-            State::Warm(template) => Some(template),
+            State::Warm { template, .. } => Some(template),
             State::None | State::Forking { .. } | State::Cooling(_) => None,
         }
     }
@@ -75,7 +86,7 @@ impl Refork {
             State::Forking { by, .. } => Some(by),
             // A worker that is warm already does not notify the manager again.
             State::None if self.not_before > Duration::ZERO => Some(self.not_before),
-            State::None | State::Warm(_) | State::Cooling(_) => None,
+            State::None | State::Warm { .. } | State::Cooling(_) => None,
         }
     }
 
@@ -86,10 +97,11 @@ impl Refork {
     }
 
     /// True: this template is the source from here on.
-    pub(super) fn ready(&mut self, template: TemplateId) -> bool {
+    pub(super) fn ready(&mut self, now: Duration, template: TemplateId) -> bool {
         let is_new = matches!(self.state, State::Forking { new, .. } if new == template);
         if is_new {
-            self.state = State::Warm(template);
+            let since = now;
+            self.state = State::Warm { template, since };
         }
         is_new
     }
@@ -102,11 +114,13 @@ impl Refork {
         actions: &mut Vec<ProgramAction>,
     ) -> bool {
         match self.state {
-            State::Forking { new: one, .. } | State::Warm(one) if one == template => {
+            State::Forking { new: one, .. } | State::Warm { template: one, .. }
+                if one == template =>
+            {
                 self.fail(now, one, ReforkFailure::Ended, actions);
             }
             State::Cooling(warm) if warm == template => self.state = State::None,
-            State::None | State::Forking { .. } | State::Warm(_) | State::Cooling(_) => {
+            State::None | State::Forking { .. } | State::Warm { .. } | State::Cooling(_) => {
                 return false;
             }
         }
@@ -120,14 +134,29 @@ impl Refork {
         why: ReforkFailure,
         actions: &mut Vec<ProgramAction>,
     ) {
+        match self.state {
+            // It had no lasting reason.
+            State::Warm { since, .. } if now.saturating_sub(since) > LONGEST_PAUSE => {
+                self.pause = FIRST_PAUSE;
+            }
+            State::None | State::Forking { .. } | State::Warm { .. } | State::Cooling(_) => {}
+        }
+        let pause = self.pause;
+        self.pause = (2 * pause).min(LONGEST_PAUSE);
         self.state = State::None;
-        self.not_before = now.saturating_add(PAUSE);
+        self.not_before = now.saturating_add(pause);
         actions.push(ProgramAction::End(template));
         actions.push(ProgramAction::ReportReforkFailed {
             template,
             why,
-            pause: PAUSE,
+            pause,
         });
+    }
+
+    /// A reload is in progress: what made earlier attempts fail may be over with it.
+    pub(super) const fn forget_failures(&mut self) {
+        self.not_before = Duration::ZERO;
+        self.pause = FIRST_PAUSE;
     }
 
     /// Time has passed. `are_failing`: workers fail before they are ready.
@@ -142,15 +171,15 @@ impl Refork {
             State::Forking { new, by } if by <= now => {
                 self.fail(now, new, ReforkFailure::TimedOut, actions);
             }
-            State::Forking { .. } | State::Warm(_) if is_rolling => self.cool(actions),
-            State::Warm(warm) if are_failing => {
+            State::Forking { .. } | State::Warm { .. } if is_rolling => self.cool(actions),
+            State::Warm { template: warm, .. } if are_failing => {
                 self.fail(now, warm, ReforkFailure::CopiesFail, actions);
             }
             State::Cooling(warm) if !is_rolling => {
                 self.state = State::None;
                 actions.push(ProgramAction::End(warm));
             }
-            State::None | State::Forking { .. } | State::Warm(_) | State::Cooling(_) => {}
+            State::None | State::Forking { .. } | State::Warm { .. } | State::Cooling(_) => {}
         }
         if self.not_before <= now {
             self.not_before = Duration::ZERO;
@@ -164,15 +193,16 @@ impl Refork {
                 self.state = State::None;
                 actions.push(ProgramAction::End(new));
             }
-            State::Warm(warm) => self.state = State::Cooling(warm),
+            State::Warm { template, .. } => self.state = State::Cooling(template),
             State::None | State::Cooling(_) => {}
         }
     }
 
     /// The reload has failed: the workers of before continue.
-    pub(super) fn reload_failed(&mut self) {
-        if let State::Cooling(warm) = self.state {
-            self.state = State::Warm(warm);
+    pub(super) fn reload_failed(&mut self, now: Duration) {
+        if let State::Cooling(template) = self.state {
+            let since = now;
+            self.state = State::Warm { template, since };
         }
     }
 
@@ -183,7 +213,7 @@ impl Refork {
                 self.state = State::None;
                 actions.push(ProgramAction::End(template));
             }
-            State::None | State::Warm(_) => {}
+            State::None | State::Warm { .. } => {}
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use super::code::{Language, Preloaded, address_text, exists};
+use super::code::{Language, Preloaded, address_text, command, deploy, exists};
 use super::load::Load;
 use super::peer::connection::LIMIT;
-use super::peer::pool::call;
-use super::peer::program::{Transport, ended_within};
+use super::peer::pool::{call, shell};
+use super::peer::program::{Program, Transport, ended_within, folder, unused};
 use super::peer::records::ID;
 use super::refork::{assert_warm, pid_after, ready_template, until};
 
@@ -167,4 +167,52 @@ fn without_the_compiled_part_of_the_perl_modules() {
     await_workers(&preloaded, 2);
     assert_warm(&preloaded);
     preloaded.stop();
+}
+
+#[test]
+fn a_limit_that_no_worker_outlives_is_refused() {
+    for (jitter, limit) in [
+        ("0", "max_requests = 10: "),
+        (
+            "5",
+            "max_requests = 5 and max_requests_jitter = 5 together: ",
+        ),
+    ] {
+        let folder = folder();
+        let file = folder.join("word");
+        deploy(&file, "first");
+        let address = unused(Transport::Unix);
+        let mut command = command(Language::C, &file, &address);
+        let most = if jitter == "0" { "10" } else { "5" };
+        command.envs([
+            ("FCGIPM_REFORK_AFTER", "10"),
+            ("FCGIPM_MAX_REQUESTS", most),
+            ("FCGIPM_MAX_REQUESTS_JITTER", jitter),
+        ]);
+        let mut program = Program::start_opening(command, address);
+        let line = program.line("refork_after");
+        let reason = format!("option refork_after: 10 is not less than {limit}");
+        assert!(line.contains(&reason), "{line}");
+        assert_eq!(program.wait().code(), Some(1));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// The manager keeps one for each worker, of the old generation as well.
+#[test]
+fn the_descriptors_for_orders_are_counted() {
+    let [without, with] = ["0", "10"].map(|after| {
+        let options = [("FCGIPM_REFORK_AFTER", after)];
+        let limited = |command| shell("ulimit -n 64", &command);
+        let mut preloaded = Preloaded::start_by(limited, Language::C, Transport::Unix, &options);
+        let lines = preloaded.pool.program.lines().iter();
+        let needed = lines.filter_map(|line| {
+            let (_, rest) = line.split_once("may need ")?;
+            rest.split_once(' ')?.0.parse::<usize>().ok()
+        });
+        let needed = needed.max().unwrap();
+        preloaded.stop();
+        needed
+    });
+    assert_eq!(with - without, 2 + 3);
 }

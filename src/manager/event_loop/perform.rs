@@ -218,7 +218,7 @@ impl EventLoop {
 
     /// Whether there are enough descriptors for this many workers. If not, that is logged.
     pub(super) fn may_grow_to(&mut self, workers: usize) -> bool {
-        let grown = self.descriptors.check_growth(workers, &self.settings.pool);
+        let grown = self.descriptors.check_growth(workers, &self.settings);
         let Err(shortage) = grown else {
             return true;
         };

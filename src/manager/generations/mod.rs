@@ -115,7 +115,9 @@ impl Generations {
 
     /// If a worker has served this many requests, it is to fork a template.
     pub(super) fn consider_refork(&mut self, now: Duration, pool: &Pool, after: u64) {
-        if self.machine.wants_refork(now) && !pool.is_rolling() {
+        if pool.is_rolling() {
+            self.machine.pool_is_rolling();
+        } else if self.machine.wants_refork(now) {
             let warm = pool.warm_worker(after);
             self.inbox
                 .extend(warm.map(|slot| ProgramEvent::Warm { slot }));

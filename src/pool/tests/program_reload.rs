@@ -210,6 +210,45 @@ fn after_a_warm_source_has_failed_there_is_none_for_a_minute() {
 }
 
 #[test]
+fn a_reason_that_stays_is_reported_less_and_less_often_until_a_reload() {
+    fn fails(world: &mut World, minutes: u32) {
+        world.warm();
+        world.now += TIMEOUT;
+        world.tick();
+        let next = world.now + minutes * 60 * SECOND;
+        assert_eq!(world.machine.deadline(), Some(next), "{minutes} minutes");
+    }
+    let mut world = World::new();
+    for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+        fails(&mut world, minutes);
+        world.now += minutes * 60 * SECOND;
+        world.tick();
+    }
+    assert_eq!(world.failed_reforks, 8);
+    fails(&mut world, 60);
+    world.machine.pool_is_rolling();
+    // At once, and what fails then is a first failure.
+    assert!(world.machine.wants_refork(world.now));
+    fails(&mut world, 1);
+}
+
+#[test]
+fn a_warm_source_that_has_served_for_long_has_failed_for_the_first_time() {
+    let mut world = reforked();
+    world.ends(1);
+    for (served, minutes) in [(60 * 60 * SECOND, 2), (60 * 60 * SECOND + SECOND, 1)] {
+        world.now = world.machine.deadline().unwrap();
+        world.warm();
+        let template = world.newest().unwrap();
+        world.ready(template);
+        world.now += served;
+        world.ends(template);
+        let next = world.now + minutes * 60 * SECOND;
+        assert_eq!(world.machine.deadline(), Some(next), "{served:?}");
+    }
+}
+
+#[test]
 fn a_worker_that_forks_no_template_in_time_is_left_alone() {
     let mut world = World::new();
     world.warm();
