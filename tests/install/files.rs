@@ -38,6 +38,8 @@ const FILES: [(&str, &str); 28] = [
     ("share/man/man5/fcgipm.toml.5", "644"),
     ("share/man/man7/fcgipm-options.7", "644"),
     ("share/doc/fcgipm/README.md", "644"),
+    ("share/doc/fcgipm/alerts.yml", "644"),
+    ("share/doc/fcgipm/grafana.json", "644"),
     ("share/doc/fcgipm/THIRD-PARTY-LICENSES", "644"),
     ("share/doc/fcgipm/examples/fcgipm.toml", "644"),
     ("share/doc/fcgipm/examples/logrotate", "644"),

@@ -1,6 +1,7 @@
 //! What a process uses, from /proc.
 
 use std::fs;
+use std::io::Read as _;
 use std::sync::OnceLock;
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -17,8 +18,12 @@ pub(super) struct Usage {
 impl Usage {
     /// `None`: the process has ended.
     pub(super) fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Self::parse(&String::from_utf8_lossy(&stat), Units::of_system())
+        // In one call: what reads to the end begins with a few bytes here, because the size is 0.
+        let mut stat = [0; 2_048];
+        let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+        let length = file.read(&mut stat).ok()?;
+        let stat = String::from_utf8_lossy(stat.get(..length)?);
+        Self::parse(&stat, Units::of_system())
     }
 
     /// /proc/PID/stat: `pid (name) state ppid …`; utime, stime and rss are the fields 14, 15 and 24.

@@ -88,7 +88,7 @@ impl Record {
     #[inline]
     pub(crate) fn count(&self, entry: &mut Entry, now: Duration, served: &Served) {
         let micros = (now.as_micros() as u64).saturating_sub(entry.since);
-        self.tally.add(Duration::from_micros(micros), served);
+        self.tally.add(micros, served);
         entry.finished = entry.finished.wrapping_add(1);
     }
 

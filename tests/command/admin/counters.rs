@@ -146,6 +146,40 @@ fn requests_of_a_c_program_are_counted_through_reloads_and_exits() {
     assert_eq!(report["exits"]["failed"], 1);
 }
 
+/// Two of hello's requests exceed their limits: one reacts to the notice, and one is killed.
+#[test]
+fn slow_requests_and_timeouts_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let limits = "export FCGIPM_SLOW_REQUEST=0.05 FCGIPM_REQUEST_TIMEOUT=0.3 \
+                  FCGIPM_REQUEST_TIMEOUT_GRACE=0.3; exec \"$0\" fd:0";
+    let pool = Pool::start_as(listener, 1, limits);
+    let admin = Admin::of(&pool.pid_file());
+    let address = path.to_str().unwrap();
+    // Nobody opens the other end of what these two read.
+    for path in ["/pause", "/stubborn"] {
+        let _ = fcgipm(&["call", "--to", address, path], b"");
+    }
+    let killed = format!("fcgipm_worker_exits_total{{{OF_POOL},cause=\"request_timeout\"}} 1\n");
+    let text = admin.wait_for("/metrics", 200, &killed).text();
+    let parsed = Parsed::of(&text, false);
+    assert_counts(
+        &parsed,
+        &[
+            ("fcgipm_requests_slow_total", 2),
+            ("fcgipm_requests_timed_out_total", 2),
+            ("fcgipm_requests_total", 1),
+        ],
+    );
+    assert_eq!(responses(&parsed), [0.0, 0.0, 0.0, 0.0, 1.0]);
+    let short = format!("{OF_POOL},le=\"0.25\"");
+    assert_eq!(
+        parsed.value("fcgipm_request_duration_seconds_bucket", &short),
+        0.0
+    );
+}
+
 /// A program with its own manager, which is killed with the test.
 struct Perl {
     child: Child,
