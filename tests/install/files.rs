@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::tree::{PREFIX, at, empty, installed, listing, made, root, said};
 
 /// One file of each kind, with its mode, or what its link says.
-const FILES: [(&str, &str); 28] = [
+const FILES: [(&str, &str); 30] = [
     ("lib/libfcgipm.so.0.1.0", "755"),
     ("lib/libfcgipm.so.0", "-> libfcgipm.so.0.1.0"),
     ("lib/libfcgipm.so", "-> libfcgipm.so.0"),
