@@ -224,12 +224,13 @@ impl Memory {
             .collect();
         due.sort_by_key(|key| self.pss.get(key).map(|known| known.at));
         for key in due {
-            if begin.elapsed() > PSS_LIMIT {
-                break;
-            }
             if let Some(bytes) = usage::proportional_memory(key.0) {
                 let at = Instant::now();
                 self.pss.insert(key, Proportional { at, bytes });
+            }
+            // One at least, also where the processor is taken away.
+            if begin.elapsed() > PSS_LIMIT {
+                break;
             }
         }
         for worker in workers {

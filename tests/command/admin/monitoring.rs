@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::Admin;
 use super::metrics::Parsed;
 use crate::managed::Pool;
-use crate::process::fcgipm;
+use crate::process::{LIMIT, fcgipm};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -153,6 +154,12 @@ fn the_names_of_php_fpm_are_added_on_demand() {
     let (mut client, gate) = pool.paused(&address, "/pause");
     let running = "state=\"Running\"";
     let text = admin.wait_for("/metrics?phpfpm", 200, running).text();
+    // A reading that takes long measures only some workers.
+    let until = Instant::now() + LIMIT;
+    let pss = "fcgipm_worker_proportional_memory_bytes{";
+    while admin.get("/metrics?pss").text().matches(pss).count() < 2 {
+        assert!(Instant::now() < until);
+    }
     let accept = "Accept: application/openmetrics-text";
     let open = admin.request(
         "GET",
