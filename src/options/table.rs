@@ -183,9 +183,10 @@ options! {
          can write to (a sticky directory is accepted if the file belongs to this user). Default: \
          none.";
     AdminListen = "admin_listen", Kind::Text, "",
-        "Address of an HTTP listener with metrics, health checks and a status page: HOST:PORT, \
-         [IPV6]:PORT, :PORT (loopback), /PATH or unix:/PATH. The manager starts `fcgipm admin` for it, \
-         which is searched for in PATH, and keeps it running; see docs/OPERATIONS.md. Default: none.";
+        "Address of an HTTP listener with metrics, health checks and a status page: HOST:PORT \
+         (an IPv6 address in brackets), :PORT (loopback), /PATH or unix:/PATH. The manager starts \
+         `fcgipm admin` for it, which is searched for in PATH, and keeps it running; see \
+         docs/OPERATIONS.md. Default: none.";
     AdminMode = "admin_mode", Kind::Mode, "",
         "Permissions of the unix socket file of admin_listen, in octal. Default: 0600.";
     AdminOwner = "admin_owner", Kind::Text, "",
