@@ -13,7 +13,7 @@ mod value;
 use std::time::Duration;
 
 pub use duration::{DURATION, DURATION_MAX, duration};
-pub use environment::{TEMPLATE_VARIABLE, WORKER_VARIABLE, variable};
+pub use environment::{STATUS_VARIABLE, TEMPLATE_VARIABLE, WORKER_VARIABLE, variable};
 pub use reference::reference;
 use table::row_of;
 pub use table::{MAX_PROCESSES, Opt, Spec, TABLE};
@@ -24,7 +24,7 @@ use crate::error::{Code, Error, Result};
 
 /// Options that apply where requests are served. The others apply to the manager, and mean
 /// nothing to a program that a manager starts.
-pub const OF_REQUESTS: [Opt; 8] = [
+pub const OF_REQUESTS: [Opt; 11] = [
     Opt::ParamsTimeout,
     Opt::BodyTimeout,
     Opt::WriteTimeout,
@@ -33,6 +33,9 @@ pub const OF_REQUESTS: [Opt; 8] = [
     Opt::MaxParams,
     Opt::MaxParamSize,
     Opt::MaxParamsSize,
+    Opt::StatusPath,
+    Opt::PingPath,
+    Opt::PingResponse,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]

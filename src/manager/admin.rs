@@ -18,6 +18,7 @@ use crate::server::listen::address::Address;
 use crate::sys::process::child::Ended;
 use crate::sys::process::helper::{Command, Helper};
 use crate::sys::process::{self, environment, executable};
+use crate::sys::socket::status_socket;
 
 /// The pauses before it is started again, and how long it has to run for the shortest one.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ const NOT_PASSED: [&str; 6] = [
 #[derive(Debug)]
 pub(super) struct AdminListener {
     command: Option<Command>,
+    /// How workers reach it for `status_path`; zeroes: not at all.
+    status_key: [u64; 2],
     running: Option<Running>,
     /// These have ended, and are not reaped.
     ended: Vec<Helper>,
@@ -56,17 +59,32 @@ impl AdminListener {
     /// # Errors
     /// An option has no valid value, or there is no command to execute.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
-        let command = match settings.options.text(Opt::AdminListen) {
-            Some(address) => Some(command(&address, settings)?),
-            None => None,
+        let address = settings.options.text(Opt::AdminListen);
+        let status_path = settings.options.text(Opt::StatusPath);
+        let status_key = match &status_path {
+            Some(_) => status_socket::new_key()
+                .map_err(|errno| Error::system("option status_path: getrandom", errno as i32))?,
+            None => [0; 2],
         };
+        let cause = match (&address, &status_path) {
+            (Some(address), _) => Some((Opt::AdminListen, &address[..])),
+            (None, Some(path)) => Some((Opt::StatusPath, &path[..])),
+            (None, None) => None,
+        };
+        let command = cause.map(|cause| command(cause, address.as_deref(), status_key, settings));
         Ok(Self {
-            command,
+            command: command.transpose()?,
+            status_key,
             running: None,
             ended: Vec::new(),
             due: Duration::ZERO,
             pause: PAUSE,
         })
+    }
+
+    /// For the pages of workers.
+    pub(super) const fn status_key(&self) -> [u64; 2] {
+        self.status_key
     }
 
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
@@ -126,12 +144,20 @@ impl AdminListener {
     }
 }
 
-fn command(address: &str, settings: &Settings) -> Result<Command> {
+/// The command. `cause`: the option that asks for it, and its value.
+fn command(
+    cause: (Opt, &str),
+    address: Option<&str>,
+    status_key: [u64; 2],
+    settings: &Settings,
+) -> Result<Command> {
     let options = &settings.options;
-    check_address(address, options)?;
+    if let Some(address) = address {
+        check_address(address, options)?;
+    }
     if environment::is_untrusted() {
         return Err(refused(
-            address,
+            cause,
             "this program has more privileges than its caller, and executes no other",
         ));
     }
@@ -145,9 +171,11 @@ fn command(address: &str, settings: &Settings) -> Result<Command> {
     };
     executable::check(&file).map_err(|error| {
         let code = error.code();
-        Error::new(code, format!("option admin_listen: the command: {error}"))
+        let name = cause.0.name();
+        Error::new(code, format!("option {name}: the command: {error}"))
     })?;
     let arguments = arguments(&file, address, options);
+    let key = (status_key != [0; 2]).then(|| status_socket::variable(status_key));
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let text = [name.as_bytes(), b"=", value.as_bytes()].concat();
         let is_passed = !NOT_PASSED
@@ -159,9 +187,8 @@ fn command(address: &str, settings: &Settings) -> Result<Command> {
     let arguments: std::result::Result<_, _> = arguments.collect();
     Ok(Command {
         name: "the admin listener",
-        arguments: arguments
-            .map_err(|_| refused(address, "or another value contains a NUL byte"))?,
-        environment: environment.collect(),
+        arguments: arguments.map_err(|_| refused(cause, "or another value contains a NUL byte"))?,
+        environment: environment.chain(key).collect(),
     })
 }
 
@@ -175,10 +202,13 @@ fn how(ended: Ended) -> String {
     }
 }
 
-fn arguments(file: &OsStr, address: &str, options: &Options) -> Vec<OsString> {
+fn arguments(file: &OsStr, address: Option<&str>, options: &Options) -> Vec<OsString> {
     let mut arguments = vec![file.to_owned(), "admin".into()];
     // Each in one word: a value may begin with a hyphen.
-    arguments.push(format!("--listen={address}").into());
+    match address {
+        Some(address) => arguments.push(format!("--listen={address}").into()),
+        None => arguments.push("--no-listen".into()),
+    }
     for (name, opt) in [
         ("socket-mode", Opt::AdminMode),
         ("socket-owner", Opt::AdminOwner),
@@ -195,15 +225,14 @@ fn arguments(file: &OsStr, address: &str, options: &Options) -> Vec<OsString> {
     arguments
 }
 
-fn refused(address: &str, why: &str) -> Error {
-    Error::new(
-        Code::Value,
-        format!("option admin_listen: '{address}': {why}"),
-    )
+fn refused((opt, value): (Opt, &str), why: &str) -> Error {
+    let name = opt.name();
+    Error::new(Code::Value, format!("option {name}: '{value}': {why}"))
 }
 
 /// What can be said of an address before it is used. The command says the rest.
 fn check_address(text: &str, options: &Options) -> Result<()> {
+    let refused = |why: &str| refused((Opt::AdminListen, text), why);
     if text.starts_with("unix:") || text.starts_with('/') {
         return Ok(());
     }
@@ -214,7 +243,7 @@ fn check_address(text: &str, options: &Options) -> Result<()> {
     ] {
         if options.given(opt).is_some() {
             let why = format!("only a unix socket has {what}: see option {}", opt.name());
-            return Err(refused(text, &why));
+            return Err(refused(&why));
         }
     }
     let place = match Address::parse(text) {
@@ -222,15 +251,14 @@ fn check_address(text: &str, options: &Options) -> Result<()> {
         // The command takes it for loopback, as in a browser.
         Ok(Address::AllInterfaces(port)) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
         Ok(_) => None,
-        Err(error) => return Err(refused(text, error.message())),
+        Err(error) => return Err(refused(error.message())),
     };
     let Some(place) = place else {
-        return Err(refused(text, "not HOST:PORT, :PORT, /PATH or unix:/PATH"));
+        return Err(refused("not HOST:PORT, :PORT, /PATH or unix:/PATH"));
     };
     let is_local = place.ip().to_canonical().is_loopback();
     if !is_local && options.given(Opt::AdminTokenFile).is_none() {
         return Err(refused(
-            text,
             "other hosts can connect, so option admin_token_file is required",
         ));
     }

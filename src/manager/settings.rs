@@ -24,7 +24,7 @@ pub(super) enum ForkedBy {
 
 /// Options that a reload of the program does not change: they belong to the manager's own process and
 /// sockets.
-const FIXED: [Opt; 19] = [
+const FIXED: [Opt; 20] = [
     Opt::Listen,
     Opt::ListenMode,
     Opt::ListenOwner,
@@ -39,6 +39,7 @@ const FIXED: [Opt; 19] = [
     Opt::AdminGroup,
     Opt::AdminTokenFile,
     Opt::AdminHost,
+    Opt::StatusPath,
     Opt::PmTitle,
     Opt::NoSignals,
     Opt::Log,

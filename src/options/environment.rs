@@ -13,6 +13,9 @@ pub const WORKER_VARIABLE: &str = "FCGIPM_WORKER";
 /// The variable that connects a program, started again for a reload, to its manager.
 pub const TEMPLATE_VARIABLE: &str = "FCGIPM_TEMPLATE";
 
+/// The variable in which `fcgipm admin` gets the key of its socket for workers, as NAME:SECRET.
+pub const STATUS_VARIABLE: &str = "FCGIPM_STATUS_KEY";
+
 /// Variables with the prefix of the options that are not options; other modules read them.
 const RESERVED_VARIABLES: &[&str] = &[
     "FCGIPM_LIB",
@@ -20,6 +23,7 @@ const RESERVED_VARIABLES: &[&str] = &[
     "FCGIPM_DROPIN",
     WORKER_VARIABLE,
     TEMPLATE_VARIABLE,
+    STATUS_VARIABLE,
 ];
 
 const VARIABLE_PREFIX: &str = "FCGIPM_";

@@ -38,6 +38,7 @@ us, ms, s, m, h, d and w.
             Kind::Flag => "0 or 1".to_owned(),
             Kind::Mode => "octal mode".to_owned(),
             Kind::Text => "text".to_owned(),
+            Kind::Path => "/path".to_owned(),
             Kind::Log => "stderr, none or a path".to_owned(),
             Kind::Word(words) => words.join(", "),
             Kind::Signed { min, max } => format!("{min}..{max}"),

@@ -199,6 +199,16 @@ options! {
     AdminHost = "admin_host", Kind::Text, "",
         "Further names that clients of admin_listen may use for this host in the Host header, \
          separated by blanks. Default: localhost and the address that the client is connected to.";
+    StatusPath = "status_path", Kind::Path, "",
+        "Path of a status page that the library answers instead of the program, with the fields and \
+         formats of php-fpm's pm.status_path: SCRIPT_NAME and PATH_INFO of the request together. The \
+         manager starts `fcgipm admin` for it, which is searched for in PATH. The web server decides \
+         who may request it. Default: none.";
+    PingPath = "ping_path", Kind::Path, "",
+        "Path of a request that the library answers itself with ping_response. The answer shows that \
+         a worker accepts requests. Default: none.";
+    PingResponse = "ping_response", Kind::Text, "pong",
+        "Text of the answer to ping_path.";
     PmTitle = "pm_title", Kind::Text, "",
         "Process title of the manager. The title of a worker is this text with ' worker' \
          appended. Default: titles are unchanged.";

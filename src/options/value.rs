@@ -30,6 +30,8 @@ pub enum Kind {
     Mode,
     /// Text without NUL; empty means not set.
     Text,
+    /// The path of a URI, without a query; empty means not set.
+    Path,
     /// Where the log goes: `stderr`, `none`, or the absolute path of a file; `none:` before the path
     /// if the program writes the lines itself.
     Log,
@@ -103,6 +105,11 @@ pub(super) fn parse(name: &str, kind: Kind, text: &str) -> Result<Value> {
         },
         Kind::Text if text.contains('\0') => Err(bad("valid: it contains a NUL byte")),
         Kind::Text => Ok(Value::Text(text.to_owned())),
+        Kind::Path if text.is_empty() => Ok(Value::Text(String::new())),
+        Kind::Path => match text.starts_with('/') && !text.contains(['\0', '?', '#']) {
+            true => Ok(Value::Text(text.to_owned())),
+            false => Err(bad("a path that begins with a slash, without a query")),
+        },
         Kind::Log => match text.strip_prefix("none:").unwrap_or(text) {
             "stderr" | "none" => Ok(Value::Text(text.to_owned())),
             path if path.starts_with('/') && !path.contains('\0') => {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::ops::ControlFlow;
 
 use super::accept::{Acceptor, Next};
+use super::built_in::BuiltIn;
 use super::connection::Disposal;
 use super::exchange::{Exchange, Reader, Writer};
 use super::owner::OwnerPid;
@@ -28,6 +29,8 @@ pub struct Request {
     pub(super) status: LoopStatus,
     /// See [`on_wake`](Self::on_wake).
     pub(super) wake_hook: Option<fn(&mut Self)>,
+    /// What the library answers itself.
+    built_in: Option<Box<BuiltIn>>,
 }
 
 impl Request {
@@ -48,6 +51,7 @@ impl Request {
             exchange: Exchange::new(options),
             status: LoopStatus::default(),
             wake_hook: None,
+            built_in: BuiltIn::new(options),
             owner: OwnerPid::this_process(),
         })
     }
@@ -132,14 +136,38 @@ impl Request {
             }
             let nothing_parked = !self.acceptor.has_parked();
             match self.exchange.read_request(&mut self.status, nothing_parked) {
-                ControlFlow::Continue(()) => break,
+                ControlFlow::Continue(()) => {
+                    worker::follow_guard();
+                    self.exchange.report_busy(&mut self.status);
+                    if self.built_in.is_none() || !self.answer_built_in() {
+                        break;
+                    }
+                }
                 ControlFlow::Break(disposal) => self.dispose(disposal),
             }
         }
-        worker::follow_guard();
-        self.exchange.report_busy(&mut self.status);
         self.acceptor.request_begins(&self.status);
         Ok(())
+    }
+
+    /// Answers the active request, if it is for the library. False: it is for the application.
+    #[cold]
+    fn answer_built_in(&mut self) -> bool {
+        let Some(built_in) = &self.built_in else {
+            return false;
+        };
+        if self.exchange.inbound().role() != Some(Role::Responder) {
+            return false;
+        }
+        let params = self.exchange.inbound_mut().params_mut();
+        let Some(question) = built_in.question(params) else {
+            return false;
+        };
+        let answer = built_in.answer(question, params);
+        // What becomes of it does not concern the next request.
+        let _ = self.write(Stream::Stdout, &answer);
+        let _ = self.finish();
+        true
     }
 
     /// Makes the next connection that may have something to read the current one.

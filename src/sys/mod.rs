@@ -8,6 +8,7 @@ pub(crate) mod file;
 pub(crate) mod kernel;
 pub mod log;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod scoreboard;
 pub(crate) mod service;
 pub(crate) mod signal;

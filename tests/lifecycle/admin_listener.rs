@@ -17,7 +17,7 @@ use super::peer::program::{
 use super::{A_SECOND, Pool, call};
 
 /// The directory of the command.
-fn path() -> String {
+pub(super) fn path() -> String {
     let folder = product("fcgipm");
     let before = std::env::var("PATH").unwrap();
     format!("{}:{before}", folder.parent().unwrap().display())
@@ -79,7 +79,7 @@ fn assert_serves(address: &str) {
 }
 
 /// The keepers of listeners that belong to this manager, and the listeners.
-fn listener_of(manager: i32) -> (i32, i32) {
+pub(super) fn listener_of(manager: i32) -> (i32, i32) {
     let begin = Instant::now();
     loop {
         if let Some(keeper) = children(manager).into_iter().find(|pid| is_keeper(*pid)) {
@@ -243,7 +243,7 @@ fn an_address_in_use_is_reported_and_stops_nothing() {
 }
 
 /// The line of a start that fails.
-fn refusal(environment: &[(&str, &str)]) -> String {
+pub(super) fn refusal(environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(product("examples/hello"));
     let socket = unused(TRANSPORTS[0]);
     command.arg(socket.text()).env("FCGIPM_N_PROCESSES", "1");

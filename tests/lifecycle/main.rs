@@ -7,6 +7,7 @@ mod peer;
 
 mod activation;
 mod admin_listener;
+mod built_in;
 mod busy_warning;
 mod chosen_address;
 mod cost;

@@ -36,6 +36,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ("connection", &[]),
             ("settings", &[]),
             ("owner", &[]),
+            ("built_in", &[]),
             ("first_record", &[]),
             ("listen", &["settings"]),
             (
@@ -50,6 +51,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                 "request",
                 &[
                     "accept",
+                    "built_in",
                     "exchange",
                     "connection",
                     "settings",

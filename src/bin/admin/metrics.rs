@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use super::exposition::{Exposition, Family, Format, Kind, counter, gauge, seconds};
 use super::phpfpm;
-use super::reading::{Pools, Reading};
+use super::reading::{Pools, Reading, UNNAMED};
 use super::worker_metrics::of_workers;
 use crate::managers::report::{Report, STATES};
-
-/// The label of the only pool.
-const UNNAMED: &str = "default";
 
 /// The text of all metrics; `with_phpfpm`: also those with the names of an exporter for php-fpm.
 pub(super) fn of(reading: &Reading, format: Format, with_phpfpm: bool) -> String {

@@ -5,13 +5,17 @@ mod access;
 mod answer;
 mod connection;
 mod exposition;
+mod fpm_status;
 mod listener;
 mod metrics;
 mod page;
 mod phpfpm;
 mod reading;
+mod status_socket;
 mod worker_metrics;
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +23,9 @@ use access::{Hosts, Token};
 use answer::Site;
 use clap::Args;
 use connection::Connections;
-use listener::{Listener, Place, SocketFile};
+use listener::{Listener, Place, SocketFile, Stream};
 use reading::Reader;
+use status_socket::StatusSocket;
 
 use crate::console;
 use crate::signals::Stop;
@@ -68,6 +73,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
     listen: Place,
 
+    /// Listen only for the workers of the manager that has started this (its option status_path)
+    #[arg(long, hide = true, conflicts_with = "listen")]
+    no_listen: bool,
+
     #[command(flatten)]
     file: SocketFile,
 
@@ -102,8 +111,16 @@ pub(crate) async fn run(options: Options) -> u8 {
 async fn serve(options: Options) -> Result<(), String> {
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
     let mut stop = Stop::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let listener = Listener::open(&options.listen, &options.file).await?;
-    if token.is_none() && listener.is_reachable_from_other_hosts() {
+    let mut workers = StatusSocket::from_environment()?;
+    let listener = match options.no_listen {
+        true => None,
+        false => Some(Listener::open(&options.listen, &options.file).await?),
+    };
+    if listener
+        .as_ref()
+        .is_some_and(Listener::is_reachable_from_other_hosts)
+        && token.is_none()
+    {
         return Err(format!(
             "--listen {}: other hosts can connect, so --token-file is required",
             options.listen
@@ -112,24 +129,26 @@ async fn serve(options: Options) -> Result<(), String> {
     let hosts = Hosts::new(options.listen.host(), options.host);
     let reader = Reader::new(options.target);
     reader.log_first().await;
-    console::print(&format!("fcgipm admin: {}", listener.url()));
+    if let Some(listener) = &listener {
+        console::print(&format!("fcgipm admin: {}", listener.url()));
+    }
     let site = Arc::new(Site {
         reader,
         hosts,
         token,
     });
-    let mut connections = Connections::new(site);
+    let mut connections = Connections::new(Arc::clone(&site));
     loop {
         tokio::select! {
             () = stop.requested() => break,
             () = connections.reaped() => {}
-            accepted = listener.accept() => match accepted {
+            accepted = next(listener.as_ref()) => match accepted {
                 Ok((stream, local)) => connections.start(stream, local),
-                Err(error) => {
-                    console::error(&format!("fcgipm admin: accept: {error}"));
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+                Err(error) => pause(&error).await,
+            },
+            served = serve_worker(workers.as_mut(), &site) => if let Err(error) = served {
+                pause(&error).await;
+            },
         }
     }
     drop(listener);
@@ -139,4 +158,24 @@ async fn serve(options: Options) -> Result<(), String> {
         () = tokio::time::sleep(STOP_LIMIT) => {}
     }
     Ok(())
+}
+
+/// The next connection; never, if there is no listener.
+async fn next(listener: Option<&Listener>) -> io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn serve_worker(workers: Option<&mut StatusSocket>, site: &Arc<Site>) -> io::Result<()> {
+    match workers {
+        Some(workers) => workers.serve_next(site).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pause(error: &io::Error) {
+    console::error(&format!("fcgipm admin: accept: {error}"));
+    tokio::time::sleep(ACCEPT_PAUSE).await;
 }

@@ -147,7 +147,8 @@ fn for_each_worker(pools: &Pools<'_>, mut each: impl FnMut(&str, &str, &WorkerRe
     }
 }
 
-fn state(worker: &WorkerReport) -> &'static str {
+/// The state of a worker, in the words of php-fpm.
+pub(super) fn state(worker: &WorkerReport) -> &'static str {
     match worker.activity {
         Some("reading") => "Reading headers",
         Some("busy") => "Running",

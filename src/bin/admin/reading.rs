@@ -27,6 +27,9 @@ const FILES_PAUSE: Duration = Duration::from_secs(10);
 /// How long a reading measures the proportional memory of a pool's workers.
 const PSS_LIMIT: Duration = Duration::from_millis(10);
 
+/// The name of the only pool, where one is needed.
+pub(super) const UNNAMED: &str = "default";
+
 /// What was read at one time.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -277,6 +280,15 @@ impl Reading {
                 Ok(json!({ "pools": named }))
             }
         }
+    }
+
+    /// The first pool that can be read, and its name.
+    pub(super) fn first(&self) -> Option<(&str, &Report)> {
+        let pools = self.pools.as_ref().ok()?;
+        pools.iter().find_map(|seen| {
+            let state = seen.state.as_ref().ok()?;
+            Some((seen.pool.as_deref().unwrap_or(UNNAMED), &state.report))
+        })
     }
 
     /// Whether every pool is ready, with a line for each.

@@ -85,6 +85,7 @@ fn argument(spec: &'static Spec) -> Arg {
         | Kind::Seconds
         | Kind::Mode
         | Kind::Text
+        | Kind::Path
         | Kind::Log
         | Kind::Word(_)
         | Kind::Limit => argument,
@@ -109,6 +110,7 @@ impl fmt::Display for Takes {
             Kind::Flag => f.write_str("0|1"),
             Kind::Mode => f.write_str("MODE"),
             Kind::Text => f.write_str("TEXT"),
+            Kind::Path => f.write_str("/PATH"),
             Kind::Log => f.write_str("stderr|none|FILE"),
             Kind::Word(words) => f.write_str(&words.join("|")),
             Kind::Limit => f.write_str("LIMIT"),

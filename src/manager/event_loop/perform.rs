@@ -289,6 +289,9 @@ impl EventLoop {
         let limit = self.settings.notify_limit(self.pool.request_limit(slot));
         self.board.scoreboard_mut().begin(slot, size, limit);
         self.board.page(slot).set_queues(self.counted_queues());
+        self.board
+            .page(slot)
+            .set_status_key(self.admin.status_key());
         Forking::prepare(slot, &self.settings, self.rescues.workers_send()).map_err(|error| {
             let errno = error.errno();
             self.report(slot, WorkerEvent::ForkFailed { errno });

@@ -7,3 +7,4 @@ pub(crate) mod listen;
 pub(crate) mod listeners;
 pub(crate) mod queue_marker;
 pub(crate) mod socket_file;
+pub(crate) mod status_socket;

@@ -51,6 +51,13 @@ impl Page {
         }
     }
 
+    /// Sets where the worker asks for the status of the pool; zeroes: nowhere.
+    pub fn set_status_key(&self, key: [u64; 2]) {
+        for (word, part) in self.manager.status_key.iter().zip(key) {
+            word.store(part, Ordering::Relaxed);
+        }
+    }
+
     /// Connections that the worker reports as accepted from one of these queues.
     #[must_use]
     pub fn accepted(&self, queue: usize) -> u64 {

@@ -55,6 +55,8 @@ struct ManagerLine {
     template: AtomicU32,
     /// The worker should send a copy of the connection with this request; 0: none.
     copy: AtomicU64,
+    /// Where the worker asks for the status of the pool; zeroes: nowhere.
+    status_key: [AtomicU64; 2],
 }
 
 /// What all loops of the worker count together.

@@ -66,6 +66,13 @@ impl Page {
         self.manager.polled.load(Ordering::SeqCst) != 0
     }
 
+    /// Where to ask for the status of the pool.
+    pub(crate) fn status_key(&self) -> Option<[u64; 2]> {
+        let words = self.manager.status_key.each_ref();
+        let key = words.map(|word| word.load(Ordering::Relaxed));
+        Some(key).filter(|key| *key != [0; 2])
+    }
+
     /// After how many requests the worker notifies the manager; 0: never.
     pub(crate) fn request_limit(&self) -> u64 {
         self.manager.request_limit.load(Ordering::Relaxed)
