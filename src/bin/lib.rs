@@ -22,6 +22,7 @@ mod run;
 mod signals;
 mod status;
 mod stop;
+mod terminal;
 mod wait;
 
 use std::process::ExitCode;

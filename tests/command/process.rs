@@ -1,7 +1,7 @@
 //! The command as a process.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use std::time::Duration;
 /// The maximum time to wait for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The lines of a process's standard error, as they arrive.
-pub(crate) fn lines_of(stderr: Option<ChildStderr>) -> Receiver<String> {
+/// The lines of a process's output, as they arrive.
+pub(crate) fn lines_of(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        let lines = stderr
+        let lines = output
             .into_iter()
-            .flat_map(|stderr| BufReader::new(stderr).lines());
+            .flat_map(|output| BufReader::new(output).lines());
         for line in lines.map_while(Result::ok) {
             if sender.send(line).is_err() {
                 return;

@@ -1,5 +1,7 @@
 //! `fcgipm status` of a real manager and its workers, and its errors.
 
+mod rates;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};

@@ -26,6 +26,9 @@ pub(crate) struct Report {
     /// On the clock of the scoreboard.
     #[serde(skip)]
     pub(crate) started: Duration,
+    /// When it was read, on the same clock.
+    #[serde(skip)]
+    pub(crate) read_at: Duration,
     pub(crate) pm: String,
     pub(crate) draining: bool,
     pub(crate) stopping: bool,
@@ -177,6 +180,7 @@ impl Report {
             files: Vec::new(),
             uptime: age(pool.started),
             started: pool.started,
+            read_at: now(),
             draining: pool.end == End::Draining,
             stopping: pool.end == End::Stopping,
             wanted: pool.figures.wanted,

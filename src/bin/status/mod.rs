@@ -2,16 +2,21 @@
 //! process has to answer, so it works whatever state they are in.
 
 mod table;
+mod watching;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::args::values;
 use crate::console;
 use crate::managers::group::Group;
+use crate::managers::rates::Sample;
 use crate::managers::report::Report;
+use crate::terminal::style::Palette;
 
 /// Show what a manager and its workers are doing
 ///
@@ -33,6 +38,10 @@ Worker states:
 
 Files: the program of the manager, those of its workers, and the libraries of this project that they
 use. `replaced` means that the file on disk is another one by now, so a reload or a restart is due.
+
+Rates, durations and REQ/S are averages since the start of the manager or of the worker; with --watch,
+from the second frame on, of the time since the previous one. Durations are known as the bounds of a
+histogram: `99% <=25ms` means that 99 of 100 requests took at most 25 ms.
 
 For `fcgipm run` with several pools, the pid of its first process shows all of them.
 
@@ -57,10 +66,35 @@ pub(crate) struct Options {
     #[arg(value_name = "PIDFILE|ADDRESS")]
     target: String,
 
-    /// Print the status as one JSON object
+    /// Print the status as one JSON object; with --watch, one in each line
     #[arg(long)]
     json: bool,
+
+    /// Print the status again and again, every 2 seconds or at this interval
+    ///
+    /// A terminal is redrawn. Elsewhere, frames are separated by an empty line.
+    #[arg(
+        long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "2", value_parser = values::seconds
+    )]
+    watch: Option<Duration>,
+
+    /// When to use colours
+    ///
+    /// auto: on a terminal, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: Colours,
 }
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Colours {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The readings of all pools of the last frame, by name.
+type Samples = BTreeMap<Option<String>, Sample>;
 
 /// Prints the status; returns the exit status.
 pub(crate) fn run(options: &Options) -> u8 {
@@ -74,26 +108,62 @@ pub(crate) fn run(options: &Options) -> u8 {
 }
 
 fn shown(options: &Options) -> Result<(), String> {
+    let palette = match options.color {
+        Colours::Always => Palette::Colours,
+        Colours::Auto if std::io::stdout().is_terminal() => Palette::of_environment(Palette::None),
+        Colours::Auto | Colours::Never => Palette::None,
+    };
+    let mut samples = Samples::new();
+    if let Some(interval) = options.watch {
+        return watching::watch(interval, options.json, || {
+            frame(options, palette, &mut samples)
+        });
+    }
+    let text = frame(options, palette, &mut samples)?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("standard output: {error}"))
+}
+
+/// The status now.
+fn frame(options: &Options, palette: Palette, samples: &mut Samples) -> Result<String, String> {
     let group = Group::of(&options.target)?;
     let reports: Vec<_> = group
         .members
         .iter()
         .map(|member| (member.pool.as_deref(), Report::of(&member.found)))
         .collect();
-    let text = if options.json {
+    if options.json {
+        let is_one_line = options.watch.is_some();
         let json = match &reports[..] {
-            [(None, report)] => serde_json::to_string_pretty(report),
-            several => serde_json::to_string_pretty(&json!({ "pools": by_name(several) })),
+            [(None, report)] => in_json(report, is_one_line),
+            several => in_json(&json!({ "pools": by_name(several) }), is_one_line),
         };
-        json.map_err(|error| format!("JSON: {error}"))? + "\n"
+        return json.map(|text| text + "\n");
+    }
+    let before = std::mem::take(samples);
+    let mut tables = Vec::new();
+    for (pool, report) in &reports {
+        let name = pool.map(str::to_owned);
+        let earlier = before.get(&name);
+        let mut sample = Sample::of(report);
+        if let Some(earlier) = earlier {
+            sample.raise_to(earlier);
+        }
+        tables.push(titled(*pool, &table::of(report, earlier, palette)));
+        samples.insert(name, sample);
+    }
+    Ok(tables.join("\n"))
+}
+
+fn in_json(value: &impl serde::Serialize, is_one_line: bool) -> Result<String, String> {
+    let text = if is_one_line {
+        serde_json::to_string(value)
     } else {
-        let tables: Vec<_> = reports.iter().map(titled).collect();
-        tables.join("\n")
+        serde_json::to_string_pretty(value)
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("standard output: {error}"))
+    text.map_err(|error| format!("JSON: {error}"))
 }
 
 /// The reports of several pools, by their names.
@@ -105,10 +175,9 @@ fn by_name<'r>(reports: &'r [(Option<&'r str>, Report)]) -> BTreeMap<&'r str, &'
 }
 
 /// The table of a manager; of one among several with the name of its pool.
-fn titled((pool, report): &(Option<&str>, Report)) -> String {
-    let table = table::of(report);
+fn titled(pool: Option<&str>, table: &str) -> String {
     match pool {
         Some(pool) => format!("pool      {pool}\n{table}"),
-        None => table,
+        None => table.to_owned(),
     }
 }

@@ -2,19 +2,30 @@
 
 use std::fmt::Write as _;
 
+use crate::managers::rates::{Rates, Sample};
 use crate::managers::report::{ExitReport, Report};
+use crate::managers::text::{age, bytes, duration, percent, quantile, rate};
+use crate::terminal::style::{Palette, Style, of_state};
 
-/// Some lines about the pool, and a row for each worker.
-pub(super) fn of(report: &Report) -> String {
+/// Some lines about the pool, and a row for each worker. Rates are those since the earlier sample, or
+/// since the start.
+pub(super) fn of(report: &Report, earlier: Option<&Sample>, palette: Palette) -> String {
     let mut out = String::new();
+    let start = Sample::of_start(report);
+    let rates = Sample::of(report).since(earlier.unwrap_or(&start));
+    let period = match earlier {
+        Some(_) => format!("in the last {}", age(rates.seconds)),
+        None => "since the start".to_owned(),
+    };
     // Writing to a string cannot fail.
-    let _ = pool(report, &mut out);
+    let _ = pool(report, palette, &mut out);
+    let _ = served(report, &rates, &period, &mut out);
     out.push('\n');
-    rows(report, &mut out);
+    rows(report, &rates, palette, &mut out);
     out
 }
 
-fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
+fn pool(report: &Report, palette: Palette, out: &mut String) -> std::fmt::Result {
     let pm = if report.pm.is_empty() {
         "static"
     } else {
@@ -27,10 +38,11 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
     };
     writeln!(
         out,
-        "manager   pid {}, version {}, up {}, pm {pm}{end}",
+        "manager   pid {}, version {}, up {}, pm {pm}{}",
         report.manager,
         report.version,
-        age(report.uptime)
+        age(report.uptime),
+        palette.paint(Style::Warning, end)
     )?;
     writeln!(
         out,
@@ -43,6 +55,7 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
         } else {
             ""
         };
+        let replaced = palette.paint(Style::Warning, replaced);
         writeln!(out, "file      {}{replaced}", file.path)?;
     }
     for listener in &report.listeners {
@@ -58,8 +71,14 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
         "reloads   {} done, {} failed",
         reload.done, reload.failed
     )?;
+    let style = match reload.state {
+        "failed" => Style::Bad,
+        "running" => Style::Warning,
+        _ => Style::Plain,
+    };
     if let Some(since) = reload.age {
-        write!(out, "; the last: {} {} ago", reload.state, age(since))?;
+        let last = format!("; the last: {} {} ago", reload.state, age(since));
+        write!(out, "{}", palette.paint(style, &last))?;
     }
     if !reload.message.is_empty() {
         write!(out, ": {}", reload.message)?;
@@ -82,17 +101,62 @@ fn pool(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn rows(report: &Report, out: &mut String) {
-    let head = [
-        "PID",
-        "STATE",
-        "FOR",
-        "AGE",
-        "REQUESTS",
-        "LAST EXIT OF SLOT",
-        "REQUEST",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
+/// How fast requests were served, as far as there were any.
+fn served(report: &Report, rates: &Rates, period: &str, out: &mut String) -> std::fmt::Result {
+    if report.requests == 0 {
+        return Ok(());
+    }
+    write!(
+        out,
+        "rate      {} requests/s {period}",
+        rate(rates.requests_per_second)
+    )?;
+    if let Some(failed) = rates.share_of("5xx") {
+        write!(out, "; {} with status 5xx", percent(failed))?;
+    }
+    out.push('\n');
+    let (Some(mean), Some(half), Some(most)) =
+        (rates.mean(), rates.quantile(0.5), rates.quantile(0.99))
+    else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "durations {} on average; 50% {}, 99% {}",
+        duration(mean),
+        quantile(half),
+        quantile(most)
+    )?;
+    let mut highest = 0.0;
+    let mut parts = Vec::new();
+    for bucket in rates.buckets() {
+        let bound = match bucket.le {
+            Some(bound) => format!("<={}", duration(bound)),
+            None => format!(">{}", duration(highest)),
+        };
+        highest = bucket.le.unwrap_or(highest);
+        if bucket.count > 0 {
+            parts.push(format!("{bound} {}", bucket.count));
+        }
+    }
+    writeln!(out, "histogram {}", parts.join(", "))
+}
+
+const COLUMNS: [&str; 9] = [
+    "PID",
+    "STATE",
+    "FOR",
+    "AGE",
+    "REQUESTS",
+    "REQ/S",
+    "MEMORY",
+    "LAST EXIT OF SLOT",
+    "REQUEST",
+];
+const STATE: usize = 1;
+
+fn rows(report: &Report, rates: &Rates, palette: Palette, out: &mut String) {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
     let unknown = || "?".to_owned();
     for worker in &report.workers {
         let request = match (&worker.method, &worker.uri) {
@@ -107,6 +171,8 @@ fn rows(report: &Report, out: &mut String) {
             worker
                 .requests
                 .map_or_else(unknown, |count| count.to_string()),
+            rates.requests_of(worker).map_or_else(unknown, rate),
+            worker.memory.map_or_else(unknown, bytes),
             worker
                 .last_exit
                 .as_ref()
@@ -114,47 +180,33 @@ fn rows(report: &Report, out: &mut String) {
             request,
         ]);
     }
-    let mut widths = [0; 7];
+    let mut widths = [0; COLUMNS.len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    for row in &rows {
-        let cells = row.iter().zip(widths);
-        let line = cells.fold(String::new(), |line, (cell, width)| {
-            format!("{line}{cell:<width$}  ")
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(widths).enumerate();
+        let line = cells.fold(String::new(), |line, (column, (cell, width))| {
+            let style = match column {
+                _ if number == 0 => Style::Bold,
+                STATE => of_state(cell),
+                _ => Style::Plain,
+            };
+            let is_last = column + 1 == COLUMNS.len();
+            let gap = " ".repeat(if is_last {
+                0
+            } else {
+                width - cell.chars().count() + 2
+            });
+            format!("{line}{}{gap}", palette.paint(style, cell))
         });
-        out.push_str(line.trim_end());
+        out.push_str(&line);
         out.push('\n');
     }
 }
 
 fn exit(exit: &ExitReport) -> String {
     format!("pid {}, {}, {} ago", exit.pid, exit.text, age(exit.age))
-}
-
-/// An age in at most two units.
-fn age(seconds: f64) -> String {
-    let whole = seconds as u64;
-    match whole {
-        0..10 => format!("{seconds:.1}s"),
-        10..60 => format!("{whole}s"),
-        60..3_600 => format!("{}m{:02}s", whole / 60, whole % 60),
-        3_600..86_400 => format!("{}h{:02}m", whole / 3_600, whole / 60 % 60),
-        86_400.. => format!("{}d{:02}h", whole / 86_400, whole / 3_600 % 24),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::age;
-
-    #[test]
-    fn ages_have_two_units_at_most() {
-        let ages: Vec<_> = [0.04, 9.96, 59.9, 61.0, 3_661.0, 90_000.0]
-            .map(age)
-            .to_vec();
-        assert_eq!(ages, ["0.0s", "10.0s", "59s", "1m01s", "1h01m", "1d01h"]);
-    }
 }
