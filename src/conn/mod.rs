@@ -24,10 +24,10 @@ pub use event::{Event, ProtocolError, Step};
 pub use framing::{Coming, Suspended};
 pub use inbound::Inbound;
 pub use outbound::{FramedChunk, Outbound};
-pub use params::Params;
+pub use params::{Params, Wanted};
 pub use refusal::{OPENING, opening, overloaded};
 pub use scope::Scope;
 pub use stream::Stream;
 
 // The types of the wire format that users of this module need.
-pub use crate::wire::{PairLimits, Role};
+pub use crate::wire::{Pair, PairLimits, Role};

@@ -6,6 +6,9 @@ use crate::wire::{Pair, PairDecoder, PairError, PairLimits, Role};
 
 #[cfg(test)]
 mod tests;
+mod wanted;
+
+pub use self::wanted::Wanted;
 
 /// Memory that is kept from request to request. Memory beyond it, for an unusual request, is freed.
 const RETAINED: usize = 64 * 1024;

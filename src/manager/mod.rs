@@ -4,6 +4,7 @@
 //! stopped. There is one thread and one loop: wait, report to the pool what was observed, and perform
 //! the actions that it returns. All decisions are made in the pool.
 
+mod access_log;
 mod admin;
 mod child_start;
 mod children;

@@ -24,7 +24,7 @@ pub(super) enum ForkedBy {
 
 /// Options that a reload of the program does not change: they belong to the manager's own process and
 /// sockets.
-const FIXED: [Opt; 20] = [
+const FIXED: [Opt; 24] = [
     Opt::Listen,
     Opt::ListenMode,
     Opt::ListenOwner,
@@ -40,6 +40,10 @@ const FIXED: [Opt; 20] = [
     Opt::AdminTokenFile,
     Opt::AdminHost,
     Opt::StatusPath,
+    Opt::AccessLog,
+    Opt::AccessFormat,
+    Opt::RequestIdParam,
+    Opt::RequestStartParam,
     Opt::PmTitle,
     Opt::NoSignals,
     Opt::Log,

@@ -1,6 +1,7 @@
 //! Everything before the first fork.
 
 use crate::error::{Code, Error, Result};
+use crate::manager::access_log::AccessLog;
 use crate::manager::admin::AdminListener;
 use crate::manager::connections::Shedding;
 use crate::manager::connections::handover::Handover;
@@ -60,6 +61,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
         ));
     }
     let admin = AdminListener::new(settings)?;
+    let access_log = AccessLog::new(settings)?;
     let shedding = Shedding::new(&settings.options, &listeners)?;
     let has_handlers = settings.signal_handlers == SignalHandlers::Manager;
     let signals = Signals::install(signal_pipe.write, has_handlers)?;
@@ -90,6 +92,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             shedding,
             service,
             admin,
+            access_log,
             workers_send_copies,
         },
     );

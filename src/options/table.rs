@@ -209,6 +209,20 @@ options! {
          a worker accepts requests. Default: none.";
     PingResponse = "ping_response", Kind::Text, "pong",
         "Text of the answer to ping_path.";
+    AccessLog = "access_log", Kind::Text, "",
+        "Log of all requests: the absolute path of a file, stderr, or syslog:FACILITY. The file is \
+         opened again on USR1 and at each reload, for logrotate; it must be a regular file in a \
+         directory that only the manager's user and root can write to. Lines that cannot be written \
+         in time are dropped and counted; see docs/OPERATIONS.md. Default: none.";
+    AccessFormat = "access_format", Kind::Text, "%R - %u [%t] \"%m %r%Q%q\" %s %{bytes_out}x %{milli}d",
+        "Lines of access_log: the letters of php-fpm's access.format, fields such as \
+         %{request_id}x, or json for one JSON object per line.";
+    RequestIdParam = "request_id_param", Kind::Text, "HTTP_X_REQUEST_ID",
+        "Parameter with the id of a request, for access_log.";
+    RequestStartParam = "request_start_param", Kind::Text, "",
+        "Parameter with the time at which the web server received a request, as t=SECONDS.DECIMALS, \
+         milliseconds or microseconds since 1970; usually HTTP_X_REQUEST_START. The web server must \
+         set it, or clients could. Default: none, and access_log has no queue_wait.";
     PmTitle = "pm_title", Kind::Text, "",
         "Process title of the manager. The title of a worker is this text with ' worker' \
          appended. Default: titles are unchanged.";

@@ -13,6 +13,7 @@
 //! | `settings` | what the options and the environment say |
 
 mod accept;
+pub mod access_log;
 mod built_in;
 mod connection;
 mod exchange;

@@ -28,10 +28,11 @@ use crate::sys::process;
 use crate::sys::process::child;
 use crate::sys::process::current::Current;
 pub use crate::sys::scoreboard::{
-    Activity, CLASSES, DURATION_BOUNDS, Details, End, ExitCause, Figures, Header, LastExit,
-    MEMFD_NAME, OfferList, Offered, Order, Page, PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload,
-    ReloadEnd, Scoreboard, Served, SlotLine, SlotStatus, Snapshot, Stage, Tallies, Total, View,
-    ViewError, open_memfd, possible_requests,
+    ACCESS_FORMAT_MAX, AccessArea, AccessPosition, AccessSettings, Activity, CLASSES,
+    DURATION_BOUNDS, Details, End, ExitCause, Figures, Fill, Header, LastExit, MEMFD_NAME,
+    OfferList, Offered, Order, Page, PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, ReloadEnd,
+    Scoreboard, Served, SlotLine, SlotStatus, Snapshot, Stage, Tallies, Total, View, ViewError,
+    open_memfd, possible_requests,
 };
 use crate::sys::signal::wakeup;
 

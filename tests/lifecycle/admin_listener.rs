@@ -97,7 +97,7 @@ fn is_keeper(pid: i32) -> bool {
     title.starts_with("keeper of the admin listener")
 }
 
-fn children(parent: i32) -> Vec<i32> {
+pub(super) fn children(parent: i32) -> Vec<i32> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let list = std::fs::read_to_string(path).unwrap_or_default();
     list.split_whitespace()

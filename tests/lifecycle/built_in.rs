@@ -4,19 +4,16 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::admin_listener::{listener_of, path, refusal};
 use super::peer::connection::LIMIT;
-use super::peer::program::{
-    Program, TRANSPORTS, descriptors_of, folder, product, without_privileges,
-};
+use super::peer::program::{Program, TRANSPORTS, descriptors_of, without_privileges};
 use super::peer::records::{Request, request};
+use super::php_fpm::Fpm;
 use super::{Pool, call};
 
 const PATHS: [(&str, &str); 2] = [
@@ -195,66 +192,6 @@ fn what_is_wrong_is_named_at_the_start() {
     assert!(relative.contains(why), "{relative}");
 }
 
-/// php-fpm with one worker. It is killed with the test.
-struct Fpm {
-    child: Child,
-    folder: PathBuf,
-}
-
-impl Fpm {
-    fn start() -> Self {
-        let folder = folder();
-        let configuration = folder.join("fpm.conf");
-        let socket = folder.join("socket");
-        let text = format!(
-            "[global]\nerror_log = {0}/log\ndaemonize = no\n[default]\nuser = nobody\n\
-             group = nogroup\nlisten = {0}/socket\npm = static\npm.max_children = 1\n\
-             pm.status_path = /fpm-status\nping.path = /ping\n",
-            folder.display()
-        );
-        fs::write(&configuration, text).unwrap();
-        let program = fs::read_dir("/usr/sbin").unwrap().find_map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            name.starts_with("php-fpm").then_some(path)
-        });
-        let child = Command::new(program.expect("php-fpm"))
-            .args(["-n", "-d", "expose_php=0", "-y"])
-            .arg(&configuration)
-            .env("TZ", "UTC")
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let until = Instant::now() + LIMIT;
-        while !socket.exists() {
-            assert!(Instant::now() < until);
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Self { child, folder }
-    }
-
-    /// Its response. Not by the client of these tests: reserved bytes of END_REQUEST are not 0.
-    fn get(&self, path: &str, query: &str) -> String {
-        let output = Command::new(product("fcgipm"))
-            .args(["call", "--include", "--script-name", path, "--to"])
-            .arg(self.folder.join("socket"))
-            .arg(format!("--param=SCRIPT_FILENAME={path}"))
-            .arg(format!("{path}?{query}"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Fpm {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 /// The header fields, sorted, and the body; each number is N.
 fn normal(response: &str) -> (Vec<String>, String) {
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
@@ -284,10 +221,10 @@ fn normal(response: &str) -> (Vec<String>, String) {
 
 #[test]
 fn php_fpm_gives_the_same_answers_but_for_the_numbers() {
-    let fpm = Fpm::start();
+    let fpm = Fpm::start("pm.status_path = /fpm-status\nping.path = /ping\n");
     let pool = start(1, &[]);
     for query in ["", "full", "json", "json&full", "xml", "xml&full"] {
-        let theirs = fpm.get("/fpm-status", query);
+        let theirs = fpm.get("/fpm-status", "/fpm-status", query);
         // One from before this request does not show it.
         let format = query.split('&').next().unwrap();
         let shown = query
@@ -297,5 +234,5 @@ fn php_fpm_gives_the_same_answers_but_for_the_numbers() {
         assert_eq!(normal(&ours), normal(&theirs), "{ours}\n{theirs}");
     }
     let ours = text(&pool, &get("/ping", ""));
-    assert_eq!(normal(&ours), normal(&fpm.get("/ping", "")));
+    assert_eq!(normal(&ours), normal(&fpm.get("/ping", "/ping", "")));
 }

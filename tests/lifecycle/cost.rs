@@ -140,6 +140,49 @@ fn a_small_request_on_a_new_connection_costs_four_system_calls() {
     assert_costs(&NO_DISCONNECT_CHECK, |_| (), &each);
 }
 
+/// A line costs none, but for the notification of the manager by the first one in an empty ring. The
+/// processor time and the memory of the JSON format cost one.
+#[test]
+fn the_access_log_costs_at_most_one_system_call() {
+    const REQUESTS: usize = 50;
+    let folder = folder();
+    let file = folder.join("log");
+    for (format, each) in [
+        (
+            "%R \"%m %r\" %s",
+            &["accept4", "recvfrom", "sendto", "close"][..],
+        ),
+        (
+            "json",
+            &["accept4", "recvfrom", "sendto", "getrusage", "close"],
+        ),
+    ] {
+        let options = [
+            NO_DISCONNECT_CHECK[0],
+            ("FCGIPM_ACCESS_LOG", file.to_str().unwrap()),
+            ("FCGIPM_ACCESS_FORMAT", format),
+        ];
+        let worker = traced(Transport::Unix, 1, &options);
+        let request = call(PLAIN).bytes();
+        let mut calls = calls_for_queued(worker, &request, REQUESTS, "1 headers");
+        let all = calls.len();
+        calls.retain(|name| !name.starts_with("write"));
+        // A traced worker is slow, and the manager takes lines every 250 ms.
+        assert!(
+            all - calls.len() < REQUESTS / 2,
+            "{format}: {}",
+            all - calls.len()
+        );
+        let served = &calls[..each.len() * REQUESTS];
+        assert!(
+            served.chunks(each.len()).all(|request| request == each),
+            "{format}: {:?}",
+            count(served)
+        );
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// A worker that has had a keep-alive connection waits in epoll, but not for connections that are
 /// already in the queue.
 #[test]
@@ -233,11 +276,12 @@ fn allocations(answer: &str) -> u64 {
 }
 
 /// A pool of one worker that counts its allocations.
-fn counting(transport: Transport) -> Pool {
+fn counting(transport: Transport, options: &[(&str, &str)]) -> Pool {
     let gate = folder().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut command = Command::new(compiled("lifecycle/counted_allocations.c"));
     command.env("FCGIPM_N_PROCESSES", "1").env("GATE", &gate);
+    command.envs(options.iter().copied());
     Pool::ready(Program::start(command, transport), gate, 1)
 }
 
@@ -256,38 +300,56 @@ fn assert_steady(counts: &[u64], what: &str) {
 /// For requests with parameters in two forms, a body and an answer, through the C ABI.
 #[test]
 fn in_the_steady_state_nothing_is_allocated() {
+    for transport in TRANSPORTS {
+        assert_nothing_is_allocated(transport, &[]);
+    }
+}
+
+#[test]
+fn in_the_steady_state_nothing_is_allocated_for_the_access_log() {
+    for format in ["%R %t %{iso}T \"%m %r%Q%q\" %s", "json"] {
+        let folder = folder();
+        let file = folder.join("log");
+        let options = [
+            ("FCGIPM_ACCESS_LOG", file.to_str().unwrap()),
+            ("FCGIPM_ACCESS_FORMAT", format),
+        ];
+        assert_nothing_is_allocated(Transport::Unix, &options);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+fn assert_nothing_is_allocated(transport: Transport, options: &[(&str, &str)]) {
     /// It fits into the buffer of either kind of socket.
     const BEGINNING: usize = 4096;
-    for transport in TRANSPORTS {
-        let pool = counting(transport);
-        // They have sent data before they are accepted, so none is parked, even on a slow machine.
-        let mut held = pool.paused(false);
-        let gate = pool.gate();
-        let queued = requests().map(|request| {
-            let mut bytes = request.bytes();
-            let rest = bytes.split_off(bytes.len().min(BEGINNING));
-            let mut connection = pool.program.connect();
-            connection.send(&bytes);
-            (connection, rest)
-        });
-        let queued: Vec<_> = queued.collect();
-        drop(gate);
-        let mut counts = vec![allocations(&held.response().text())];
-        for (mut connection, rest) in queued {
-            connection.send(&rest);
-            counts.push(allocations(&connection.response().text()));
-            connection.assert_closed();
-        }
-        assert_steady(&counts, &format!("{transport:?}, alone"));
-        pool.stop();
+    let pool = counting(transport, options);
+    // They have sent data before they are accepted, so none is parked, even on a slow machine.
+    let mut held = pool.paused(false);
+    let gate = pool.gate();
+    let queued = requests().map(|request| {
+        let mut bytes = request.bytes();
+        let rest = bytes.split_off(bytes.len().min(BEGINNING));
+        let mut connection = pool.program.connect();
+        connection.send(&bytes);
+        (connection, rest)
+    });
+    let queued: Vec<_> = queued.collect();
+    drop(gate);
+    let mut counts = vec![allocations(&held.response().text())];
+    for (mut connection, rest) in queued {
+        connection.send(&rest);
+        counts.push(allocations(&connection.response().text()));
+        connection.assert_closed();
     }
+    assert_steady(&counts, &format!("{transport:?}, {options:?}"));
+    pool.stop();
 }
 
 /// With those, a new connection that has not sent anything when it is accepted is parked.
 #[test]
 fn in_the_steady_state_nothing_is_allocated_beside_keep_alive_connections() {
     for transport in TRANSPORTS {
-        let pool = counting(transport);
+        let pool = counting(transport, &[]);
         let mut kept: Vec<_> = (0..3).map(|_| pool.program.connect()).collect();
         let mut counts = Vec::new();
         for request in requests() {

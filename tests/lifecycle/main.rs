@@ -5,6 +5,7 @@
 #[path = "../peer/mod.rs"]
 mod peer;
 
+mod access_log;
 mod activation;
 mod admin_listener;
 mod built_in;
@@ -36,6 +37,7 @@ mod memory;
 mod orphans;
 mod own_handlers;
 mod ownership;
+mod php_fpm;
 mod recycling;
 mod reload;
 mod request_timeout;

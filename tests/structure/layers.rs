@@ -37,6 +37,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ("settings", &[]),
             ("owner", &[]),
             ("built_in", &[]),
+            ("access_log", &[]),
             ("first_record", &[]),
             ("listen", &["settings"]),
             (
@@ -45,7 +46,13 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ),
             (
                 "exchange",
-                &["connection", "settings", "first_record", "listen"],
+                &[
+                    "access_log",
+                    "connection",
+                    "settings",
+                    "first_record",
+                    "listen",
+                ],
             ),
             (
                 "request",
@@ -86,6 +93,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ("connections", &["children", "event", "pool_clock", "watch"]),
             ("service", &["children", "event"]),
             ("admin", &["event", "settings", "watch"]),
+            ("access_log", &["event", "settings", "watch"]),
             (
                 "child_start",
                 &["children", "command", "descriptors", "identity", "settings"],
@@ -110,6 +118,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             (
                 "event_loop",
                 &[
+                    "access_log",
                     "admin",
                     "child_start",
                     "children",
@@ -132,6 +141,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             (
                 "setup",
                 &[
+                    "access_log",
                     "admin",
                     "connections",
                     "descriptors",

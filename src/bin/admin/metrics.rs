@@ -275,6 +275,13 @@ const NUMBERS: &[(Family, Number)] = &[
         |report| report.saturated,
     ),
     (
+        counter(
+            "fcgipm_access_log_dropped_lines",
+            "Lines of the access log that were not written.",
+        ),
+        |report| report.access_log_dropped,
+    ),
+    (
         counter("fcgipm_worker_forks", "Workers that were forked."),
         |report| report.forks,
     ),

@@ -52,6 +52,8 @@ pub(crate) struct Report {
     pub(crate) slow: u64,
     pub(crate) timed_out: u64,
     pub(crate) saturated: u64,
+    /// Lines of the access log.
+    pub(crate) access_log_dropped: u64,
     #[serde(flatten)]
     pub(crate) counted: Counted,
     pub(crate) exits: Exits,
@@ -215,6 +217,7 @@ impl Report {
             slow: pool.total(Total::Slow),
             timed_out: pool.total(Total::TimedOut),
             saturated: pool.total(Total::Saturated),
+            access_log_dropped: pool.total(Total::AccessDropped),
             counted: Counted(counted),
             exits: Exits::of(&pool),
             highest: Highest::default(),

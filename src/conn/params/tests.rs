@@ -196,6 +196,33 @@ fn the_last_of_several_parameters_with_one_name_is_used() {
 }
 
 #[test]
+fn several_parameters_are_found_together_as_one_is() {
+    let mut wanted = Wanted::default();
+    let long = b"N".repeat(64 + 1);
+    let names = [&b"A"[..], b"=", b"FCGI_ROLE", b"B", b"", &long];
+    let places = names.map(|name| wanted.add(name));
+    assert_eq!(places, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(wanted.add(b"B"), 3);
+    let pairs = [
+        (&b"A"[..], &b"1\0"[..]),
+        (b"A", b"2"),
+        (b"=", b"3"),
+        (b"C", b"4"),
+        (b"", b"5"),
+        (&long, b"6"),
+    ];
+    let mut params = decoded(&pairs);
+    let mut found = Vec::new();
+    params.find_all(&wanted, &mut found);
+    let values: Vec<&[u8]> = found.iter().map(|pair| params.value(*pair)).collect();
+    assert_eq!(values, [&b"1\0"[..], b"3", b"RESPONDER", b"", b"", b"6"]);
+    for (name, pair) in names.iter().zip(found).filter(|(name, _)| !name.is_empty()) {
+        let alone = params.get(name).unwrap_or_default().to_vec();
+        assert_eq!(params.value(pair), alone, "{name:?}");
+    }
+}
+
+#[test]
 fn each_value_is_followed_by_a_nul_in_place() {
     let long = vec![b'v'; 300];
     let pairs: [(&[u8], &[u8]); 6] = [

@@ -23,6 +23,7 @@ use self::saturation::Saturation;
 pub(super) use self::turn::Turn;
 use self::turn::{Decided, Forked, Observed};
 use crate::error::Error;
+use crate::manager::access_log::AccessLog;
 use crate::manager::admin::AdminListener;
 use crate::manager::child_start::{ChildKit, Dispositions, Region};
 use crate::manager::children::guardian::Guard;
@@ -75,6 +76,7 @@ pub(super) struct EventLoop {
     shedding: Option<Shedding>,
     service: Service,
     admin: AdminListener,
+    access_log: AccessLog,
     saturation: Saturation,
     /// The sockets that the workers accept from.
     listeners: Vec<Listener>,
@@ -102,6 +104,7 @@ pub(super) struct Parts {
     pub(super) shedding: Option<Shedding>,
     pub(super) service: Service,
     pub(super) admin: AdminListener,
+    pub(super) access_log: AccessLog,
     /// The manager cannot copy descriptors of workers.
     pub(super) workers_send_copies: bool,
 }
@@ -180,6 +183,7 @@ impl EventLoop {
             shedding: parts.shedding,
             service: parts.service,
             admin: parts.admin,
+            access_log: parts.access_log,
             saturation: Saturation::default(),
             listeners: parts.listeners,
             identity: parts.identity,
@@ -244,6 +248,7 @@ impl EventLoop {
         }
         self.guard.watch(&mut watch);
         self.admin.watch(&mut watch);
+        self.access_log.watch(&mut watch);
         self.generations.watch(&mut watch);
         self.children.watch(&mut watch);
         watch.wait()
@@ -266,8 +271,14 @@ impl EventLoop {
 
     fn publish(&mut self, observed: &Observed, until: Option<Duration>) -> Turn {
         let ready = observed.ready.has(Source::AdminListener);
-        let event = self.admin.advance(ready, self.clock.now());
+        let now = self.clock.now();
+        let event = self.admin.advance(ready, now);
         event.into_iter().for_each(|event| self.outbox.push(event));
+        let causes = [Source::LogWriter, Source::Wake].map(|cause| observed.ready.has(cause));
+        let events = self
+            .access_log
+            .advance(causes, now, self.board.scoreboard());
+        events.into_iter().for_each(|event| self.outbox.push(event));
         self.end_turn(observed.ready.has(Source::Guardian));
         if !self.outbox.is_empty() {
             Turn::Again
@@ -344,6 +355,7 @@ impl EventLoop {
     /// Ends the guardian, the templates and the admin listener: there are no workers any more.
     pub(super) fn end_helpers(&mut self) {
         self.admin.end();
+        self.access_log.end();
         self.generations.end_all(self.clock.now());
         self.guard.end();
     }

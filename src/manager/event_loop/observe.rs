@@ -119,6 +119,7 @@ impl EventLoop {
 
     /// The log file may have been renamed.
     fn reopen_log(&mut self) {
+        self.access_log.reopen();
         if let Err(error) = log::file::reopen() {
             let line = format!("{error}; continuing with the file that is open");
             self.outbox.push(Event::warning(line));
@@ -189,6 +190,8 @@ impl EventLoop {
         self.read_exec_status(slot);
         self.children.remove(slot, status);
         self.read_final_page(slot);
+        let now = self.clock.now();
+        self.access_log.take_last(slot, self.board.page(slot), now);
         // A signal to the whole process group may have reached the workers before this process knew of
         // it. What arrived meanwhile is still in the queue.
         let is_last = self.pool.is_stopping() && self.children.iter().next().is_none();

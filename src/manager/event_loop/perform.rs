@@ -292,6 +292,7 @@ impl EventLoop {
         self.board
             .page(slot)
             .set_status_key(self.admin.status_key());
+        self.access_log.begin(slot, self.board.page(slot));
         Forking::prepare(slot, &self.settings, self.rescues.workers_send()).map_err(|error| {
             let errno = error.errno();
             self.report(slot, WorkerEvent::ForkFailed { errno });

@@ -72,7 +72,9 @@ impl Exchange {
         // Questions that arrived behind the input are answered, too: nothing else will do it.
         let taken_in = taken_in.unwrap_or_else(|| self.take_in_rest());
         // Before the connection's number can become another one's.
-        status.finished(&self.served(outcome.is_err()));
+        let served = self.served(outcome.is_err());
+        status.finished(&served);
+        self.log_access(&served);
         self.buffer.drop_body();
         let is_usable = taken_in && outcome.is_ok() && self.send_replies(status);
         let is_complete = self.inbound.input_is_complete() && self.buffer.is_decoded();
@@ -97,6 +99,13 @@ impl Exchange {
         };
         self.end_request();
         (outcome, disposal)
+    }
+
+    #[inline]
+    fn log_access(&mut self, served: &Served) {
+        if self.access_log.is_on() {
+            self.access_log.end(served, self.inbound.params_mut());
+        }
     }
 
     /// What is counted of a request that ends.
@@ -146,6 +155,9 @@ impl Exchange {
 
     fn drop_request(&mut self, is_ours: bool, status: &mut LoopStatus) -> Disposal {
         status.abandoned();
+        if self.is_active() {
+            self.log_access(&self.served(true));
+        }
         self.inbound.finish();
         self.outbound.clear();
         self.end_request();

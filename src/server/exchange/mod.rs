@@ -30,6 +30,7 @@ use self::sharing::Sharing;
 use crate::conn::{Inbound, Outbound};
 use crate::error::Error;
 use crate::options::Options;
+use crate::server::access_log::AccessLog;
 use crate::server::connection::{Connection, Idle, Incoming, Parked, WhenQuiet};
 use crate::server::settings::{Timeouts, pair_limits};
 use crate::sys::socket::listen::Peer;
@@ -64,6 +65,7 @@ pub(super) struct Exchange {
     buffer: ReceiveBuffer,
     sharing: Sharing,
     timeouts: Timeouts,
+    access_log: AccessLog,
 }
 
 impl Exchange {
@@ -75,6 +77,7 @@ impl Exchange {
             buffer: ReceiveBuffer::new(),
             sharing: Sharing::new(),
             timeouts: Timeouts::new(options),
+            access_log: AccessLog::new(options),
         }
     }
 

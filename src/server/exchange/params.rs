@@ -32,6 +32,9 @@ impl Exchange {
     ) -> ControlFlow<Disposal> {
         let mut deadline = None;
         let mut reads = 0;
+        if !self.buffer.is_decoded() {
+            self.access_log.begin();
+        }
         loop {
             match self.buffer.decode(&mut self.inbound) {
                 Ok(Progress::Request) => {
@@ -60,6 +63,9 @@ impl Exchange {
             }
             match self.receive() {
                 Ok(Received::Bytes(_)) => {
+                    if self.inbound.is_quiet() {
+                        self.access_log.begin();
+                    }
                     if let Some(current) = &mut self.current {
                         if current.when_quiet == WhenQuiet::AwaitFirst {
                             current.when_quiet = WhenQuiet::Park;

@@ -33,11 +33,7 @@ static OPEN: Mutex<Option<Open>> = Mutex::new(None);
 /// # Errors
 /// It cannot be opened, is not a regular file, or another user could replace it.
 pub(crate) fn begin(path: &Path) -> Result<()> {
-    // The host may change its directory while it runs.
-    let path = std::path::absolute(path).map_err(|error| {
-        let errno = error.raw_os_error().unwrap_or(0);
-        Error::caused(Code::System, shown(path), errno)
-    })?;
+    let path = absolute(path)?;
     let fd = open(&path)?;
     let owner = pid();
     *OPEN.lock() = Some(Open { path, fd, owner });
@@ -78,11 +74,26 @@ pub(crate) fn append(bytes: &[u8]) -> Option<Attempt> {
     Some(attempt(file.fd.as_fd(), bytes))
 }
 
+/// The path from the root: the host may change its directory while it runs.
+///
+/// # Errors
+/// There is no current directory.
+pub(in crate::sys) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        let errno = error.raw_os_error().unwrap_or(0);
+        Error::caused(Code::System, shown(path), errno)
+    })
+}
+
 fn shown(path: &Path) -> String {
     format!("log file {}", path.display())
 }
 
-fn open(path: &Path) -> Result<OwnedFd> {
+/// Opens a file to append to it.
+///
+/// # Errors
+/// It cannot be opened, is not a regular file, or another user could replace it.
+pub(in crate::sys) fn open(path: &Path) -> Result<OwnedFd> {
     let failed = |errno: Errno| Error::caused(Code::System, shown(path), errno as i32);
     let refused = |why: &str| Error::new(Code::Value, format!("{} {why}", shown(path)));
     let name = path

@@ -1,6 +1,7 @@
 //! The time at the beginning of a line, in UTC as in RFC 3339: no table of time zones is read, and
 //! lines of several machines can be compared.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 86_400;
@@ -8,15 +9,45 @@ const DAY: u64 = 86_400;
 /// The current time and a blank, as in `2026-11-30T17:52:47.123Z `.
 pub(crate) fn stamp() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    text(now.unwrap_or_default())
+    format!("{} ", Utc(now.unwrap_or_default()))
 }
 
-fn text(since_epoch: Duration) -> String {
+/// A time since the epoch, as in `2026-11-30T17:52:47.123Z`.
+pub(crate) struct Utc(pub(crate) Duration);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = date(self.0.as_secs() / DAY);
+        let (hour, minute, second) = time_of_day(self.0);
+        let millis = self.0.subsec_millis();
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+        )
+    }
+}
+
+/// A time since the epoch in the Common Log Format, as in `30/Nov/2026:17:52:47 +0000`.
+pub(crate) struct CommonLog(pub(crate) Duration);
+
+impl fmt::Display for CommonLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let (year, month, day) = date(self.0.as_secs() / DAY);
+        let (hour, minute, second) = time_of_day(self.0);
+        let month = MONTHS[(month as usize + 11) % 12];
+        write!(
+            f,
+            "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000"
+        )
+    }
+}
+
+fn time_of_day(since_epoch: Duration) -> (u64, u64, u64) {
     let seconds = since_epoch.as_secs();
-    let (year, month, day) = date(seconds / DAY);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let millis = since_epoch.subsec_millis();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z ")
+    (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
 /// The date of a day since 1970-01-01. Years are counted from March on, so that the leap day is the
@@ -55,7 +86,19 @@ mod tests {
             (1_709_164_800, "2024-02-29T00:00:00.007Z "),
             (4_107_542_400, "2100-03-01T00:00:00.007Z "),
         ] {
-            assert_eq!(text(Duration::new(seconds, 7_654_321)), expected);
+            let at = Duration::new(seconds, 7_654_321);
+            assert_eq!(Utc(at).to_string(), expected.trim_end());
+        }
+    }
+
+    #[test]
+    fn the_common_log_format_has_names_of_months() {
+        for (seconds, expected) in [
+            (0, "01/Jan/1970:00:00:00 +0000"),
+            (1_796_107_504, "01/Dec/2026:06:45:04 +0000"),
+        ] {
+            let at = Duration::from_secs(seconds);
+            assert_eq!(CommonLog(at).to_string(), expected);
         }
     }
 }

@@ -16,10 +16,12 @@ pub(crate) mod helper;
 pub(in crate::sys) mod hidden_child;
 pub(crate) mod identity;
 pub(crate) mod inspect;
+pub(crate) mod log_writer;
 pub(crate) mod origin;
 pub(crate) mod other;
 pub(crate) mod request_owner;
 pub(crate) mod title;
+mod usage;
 
 use std::cell::Cell;
 use std::ptr;
@@ -27,6 +29,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use once_cell::sync::Lazy;
+
+pub(crate) use self::usage::ThreadUsage;
 
 /// A page that the kernel clears in every child of a fork (madvise(2), MADV_WIPEONFORK).
 struct WipedPage(*const AtomicI32);

@@ -21,6 +21,7 @@
 //! it counts only if the seal of its line matches ([`record`]). Any change of the layout changes
 //! [`VERSION`].
 
+mod access;
 mod exits;
 mod foreign;
 mod header;
@@ -37,6 +38,7 @@ mod version;
 mod view;
 mod words;
 
+pub use access::{ACCESS_FORMAT_MAX, AccessArea, AccessPosition, AccessSettings, Fill};
 pub use exits::ExitCause;
 pub use foreign::open_memfd;
 pub use header::{Header, SlotLine};

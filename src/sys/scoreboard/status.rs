@@ -77,9 +77,11 @@ pub enum Total {
     TimedOut = 9,
     /// Times that the pool needed more workers than its maximum.
     Saturated = 10,
+    /// Lines of the access log that were dropped.
+    AccessDropped = 11,
 }
 
-pub(super) const TOTALS: usize = 11;
+pub(super) const TOTALS: usize = 12;
 
 pub(super) const FIGURES: usize = 8;
 

@@ -6,6 +6,7 @@ mod worker_side;
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::access::AccessArea;
 use super::offers::OfferList;
 use super::record::Record;
 
@@ -29,6 +30,15 @@ pub struct Page {
     counts: Counts,
     records: [Record; RECORDS],
     offers: OfferList,
+    access: AccessArea,
+}
+
+impl Page {
+    /// The worker's part of the access log.
+    #[must_use]
+    pub const fn access(&self) -> &AccessArea {
+        &self.access
+    }
 }
 
 /// What the manager writes for the worker.
@@ -70,4 +80,4 @@ struct Counts {
     accepted: [AtomicU64; QUEUES],
 }
 
-const _: () = assert!(size_of::<Record>() == 768 && size_of::<Page>() == 28 * 1024);
+const _: () = assert!(size_of::<Record>() == 768 && size_of::<Page>() == 288 * 1024);
