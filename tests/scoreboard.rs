@@ -12,6 +12,7 @@ const SERVED: Served = Served {
     received: 100,
     sent: 1_000,
     aborted: false,
+    queue_wait: Some(Duration::from_millis(3)),
 };
 
 /// Makes this process a worker in slot 1.

@@ -218,11 +218,13 @@ options! {
         "Lines of access_log: the letters of php-fpm's access.format, fields such as \
          %{request_id}x, or json for one JSON object per line.";
     RequestIdParam = "request_id_param", Kind::Text, "HTTP_X_REQUEST_ID",
-        "Parameter with the id of a request, for access_log.";
+        "Parameter with the id of a request, for access_log, and with slow_request or request_timeout \
+         for the status and the log.";
     RequestStartParam = "request_start_param", Kind::Text, "",
         "Parameter with the time at which the web server received a request, as t=SECONDS.DECIMALS, \
          milliseconds or microseconds since 1970; usually HTTP_X_REQUEST_START. The web server must \
-         set it, or clients could. Default: none, and access_log has no queue_wait.";
+         set it, or clients could. The wait of requests is then in access_log (queue_wait) and \
+         the metrics. Default: none.";
     PmTitle = "pm_title", Kind::Text, "",
         "Process title of the manager. The title of a worker is this text with ' worker' \
          appended. Default: titles are unchanged.";

@@ -57,6 +57,13 @@ impl LoopStatus {
         self.set_activity(Activity::Exiting);
     }
 
+    /// The ids of the request that [`busy`](Self::busy) reports next.
+    pub(crate) fn identify(&self, request_id: &[u8], trace_id: &[u8]) {
+        if let Some(claimed) = &self.0 {
+            claimed.record.identify(request_id, trace_id);
+        }
+    }
+
     /// It runs the application for a request, which came on this descriptor with this FastCGI id.
     pub fn busy(&mut self, method: &[u8], uri: &[u8], fd: i32, id: u16) {
         if let Some(claimed) = &mut self.0 {

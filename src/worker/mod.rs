@@ -27,9 +27,10 @@ use crate::sys::log::stderr::Redirected;
 use crate::sys::process;
 use crate::sys::process::child;
 use crate::sys::process::current::Current;
+pub(crate) use crate::sys::scoreboard::WAIT_MAX;
 pub use crate::sys::scoreboard::{
-    ACCESS_FORMAT_MAX, AccessArea, AccessPosition, AccessSettings, Activity, CLASSES,
-    DURATION_BOUNDS, Details, End, ExitCause, Figures, Fill, Header, LastExit, MEMFD_NAME,
+    ACCESS_FORMAT_MAX, ACCESS_NAME_MAX, AccessArea, AccessPosition, AccessSettings, Activity,
+    CLASSES, DURATION_BOUNDS, Details, End, ExitCause, Figures, Fill, Header, LastExit, MEMFD_NAME,
     OfferList, Offered, Order, Page, PoolStatus, QUEUES, RECORDS, REGION_NAME, Reload, ReloadEnd,
     Scoreboard, Served, SlotLine, SlotStatus, Snapshot, Stage, Tallies, Total, View, ViewError,
     open_memfd, possible_requests,

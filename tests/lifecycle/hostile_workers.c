@@ -86,7 +86,7 @@ static void on_alarm(int signal)
     (void)signal;
 }
 
-enum { PLACES = 1000, OFFERS = 24576, OFFERED = 1 };
+enum { PLACES = 1000, OFFERS = 32 * 1024, OFFERED = 1 };
 
 /* A connection whose close(2) blocks. */
 static int lingering(int listener, struct sockaddr_in *address)
@@ -143,7 +143,7 @@ static int offer(void)
 }
 
 /* A worker's page begins with its orders. */
-enum { ORDER_RETIRE = 1, PAGE = 28672 };
+enum { ORDER_RETIRE = 1, PAGE = 296 * 1024 };
 
 /* Starts a child that outlives this worker, and orders its replacement to retire. */
 static void give_orders(void)

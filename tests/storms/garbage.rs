@@ -11,7 +11,7 @@ use super::board::{self, Board};
 use super::host;
 use super::load::Load;
 use super::peer::pool::Pool;
-use super::peer::program::Transport;
+use super::peer::program::{Transport, folder};
 use super::random::Chance;
 
 const LENGTH: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ impl Region {
             .open(board::region(manager, slot).expect("a region"))
             .unwrap();
         let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
-        assert_eq!(length, 28 * 1024, "this test is for another layout");
+        assert_eq!(length, 296 * 1024, "this test is for another layout");
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: the kernel chooses the address, and the file cannot shrink.
         let base = unsafe {
@@ -166,9 +166,12 @@ pub(crate) fn random_bytes_in_a_workers_records_change_no_decision() {
 pub(crate) fn random_bytes_in_a_whole_region_affect_only_that_worker() {
     const SLOT: usize = 1;
     let mut chance = Chance::new("garbage everywhere");
+    let folder = folder();
+    let log = folder.join("log");
     let limits = [
         ("FCGIPM_REQUEST_TIMEOUT", "2"),
         ("FCGIPM_START_TIMEOUT", "2"),
+        ("FCGIPM_ACCESS_LOG", log.to_str().unwrap()),
     ];
     let mut pool = Pool::start(Transport::Unix, 4, &limits);
     let manager = pool.program.pid();
@@ -216,5 +219,18 @@ pub(crate) fn random_bytes_in_a_whole_region_affect_only_that_worker() {
     assert_eq!(others(&board), before, "another worker has exited");
     host::reload(&mut pool);
     assert_eq!(board.view.pool().figures.ready, 4);
+    let dropped = pool.status()["access_log_dropped"].as_u64().unwrap();
+    assert!(dropped < 10_000_000, "{dropped}");
     host::end(&mut pool);
+    // The lines of the others are there, and what that region contained is harmless.
+    let log = std::fs::read(log).unwrap();
+    let is_harmless = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~');
+    assert!(log.iter().all(is_harmless));
+    let lines = log.split(|byte| *byte == b'\n');
+    assert!(lines.clone().all(|line| line.len() < 4_096));
+    let requests = lines
+        .filter(|line| line.starts_with(b"127.0.0.1 - - ["))
+        .count();
+    assert!(requests > 100, "{requests}");
+    std::fs::remove_dir_all(folder).unwrap();
 }

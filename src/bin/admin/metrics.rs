@@ -116,6 +116,17 @@ fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
         let buckets = buckets.map(|bucket| (bucket.le, bucket.count));
         out.histogram(&[("pool", pool)], buckets, report.counted.seconds());
     }
+    out.family(&Family {
+        name: "fcgipm_request_queue_wait_seconds",
+        kind: Kind::Histogram,
+        unit: "seconds",
+        help: "The time from the arrival of a request at the web server to its first byte here.",
+    });
+    for (pool, report) in pools {
+        let buckets = report.counted.wait_buckets().into_iter();
+        let buckets = buckets.map(|bucket| (bucket.le, bucket.count));
+        out.histogram(&[("pool", pool)], buckets, report.counted.wait_seconds());
+    }
     out.family(&gauge(
         "fcgipm_last_reload_time_seconds",
         "seconds",

@@ -37,9 +37,17 @@ struct Named<'n>(&'n [(&'static str, u64)]);
 impl Counted {
     /// From the shortest to the longest.
     pub(crate) fn buckets(&self) -> Vec<Bucket> {
-        let bounds = DURATION_BOUNDS.iter().map(Duration::as_secs_f64).map(Some);
-        let buckets = bounds.chain([None]).zip(self.0.durations);
-        buckets.map(|(le, count)| Bucket { le, count }).collect()
+        buckets_of(&self.0.durations)
+    }
+
+    /// The same of the times that requests waited for a worker.
+    pub(crate) fn wait_buckets(&self) -> Vec<Bucket> {
+        buckets_of(&self.0.waits)
+    }
+
+    /// The sum of these times, in seconds.
+    pub(crate) fn wait_seconds(&self) -> f64 {
+        Duration::from_micros(self.0.wait).as_secs_f64()
     }
 
     /// The sum of the durations, in seconds.
@@ -50,6 +58,14 @@ impl Counted {
     pub(crate) fn by_class(&self) -> Vec<(&'static str, u64)> {
         CLASS_NAMES.into_iter().zip(self.0.responses).collect()
     }
+}
+
+fn buckets_of(counts: &[u64]) -> Vec<Bucket> {
+    let bounds = DURATION_BOUNDS.iter().map(Duration::as_secs_f64).map(Some);
+    let buckets = bounds.chain([None]).zip(counts);
+    buckets
+        .map(|(le, count)| Bucket { le, count: *count })
+        .collect()
 }
 
 impl Serialize for Counted {
@@ -64,6 +80,11 @@ impl Serialize for Counted {
             buckets: self.buckets(),
         };
         map.serialize_entry("durations", &durations)?;
+        let waits = Durations {
+            sum: self.wait_seconds(),
+            buckets: self.wait_buckets(),
+        };
+        map.serialize_entry("queue_waits", &waits)?;
         map.end()
     }
 }

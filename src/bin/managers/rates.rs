@@ -163,6 +163,9 @@ fn difference(later: &Tallies, earlier: &Tallies) -> Tallies {
     pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
     let pairs = difference.responses.iter_mut().zip(earlier.responses);
     pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
+    let pairs = difference.waits.iter_mut().zip(earlier.waits);
+    pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
+    difference.wait = later.wait.saturating_sub(earlier.wait);
     difference.duration = later.duration.saturating_sub(earlier.duration);
     difference.received = later.received.saturating_sub(earlier.received);
     difference.sent = later.sent.saturating_sub(earlier.sent);

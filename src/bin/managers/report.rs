@@ -112,6 +112,8 @@ pub(crate) struct WorkerReport {
     pub(crate) disconnected: u64,
     pub(crate) method: Option<String>,
     pub(crate) uri: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) trace_id: Option<String>,
     pub(crate) request_age: Option<f64>,
     /// Resident memory in bytes.
     pub(crate) memory: Option<u64>,
@@ -254,6 +256,8 @@ fn worker(found: &Found, slot: usize, status: &SlotStatus, are_pids_ours: bool) 
         disconnected: found.view.disconnected(slot).min(most),
         request_age: details.as_ref().and(since).map(age),
         method: details.as_ref().map(|details| details.method.clone()),
+        request_id: details.as_ref().and_then(|it| known(&it.request_id)),
+        trace_id: details.as_ref().and_then(|it| known(&it.trace_id)),
         uri: details.map(|details| details.uri),
         memory: usage.map(|usage| usage.memory),
         pss: None,
@@ -342,6 +346,10 @@ fn exit(exit: &LastExit) -> ExitReport {
         },
         age: age(exit.at),
     }
+}
+
+fn known(id: &str) -> Option<String> {
+    (!id.is_empty()).then(|| id.to_owned())
 }
 
 /// The seconds since a time, to the millisecond; 0 for a time in the future.

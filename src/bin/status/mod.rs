@@ -51,10 +51,11 @@ JSON: one object; for several pools it has the key `pools`, with an object for e
   done, failed, message, age}, forks, deaths, recycled, requests, disconnected, overloaded, slow,
   timed_out, saturated, aborted, received, sent (bytes), responses: {other, 2xx, 3xx, 4xx, 5xx},
   durations: {sum, buckets: [{le (the upper bound, null: none), count (of this bucket alone)}]},
+  queue_waits (the same, with request_start_param),
   exits: {retired, exited, failed, signal, start_timeout, die_timeout, request_timeout, unknown},
   last_exit,
   workers: [{slot, pid, state, activity, age, since, generation, requests, disconnected, method,
-  uri, request_age, memory (resident, bytes), cpu (seconds), last_exit}]; last_exit: {pid, code, signal, text, age}
+  uri, request_id, trace_id (both with slow_request or request_timeout), request_age, memory (resident, bytes), cpu (seconds), last_exit}]; last_exit: {pid, code, signal, text, age}
 
 Exit status:
   0  success

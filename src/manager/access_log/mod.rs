@@ -13,10 +13,11 @@ use crate::manager::event::Event;
 use crate::manager::settings::Settings;
 use crate::manager::watch::{REAP_INTERVAL, Source, Watch};
 use crate::options::{Opt, Options};
-use crate::server::access_log::{Format, param_names};
+use crate::server::access_log::Format;
 use crate::sys::process::log_writer::{LOST, LogWriter, Passed, Target};
 use crate::worker::{
-    ACCESS_FORMAT_MAX, AccessPosition, AccessSettings, Fill, Page, Scoreboard, Total,
+    ACCESS_FORMAT_MAX, ACCESS_NAME_MAX, AccessPosition, AccessSettings, Fill, Page, Scoreboard,
+    Total,
 };
 
 /// How long lines are collected before they are written.
@@ -34,8 +35,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const REPORT_PERIOD: Duration = Duration::from_secs(60);
 
 /// What is moved, and where to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AccessLog {
+    /// For the workers.
+    settings: AccessSettings,
     /// `None`: there is no access log.
     active: Option<Active>,
 }
@@ -43,7 +46,6 @@ pub(super) struct AccessLog {
 #[derive(Debug)]
 struct Active {
     target: Target,
-    settings: AccessSettings,
     writer: Option<LogWriter>,
     /// These have ended, and are not reaped.
     ended: Vec<LogWriter>,
@@ -79,16 +81,20 @@ impl AccessLog {
     /// An option has no valid value, or the file cannot be opened.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let options = &settings.options;
-        let Some(text) = options.text(Opt::AccessLog) else {
-            return Ok(Self::default());
-        };
-        let target = target::parse(&text)?;
+        let text = options.text(Opt::AccessLog);
         let settings = AccessSettings {
+            is_logged: text.is_some(),
+            is_identified: false,
             format: bytes_of(options, Opt::AccessFormat),
-            request_id_param: bytes_of(options, Opt::RequestIdParam),
-            request_start_param: bytes_of(options, Opt::RequestStartParam),
+            request_id_param: name_of(options, Opt::RequestIdParam)?,
+            request_start_param: name_of(options, Opt::RequestStartParam)?,
             pool: settings.manager_title().unwrap_or("default").into(),
         };
+        let Some(text) = text else {
+            let active = None;
+            return Ok(Self { settings, active });
+        };
+        let target = target::parse(&text)?;
         check_format(&settings)?;
         let writer = LogWriter::start(&target).map_err(|error| {
             let code = error.code();
@@ -96,7 +102,6 @@ impl AccessLog {
         })?;
         let active = Active {
             target,
-            settings,
             writer: Some(writer),
             ended: Vec::new(),
             held: Vec::new(),
@@ -108,15 +113,20 @@ impl AccessLog {
             dropped: Dropped::default(),
         };
         Ok(Self {
+            settings,
             active: Some(active),
         })
     }
 
-    /// A new worker is about to get this page.
-    pub(super) fn begin(&mut self, slot: usize, page: &Page) {
+    /// A new worker is about to get this page, and these options.
+    pub(super) fn begin(&mut self, slot: usize, page: &Page, options: &Options, now: Duration) {
+        // Its requests are named where one is slow.
+        let limits = [Opt::SlowRequest, Opt::RequestTimeout];
+        let is_limited = |opt: &Opt| options.seconds(*opt).is_some();
+        self.settings.is_identified = limits.iter().any(is_limited);
+        page.access().set(&self.settings);
         if let Some(active) = &mut self.active {
-            active.positions.insert(slot, AccessPosition::default());
-            page.access().set(&active.settings);
+            active.positions.insert(slot, AccessPosition::new(now));
         }
     }
 
@@ -178,7 +188,7 @@ impl AccessLog {
                 let lines = lines.iter().filter(|byte| **byte == b'\n');
                 active.dropped.add(lines.count() as u64);
             }
-            active.dropped.add(ring.take_dropped(&mut position));
+            active.dropped.add(ring.take_dropped(&mut position, now));
             active.due.get_or_insert(now + PERIOD);
         }
     }
@@ -213,7 +223,7 @@ impl Active {
             if (is_due || fill == Fill::Half) && self.held_bytes() < HELD_MAX {
                 ring.take_lines(position, &mut self.held);
             }
-            self.dropped.add(ring.take_dropped(position));
+            self.dropped.add(ring.take_dropped(position, now));
         }
         self.positions = positions;
         // What a worker writes from now on into an empty ring, it announces.
@@ -343,6 +353,21 @@ fn bytes_of(options: &Options, opt: Opt) -> Vec<u8> {
 }
 
 /// # Errors
+/// The value cannot be the name of a parameter.
+fn name_of(options: &Options, opt: Opt) -> Result<Vec<u8>> {
+    let name = options.text(opt).unwrap_or_default();
+    let is_name = name
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'=');
+    if is_name && name.len() <= ACCESS_NAME_MAX {
+        return Ok(name.into_bytes());
+    }
+    let option = opt.name();
+    let why = format!("option {option}: '{name}' is not the name of a parameter");
+    Err(Error::new(Code::Value, why))
+}
+
+/// # Errors
 /// Names what is wrong with the format.
 fn check_format(settings: &AccessSettings) -> Result<()> {
     let text = String::from_utf8_lossy(&settings.format);
@@ -353,5 +378,6 @@ fn check_format(settings: &AccessSettings) -> Result<()> {
     if text.len() > ACCESS_FORMAT_MAX {
         return Err(refused("is too long"));
     }
-    Format::parse(&text, param_names(settings)).map_or_else(|why| Err(refused(&why)), |_| Ok(()))
+    Format::parse(&text, &settings.request_id_param)
+        .map_or_else(|why| Err(refused(&why)), |_| Ok(()))
 }

@@ -4,7 +4,7 @@ use crate::manager::children::Children;
 use crate::manager::connections::rescue::current_request;
 use crate::manager::event::Event;
 use crate::pool::{Config, Notice, Overdue};
-use crate::worker::{Activity, Page, Scoreboard};
+use crate::worker::{Activity, Details, Page, Scoreboard};
 
 pub(super) fn event_of(
     notice: Notice,
@@ -59,6 +59,20 @@ fn request_of(page: &Page) -> String {
     };
     match (details.method.as_str(), details.uri.as_str()) {
         ("", "") => String::new(),
-        (method, uri) => format!(": {method} {uri}"),
+        (method, uri) => format!(": {method} {uri}{}", ids(&details)),
+    }
+}
+
+/// The ids that the request has.
+fn ids(details: &Details) -> String {
+    let ids = [
+        ("request id", &details.request_id),
+        ("trace id", &details.trace_id),
+    ];
+    let known = ids.iter().filter(|(_, id)| !id.is_empty());
+    let known: Vec<_> = known.map(|(name, id)| format!("{name} {id}")).collect();
+    match &known[..] {
+        [] => String::new(),
+        known => format!(" ({})", known.join(", ")),
     }
 }

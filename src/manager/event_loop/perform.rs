@@ -292,7 +292,8 @@ impl EventLoop {
         self.board
             .page(slot)
             .set_status_key(self.admin.status_key());
-        self.access_log.begin(slot, self.board.page(slot));
+        let (page, options) = (self.board.page(slot), &self.settings.options);
+        self.access_log.begin(slot, page, options, self.clock.now());
         Forking::prepare(slot, &self.settings, self.rescues.workers_send()).map_err(|error| {
             let errno = error.errno();
             self.report(slot, WorkerEvent::ForkFailed { errno });

@@ -1,6 +1,7 @@
 //! `access_format`: the letters of php-fpm's `access.format`, fields of our own, and `json`.
 
 use super::escape::Style;
+use super::headers;
 use crate::conn::Wanted;
 
 #[cfg(test)]
@@ -70,9 +71,7 @@ pub(super) enum Field {
     /// Processor time in seconds.
     CpuSeconds,
     /// How long the request waited since the web server received it, in seconds.
-    QueueWait {
-        start: usize,
-    },
+    QueueWait,
 }
 
 /// How a time is written. All are UTC.
@@ -101,15 +100,6 @@ pub struct Format {
     pub(super) style: Style,
     /// The parameters that it contains.
     pub(super) wanted: Wanted,
-}
-
-/// Options that name parameters. An empty name is that of no parameter.
-#[derive(Clone, Copy, Debug)]
-pub struct ParamNames<'n> {
-    /// `request_id_param`.
-    pub request_id: &'n [u8],
-    /// `request_start_param`.
-    pub request_start: &'n [u8],
 }
 
 /// The limits of values: of those that are long in practice, of paths of files, and of the others.
@@ -141,14 +131,14 @@ const OF_JSON: [&str; 19] = [
 ];
 
 impl Format {
-    /// Parses a format.
+    /// Parses a format. The id of a request is in this parameter.
     ///
     /// # Errors
     /// What is wrong, and where.
-    pub fn parse(text: &str, names: ParamNames<'_>) -> Result<Self, String> {
+    pub fn parse(text: &str, request_id_param: &[u8]) -> Result<Self, String> {
         let mut fields = Fields {
             wanted: Wanted::default(),
-            names,
+            request_id_param,
         };
         let (pieces, style) = match text {
             "json" => (json(&mut fields), Style::Json),
@@ -219,7 +209,7 @@ fn json(fields: &mut Fields<'_>) -> Vec<Piece> {
 /// Fields of a format, and the parameters that they need.
 struct Fields<'n> {
     wanted: Wanted,
-    names: ParamNames<'n>,
+    request_id_param: &'n [u8],
 }
 
 impl Fields<'_> {
@@ -289,14 +279,12 @@ impl Fields<'_> {
             "bytes_in" => Field::Received,
             "bytes_out" => Field::Sent,
             "duration" => duration(1, 6),
-            "queue_wait" => Field::QueueWait {
-                start: self.wanted.add(self.names.request_start),
-            },
+            "queue_wait" => Field::QueueWait,
             "cpu" => Field::CpuSeconds,
             "memory" => Field::Memory(1),
-            "request_id" => self.param(self.names.request_id, SHORT),
+            "request_id" => self.param(self.request_id_param, SHORT),
             "trace_id" => Field::TraceId {
-                traceparent: self.wanted.add(b"HTTP_TRACEPARENT"),
+                traceparent: self.wanted.add(headers::TRACEPARENT),
             },
             "aborted" => Field::Aborted,
             "user" => self.param(b"REMOTE_USER", SHORT),

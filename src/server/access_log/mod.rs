@@ -1,8 +1,10 @@
-//! The access log, as far as a request loop writes it: a line into the ring of its worker's page, from
-//! which the manager takes it. It costs no system call, but for the processor time and the memory.
+//! What a request loop does for the access log, and for others who want to know more of a request: it
+//! writes a line into the ring of its worker's page, from which the manager takes it, without a system
+//! call (but for processor time and memory); it reports ids; and it computes how long the request waited.
 
 mod escape;
 mod format;
+mod headers;
 mod line;
 mod number;
 
@@ -11,14 +13,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use self::format::Field;
-pub use self::format::{Format, ParamNames};
+pub use self::format::Format;
 use self::line::Facts;
 use self::number::Times;
-use crate::conn::{Pair, Params};
+use crate::conn::{Pair, Params, Wanted};
 use crate::options::{Opt, Options};
 use crate::sys::log::{self, Level};
 use crate::sys::process::{self, ThreadUsage};
-use crate::worker::{self, AccessSettings, Served};
+use crate::worker::{self, AccessSettings, LoopStatus, Served};
 
 /// Two threads must not write into the ring at a time.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -36,19 +38,26 @@ pub(super) enum AccessLog {
 
 #[derive(Debug)]
 pub(super) struct Active {
-    format: Format,
     settings: AccessSettings,
-    /// Whether the line has processor time or memory.
-    needs_usage: bool,
     /// When the first byte of the request was read.
     began: Instant,
     calendar: Calendar,
+    /// The ids of a request: its own, and traceparent.
+    ids: Wanted,
+    found: Vec<Pair>,
+    lines: Option<Lines>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    format: Format,
+    /// Whether the line has processor time or memory.
+    needs_usage: bool,
     /// At the end of the last request.
     usage: ThreadUsage,
     number: u64,
     // Memory that is used again.
     line: Vec<u8>,
-    found: Vec<Pair>,
     times: Times,
 }
 
@@ -56,12 +65,6 @@ impl AccessLog {
     pub(super) fn new(options: &Options) -> Self {
         let is_asked_for = options.text(Opt::AccessLog).is_some();
         Self::Unknown { is_asked_for }
-    }
-
-    /// Whether lines are written.
-    #[inline]
-    pub(super) const fn is_on(&self) -> bool {
-        matches!(self, Self::On(_))
     }
 
     /// The first byte of a request was read.
@@ -76,70 +79,85 @@ impl AccessLog {
 
     #[cold]
     fn of_worker(is_asked_for: bool) -> Self {
-        if is_asked_for && worker::current().is_none() {
-            log::limited(
-                Level::Warning,
-                "access_log has no effect: there is no manager",
-            );
-        }
-        let settings = worker::current().and_then(|manager| manager.page.access().settings());
-        let format = settings.as_ref().and_then(|settings| {
-            let text = std::str::from_utf8(&settings.format).ok()?;
-            Format::parse(text, param_names(settings)).ok()
-        });
-        let (Some(settings), Some(format)) = (settings, format) else {
+        let Some(manager) = worker::current() else {
+            if is_asked_for {
+                log::limited(
+                    Level::Warning,
+                    "access_log has no effect: there is no manager",
+                );
+            }
             return Self::Off;
         };
-        let needs_usage = format
-            .has(|field| matches!(field, Field::Cpu(_) | Field::CpuSeconds | Field::Memory(_)));
+        let settings = manager.page.access().settings();
+        let lines = Lines::new(&settings);
+        if lines.is_none() && !settings.is_identified && settings.request_start_param.is_empty() {
+            return Self::Off;
+        }
+        let mut ids = Wanted::default();
+        ids.add(&settings.request_id_param);
+        ids.add(headers::TRACEPARENT);
         Self::On(Box::new(Active {
-            format,
             settings,
-            needs_usage,
             began: Instant::now(),
             calendar: Calendar::default(),
-            usage: usage(needs_usage),
-            number: 0,
-            line: Vec::new(),
+            ids,
             found: Vec::new(),
-            times: Times::default(),
+            lines,
         }))
     }
 
-    /// A request has ended.
-    pub(super) fn end(&mut self, served: &Served, params: &mut Params) {
-        let Self::On(active) = self else { return };
-        // A child of the worker writes nothing.
-        if let Some(manager) = worker::current() {
-            if active.add(served, params, manager.pid, manager.page) {
-                manager.notify_manager();
-            }
+    /// Reports the ids of the request that begins, if somebody may ask for them.
+    #[inline]
+    pub(super) fn identify(&mut self, params: &mut Params, status: &LoopStatus) {
+        if let Self::On(active) = self {
+            active.identify(params, status);
         }
     }
-}
 
-/// The names of the parameters in the settings.
-#[must_use]
-pub fn param_names(settings: &AccessSettings) -> ParamNames<'_> {
-    ParamNames {
-        request_id: &settings.request_id_param,
-        request_start: &settings.request_start_param,
+    /// How long the request has waited for this worker, if its web server reports that.
+    #[inline]
+    pub(super) fn queue_wait(&mut self, params: &mut Params) -> Option<Duration> {
+        match self {
+            Self::Unknown { .. } | Self::Off => None,
+            Self::On(active) => active.queue_wait(params),
+        }
+    }
+
+    /// A request has ended.
+    #[inline]
+    pub(super) fn end(&mut self, served: &Served, params: &mut Params) {
+        if let Self::On(active) = self {
+            active.end(served, params);
+        }
     }
 }
 
 impl Active {
-    /// Adds the line. True: the manager is to be notified.
-    fn add(
-        &mut self,
-        served: &Served,
-        params: &mut Params,
-        manager: i32,
-        page: &worker::Page,
-    ) -> bool {
-        let now = usage(self.needs_usage);
-        let before = std::mem::replace(&mut self.usage, now);
-        self.number += 1;
-        params.find_all(&self.format.wanted, &mut self.found);
+    fn identify(&mut self, params: &mut Params, status: &LoopStatus) {
+        if self.settings.is_identified {
+            params.find_all(&self.ids, &mut self.found);
+            if let [id, traceparent] = self.found[..] {
+                let trace = headers::trace_id(params.value(traceparent));
+                status.identify(params.value(id), trace.unwrap_or_default());
+            }
+        }
+    }
+
+    fn queue_wait(&mut self, params: &mut Params) -> Option<Duration> {
+        let name = Some(&*self.settings.request_start_param).filter(|name| !name.is_empty())?;
+        let header = params.get(name)?;
+        headers::wait_since(header, self.calendar.since_epoch(self.began))
+    }
+
+    fn end(&mut self, served: &Served, params: &mut Params) {
+        // A child of the worker writes nothing.
+        let (Some(lines), Some(manager)) = (&mut self.lines, worker::current()) else {
+            return;
+        };
+        let now = usage(lines.needs_usage);
+        let before = std::mem::replace(&mut lines.usage, now);
+        lines.number += 1;
+        params.find_all(&lines.format.wanted, &mut self.found);
         let facts = Facts {
             params,
             found: &self.found,
@@ -147,15 +165,39 @@ impl Active {
             duration: self.began.elapsed(),
             served,
             usage: now.since(&before),
-            number: self.number,
+            number: lines.number,
             pid: process::pid(),
-            manager,
+            manager: manager.pid,
             pool: &self.settings.pool,
         };
-        self.line.clear();
-        line::write(&mut self.line, &self.format, &mut self.times, &facts);
-        let _writing = WRITING.lock();
-        page.access().add_line(&self.line)
+        lines.line.clear();
+        line::write(&mut lines.line, &lines.format, &mut lines.times, &facts);
+        let is_due = {
+            let _writing = WRITING.lock();
+            manager.page.access().add_line(&lines.line)
+        };
+        if is_due {
+            manager.notify_manager();
+        }
+    }
+}
+
+impl Lines {
+    /// `None`: there is no access log.
+    fn new(settings: &AccessSettings) -> Option<Self> {
+        let text = std::str::from_utf8(&settings.format).ok();
+        let text = text.filter(|_| settings.is_logged)?;
+        let format = Format::parse(text, &settings.request_id_param).ok()?;
+        let needs_usage = format
+            .has(|field| matches!(field, Field::Cpu(_) | Field::CpuSeconds | Field::Memory(_)));
+        Some(Self {
+            format,
+            needs_usage,
+            usage: usage(needs_usage),
+            number: 0,
+            line: Vec::new(),
+            times: Times::default(),
+        })
     }
 }
 

@@ -74,7 +74,7 @@ impl Exchange {
         // Before the connection's number can become another one's.
         let served = self.served(outcome.is_err());
         status.finished(&served);
-        self.log_access(&served);
+        self.access_log.end(&served, self.inbound.params_mut());
         self.buffer.drop_body();
         let is_usable = taken_in && outcome.is_ok() && self.send_replies(status);
         let is_complete = self.inbound.input_is_complete() && self.buffer.is_decoded();
@@ -101,20 +101,14 @@ impl Exchange {
         (outcome, disposal)
     }
 
-    #[inline]
-    fn log_access(&mut self, served: &Served) {
-        if self.access_log.is_on() {
-            self.access_log.end(served, self.inbound.params_mut());
-        }
-    }
-
     /// What is counted of a request that ends.
-    fn served(&self, has_failed: bool) -> Served {
+    fn served(&mut self, has_failed: bool) -> Served {
         Served {
             status: self.outbound.status(),
             received: self.buffer.received,
             sent: self.outbound.written(),
             aborted: has_failed || self.serving().is_some_and(|serving| serving.aborted),
+            queue_wait: self.access_log.queue_wait(self.inbound.params_mut()),
         }
     }
 
@@ -156,7 +150,8 @@ impl Exchange {
     fn drop_request(&mut self, is_ours: bool, status: &mut LoopStatus) -> Disposal {
         status.abandoned();
         if self.is_active() {
-            self.log_access(&self.served(true));
+            let served = self.served(true);
+            self.access_log.end(&served, self.inbound.params_mut());
         }
         self.inbound.finish();
         self.outbound.clear();

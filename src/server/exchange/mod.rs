@@ -211,9 +211,10 @@ impl Exchange {
     }
 
     /// The application gets the request.
-    pub(super) fn report_busy(&self, status: &mut LoopStatus) {
+    pub(super) fn report_busy(&mut self, status: &mut LoopStatus) {
         let fd = self.connection().map_or(-1, |(fd, _)| fd);
         let id = self.inbound.request_id().unwrap_or_default();
+        self.access_log.identify(self.inbound.params_mut(), status);
         let params = self.inbound.params();
         status.busy(params.method(), params.uri(), fd, id);
     }

@@ -5,11 +5,16 @@
 //! manager remembers itself how far it has read, and never reads more than the size of the ring.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
 
+use super::tally::possible_requests;
 use super::words::Words;
 
 /// The maximum length of `access_format`.
 pub const ACCESS_FORMAT_MAX: usize = 1_000;
+
+/// The maximum length of the name of a parameter.
+pub const ACCESS_NAME_MAX: usize = 120;
 
 /// The maximum length of a line, with its end. Longer ones count as written by a hostile worker.
 pub(crate) const LINE_MAX: usize = 4_096;
@@ -35,7 +40,8 @@ pub struct AccessArea {
 #[derive(Debug)]
 #[repr(C)]
 struct Settings {
-    is_on: AtomicU32,
+    is_logged: AtomicU32,
+    is_identified: AtomicU32,
     format: Words<126>,
     request_id_param: Words<16>,
     request_start_param: Words<16>,
@@ -54,6 +60,10 @@ struct WorkerLine {
 /// The settings of the access log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessSettings {
+    /// There is an access log.
+    pub is_logged: bool,
+    /// The ids of running requests are reported.
+    pub is_identified: bool,
     /// `access_format`.
     pub format: Vec<u8>,
     /// The name of the parameter with the id of a request.
@@ -70,6 +80,19 @@ pub struct AccessSettings {
 pub struct AccessPosition {
     words: u64,
     dropped: u64,
+    /// When the dropped lines were read.
+    at: Duration,
+}
+
+impl AccessPosition {
+    /// Of a worker that starts.
+    #[must_use]
+    pub fn new(now: Duration) -> Self {
+        Self {
+            at: now,
+            ..Self::default()
+        }
+    }
 }
 
 /// How much a ring contains.
@@ -84,25 +107,30 @@ pub enum Fill {
 }
 
 impl AccessArea {
-    /// Turns the access log on, for a new worker.
+    /// Sets what a new worker does.
     pub fn set(&self, settings: &AccessSettings) {
         let own = &self.settings;
         own.format.store(&settings.format);
         own.request_id_param.store(&settings.request_id_param);
         own.request_start_param.store(&settings.request_start_param);
         own.pool.store(&settings.pool);
-        own.is_on.store(1, Ordering::Release);
+        let is_identified = u32::from(settings.is_identified);
+        own.is_identified.store(is_identified, Ordering::Release);
+        let is_logged = u32::from(settings.is_logged);
+        own.is_logged.store(is_logged, Ordering::Release);
     }
 
-    /// The settings of the access log. `None`: there is none.
-    pub(crate) fn settings(&self) -> Option<AccessSettings> {
+    /// What the worker does.
+    pub(crate) fn settings(&self) -> AccessSettings {
         let own = &self.settings;
-        (own.is_on.load(Ordering::Acquire) != 0).then(|| AccessSettings {
+        AccessSettings {
+            is_logged: own.is_logged.load(Ordering::Acquire) != 0,
+            is_identified: own.is_identified.load(Ordering::Acquire) != 0,
             format: own.format.load().0,
             request_id_param: own.request_id_param.load().0,
             request_start_param: own.request_start_param.load().0,
             pool: own.pool.load().0,
-        })
+        }
     }
 
     /// Adds a line. If there is no room, it is dropped and counted. True: the manager should be
@@ -154,15 +182,16 @@ impl AccessArea {
         }
     }
 
-    /// How many lines the worker has dropped since the last call.
-    pub fn take_dropped(&self, position: &mut AccessPosition) -> u64 {
+    /// How many lines the worker has dropped since the last call; no more than it can have written in
+    /// this time.
+    pub fn take_dropped(&self, position: &mut AccessPosition, now: Duration) -> u64 {
         let dropped = self.worker.dropped.load(Ordering::Relaxed);
         let more = dropped.wrapping_sub(std::mem::replace(&mut position.dropped, dropped));
-        // A worker cannot have dropped more between two calls.
-        more.min(1 << 32)
+        let since = std::mem::replace(&mut position.at, now);
+        more.min(possible_requests(now.saturating_sub(since)))
     }
 
-    /// Moves whole lines to the end of `out`, which gets no control character but the ends of lines.
+    /// Moves whole lines of printable ASCII to the end of `out`.
     pub fn take_lines(&self, position: &mut AccessPosition, out: &mut Vec<u8>) {
         let written = self.worker.written.load(Ordering::Acquire);
         let mut lines = Lines { out, length: 0 };
@@ -194,7 +223,7 @@ impl Lines<'_> {
     #[inline]
     fn add(&mut self, word: u64) {
         let bytes = word.to_ne_bytes();
-        if !has_control(word) && self.length + 8 < LINE_MAX {
+        if is_printable(word) && self.length + 8 < LINE_MAX {
             self.out.extend_from_slice(&bytes);
             self.length += 8;
             return;
@@ -204,8 +233,8 @@ impl Lines<'_> {
             self.length = if is_end { 0 } else { self.length + 1 };
             self.out.push(match byte {
                 _ if is_end => b'\n',
-                byte if byte.is_ascii_control() => b' ',
-                byte => byte,
+                b' '..=b'~' => byte,
+                _ => b'?',
             });
         }
     }
@@ -217,22 +246,23 @@ impl Lines<'_> {
     }
 }
 
-/// Whether a word has a control character, computed for all its bytes together.
+/// Whether all bytes of a word are printable ASCII, computed for all of them together.
 #[inline]
-const fn has_control(word: u64) -> bool {
+const fn is_printable(word: u64) -> bool {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = 0x80 * ONES;
     // A byte below 0x20 borrows into its highest bit, and one of 0x7f becomes 0, which borrows, too.
-    let below = word.wrapping_sub(0x20 * ONES) & !word;
-    let delete = word ^ (0x7f * ONES);
-    let is_delete = delete.wrapping_sub(ONES) & !delete;
-    (below | is_delete) & HIGH != 0
+    let below = word.wrapping_sub(0x20 * ONES);
+    let delete = (word ^ (0x7f * ONES)).wrapping_sub(ONES);
+    (word | below | delete) & HIGH == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::scoreboard::Scoreboard;
+
+    const NOW: Duration = Duration::from_secs(1);
 
     fn board() -> Scoreboard {
         let mut board = Scoreboard::new(1).unwrap();
@@ -251,7 +281,7 @@ mod tests {
             if number % 97 == 0 {
                 let mut out = Vec::new();
                 page.take_lines(&mut position, &mut out);
-                assert_eq!(page.take_dropped(&mut position), 0);
+                assert_eq!(page.take_dropped(&mut position, NOW), 0);
                 let last = String::from_utf8(out).unwrap();
                 assert!(last.ends_with(&line), "{last}");
             }
@@ -269,24 +299,25 @@ mod tests {
         let (mut position, mut out) = (AccessPosition::default(), Vec::new());
         let room = WORDS as usize / 10;
         page.take_lines(&mut position, &mut out);
-        let dropped = page.take_dropped(&mut position);
+        let dropped = page.take_dropped(&mut position, NOW);
         assert_eq!(dropped as usize, 4_000 - room);
         assert_eq!(out, line.repeat(room));
         assert!(page.add_line(&line));
         out.clear();
         page.take_lines(&mut position, &mut out);
-        assert_eq!((page.take_dropped(&mut position), out), (0, line));
+        assert_eq!((page.take_dropped(&mut position, NOW), out), (0, line));
     }
 
     #[test]
-    fn control_characters_are_found_in_each_byte_of_a_word() {
+    fn what_is_not_printable_is_found_in_each_byte_of_a_word() {
         for byte in 0..=u8::MAX {
             for place in 0..8 {
-                for filler in [b' ', b'x', 0xff] {
+                for filler in [b' ', b'x', b'~'] {
                     let mut bytes = [filler; 8];
                     bytes[place] = byte;
                     let word = u64::from_ne_bytes(bytes);
-                    assert_eq!(has_control(word), byte.is_ascii_control(), "{bytes:?}");
+                    let is_plain = (b' '..=b'~').contains(&byte);
+                    assert_eq!(is_printable(word), is_plain, "{bytes:?}");
                 }
             }
         }
@@ -297,12 +328,9 @@ mod tests {
         let board = board();
         let page = board.page(0).access();
         let (mut position, mut out) = (AccessPosition::default(), Vec::new());
-        page.add_line(&b"\x1b[2J\r\x01".repeat(4_000));
+        page.add_line(&b"\x1b[2J\r\xff".repeat(4_000));
         page.take_lines(&mut position, &mut out);
-        assert!(
-            out.iter()
-                .all(|byte| *byte == b'\n' || !byte.is_ascii_control())
-        );
+        assert!(out.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')));
         assert!(out.ends_with(b"\n"));
         assert!(
             out.split(|byte| *byte == b'\n')
@@ -314,7 +342,7 @@ mod tests {
             page.worker.dropped.store(wild, Ordering::Relaxed);
             out.clear();
             page.take_lines(&mut position, &mut out);
-            assert!(page.take_dropped(&mut position) <= 1 << 32);
+            assert!(page.take_dropped(&mut position, NOW) <= 1_000_000);
             assert!(out.len() <= 8 * WORDS as usize + 1);
         }
         page.add_line(b"again\n");

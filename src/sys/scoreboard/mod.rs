@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`Header`] | at 0 | the manager |
 //! | one [`SlotLine`] of 64 bytes per slot | at 4,096 | the manager |
-//! | one [`Page`] per slot, a region of at least 28 KiB | from the next whole page on | see below |
+//! | one [`Page`] per slot, a region of at least 296 KiB | from the next whole page on | see below |
 //!
 //! The region of each worker is a fresh memfd of its own, mapped in this place. The scoreboard's
 //! own file is empty there. A worker keeps only its own region mapped: a first line that the
@@ -38,7 +38,9 @@ mod version;
 mod view;
 mod words;
 
-pub use access::{ACCESS_FORMAT_MAX, AccessArea, AccessPosition, AccessSettings, Fill};
+pub use access::{
+    ACCESS_FORMAT_MAX, ACCESS_NAME_MAX, AccessArea, AccessPosition, AccessSettings, Fill,
+};
 pub use exits::ExitCause;
 pub use foreign::open_memfd;
 pub use header::{Header, SlotLine};
@@ -52,6 +54,7 @@ pub use status::{
     Activity, Details, End, Figures, LastExit, Order, PoolStatus, Reload, ReloadEnd, SlotStatus,
     Snapshot, Stage, Total,
 };
+pub(crate) use tally::WAIT_MAX;
 pub use tally::{CLASSES, DURATION_BOUNDS, Served, Tallies, possible_requests};
 pub(crate) use version::VERSION;
 pub use view::{View, ViewError};

@@ -19,6 +19,8 @@ pub(crate) struct Record {
     lines: [Line; 2],
     pub(super) method: Words<2>,
     pub(super) uri: Words<50>,
+    pub(super) request_id: Words<8>,
+    pub(super) trace_id: Words<5>,
     tally: Tally,
 }
 
@@ -82,6 +84,14 @@ impl Record {
         fence(Ordering::Release);
         self.method.store(method);
         self.uri.store(uri);
+    }
+
+    /// Writes the ids of the request of the next line.
+    pub(crate) fn identify(&self, request_id: &[u8], trace_id: &[u8]) {
+        // As of the method and the URI.
+        fence(Ordering::Release);
+        self.request_id.store(request_id);
+        self.trace_id.store(trace_id);
     }
 
     /// A request has ended that began at the time of this entry. Published with the next line.

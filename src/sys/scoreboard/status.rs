@@ -345,6 +345,10 @@ pub struct Details {
     pub method: String,
     /// Its URI, printable and truncated.
     pub uri: String,
+    /// Its id, printable and truncated; empty if it has none, or that is not reported.
+    pub request_id: String,
+    /// The same for its trace id.
+    pub trace_id: String,
     /// The connection's descriptor in the worker.
     pub fd: i32,
     /// The FastCGI request id.

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The upper bounds of the buckets of durations. There is one more bucket, for longer ones.
+/// The upper bounds of the buckets of durations and waits. There is one more bucket, for longer ones.
 pub const DURATION_BOUNDS: [Duration; 13] = [
     Duration::from_millis(5),
     Duration::from_millis(10),
@@ -40,6 +40,9 @@ const BOUNDS_IN_MICROS: [u64; DURATION_BOUNDS.len()] = {
 
 const BUCKETS: usize = DURATION_BOUNDS.len() + 1;
 
+/// A wait that is longer was not measured, but invented.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(3_600);
+
 /// Bytes that a worker can have transferred in a microsecond.
 const BYTES_PER_MICRO: u64 = 1 << 17;
 
@@ -54,6 +57,8 @@ pub struct Served {
     pub sent: u64,
     /// The web server aborted the request, or closed the connection before the end of the response.
     pub aborted: bool,
+    /// How long it waited since the web server received it, at most [`WAIT_MAX`]. `None`: not known.
+    pub queue_wait: Option<Duration>,
 }
 
 /// The counters of one loop.
@@ -67,6 +72,9 @@ pub(super) struct Tally {
     received: AtomicU64,
     sent: AtomicU64,
     aborted: AtomicU64,
+    waits: [AtomicU64; BUCKETS],
+    /// In microseconds.
+    wait: AtomicU64,
 }
 
 /// A sum of counters.
@@ -84,6 +92,10 @@ pub struct Tallies {
     pub sent: u64,
     /// Requests that the web server aborted.
     pub aborted: u64,
+    /// Requests by the time that they waited for a worker, as far as that is known.
+    pub waits: [u64; BUCKETS],
+    /// The sum of these times, in microseconds.
+    pub wait: u64,
 }
 
 /// Requests that a worker can have finished in this time.
@@ -96,14 +108,18 @@ impl Tally {
     /// Adds a request.
     #[inline]
     pub(super) fn add(&self, micros: u64, served: &Served) {
-        let bucket = BOUNDS_IN_MICROS.iter().position(|bound| micros <= *bound);
-        add(&self.durations, bucket.unwrap_or(DURATION_BOUNDS.len()), 1);
+        add(&self.durations, bucket_of(micros), 1);
         increase(&self.duration, micros);
         add(&self.responses, class_of(served.status), 1);
         increase(&self.received, served.received);
         increase(&self.sent, served.sent);
         if served.aborted {
             increase(&self.aborted, 1);
+        }
+        if let Some(wait) = served.queue_wait {
+            let micros = wait.as_micros() as u64;
+            add(&self.waits, bucket_of(micros), 1);
+            increase(&self.wait, micros);
         }
     }
 
@@ -116,6 +132,8 @@ impl Tally {
             received: number(&self.received),
             sent: number(&self.sent),
             aborted: number(&self.aborted),
+            waits: self.waits.each_ref().map(number),
+            wait: number(&self.wait),
         }
     }
 
@@ -127,6 +145,8 @@ impl Tally {
         };
         all(&self.durations, &sums.durations);
         all(&self.responses, &sums.responses);
+        all(&self.waits, &sums.waits);
+        self.wait.store(sums.wait, Ordering::Relaxed);
         self.duration.store(sums.duration, Ordering::Relaxed);
         self.received.store(sums.received, Ordering::Relaxed);
         self.sent.store(sums.sent, Ordering::Relaxed);
@@ -149,6 +169,12 @@ fn increase(word: &AtomicU64, more: u64) {
 }
 
 #[inline]
+fn bucket_of(micros: u64) -> usize {
+    let bucket = BOUNDS_IN_MICROS.iter().position(|bound| micros <= *bound);
+    bucket.unwrap_or(DURATION_BOUNDS.len())
+}
+
+#[inline]
 fn class_of(status: u16) -> usize {
     match status {
         200..=599 => usize::from(status / 100) - 1,
@@ -160,9 +186,7 @@ impl Tallies {
     /// The requests, by their durations.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.durations
-            .iter()
-            .fold(0, |sum, more| sum.saturating_add(*more))
+        sum(&self.durations)
     }
 
     /// Adds counters, none of which overflows.
@@ -189,6 +213,12 @@ impl Tallies {
             *number = (*number).min(requests);
         }
         self.aborted = self.aborted.min(requests);
+        if sum(&self.waits) > count {
+            (self.waits, self.wait) = Default::default();
+        }
+        self.wait = self
+            .wait
+            .min(requests.saturating_mul(WAIT_MAX.as_micros() as u64));
         self.duration = self.duration.min(micros);
         let bytes = micros.saturating_mul(BYTES_PER_MICRO);
         self.received = self.received.min(bytes);
@@ -197,15 +227,24 @@ impl Tallies {
     }
 
     fn merge(&mut self, other: &Self, merged: impl Fn(u64, u64) -> u64) {
-        let numbers = self.durations.iter_mut().zip(&other.durations);
-        for (number, more) in numbers.chain(self.responses.iter_mut().zip(&other.responses)) {
+        let durations = self.durations.iter_mut().zip(&other.durations);
+        let responses = self.responses.iter_mut().zip(&other.responses);
+        let waits = self.waits.iter_mut().zip(&other.waits);
+        for (number, more) in durations.chain(responses).chain(waits) {
             *number = merged(*number, *more);
         }
+        self.wait = merged(self.wait, other.wait);
         self.duration = merged(self.duration, other.duration);
         self.received = merged(self.received, other.received);
         self.sent = merged(self.sent, other.sent);
         self.aborted = merged(self.aborted, other.aborted);
     }
+}
+
+fn sum(numbers: &[u64]) -> u64 {
+    numbers
+        .iter()
+        .fold(0, |sum, more| sum.saturating_add(*more))
 }
 
 #[cfg(test)]
@@ -222,6 +261,8 @@ mod tests {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
+            waits: [const { AtomicU64::new(0) }; BUCKETS],
+            wait: AtomicU64::new(0),
         }
     }
 
@@ -236,6 +277,7 @@ mod tests {
                 received: 10,
                 sent: 100,
                 aborted: status == 404,
+                queue_wait: (status < 300).then(|| Duration::from_millis(millis)),
             };
             tally.add(millis * 1_000, &served);
         }
@@ -245,6 +287,8 @@ mod tests {
         assert_eq!(sums.responses, [4, 2, 1, 1, 1]);
         assert_eq!((sums.received, sums.sent, sums.aborted), (90, 900, 1));
         assert_eq!(sums.duration, millis.iter().sum::<u64>() * 1_000);
+        assert_eq!(sums.waits, [2, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(sums.wait, (5 + 6 + 999) * 1_000);
     }
 
     #[test]
@@ -256,6 +300,8 @@ mod tests {
             received: u64::MAX,
             sent: u64::MAX,
             aborted: u64::MAX,
+            waits: [u64::MAX; BUCKETS],
+            wait: u64::MAX,
         };
         assert_eq!(wild.believed((0, 1 << 60), HOUR), None);
         assert_eq!(
@@ -271,6 +317,14 @@ mod tests {
         assert_eq!(seen.responses, [98; CLASSES]);
         assert_eq!(seen.duration, 1_000);
         assert_eq!((seen.received, seen.aborted), (BYTES_PER_MICRO * 1_000, 98));
+        assert_eq!((seen.waits, seen.wait), ([0; BUCKETS], 0));
+        let patient = Tallies {
+            waits: [7; BUCKETS],
+            ..liar
+        };
+        let seen = patient.believed((98, 98), HOUR).unwrap();
+        assert_eq!(seen.waits, [7; BUCKETS]);
+        assert_eq!(seen.wait, 98 * 3_600_000_000);
         // One request may be counted before the line says so, and any number between two readings.
         assert!(liar.believed((97, 97), HOUR).is_some());
         assert!(liar.believed((90, 200), HOUR).is_some());

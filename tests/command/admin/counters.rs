@@ -267,7 +267,7 @@ fn responses_of_a_perl_program_are_counted_by_their_status() {
 
 #[test]
 fn random_bytes_in_the_page_of_a_worker_count_as_nothing() {
-    const RECORDS: usize = 24 * 1024 - 512;
+    const RECORDS: usize = 32 * 1024 - 512;
     let (pool, _socket, address) = Pool::on_unix(2);
     let admin = Admin::of(&pool.pid_file());
     load(&address, &["-n", "50", "-c", "4"]);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::super::peer::program::product;
+use super::super::peer::program::{Program, TRANSPORTS, product};
 use super::super::peer::records::{ID, request};
 use super::super::php_fpm::Fpm;
 use super::super::{Pool, call};
@@ -256,6 +256,10 @@ fn what_is_wrong_is_named_at_the_start() {
             "option access_log: log file /nonexistent/log: ",
         ),
         (
+            &[("FCGIPM_REQUEST_ID_PARAM", "X Y")],
+            "option request_id_param: 'X Y' is not the name of a parameter",
+        ),
+        (
             &[("FCGIPM_ACCESS_LOG", "syslog:kern")],
             "option access_log: 'syslog:kern': unknown facility",
         ),
@@ -281,8 +285,7 @@ fn what_is_wrong_is_named_at_the_start() {
 #[test]
 fn without_a_manager_there_is_a_warning() {
     let (command, _gate) = crate::command(0, &[("FCGIPM_ACCESS_LOG", "stderr")]);
-    let mut program =
-        crate::peer::program::Program::start(command, crate::peer::program::TRANSPORTS[0]);
+    let mut program = Program::start(command, TRANSPORTS[0]);
     program.call(&call("/headers?n=1"));
     program.line("access_log has no effect: there is no manager");
 }
@@ -290,7 +293,7 @@ fn without_a_manager_there_is_a_warning() {
 #[test]
 fn the_pool_of_fcgipm_run_is_named() {
     let pool = Pool::start(
-        crate::peer::program::TRANSPORTS[0],
+        TRANSPORTS[0],
         1,
         &[
             ("FCGIPM_ACCESS_LOG", "stderr"),
@@ -304,4 +307,58 @@ fn the_pool_of_fcgipm_run_is_named() {
     pool.program.call(&call("/headers?n=1"));
     let mut pool = pool;
     pool.program.line("log of shop, request 1");
+}
+
+/// With ids only where a request is named, which is when it has a limit.
+#[test]
+fn a_slow_request_is_reported_with_its_ids() {
+    let ask = || {
+        call("/pause")
+            .param("HTTP_X_REQUEST_ID", "id\n1")
+            .param(
+                "HTTP_TRACEPARENT",
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            )
+            .bytes()
+    };
+    let mut pool = Pool::start(TRANSPORTS[0], 1, &[("FCGIPM_SLOW_REQUEST", "0.05")]);
+    let mut connection = pool.program.connect();
+    connection.send(&ask());
+    let _gate = pool.gate();
+    let line = pool.program.line("slow request");
+    let ids = ": GET /pause (request id id\\u{a}1, trace id 4bf92f3577b34da6a3ce929d0e0e4736)";
+    assert!(line.ends_with(ids), "{line}");
+    let worker = &pool.status()["workers"][0];
+    assert_eq!(worker["request_id"], "id\\u{a}1");
+    assert_eq!(worker["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    let pool = Pool::start(TRANSPORTS[0], 1, &[]);
+    let mut connection = pool.program.connect();
+    connection.send(&ask());
+    let _gate = pool.gate();
+    assert_eq!(pool.status()["workers"][0]["request_id"], Value::Null);
+}
+
+#[test]
+fn waits_are_counted_without_an_access_log() {
+    let options = [("FCGIPM_REQUEST_START_PARAM", "HTTP_X_REQUEST_START")];
+    let pool = Pool::start(TRANSPORTS[0], 1, &options);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let ago = |seconds: u64| {
+        let start = now() - Duration::from_secs(seconds);
+        format!("t={:.3}", start.as_secs_f64())
+    };
+    // Those that nobody can have measured do not count.
+    for start in [ago(3), ago(20), ago(4_000), "t=x".to_owned(), String::new()] {
+        let ask = call("/headers?n=1").param("HTTP_X_REQUEST_START", start);
+        pool.program.call(&ask);
+    }
+    let status = pool.status();
+    let waits = &status["queue_waits"];
+    let sum = waits["sum"].as_f64().unwrap();
+    assert!((22.9..90.0).contains(&sum), "{waits}");
+    let buckets = waits["buckets"].as_array().unwrap();
+    let counts = buckets
+        .iter()
+        .map(|bucket| bucket["count"].as_u64().unwrap());
+    assert_eq!(counts.sum::<u64>(), 2, "{waits}");
 }

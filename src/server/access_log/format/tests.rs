@@ -2,20 +2,15 @@
 
 use super::*;
 
-const NAMES: ParamNames<'_> = ParamNames {
-    request_id: b"ID",
-    request_start: b"",
-};
-
 #[test]
 fn json_has_every_named_field() {
-    let pieces = Format::parse("json", NAMES).unwrap().pieces;
+    let pieces = Format::parse("json", b"ID").unwrap().pieces;
     assert_eq!(pieces.len(), 2 * OF_JSON.len() + 1);
 }
 
 #[test]
 fn literals_and_values_alternate() {
-    let format = Format::parse("%R 100%% %{micro}d%{A B}e%{request_id}x%{A B}e.", NAMES);
+    let format = Format::parse("%R 100%% %{micro}d%{A B}e%{request_id}x%{A B}e.", b"ID");
     let format = format.unwrap();
     let param = |place, limit| Piece::Value(Field::Param { place, limit });
     assert_eq!(
@@ -36,7 +31,7 @@ fn literals_and_values_alternate() {
     }
     assert_eq!(format.wanted, wanted);
     assert_eq!(
-        Format::parse("", NAMES).unwrap().pieces,
+        Format::parse("", b"ID").unwrap().pieces,
         [Piece::Literal(b"\n".to_vec())]
     );
 }
@@ -60,7 +55,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ("%{nothing}x", "%{nothing}x: unknown field"),
         ("a\nb", "control character"),
     ] {
-        let error = Format::parse(text, NAMES).unwrap_err();
+        let error = Format::parse(text, b"ID").unwrap_err();
         assert!(error.contains(why), "{text:?}: {error}");
     }
 }

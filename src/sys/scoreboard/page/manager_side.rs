@@ -223,6 +223,7 @@ impl Page {
     pub fn details(&self, snapshot: &Snapshot) -> Option<Details> {
         let record = self.records.get(snapshot.record)?;
         let (method, uri) = (record.method.printable(), record.uri.printable());
+        let (request_id, trace_id) = (record.request_id.printable(), record.trace_id.printable());
         // The text was written before the line, and is overwritten only after another line was.
         fence(Ordering::Acquire);
         let entry = (0..TRIES).find_map(|_| match record.find() {
@@ -235,6 +236,8 @@ impl Page {
         Some(Details {
             method,
             uri,
+            request_id,
+            trace_id,
             fd: entry.descriptor(),
             id: (entry.state >> 16) as u16,
             begun: entry.state & BEGUN != 0,

@@ -80,4 +80,4 @@ struct Counts {
     accepted: [AtomicU64; QUEUES],
 }
 
-const _: () = assert!(size_of::<Record>() == 768 && size_of::<Page>() == 288 * 1024);
+const _: () = assert!(size_of::<Record>() == 1_024 && size_of::<Page>() == 296 * 1024);

@@ -43,6 +43,24 @@ fn a_request_is_shown_from_its_beginning_to_its_end() {
 }
 
 #[test]
+fn ids_are_those_of_the_request_and_harmless() {
+    let board = board();
+    let page = board.page(1);
+    let mut one = Loop::at(page, 0);
+    let ids = || {
+        let details = page.details(&page.snapshot().unwrap()).unwrap();
+        (details.request_id, details.trace_id)
+    };
+    one.record.identify(b"id\x1b[2J", &[b'a'; 32]);
+    one.busy(b"/", 2);
+    assert_eq!(ids(), ("id\\u{1b}[2J".to_owned(), "a".repeat(32)));
+    one.finish();
+    one.record.identify(&[b'x'; 1_000], b"");
+    one.busy(b"/", 4);
+    assert_eq!(ids(), ("x".repeat(64) + "…", String::new()));
+}
+
+#[test]
 fn of_several_loops_the_one_that_has_been_busy_longest_is_shown() {
     let board = board();
     let page = board.page(1);
@@ -82,6 +100,7 @@ fn the_counters_of_all_loops_are_added() {
             received: 1,
             sent: 10,
             aborted: number == 0,
+            queue_wait: (number < 2).then_some(Duration::from_millis(20)),
         };
         one.answer(&served, 12);
     }
@@ -90,6 +109,7 @@ fn the_counters_of_all_loops_are_added() {
     assert_eq!((sums.count(), sums.duration), (2, 4_000_000));
     assert_eq!((sums.received, sums.sent, sums.aborted), (2, 20, 1));
     assert_eq!(sums.responses, [0, 0, 0, 2, 0]);
+    assert_eq!((sums.waits[2], sums.wait), (2, 40_000));
     assert_eq!(
         page.tallies(at(1)).duration,
         2_000_000,
