@@ -23,6 +23,7 @@ mod signals;
 mod status;
 mod stop;
 mod terminal;
+mod top;
 mod wait;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ enum Tool {
     Gateway(gateway::Options),
     Call(call::Options),
     Status(status::Options),
+    Top(top::Options),
     Admin(admin::Options),
     Reload(reload::Options),
     Stop(stop::Options),
@@ -65,6 +67,7 @@ pub fn run_command() -> ExitCode {
         Tool::Gateway(options) => in_runtime(gateway::run(options)),
         Tool::Call(options) => in_runtime(call::run(options)),
         Tool::Admin(options) => in_runtime(admin::run(options)),
+        Tool::Top(options) => in_runtime(top::run(options)),
         // These have event loops of their own. A manager forks, so it must not run beside the
         // threads of a runtime.
         Tool::Status(options) => ExitCode::from(status::run(&options)),

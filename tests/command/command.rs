@@ -17,5 +17,6 @@ mod managers;
 mod responses;
 mod run;
 mod status;
+mod top;
 mod variables;
 mod version;

@@ -163,7 +163,7 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
                 "lib",
                 &[
                     "admin", "call", "check", "gateway", "load", "reload", "resize", "run",
-                    "status", "stop", "wait", "console",
+                    "status", "stop", "top", "wait", "console",
                 ],
             ),
             ("admin", &["args", "console", "managers", "signals"]),
@@ -176,7 +176,8 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ("gateway", &["args", "cgi", "fastcgi", "console", "signals"]),
             ("load", SUBCOMMAND),
             ("run", SUBCOMMAND),
-            ("status", &["args", "console", "managers", "terminal"]),
+            ("status", ON_TERMINAL),
+            ("top", ON_TERMINAL),
             ("managers", &["args", "console"]),
             ("cgi", &["fastcgi", "args", "console"]),
             ("fastcgi", &["args", "console"]),
@@ -193,6 +194,8 @@ const COMMON: &[&str] = &["error", "options"];
 const SUBCOMMAND: &[&str] = &["args", "cgi", "fastcgi", "console"];
 /// The subcommands that concern running managers.
 const OF_MANAGERS: &[&str] = &["args", "console", "managers"];
+/// Those of them that show something in a terminal.
+const ON_TERMINAL: &[&str] = &["args", "console", "managers", "terminal"];
 /// Each function of libfcgi is exported by the file of its subject. The alternative interfaces for
 /// programs, `os` and `stdio`, are at the top.
 const DROP_IN: Table = &[

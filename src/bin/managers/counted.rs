@@ -14,7 +14,7 @@ pub(crate) const CLASS_NAMES: [&str; CLASSES] = ["other", "2xx", "3xx", "4xx", "
 pub(crate) struct Counted(pub(crate) Tallies);
 
 /// The workers that exited, by cause.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Exits([u64; ExitCause::ALL.len()]);
 
 /// A bucket of durations.
@@ -92,6 +92,14 @@ impl Serialize for Counted {
 impl Exits {
     pub(crate) fn of(pool: &PoolStatus) -> Self {
         Self(ExitCause::ALL.map(|cause| pool.exits(cause)))
+    }
+
+    /// Those that are not in an earlier reading.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let mut new = *self;
+        let pairs = new.0.iter_mut().zip(earlier.0);
+        pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
+        new
     }
 
     pub(crate) fn by_cause(&self) -> Vec<(&'static str, u64)> {

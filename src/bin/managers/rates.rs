@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fcgipm::worker::Tallies;
 
-use super::counted::{Bucket, CLASS_NAMES, Counted};
+use super::counted::{Bucket, CLASS_NAMES, Counted, Exits};
 use super::report::{Report, WorkerReport};
 
 /// The counters of a pool at one time.
@@ -17,11 +17,18 @@ pub(crate) struct Sample {
     manager: (i32, Duration),
     requests: u64,
     counted: Tallies,
-    workers: HashMap<Key, u64>,
+    exits: Exits,
+    workers: HashMap<Key, Used>,
 }
 
 /// A worker: its pid, and when it was forked.
 type Key = (i32, Duration);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    requests: u64,
+    cpu: f64,
+}
 
 /// The difference of two samples.
 #[derive(Clone, Debug)]
@@ -31,7 +38,8 @@ pub(crate) struct Rates {
     pub(crate) requests_per_second: f64,
     /// Of the requests that were finished in this time.
     counted: Counted,
-    earlier: HashMap<Key, u64>,
+    exits: Exits,
+    earlier: HashMap<Key, Used>,
     at: Duration,
     since: Duration,
 }
@@ -47,13 +55,18 @@ pub(crate) enum Quantile {
 
 impl Sample {
     pub(crate) fn of(report: &Report) -> Self {
-        let requests = |worker: &WorkerReport| (key(worker), worker.requests.unwrap_or(0));
+        let used = |worker: &WorkerReport| Used {
+            requests: worker.requests.unwrap_or(0),
+            cpu: worker.cpu.unwrap_or(0.0),
+        };
+        let workers = report.workers.iter();
         Self {
             at: report.read_at,
             manager: (report.manager, report.started),
             requests: report.requests,
             counted: report.counted.0,
-            workers: report.workers.iter().map(requests).collect(),
+            exits: report.exits,
+            workers: workers.map(|worker| (key(worker), used(worker))).collect(),
         }
     }
 
@@ -64,6 +77,7 @@ impl Sample {
             manager: (report.manager, report.started),
             requests: 0,
             counted: Tallies::default(),
+            exits: Exits::default(),
             workers: HashMap::new(),
         }
     }
@@ -81,17 +95,24 @@ impl Sample {
     pub(crate) fn since(&self, earlier: &Self) -> Rates {
         let is_same = self.manager == earlier.manager && earlier.at <= self.at;
         let none = Tallies::default();
-        let (since, requests, counted, workers) = if is_same {
+        let (since, requests, counted, exits, workers) = if is_same {
             let workers = earlier.workers.clone();
-            (earlier.at, earlier.requests, earlier.counted, workers)
+            (
+                earlier.at,
+                earlier.requests,
+                earlier.counted,
+                earlier.exits,
+                workers,
+            )
         } else {
-            (self.manager.1, 0, none, HashMap::new())
+            (self.manager.1, 0, none, Exits::default(), HashMap::new())
         };
         let seconds = self.at.saturating_sub(since).as_secs_f64();
         Rates {
             seconds,
             requests_per_second: per(self.requests.saturating_sub(requests) as f64, seconds),
             counted: Counted(difference(&self.counted, &counted)),
+            exits: self.exits.since(&exits),
             earlier: workers,
             at: self.at,
             since,
@@ -125,14 +146,25 @@ impl Rates {
         (all > 0).then(|| some as f64 / all as f64)
     }
 
+    /// The workers that exited in this time, by cause.
+    pub(crate) fn exits(&self) -> Vec<(&'static str, u64)> {
+        self.exits.by_cause()
+    }
+
     /// Requests per second of a worker of the later report: since the earlier one, or since it was forked.
     pub(crate) fn requests_of(&self, worker: &WorkerReport) -> Option<f64> {
         let (seconds, before) = self.base(worker);
-        let count = worker.requests?.saturating_sub(before);
+        let count = worker.requests?.saturating_sub(before.requests);
         Some(per(count as f64, seconds))
     }
 
-    fn base(&self, worker: &WorkerReport) -> (f64, u64) {
+    /// The share of a processor that a worker uses.
+    pub(crate) fn cpu_of(&self, worker: &WorkerReport) -> Option<f64> {
+        let (seconds, before) = self.base(worker);
+        Some(per((worker.cpu? - before.cpu).max(0.0), seconds))
+    }
+
+    fn base(&self, worker: &WorkerReport) -> (f64, Used) {
         let before = self.earlier.get(&key(worker));
         let since = before.map_or(worker.born, |_| self.since);
         let seconds = self.at.saturating_sub(since).as_secs_f64();
@@ -211,6 +243,7 @@ mod tests {
             manager: (pid, Duration::from_secs(1)),
             requests,
             counted,
+            exits: Exits::default(),
             workers: HashMap::new(),
         }
     }

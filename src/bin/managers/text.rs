@@ -1,5 +1,7 @@
 //! Numbers as a person reads them, and text that a terminal can show.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::rates::Quantile;
 
 /// An age in at most two units.
@@ -73,8 +75,30 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
+/// As in `2026-01-31T23:59:59Z`.
+pub(crate) fn utc(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days of an era of 400 years that begins on a 1st of March.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -103,5 +127,18 @@ mod tests {
         assert_eq!(shares, ["0%", "0.4%", "10%", "50%", "1200%"]);
         assert_eq!(quantile(Quantile::Within(0.025)), "<=25ms");
         assert_eq!(quantile(Quantile::Above(60.0)), ">60s");
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), shown);
+        }
     }
 }

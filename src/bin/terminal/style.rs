@@ -12,6 +12,8 @@ pub(crate) enum Style {
     Active,
     Warning,
     Bad,
+    /// A bar, or the selected row.
+    Reverse,
 }
 
 /// What may be used of it.
@@ -19,6 +21,8 @@ pub(crate) enum Style {
 pub(crate) enum Palette {
     /// No escape sequences at all.
     None,
+    /// Bold and reverse.
+    Attributes,
     Colours,
 }
 
@@ -35,7 +39,10 @@ impl Palette {
     pub(crate) const fn sgr(self, style: Style) -> &'static str {
         match (self, style) {
             (Self::None, _) | (_, Style::Plain) => "",
-            (Self::Colours, Style::Bold) => "1",
+            (_, Style::Bold) => "1",
+            (_, Style::Reverse) => "7",
+            (Self::Attributes, Style::Good | Style::Active) => "",
+            (Self::Attributes, Style::Warning | Style::Bad) => "1",
             (Self::Colours, Style::Good) => "32",
             (Self::Colours, Style::Active) => "36",
             (Self::Colours, Style::Warning) => "33",
@@ -72,6 +79,10 @@ mod tests {
             [Style::Plain, Style::Good, Style::Bad].map(|style| palette.paint(style, "a"))
         };
         assert_eq!(painted(Palette::None), ["a"; 3]);
+        assert_eq!(
+            painted(Palette::Attributes),
+            ["a", "a", "\u{1b}[1ma\u{1b}[m"]
+        );
         let all = ["a", "\u{1b}[32ma\u{1b}[m", "\u{1b}[1;31ma\u{1b}[m"];
         assert_eq!(painted(Palette::Colours), all);
     }
