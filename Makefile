@@ -35,7 +35,7 @@ STRIPPED := -Wl,-s
 export CARGO_PROFILE_RELEASE_STRIP = symbols
 endif
 
-.PHONY: help setup build build-installed setup-build run test test-fast bench check fuzz clean FORCE
+.PHONY: help setup build build-installed setup-build run test test-fast bench screenshots check fuzz clean FORCE
 .DEFAULT_GOAL := build
 
 # The text after ## is the target's line in this list.
@@ -133,6 +133,11 @@ test-fast: build
 	  echo "== $$layer"; POOL_EVENTS=100000 CARGO='$(CARGO)' tests/layer.sh $$layer || exit 1; done
 
 # It checks the bounds at the end, and fails if one is missed. All scenarios take about 15 minutes.
+screenshots: ## write the pictures of the status page in docs/images
+screenshots: build
+	@$(SETUP) test
+	FCGIPM_SCREENSHOTS=$(CURDIR)/docs/images $(CARGO) test --locked -p fcgipm-command --test command -- pictured
+
 # SCENARIO=NAME[,NAME/CASE] and PEERS=NAME[,NAME] select. SCENARIO=micro runs only the
 # micro-benchmarks. For ROUNDS= and SECONDS= see target/release/fcgipm-bench --help.
 bench: ## measure fcgipm and its peers (SCENARIO=, PEERS=, ROUNDS=, SECONDS=)

@@ -11,7 +11,10 @@ recipes="spawn-fcgi multiwatch cgi-mapserver mapcache-cgi qgis-server shibboleth
 applications="gitweb git smokeping w3c-markup-validator libcgi-compile-perl libcgi-emulate-psgi-perl lemonldap-ng-fastcgi-server liblemonldap-ng-portal-perl libgd-securityimage-perl libimage-magick-perl libmime-tools-perl libemail-sender-perl libstring-random-perl munin"
 # Man pages, completions, units, and what C and C++ programs are built with.
 installed="man-db mandoc zsh fish systemd pkgconf cmake meson clang abigail-tools"
-test="$run $installed libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 libapache2-mod-fcgid lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl libdevel-nytprof-perl libposix-atfork-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi php-fpm prometheus tmux $recipes $applications"
+# The status page in a browser, its pictures, and what checks its accessibility. npm may be from elsewhere.
+browser="chromium chromium-driver fonts-dejavu-core pngquant"
+command -v npm >/dev/null 2>&1 || browser="$browser npm"
+test="$run $installed libfcgi-perl libfcgi-procmanager-perl libfcgi-procmanager-maxrequests-perl libfcgi-client-perl libcgi-fast-perl libplack-perl libtest-requires-perl libtest-tcp-perl libtest-sharedfork-perl libwww-perl libtest-deep-perl xz-utils nginx-light apache2 libapache2-mod-fcgid lighttpd strace valgrind procps util-linux binutils libnss-wrapper libfcgi-dev libfcgi-bin libcatalyst-perl libcapture-tiny-perl libipc-run3-perl libserver-starter-perl libdevel-nytprof-perl libposix-atfork-perl fcgiwrap iipimage-server ruby-fcgi lua5.1 lua-wsapi lua-wsapi-fcgi php-cgi php-fpm prometheus tmux $browser $recipes $applications"
 check="$run codespell reuse"
 dist="git xz-utils perl"
 # Packages of distributions, and the clean roots that these are tested in.

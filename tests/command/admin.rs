@@ -6,6 +6,7 @@ mod endpoints;
 mod limits;
 mod metrics;
 mod monitoring;
+mod page;
 mod prometheus;
 mod readiness;
 mod several;

@@ -1,6 +1,6 @@
 //! A simple HTTP client that shows the complete response.
 
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
 
@@ -69,6 +69,22 @@ pub(crate) fn send(http: &str, bytes: &[u8]) -> Response {
         let method = bytes.split(|&byte| byte == b' ').next().unwrap();
         parse(&drain(stream), method == b"HEAD")
     })
+}
+
+/// The same, for a server that keeps the connection: the response ends where its length says.
+pub(crate) fn exchange(http: &str, bytes: &[u8]) -> Response {
+    let mut stream = connect(http);
+    stream.write_all(bytes).unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 16_384];
+    loop {
+        let length = stream.read(&mut buffer).unwrap();
+        received.extend(&buffer[..length]);
+        let has_head = received.windows(4).any(|window| window == b"\r\n\r\n");
+        if length == 0 || has_head && parse(&received, false).complete {
+            return parse(&received, false);
+        }
+    }
 }
 
 pub(crate) fn parse(bytes: &[u8], is_head: bool) -> Response {

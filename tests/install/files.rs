@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::tree::{PREFIX, at, empty, installed, listing, made, root, said};
 
 /// One file of each kind, with its mode, or what its link says.
-const FILES: [(&str, &str); 30] = [
+const FILES: [(&str, &str); 31] = [
     ("lib/libfcgipm.so.0.1.0", "755"),
     ("lib/libfcgipm.so.0", "-> libfcgipm.so.0.1.0"),
     ("lib/libfcgipm.so", "-> libfcgipm.so.0"),
@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 30] = [
     ("share/doc/fcgipm/README.md", "644"),
     ("share/doc/fcgipm/alerts.yml", "644"),
     ("share/doc/fcgipm/grafana.json", "644"),
+    ("share/doc/fcgipm/images/status-page-light.png", "644"),
     ("share/doc/fcgipm/THIRD-PARTY-LICENSES", "644"),
     ("share/doc/fcgipm/examples/fcgipm.toml", "644"),
     ("share/doc/fcgipm/examples/logrotate", "644"),

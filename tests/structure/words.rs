@@ -159,7 +159,7 @@ fn old_words(list: &List, path: &str, text: &str) -> Vec<Finding> {
 fn is_text(path: &str) -> bool {
     let is_own =
         path.starts_with("tests/structure/words") || path.starts_with("tests/structure/allowed/");
-    let is_binary = [".svg", ".lock", ".map", ".bin"]
+    let is_binary = [".svg", ".png", ".lock", ".map", ".bin"]
         .iter()
         .any(|end| path.ends_with(end));
     !is_own && !is_binary

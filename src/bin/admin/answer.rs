@@ -56,13 +56,16 @@ pub(super) async fn answer<B>(site: &Site, request: &Request<B>, local: Option<I
     match endpoint {
         Endpoint::Health => text(StatusCode::OK, "alive\n"),
         Endpoint::Ready => ready(site, is_allowed).await,
-        Endpoint::Page | Endpoint::Status | Endpoint::Metrics if !is_allowed => {
+        Endpoint::Page | Endpoint::Status | Endpoint::History | Endpoint::Metrics
+            if !is_allowed =>
+        {
             let mut refused = text(StatusCode::UNAUTHORIZED, "the token is required\n");
             set(&mut refused, WWW_AUTHENTICATE, "Basic realm=\"fcgipm\"");
             refused
         }
         Endpoint::Page => show_page(),
         Endpoint::Status => status(site).await,
+        Endpoint::History => json(StatusCode::OK, format!("{}\n", site.reader.history())),
         Endpoint::Metrics => {
             let query = uri.query().unwrap_or_default();
             let accepted = headers.get_all(ACCEPT).iter();
@@ -86,6 +89,7 @@ pub(super) async fn answer<B>(site: &Site, request: &Request<B>, local: Option<I
 enum Endpoint {
     Page,
     Status,
+    History,
     Metrics,
     Health,
     Ready,
@@ -96,6 +100,7 @@ impl Endpoint {
         match path {
             "/" => Some(Self::Page),
             "/status.json" => Some(Self::Status),
+            "/history.json" => Some(Self::History),
             "/metrics" => Some(Self::Metrics),
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Ready),
@@ -129,15 +134,18 @@ async fn status(site: &Site) -> Answer {
         ..Wanted::default()
     };
     let read = site.reader.read(wanted).await;
-    let json = read.and_then(|reading| reading.json());
-    let (status, value) = match json {
+    let (status, value) = match read.and_then(|reading| reading.json()) {
         Ok(value) => (StatusCode::OK, value),
         Err(reason) => (
             StatusCode::SERVICE_UNAVAILABLE,
             serde_json::json!({ "error": reason }),
         ),
     };
-    with_body(status, "application/json", format!("{value:#}\n"))
+    json(status, format!("{value:#}\n"))
+}
+
+fn json(status: StatusCode, text: String) -> Answer {
+    with_body(status, "application/json", text)
 }
 
 fn show_page() -> Answer {

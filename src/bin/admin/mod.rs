@@ -6,6 +6,7 @@ mod answer;
 mod connection;
 mod exposition;
 mod fpm_status;
+mod history;
 mod listener;
 mod metrics;
 mod page;
@@ -16,6 +17,7 @@ mod worker_metrics;
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +50,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 Endpoints, for GET and HEAD. None of them changes anything:
   /             status page, for a browser
   /status.json  the fields of `fcgipm status --json`
+  /history.json the last 15 minutes, and the last 20 reloads of each pool
   /metrics      for Prometheus, in its text format or as OpenMetrics; /metrics?pss: with the
                 proportional memory of workers; /metrics?phpfpm: also with names of php-fpm's metrics
   /healthz      200 while `fcgipm admin` runs
@@ -138,10 +141,12 @@ async fn serve(options: Options) -> Result<(), String> {
         token,
     });
     let mut connections = Connections::new(Arc::clone(&site));
+    let mut history = pin!(site.reader.keep_history());
     loop {
         tokio::select! {
             () = stop.requested() => break,
             () = connections.reaped() => {}
+            () = &mut history => {}
             accepted = next(listener.as_ref()) => match accepted {
                 Ok((stream, local)) => connections.start(stream, local),
                 Err(error) => pause(&error).await,

@@ -9,9 +9,13 @@ const PAGE: &str = concat!(
     include_str!("page/style.css"),
     "</style>\n",
     include_str!("page/body.html"),
-    "<script nonce=\"NONCE\">\n",
+    "<script nonce=\"NONCE\">\n\"use strict\";\n(() => {\n",
+    include_str!("page/text.js"),
+    include_str!("page/chart.js"),
+    include_str!("page/workers.js"),
+    include_str!("page/pool.js"),
     include_str!("page/script.js"),
-    "</script>\n</body>\n</html>\n"
+    "})();\n</script>\n</body>\n</html>\n"
 );
 
 /// The page, and the Content-Security-Policy under which only its own script and style work.

@@ -1,14 +1,15 @@
 //! Reading the shared memory and /proc, in a thread of its own, and for all clients together.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Shared, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fcgipm::worker::{Tallies, now};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::history::{History, INTERVAL};
 use crate::console;
 use crate::managers::files::FileReport;
 use crate::managers::follow::{Followed, Seen, State};
@@ -56,10 +57,16 @@ pub(super) type Pools<'r> = Vec<(&'r str, &'r Report)>;
 
 /// Reads when a reading is needed.
 #[derive(Debug)]
-pub(super) struct Reader(Arc<Mutex<Source>>);
+pub(super) struct Reader {
+    source: Arc<Mutex<Source>>,
+    /// Outside of it: a reading that takes long keeps nobody from the history.
+    history: Arc<Shared<History>>,
+    epoch: Duration,
+}
 
 #[derive(Debug)]
 struct Source {
+    history: Arc<Shared<History>>,
     followed: Followed,
     epoch: Duration,
     last: Option<Arc<Reading>>,
@@ -93,14 +100,39 @@ struct Memory {
 impl Reader {
     pub(super) fn new(target: String) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self(Arc::new(Mutex::new(Source {
+        // Once, so that a start time is the same number in all readings.
+        let epoch = since.unwrap_or_default().saturating_sub(now());
+        let history = Arc::default();
+        let source = Source {
+            history: Arc::clone(&history),
             followed: Followed::new(target),
-            // Once, so that a start time is the same number in all readings.
-            epoch: since.unwrap_or_default().saturating_sub(now()),
+            epoch,
             last: None,
             memories: BTreeMap::new(),
             problem: None,
-        })))
+        };
+        Self {
+            source: Arc::new(Mutex::new(source)),
+            history,
+            epoch,
+        }
+    }
+
+    /// Reads again and again for the history, which each reading is added to. Never returns.
+    pub(super) async fn keep_history(&self) {
+        let mut times = interval(INTERVAL);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            // One that fails or takes too long is missing in the history.
+            let _ = self.read(Wanted::default()).await;
+        }
+    }
+
+    /// As /history.json shows it.
+    pub(super) fn history(&self) -> Value {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.json(self.epoch)
     }
 
     /// Logs that there is no manager, if that is so.
@@ -112,7 +144,7 @@ impl Reader {
     pub(super) async fn read(&self, wanted: Wanted) -> Result<Arc<Reading>, String> {
         let reading = async {
             // The thread has the lock, even if nobody waits for it any more.
-            let mut source = Arc::clone(&self.0).lock_owned().await;
+            let mut source = Arc::clone(&self.source).lock_owned().await;
             if let Some(recent) = source.recent(wanted) {
                 return Ok(recent);
             }
@@ -157,6 +189,10 @@ impl Source {
                 }
             }
         }
+        let history = self.history.lock();
+        let mut history = history.unwrap_or_else(PoisonError::into_inner);
+        history.add(&pools, now());
+        drop(history);
         let reading = Arc::new(Reading {
             pools,
             took: begin.elapsed(),

@@ -41,7 +41,15 @@ fn requests_for_another_host_are_refused() {
         "Host: localhost.evil.example",
         "Host: user@localhost",
     ] {
-        for path in ["/", "/status.json", "/metrics", "/healthz", "/readyz", "/x"] {
+        for path in [
+            "/",
+            "/status.json",
+            "/history.json",
+            "/metrics",
+            "/healthz",
+            "/readyz",
+            "/x",
+        ] {
             let response = admin.request("GET", path, &[host]);
             assert_eq!(response.status, 421, "{host} {path}");
             assert!(response.text().contains("--host"));
@@ -113,7 +121,7 @@ fn other_hosts_need_a_token() {
         "Authorization: Basic *",
         "Authorization: secret-of-sixteen",
     ];
-    for path in ["/", "/status.json", "/metrics"] {
+    for path in ["/", "/status.json", "/history.json", "/metrics"] {
         for header in right {
             let response = admin.request("GET", path, &["Host: localhost", header]);
             assert_eq!(response.status, 200, "{path} {header}");

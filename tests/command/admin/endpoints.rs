@@ -11,7 +11,14 @@ use crate::managed::{Pool, signal};
 use crate::process::{LIMIT, drain, fcgipm};
 use crate::web::parse;
 
-const PATHS: [&str; 5] = ["/", "/status.json", "/metrics", "/healthz", "/readyz"];
+const PATHS: [&str; 6] = [
+    "/",
+    "/status.json",
+    "/history.json",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+];
 
 #[test]
 fn the_status_is_that_of_the_command() {
