@@ -8,6 +8,7 @@
 
 mod admin;
 mod args;
+mod backtrace;
 mod call;
 mod cgi;
 mod check;
@@ -44,6 +45,7 @@ enum Tool {
     Call(call::Options),
     Status(status::Options),
     Top(top::Options),
+    Backtrace(backtrace::Options),
     Admin(admin::Options),
     Reload(reload::Options),
     Stop(stop::Options),
@@ -71,6 +73,7 @@ pub fn run_command() -> ExitCode {
         // These have event loops of their own. A manager forks, so it must not run beside the
         // threads of a runtime.
         Tool::Status(options) => ExitCode::from(status::run(&options)),
+        Tool::Backtrace(options) => ExitCode::from(backtrace::run(&options)),
         Tool::Reload(options) => ExitCode::from(reload::run(&options)),
         Tool::Stop(options) => ExitCode::from(stop::run(&options)),
         Tool::Resize(options) => ExitCode::from(resize::run(&options)),

@@ -8,6 +8,7 @@ mod process;
 mod web;
 
 mod admin;
+mod backtrace;
 mod bodies;
 mod calls;
 mod connections;

@@ -21,5 +21,6 @@ XS_EXTERNAL(boot_FCGIPM__XS)
     newXS("FCGIPM::XS::names", names, __FILE__);
     newXS("FCGIPM::XS::attach", attach, __FILE__);
     newXS("FCGIPM::XS::handler_variable", handler_variable, __FILE__);
+    publish_stack(aTHX);
     Perl_xs_boot_epilog(aTHX_ ax);
 }

@@ -9,6 +9,7 @@
  *     request.c   the begin and the end of a request: streams and ties
  *     signals.c   accept, and changes of %SIG
  *     library.c   every function of the library, as a Perl sub
+ *     stack.c     where fcgipm backtrace finds the stack
  *     XS.c        what FCGIPM::XS exports
  */
 #ifndef FCGIPM_XS_H
@@ -63,6 +64,7 @@ XS_EXTERNAL(names);
 XS_EXTERNAL(attach);
 XS_EXTERNAL(handler_variable);
 
+void publish_stack(pTHX);
 bool fill(pTHX_ const void *request, uint32_t scope, HV *hash);
 
 #pragma GCC visibility pop
