@@ -11,28 +11,19 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::manager::event::Event;
+use crate::manager::own_command;
 use crate::manager::settings::Settings;
 use crate::manager::watch::{REAP_INTERVAL, Source, Watch};
 use crate::options::{Opt, Options};
 use crate::server::listen::address::Address;
+use crate::sys::process;
 use crate::sys::process::child::Ended;
 use crate::sys::process::helper::{Command, Helper};
-use crate::sys::process::{self, environment, executable};
 use crate::sys::socket::status_socket;
 
 /// The pauses before it is started again, and how long it has to run for the shortest one.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// Variables that are about the manager's process, or its options.
-const NOT_PASSED: [&str; 6] = [
-    "FCGIPM_",
-    "LISTEN_",
-    "NOTIFY_",
-    "WATCHDOG_",
-    "MAINPID=",
-    "FDSTORE=",
-];
 
 /// The process, if there is to be one, and when it is started.
 #[derive(Debug)]
@@ -155,40 +146,19 @@ fn command(
     if let Some(address) = address {
         check_address(address, options)?;
     }
-    if environment::is_untrusted() {
-        return Err(refused(
-            cause,
-            "this program has more privileges than its caller, and executes no other",
-        ));
-    }
-    let file = match &settings.program {
-        // This process is the command.
-        Some(_) => std::env::current_exe()
-            .ok()
-            .filter(|path| path.exists())
-            .map_or_else(|| "/proc/self/exe".into(), OsString::from),
-        None => OsString::from("fcgipm"),
-    };
-    executable::check(&file).map_err(|error| {
-        let code = error.code();
-        let name = cause.0.name();
+    let file = own_command::file(settings).map_err(|error| {
+        let (code, name) = (error.code(), cause.0.name());
         Error::new(code, format!("option {name}: the command: {error}"))
     })?;
     let arguments = arguments(&file, address, options);
     let key = (status_key != [0; 2]).then(|| status_socket::variable(status_key));
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        let text = [name.as_bytes(), b"=", value.as_bytes()].concat();
-        let is_passed = !NOT_PASSED
-            .iter()
-            .any(|prefix| text.starts_with(prefix.as_bytes()));
-        CString::new(text).ok().filter(|_| is_passed)
-    });
     let arguments = arguments.iter().map(|text| CString::new(text.as_bytes()));
     let arguments: std::result::Result<_, _> = arguments.collect();
     Ok(Command {
         name: "the admin listener",
         arguments: arguments.map_err(|_| refused(cause, "or another value contains a NUL byte"))?,
-        environment: environment.chain(key).collect(),
+        environment: own_command::environment().into_iter().chain(key).collect(),
+        has_output: false,
     })
 }
 

@@ -12,6 +12,7 @@ use crate::manager::identity::Identity;
 use crate::manager::pid_file::PidFile;
 use crate::manager::service::Service;
 use crate::manager::settings::{SLOTS, Settings, SignalHandlers};
+use crate::manager::slow_log::SlowLog;
 use crate::manager::threads;
 use crate::pool::Sizing;
 use crate::server::listen;
@@ -62,6 +63,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
     }
     let admin = AdminListener::new(settings)?;
     let access_log = AccessLog::new(settings)?;
+    let (slow_log, without_backtraces) = SlowLog::new(settings);
     let shedding = Shedding::new(&settings.options, &listeners)?;
     let has_handlers = settings.signal_handlers == SignalHandlers::Manager;
     let signals = Signals::install(signal_pipe.write, has_handlers)?;
@@ -93,6 +95,7 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             service,
             admin,
             access_log,
+            slow_log,
             workers_send_copies,
         },
     );
@@ -115,6 +118,9 @@ pub(super) fn start(settings: &Settings) -> Result<EventLoop> {
             .into_iter()
             .for_each(|warning| event_loop.push(warning));
     }
+    without_backtraces
+        .into_iter()
+        .for_each(|warning| event_loop.push(warning));
     for line in &settings.overridden {
         event_loop.push(Event::notice(line.as_str()));
     }

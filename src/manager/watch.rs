@@ -30,6 +30,8 @@ pub(super) enum Source {
     Guardian,
     /// The admin listener has ended.
     AdminListener,
+    /// The backtrace of a slow request is there.
+    Backtrace,
     /// The writer of the access log reports something, or has ended.
     LogWriter,
     /// The worker in this slot wrote to standard error.

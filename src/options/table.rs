@@ -144,6 +144,10 @@ options! {
     SlowRequest = "slow_request", Kind::Seconds, "0",
         "Time after which a running request is logged, once. Accurate to 10 ms. If it is below a \
          second, the manager wakes up that often. 0: disabled.";
+    SlowRequestBacktrace = "slow_request_backtrace", Kind::Flag, "1",
+        "Log where a request is that slow_request logs: its system call, and its stack in Perl and in \
+         C, as `fcgipm backtrace` shows them, at most once a second. The command is searched for in \
+         PATH.";
     IdleTimeout = "idle_timeout", Kind::Seconds, "0",
         "Time after which an idle keep-alive connection is closed. 0: never.";
     MaxQueueAge = "max_queue_age", Kind::Seconds, "0",

@@ -48,6 +48,7 @@ mod service_manager;
 mod service_pools;
 mod signal_stack;
 mod sizing;
+mod slow_log;
 mod start_script;
 mod stop;
 mod stop_queue;

@@ -50,8 +50,12 @@ pub(crate) struct Options {
     pid: i32,
 
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "line")]
     json: bool,
+
+    /// Print one line, and one more with what is missing, as in the log of slow requests
+    #[arg(long)]
+    line: bool,
 }
 
 /// Prints; returns the exit status.
@@ -59,9 +63,10 @@ pub(crate) fn run(options: &Options) -> u8 {
     let pid = options.pid;
     match Report::of(pid) {
         Ok(report) => {
-            let text = match options.json {
-                true => serde_json::to_string(&report).unwrap_or_default(),
-                false => report.text(),
+            let text = match (options.json, options.line) {
+                (true, _) => serde_json::to_string(&report).unwrap_or_default(),
+                (false, true) => report.line(),
+                (false, false) => report.text(),
             };
             console::print(text.trim_end());
             0

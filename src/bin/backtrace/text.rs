@@ -3,9 +3,55 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::report::{NativeFrame, Report, Thread};
+use super::report::{NativeFrame, PerlFrame, Report, Thread};
+
+/// Of each kind in one line.
+const FRAMES_MAX: usize = 12;
+/// The maximum length of that line.
+const LINE_MAX: usize = 3_000;
 
 impl Report {
+    /// In one line, for a log. What is missing is another one.
+    pub(super) fn line(&self) -> String {
+        let mut text = String::new();
+        let mut add = |name: &str, parts: Vec<String>| {
+            if !parts.is_empty() {
+                let shown = parts.len().min(FRAMES_MAX);
+                let more = if shown < parts.len() { " <- ..." } else { "" };
+                let _ = write!(text, "; {name}: {}{more}", parts[..shown].join(" <- "));
+            }
+        };
+        let perl = self.perl.iter().flatten();
+        add("Perl", perl.map(|frame| frame.text()).collect());
+        if let Some(thread) = self.threads.first() {
+            let native = thread.native.iter();
+            add("native", native.map(NativeFrame::text).collect());
+            // Without the others, it is the only trace.
+            let kernel = thread.kernel.iter().filter(|_| thread.native.is_empty());
+            add("kernel", kernel.cloned().collect());
+        }
+        let state = match self.threads.first() {
+            Some(thread) => thread.state_text(),
+            None => self.state.to_owned(),
+        };
+        let ended = match self.request_ended {
+            true => "; its request ended meanwhile, and this may be of another one",
+            false => "",
+        };
+        let mut line = format!("{state}{ended}{text}");
+        if line.len() > LINE_MAX {
+            let end = (0..=LINE_MAX).rfind(|end| line.is_char_boundary(*end));
+            line.truncate(end.unwrap_or(0));
+            line.push_str("...");
+        }
+        line.push('\n');
+        if !self.notes.is_empty() {
+            line.push_str(&self.notes.join("; "));
+            line.push('\n');
+        }
+        line
+    }
+
     /// For people, in lines that fit 80 columns unless a name is longer.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -34,11 +80,7 @@ impl Report {
         if let Some(frames) = &self.perl {
             text.push_str("Perl:\n");
             for frame in frames {
-                let _ = writeln!(
-                    text,
-                    "  {} at {} line {}",
-                    frame.sub, frame.file, frame.line
-                );
+                let _ = writeln!(text, "  {}", frame.text());
             }
         }
         for thread in &self.threads {
@@ -61,13 +103,7 @@ impl Thread {
         } else {
             let _ = write!(text, "Thread {} ({}): ", self.tid, self.name);
         }
-        text.push_str(self.state);
-        if let Some(call) = &self.system_call {
-            let _ = write!(text, " in {call}");
-        }
-        if let Some(channel) = &self.wait_channel {
-            let _ = write!(text, ", kernel function {channel}");
-        }
+        text.push_str(&self.state_text());
         text.push('\n');
         for frame in &self.native {
             let _ = writeln!(text, "  {}", frame.text());
@@ -78,6 +114,25 @@ impl Thread {
                 let _ = writeln!(text, "    {line}");
             }
         }
+    }
+}
+
+impl Thread {
+    fn state_text(&self) -> String {
+        let mut text = self.state.to_owned();
+        if let Some(call) = &self.system_call {
+            let _ = write!(text, " in {call}");
+        }
+        if let Some(channel) = &self.wait_channel {
+            let _ = write!(text, ", kernel function {channel}");
+        }
+        text
+    }
+}
+
+impl PerlFrame {
+    fn text(&self) -> String {
+        format!("{} at {} line {}", self.sub, self.file, self.line)
     }
 }
 

@@ -40,6 +40,7 @@ use crate::manager::pid_file::PidFile;
 use crate::manager::pool_clock::PoolClock;
 use crate::manager::service::{self, Service};
 use crate::manager::settings::{Settings, SignalHandlers};
+use crate::manager::slow_log::SlowLog;
 use crate::manager::watch::{Ready, Source, Watch};
 use crate::pool::{self, Action, Pool};
 use crate::sys::fd::pipe::Pipe;
@@ -77,6 +78,7 @@ pub(super) struct EventLoop {
     service: Service,
     admin: AdminListener,
     access_log: AccessLog,
+    slow_log: SlowLog,
     saturation: Saturation,
     /// The sockets that the workers accept from.
     listeners: Vec<Listener>,
@@ -105,6 +107,7 @@ pub(super) struct Parts {
     pub(super) service: Service,
     pub(super) admin: AdminListener,
     pub(super) access_log: AccessLog,
+    pub(super) slow_log: SlowLog,
     /// The manager cannot copy descriptors of workers.
     pub(super) workers_send_copies: bool,
 }
@@ -184,6 +187,7 @@ impl EventLoop {
             service: parts.service,
             admin: parts.admin,
             access_log: parts.access_log,
+            slow_log: parts.slow_log,
             saturation: Saturation::default(),
             listeners: parts.listeners,
             identity: parts.identity,
@@ -249,6 +253,7 @@ impl EventLoop {
         self.guard.watch(&mut watch);
         self.admin.watch(&mut watch);
         self.access_log.watch(&mut watch);
+        self.slow_log.watch(&mut watch);
         self.generations.watch(&mut watch);
         self.children.watch(&mut watch);
         watch.wait()
@@ -278,6 +283,9 @@ impl EventLoop {
         let events = self
             .access_log
             .advance(causes, now, self.board.scoreboard());
+        events.into_iter().for_each(|event| self.outbox.push(event));
+        let ready = observed.ready.has(Source::Backtrace);
+        let events = self.slow_log.advance(ready, now);
         events.into_iter().for_each(|event| self.outbox.push(event));
         self.end_turn(observed.ready.has(Source::Guardian));
         if !self.outbox.is_empty() {

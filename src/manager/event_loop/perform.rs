@@ -164,6 +164,13 @@ impl EventLoop {
         }
         self.service.notice(notice, &event, board.served(notice));
         self.outbox.push(event);
+        if let Notice::Slow { slot, .. } = notice {
+            let (worker, options) = (self.children.pid(slot), &self.settings.options);
+            let refused = self.slow_log.begin(worker, options, self.clock.now());
+            refused
+                .into_iter()
+                .for_each(|event| self.outbox.push(event));
+        }
     }
 
     /// When the listen queues are to be sampled. A pool that stops answers what waits.
@@ -282,17 +289,13 @@ impl EventLoop {
     /// Everything before a fork that can fail. The error is errno, and was reported to the pool.
     fn prepare_fork(&mut self, slot: usize) -> std::result::Result<Forking, i32> {
         self.children.vacate(slot);
-        if let Some(shedding) = &self.shedding {
-            shedding.worker_starts();
-        }
+        self.shedding.iter().for_each(Shedding::worker_starts);
         let size = u32::try_from(self.pool.counts().wanted).unwrap_or(u32::MAX);
         let limit = self.settings.notify_limit(self.pool.request_limit(slot));
         self.board.scoreboard_mut().begin(slot, size, limit);
-        self.board.page(slot).set_queues(self.counted_queues());
-        self.board
-            .page(slot)
-            .set_status_key(self.admin.status_key());
         let (page, options) = (self.board.page(slot), &self.settings.options);
+        page.set_queues(self.counted_queues());
+        page.set_status_key(self.admin.status_key());
         self.access_log.begin(slot, page, options, self.clock.now());
         Forking::prepare(slot, &self.settings, self.rescues.workers_send()).map_err(|error| {
             let errno = error.errno();

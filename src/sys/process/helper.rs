@@ -4,7 +4,7 @@
 //! child of a keeper: a hidden child that waits for its end and reports it.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, IntoRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -41,6 +41,8 @@ pub(crate) struct Command {
     /// The first one is the program; a name without a slash is searched for in PATH.
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
+    /// Its output is kept for the owner, and does not go to standard error.
+    pub(crate) has_output: bool,
 }
 
 /// A program that was started, and its keeper.
@@ -49,7 +51,11 @@ pub(crate) struct Helper {
     keeper: HiddenChild,
     /// Receives the wait status of the program. Its end, on either side, is that of the other process.
     channel: OwnedFd,
+    output: Option<OwnedFd>,
 }
+
+/// More output is not kept.
+const OUTPUT_MAX: usize = 16 * 1_024;
 
 impl Helper {
     /// Starts a program, which gets TERM when this process ends. Its output goes to standard error.
@@ -59,14 +65,36 @@ impl Helper {
     /// The channel or the keeper cannot be created.
     pub(crate) fn start(command: &Command) -> Result<Self> {
         let (ours, its) = pipe::pair("channel of a helper")?;
+        let output = command.has_output.then(|| pipe::pair("output of a helper"));
+        let (output, its_output) = output.transpose()?.unzip();
         let owner = process::pid();
-        let kept = sorted([2], &its);
-        let keeper = HiddenChild::start(|| keep(command, owner, &its, &kept))
+        let number = its_output.as_ref().map(AsRawFd::as_raw_fd);
+        let kept = sorted(number.into_iter().chain([2]), &its);
+        let keeper = HiddenChild::start(|| keep(command, owner, (&its, number), &kept))
             .map_err(|errno| Error::system("fork of a helper", errno as i32))?;
         Ok(Self {
             keeper,
             channel: ours,
+            output,
         })
+    }
+
+    /// What the program has written so far, and was not read.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut bytes = [0; 4_096];
+        while let Some(output) = self.output.as_ref().filter(|_| all.len() < OUTPUT_MAX) {
+            match recv(output.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+                Ok(count @ 1..) => all.extend_from_slice(&bytes[..count]),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        all
+    }
+
+    /// Asks the program to exit. It is killed if it does not.
+    pub(crate) fn ask_to_end(&self) {
+        let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
     }
 
     /// Readable when the program has ended.
@@ -95,14 +123,14 @@ impl Helper {
 
     /// Asks the program to exit, and waits briefly.
     pub(crate) fn end(self) {
-        let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
+        self.ask_to_end();
         readable_within(self.channel.as_fd(), PATIENCE);
         self.keeper.has_ended();
     }
 }
 
 /// Runs in the keeper, in which all signals are blocked.
-fn keep(command: &Command, owner: i32, channel: &OwnedFd, kept: &[i32]) {
+fn keep(command: &Command, owner: i32, (channel, output): (&OwnedFd, Option<i32>), kept: &[i32]) {
     child::signal_on_parent_death(Signal::SIGTERM);
     // Signals of a terminal are for the owner.
     child::lead_group();
@@ -114,7 +142,7 @@ fn keep(command: &Command, owner: i32, channel: &OwnedFd, kept: &[i32]) {
     }
     let keeper = process::pid();
     match child::fork() {
-        Ok(Fork::Child) => run(command, keeper),
+        Ok(Fork::Child) => run(command, keeper, output.unwrap_or(2)),
         // It must not keep a file system busy.
         Ok(Fork::Parent(program)) => {
             let _ = nix::unistd::chdir("/");
@@ -127,13 +155,13 @@ fn keep(command: &Command, owner: i32, channel: &OwnedFd, kept: &[i32]) {
 }
 
 /// Becomes the program.
-fn run(command: &Command, keeper: i32) -> ! {
+fn run(command: &Command, keeper: i32, output: i32) -> ! {
     child::signal_on_parent_death(Signal::SIGTERM);
     if process::parent_pid() == keeper {
         // Descriptor 0 was closed, so it is the lowest free one.
         let _ = open("/dev/null", OFlag::O_RDWR, Mode::empty()).map(OwnedFd::into_raw_fd);
         // SAFETY: integers only; nothing uses descriptor 1 in this process.
-        unsafe { libc::dup2(2, 1) };
+        unsafe { libc::dup2(output, 1) };
         reset_for_program(libc::SIGTERM);
         Signals::release(&SigSet::empty());
         exec::execute(&command.arguments, &command.environment);
