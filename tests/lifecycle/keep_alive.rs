@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::peer::connection::{Connection, LIMIT};
 use super::peer::program::{TRANSPORTS, wait_until_asleep};
@@ -204,4 +205,26 @@ fn busy_keep_alive_connections_are_rebalanced_to_an_idle_worker() {
         );
         pool.stop();
     }
+}
+
+/// More than the hand-over queue has room for, while the only other worker is busy.
+#[test]
+fn a_full_hand_over_queue_is_reported_and_loses_nothing() {
+    const CONNECTIONS: usize = 600;
+    let mut pool = Pool::start(TRANSPORTS[0], 2, &[]);
+    let mut busy = pool.paused(false);
+    let gate = pool.gate();
+    let mut connections = connect_keep_alive(&pool, CONNECTIONS);
+    let worker = server_of(&mut connections[0]);
+    kill(Pid::from_raw(worker), Signal::SIGTERM).unwrap();
+    pool.program.line("the hand-over queue is full: ");
+    drop(gate);
+    busy.response();
+    for connection in &mut connections {
+        ask_keep_alive(connection).unwrap();
+    }
+    pool.program
+        .line(&format!("worker (pid {worker}) exited with status 0"));
+    assert_eq!(pool.program.count("the hand-over queue is full"), 1);
+    pool.stop();
 }

@@ -2,6 +2,7 @@
 //! ends, they and the listen queue are served.
 
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -122,6 +123,7 @@ impl Acceptor {
                 return Ok(None);
             }
             // The queue is full, or a peer is in the middle of a record: only these are watched.
+            report_full_queue(&kept_back);
             idle.ignore_newcomers(Some(listener), Some(manager));
             let is_late = Instant::now() >= give_up;
             for parked in kept_back {
@@ -327,5 +329,23 @@ fn await_order(manager: &ManagerLink) -> Option<Retirement> {
         if has_order || left.is_zero() {
             return retirement;
         }
+    }
+}
+
+/// Logs, once in this process, that the hand-over queue has no room for connections.
+fn report_full_queue(kept_back: &[Parked]) {
+    static IS_REPORTED: AtomicBool = AtomicBool::new(false);
+    let waiting = kept_back.iter();
+    let count = waiting
+        .filter(|parked| parked.framing.is_between_records())
+        .count();
+    if count > 0 && !IS_REPORTED.swap(true, Ordering::Relaxed) {
+        log::limited(
+            Level::Warning,
+            &format!(
+                "the hand-over queue is full: {count} keep-alive connections stay in this worker, which \
+                 retires, until others have room"
+            ),
+        );
     }
 }

@@ -150,7 +150,8 @@ impl Exchange {
     fn drop_request(&mut self, is_ours: bool, status: &mut LoopStatus) -> Disposal {
         status.abandoned();
         if self.is_active() {
-            let served = self.served(true);
+            // If another process answers, this one does not know the response.
+            let served = self.served(is_ours);
             self.access_log.end(&served, self.inbound.params_mut());
         }
         self.inbound.finish();
