@@ -7,7 +7,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manager::event::Event;
 use crate::manager::own_command;
 use crate::manager::settings::Settings;
@@ -20,10 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum time for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SlowLog {
-    /// `None`: it cannot be executed.
-    file: Option<OsString>,
     running: Option<Running>,
     /// These have ended, and are not reaped.
     ended: Vec<Helper>,
@@ -43,30 +41,29 @@ struct Running {
 impl SlowLog {
     /// The event: why there will be no backtraces, if the options ask for them.
     pub(super) fn new(settings: &Settings) -> (Self, Option<Event>) {
-        let file = own_command::file(settings);
-        let event = file.as_ref().err().filter(|_| is_wanted(&settings.options));
-        let event = event.map(|error| {
-            let why = format!("slow requests are logged without backtraces: the command: {error}");
-            Event::warning(why)
-        });
-        let this = Self {
-            file: file.ok(),
-            running: None,
-            ended: Vec::new(),
-            next: Duration::ZERO,
-            note: String::new(),
-        };
+        let mut this = Self::default();
+        let is_wanted = is_wanted(&settings.options);
+        let error = is_wanted.then(|| own_command::file(settings).err());
+        let event = error.flatten().and_then(|error| this.without(&error));
         (this, event)
     }
 
     /// A request of this worker is slow.
-    pub(super) fn begin(&mut self, worker: i32, options: &Options, now: Duration) -> Option<Event> {
-        let file = self.file.as_ref()?;
-        if self.running.is_some() || now < self.next || !is_wanted(options) {
+    pub(super) fn begin(
+        &mut self,
+        worker: i32,
+        settings: &Settings,
+        now: Duration,
+    ) -> Option<Event> {
+        if self.running.is_some() || now < self.next || !is_wanted(&settings.options) {
             return None;
         }
         self.next = now + INTERVAL;
-        match start(file, worker) {
+        let file = match own_command::file(settings) {
+            Ok(file) => file,
+            Err(error) => return self.without(&error),
+        };
+        match start(&file, worker) {
             Ok(helper) => {
                 let until = now + LIMIT;
                 self.running = Some(Running {
@@ -78,6 +75,20 @@ impl SlowLog {
             }
             Err(error) => Some(failed(worker, &format!("was not started: {error}"))),
         }
+    }
+
+    /// The command cannot be executed.
+    fn without(&mut self, error: &Error) -> Option<Event> {
+        self.explain(format!(
+            "slow requests are logged without backtraces: the command: {error}"
+        ))
+    }
+
+    /// An explanation, once.
+    fn explain(&mut self, note: String) -> Option<Event> {
+        let is_new = self.note != note;
+        self.note = note;
+        is_new.then(|| Event::warning(self.note.as_str()))
     }
 
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
@@ -124,10 +135,8 @@ impl SlowLog {
         let mut events = vec![Event::warning(format!(
             "slow request: worker (pid {worker}) is {line}"
         ))];
-        if let Some(note) = lines.next().filter(|note| *note != self.note) {
-            events.push(Event::warning(format!("slow requests: {note}")));
-            self.note = note;
-        }
+        let note = lines.next();
+        events.extend(note.and_then(|note| self.explain(format!("slow requests: {note}"))));
         events
     }
 }

@@ -165,8 +165,8 @@ impl EventLoop {
         self.service.notice(notice, &event, board.served(notice));
         self.outbox.push(event);
         if let Notice::Slow { slot, .. } = notice {
-            let (worker, options) = (self.children.pid(slot), &self.settings.options);
-            let refused = self.slow_log.begin(worker, options, self.clock.now());
+            let (worker, now) = (self.children.pid(slot), self.clock.now());
+            let refused = self.slow_log.begin(worker, &self.settings, now);
             refused
                 .into_iter()
                 .for_each(|event| self.outbox.push(event));

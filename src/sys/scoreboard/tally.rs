@@ -57,7 +57,7 @@ pub struct Served {
     pub sent: u64,
     /// The web server aborted the request, or closed the connection before the end of the response.
     pub aborted: bool,
-    /// How long it waited since the web server received it, at most [`WAIT_MAX`]. `None`: not known.
+    /// How long it waited since the web server received it, at most an hour. `None`: not known.
     pub queue_wait: Option<Duration>,
 }
 
