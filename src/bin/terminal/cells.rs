@@ -25,6 +25,10 @@ pub(crate) fn visible(text: &str, is_utf8: bool) -> String {
     for letter in text.chars() {
         match letter {
             ' '..='~' => out.push(letter),
+            // Fillers, which are as wide as letters.
+            '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => {
+                out.extend(letter.escape_unicode())
+            }
             _ if !is_utf8 || width_of(letter) == 0 => out.extend(letter.escape_unicode()),
             // Of others, it escapes what is not printable.
             _ => out.extend(letter.escape_debug()),

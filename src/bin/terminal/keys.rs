@@ -77,19 +77,18 @@ fn parse(bytes: &[u8]) -> Parsed {
 
 /// A character of UTF-8.
 fn several(bytes: &[u8]) -> Parsed {
-    let length = match bytes.first() {
-        Some(0xf0..) => 4,
-        Some(0xe0..) => 3,
-        _ => 2,
+    const LENGTH_MAX: usize = 4;
+    let bytes = &bytes[..bytes.len().min(LENGTH_MAX)];
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => match (error.valid_up_to(), error.error_len()) {
+            (0, None) => return Parsed::Incomplete,
+            (0, Some(length)) => return Parsed::Whole(None, length),
+            (length, _) => std::str::from_utf8(&bytes[..length]).unwrap_or_default(),
+        },
     };
-    let Some(bytes) = bytes.get(..length) else {
-        return Parsed::Incomplete;
-    };
-    match std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| text.chars().next())
-    {
-        Some(letter) => Parsed::Whole(Some(Key::Char(letter)), length),
+    match valid.chars().next() {
+        Some(letter) => Parsed::Whole(Some(Key::Char(letter)), letter.len_utf8()),
         None => Parsed::Whole(None, 1),
     }
 }
@@ -116,6 +115,7 @@ fn escaped(rest: &[u8]) -> Parsed {
     };
     let (number, last) = (&rest[..end], rest[end]);
     let key = match (last, number) {
+        (_, [b'[', ..]) => None,
         (b'A', _) => Some(Key::Up),
         (b'B', _) => Some(Key::Down),
         (b'H', _) | (b'~', b"1" | b"7") => Some(Key::Home),
