@@ -24,11 +24,19 @@ pub(crate) fn installed(mode: u32) -> (PathBuf, PathBuf) {
     (folder, program)
 }
 
+/// The version of the scoreboard's layout: another one would be refused for that reason.
+fn layout() -> u32 {
+    let source = include_str!("../../src/sys/scoreboard/version.rs");
+    let (_, rest) = source.split_once("VERSION: u32 = ").unwrap();
+    rest.split_once(';').unwrap().0.parse().unwrap()
+}
+
 /// Runs it as the attacker, who controls the environment.
 fn as_attacker(program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
     // FCGIPM_WORKER contains the pid of the process that must read it.
-    command.args(["-c", "FCGIPM_WORKER=3:$$:1:0 exec \"$0\" \"$@\""]);
+    let script = format!("FCGIPM_WORKER={}:$$:1:0 exec \"$0\" \"$@\"", layout());
+    command.args(["-c", &script]);
     command.arg(program);
     become_attacker(&mut command);
     command

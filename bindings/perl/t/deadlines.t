@@ -236,7 +236,7 @@ LOOP
     open my $file, '>', $gate or die "$gate: $!";
     like($client->response->{stdout}, qr/worker $worker/, 'a slow request continues');
     is($daemon->stop, 0, 'so does its worker');
-    is(scalar(() = $daemon->log =~ /slow request/g), 1, 'it is logged once');
+    is(scalar(() = $daemon->log =~ /slow request: worker \(pid \d+\) for/g), 1, 'it is logged once');
 }
 
 # Idle keep-alive connections.

@@ -255,7 +255,7 @@ fn a_program_gets_default_signals_and_the_requested_environment() {
     assert_eq!((its & others, its & 1 << 12), (own & others, 0));
     let lines = run.stop();
     let has = |text: &str| lines.iter().any(|line| line.starts_with(text));
-    assert!(has("A=b c") && has("FCGIPM_WORKER=3:") && has("FCGIPM_PARAMS_TIMEOUT=7"));
+    assert!(has("A=b c") && has("FCGIPM_WORKER=5:") && has("FCGIPM_PARAMS_TIMEOUT=7"));
     assert!(!has("SECRET") && !has("HOME="), "{lines:#?}");
 }
 
