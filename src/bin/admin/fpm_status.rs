@@ -2,8 +2,9 @@
 //! `status_path` shows. What a pool does not know is `-` or 0.
 
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use fcgipm::log::time::CommonLog;
 use serde_json::Value;
 
 use super::exposition::Format;
@@ -127,19 +128,8 @@ fn shown(datum: &Datum<'_>) -> String {
     match datum {
         Datum::Text(text) => (*text).to_owned(),
         Datum::Count(count) => count.to_string(),
-        Datum::Time(seconds) => common_log_time(*seconds),
+        Datum::Time(seconds) => CommonLog(*seconds).to_string(),
         Datum::Decimal(number) => format!("{number:.2}"),
-    }
-}
-
-/// `01/Dec/2026:06:45:04 +0000`.
-fn common_log_time(seconds: u64) -> String {
-    // Tue, 01 Dec 2026 06:45:04 GMT
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-    let parts: Vec<_> = date.split(' ').collect();
-    match parts[..] {
-        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
-        _ => date,
     }
 }
 
@@ -282,6 +272,7 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_common_log_format() {
-        assert_eq!(common_log_time(1_796_107_504), "01/Dec/2026:06:45:04 +0000");
+        let text = shown(&Datum::Time(1_796_107_504));
+        assert_eq!(text, "01/Dec/2026:06:45:04 +0000");
     }
 }

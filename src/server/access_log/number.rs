@@ -1,10 +1,10 @@
 //! Numbers and times, written without the formatter: a line has about ten of them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::format::Clock;
-use crate::sys::log::time;
+use crate::sys::log::time::{CommonLog, UtcSecond};
 
 /// Adds a decimal number.
 pub(super) fn integer(out: &mut Vec<u8>, number: u64) {
@@ -53,10 +53,10 @@ struct Cached {
 }
 
 impl Cached {
-    fn of(&mut self, second: u64, write: impl FnOnce(&mut String, Duration)) -> &[u8] {
+    fn of<T: fmt::Display>(&mut self, second: u64, shown: impl FnOnce(u64) -> T) -> &[u8] {
         if self.second != second || self.text.is_empty() {
             self.text.clear();
-            write(&mut self.text, Duration::from_secs(second));
+            let _ = write!(self.text, "{}", shown(second));
             self.second = second;
         }
         self.text.as_bytes()
@@ -69,17 +69,11 @@ impl Times {
         let (second, millis) = (at.as_secs(), u64::from(at.subsec_millis()));
         match clock {
             Clock::Common => {
-                let text = self.common.of(second, |text, at| {
-                    let _ = write!(text, "{}", time::CommonLog(at));
-                });
-                out.extend_from_slice(text);
+                out.extend_from_slice(self.common.of(second, CommonLog));
             }
             Clock::Iso => {
-                let text = self.iso.of(second, |text, at| {
-                    let _ = write!(text, "{}", time::Utc(at));
-                    text.truncate(text.len() - "000Z".len());
-                });
-                out.extend_from_slice(text);
+                out.extend_from_slice(self.iso.of(second, UtcSecond));
+                out.push(b'.');
                 padded(out, millis, 3);
                 out.push(b'Z');
             }

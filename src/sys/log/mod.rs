@@ -7,7 +7,7 @@
 pub(crate) mod attempt;
 pub(crate) mod file;
 pub(crate) mod stderr;
-pub(crate) mod time;
+pub mod time;
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

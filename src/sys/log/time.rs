@@ -1,5 +1,4 @@
-//! The time at the beginning of a line, in UTC as in RFC 3339: no table of time zones is read, and
-//! lines of several machines can be compared.
+//! Dates and times in UTC: no table of time zones is read, and lines of several machines can be compared.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,30 +11,41 @@ pub(crate) fn stamp() -> String {
     format!("{} ", Utc(now.unwrap_or_default()))
 }
 
-/// A time since the epoch, as in `2026-11-30T17:52:47.123Z`.
-pub(crate) struct Utc(pub(crate) Duration);
+/// A time since the epoch as in RFC 3339: `2026-11-30T17:52:47.123Z`.
+struct Utc(Duration);
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = date(self.0.as_secs() / DAY);
-        let (hour, minute, second) = time_of_day(self.0);
         let millis = self.0.subsec_millis();
+        write!(f, "{}.{millis:03}Z", UtcSecond(self.0.as_secs()))
+    }
+}
+
+/// Seconds since the epoch as in RFC 3339, up to the second: `2026-11-30T17:52:47`.
+#[derive(Clone, Copy, Debug)]
+pub struct UtcSecond(pub u64);
+
+impl fmt::Display for UtcSecond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = date(self.0 / DAY);
+        let (hour, minute, second) = time_of_day(self.0);
         write!(
             f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
         )
     }
 }
 
-/// A time since the epoch in the Common Log Format, as in `30/Nov/2026:17:52:47 +0000`.
-pub(crate) struct CommonLog(pub(crate) Duration);
+/// Seconds since the epoch in the Common Log Format: `30/Nov/2026:17:52:47 +0000`.
+#[derive(Clone, Copy, Debug)]
+pub struct CommonLog(pub u64);
 
 impl fmt::Display for CommonLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];
-        let (year, month, day) = date(self.0.as_secs() / DAY);
+        let (year, month, day) = date(self.0 / DAY);
         let (hour, minute, second) = time_of_day(self.0);
         let month = MONTHS[(month as usize + 11) % 12];
         write!(
@@ -45,8 +55,7 @@ impl fmt::Display for CommonLog {
     }
 }
 
-fn time_of_day(since_epoch: Duration) -> (u64, u64, u64) {
-    let seconds = since_epoch.as_secs();
+fn time_of_day(seconds: u64) -> (u64, u64, u64) {
     (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
@@ -97,8 +106,7 @@ mod tests {
             (0, "01/Jan/1970:00:00:00 +0000"),
             (1_796_107_504, "01/Dec/2026:06:45:04 +0000"),
         ] {
-            let at = Duration::from_secs(seconds);
-            assert_eq!(CommonLog(at).to_string(), expected);
+            assert_eq!(CommonLog(seconds).to_string(), expected);
         }
     }
 }
