@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use object::{Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
 
-use super::memory::{Mapping, Memory, printable};
+use super::memory::{Memory, printable};
+use crate::managers::maps::Mapping;
 
 /// Larger files are not read.
 const FILE_MAX: u64 = 512 * 1024 * 1024;
@@ -84,8 +85,8 @@ impl Image {
         let range = all.fold(mapping.start..mapping.end, |range, one| {
             range.start.min(one.start)..range.end.max(one.end)
         });
-        let name = mapping.name.rsplit('/').next().unwrap_or_default();
-        let name = printable(name.trim_end_matches(" (deleted)").as_bytes());
+        let name = mapping.path().rsplit('/').next().unwrap_or_default();
+        let name = printable(name.as_bytes());
         Ok(Self {
             name,
             range,

@@ -7,6 +7,7 @@ use nix::libc;
 use serde::Serialize;
 
 use super::memory::printable;
+use crate::managers::sockets;
 
 /// What a thread does, as its state in /proc.
 #[derive(Clone, Debug, Serialize)]
@@ -130,7 +131,8 @@ fn socket(pid: i32, inode: &str) -> Option<String> {
             if fields.get(9) != Some(&inode) {
                 continue;
             }
-            let (local, peer) = (address(fields.get(1)?)?, address(fields.get(2)?)?);
+            let address = |place: usize| sockets::tcp_address(fields.get(place)?).map(canonical);
+            let (local, peer) = (address(1)?, address(2)?);
             return Some(match peer.port() {
                 0 => format!("{kind} socket on {local}"),
                 _ => format!("{kind} socket to {peer}"),
@@ -147,22 +149,9 @@ fn socket(pid: i32, inode: &str) -> Option<String> {
     })
 }
 
-/// An address of /proc/net/tcp or tcp6: words of 32 bits in the order of this processor.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (host, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let mut bytes = Vec::new();
-    for at in (0..host.len()).step_by(8) {
-        let word = u32::from_str_radix(host.get(at..at + 8)?, 16).ok()?;
-        bytes.extend(word.to_ne_bytes());
-    }
-    match <[u8; 4]>::try_from(&bytes[..]) {
-        Ok(four) => Some(SocketAddr::from((four, port))),
-        Err(_) => {
-            let host = std::net::Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[..]).ok()?);
-            Some(SocketAddr::new(host.to_canonical(), port))
-        }
-    }
+/// An address of IPv4 that a socket of IPv6 has.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 macro_rules! calls {

@@ -1,7 +1,7 @@
 //! The memory of another process. Everything in it is hostile.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 
 /// The longest text that is read.
@@ -14,18 +14,6 @@ const TEXT_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Memory {
     file: File,
-}
-
-/// A line of /proc/PID/maps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mapping {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) offset: u64,
-    pub(super) is_code: bool,
-    pub(super) inode: u64,
-    /// Empty: anonymous memory.
-    pub(super) name: String,
 }
 
 impl Memory {
@@ -97,56 +85,9 @@ pub(super) fn printable(bytes: &[u8]) -> String {
     shown
 }
 
-/// The mappings of a process.
-pub(super) fn mappings(pid: i32) -> io::Result<Vec<Mapping>> {
-    /// More than the default of vm.max_map_count.
-    const BYTES_MAX: u64 = 16 * 1024 * 1024;
-    let mut bytes = Vec::new();
-    let file = File::open(format!("/proc/{pid}/maps"))?;
-    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().filter_map(mapping).collect())
-}
-
-fn mapping(line: &str) -> Option<Mapping> {
-    // address perms offset dev inode name; the name may have blanks.
-    let mut fields = line.splitn(5, ' ');
-    let (start, end) = fields.next()?.split_once('-')?;
-    let permissions = fields.next()?;
-    let offset = fields.next()?;
-    let rest = fields.nth(1)?;
-    let (inode, name) = rest.split_once(' ').unwrap_or((rest, ""));
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    Some(Mapping {
-        start: hex(start)?,
-        end: hex(end)?,
-        offset: hex(offset)?,
-        is_code: permissions.contains('x'),
-        inode: inode.parse().ok()?,
-        name: name.trim_start().to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_of_maps_is_read() {
-        let line = "7f00-7f10 r-xp 00001000 fe:00 77      /lib/a b.so (deleted)";
-        let read = mapping(line).unwrap();
-        assert_eq!(
-            (read.start, read.end, read.offset),
-            (0x7f00, 0x7f10, 0x1000)
-        );
-        assert!(read.is_code && read.inode == 77);
-        assert_eq!(read.name, "/lib/a b.so (deleted)");
-        assert_eq!(
-            mapping("7f00-7f10 rw-p 00000000 00:00 0 ").unwrap().name,
-            ""
-        );
-        assert_eq!(mapping("nonsense"), None);
-    }
 
     #[test]
     fn text_is_made_printable() {

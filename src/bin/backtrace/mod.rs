@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::console;
+use crate::managers::maps::{self, Mapping};
 use capture::{Captured, Limit, capture};
 use memory::Memory;
 use report::{NativeFrame, PerlFrame, Report, Thread};
@@ -110,7 +111,7 @@ impl Report {
     }
 
     fn look(&mut self, pid: i32) {
-        let access = Memory::open(pid).and_then(|memory| Ok((memory, memory::mappings(pid)?)));
+        let access = Memory::open(pid).and_then(|memory| Ok((memory, maps::of_process(pid)?)));
         match access {
             Ok((memory, maps)) => self.look_inside(pid, &memory, &maps),
             Err(error) => {
@@ -122,7 +123,7 @@ impl Report {
         }
     }
 
-    fn look_inside(&mut self, pid: i32, memory: &Memory, maps: &[memory::Mapping]) {
+    fn look_inside(&mut self, pid: i32, memory: &Memory, maps: &[Mapping]) {
         let mut perl = match perl::find(pid, memory, maps) {
             perl::Found::Readable(perl) => Some(perl),
             perl::Found::Unreadable(why) => {

@@ -8,7 +8,8 @@ use framehop::{ExplicitModuleSectionInfo, Module, Unwinder as _};
 
 use super::capture::Stack;
 use super::elf::Image;
-use super::memory::{Mapping, Memory};
+use super::memory::Memory;
+use crate::managers::maps::Mapping;
 
 /// More frames are not shown.
 pub(super) const FRAMES_MAX: usize = 128;

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use super::elf::Image;
-use super::memory::{Mapping, Memory};
+use super::memory::Memory;
+use crate::managers::maps::Mapping;
 
 /// The library that has the structure, and its symbol.
 const LIBRARY: &str = "/FCGIPM/XS/XS.so";
@@ -85,7 +86,7 @@ pub(super) enum Found<'p> {
 pub(super) fn find<'p>(pid: i32, memory: &'p Memory, maps: &[Mapping]) -> Found<'p> {
     let Some(mapping) = maps
         .iter()
-        .find(|one| one.is_code && one.name.trim_end_matches(" (deleted)").ends_with(LIBRARY))
+        .find(|one| one.is_code && one.path().ends_with(LIBRARY))
     else {
         let is_perl = maps.iter().any(|one| {
             let base = one.name.rsplit('/').next().unwrap_or_default();

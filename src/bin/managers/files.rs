@@ -6,8 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde::Serialize;
 
-/// What the kernel appends to the name of a mapped file that has no name any more.
-const DELETED: &str = " (deleted)";
+use super::maps::{self, Mapping};
 
 /// A program or library.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -25,33 +24,24 @@ pub(crate) fn of_process(pid: i32) -> BTreeSet<FileReport> {
         let inode = fs::metadata(format!("/proc/{pid}/exe")).ok()?.ino();
         Some((path.to_str()?.to_owned(), inode))
     });
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let libraries = maps.lines().filter_map(mapped);
+    let maps = maps::of_process(pid).unwrap_or_default();
+    let libraries = maps.into_iter().filter_map(ours);
     exe.into_iter()
         .chain(libraries)
         .map(|(name, inode)| compared(pid, &name, inode))
         .collect()
 }
 
-/// A line of /proc/PID/maps: the name and inode number of a library of this project.
-fn mapped(line: &str) -> Option<(String, u64)> {
-    // address perms offset dev inode name; the name may have blanks.
-    let mut fields = line.splitn(5, ' ');
-    let rest = fields.nth(4)?.trim_start();
-    let (inode, name) = rest.split_once(' ')?;
-    let name = name.trim_start();
-    let file = name.strip_suffix(DELETED).unwrap_or(name);
-    let (_, base) = file.rsplit_once('/')?;
+/// The name and inode number of a library of this project.
+fn ours(mapping: Mapping) -> Option<(String, u64)> {
+    let (_, base) = mapping.path().rsplit_once('/')?;
     let is_ours = base.starts_with("libfcgipm.so") || base.starts_with("libfcgi.so");
-    is_ours.then(|| Some((name.to_owned(), inode.parse().ok()?)))?
+    is_ours.then_some((mapping.name, mapping.inode))
 }
 
 /// Compares what runs with what has its name now, below the root directory of the process.
 fn compared(pid: i32, name: &str, inode: u64) -> FileReport {
-    let (path, is_deleted) = match name.strip_suffix(DELETED) {
-        Some(path) => (path, true),
-        None => (name, false),
-    };
+    let (path, is_deleted) = maps::path_of(name);
     let now = fs::metadata(format!("/proc/{pid}/root{path}"));
     let is_same = now.is_ok_and(|now| now.ino() == inode);
     FileReport {
@@ -66,12 +56,13 @@ mod tests {
 
     #[test]
     fn libraries_of_this_project_are_found_in_maps() {
+        let mapped = |line: &str| maps::parsed(line).and_then(ours);
         let line = "7f00-7f01 r-xp 00001000 08:01 4711                       /usr/lib/x y/libfcgipm.so.0.1.0";
         assert_eq!(
             mapped(line),
             Some(("/usr/lib/x y/libfcgipm.so.0.1.0".to_owned(), 4711))
         );
-        let deleted = format!("{line}{DELETED}");
+        let deleted = format!("{line} (deleted)");
         assert_eq!(mapped(&deleted).unwrap().1, 4711);
         for other in [
             "7f00-7f01 r-xp 00001000 08:01 4711                       /usr/lib/libc.so.6",

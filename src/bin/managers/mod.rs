@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod find;
 pub(crate) mod follow;
 pub(crate) mod group;
+pub(crate) mod maps;
 pub(crate) mod rates;
 pub(crate) mod readiness;
 pub(crate) mod report;

@@ -120,8 +120,8 @@ fn tcp_line(line: &str) -> Option<Listener> {
     })
 }
 
-/// An address in 32-bit words of the native byte order, and the port.
-fn tcp_address(text: &str) -> Option<SocketAddr> {
+/// An address of /proc/net/tcp or tcp6: 32-bit words in the native byte order, and the port.
+pub(crate) fn tcp_address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let mut bytes = [0; 16];
     let mut words = 0;
