@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::manager::event::Event;
 use crate::manager::own_command;
+use crate::manager::restart_pause::RestartPause;
 use crate::manager::settings::Settings;
 use crate::manager::watch::{REAP_INTERVAL, Source, Watch};
 use crate::options::{Opt, Options};
@@ -21,27 +22,16 @@ use crate::sys::process::child::Ended;
 use crate::sys::process::helper::{Command, Helper};
 use crate::sys::socket::status_socket;
 
-/// The pauses before it is started again, and how long it has to run for the shortest one.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-
 /// The process, if there is to be one, and when it is started.
 #[derive(Debug)]
 pub(super) struct AdminListener {
     command: Option<Command>,
     /// How workers reach it for `status_path`; zeroes: not at all.
     status_key: [u64; 2],
-    running: Option<Running>,
+    running: Option<Helper>,
     /// These have ended, and are not reaped.
     ended: Vec<Helper>,
-    due: Duration,
-    pause: Duration,
-}
-
-#[derive(Debug)]
-struct Running {
-    helper: Helper,
-    since: Duration,
+    restart: RestartPause,
 }
 
 impl AdminListener {
@@ -68,8 +58,7 @@ impl AdminListener {
             status_key,
             running: None,
             ended: Vec::new(),
-            due: Duration::ZERO,
-            pause: PAUSE,
+            restart: RestartPause::default(),
         })
     }
 
@@ -80,8 +69,8 @@ impl AdminListener {
 
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
         match &self.running {
-            Some(running) => watch.add(Source::AdminListener, running.helper.channel()),
-            None => watch.until(self.command.is_some().then_some(self.due)),
+            Some(running) => watch.add(Source::AdminListener, running.channel()),
+            None => watch.until(self.command.is_some().then(|| self.restart.due())),
         }
         if !self.ended.is_empty() {
             watch.until(Some(watch.now() + REAP_INTERVAL));
@@ -93,44 +82,33 @@ impl AdminListener {
         self.ended.retain(|one| !one.is_reaped());
         if is_ready {
             if let Some(running) = &mut self.running {
-                let ended = running.helper.try_wait()?;
-                let ran = now.saturating_sub(running.since);
-                self.ended.extend(self.running.take().map(|one| one.helper));
-                return Some(self.again(how(ended), ran, now));
+                let ended = how(running.try_wait()?);
+                self.ended.extend(self.running.take());
+                return Some(self.restart.ended(&ended, now));
             }
         }
         let command = self.command.as_ref()?;
-        if self.running.is_some() || now < self.due {
+        if self.running.is_some() || now < self.restart.due() {
             return None;
         }
         match Helper::start(command) {
             Ok(helper) => {
-                let since = now;
-                self.running = Some(Running { helper, since });
+                self.running = Some(helper);
+                self.restart.started(now);
                 None
             }
-            Err(error) => Some(self.again(format!("was not started: {error}"), PAUSE, now)),
+            Err(error) => {
+                let what = format!("the admin listener was not started: {error}");
+                Some(self.restart.again(&what, now))
+            }
         }
-    }
-
-    fn again(&mut self, what: String, ran: Duration, now: Duration) -> Event {
-        if ran >= PAUSE_MAX {
-            self.pause = PAUSE;
-        }
-        let pause = self.pause;
-        self.pause = (2 * pause).min(PAUSE_MAX);
-        self.due = now + pause;
-        Event::warning(format!(
-            "the admin listener {what}; it is started again in {} s",
-            pause.as_secs()
-        ))
     }
 
     /// Asks it to exit, and waits briefly, so that the next manager can have its address.
     pub(super) fn end(&mut self) {
         self.command = None;
         if let Some(running) = self.running.take() {
-            running.helper.end();
+            running.end();
         }
     }
 }
@@ -165,10 +143,14 @@ fn command(
 fn how(ended: Ended) -> String {
     match ended {
         Ended::Status(status) if libc::WIFSIGNALED(status) => {
-            format!("was killed by signal {}", libc::WTERMSIG(status))
+            let signal = libc::WTERMSIG(status);
+            format!("the admin listener was killed by signal {signal}")
         }
-        Ended::Status(status) => format!("exited with status {}", libc::WEXITSTATUS(status)),
-        Ended::Unknown => "has ended".to_owned(),
+        Ended::Status(status) => {
+            let status = libc::WEXITSTATUS(status);
+            format!("the admin listener exited with status {status}")
+        }
+        Ended::Unknown => "the admin listener has ended".to_owned(),
     }
 }
 

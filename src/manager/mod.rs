@@ -20,6 +20,7 @@ mod own_command;
 mod pid_file;
 mod pool_clock;
 mod refork;
+mod restart_pause;
 mod service;
 mod settings;
 mod setup;

@@ -93,9 +93,16 @@ pub(crate) const TABLES: [(&str, Table); 6] = [
             ("connections", &["children", "event", "pool_clock", "watch"]),
             ("service", &["children", "event"]),
             ("own_command", &["settings"]),
-            ("admin", &["event", "own_command", "settings", "watch"]),
+            ("restart_pause", &["event"]),
+            (
+                "admin",
+                &["event", "own_command", "restart_pause", "settings", "watch"],
+            ),
             ("slow_log", &["event", "own_command", "settings", "watch"]),
-            ("access_log", &["event", "settings", "watch"]),
+            (
+                "access_log",
+                &["event", "restart_pause", "settings", "watch"],
+            ),
             (
                 "child_start",
                 &["children", "command", "descriptors", "identity", "settings"],

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::manager::event::Event;
+use crate::manager::restart_pause::RestartPause;
 use crate::manager::settings::Settings;
 use crate::manager::watch::{REAP_INTERVAL, Source, Watch};
 use crate::options::{Opt, Options};
@@ -28,9 +29,6 @@ const RETRY: Duration = Duration::from_millis(10);
 const HELD_MAX: usize = 256 * 1_024;
 /// The same for lines of workers that have ended, whose rings are about to be used again.
 const HELD_OF_ENDED_MAX: usize = 4 * HELD_MAX;
-/// The pause before a writer that has ended is started again, doubled each time.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The minimum time between two log lines about dropped lines.
 const REPORT_PERIOD: Duration = Duration::from_secs(60);
 
@@ -57,10 +55,7 @@ struct Active {
     positions: BTreeMap<usize, AccessPosition>,
     /// When rings are read next. `None`: all are empty, and a worker will notify.
     due: Option<Duration>,
-    /// When the writer was started, or will be started again.
-    restart: Duration,
-    /// The pause after its next end.
-    pause: Duration,
+    restart: RestartPause,
     dropped: Dropped,
 }
 
@@ -108,8 +103,7 @@ impl AccessLog {
             passed: 0,
             positions: BTreeMap::new(),
             due: None,
-            restart: Duration::ZERO,
-            pause: PAUSE,
+            restart: RestartPause::default(),
             dropped: Dropped::default(),
         };
         Ok(Self {
@@ -137,7 +131,7 @@ impl AccessLog {
                 watch.add(Source::LogWriter, writer.channel());
                 watch.until((active.held_bytes() > 0).then(|| watch.now() + RETRY));
             }
-            None => watch.until(Some(active.restart)),
+            None => watch.until(Some(active.restart.due())),
         }
         watch.until(active.due);
         watch.until(active.dropped.report_at());
@@ -282,7 +276,8 @@ impl Active {
         let Some(report) = writer.report() else {
             self.ended.extend(self.writer.take());
             self.forget_passed();
-            self.again("the writer of the access log has ended", now, events);
+            let what = "the writer of the access log has ended";
+            events.push(self.restart.ended(what, now));
             return;
         };
         for line in report.lines() {
@@ -294,32 +289,20 @@ impl Active {
     }
 
     fn restart_writer(&mut self, now: Duration, events: &mut Vec<Event>) {
-        if self.writer.is_some() || now < self.restart {
+        if self.writer.is_some() || now < self.restart.due() {
             return;
         }
         match LogWriter::start(&self.target) {
             Ok(writer) => {
                 self.writer = Some(writer);
-                self.restart = now;
+                self.restart.started(now);
                 self.due.get_or_insert(now);
             }
             Err(error) => {
                 let what = format!("the writer of the access log was not started: {error}");
-                self.again(&what, now, events);
+                events.push(self.restart.again(&what, now));
             }
         }
-    }
-
-    fn again(&mut self, what: &str, now: Duration, events: &mut Vec<Event>) {
-        // One that has run for long was not the problem.
-        let has_run_long = now >= self.restart + PAUSE_MAX;
-        let pause = if has_run_long { PAUSE } else { self.pause };
-        self.pause = (2 * pause).min(PAUSE_MAX);
-        self.restart = now + pause;
-        events.push(Event::warning(format!(
-            "{what}; it is started again in {} s",
-            pause.as_secs()
-        )));
     }
 }
 
