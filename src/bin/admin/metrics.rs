@@ -6,6 +6,7 @@ use super::exposition::{Exposition, Family, Format, Kind, counter, gauge, second
 use super::phpfpm;
 use super::reading::{Pools, Reading, UNNAMED};
 use super::worker_metrics::of_workers;
+use crate::managers::counted::{Counted, Durations};
 use crate::managers::report::{Report, STATES};
 
 /// The text of all metrics; `with_phpfpm`: also those with the names of an exporter for php-fpm.
@@ -105,27 +106,14 @@ fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
             }
         }
     }
-    out.family(&Family {
-        name: "fcgipm_request_duration_seconds",
-        kind: Kind::Histogram,
-        unit: "seconds",
-        help: "The time from the parameters of a request to the end of its response.",
-    });
-    for (pool, report) in pools {
-        let buckets = report.counted.buckets().into_iter();
-        let buckets = buckets.map(|bucket| (bucket.le, bucket.count));
-        out.histogram(&[("pool", pool)], buckets, report.counted.seconds());
-    }
-    out.family(&Family {
-        name: "fcgipm_request_queue_wait_seconds",
-        kind: Kind::Histogram,
-        unit: "seconds",
-        help: "The time from the arrival of a request at the web server to its first byte here.",
-    });
-    for (pool, report) in pools {
-        let buckets = report.counted.wait_buckets().into_iter();
-        let buckets = buckets.map(|bucket| (bucket.le, bucket.count));
-        out.histogram(&[("pool", pool)], buckets, report.counted.wait_seconds());
+    for (family, durations) in HISTOGRAMS {
+        out.family(family);
+        for (pool, report) in pools {
+            let durations = durations(&report.counted);
+            let buckets = durations.buckets.iter();
+            let buckets = buckets.map(|bucket| (bucket.le, bucket.count));
+            out.histogram(&[("pool", pool)], buckets, durations.sum);
+        }
     }
     out.family(&gauge(
         "fcgipm_last_reload_time_seconds",
@@ -151,6 +139,29 @@ fn of_pools(out: &mut Exposition, pools: &Pools<'_>, epoch: Duration) {
         }
     }
 }
+
+type Histogram = fn(&Counted) -> Durations;
+
+const HISTOGRAMS: &[(Family, Histogram)] = &[
+    (
+        Family {
+            name: "fcgipm_request_duration_seconds",
+            kind: Kind::Histogram,
+            unit: "seconds",
+            help: "The time from the parameters of a request to the end of its response.",
+        },
+        Counted::durations,
+    ),
+    (
+        Family {
+            name: "fcgipm_request_queue_wait_seconds",
+            kind: Kind::Histogram,
+            unit: "seconds",
+            help: "The time from the arrival of a request at the web server to its first byte here.",
+        },
+        Counted::queue_waits,
+    ),
+];
 
 type Values = fn(&Report) -> Vec<(&'static str, u64)>;
 

@@ -26,33 +26,25 @@ pub(crate) struct Bucket {
     pub(crate) count: u64,
 }
 
+/// Durations of requests, or times that they waited.
 #[derive(Serialize)]
-struct Durations {
-    sum: f64,
-    buckets: Vec<Bucket>,
+pub(crate) struct Durations {
+    /// In seconds.
+    pub(crate) sum: f64,
+    /// From the shortest to the longest.
+    pub(crate) buckets: Vec<Bucket>,
 }
 
 struct Named<'n>(&'n [(&'static str, u64)]);
 
 impl Counted {
-    /// From the shortest to the longest.
-    pub(crate) fn buckets(&self) -> Vec<Bucket> {
-        buckets_of(&self.0.durations)
+    pub(crate) fn durations(&self) -> Durations {
+        Durations::of(&self.0.durations, self.0.duration)
     }
 
-    /// The same of the times that requests waited for a worker.
-    pub(crate) fn wait_buckets(&self) -> Vec<Bucket> {
-        buckets_of(&self.0.waits)
-    }
-
-    /// The sum of these times, in seconds.
-    pub(crate) fn wait_seconds(&self) -> f64 {
-        Duration::from_micros(self.0.wait).as_secs_f64()
-    }
-
-    /// The sum of the durations, in seconds.
-    pub(crate) fn seconds(&self) -> f64 {
-        Duration::from_micros(self.0.duration).as_secs_f64()
+    /// The times that requests waited for a worker.
+    pub(crate) fn queue_waits(&self) -> Durations {
+        Durations::of(&self.0.waits, self.0.wait)
     }
 
     pub(crate) fn by_class(&self) -> Vec<(&'static str, u64)> {
@@ -60,12 +52,17 @@ impl Counted {
     }
 }
 
-fn buckets_of(counts: &[u64]) -> Vec<Bucket> {
-    let bounds = DURATION_BOUNDS.iter().map(Duration::as_secs_f64).map(Some);
-    let buckets = bounds.chain([None]).zip(counts);
-    buckets
-        .map(|(le, count)| Bucket { le, count: *count })
-        .collect()
+impl Durations {
+    fn of(counts: &[u64], micros: u64) -> Self {
+        let bounds = DURATION_BOUNDS.iter().map(Duration::as_secs_f64).map(Some);
+        let buckets = bounds.chain([None]).zip(counts);
+        Self {
+            sum: Duration::from_micros(micros).as_secs_f64(),
+            buckets: buckets
+                .map(|(le, count)| Bucket { le, count: *count })
+                .collect(),
+        }
+    }
 }
 
 impl Serialize for Counted {
@@ -75,16 +72,8 @@ impl Serialize for Counted {
         map.serialize_entry("received", &self.0.received)?;
         map.serialize_entry("sent", &self.0.sent)?;
         map.serialize_entry("responses", &Named(&self.by_class()))?;
-        let durations = Durations {
-            sum: self.seconds(),
-            buckets: self.buckets(),
-        };
-        map.serialize_entry("durations", &durations)?;
-        let waits = Durations {
-            sum: self.wait_seconds(),
-            buckets: self.wait_buckets(),
-        };
-        map.serialize_entry("queue_waits", &waits)?;
+        map.serialize_entry("durations", &self.durations())?;
+        map.serialize_entry("queue_waits", &self.queue_waits())?;
         map.end()
     }
 }

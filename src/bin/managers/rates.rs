@@ -111,7 +111,7 @@ impl Sample {
         Rates {
             seconds,
             requests_per_second: per(self.requests.saturating_sub(requests) as f64, seconds),
-            counted: Counted(difference(&self.counted, &counted)),
+            counted: Counted(self.counted.since(&counted)),
             exits: self.exits.since(&exits),
             earlier: workers,
             at: self.at,
@@ -124,17 +124,17 @@ impl Rates {
     /// The average duration of a request in seconds.
     pub(crate) fn mean(&self) -> Option<f64> {
         let count = self.finished();
-        (count > 0).then(|| self.counted.seconds() / count as f64)
+        (count > 0).then(|| self.counted.durations().sum / count as f64)
     }
 
     /// The bound of the bucket that has this share of the requests below it.
     pub(crate) fn quantile(&self, share: f64) -> Option<Quantile> {
-        quantile(&self.counted.buckets(), share)
+        quantile(&self.buckets(), share)
     }
 
     /// The requests by duration.
     pub(crate) fn buckets(&self) -> Vec<Bucket> {
-        self.counted.buckets()
+        self.counted.durations().buckets
     }
 
     /// The share of responses of a class: `5xx` and the like.
@@ -172,7 +172,7 @@ impl Rates {
     }
 
     fn finished(&self) -> u64 {
-        total(self.counted.0.durations.iter().copied())
+        self.counted.0.count()
     }
 }
 
@@ -187,22 +187,6 @@ fn total(counts: impl Iterator<Item = u64>) -> u64 {
 /// No rate is infinite: nothing happens in no time.
 fn per(amount: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { amount / seconds } else { 0.0 }
-}
-
-fn difference(later: &Tallies, earlier: &Tallies) -> Tallies {
-    let mut difference = *later;
-    let pairs = difference.durations.iter_mut().zip(earlier.durations);
-    pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
-    let pairs = difference.responses.iter_mut().zip(earlier.responses);
-    pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
-    let pairs = difference.waits.iter_mut().zip(earlier.waits);
-    pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
-    difference.wait = later.wait.saturating_sub(earlier.wait);
-    difference.duration = later.duration.saturating_sub(earlier.duration);
-    difference.received = later.received.saturating_sub(earlier.received);
-    difference.sent = later.sent.saturating_sub(earlier.sent);
-    difference.aborted = later.aborted.saturating_sub(earlier.aborted);
-    difference
 }
 
 fn quantile(buckets: &[Bucket], share: f64) -> Option<Quantile> {

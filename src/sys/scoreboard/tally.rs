@@ -194,6 +194,13 @@ impl Tallies {
         self.merge(more, u64::saturating_add);
     }
 
+    /// What was counted since an earlier reading. A counter that is lower now has counted nothing.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        self.merge(earlier, u64::saturating_sub);
+        self
+    }
+
     /// The larger of each.
     pub fn raise_to(&mut self, other: &Self) {
         self.merge(other, u64::max);
@@ -333,6 +340,9 @@ mod tests {
         let mut sum = wild;
         sum.add(&wild);
         assert_eq!(sum, wild);
+        assert_eq!(sum.since(&wild), Tallies::default());
+        assert_eq!(Tallies::default().since(&wild), Tallies::default());
+        assert_eq!(wild.since(&Tallies::default()), wild);
         let mut highest = seen;
         highest.raise_to(&Tallies::default());
         assert_eq!(highest, seen);
