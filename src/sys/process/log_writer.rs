@@ -190,8 +190,8 @@ impl Output {
         }
     }
 
-    /// Writes whole lines. Returns how many were lost, and why.
-    fn write(&mut self, bytes: &[u8]) -> (usize, Option<Errno>) {
+    /// Writes whole lines.
+    fn write(&mut self, bytes: &[u8]) -> Written {
         match self {
             Self::File { fd, is_torn, .. } => {
                 if *is_torn && write_all(fd.as_fd(), b"\n").why.is_none() {
@@ -199,29 +199,27 @@ impl Output {
                 }
                 let written = write_all(fd.as_fd(), bytes);
                 *is_torn |= written.is_torn;
-                (written.lost, written.why)
+                written
             }
             Self::Stderr => match crate::sys::fd::borrow(2) {
-                Some(fd) => {
-                    let written = write_all(fd, bytes);
-                    (written.lost, written.why)
-                }
-                None => (count_lines(bytes), Some(Errno::EBADF)),
+                Some(fd) => write_all(fd, bytes),
+                None => Written::failed(bytes, Errno::EBADF),
             },
             Self::Syslog {
                 priority,
                 socket,
                 connection,
             } => {
-                let (mut lost, mut why) = (0, None);
+                let mut written = Written::default();
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                     let line = line.strip_suffix(b"\n").unwrap_or(line);
                     let line = [format!("<{priority}>fcgipm: ").as_bytes(), line].concat();
                     if let Err(errno) = send_datagram(connection, socket, &line) {
-                        (lost, why) = (lost + 1, Some(errno));
+                        written.lost += 1;
+                        written.why = Some(errno);
                     }
                 }
-                (lost, why)
+                written
             }
         }
     }
@@ -262,11 +260,23 @@ fn send_datagram(
 }
 
 /// What became of lines.
+#[derive(Default)]
 struct Written {
     lost: usize,
     why: Option<Errno>,
     /// Some of a line was written.
     is_torn: bool,
+}
+
+impl Written {
+    /// These lines were not written.
+    fn failed(bytes: &[u8], why: Errno) -> Self {
+        Self {
+            lost: count_lines(bytes),
+            why: Some(why),
+            is_torn: false,
+        }
+    }
 }
 
 /// Writes everything, unless that fails.
@@ -282,18 +292,13 @@ fn write_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Written {
             }
             Err(errno) => {
                 return Written {
-                    lost: count_lines(&bytes[count..]),
-                    why: Some(errno),
                     is_torn: count > 0 && bytes[count - 1] != b'\n',
+                    ..Written::failed(&bytes[count..], errno)
                 };
             }
         }
     }
-    Written {
-        lost: 0,
-        why: None,
-        is_torn: false,
-    }
+    Written::default()
 }
 
 fn count_lines(bytes: &[u8]) -> usize {
@@ -333,7 +338,7 @@ fn run(channel: &OwnedFd, output: &mut Output) {
                 }
             }
             if !lines.is_empty() {
-                reporter.written(output.write(lines));
+                reporter.report(&output.write(lines));
             }
         }
         buffer.copy_within(whole..end, 0);
@@ -355,14 +360,14 @@ impl Reporter<'_> {
         let _ = send(self.channel.as_raw_fd(), line.as_bytes(), flags);
     }
 
-    fn written(&mut self, (lost, why): (usize, Option<Errno>)) {
-        let did_fail = std::mem::replace(&mut self.fails, why.is_some());
-        match why {
+    fn report(&mut self, written: &Written) {
+        let did_fail = std::mem::replace(&mut self.fails, written.why.is_some());
+        match written.why {
             Some(errno) => {
                 if !did_fail {
                     self.tell(&format!("writing failed: {}", errno.desc()));
                 }
-                self.tell(&format!("{LOST}{lost}"));
+                self.tell(&format!("{LOST}{}", written.lost));
             }
             None if did_fail => self.tell("writing works again"),
             None => {}
