@@ -72,7 +72,11 @@ impl AccessLog {
     pub(super) fn begin(&mut self) {
         match self {
             Self::Off => {}
-            Self::On(active) => active.began = Instant::now(),
+            Self::On(active) => {
+                if active.needs_begin() {
+                    active.began = Instant::now();
+                }
+            }
             Self::Unknown { is_asked_for } => *self = Self::of_worker(*is_asked_for),
         }
     }
@@ -90,20 +94,21 @@ impl AccessLog {
         };
         let settings = manager.page.access().settings();
         let lines = Lines::new(&settings);
-        if lines.is_none() && !settings.is_identified && settings.request_start_param.is_empty() {
-            return Self::Off;
-        }
         let mut ids = Wanted::default();
         ids.add(&settings.request_id_param);
         ids.add(headers::TRACEPARENT);
-        Self::On(Box::new(Active {
+        let active = Active {
             settings,
             began: Instant::now(),
             calendar: Calendar::default(),
             ids,
             found: Vec::new(),
             lines,
-        }))
+        };
+        match active.needs_begin() || active.settings.is_identified {
+            true => Self::On(Box::new(active)),
+            false => Self::Off,
+        }
     }
 
     /// Reports the ids of the request that begins, if somebody may ask for them.
@@ -133,6 +138,11 @@ impl AccessLog {
 }
 
 impl Active {
+    /// Whether it matters when a request began: the ids alone need no clock.
+    fn needs_begin(&self) -> bool {
+        self.lines.is_some() || !self.settings.request_start_param.is_empty()
+    }
+
     fn identify(&mut self, params: &mut Params, status: &LoopStatus) {
         if self.settings.is_identified {
             params.find_all(&self.ids, &mut self.found);
