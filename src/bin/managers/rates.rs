@@ -72,9 +72,13 @@ impl Sample {
 
     /// When the manager of a report started: nothing was counted yet.
     pub(crate) fn of_start(report: &Report) -> Self {
+        Self::start_of((report.manager, report.started))
+    }
+
+    fn start_of(manager: (i32, Duration)) -> Self {
         Self {
-            at: report.started,
-            manager: (report.manager, report.started),
+            at: manager.1,
+            manager,
             requests: 0,
             counted: Tallies::default(),
             exits: Exits::default(),
@@ -94,28 +98,20 @@ impl Sample {
     /// What happened since an earlier sample, or since the start of the manager if that was another one.
     pub(crate) fn since(&self, earlier: &Self) -> Rates {
         let is_same = self.manager == earlier.manager && earlier.at <= self.at;
-        let none = Tallies::default();
-        let (since, requests, counted, exits, workers) = if is_same {
-            let workers = earlier.workers.clone();
-            (
-                earlier.at,
-                earlier.requests,
-                earlier.counted,
-                earlier.exits,
-                workers,
-            )
-        } else {
-            (self.manager.1, 0, none, Exits::default(), HashMap::new())
+        let earlier = match is_same {
+            true => earlier.clone(),
+            false => Self::start_of(self.manager),
         };
-        let seconds = self.at.saturating_sub(since).as_secs_f64();
+        let seconds = self.at.saturating_sub(earlier.at).as_secs_f64();
+        let requests = self.requests.saturating_sub(earlier.requests);
         Rates {
             seconds,
-            requests_per_second: per(self.requests.saturating_sub(requests) as f64, seconds),
-            counted: Counted(self.counted.since(&counted)),
-            exits: self.exits.since(&exits),
-            earlier: workers,
+            requests_per_second: per(requests as f64, seconds),
+            counted: Counted(self.counted.since(&earlier.counted)),
+            exits: self.exits.since(&earlier.exits),
+            earlier: earlier.workers,
             at: self.at,
-            since,
+            since: earlier.at,
         }
     }
 }
