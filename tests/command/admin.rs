@@ -12,6 +12,7 @@ mod readiness;
 mod several;
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread;
@@ -20,7 +21,36 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::process::{LIMIT, line_with, lines_of};
+use crate::run::{Run, hello};
 use crate::web::{Response, send};
+
+/// All that there is.
+const PATHS: [&str; 6] = [
+    "/",
+    "/status.json",
+    "/history.json",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+];
+
+/// Two pools of one worker each, called shop and wiki, and their file.
+fn shop_and_wiki() -> (Run, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = |name: &str| {
+        let listen = folder.path().join(name);
+        format!(
+            "[[pool]]\nname = \"{name}\"\nlisten = \"{}\"\ncommand = [\"{}\", \"fd:0\"]\npreload = false\n",
+            listen.display(),
+            hello()
+        )
+    };
+    let file = folder.path().join("run.toml");
+    std::fs::write(&file, pool("shop") + &pool("wiki")).unwrap();
+    let mut run = Run::start(folder, &["--config", file.to_str().unwrap()], &[]);
+    run.ready_ones(2);
+    (run, file)
+}
 
 /// A running `fcgipm admin`, which is killed with the test.
 struct Admin {

@@ -148,6 +148,17 @@ impl Drop for Pool {
     }
 }
 
+/// The length of the records in a region.
+pub(crate) const RECORDS: usize = 32 * 1024 - 512;
+
+/// The next random number.
+pub(crate) fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
 /// Memory of a worker.
 pub(crate) struct Region {
     memory: File,

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::managed::{Pool, signal};
+use crate::managed::{Pool, RECORDS, signal};
 use crate::process::{LIMIT, fcgipm};
 
 fn status(arguments: &[&str]) -> Output {
@@ -136,7 +136,7 @@ fn a_worker_with_an_invalid_page_is_shown_without_details() {
     let region = pool.region(bad);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..20 {
-        let mut garbage = vec![0xff; 32 * 1024 - 512];
+        let mut garbage = vec![0xff; RECORDS];
         for byte in garbage.iter_mut().filter(|_| round > 0) {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)

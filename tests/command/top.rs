@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::managed::{Pool, signal};
+use crate::managed::{Pool, RECORDS, random, signal};
 use crate::process::{LIMIT, fcgipm};
 
 /// A terminal of 80 columns and 24 rows, in which a command runs. Its server ends with the test.
@@ -301,7 +301,6 @@ fn a_hostile_uri_cannot_control_the_terminal() {
 #[test]
 fn random_bytes_of_a_worker_change_nothing_else() {
     const TIME: Duration = Duration::from_secs(10);
-    const RECORDS: usize = 32 * 1024 - 512;
     let (pool, _folder, address) = Pool::on_unix(2);
     for _ in 0..20 {
         call(&address, "/");
@@ -314,10 +313,8 @@ fn random_bytes_of_a_worker_change_nothing_else() {
             let mut garbage = vec![0; RECORDS];
             while !stop.load(Ordering::Relaxed) {
                 for word in garbage.chunks_exact_mut(8) {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    word.copy_from_slice(&(state >> (state % 64)).to_ne_bytes());
+                    let number = random(&mut state);
+                    word.copy_from_slice(&(number >> (number % 64)).to_ne_bytes());
                 }
                 region.write(&garbage);
             }

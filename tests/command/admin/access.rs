@@ -1,6 +1,6 @@
 use std::net::TcpListener;
 
-use super::{Admin, head};
+use super::{Admin, PATHS, head};
 use crate::managed::Pool;
 use crate::process::{fcgipm, file};
 use crate::web::send;
@@ -41,15 +41,7 @@ fn requests_for_another_host_are_refused() {
         "Host: localhost.evil.example",
         "Host: user@localhost",
     ] {
-        for path in [
-            "/",
-            "/status.json",
-            "/history.json",
-            "/metrics",
-            "/healthz",
-            "/readyz",
-            "/x",
-        ] {
+        for path in PATHS.into_iter().chain(["/x"]) {
             let response = admin.request("GET", path, &[host]);
             assert_eq!(response.status, 421, "{host} {path}");
             assert!(response.text().contains("--host"));

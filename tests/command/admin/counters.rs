@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Admin;
 use super::metrics::Parsed;
-use crate::managed::{Pool, signal};
+use crate::managed::{Pool, RECORDS, random, signal};
 use crate::process::{LIMIT, fcgipm, line_with, lines_of};
 
 const OF_POOL: &str = "pool=\"default\"";
@@ -267,7 +267,6 @@ fn responses_of_a_perl_program_are_counted_by_their_status() {
 
 #[test]
 fn random_bytes_in_the_page_of_a_worker_count_as_nothing() {
-    const RECORDS: usize = 32 * 1024 - 512;
     let (pool, _socket, address) = Pool::on_unix(2);
     let admin = Admin::of(&pool.pid_file());
     load(&address, &["-n", "50", "-c", "4"]);
@@ -277,12 +276,10 @@ fn random_bytes_in_the_page_of_a_worker_count_as_nothing() {
     for round in 0..40 {
         let mut garbage = vec![0xff; RECORDS];
         for word in garbage.chunks_exact_mut(8).filter(|_| round > 0) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
+            let number = random(&mut state);
             // Some are small.
-            let shift = if round % 2 == 0 { state % 64 } else { 0 };
-            word.copy_from_slice(&(state >> shift).to_ne_bytes());
+            let shift = if round % 2 == 0 { number % 64 } else { 0 };
+            word.copy_from_slice(&(number >> shift).to_ne_bytes());
         }
         region.write(&garbage);
         let report = status(&pool.pid_file());

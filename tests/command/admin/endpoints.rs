@@ -6,19 +6,10 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Admin, head};
-use crate::managed::{Pool, signal};
+use super::{Admin, PATHS, head};
+use crate::managed::{Pool, RECORDS, signal};
 use crate::process::{LIMIT, drain, fcgipm};
 use crate::web::parse;
-
-const PATHS: [&str; 6] = [
-    "/",
-    "/status.json",
-    "/history.json",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-];
 
 #[test]
 fn the_status_is_that_of_the_command() {
@@ -220,7 +211,7 @@ fn random_bytes_from_a_worker_do_no_harm() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let until = Instant::now() + LIMIT;
     for _ in 0..20 {
-        let mut garbage = vec![0; 16 * 1024 - 512];
+        let mut garbage = vec![0; RECORDS];
         for byte in &mut garbage {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)

@@ -1,25 +1,12 @@
 //! Several pools under one process.
 
-use super::Admin;
+use super::{Admin, shop_and_wiki};
 use crate::managed::signal;
-use crate::run::{Run, hello, wait_until_exited};
+use crate::run::wait_until_exited;
 
 #[test]
 fn each_pool_has_its_samples_and_one_that_was_killed_is_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let pool = |name: &str| {
-        let listen = folder.path().join(name);
-        format!(
-            "[[pool]]\nname = \"{name}\"\nlisten = \"{}\"\ncommand = [\"{}\", \"fd:0\"]\npreload = false\n",
-            listen.display(),
-            hello()
-        )
-    };
-    let file = folder.path().join("run.toml");
-    std::fs::write(&file, pool("shop") + &pool("wiki")).unwrap();
-    let file = file.to_str().unwrap().to_owned();
-    let mut run = Run::start(folder, &["--config", &file], &[]);
-    run.ready_ones(2);
+    let (mut run, file) = shop_and_wiki();
     let admin = Admin::of(&run.pid().to_string());
     let ready = "pool 'shop': ready: 1 of 1 worker\npool 'wiki': ready: 1 of 1 worker\n";
     let all_are_ready = || {

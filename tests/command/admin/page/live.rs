@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::Admin;
+use super::super::{Admin, shop_and_wiki};
 use super::browser::Browser;
 use crate::managed::{Pool, signal};
 
@@ -146,20 +146,7 @@ fn a_lost_connection_is_shown_and_found_again() {
 
 #[test]
 fn each_of_several_pools_has_a_section_and_a_link() {
-    let folder = tempfile::tempdir().unwrap();
-    let pool = |name: &str| {
-        let listen = folder.path().join(name);
-        let hello = hello();
-        format!(
-            "[[pool]]\nname = \"{name}\"\nlisten = \"{}\"\ncommand = [\"{hello}\", \"fd:0\"]\npreload = false\n",
-            listen.display()
-        )
-    };
-    let file = folder.path().join("run.toml");
-    std::fs::write(&file, pool("shop") + &pool("wiki")).unwrap();
-    let file = file.to_str().unwrap().to_owned();
-    let mut run = Run::start(folder, &["--config", &file], &[]);
-    run.ready_ones(2);
+    let (mut run, _) = shop_and_wiki();
     let admin = Admin::of(&run.pid().to_string());
     let browser = Browser::start();
     browser.open(&url(&admin));
