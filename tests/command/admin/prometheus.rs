@@ -121,7 +121,8 @@ fn prometheus_scrapes_a_pool_for_a_minute_and_fires_an_alert() {
         "count_over_time(fcgipm_worker_exits_total%7Bcause=%22request_timeout%22%7D[5m])",
         |count| count >= 2.0,
     );
-    let killed = fcgipm(&["call", "--to", address, "/pause"], b"");
+    // One that heeds the notice could be answered before it is killed.
+    let killed = fcgipm(&["call", "--to", address, "/stubborn"], b"");
     assert!(!killed.status.success());
     prometheus.wait_for(
         LIMIT,
